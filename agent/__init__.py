@@ -1,0 +1,1 @@
+"""The edge: programs beside analyzers and kiosks (links, journal, uplink)."""

@@ -1,0 +1,1 @@
+"""One-way column, ticket and block formats."""
