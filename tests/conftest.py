@@ -1,0 +1,41 @@
+"""Fixtures for the whole suite. `pg`: a server; `fresh_db`: an own database with the schema; `empty_db`: one without."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support import database
+
+pytest_plugins = ["tests.support.groups"]
+
+
+@pytest.fixture(scope="session")
+def pg() -> Iterator[database.TestServer]:
+    """A PostgreSQL server for this session."""
+    with database.server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def schema_template(pg: database.TestServer) -> Iterator[database.TestDatabase]:
+    """A database with the schema, to clone from. Nobody may stay connected to it, or the cloning fails."""
+    template = pg.create()
+    database.build_schema(template)
+    yield template
+    pg.drop(template.name)
+
+
+@pytest.fixture
+def fresh_db(pg: database.TestServer, schema_template: database.TestDatabase) -> Iterator[database.TestDatabase]:
+    """A database of this test's own, with the schema and no rows."""
+    made = pg.create(schema_template.name)
+    yield made
+    pg.drop(made.name)
+
+
+@pytest.fixture
+def empty_db(pg: database.TestServer) -> Iterator[database.TestDatabase]:
+    """A database of this test's own without any table."""
+    made = pg.create()
+    yield made
+    pg.drop(made.name)
