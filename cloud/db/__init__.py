@@ -1,0 +1,1 @@
+"""One PostgreSQL, one transaction, one tenant: base tables, sessions, row security, audit, outbox."""

@@ -1,0 +1,142 @@
+"""One transaction, one tenant: the unit of work every service is handed.
+
+``SET LOCAL`` (set_config with is_local) puts the tenant in the transaction, so a pooled connection carries
+nothing over to its next user (SR5). At the end: flush, notify, audit (chain lock last), COMMIT.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.engine import Engine
+from sqlalchemy.orm import Session, UOWTransaction, sessionmaker
+
+from cloud.db import audit as audit_chain
+from cloud.db.base import TenantTable
+from cloud.db.outbox import OutboxEvent
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The wall clock, aware UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who acts: a person, a machine or the system itself, and from where (C4)."""
+
+    name: str
+    user_id: int | None = None
+    ip: str = ""
+    workstation: str = ""
+    request_id: str = ""
+
+
+SYSTEM = Actor("system")
+
+
+@dataclass
+class UnitOfWork:
+    """A tenant's transaction: session ``s``, the time ``now`` of this unit, and what must go out with its COMMIT."""
+
+    s: Session
+    tenant_id: int
+    actor: Actor
+    now: datetime
+    _entries: list[dict[str, Any]] = field(default_factory=list)
+    _notices: dict[tuple[str, str], None] = field(default_factory=dict)
+
+    def audit(
+        self,
+        entity: str,
+        entity_id: object,
+        action: str,
+        before: Any = None,
+        after: Any = None,
+        reason: str | None = None,
+    ) -> None:
+        """Record one state change; written to the chain at the end of the transaction."""
+        self._entries.append(
+            {
+                "at": self.now.isoformat(),
+                "actor_id": self.actor.user_id,
+                "actor": self.actor.name,
+                "ip": self.actor.ip,
+                "workstation": self.actor.workstation,
+                "request": self.actor.request_id,
+                "entity": entity,
+                "entity_id": str(entity_id),
+                "action": action,
+                "before": before,
+                "after": after,
+                "reason": reason,
+            }
+        )
+
+    def emit(self, topic: str, key: str, payload: dict[str, Any]) -> None:
+        """Write a domain event into the outbox, in this transaction."""
+        self.s.add(OutboxEvent(tenant_id=self.tenant_id, topic=topic, key=key, payload=payload, at=self.now))
+        self.notify("outbox", {})
+
+    def notify(self, channel: str, payload: dict[str, Any]) -> None:
+        """Tell listeners after COMMIT; equal notices of one transaction are sent once. Keep payloads to ids."""
+        body = json.dumps({"t": self.tenant_id, **payload}, separators=(",", ":"), sort_keys=True, default=str)
+        self._notices[(channel, body)] = None
+
+    def finish(self) -> None:
+        """Flush, notify, append the audit entries; the caller commits next."""
+        self.s.flush()
+        if self._notices:
+            # Every notice of a transaction in one statement: a round trip costs more than the notice.
+            calls = ", ".join(f"pg_notify(:c{i}, :b{i})" for i in range(len(self._notices)))
+            params = {f"{k}{i}": v for i, pair in enumerate(self._notices) for k, v in zip("cb", pair, strict=True)}
+            self.s.execute(text(f"SELECT {calls}"), params)
+        if self._entries:
+            audit_chain.append(self.s, self._entries)
+
+
+def _fill_tenant(session: Session, _ctx: UOWTransaction, _instances: Any) -> None:
+    tenant = session.info.get("tenant_id")
+    for obj in session.new:
+        if isinstance(obj, TenantTable) and obj.tenant_id is None:
+            obj.tenant_id = tenant
+
+
+class Database:
+    """The app role's connection pool and the doors to it."""
+
+    def __init__(self, url: str, pool_size: int = 10, clock: Clock = utc_now) -> None:
+        self.engine: Engine = create_engine(
+            url, pool_size=pool_size, max_overflow=10, pool_pre_ping=False, pool_recycle=1800, pool_use_lifo=True
+        )
+        self.clock = clock
+        self._maker = sessionmaker(self.engine, expire_on_commit=False)
+        event.listen(self._maker, "before_flush", _fill_tenant)
+
+    @contextmanager
+    def tenant(self, tenant_id: int, actor: Actor = SYSTEM) -> Iterator[UnitOfWork]:
+        """A transaction inside one hospital; commits at a clean exit, rolls back on any exception."""
+        with self._maker(info={"tenant_id": tenant_id}) as s:
+            s.execute(text("SELECT set_config('app.tenant', :t, true)"), {"t": str(tenant_id)})
+            uow = UnitOfWork(s, tenant_id, actor, self.clock())
+            yield uow
+            uow.finish()
+            s.commit()
+
+    @contextmanager
+    def registry(self) -> Iterator[Session]:
+        """A read-only look at the global tables (the tenant registry); no tenant's rows are reachable from it."""
+        with self._maker() as s:
+            yield s
+
+    def dispose(self) -> None:
+        """Close all pooled connections."""
+        self.engine.dispose()

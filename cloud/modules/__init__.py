@@ -1,0 +1,1 @@
+"""One folder a module of the specification; see module.py for what each declares."""

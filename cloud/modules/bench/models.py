@@ -1,0 +1,74 @@
+"""Tables of the bench: tests (tube × item) and the versions of their results."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Index, Integer, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
+
+
+class Test(Versioned, TenantTable, Base):
+    """One item asked of one tube. ``current_id`` is the result version that counts."""
+
+    __test__ = False
+    __tablename__ = "test"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "specimen_id", "item_id"),
+        Index("ix_test_open", "tenant_id", "section_id", "state", "id"),
+        tenant_fk("specimen_id", "specimen"),
+        tenant_fk("item_id", "test_item"),
+        tenant_fk("section_id", "section"),
+        tenant_fk("order_item_id", "order_item"),
+    )
+    specimen_id: Mapped[int] = mapped_column(BigInteger)
+    item_id: Mapped[int] = mapped_column(BigInteger)
+    section_id: Mapped[int] = mapped_column(BigInteger)
+    order_item_id: Mapped[int | None] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(default="expected", server_default="expected")
+    current_id: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class ResultVersion(TenantTable, Base):
+    """What the laboratory says: never changed, only followed by a higher ``version_no``.
+
+    ``snapshot`` freezes what the judgement used (interval, limits, mapping, rounding: C8).
+    """
+
+    __tablename__ = "result_version"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "test_id", "version_no"),
+        Index("ix_result_version_history", "tenant_id", "patient_id", "item_id", text("at DESC")),
+        tenant_fk("test_id", "test"),
+        tenant_fk("observation_id", "observation"),
+        tenant_fk("analyzer_id", "analyzer"),
+        tenant_fk("patient_id", "patient"),
+        tenant_fk("item_id", "test_item"),
+    )
+    test_id: Mapped[int] = mapped_column(BigInteger)
+    version_no: Mapped[int] = mapped_column(Integer)
+    patient_id: Mapped[int] = mapped_column(BigInteger)
+    item_id: Mapped[int] = mapped_column(BigInteger)
+    source: Mapped[str]
+    observation_id: Mapped[int | None] = mapped_column(BigInteger)
+    analyzer_id: Mapped[int | None] = mapped_column(BigInteger)
+    raw_text: Mapped[str]
+    comparator: Mapped[str] = mapped_column(default="", server_default="")
+    value: Mapped[Decimal | None]
+    reported_text: Mapped[str]
+    unit: Mapped[str] = mapped_column(default="", server_default="")
+    flag: Mapped[str] = mapped_column(default="", server_default="")
+    critical: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    ref_text: Mapped[str] = mapped_column(default="", server_default="")
+    instrument_flags: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    holds: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    run_at: Mapped[datetime | None]
+    at: Mapped[datetime]
+    entered_by: Mapped[int | None] = mapped_column(BigInteger)
+    reason: Mapped[str] = mapped_column(default="", server_default="")
+    released_at: Mapped[datetime | None]
+    snapshot: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")

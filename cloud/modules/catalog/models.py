@@ -1,0 +1,204 @@
+"""Tables of the catalog: what the laboratory can measure, how it judges, and how others call it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Integer, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
+
+
+class Section(TenantTable, Base):
+    """专业组: 血液, 生化, 凝血, 尿液 …; ``share_group`` lets sections share a tube (合管)."""
+
+    __tablename__ = "section"
+    __table_args__ = (UniqueConstraint("tenant_id", "code"),)
+    code: Mapped[str]
+    name: Mapped[str]
+    name_en: Mapped[str] = mapped_column(default="", server_default="")
+    share_group: Mapped[str | None]
+    sample_no_prefix: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class SpecimenType(TenantTable, Base):
+    """标本类型: 全血, 血清, 尿 …"""
+
+    __tablename__ = "specimen_type"
+    __table_args__ = (UniqueConstraint("tenant_id", "code"),)
+    code: Mapped[str]
+    name: Mapped[str]
+    name_en: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class Container(TenantTable, Base):
+    """容器: cap colour, additive, nominal volume in ml, order of draw."""
+
+    __tablename__ = "container"
+    __table_args__ = (UniqueConstraint("tenant_id", "code"),)
+    code: Mapped[str]
+    name: Mapped[str]
+    colour: Mapped[str]
+    additive: Mapped[str] = mapped_column(default="", server_default="")
+    nominal_ml: Mapped[Decimal]
+    draw_order: Mapped[int] = mapped_column(Integer)
+
+
+class TestItem(Versioned, TenantTable, Base):
+    """检验项目: one analyte as it stands on the report."""
+
+    __tablename__ = "test_item"
+    __table_args__ = (UniqueConstraint("tenant_id", "code"), tenant_fk("section_id", "section"))
+    code: Mapped[str]
+    wst886_code: Mapped[str | None]
+    name: Mapped[str]
+    name_en: Mapped[str] = mapped_column(default="", server_default="")
+    abbr: Mapped[str]
+    pinyin: Mapped[str] = mapped_column(default="", server_default="")
+    section_id: Mapped[int] = mapped_column(BigInteger)
+    result_type: Mapped[str] = mapped_column(default="numeric", server_default="numeric")
+    unit: Mapped[str] = mapped_column(default="", server_default="")
+    decimals: Mapped[int] = mapped_column(Integer, default=2, server_default="2")
+    rounding: Mapped[str] = mapped_column(default="half_up", server_default="half_up")
+    method: Mapped[str] = mapped_column(default="", server_default="")
+    print_order: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    mandatory: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+    active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+
+
+class OrderSet(Versioned, TenantTable, Base):
+    """医嘱项目/组合: what a doctor orders; names specimen, container, volume in ml and the executing section."""
+
+    __tablename__ = "order_set"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "code"),
+        tenant_fk("section_id", "section"),
+        tenant_fk("specimen_type_id", "specimen_type"),
+        tenant_fk("container_id", "container"),
+    )
+    code: Mapped[str]
+    name: Mapped[str]
+    abbr: Mapped[str]
+    pinyin: Mapped[str] = mapped_column(default="", server_default="")
+    section_id: Mapped[int] = mapped_column(BigInteger)
+    specimen_type_id: Mapped[int] = mapped_column(BigInteger)
+    container_id: Mapped[int] = mapped_column(BigInteger)
+    volume_ml: Mapped[Decimal]
+    no_merge: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    handling: Mapped[str] = mapped_column(default="", server_default="")
+    service: Mapped[str] = mapped_column(default="blood", server_default="blood")
+    prep_notes: Mapped[str] = mapped_column(default="", server_default="")
+    tat_minutes: Mapped[int | None] = mapped_column(Integer)
+    active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+
+
+class OrderSetItem(TenantTable, Base):
+    """Member item of an order set."""
+
+    __tablename__ = "order_set_item"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "order_set_id", "item_id"),
+        tenant_fk("order_set_id", "order_set"),
+        tenant_fk("item_id", "test_item"),
+    )
+    order_set_id: Mapped[int] = mapped_column(BigInteger)
+    item_id: Mapped[int] = mapped_column(BigInteger)
+
+
+class HisItemMap(TenantTable, Base):
+    """A HIS's own item code → order set; what is not here is 未对照, never guessed (M23 R6)."""
+
+    __tablename__ = "his_item_map"
+    __table_args__ = (UniqueConstraint("tenant_id", "source", "his_code"), tenant_fk("order_set_id", "order_set"))
+    source: Mapped[str]
+    his_code: Mapped[str]
+    his_name: Mapped[str] = mapped_column(default="", server_default="")
+    order_set_id: Mapped[int] = mapped_column(BigInteger)
+
+
+class RefInterval(Versioned, TenantTable, Base):
+    """参考区间, half-open in age [low, high); ``placeholder`` until a laboratory approves it."""
+
+    __tablename__ = "ref_interval"
+    __table_args__ = (
+        tenant_fk("item_id", "test_item"),
+        tenant_fk("analyzer_id", "analyzer"),
+        tenant_fk("specimen_type_id", "specimen_type"),
+    )
+    item_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    analyzer_id: Mapped[int | None] = mapped_column(BigInteger)
+    specimen_type_id: Mapped[int | None] = mapped_column(BigInteger)
+    sex: Mapped[str | None]
+    age_low: Mapped[int | None] = mapped_column(Integer)
+    age_high: Mapped[int | None] = mapped_column(Integer)
+    age_unit: Mapped[str] = mapped_column(default="year", server_default="year")
+    low: Mapped[Decimal | None]
+    high: Mapped[Decimal | None]
+    text: Mapped[str] = mapped_column(default="", server_default="")
+    source: Mapped[str] = mapped_column(default="", server_default="")
+    placeholder: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+
+
+class CriticalLimit(Versioned, TenantTable, Base):
+    """危急值界限: below low or above high (strict) is critical; placeholder until approved."""
+
+    __tablename__ = "critical_limit"
+    __table_args__ = (tenant_fk("item_id", "test_item"),)
+    item_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    dept_class: Mapped[str | None]
+    low: Mapped[Decimal | None]
+    high: Mapped[Decimal | None]
+    placeholder: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+
+
+class Analyzer(Versioned, TenantTable, Base):
+    """检验仪器: one unit (not the model) in a section."""
+
+    __tablename__ = "analyzer"
+    __table_args__ = (UniqueConstraint("tenant_id", "code"), tenant_fk("section_id", "section"))
+    code: Mapped[str]
+    name: Mapped[str]
+    model: Mapped[str] = mapped_column(default="", server_default="")
+    section_id: Mapped[int] = mapped_column(BigInteger)
+    driver: Mapped[str | None]
+    resend_window_s: Mapped[int] = mapped_column(Integer, default=600, server_default="600")
+    active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+
+
+class AnalyzerItemMap(Versioned, TenantTable, Base):
+    """Channel code of one analyzer → item; reported = raw·factor + offset."""
+
+    __tablename__ = "analyzer_item_map"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "analyzer_id", "channel_code"),
+        tenant_fk("analyzer_id", "analyzer"),
+        tenant_fk("item_id", "test_item"),
+    )
+    analyzer_id: Mapped[int] = mapped_column(BigInteger)
+    channel_code: Mapped[str]
+    item_id: Mapped[int] = mapped_column(BigInteger)
+    factor: Mapped[Decimal] = mapped_column(default=Decimal(1), server_default="1")
+    offset: Mapped[Decimal] = mapped_column(default=Decimal(0), server_default="0")
+
+
+class RejectReason(TenantTable, Base):
+    """拒收原因, each feeding one quality indicator."""
+
+    __tablename__ = "reject_reason"
+    __table_args__ = (UniqueConstraint("tenant_id", "code"),)
+    code: Mapped[str]
+    name: Mapped[str]
+    indicator: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class SavedSetting(Versioned, TenantTable, Base):
+    """A hospital's own value of a configurable choice ([C] in the specification)."""
+
+    __tablename__ = "setting"
+    __table_args__ = (UniqueConstraint("tenant_id", "key"),)
+    key: Mapped[str]
+    value: Mapped[dict[str, Any]]
+    changed_at: Mapped[datetime | None]

@@ -1,0 +1,140 @@
+"""Tables of identity: tenants, people, roles, sessions, workstations, and who looked at whom."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, UniqueConstraint
+from sqlalchemy.dialects.postgresql import ARRAY, TEXT
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
+
+
+class Tenant(Base):
+    """A hospital (租户). Global on purpose: it is read by host name or code before a tenant is known."""
+
+    __tablename__ = "tenant"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    code: Mapped[str] = mapped_column(unique=True)
+    name: Mapped[str]
+    host: Mapped[str | None] = mapped_column(unique=True)
+    status: Mapped[str] = mapped_column(default="active", server_default="active")
+    site: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+
+
+class Workstation(TenantTable, Base):
+    """A registered bench or window PC; bench quick-switch is allowed only there."""
+
+    __tablename__ = "workstation"
+    __table_args__ = (UniqueConstraint("tenant_id", "code"),)
+    code: Mapped[str]
+    name: Mapped[str]
+    location: Mapped[str] = mapped_column(default="", server_default="")
+    section_code: Mapped[str | None]
+    token_hash: Mapped[str | None]
+    active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+
+
+class User(Versioned, TenantTable, Base):
+    """A person of this hospital. Secrets are hashes (Argon2) or sealed (TOTP)."""
+
+    __tablename__ = "app_user"
+    __table_args__ = (UniqueConstraint("tenant_id", "employee_no"), UniqueConstraint("tenant_id", "badge"))
+    employee_no: Mapped[str]
+    name: Mapped[str]
+    dept: Mapped[str] = mapped_column(default="", server_default="")
+    title: Mapped[str] = mapped_column(default="", server_default="")
+    status: Mapped[str] = mapped_column(default="active", server_default="active")
+    password_hash: Mapped[str]
+    password_set_at: Mapped[datetime]
+    password_history: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    pin_hash: Mapped[str | None]
+    badge: Mapped[str | None]
+    totp_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    totp_last_step: Mapped[int | None] = mapped_column(BigInteger)
+    failures: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    locked_until: Mapped[datetime | None]
+    pin_failures: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    sections: Mapped[list[str]] = mapped_column(ARRAY(TEXT), default=list, server_default="{}")
+    wards: Mapped[list[str]] = mapped_column(ARRAY(TEXT), default=list, server_default="{}")
+    locale: Mapped[str] = mapped_column(default="zh", server_default="zh")
+
+
+class Role(TenantTable, Base):
+    """A named set of permissions; the standard ones come from the modules, a hospital composes its own."""
+
+    __tablename__ = "role"
+    __table_args__ = (UniqueConstraint("tenant_id", "code"),)
+    code: Mapped[str]
+    name: Mapped[str]
+    second_factor: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    admin_kind: Mapped[str | None]
+
+
+class RolePermission(TenantTable, Base):
+    """Role × permission (``results:release``)."""
+
+    __tablename__ = "role_permission"
+    __table_args__ = (UniqueConstraint("tenant_id", "role_id", "permission"), tenant_fk("role_id", "role"))
+    role_id: Mapped[int] = mapped_column(BigInteger)
+    permission: Mapped[str]
+
+
+class UserRole(TenantTable, Base):
+    """Person × role."""
+
+    __tablename__ = "user_role"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "user_id", "role_id"),
+        tenant_fk("user_id", "app_user"),
+        tenant_fk("role_id", "role"),
+    )
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    role_id: Mapped[int] = mapped_column(BigInteger)
+
+
+class UserSession(TenantTable, Base):
+    """A server-side session; the cookie carries only the tenant and a random token."""
+
+    __tablename__ = "user_session"
+    __table_args__ = (UniqueConstraint("tenant_id", "token_hash"), tenant_fk("user_id", "app_user"))
+    token_hash: Mapped[str]
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    workstation: Mapped[str] = mapped_column(default="", server_default="")
+    ip: Mapped[str] = mapped_column(default="", server_default="")
+    agent: Mapped[str] = mapped_column(default="", server_default="")
+    created_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    mfa_at: Mapped[datetime | None]
+    locked_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    signing_until: Mapped[datetime | None]
+    signing_id: Mapped[str | None]
+    locale: Mapped[str | None]
+
+
+class LoginEvent(TenantTable, Base):
+    """Every attempt to come in: who, from where, with what outcome."""
+
+    __tablename__ = "login_event"
+    __table_args__ = (Index("ix_login_event_at", "tenant_id", "at"),)
+    at: Mapped[datetime]
+    employee_no: Mapped[str]
+    ip: Mapped[str]
+    outcome: Mapped[str]
+
+
+class AccessLog(TenantTable, Base):
+    """A read of patient data, or a failed look-up (AC-PL-1); insert-only for the app."""
+
+    __tablename__ = "access_log"
+    __table_args__ = (Index("ix_access_log_at", "tenant_id", "at"), Index("ix_access_log_patient", "tenant_id", "patient_id", "at"))
+    at: Mapped[datetime]
+    user_id: Mapped[int | None] = mapped_column(BigInteger)
+    actor: Mapped[str]
+    patient_id: Mapped[int | None] = mapped_column(BigInteger)
+    purpose: Mapped[str]
+    path: Mapped[str]
+    request_id: Mapped[str]

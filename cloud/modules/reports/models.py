@@ -1,0 +1,89 @@
+"""Tables of reports: versions that were told, signatures over them, who looked."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Index, Integer, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
+
+
+class Report(Versioned, TenantTable, Base):
+    """报告单 of one tube: draft → tested → released → amended | recalled."""
+
+    __tablename__ = "report"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "no"),
+        UniqueConstraint("tenant_id", "specimen_id"),
+        Index("ix_report_state", "tenant_id", "section_id", "state", "id"),
+        Index("ix_report_patient", "tenant_id", "patient_id", "released_at"),
+        tenant_fk("specimen_id", "specimen"),
+        tenant_fk("patient_id", "patient"),
+        tenant_fk("section_id", "section"),
+        tenant_fk("order_id", "lab_order"),
+    )
+    no: Mapped[str]
+    specimen_id: Mapped[int] = mapped_column(BigInteger)
+    patient_id: Mapped[int] = mapped_column(BigInteger)
+    section_id: Mapped[int] = mapped_column(BigInteger)
+    order_id: Mapped[int | None] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(default="draft", server_default="draft")
+    current_no: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    tester_id: Mapped[int | None] = mapped_column(BigInteger)
+    tested_at: Mapped[datetime | None]
+    verifier_id: Mapped[int | None] = mapped_column(BigInteger)
+    released_at: Mapped[datetime | None]
+
+
+class ReportVersion(TenantTable, Base):
+    """What was told, frozen: the canonical document, its hash, and the PDF rendered once from it."""
+
+    __tablename__ = "report_version"
+    __table_args__ = (UniqueConstraint("tenant_id", "report_id", "version_no"), tenant_fk("report_id", "report"))
+    report_id: Mapped[int] = mapped_column(BigInteger)
+    version_no: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str] = mapped_column(default="current", server_default="current")
+    document: Mapped[dict[str, Any]]
+    content_sha256: Mapped[str]
+    template_version: Mapped[str]
+    pdf_key: Mapped[str | None]
+    pdf_sha256: Mapped[str | None]
+    rendered_at: Mapped[datetime | None]
+    reason_class: Mapped[str | None]
+    reason_text: Mapped[str | None]
+    released_at: Mapped[datetime]
+    released_by: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class Signature(TenantTable, Base):
+    """An electronic signature (C9): who signed what hash, meaning what, when; a batch signs its list of hashes once."""
+
+    __tablename__ = "signature"
+    __table_args__ = (Index("ix_signature_target", "tenant_id", "target", "target_id"), tenant_fk("signer_id", "app_user"))
+    signer_id: Mapped[int] = mapped_column(BigInteger)
+    target: Mapped[str]
+    target_id: Mapped[int] = mapped_column(BigInteger)
+    meaning: Mapped[str]
+    content_sha256: Mapped[str]
+    batch_sha256: Mapped[str]
+    window_id: Mapped[str]
+    algorithm: Mapped[str]
+    certificate: Mapped[str] = mapped_column(default="", server_default="")
+    value: Mapped[str]
+    at: Mapped[datetime]
+
+
+class ReportView(TenantTable, Base):
+    """ViewReceipt / PrintLog: who saw or printed which version, when."""
+
+    __tablename__ = "report_view"
+    __table_args__ = (Index("ix_report_view_report", "tenant_id", "report_id", "id"), tenant_fk("report_id", "report"))
+    report_id: Mapped[int] = mapped_column(BigInteger)
+    version_no: Mapped[int] = mapped_column(Integer)
+    user_id: Mapped[int | None] = mapped_column(BigInteger)
+    viewer: Mapped[str]
+    at: Mapped[datetime]
+    kind: Mapped[str] = mapped_column(default="view", server_default="view")

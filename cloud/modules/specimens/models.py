@@ -1,0 +1,87 @@
+"""Tables of tubes: identity, place and fitness at every minute."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import BigInteger, Date, Index, Integer, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
+
+
+class Specimen(Versioned, TenantTable, Base):
+    """标本: one tube with one barcode, never reused."""
+
+    __tablename__ = "specimen"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "barcode"),
+        UniqueConstraint("tenant_id", "section_id", "sample_day", "sample_no"),
+        Index("ix_specimen_state", "tenant_id", "section_id", "state", "id"),
+        tenant_fk("patient_id", "patient"),
+        tenant_fk("visit_id", "visit"),
+        tenant_fk("specimen_type_id", "specimen_type"),
+        tenant_fk("container_id", "container"),
+        tenant_fk("section_id", "section"),
+        tenant_fk("parent_id", "specimen"),
+    )
+    barcode: Mapped[str]
+    patient_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    visit_id: Mapped[int | None] = mapped_column(BigInteger)
+    specimen_type_id: Mapped[int] = mapped_column(BigInteger)
+    container_id: Mapped[int] = mapped_column(BigInteger)
+    section_id: Mapped[int] = mapped_column(BigInteger)
+    parent_id: Mapped[int | None] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(default="planned", server_default="planned")
+    priority: Mapped[str] = mapped_column(default="routine", server_default="routine")
+    volume_ml: Mapped[Decimal]
+    tube_k: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    tube_n: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    sample_no: Mapped[str | None]
+    sample_day: Mapped[date | None] = mapped_column(Date)
+    labelled_at: Mapped[datetime | None]
+    collected_at: Mapped[datetime | None]
+    collector_id: Mapped[int | None] = mapped_column(BigInteger)
+    received_at: Mapped[datetime | None]
+    receiver_id: Mapped[int | None] = mapped_column(BigInteger)
+    caveat: Mapped[str] = mapped_column(default="", server_default="")
+    label_prints: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+
+
+class SpecimenEvent(TenantTable, Base):
+    """What happened to a tube, when, by whom, where (closed loop)."""
+
+    __tablename__ = "specimen_event"
+    __table_args__ = (Index("ix_specimen_event_specimen", "tenant_id", "specimen_id", "id"), tenant_fk("specimen_id", "specimen"))
+    specimen_id: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str]
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    place: Mapped[str] = mapped_column(default="", server_default="")
+    detail: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+
+
+class SpecimenCounter(TenantTable, Base):
+    """Counters of barcodes (key ``barcode:<site>``) and sample numbers (key ``sample:<section>``), a row a day."""
+
+    __tablename__ = "specimen_counter"
+    __table_args__ = (UniqueConstraint("tenant_id", "key", "day"),)
+    key: Mapped[str]
+    day: Mapped[date] = mapped_column(Date)
+    last: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+
+
+class Rejection(TenantTable, Base):
+    """拒收: why, by whom, who was told, and the recollection it asks for."""
+
+    __tablename__ = "rejection"
+    __table_args__ = (tenant_fk("specimen_id", "specimen"), tenant_fk("reason_id", "reject_reason"))
+    specimen_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    reason_id: Mapped[int] = mapped_column(BigInteger)
+    note: Mapped[str] = mapped_column(default="", server_default="")
+    at: Mapped[datetime]
+    by_id: Mapped[int | None] = mapped_column(BigInteger)
+    ward_read_at: Mapped[datetime | None]
+    ward_read_by: Mapped[str | None]

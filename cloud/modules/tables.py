@@ -1,0 +1,17 @@
+"""Imports every module's models so that the metadata is whole (migrations, tests)."""
+
+from cloud.db import audit, outbox
+from cloud.db.base import Base
+from cloud.modules.bench import models as bench
+from cloud.modules.catalog import models as catalog
+from cloud.modules.critical import models as critical
+from cloud.modules.edge import models as edge
+from cloud.modules.interfaces import models as interfaces
+from cloud.modules.orders import models as orders
+from cloud.modules.platform import models as platform
+from cloud.modules.queue import models as queue
+from cloud.modules.reports import models as reports
+from cloud.modules.specimens import models as specimens
+
+ALL = (audit, outbox, bench, catalog, critical, edge, interfaces, orders, platform, queue, reports, specimens)
+METADATA = Base.metadata
