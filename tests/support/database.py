@@ -1,6 +1,5 @@
 """A PostgreSQL server for the test session, and a fresh database for a test, cloned from one that has the schema."""
 
-import importlib.util
 import os
 import tempfile
 import uuid
@@ -13,7 +12,9 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy.engine import make_url
 
+from cloud.db import migrate
 from cloud.embedded import postgres
+from cloud.modules.tables import METADATA
 
 
 @dataclass(frozen=True)
@@ -81,8 +82,4 @@ def server() -> Iterator[TestServer]:
 
 def build_schema(database: TestDatabase) -> None:
     """Bring an empty database to the models' schema, as the owner role."""
-    if importlib.util.find_spec("cloud.db.migrate") is None:
-        return
-    from cloud.db import migrate
-
-    migrate.create_all(database.owner_url)
+    migrate.create_all(database.owner_url, METADATA, postgres.APP)
