@@ -40,6 +40,10 @@ class Pki:
         return self.ca_folder / "ca.pem"
 
     @property
+    def ca_key(self) -> Path:
+        return self.ca_folder / "ca.key"
+
+    @property
     def crl_file(self) -> Path:
         return self.ca_folder / "crl.pem"
 
@@ -54,8 +58,8 @@ class Pki:
     def ensure(self, now: datetime) -> "Pki":
         """Make the CA, the servers' and our client's certificates and the signing key, where missing or soon outdated."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if (self.ca_folder / "ca.key").exists() and self.ca_file.exists():
-            ca = CertificateAuthority(self.ca_folder)
+        if self.ca_key.exists() and self.ca_file.exists():
+            ca = self.authority()
         else:
             ca = CertificateAuthority.create(self.ca_folder, "Jianlian demo CA", now)
         for name in SERVERS:
@@ -66,7 +70,7 @@ class Pki:
         return self
 
     def authority(self) -> CertificateAuthority:
-        return CertificateAuthority(self.ca_folder)
+        return CertificateAuthority(self.ca_file, self.ca_key)
 
     def _ensure_pair(self, name: str, now: datetime, sign: Callable[[crypto.PublicKey], x509.Certificate]) -> None:
         pair = self.pair(name)

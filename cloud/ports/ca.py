@@ -22,19 +22,16 @@ CLOCK_SLACK = timedelta(minutes=5)  # a lab PC whose clock is a little slow must
 class CertificateAuthority:
     """Signs agents' certificates and keeps the list of the revoked ones."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, certificate_file: Path, key_file: Path) -> None:
         """Open an existing authority. Raises CryptoError or OSError."""
-        self.folder = folder
-        self.certificate = crypto.load_certificate(self.certificate_file.read_bytes())
-        self._key = crypto.load_private((folder / "ca.key").read_bytes())
-
-    @property
-    def certificate_file(self) -> Path:
-        return self.folder / "ca.pem"
+        self.certificate_file = certificate_file
+        self.certificate = crypto.load_certificate(certificate_file.read_bytes())
+        self._key = crypto.load_private(key_file.read_bytes())
 
     @property
     def revoked_file(self) -> Path:
-        return self.folder / "crl.pem"
+        """The list that brokers read, beside the certificate."""
+        return self.certificate_file.with_name("crl.pem")
 
     @classmethod
     def create(cls, folder: Path, name: str, now: datetime) -> "CertificateAuthority":
@@ -44,7 +41,7 @@ class CertificateAuthority:
         certificate = crypto.make_ca(key, name, now - CLOCK_SLACK, now + timedelta(days=CA_DAYS))
         write_secret(folder / "ca.key", crypto.private_pem(key))
         (folder / "ca.pem").write_bytes(crypto.certificate_pem(certificate))
-        made = cls(folder)
+        made = cls(folder / "ca.pem", folder / "ca.key")
         made.write_revoked([], now)
         return made
 
@@ -75,7 +72,7 @@ class CertificateAuthority:
             entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
             builder = builder.add_revoked_certificate(entry)
         signed = builder.sign(self._key, hashes.SHA256())
-        fresh = self.folder / "crl.pem.new"
+        fresh = self.revoked_file.with_name("crl.pem.new")
         fresh.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
         fresh.replace(self.revoked_file)
 
