@@ -13,9 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy.engine import make_url
 
 from cloud.db import migrate
-from cloud.db import migrate
 from cloud.embedded import postgres
-from cloud.modules.tables import METADATA
 from cloud.modules.tables import METADATA
 
 
