@@ -1,0 +1,65 @@
+"""create_app: settings and modules in, a Flask app out that refuses to start when a route has no permission."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask import Flask, g, url_for
+from htmx_flask import Htmx
+
+from cloud.config import Settings
+from cloud.db.session import Database
+from cloud.modules import registry
+from cloud.modules.platform import service as platform
+from cloud.web import cookie, csrf, errors, guard, i18n, live, site, view
+from cloud.web.module import MenuItem
+
+WEB = Path(__file__).parent / "web"
+MODULES = Path(__file__).parent / "modules"
+
+
+def create_app(settings: Settings, db: Database | None = None) -> Flask:
+    """The whole hosted LIS as one WSGI app."""
+    app = Flask("jianlian", template_folder=str(WEB / "templates"), static_folder=str(WEB / "static"), static_url_path="/static")
+    app.config["MAX_CONTENT_LENGTH"] = 16 * 1024 * 1024
+    app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    Htmx(app)
+    db = db or Database(settings.database_url)
+    hub = live.Hub(settings.database_url)
+    app.extensions["jianlian"] = view.Web(settings, db, platform.SessionIdentity(), {"live": hub})
+    guard.init(app)
+    errors.init(app)
+    i18n.init(app, [WEB, *(MODULES / m.name for m in registry.MODULES)])
+    app.extensions.setdefault("permissions", {})["static"] = view.Access.PUBLIC.value
+    for views in (site.VIEWS, *(v for m in registry.MODULES for v in m.views)):
+        view.register(app, views)
+    _context(app)
+    view.check_declared(app)
+    return app
+
+
+def _context(app: Flask) -> None:
+    items = sorted((i for m in registry.MODULES for i in m.menu), key=lambda i: i.order)
+    version = str(int(max((f.stat().st_mtime for f in (WEB / "static").rglob("*") if f.is_file()), default=0)))
+
+    @app.context_processor
+    def shared() -> dict[str, object]:
+        who = g.get("principal")
+        found = cookie.read(view.request.cookies)
+        token = csrf.token_for(found[1], view.web().settings.secret) if found else ""
+        return {
+            "who": who,
+            "csrf": token,
+            "menu": _menu(items, who.permissions) if who else {},
+            "demo": view.web().settings.demo,
+            "locale": i18n.locale(),
+            "asset": lambda name: url_for("static", filename=name, v=version),
+        }
+
+
+def _menu(items: list[MenuItem], permissions: frozenset[str]) -> dict[str, list[MenuItem]]:
+    groups: dict[str, list[MenuItem]] = {}
+    for item in items:
+        if str(item.permission) in permissions:
+            groups.setdefault(item.group, []).append(item)
+    return groups

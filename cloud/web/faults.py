@@ -1,0 +1,67 @@
+"""Errors a person sees, each with its HTTP status; the page or fragment is made in errors.py."""
+
+from __future__ import annotations
+
+from common.errors import UserError
+
+
+class NotFound(UserError):
+    """Absent, or another hospital's: the same answer (SR2)."""
+
+    def __init__(self, what: str = "您要找的内容") -> None:
+        super().__init__("not_found", f"{what}不存在，请核对后重试。")
+
+
+class Forbidden(UserError):
+    """The person's roles do not grant this."""
+
+    def __init__(self, permission: str) -> None:
+        super().__init__("forbidden", "您没有这项操作的权限，请联系专业组长或信息管理组。", permission=permission)
+
+
+class Stale(UserError):
+    """Somebody else saved first (C7); ``theirs`` names what they changed."""
+
+    def __init__(self, theirs: str = "") -> None:
+        detail = f"对方的修改：{theirs}。" if theirs else ""
+        super().__init__("stale", f"保存未成功：您打开之后，这条记录已被他人修改。{detail}您输入的内容没有丢失，请核对后再保存。")
+
+
+class Conflict(UserError):
+    """The object is in a state that does not allow this; the message names the state."""
+
+    def __init__(self, message: str, **fields: object) -> None:
+        super().__init__("conflict", message, **fields)
+
+
+class Invalid(UserError):
+    """Input that cannot be used; names the field and what to do."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__("invalid", message, field=field)
+
+
+class CsrfFailed(UserError):
+    """The form did not come from our page or is too old."""
+
+    def __init__(self) -> None:
+        super().__init__("csrf", "页面已过期，请刷新后重新提交；已填写的内容请先复制。")
+
+
+class ReauthRequired(UserError):
+    """A signature needs the signer's PIN or password first."""
+
+    def __init__(self) -> None:
+        super().__init__("reauth", "请先输入签名 PIN，再继续。")
+
+
+STATUS = {
+    "not_found": 404,
+    "forbidden": 403,
+    "stale": 409,
+    "conflict": 409,
+    "invalid": 422,
+    "csrf": 403,
+    "reauth": 401,
+    "throttled": 429,
+}

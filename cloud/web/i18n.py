@@ -1,0 +1,67 @@
+"""Chinese first: messages are written in Chinese, English comes from ``en.po`` beside each module's templates."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.support import NullTranslations, Translations
+from flask import Flask, current_app, g, has_request_context
+
+NULL = NullTranslations()
+
+
+def load(folders: list[Path]) -> Translations:
+    """All ``en.po`` of the folders as one English catalogue (a later folder's word wins)."""
+    merged = Translations()
+    for folder in folders:
+        path = folder / "en.po"
+        if path.exists():
+            with path.open("rb") as f:
+                catalog = read_po(f, locale="en")
+            buffer = BytesIO()
+            write_mo(buffer, catalog)
+            buffer.seek(0)
+            merged.merge(Translations(buffer))
+    return merged
+
+
+def locale() -> str:
+    """'zh' or 'en' of this request."""
+    return str(g.get("locale", "zh")) if has_request_context() else "zh"
+
+
+def gettext(message: str, **values: Any) -> str:
+    """The message in the reader's language, filled with ``%(name)s`` values."""
+    if locale() == "en":
+        message = current_app.extensions["english"].gettext(message)
+    return message % values if values else message
+
+
+def ngettext(one: str, many: str, n: int, **values: Any) -> str:
+    """Chinese has one form; English chooses."""
+    if locale() == "en":
+        one = current_app.extensions["english"].ngettext(one, many, n)
+    return one % {"num": n, **values}
+
+
+def local_time(value: datetime | None, form: str = "%Y-%m-%d %H:%M") -> str:
+    """An aware time on the hospital's wall clock (C2)."""
+    if value is None:
+        return ""
+    return value.astimezone(ZoneInfo(current_app.extensions["jianlian"].settings.timezone)).strftime(form)
+
+
+def init(app: Flask, folders: list[Path]) -> None:
+    """Wire gettext and the time filters into the templates."""
+    app.extensions["english"] = load(folders)
+    app.jinja_env.add_extension("jinja2.ext.i18n")
+    app.jinja_env.install_gettext_callables(gettext, ngettext, newstyle=False)  # type: ignore[attr-defined]
+    app.jinja_env.globals["_"] = gettext
+    app.jinja_env.filters["time"] = local_time
+    app.jinja_env.filters["hm"] = lambda v: local_time(v, "%H:%M")

@@ -1,0 +1,39 @@
+"""What a module declares about itself: permissions with their default roles, menu, views, event handlers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cloud.web.view import Views
+
+Handler = Callable[[Any, dict[str, Any]], None]
+"""Event handler ``(uow, payload)``; runs in the worker, in one transaction with marking the event done."""
+
+
+@dataclass(frozen=True)
+class MenuItem:
+    """An entry of the left menu, shown to whoever holds the permission."""
+
+    label: str
+    url: str
+    permission: str
+    group: str
+    order: int = 0
+
+
+@dataclass(frozen=True)
+class Module:
+    """A module of the specification."""
+
+    name: str
+    title: str
+    views: Sequence[Views] = ()
+    depends: Sequence[str] = ()
+    permissions: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Permission → codes of the standard roles that hold it in a new hospital."""
+    menu: Sequence[MenuItem] = ()
+    handlers: Mapping[str, Sequence[Handler]] = field(default_factory=dict)
+    """Event topic → handlers."""

@@ -1,0 +1,37 @@
+"""Whole page or fragment from one template: the fragment is a named block of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, make_response, render_template
+from htmx_flask import request as hx_request
+from jinja2_fragments.flask import render_block
+
+
+def page(template: str, block: str | None = None, status: int = 200, **context: Any) -> Response:
+    """Render ``template``; for an htmx request that is not boosted only its ``block`` when one is named."""
+    if block is not None and is_fragment():
+        return make_response(render_block(template, block, **context), status)
+    return make_response(render_template(template, **context), status)
+
+
+def fragment(template: str, block: str, status: int = 200, trigger: str | None = None, **context: Any) -> Response:
+    """Render one block, whatever was asked; ``trigger`` becomes HX-Trigger (e.g. a sound)."""
+    response = make_response(render_block(template, block, **context), status)
+    if trigger:
+        response.headers["HX-Trigger"] = trigger
+    return response
+
+
+def is_fragment() -> bool:
+    """True when htmx asks for a piece of a page (not a boosted or restored whole one)."""
+    htmx = hx_request.htmx
+    return bool(htmx) and not htmx.boosted and not htmx.history_restore_request
+
+
+def redirect_to(url: str) -> Response:
+    """Go to another page, for htmx and for plain forms alike."""
+    if bool(hx_request.htmx):
+        return Response("", 204, {"HX-Redirect": url})
+    return Response("", 303, {"Location": url})

@@ -1,0 +1,46 @@
+"""Who is asking, as the web layer sees a person; platform loads it from the session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from cloud.db.session import UnitOfWork
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A logged-in person within one request."""
+
+    user_id: int
+    name: str
+    employee_no: str
+    tenant_id: int
+    tenant_code: str
+    tenant_name: str
+    session_id: int
+    permissions: frozenset[str]
+    roles: frozenset[str]
+    sections: frozenset[str]
+    wards: frozenset[str]
+    workstation: str
+    locale: str
+    mfa: bool
+    locked: bool
+    signing_until: datetime | None = None
+    signing_id: str | None = None
+
+    def may(self, permission: str) -> bool:
+        """True when a role of this person grants the permission."""
+        return str(permission) in self.permissions
+
+
+class Identity(Protocol):
+    """How the web layer asks the platform module who holds a session token."""
+
+    def authenticate(self, uow: UnitOfWork, token: str, ip: str) -> Principal | None:
+        """The person behind the token, or None when there is no living session."""
+
+    def failed_lookup(self, uow: UnitOfWork, principal: Principal | None, path: str) -> None:
+        """Record that somebody asked for what is not there (AC-PL-1)."""

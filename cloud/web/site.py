@@ -1,0 +1,74 @@
+"""Pages of no module: the start page, health, metrics, live stream, language, the top bar's scan field."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, g, request
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.web import metrics
+from cloud.web.page import page, redirect_to
+from cloud.web.view import Access, Views, principal, web
+from common import ids
+
+VIEWS = Views("site", __name__)
+
+
+@VIEWS.get("/", Access.LOGIN)
+def home(uow: UnitOfWork) -> Any:
+    """The start page: the work of this person's roles."""
+    return page("home.html")
+
+
+@VIEWS.get("/healthz", Access.PUBLIC)
+def healthz() -> Any:
+    """Alive: the process answers."""
+    return Response("ok\n", mimetype="text/plain")
+
+
+@VIEWS.get("/readyz", Access.PUBLIC)
+def readyz() -> Any:
+    """Ready: the database answers too."""
+    try:
+        with web().db.registry() as s:
+            s.execute(text("SELECT 1"))
+    except Exception as exc:
+        return Response(f"database: {type(exc).__name__}\n", 503, mimetype="text/plain")
+    return Response("ready\n", mimetype="text/plain")
+
+
+@VIEWS.get("/metrics", Access.PUBLIC)
+def prometheus() -> Any:
+    """Figures for Prometheus; only from this machine or with the configured token."""
+    token = web().settings.metrics_token
+    given = request.headers.get("Authorization", "")
+    if (token and given == f"Bearer {token}") or (not token and request.remote_addr in ("127.0.0.1", "::1")):
+        return Response(metrics.text(), mimetype="text/plain; version=0.0.4")
+    return Response("forbidden\n", 403)
+
+
+@VIEWS.get("/live", Access.LOGIN)
+def stream(uow: UnitOfWork) -> Any:
+    """SSE: notices of this hospital on the asked channels (``?ch=bench,queue``)."""
+    channels = request.args.get("ch", "").split(",")
+    hub = web().extras["live"]
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return Response(hub.subscribe(uow.tenant_id, channels), mimetype="text/event-stream", headers=headers)
+
+
+@VIEWS.post("/lang/<code>", Access.LOGIN)
+def language(uow: UnitOfWork, code: str) -> Any:
+    """Switch between Chinese and English."""
+    response = redirect_to(request.form.get("next") or "/")
+    response.set_cookie("lang", "en" if code == "en" else "zh", samesite="Lax", secure=True)
+    return response
+
+
+@VIEWS.post("/scan", Access.LOGIN)
+def scan(uow: UnitOfWork) -> Any:
+    """A barcode scanned on a page that does not take scans itself: go to that tube."""
+    g.scanned = ids.normalise_scan(request.form.get("code", ""))
+    target = "/sp/find" if not principal().may("portal:read") or principal().may("specimens:read") else "/clinic/find"
+    return redirect_to(f"{target}?code={g.scanned}")

@@ -1,0 +1,99 @@
+// Behaviour every page shares: scans go where the page wants them, every data-key is a shortcut, answers make a sound.
+"use strict";
+(() => {
+  const $ = (sel, root = document) => root.querySelector(sel);
+  const typing = (el) => el && (el.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(el.tagName));
+
+  // Sounds are made here (no file): high double = good, low long = bad, two tones = look.
+  let audio = null;
+  const tones = { ok: [[880, 0, .09], [1320, .1, .12]], bad: [[220, 0, .45]], warn: [[660, 0, .12], [440, .14, .2]] };
+  window.jlSound = (kind) => {
+    try {
+      audio = audio || new AudioContext();
+      for (const [hz, at, len] of tones[kind] || []) {
+        const osc = audio.createOscillator(), gain = audio.createGain(), t = audio.currentTime + at;
+        osc.frequency.value = hz; osc.connect(gain); gain.connect(audio.destination);
+        gain.gain.setValueAtTime(.2, t); gain.gain.exponentialRampToValueAtTime(.001, t + len); osc.start(t); osc.stop(t + len);
+      }
+    } catch (e) { /* a PC without sound still shows the colour */ }
+    document.body.dataset.lastSound = kind;
+  };
+  document.addEventListener("sound", (e) => window.jlSound(e.detail.value || e.detail));
+
+  document.addEventListener("toast", (e) => {
+    const el = document.createElement("div");
+    el.className = "toast"; el.textContent = e.detail.value || e.detail; document.body.append(el);
+    setTimeout(() => el.remove(), 2500);
+  });
+
+  // The page's own scan field wins; otherwise the top bar's.
+  const scanField = () => $("[data-scan-here]:not(:disabled)") || $("#scan");
+  const focusScan = () => { const f = scanField(); if (f) { f.focus(); f.select(); } };
+  document.addEventListener("DOMContentLoaded", () => {
+    const first = $("[autofocus]") || $("[data-scan-here]");
+    if (first) first.focus();
+  });
+  document.addEventListener("htmx:afterRequest", (e) => {
+    const f = e.target.closest && e.target.closest("[data-scan-again]");
+    if (f) { const i = $("[data-scan-here]", f) || $("[data-scan-here]"); if (i) { i.value = ""; i.focus(); } }
+  });
+  document.addEventListener("htmx:sendError", () => {
+    const n = $("#notice"); if (!n) return;
+    const box = document.createElement("div"); box.className = "notice bad"; box.textContent = document.documentElement.lang === "en" ? "✕ The server cannot be reached; nothing was saved. Check the network and try again." : "✕ 连不上服务器，刚才的操作没有保存。请检查网络后重试。";
+    n.replaceChildren(box); window.jlSound("bad");
+  });
+
+  // A scanner types fast and ends with Enter: characters that arrive outside a field within 60 ms are a scan.
+  let buffer = "", last = 0;
+  document.addEventListener("keydown", (e) => {
+    const now = performance.now(), fast = now - last < 60;
+    last = now;
+    if (e.key === "F2") { e.preventDefault(); focusScan(); return; }
+    if (e.key === "Escape" && !$("dialog[open]")) { const n = $("#notice"); if (n) n.replaceChildren(); }
+    if (!typing(e.target) && !e.ctrlKey && !e.altKey && !e.metaKey) {
+      if (e.key === "Enter" && fast && buffer.length >= 6) {
+        e.preventDefault();
+        const f = scanField();
+        if (f) { f.value = buffer; f.form.requestSubmit(); }
+        buffer = ""; return;
+      }
+      if (e.key.length === 1) buffer = fast ? buffer + e.key : e.key;
+    }
+    const combo = (e.ctrlKey ? "Ctrl+" : "") + (e.altKey ? "Alt+" : "") + (e.shiftKey && e.key.length > 1 ? "Shift+" : "") + (e.key.length === 1 ? e.key.toUpperCase() : e.key);
+    if (combo === "?" && !typing(e.target)) { showKeys(); return; }
+    if (typing(e.target) && combo.length === 1) return;
+    const hit = [...document.querySelectorAll("[data-key]")].find((el) => el.dataset.key === combo && !el.disabled && el.offsetParent !== null && (!$("dialog[open]") || el.closest("dialog[open]")));
+    if (hit) { e.preventDefault(); buffer = ""; hit.matches("input,select,textarea") ? hit.focus() : hit.click(); return; }
+    moveInList(e);
+  });
+
+  // Lists: arrows move, Enter opens (rows carry tabindex and hx-get).
+  const moveInList = (e) => {
+    if (!["ArrowDown", "ArrowUp"].includes(e.key)) return;
+    const list = $("[data-list]"); if (!list || (typing(e.target) && !list.contains(e.target))) return;
+    const rows = [...list.querySelectorAll("tr[tabindex]")]; if (!rows.length) return;
+    const here = rows.findIndex((r) => r.getAttribute("aria-selected") === "true");
+    const next = rows[Math.max(0, Math.min(rows.length - 1, here + (e.key === "ArrowDown" ? 1 : -1)))];
+    e.preventDefault(); next.click();
+  };
+  document.addEventListener("click", (e) => {
+    const row = e.target.closest("[data-list] tr[tabindex]");
+    if (row) { for (const r of row.parentElement.children) r.removeAttribute("aria-selected"); row.setAttribute("aria-selected", "true"); row.focus({ preventScroll: true }); row.scrollIntoView({ block: "nearest" }); }
+    if (e.target.closest("[data-dismiss]")) { const n = $("#notice"); if (n) n.replaceChildren(); }
+    const open = e.target.closest("[data-open]"); if (open) { const d = document.getElementById(open.dataset.open); if (d) d.showModal(); }
+  });
+  document.addEventListener("keydown", (e) => { if (e.key === "Enter" && e.target.matches && e.target.matches("tr[tabindex]")) e.target.click(); });
+
+  const showKeys = () => {
+    const box = $("#keys-list"), dialog = $("#keys"); if (!box || !dialog) return;
+    box.replaceChildren(...[...document.querySelectorAll("[data-key]")].filter((el) => el.offsetParent !== null).map((el) => {
+      const p = document.createElement("p"), k = document.createElement("kbd");
+      k.textContent = el.dataset.key; p.append(k, " " + (el.dataset.keyLabel || el.textContent.replace(el.dataset.key, "").trim())); return p;
+    }));
+    dialog.showModal();
+  };
+
+  // Dialogs that must be answered at once open themselves when they arrive.
+  document.addEventListener("htmx:afterSwap", (e) => { const d = e.target.querySelector && e.target.querySelector("dialog[data-modal]"); if (d && !d.open) d.showModal(); });
+  document.addEventListener("change", (e) => { const f = e.target.closest("form[data-submit-on-change]"); if (f) f.requestSubmit(); });
+})();

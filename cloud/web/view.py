@@ -1,0 +1,154 @@
+"""The one way to add a route: it declares its permission, or the app does not start (SR1).
+
+A view is called as ``view(uow, **url_args)`` inside one tenant transaction that commits after it returns.
+``Access.PUBLIC`` views get no unit of work; they open their own.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+
+from flask import Blueprint, Flask, Response, current_app, g, make_response, redirect, request, url_for
+from sqlalchemy.orm.exc import StaleDataError
+from werkzeug.wrappers import Response as BaseResponse
+
+from cloud.config import Settings
+from cloud.db.session import Actor, Database
+from cloud.web import csrf, cookie
+from cloud.web.faults import Forbidden, NotFound, Stale
+from cloud.web.principal import Identity, Principal
+
+
+class Access(StrEnum):
+    """Declarations that are not a permission of a role."""
+
+    PUBLIC = "*public"
+    LOGIN = "*login"
+
+
+@dataclass
+class Web:
+    """What views may reach besides their unit of work; ``app.extensions["jianlian"]``."""
+
+    settings: Settings
+    db: Database
+    identity: Identity
+    extras: dict[str, Any]
+
+
+def web() -> Web:
+    """The current app's Web."""
+    ext: Web = current_app.extensions["jianlian"]
+    return ext
+
+
+def principal() -> Principal:
+    """The person of this request."""
+    who: Principal = g.principal
+    return who
+
+
+class Views:
+    """All URLs of a module in one table."""
+
+    def __init__(self, name: str, import_name: str) -> None:
+        self.blueprint = Blueprint(name, import_name, template_folder="templates")
+        self.declared: dict[str, str] = {}
+        self.while_locked: set[str] = set()
+
+    def route(
+        self, rule: str, permission: str, *, methods: tuple[str, ...] = ("GET",), while_locked: bool = False
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Add a route under a permission (a module's StrEnum value, or Access)."""
+
+        def add(fn: Callable[..., Any]) -> Callable[..., Any]:
+            endpoint = f"{self.blueprint.name}.{fn.__name__}"
+            self.declared[endpoint] = str(permission)
+            self.blueprint.add_url_rule(rule, fn.__name__, _guard(fn, str(permission), while_locked), methods=list(methods))
+            return fn
+
+        return add
+
+    def get(self, rule: str, permission: str, **kw: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """A read."""
+        return self.route(rule, permission, methods=("GET",), **kw)
+
+    def post(self, rule: str, permission: str, **kw: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """A change; CSRF-checked."""
+        return self.route(rule, permission, methods=("POST",), **kw)
+
+
+def _guard(fn: Callable[..., Any], permission: str, while_locked: bool) -> Callable[..., BaseResponse]:
+    @functools.wraps(fn)
+    def call(**kwargs: Any) -> BaseResponse:
+        if permission == Access.PUBLIC:
+            return make_response(fn(**kwargs))
+        return _in_tenant(fn, permission, while_locked, kwargs)
+
+    return call
+
+
+def _in_tenant(fn: Callable[..., Any], permission: str, while_locked: bool, kwargs: dict[str, Any]) -> BaseResponse:
+    ext = web()
+    found = cookie.read(request.cookies)
+    if found is None:
+        return to_login()
+    tenant_id, token = found
+    actor = Actor("anonymous", ip=request.remote_addr or "", request_id=g.request_id)
+    try:
+        with ext.db.tenant(tenant_id, actor) as uow:
+            who = ext.identity.authenticate(uow, token, actor.ip)
+            if who is None:
+                return to_login()
+            g.principal = who
+            uow.actor = replace(actor, name=who.name, user_id=who.user_id, workstation=who.workstation)
+            if who.locked and not while_locked:
+                return _redirect(url_for("platform.lock_page", next=_here()))
+            csrf.check(token, ext.settings.secret)
+            if permission != Access.LOGIN and not who.may(permission):
+                raise Forbidden(permission)
+            return make_response(fn(uow, **kwargs))
+    except NotFound:
+        with ext.db.tenant(tenant_id, actor) as uow:
+            ext.identity.failed_lookup(uow, g.get("principal"), request.path)
+        raise
+    except StaleDataError as exc:
+        raise Stale from exc
+
+
+def to_login() -> BaseResponse:
+    """Send the browser to the login page; a whole page even when a fragment was asked for."""
+    return _redirect(url_for("platform.login_page", next=_here()))
+
+
+def _here() -> str:
+    if request.headers.get("HX-Request") == "true":
+        from urllib.parse import urlsplit
+
+        parts = urlsplit(request.headers.get("HX-Current-URL", "/"))
+        return parts.path or "/"
+    return request.full_path.rstrip("?") if request.method == "GET" else "/"
+
+
+def _redirect(target: str) -> BaseResponse:
+    if request.headers.get("HX-Request") == "true":
+        return Response("", 204, {"HX-Redirect": target})
+    return redirect(target)
+
+
+def register(app: Flask, views: Views) -> None:
+    """Put a module's views into the app and remember what they declared."""
+    app.register_blueprint(views.blueprint)
+    app.extensions.setdefault("permissions", {}).update(views.declared)
+
+
+def check_declared(app: Flask) -> None:
+    """Refuse to start when any URL has no declared permission."""
+    declared: dict[str, str] = app.extensions.get("permissions", {})
+    missing = sorted({r.endpoint for r in app.url_map.iter_rules() if r.endpoint not in declared})
+    if missing:
+        raise RuntimeError(f"routes without a declared permission: {', '.join(missing)}")
