@@ -103,6 +103,13 @@ def decode(raw: bytes, forced: str = "") -> Decoded:
     return Decoded(repair_private_use(text), chosen, warning)
 
 
+def label(declared: str, encoding: str) -> str:
+    """What MSH-18 of an answer says: as the request wrote it, unless that was wrong."""
+    if not declared or _wanted(declared) == encoding or declared.isascii() and _wanted(declared) is None:
+        return declared
+    return "GB18030" if encoding == GB18030 else "UNICODE UTF-8"
+
+
 def encode(text: str, encoding: str) -> bytes:
     """Text in the endpoint's encoding. GB18030 covers all of Unicode, so nothing can be lost but a lone surrogate (ValueError)."""
     return text.encode(encoding)

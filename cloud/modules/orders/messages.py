@@ -1,0 +1,158 @@
+"""What an outside system asks for, in this module's own words: the pure shape between an interface and ``place_order``.
+
+Interfaces (HL7, later FHIR and SOAP) translate into these; nothing here knows a wire. All times are aware.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """What the sender wants done with one order item."""
+
+    NEW = "new"
+    CHANGE = "change"
+    CANCEL = "cancel"
+
+
+class Sex(StrEnum):
+    """Administrative sex as the sender says; UNKNOWN is a statement, not a default for a value we could not read."""
+
+    MALE = "M"
+    FEMALE = "F"
+    OTHER = "O"
+    UNKNOWN = "U"
+
+
+class VisitType(StrEnum):
+    """Kind of contact (M03)."""
+
+    OUTPATIENT = "outpatient"
+    EMERGENCY = "emergency"
+    INPATIENT = "inpatient"
+    EXAM = "exam"
+    EXTERNAL = "external"
+    RESEARCH = "research"
+
+
+class Priority(StrEnum):
+    """常规, 急, 绿色通道, from least to most urgent."""
+
+    ROUTINE = "routine"
+    STAT = "stat"
+    GREEN = "green"
+
+    @property
+    def rank(self) -> int:
+        """0 is the least urgent."""
+        return list(Priority).index(self)
+
+
+class Charge(StrEnum):
+    """Whether an item is paid, as the sender says."""
+
+    PAID = "paid"
+    UNPAID = "unpaid"
+    REFUNDED = "refunded"
+
+
+class Severity(StrEnum):
+    """HL7 table 0516."""
+
+    ERROR = "E"
+    WARNING = "W"
+    INFO = "I"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One remark about a message: where (``PID^1^3``), a code of HL7 table 0357, how bad, and a Chinese sentence."""
+
+    location: str
+    code: str
+    text: str
+    severity: Severity = Severity.ERROR
+
+
+@dataclass(frozen=True, slots=True)
+class PatientId:
+    """An identifier and its kind: patient_no, id_card, medical_insurance, visit_card, health_card, inpatient_no … or as sent."""
+
+    kind: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class PatientData:
+    """A person as the sender describes them; ``ids`` is never empty and the first is the sender's main number."""
+
+    ids: tuple[PatientId, ...]
+    name: str
+    sex: Sex
+    birth: date | None
+    birth_at: datetime | None = None
+    phone: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VisitData:
+    """The contact the order belongs to; ``kind`` is None when the sender gave none we know."""
+
+    kind: VisitType | None
+    visit_no: str | None = None
+    dept: str | None = None
+    dept_code: str | None = None
+    ward: str | None = None
+    bed: str | None = None
+    diagnosis: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemData:
+    """One requested item. ``charge`` None means the sender did not say; ``location`` is where it stood (``OBR^1``)."""
+
+    order_item_no: str
+    action: Action
+    code: str | None
+    name: str | None
+    charge: Charge | None = None
+    specimen: str | None = None
+    note: str | None = None
+    location: str = ""
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderData:
+    """One request form (申请单) with its items."""
+
+    order_no: str
+    priority: Priority
+    items: tuple[ItemData, ...]
+    doctor: str | None = None
+    doctor_code: str | None = None
+    dept: str | None = None
+    dept_code: str | None = None
+    ordered_at: datetime | None = None
+    planned_at: datetime | None = None
+    clinical_note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderMessage:
+    """Everything one message asks for one patient. ``key`` repeats exactly when the message is a repeat."""
+
+    key: str
+    patient: PatientData
+    visit: VisitData | None
+    orders: tuple[OrderData, ...]
+    problems: tuple[Problem, ...] = ()
+    sent_at: datetime | None = None
+
+    @property
+    def items(self) -> tuple[ItemData, ...]:
+        """All items in the order they were sent."""
+        return tuple(item for order in self.orders for item in order.items)
