@@ -1,0 +1,1 @@
+"""The product on one machine with embedded parts and invented people: `jianlian demo`."""
