@@ -1,1 +1,27 @@
-"""Module platform."""
+"""Platform (M01): tenancy, identity, permissions, sessions, audit."""
+
+from cloud.modules.platform.rules import Perm
+from cloud.modules.platform.views import VIEWS
+from cloud.web.module import MenuItem, Module
+
+MODULE = Module(
+    name="platform",
+    title="平台",
+    views=(VIEWS,),
+    permissions={
+        Perm.USERS: ("secadmin",),
+        Perm.ROLES: ("secadmin",),
+        Perm.MATRIX: ("secadmin", "auditadmin", "infogroup", "director", "quality"),
+        Perm.SESSIONS: ("secadmin",),
+        Perm.WORKSTATIONS: ("sysadmin", "secadmin"),
+        Perm.AUDIT: ("auditadmin",),
+        Perm.OPERATE: ("sysadmin",),
+    },
+    menu=(
+        MenuItem("用户", "/admin/users", Perm.USERS, "管理", 900),
+        MenuItem("权限矩阵", "/admin/roles", Perm.MATRIX, "管理", 910),
+        MenuItem("会话", "/sessions", Perm.SESSIONS, "管理", 920),
+        MenuItem("工作站", "/workstations", Perm.WORKSTATIONS, "管理", 930),
+        MenuItem("审计", "/audit", Perm.AUDIT, "管理", 940),
+    ),
+)

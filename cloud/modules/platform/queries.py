@@ -1,0 +1,95 @@
+"""Read-only selects of identity for pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, select
+
+from cloud.db import audit as chain
+from cloud.db.audit import AuditLog
+from cloud.db.session import UnitOfWork
+from cloud.modules.platform.models import Role, RolePermission, User, UserRole, UserSession, Workstation
+
+PAGE = 100
+
+
+def users(uow: UnitOfWork, after: int = 0) -> Sequence[Any]:
+    """A page of accounts with their role names, by id."""
+    roles = (
+        select(func.string_agg(Role.name, "、"))
+        .join(UserRole, (UserRole.tenant_id == Role.tenant_id) & (UserRole.role_id == Role.id))
+        .where(UserRole.user_id == User.id)
+        .correlate(User)
+        .scalar_subquery()
+    )
+    query = select(User.id, User.employee_no, User.name, User.dept, User.status, User.locked_until, roles.label("roles"))
+    return uow.s.execute(query.where(User.id > after).order_by(User.id).limit(PAGE)).all()
+
+
+def roles(uow: UnitOfWork) -> Sequence[Role]:
+    """All roles of this hospital."""
+    return uow.s.execute(select(Role).order_by(Role.id)).scalars().all()
+
+
+def matrix(uow: UnitOfWork) -> dict[str, set[str]]:
+    """Permission → codes of roles that hold it."""
+    query = select(RolePermission.permission, Role.code).join(
+        Role, (Role.tenant_id == RolePermission.tenant_id) & (Role.id == RolePermission.role_id)
+    )
+    out: dict[str, set[str]] = {}
+    for permission, code in uow.s.execute(query):
+        out.setdefault(permission, set()).add(code)
+    return out
+
+
+def sessions(uow: UnitOfWork) -> Sequence[Any]:
+    """Living sessions, newest first."""
+    query = (
+        select(UserSession.id, User.name, User.employee_no, UserSession.ip, UserSession.workstation, UserSession.created_at, UserSession.seen_at)
+        .join(User, (User.tenant_id == UserSession.tenant_id) & (User.id == UserSession.user_id))
+        .where(UserSession.revoked_at.is_(None))
+        .order_by(UserSession.seen_at.desc())
+        .limit(PAGE)
+    )
+    return uow.s.execute(query).all()
+
+
+def workstations(uow: UnitOfWork) -> Sequence[Workstation]:
+    """Registered workstations."""
+    return uow.s.execute(select(Workstation).order_by(Workstation.code).limit(PAGE)).scalars().all()
+
+
+@dataclass(frozen=True)
+class AuditFilter:
+    """What the audit page searches by; empty fields do not restrict."""
+
+    entity: str = ""
+    entity_id: str = ""
+    actor: str = ""
+    since: datetime | None = None
+    before_seq: int | None = None
+
+
+def audit_page(uow: UnitOfWork, f: AuditFilter) -> Sequence[AuditLog]:
+    """Newest entries first, by keyset."""
+    query = select(AuditLog)
+    if f.entity:
+        query = query.where(AuditLog.entity == f.entity)
+    if f.entity_id:
+        query = query.where(AuditLog.entity_id == f.entity_id)
+    if f.actor:
+        query = query.where(AuditLog.actor == f.actor)
+    if f.since is not None:
+        query = query.where(AuditLog.at >= f.since)
+    if f.before_seq is not None:
+        query = query.where(AuditLog.seq < f.before_seq)
+    return uow.s.execute(query.order_by(AuditLog.seq.desc()).limit(PAGE)).scalars().all()
+
+
+def audit_verify(uow: UnitOfWork) -> tuple[int, chain.Broken | None]:
+    """Walk the chain: entries read and the first broken one."""
+    return chain.verify(uow.s)

@@ -1,0 +1,383 @@
+"""The verbs of identity: log in, lock, switch at the bench, open a signing window, give roles."""
+
+from __future__ import annotations
+
+import secrets as pysecrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select, text, update
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.platform import rules, secrets
+from cloud.modules.platform.models import AccessLog, LoginEvent, Role, RolePermission, Tenant, User, UserRole, UserSession, Workstation
+from cloud.web.faults import Conflict, Invalid, ReauthRequired
+from cloud.web.principal import Principal
+from common.errors import UserError
+
+SEEN_EVERY = timedelta(seconds=30)
+WRONG = "工号或密码不正确。连续 5 次错误将锁定 30 分钟。"
+
+
+class LoginRefused(UserError):
+    """Wrong, locked or inactive; the text is equal for known and unknown people."""
+
+    def __init__(self, message: str = WRONG) -> None:
+        super().__init__("invalid", message)
+
+
+class SecondFactorNeeded(UserError):
+    """The password was right; a TOTP code must follow."""
+
+    def __init__(self) -> None:
+        super().__init__("second_factor", "请输入动态口令（6 位数字）。")
+
+
+@dataclass(frozen=True)
+class Entered:
+    """A fresh session."""
+
+    token: str
+    session_id: int
+    user_id: int
+
+
+_AUTH = text("""
+SELECT s.id AS session_id, s.user_id, s.created_at, s.seen_at, s.mfa_at, s.locked_at, s.workstation, s.signing_until, s.signing_id,
+       u.name, u.employee_no, u.sections, u.wards, u.locale, t.code AS tenant_code, t.name AS tenant_name, t.status,
+       array_agg(DISTINCT r.code) FILTER (WHERE r.code IS NOT NULL) AS roles,
+       array_agg(DISTINCT p.permission) FILTER (WHERE p.permission IS NOT NULL) AS permissions
+FROM user_session s
+JOIN app_user u ON u.tenant_id = s.tenant_id AND u.id = s.user_id AND u.status = 'active'
+JOIN tenant t ON t.id = s.tenant_id AND t.status <> 'closed'
+LEFT JOIN user_role ur ON ur.tenant_id = s.tenant_id AND ur.user_id = s.user_id
+LEFT JOIN role r ON r.tenant_id = s.tenant_id AND r.id = ur.role_id
+LEFT JOIN role_permission p ON p.tenant_id = s.tenant_id AND p.role_id = r.id
+WHERE s.tenant_id = :t AND s.token_hash = :h AND s.revoked_at IS NULL
+GROUP BY s.tenant_id, s.id, u.tenant_id, u.id, t.id
+""")
+
+
+class SessionIdentity:
+    """How the web layer recognises a session (cloud.web.principal.Identity)."""
+
+    def authenticate(self, uow: UnitOfWork, token: str, ip: str) -> Principal | None:
+        """The person behind a token; touches last-seen at most every 30 s and locks an idle session."""
+        row = uow.s.execute(_AUTH, {"t": uow.tenant_id, "h": secrets.token_hash(token)}).one_or_none()
+        if row is None or rules.session_over(row.created_at, uow.now):
+            return None
+        locked = row.locked_at is not None or uow.now - row.seen_at >= rules.idle_limit(bool(row.workstation))
+        self._touch(uow, row.session_id, row.seen_at, locked, row.locked_at)
+        open_window = not locked and rules.signing_open(row.signing_until, uow.now)
+        return Principal(
+            user_id=row.user_id,
+            name=row.name,
+            employee_no=row.employee_no,
+            tenant_id=uow.tenant_id,
+            tenant_code=row.tenant_code,
+            tenant_name=row.tenant_name,
+            session_id=row.session_id,
+            permissions=frozenset(row.permissions or ()),
+            roles=frozenset(row.roles or ()),
+            sections=frozenset(row.sections or ()),
+            wards=frozenset(row.wards or ()),
+            workstation=row.workstation,
+            locale=row.locale,
+            mfa=rules.mfa_fresh(row.mfa_at, uow.now),
+            locked=locked,
+            signing_until=row.signing_until if open_window else None,
+            signing_id=row.signing_id if open_window else None,
+        )
+
+    def _touch(self, uow: UnitOfWork, session_id: int, seen: datetime, locked: bool, locked_at: datetime | None) -> None:
+        if locked and locked_at is None:
+            _set_session(uow, session_id, locked_at=uow.now, signing_until=None, signing_id=None)
+        elif not locked and uow.now - seen >= SEEN_EVERY:
+            _set_session(uow, session_id, seen_at=uow.now)
+
+    def failed_lookup(self, uow: UnitOfWork, principal: Principal | None, path: str) -> None:
+        """The same entry for a foreign and an absent id (AC-PL-1)."""
+        _log(uow, None, "lookup_failed", path, principal)
+
+
+def _set_session(uow: UnitOfWork, session_id: int, **values: object) -> None:
+    uow.s.execute(update(UserSession).where(UserSession.tenant_id == uow.tenant_id, UserSession.id == session_id).values(**values))
+
+
+def _log(uow: UnitOfWork, patient_id: int | None, purpose: str, path: str, principal: Principal | None = None) -> None:
+    user_id = principal.user_id if principal else uow.actor.user_id
+    name = principal.name if principal else uow.actor.name
+    uow.s.add(
+        AccessLog(at=uow.now, user_id=user_id, actor=name, patient_id=patient_id, purpose=purpose, path=path, request_id=uow.actor.request_id)
+    )
+
+
+def log_read(uow: UnitOfWork, patient_id: int, purpose: str, path: str) -> None:
+    """Record that a person looked at a patient's data."""
+    _log(uow, patient_id, purpose, path)
+
+
+def find_tenant(session: object, code: str, host: str) -> Tenant | None:
+    """The hospital by host name, else by the code typed at login; None is answered neutrally."""
+    from sqlalchemy.orm import Session
+
+    assert isinstance(session, Session)
+    found = session.execute(select(Tenant).where(Tenant.host == host)).scalar_one_or_none()
+    if found is None and code:
+        found = session.execute(select(Tenant).where(Tenant.code == code.strip().lower())).scalar_one_or_none()
+    return found if found is not None and found.status != "closed" else None
+
+
+def log_in(
+    uow: UnitOfWork, employee_no: str, password: str, totp: str, secret: str, *, workstation: str = "", agent: str = ""
+) -> Entered | UserError:
+    """Check password, lockout and second factor. Returns a refusal (so that its counters commit) or a session."""
+    user = uow.s.execute(select(User).where(User.employee_no == employee_no.strip()).with_for_update()).scalar_one_or_none()
+    if user is None:
+        secrets.check_secret(None, password)
+        return _refuse(uow, employee_no, "unknown")
+    state = rules.Lockout(user.failures, user.locked_until)
+    if rules.is_locked(state, uow.now):
+        secrets.check_secret(None, password)
+        return _refuse(uow, employee_no, "locked")
+    if user.status != "active" or not secrets.check_secret(user.password_hash, password):
+        return _fail(uow, user, "password")
+    if user.totp_sealed is not None:
+        if not totp.strip():
+            return SecondFactorNeeded()
+        step = secrets.totp_step(user.totp_sealed, secret, totp, uow.now.timestamp())
+        if step is None or step <= (user.totp_last_step or -1):
+            return _fail(uow, user, "second_factor")
+        user.totp_last_step = step
+    elif _needs_second_factor(uow, user.id):
+        return _refuse(uow, employee_no, "no_second_factor", "您的角色须启用动态口令，请联系安全管理员。")
+    user.failures, user.locked_until = 0, None
+    _event(uow, employee_no, "ok")
+    return _enter(uow, user, workstation, agent, mfa=user.totp_sealed is not None)
+
+
+def _needs_second_factor(uow: UnitOfWork, user_id: int) -> bool:
+    query = select(func.bool_or(Role.second_factor)).join(UserRole, (UserRole.tenant_id == Role.tenant_id) & (UserRole.role_id == Role.id))
+    return bool(uow.s.execute(query.where(UserRole.user_id == user_id)).scalar())
+
+
+def _enter(uow: UnitOfWork, user: User, workstation: str, agent: str, mfa: bool) -> Entered:
+    token = secrets.new_token()
+    row = UserSession(
+        token_hash=secrets.token_hash(token),
+        user_id=user.id,
+        workstation=workstation,
+        ip=uow.actor.ip,
+        agent=agent[:200],
+        created_at=uow.now,
+        seen_at=uow.now,
+        mfa_at=uow.now if mfa else None,
+    )
+    uow.s.add(row)
+    uow.s.flush()
+    uow.audit("session", row.id, "login", after={"user": user.employee_no, "mfa": mfa, "workstation": workstation})
+    return Entered(token, row.id, user.id)
+
+
+def _event(uow: UnitOfWork, employee_no: str, outcome: str) -> None:
+    uow.s.add(LoginEvent(at=uow.now, employee_no=employee_no[:64], ip=uow.actor.ip, outcome=outcome))
+
+
+def _refuse(uow: UnitOfWork, employee_no: str, outcome: str, message: str = WRONG) -> UserError:
+    _event(uow, employee_no, outcome)
+    return LoginRefused(message)
+
+
+def _fail(uow: UnitOfWork, user: User, outcome: str) -> UserError:
+    after = rules.after_failure(rules.Lockout(user.failures, user.locked_until), uow.now)
+    user.failures, user.locked_until = after.failures, after.locked_until
+    if after.locked_until is not None:
+        uow.audit("user", user.id, "lock", after={"until": after.locked_until.isoformat()})
+    return _refuse(uow, user.employee_no, outcome)
+
+
+def log_out(uow: UnitOfWork, principal: Principal) -> None:
+    """End the session for good."""
+    _set_session(uow, principal.session_id, revoked_at=uow.now, signing_until=None)
+    uow.audit("session", principal.session_id, "logout")
+
+
+def lock(uow: UnitOfWork, principal: Principal) -> None:
+    """Lock the screen; a signing window ends with it."""
+    _set_session(uow, principal.session_id, locked_at=uow.now, signing_until=None, signing_id=None)
+
+
+def unlock(uow: UnitOfWork, principal: Principal, secret: str) -> bool:
+    """Open one's own locked session with PIN or password."""
+    if not _own_secret(uow, principal.user_id, secret):
+        return False
+    _set_session(uow, principal.session_id, locked_at=None, seen_at=uow.now)
+    return True
+
+
+def switch_user(uow: UnitOfWork, principal: Principal, badge: str, pin: str) -> Entered | None:
+    """Bench quick-switch (R2): another person's badge and PIN, on a registered workstation, inside a fresh two-factor session."""
+    if not principal.workstation or not principal.mfa:
+        raise Conflict("快速换人只能在已登记的工作站、12 小时内用动态口令登录过的会话中使用。请退出后重新登录。")
+    user = uow.s.execute(select(User).where(User.badge == badge.strip(), User.status == "active").with_for_update()).scalar_one_or_none()
+    if user is None or not _pin_ok(uow, user, pin):
+        return None
+    log_out(uow, principal)
+    entered = _enter(uow, user, principal.workstation, "", mfa=False)
+    # The two-factor proof stays that of the bench's session, and so does its age.
+    row = uow.s.execute(select(UserSession.mfa_at).where(UserSession.id == principal.session_id)).scalar_one()
+    _set_session(uow, entered.session_id, mfa_at=row)
+    uow.audit("session", entered.session_id, "switch", before={"user": principal.employee_no}, after={"user": user.employee_no})
+    return entered
+
+
+def _pin_ok(uow: UnitOfWork, user: User, pin: str) -> bool:
+    if rules.is_locked(rules.Lockout(user.failures, user.locked_until), uow.now):
+        return False
+    if secrets.check_secret(user.pin_hash, pin):
+        user.pin_failures = 0
+        return True
+    user.pin_failures += 1
+    if user.pin_failures >= rules.PIN_FAILURES:
+        user.locked_until, user.pin_failures = uow.now + rules.LOCK_FOR, 0
+        uow.audit("user", user.id, "lock", reason="pin")
+    _event(uow, user.employee_no, "pin")
+    return False
+
+
+def _own_secret(uow: UnitOfWork, user_id: int, secret: str) -> bool:
+    user = uow.s.execute(select(User).where(User.id == user_id).with_for_update()).scalar_one()
+    if rules.is_locked(rules.Lockout(user.failures, user.locked_until), uow.now):
+        return False
+    if user.pin_hash is not None and secrets.check_secret(user.pin_hash, secret):
+        user.pin_failures = 0
+        return True
+    if len(secret) >= 10 and secrets.check_secret(user.password_hash, secret):
+        return True
+    return _pin_ok(uow, user, secret) if user.pin_hash is not None else False
+
+
+def open_signing(uow: UnitOfWork, principal: Principal, secret: str) -> str | None:
+    """Re-authenticate for signing: a window of 5 minutes on this session's workstation. None when the secret is wrong."""
+    if not principal.mfa:
+        raise Conflict("审核签名需要动态口令登录的会话，请退出后重新登录。")
+    if not _own_secret(uow, principal.user_id, secret):
+        return None
+    signing_id = pysecrets.token_hex(8)
+    _set_session(uow, principal.session_id, signing_until=uow.now + rules.SIGNING_WINDOW, signing_id=signing_id)
+    uow.audit("session", principal.session_id, "signing_opened", after={"window": signing_id})
+    return signing_id
+
+
+def require_signing(uow: UnitOfWork, principal: Principal) -> str:
+    """The id of the open signing window of this session; raises ReauthRequired without one."""
+    row = uow.s.execute(
+        select(UserSession.signing_until, UserSession.signing_id, UserSession.locked_at).where(UserSession.id == principal.session_id)
+    ).one()
+    if row.locked_at is not None or not rules.signing_open(row.signing_until, uow.now) or row.signing_id is None:
+        raise ReauthRequired
+    return str(row.signing_id)
+
+
+def grant_role(uow: UnitOfWork, user_id: int, role_code: str) -> None:
+    """Give a role; refuses two of the three admin roles in one hand (R10)."""
+    held = uow.s.execute(select(Role.code).join(UserRole, (UserRole.tenant_id == Role.tenant_id) & (UserRole.role_id == Role.id)).where(UserRole.user_id == user_id))
+    codes = [c for (c,) in held]
+    if rules.admin_conflict([*codes, role_code]):
+        raise Invalid("系统、安全、审计三个管理员角色不能由同一人兼任。", "role")
+    role = uow.s.execute(select(Role).where(Role.code == role_code)).scalar_one_or_none()
+    if role is None:
+        raise Invalid(f"没有角色 {role_code}。", "role")
+    if role_code not in codes:
+        uow.s.add(UserRole(user_id=user_id, role_id=role.id))
+        uow.audit("user", user_id, "grant_role", before={"roles": codes}, after={"roles": [*codes, role_code]})
+
+
+@dataclass(frozen=True)
+class NewUser:
+    """What a new account starts with."""
+
+    employee_no: str
+    name: str
+    password: str
+    roles: tuple[str, ...]
+    pin: str | None = None
+    badge: str | None = None
+    totp_seed: str | None = None
+    dept: str = ""
+    sections: tuple[str, ...] = ()
+    wards: tuple[str, ...] = ()
+
+
+def create_user(uow: UnitOfWork, new: NewUser, secret: str) -> User:
+    """Open an account. The password must pass the policy; nothing has a default."""
+    problem = rules.password_problem(new.password, new.employee_no)
+    if problem:
+        raise Invalid(problem, "password")
+    if uow.s.execute(select(User.id).where(User.employee_no == new.employee_no)).first():
+        raise Invalid(f"工号 {new.employee_no} 已存在。", "employee_no")
+    user = User(
+        employee_no=new.employee_no,
+        name=new.name,
+        dept=new.dept,
+        password_hash=secrets.hash_secret(new.password),
+        password_set_at=uow.now,
+        pin_hash=secrets.hash_secret(new.pin) if new.pin else None,
+        badge=new.badge,
+        totp_sealed=secrets.seal_totp(new.totp_seed, secret) if new.totp_seed else None,
+        sections=list(new.sections),
+        wards=list(new.wards),
+    )
+    uow.s.add(user)
+    uow.s.flush()
+    uow.audit("user", user.id, "create", after={"employee_no": new.employee_no, "name": new.name})
+    for role in new.roles:
+        grant_role(uow, user.id, role)
+    return user
+
+
+def seed_roles(uow: UnitOfWork, permissions: dict[str, tuple[str, ...]]) -> None:
+    """The standard roles of a new hospital with what the modules grant them; repeating it adds what is new."""
+    have = {r.code: r for r in uow.s.execute(select(Role)).scalars()}
+    for code, name, second in rules.STANDARD_ROLES:
+        if code not in have:
+            have[code] = Role(code=code, name=name, second_factor=second, admin_kind=code if code in rules.ADMIN_ROLES else None)
+            uow.s.add(have[code])
+    uow.s.flush()
+    granted = {(r, p) for r, p in uow.s.execute(select(RolePermission.role_id, RolePermission.permission))}
+    added = [(have[role].id, str(perm)) for perm, roles in permissions.items() for role in roles if role in have]
+    for role_id, perm in added:
+        if (role_id, perm) not in granted:
+            uow.s.add(RolePermission(role_id=role_id, permission=perm))
+    uow.audit("tenant", uow.tenant_id, "seed_roles", after={"roles": len(have)})
+
+
+def register_workstation(uow: UnitOfWork, code: str, name: str, section_code: str | None = None) -> str:
+    """Register a bench PC; returns the token its browser keeps (shown once)."""
+    token = secrets.new_token()
+    ws = uow.s.execute(select(Workstation).where(Workstation.code == code)).scalar_one_or_none()
+    if ws is None:
+        ws = Workstation(code=code, name=name, section_code=section_code)
+        uow.s.add(ws)
+    ws.token_hash = secrets.token_hash(token)
+    uow.s.flush()
+    uow.audit("workstation", ws.id, "register", after={"code": code})
+    return token
+
+
+def workstation_of(uow: UnitOfWork, token: str) -> str:
+    """The code of the registered workstation whose browser shows this token, or ''."""
+    if not token:
+        return ""
+    found = uow.s.execute(select(Workstation.code).where(Workstation.token_hash == secrets.token_hash(token), Workstation.active)).scalar()
+    return str(found or "")
+
+
+def kick(uow: UnitOfWork, session_id: int) -> bool:
+    """End somebody's session from the sessions page."""
+    row = uow.s.execute(select(UserSession).where(UserSession.id == session_id, UserSession.revoked_at.is_(None))).scalar_one_or_none()
+    if row is None:
+        return False
+    row.revoked_at, row.signing_until = uow.now, None
+    uow.audit("session", session_id, "kick")
+    return True

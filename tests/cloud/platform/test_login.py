@@ -1,0 +1,129 @@
+"""Logging in, lockout, locks, quick-switch, signing window (M01)."""
+
+from datetime import UTC, datetime, timedelta
+
+import pyotp
+import pytest
+from werkzeug.test import TestResponse
+
+from tests.support.database import TestDatabase
+from tests.support.lab import PASSWORD, PIN, SEED, Clock, Lab, make
+
+
+@pytest.fixture
+def lab(fresh_db: TestDatabase) -> Lab:
+    return make(fresh_db, Clock(datetime(2026, 11, 23, 2, 0, tzinfo=UTC)))
+
+
+def login(lab: Lab, employee_no: str, password: str, totp: str = "", tenant: str = "a") -> TestResponse:
+    form = {"tenant": tenant, "employee_no": employee_no, "password": password, "totp": totp}
+    return lab.app.test_client().post("/login", base_url="https://localhost", data=form)
+
+
+def test_right_password_enters_and_page_names_the_person(lab: Lab) -> None:
+    c = lab.app.test_client()
+    assert c.post("/login", base_url="https://localhost", data={"tenant": "a", "employee_no": "tester1", "password": PASSWORD}).status_code == 303
+    assert "检验者一号" in c.get("/", base_url="https://localhost").text
+
+
+def test_unknown_person_wrong_password_and_unknown_hospital_answer_alike(lab: Lab) -> None:
+    answers = [login(lab, "nobody", PASSWORD), login(lab, "tester1", "wrong-Pass-1"), login(lab, "tester1", "wrong-Pass-1", tenant="zzz")]
+    assert {a.status_code for a in answers} == {422}
+    assert all("工号或密码不正确" in a.text for a in answers)
+
+
+def test_ac_pl_2_five_wrong_passwords_lock_for_thirty_minutes(lab: Lab) -> None:
+    start = datetime(2026, 11, 23, 10, 0, 0, tzinfo=UTC)
+    for n in range(5):
+        lab.clock.set(start + timedelta(seconds=10 * n))
+        assert login(lab, "tester1", "wrong-Pass-1").status_code == 422
+    lab.clock.set(start.replace(minute=20))
+    assert login(lab, "tester1", PASSWORD).status_code == 422
+    lab.clock.set(start.replace(minute=30, second=39))
+    assert login(lab, "tester1", PASSWORD).status_code == 422
+    lab.clock.set(start.replace(minute=30, second=41))
+    assert login(lab, "tester1", PASSWORD).status_code == 303
+
+
+def test_release_roles_need_the_second_factor_and_a_code_works_once(lab: Lab) -> None:
+    first = login(lab, "verifier1", PASSWORD)
+    assert first.status_code == 200 and "动态口令" in first.text
+    assert login(lab, "verifier1", PASSWORD, "000000").status_code == 422
+    code = pyotp.TOTP(SEED).at(lab.clock())
+    assert login(lab, "verifier1", PASSWORD, code).status_code == 303
+    assert login(lab, "verifier1", PASSWORD, code).status_code == 422
+
+
+def test_idle_session_locks_and_opens_with_pin(lab: Lab) -> None:
+    c = lab.client("tester", workstation="")
+    lab.clock.advance(minutes=14)
+    assert c.get("/me").status_code == 200
+    lab.clock.advance(minutes=15)
+    assert c.get("/me").headers["Location"].startswith("/locked")
+    assert c.post("/unlock", {"pin": "999999"}).status_code == 422
+    assert c.post("/unlock", {"pin": PIN}).status_code == 303
+    assert c.get("/me").status_code == 200
+
+
+def test_bench_locks_after_five_minutes(lab: Lab) -> None:
+    c = lab.client("tester", workstation="WS1")
+    lab.clock.advance(minutes=5)
+    assert c.get("/me").headers["Location"].startswith("/locked")
+
+
+def test_session_ends_after_twelve_hours_whatever_happens(lab: Lab) -> None:
+    c = lab.client("tester", workstation="")
+    for _ in range(72):
+        lab.clock.advance(minutes=10)
+        c.get("/me")
+    assert c.get("/me").headers["Location"].startswith("/login")
+
+
+def test_logged_out_cookie_is_refused(lab: Lab) -> None:
+    c = lab.client("tester")
+    assert c.post("/logout").status_code == 303
+    c.c.set_cookie("__Host-jl", f"{c.tenant_id}.{c.token}", domain="localhost", secure=True)
+    assert c.get("/me").headers["Location"].startswith("/login")
+
+
+def test_quick_switch_needs_registered_workstation(lab: Lab) -> None:
+    c = lab.client("tester", workstation="")
+    assert c.post("/switch", {"badge": "B-verifier", "pin": PIN}).status_code == 409
+    bench = lab.client("tester", workstation="WS1")
+    assert bench.post("/switch", {"badge": "B-verifier", "pin": "0"}).status_code == 422
+    assert bench.post("/switch", {"badge": "B-verifier", "pin": PIN}).status_code == 303
+    assert "审核者一号" in bench.get("/me").text
+
+
+def test_signing_window_is_five_minutes_and_ends_at_lock(lab: Lab) -> None:
+    c = lab.client("verifier", workstation="")
+    assert c.post("/sign/open", {"pin": "1"}, htmx=True).status_code == 422
+    lab.sign(c)
+    assert "未打开" not in c.get("/me").text
+    lab.clock.advance(minutes=5)
+    assert "未打开" in c.get("/me").text
+    lab.sign(c)
+    c.post("/lock")
+    c.post("/unlock", {"pin": PIN})
+    assert "未打开" in c.get("/me").text
+
+
+def test_post_without_or_with_foreign_csrf_token_is_refused(lab: Lab) -> None:
+    c = lab.client("tester")
+    assert c.c.post("/lock", base_url="https://localhost").status_code == 403
+    other = lab.client("verifier")
+    from cloud.web import csrf
+    from tests.support.lab import SECRET
+
+    stolen = {csrf.HEADER: csrf.token_for(other.token, SECRET)}
+    assert c.c.post("/lock", base_url="https://localhost", headers=stolen).status_code == 403
+    assert c.post("/lock", headers={"Origin": "https://evil.example"}).status_code == 403
+    assert c.post("/lock", headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
+
+
+def test_expired_session_inside_htmx_goes_to_the_whole_login_page(lab: Lab) -> None:
+    c = lab.client("tester")
+    c.post("/logout")
+    c.c.set_cookie("__Host-jl", f"{c.tenant_id}.{c.token}", domain="localhost", secure=True)
+    answer = c.fragment("/me")
+    assert answer.status_code == 204 and answer.headers["HX-Redirect"].startswith("/login")

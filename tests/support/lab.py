@@ -1,0 +1,154 @@
+"""Two seeded hospitals, people of every role, and a browser-like client for each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyotp
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import create_engine, text
+from werkzeug.test import TestResponse
+
+from cloud.app import create_app
+from cloud.config import Settings
+from cloud.db.session import Database, UnitOfWork
+from cloud.modules.platform import rules, secrets, service
+from cloud.modules.registry import MODULES
+from cloud.web import cookie, csrf
+from tests.support.database import TestDatabase
+
+SECRET = "5e" * 32
+PASSWORD = "Lab-Test-2026"
+PIN = "246810"
+SEED = pyotp.random_base32()
+# Argon2 is slow on purpose; the suite hashes its one password and PIN once.
+HASHES = {PASSWORD: secrets.hash_secret(PASSWORD), PIN: secrets.hash_secret(PIN)}
+
+
+class Clock:
+    """A clock that tests turn."""
+
+    def __init__(self, start: datetime | None = None) -> None:
+        self.now = start or datetime.now(UTC)
+        self.real = start is None
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) if self.real else self.now
+
+    def set(self, now: datetime) -> None:
+        self.now, self.real = now, False
+
+    def advance(self, **delta: float) -> None:
+        self.set(self() + timedelta(**delta))
+
+
+class Client:
+    """A logged-in person's browser: cookie and CSRF token come by themselves."""
+
+    def __init__(self, flask_client: FlaskClient, tenant_id: int, token: str, user_id: int) -> None:
+        self.c, self.tenant_id, self.token, self.user_id = flask_client, tenant_id, token, user_id
+        flask_client.set_cookie(cookie.NAME, f"{tenant_id}.{token}", domain="localhost", secure=True)
+
+    def get(self, url: str, **kw: Any) -> TestResponse:
+        return self.c.get(url, base_url="https://localhost", **kw)
+
+    def post(self, url: str, data: dict[str, Any] | None = None, htmx: bool = False, **kw: Any) -> TestResponse:
+        headers = {csrf.HEADER: csrf.token_for(self.token, SECRET), **kw.pop("headers", {})}
+        if htmx:
+            headers["HX-Request"] = "true"
+        return self.c.post(url, base_url="https://localhost", data=data or {}, headers=headers, **kw)
+
+    def fragment(self, url: str, **kw: Any) -> TestResponse:
+        return self.get(url, headers={"HX-Request": "true"}, **kw)
+
+
+@dataclass
+class Lab:
+    """The hospitals ``a`` and ``b`` (tenant ids) of one database."""
+
+    db: Database
+    app: Flask
+    clock: Clock
+    settings: Settings
+    a: int = 1
+    b: int = 2
+    users: dict[tuple[int, str], int] = field(default_factory=dict)
+
+    @contextmanager
+    def uow(self, tenant_id: int | None = None) -> Iterator[UnitOfWork]:
+        with self.db.tenant(tenant_id or self.a) as uow:
+            yield uow
+
+    def client(self, role: str, tenant_id: int | None = None, workstation: str = "WS1") -> Client:
+        """A browser of this role with a two-factor session on a registered workstation."""
+        tenant_id = tenant_id or self.a
+        with self.db.tenant(tenant_id) as uow:
+            from cloud.modules.platform.models import User
+
+            user = uow.s.get(User, (tenant_id, self.users[(tenant_id, role)]))
+            assert user is not None
+            entered = service._enter(uow, user, workstation, "test", mfa=True)
+        return Client(self.app.test_client(), tenant_id, entered.token, entered.user_id)
+
+    def sign(self, client: Client) -> None:
+        """Open the signing window of a client."""
+        answer = client.post("/sign/open", {"pin": PIN}, htmx=True)
+        assert answer.status_code == 200, answer.text
+
+
+def all_permissions() -> dict[str, tuple[str, ...]]:
+    """Every module's default grants in one mapping."""
+    return {str(p): tuple(roles) for m in MODULES for p, roles in m.permissions.items()}
+
+
+def make(database: TestDatabase, clock: Clock | None = None, **settings: Any) -> Lab:
+    """Two hospitals with all standard roles; one person a role, ``<role>1``, password and PIN as above."""
+    clock = clock or Clock()
+    owner = create_engine(database.owner_url)
+    with owner.begin() as conn:
+        conn.execute(text("INSERT INTO tenant (id, code, name, site) VALUES (1,'a','甲医院（虚构）',1),(2,'b','乙医院（虚构）',2)"))
+    owner.dispose()
+    conf = Settings(database_url=database.app_url, owner_url=database.owner_url, secret=SECRET, **settings)
+    db = Database(database.app_url, clock=clock)
+    lab = Lab(db, create_app(conf, db), clock, conf)
+    lab.app.testing = False
+    for tenant_id in (lab.a, lab.b):
+        _people(lab, tenant_id)
+    return lab
+
+
+def _people(lab: Lab, tenant_id: int) -> None:
+    from cloud.modules.platform.models import Role, User, UserRole
+
+    with lab.db.tenant(tenant_id) as uow:
+        service.seed_roles(uow, all_permissions())
+        roles = {r.code: r.id for r in uow.s.query(Role)}
+        sealed = secrets.seal_totp(SEED, SECRET)
+        for code, name, second in rules.STANDARD_ROLES:
+            user = User(
+                employee_no=f"{code}1",
+                name=f"{name}一号",
+                dept="检验科",
+                password_hash=HASHES[PASSWORD],
+                password_set_at=uow.now,
+                pin_hash=HASHES[PIN],
+                badge=f"B-{code}",
+                totp_sealed=sealed if second else None,
+            )
+            uow.s.add(user)
+            uow.s.flush()
+            uow.s.add(UserRole(user_id=user.id, role_id=roles[code]))
+            lab.users[(tenant_id, code)] = user.id
+
+
+def csrf_of(html: str) -> str:
+    """The CSRF token a page carries."""
+    found = re.search(r'name="_csrf" value="([0-9a-f]{64})"', html)
+    assert found, "page has no CSRF token"
+    return found[1]
