@@ -1,0 +1,232 @@
+"""Records of ASTM E1394 / LIS02-A2: delimiters, fields, escapes, and where a message begins and ends.
+
+A record is a list of its fields as sent, so that ``record[n - 1]`` is field n of the standard
+(``record[0]`` is the type). Escapes are decoded only after splitting (LIS02 6.6).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from common.protocol.astm.framing import LinkText
+from common.protocol.charset import decode_bytes
+from common.protocol.problem import Problem, quote
+
+
+class Delimiters(NamedTuple):
+    """The four characters a header defines."""
+
+    field: str = "|"
+    repeat: str = "\\"
+    component: str = "^"
+    escape: str = "&"
+
+
+DEFAULT = Delimiters()
+
+
+@dataclass(slots=True)
+class RecordMessage:
+    """One message: records from H to L, what is known about its completeness, and problems."""
+
+    records: list[list[str]]
+    delimiters: Delimiters
+    encoding: str
+    problems: list[Problem] = field(default_factory=list)
+    has_header: bool = True
+    has_end: bool = False
+    lost_before: dict[int, int] = field(default_factory=dict)
+    """Index of a record → frames lost just before it."""
+
+
+def read_delimiters(header: str) -> Delimiters:
+    """Delimiters of an H record; what it does not define keeps the usual character."""
+    if len(header) < 2:
+        return DEFAULT
+    sep = header[1]
+    given = header[2:].split(sep, 1)[0]
+    if given[:2] == "^~":  # the HL7 order of characters, used by some programs in ASTM headers
+        return Delimiters(sep, "~", "^", given[2:3] or "&")
+    usual = [ch for ch in "\\^&" if ch not in given and ch != sep] + ["\x00", "\x00", "\x00"]
+    chars = list(given[:3])
+    wanted = "\\^&"
+    while len(chars) < 3:
+        pick = wanted[len(chars)] if wanted[len(chars)] in usual else usual[0]
+        usual.remove(pick)
+        chars.append(pick)
+    return Delimiters(sep, *chars)
+
+
+_STRUCTURAL = {"F": 0, "R": 1, "S": 2, "E": 3}
+
+
+def unescape(text: str, delimiters: Delimiters, encoding: str = "utf-8") -> str:
+    """Decode ``&F& &S& &R& &E& &Xhh..&`` and drop ``&H& &N&``; unknown sequences stay (LIS02 6.6)."""
+    esc = delimiters.escape
+    if esc not in text:
+        return text
+    parts = text.split(esc)
+    if len(parts) < 3:
+        return text
+    out = [parts[0]]
+    at = 1
+    while at < len(parts):
+        known = _sequence(parts[at], delimiters, encoding) if at + 1 < len(parts) else None
+        if known is None:
+            out.append(esc + parts[at])
+            at += 1
+        else:
+            out.append(known + parts[at + 1])
+            at += 2
+    return "".join(out)
+
+
+def _sequence(body: str, delimiters: Delimiters, encoding: str) -> str | None:
+    upper = body.upper()
+    if upper in _STRUCTURAL:
+        return delimiters[_STRUCTURAL[upper]]
+    if upper in ("H", "N"):
+        return ""
+    if upper[:1] == "X" and len(upper) > 1:
+        try:
+            raw = bytes.fromhex(body[1:])
+        except ValueError:
+            return None
+        return decode_bytes(raw, None, None if encoding == "ascii" else encoding).text
+    return None
+
+
+def escape(text: str, delimiters: Delimiters = DEFAULT) -> str:
+    """The text as it may stand in a field: delimiters, CR and LF become escape sequences."""
+    esc = delimiters.escape
+    special = {delimiters.field: "F", delimiters.repeat: "R", delimiters.component: "S", esc: "E"}
+    out = []
+    for ch in text:
+        if ch in special:
+            out.append(f"{esc}{special[ch]}{esc}")
+        elif ch < " ":
+            out.append(f"{esc}X{ord(ch):02X}{esc}")
+        else:
+            out.append(ch)
+    return "".join(out)
+
+
+def split_messages(link: LinkText, encoding: str | None = None) -> list[RecordMessage]:
+    """Messages of one transfer phase. ``encoding`` overrides guessing. Never raises."""
+    raw = link.text.replace(b"\n", b"\r").split(b"\r")
+    broken, lost = _damage(link, raw) if link.cut_end or link.cut_start or link.gaps else (set(), {})
+    open_end = bool(raw[-1].strip(b"\x00 ")) and (not link.framed or link.cut_end or not _ends(raw[-1]))
+    decoded = decode_bytes(b"\r".join(raw), None, encoding)
+    lines = decoded.text.split("\r")
+    if len(lines) != len(raw):  # an encoding that swallows a CR cannot be the right one
+        lines = [part.decode("latin-1") for part in raw]
+    splitter = _Splitter(decoded.encoding, list(decoded.problems))
+    last = len(lines) - 1
+    for at, line in enumerate(lines):
+        if at in lost:
+            splitter.lost(lost[at])
+        if line:
+            splitter.line(line, whole=at not in broken, ended=not (open_end and at == last))
+    return splitter.close()
+
+
+def _ends(line: bytes) -> bool:
+    return line[:1] == b"L"
+
+
+def _damage(link: LinkText, raw: list[bytes]) -> tuple[set[int], dict[int, int]]:
+    """Indexes of lines that are not whole, and of lines with frames lost before them."""
+    broken: set[int] = set()
+    lost: dict[int, int] = {}
+    at = 0
+    for index, line in enumerate(raw):
+        if at in link.cut_start or at + len(line) in link.cut_end:
+            broken.add(index)
+        if at in link.gaps:
+            lost[index] = link.gaps[at]
+        at += len(line) + 1
+    return broken, lost
+
+
+class _Splitter:
+    """Lines to messages: H opens, L closes, anything else belongs to the open one."""
+
+    def __init__(self, encoding: str, problems: list[Problem]) -> None:
+        self.encoding = encoding
+        self.problems = problems
+        self.done: list[RecordMessage] = []
+        self.now: RecordMessage | None = None
+        self.delimiters = DEFAULT
+        self.lost_frames = 0
+
+    def lost(self, count: int) -> None:
+        self.lost_frames = count
+
+    def line(self, line: str, whole: bool, ended: bool) -> None:
+        """One record, or a piece of text that is none."""
+        line = line.strip("\x00") if "\x00" in line else line
+        if not line or line.isspace():
+            return
+        kind = line[0]
+        if kind == "H" and len(line) > 1 and not line[1].isalnum() and not line[1].isspace():
+            self._open(line)
+        elif self.now is None:
+            self.delimiters = _headless(line, self.delimiters)
+        sep = self.delimiters.field
+        if not ("A" <= kind <= "Z" and (len(line) == 1 or line[1] == sep)):
+            self._leftover(line)
+            return
+        if self.now is None:
+            self._add(RecordMessage([], self.delimiters, self.encoding, has_header=False))
+        assert self.now is not None
+        record = line.split(sep)
+        if not whole or (not ended and kind != "L"):
+            said = f"记录不完整,未作为结果读取(record cut):{quote(line)}"
+            self.now.problems.append(Problem("record.cut", said))
+            if kind in "PO":  # whose results follow is not known any more
+                self.now.lost_before[len(self.now.records)] = -1
+            return
+        if self.lost_frames:
+            self.now.lost_before[len(self.now.records)] = self.lost_frames
+            self.lost_frames = 0
+        self.now.records.append(record)
+        if kind == "L":
+            self.now.has_end = True
+            self.now = None
+
+    def _open(self, line: str) -> None:
+        self.delimiters = read_delimiters(line)
+        self._add(RecordMessage([], self.delimiters, self.encoding))
+
+    def _add(self, message: RecordMessage) -> None:
+        message.problems.extend(self.problems)
+        self.problems = []
+        self.now = message
+        self.done.append(message)
+
+    def _leftover(self, line: str) -> None:
+        problem = Problem("record.text", f"不是记录的文本,未能归属(text that is no record):{quote(line)}")
+        (self.now.problems if self.now is not None else self.problems).append(problem)
+
+    def close(self) -> list[RecordMessage]:
+        """Finish; what is missing at the ends becomes a problem of the message."""
+        for message in self.done:
+            if not message.has_header:
+                message.problems.append(Problem("message.head", "消息没有 H 记录(header record missing)"))
+            if not message.has_end:
+                message.problems.append(
+                    Problem("message.cut", "消息不完整:没有 L 终止记录(cut message, no L record)")
+                )
+        if self.problems:
+            if not self.done:
+                self.done.append(RecordMessage([], self.delimiters, self.encoding, has_header=False))
+            self.done[-1].problems.extend(self.problems)
+        return self.done
+
+
+def _headless(line: str, known: Delimiters) -> Delimiters:
+    """Delimiters for records without an H: the second character of ``R|…``."""
+    if len(line) > 2 and "A" <= line[0] <= "Z" and not line[1].isalnum() and line[1] not in " ^\\&":
+        return known if line[1] == known.field else Delimiters(line[1])
+    return known
