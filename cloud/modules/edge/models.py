@@ -32,6 +32,9 @@ class Agent(Versioned, TenantTable, Base):
     clock_skew_ms: Mapped[int | None] = mapped_column(BigInteger)
     status: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     kiosk: Mapped[dict[str, Any] | None]
+    enrolled_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+    revoke_reason: Mapped[str | None]
 
 
 class EnrolCode(TenantTable, Base):
@@ -74,13 +77,18 @@ class RawMessage(TenantTable, Base):
     __table_args__ = (
         UniqueConstraint("tenant_id", "agent_id", "stream_uuid", "seq"),
         Index("ix_raw_message_connection", "tenant_id", "connection_id", "id"),
+        Index("ix_raw_message_neighbour", "tenant_id", "agent_id", "stream_uuid", "conn_key", "seq"),
+        Index("ix_raw_message_open", "tenant_id", "id", postgresql_where=text("state IN ('quarantined','deferred')")),
         tenant_fk("agent_id", "agent"),
         tenant_fk("connection_id", "connection"),
     )
     agent_id: Mapped[int] = mapped_column(BigInteger)
     stream_uuid: Mapped[str]
     seq: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str] = mapped_column(default="raw", server_default="raw")
     sha256: Mapped[str]
+    boot_uuid: Mapped[str] = mapped_column(default="", server_default="")
+    mono_ns: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     connection_id: Mapped[int | None] = mapped_column(BigInteger)
     conn_key: Mapped[str]
     agent_at: Mapped[datetime | None]
@@ -92,17 +100,22 @@ class RawMessage(TenantTable, Base):
 
 
 class Observation(TenantTable, Base):
-    """What the instrument said, as sent. ``state``: matched | orphan | unmapped | qc | repeat | info | mismatch."""
+    """What the instrument said, as sent. ``state``: rules.Fate. ``content_key`` names one measurement (R3): only one
+    row of a key is ever anything but a repeat, which the database itself holds.
+    """
 
     __tablename__ = "observation"
     __table_args__ = (
         Index("ix_observation_open", "tenant_id", "state", "id", postgresql_where=text("state IN ('orphan','unmapped','mismatch')")),
         Index("ix_observation_raw", "tenant_id", "raw_message_id"),
-        Index("ix_observation_key", "tenant_id", "analyzer_id", "specimen_text", "code"),
+        Index("ix_observation_content", "tenant_id", "content_key", unique=True, postgresql_where=text("state <> 'repeat'")),
+        Index("ix_observation_specimen", "tenant_id", "specimen_id"),
+        Index("ix_observation_waiting", "tenant_id", "specimen_text", postgresql_where=text("state = 'orphan'")),
         tenant_fk("raw_message_id", "raw_message"),
         tenant_fk("connection_id", "connection"),
         tenant_fk("analyzer_id", "analyzer"),
         tenant_fk("test_id", "test"),
+        tenant_fk("specimen_id", "specimen"),
     )
     raw_message_id: Mapped[int] = mapped_column(BigInteger)
     idx: Mapped[int] = mapped_column(Integer)
@@ -110,6 +123,7 @@ class Observation(TenantTable, Base):
     analyzer_id: Mapped[int | None] = mapped_column(BigInteger)
     specimen_text: Mapped[str | None]
     patient_text: Mapped[str | None]
+    patient_name: Mapped[str | None]
     code: Mapped[str | None]
     value: Mapped[str | None]
     unit: Mapped[str | None]
@@ -118,7 +132,57 @@ class Observation(TenantTable, Base):
     time_text: Mapped[str | None]
     received_at: Mapped[datetime]
     state: Mapped[str]
+    reason: Mapped[str] = mapped_column(default="", server_default="")
+    content_key: Mapped[str | None]
+    specimen_id: Mapped[int | None] = mapped_column(BigInteger)
     test_id: Mapped[int | None] = mapped_column(BigInteger)
+    closed_at: Mapped[datetime | None]
+    closed_by: Mapped[str | None]
+    close_reason: Mapped[str | None]
+
+
+class IgnoredCode(TenantTable, Base):
+    """A code of an analyzer that is no result (a mode, a position, a graph's name), with who said so and why."""
+
+    __tablename__ = "ignored_code"
+    __table_args__ = (UniqueConstraint("tenant_id", "analyzer_id", "code"), tenant_fk("analyzer_id", "analyzer"))
+    analyzer_id: Mapped[int] = mapped_column(BigInteger)
+    code: Mapped[str]
+    reason: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
+
+
+class Downlink(TenantTable, Base):
+    """A message that must go down to an agent: written in the transaction that caused it, published by the intake."""
+
+    __tablename__ = "downlink"
+    __table_args__ = (
+        Index("ix_downlink_due", "tenant_id", "id", postgresql_where=text("sent_at IS NULL")),
+        tenant_fk("agent_id", "agent"),
+    )
+    agent_id: Mapped[int] = mapped_column(BigInteger)
+    conn_key: Mapped[str] = mapped_column(default="", server_default="")
+    kind: Mapped[str]
+    body: Mapped[dict[str, Any]]
+    at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+
+
+class EdgeAlarm(TenantTable, Base):
+    """Something about an agent that a person must look at; equal ones of an open alarm are counted, not repeated."""
+
+    __tablename__ = "edge_alarm"
+    __table_args__ = (
+        Index("ix_edge_alarm_open", "tenant_id", "agent_id", "kind", unique=True, postgresql_where=text("closed_at IS NULL")),
+        tenant_fk("agent_id", "agent"),
+    )
+    agent_id: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str]
+    detail: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    count: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    first_at: Mapped[datetime]
+    last_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]
     closed_by: Mapped[str | None]
     close_reason: Mapped[str | None]
