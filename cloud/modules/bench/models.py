@@ -13,7 +13,7 @@ from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
 
 
 class Test(Versioned, TenantTable, Base):
-    """One item asked of one tube. ``current_id`` is the result version that counts."""
+    """One item asked of one tube. ``current_id`` is the result version that counts, ``pending_id`` another one a person must decide on."""
 
     __test__ = False
     __tablename__ = "test"
@@ -31,6 +31,8 @@ class Test(Versioned, TenantTable, Base):
     order_item_id: Mapped[int | None] = mapped_column(BigInteger)
     state: Mapped[str] = mapped_column(default="expected", server_default="expected")
     current_id: Mapped[int | None] = mapped_column(BigInteger)
+    pending_id: Mapped[int | None] = mapped_column(BigInteger)
+    no_result_reason: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class ResultVersion(TenantTable, Base):
@@ -72,3 +74,45 @@ class ResultVersion(TenantTable, Base):
     reason: Mapped[str] = mapped_column(default="", server_default="")
     released_at: Mapped[datetime | None]
     snapshot: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+
+
+class BenchTube(TenantTable, Base):
+    """A tube as the bench lists it: the sum of its tests, kept with them in one transaction.
+
+    It is also the lock every change of the tube's results takes first, so that two writers of one tube meet here and nowhere else.
+    ``urgent`` is 1 for 急, so that an index can put it first; ``barcode`` and ``sample_no`` are copies that never change.
+    """
+
+    __tablename__ = "bench_tube"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "specimen_id"),
+        Index(
+            "ix_bench_tube_open",
+            "tenant_id",
+            "section_id",
+            text("urgent DESC"),
+            "id",
+            postgresql_where=text("state IN ('waiting','partial','held','ready')"),
+        ),
+        Index("ix_bench_tube_state", "tenant_id", "section_id", "state", text("urgent DESC"), "id"),
+        Index("ix_bench_tube_patient", "tenant_id", "patient_id", "id"),
+        tenant_fk("specimen_id", "specimen"),
+        tenant_fk("section_id", "section"),
+        tenant_fk("patient_id", "patient"),
+    )
+    specimen_id: Mapped[int] = mapped_column(BigInteger)
+    section_id: Mapped[int] = mapped_column(BigInteger)
+    patient_id: Mapped[int] = mapped_column(BigInteger)
+    barcode: Mapped[str]
+    sample_no: Mapped[str | None]
+    urgent: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    state: Mapped[str] = mapped_column(default="waiting", server_default="waiting")
+    n_tests: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    n_results: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    n_abnormal: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    n_critical: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    n_alarm: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    n_pending: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    revision: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    received_at: Mapped[datetime | None]
+    last_at: Mapped[datetime | None]

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Index, Integer, UniqueConstraint
+from sqlalchemy import BigInteger, Date, Index, Integer, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
@@ -20,18 +20,28 @@ class Report(Versioned, TenantTable, Base):
         UniqueConstraint("tenant_id", "specimen_id"),
         Index("ix_report_state", "tenant_id", "section_id", "state", "id"),
         Index("ix_report_patient", "tenant_id", "patient_id", "released_at"),
+        Index("ix_report_ward", "tenant_id", "ward", text("released_at DESC"), postgresql_where=text("released_at IS NOT NULL")),
+        Index("ix_report_dept", "tenant_id", "dept", text("released_at DESC"), postgresql_where=text("released_at IS NOT NULL")),
         tenant_fk("specimen_id", "specimen"),
         tenant_fk("patient_id", "patient"),
         tenant_fk("section_id", "section"),
         tenant_fk("order_id", "lab_order"),
     )
-    no: Mapped[str]
+    # Given at release, so that a withdrawn draft leaves no gap among the numbers that were told.
+    no: Mapped[str | None]
     specimen_id: Mapped[int] = mapped_column(BigInteger)
     patient_id: Mapped[int] = mapped_column(BigInteger)
     section_id: Mapped[int] = mapped_column(BigInteger)
     order_id: Mapped[int | None] = mapped_column(BigInteger)
     state: Mapped[str] = mapped_column(default="draft", server_default="draft")
     current_no: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    # What the tester saw: hash over (test, version) of the tube; a release of anything else is refused.
+    basis: Mapped[str] = mapped_column(default="", server_default="")
+    urgent: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    dept: Mapped[str] = mapped_column(default="", server_default="")
+    ward: Mapped[str] = mapped_column(default="", server_default="")
+    n_abnormal: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    n_critical: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     tester_id: Mapped[int | None] = mapped_column(BigInteger)
     tested_at: Mapped[datetime | None]
     verifier_id: Mapped[int | None] = mapped_column(BigInteger)
@@ -87,3 +97,12 @@ class ReportView(TenantTable, Base):
     viewer: Mapped[str]
     at: Mapped[datetime]
     kind: Mapped[str] = mapped_column(default="view", server_default="view")
+
+
+class ReportCounter(TenantTable, Base):
+    """The last report number of a day."""
+
+    __tablename__ = "report_counter"
+    __table_args__ = (UniqueConstraint("tenant_id", "day"),)
+    day: Mapped[date] = mapped_column(Date)
+    last: Mapped[int] = mapped_column(Integer, default=0, server_default="0")

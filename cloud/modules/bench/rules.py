@@ -1,0 +1,379 @@
+"""Rules of the bench (M07): states of a test, flags of a reported value, what a second value means, what must be looked at.
+
+Pure. Flags are judged on the reported (rounded) value, so that a print can never contradict its own arrow (C3). Limits are Decimals or
+None for "no such limit"; zero is a limit like any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from common.values import Value, parse
+
+
+class Perm(StrEnum):
+    """Permissions of this module."""
+
+    READ = "results:read"
+    ENTER = "results:enter"
+
+
+class TestState(StrEnum):
+    """Where one item of one tube stands (M07 States)."""
+
+    __test__ = False
+
+    EXPECTED = "expected"
+    RECEIVED = "received"
+    HELD = "held"
+    REVIEWED = "reviewed"
+    RELEASED = "released"
+    AMENDED = "amended"
+    RECALLED = "recalled"
+    CANCELLED = "cancelled"
+    NO_RESULT = "no_result"
+
+
+_S = TestState
+
+TRANSITIONS: Mapping[TestState, frozenset[TestState]] = {
+    _S.EXPECTED: frozenset({_S.RECEIVED, _S.HELD, _S.NO_RESULT, _S.CANCELLED}),
+    _S.RECEIVED: frozenset({_S.RECEIVED, _S.HELD, _S.REVIEWED, _S.NO_RESULT, _S.CANCELLED}),
+    _S.HELD: frozenset({_S.HELD, _S.RECEIVED, _S.NO_RESULT, _S.CANCELLED}),
+    # A reviewed value that changes, or is sent back, must be looked at again.
+    _S.REVIEWED: frozenset({_S.RECEIVED, _S.HELD, _S.RELEASED}),
+    _S.RELEASED: frozenset({_S.AMENDED, _S.RECALLED}),
+    _S.AMENDED: frozenset({_S.AMENDED, _S.RECALLED}),
+    _S.RECALLED: frozenset({_S.AMENDED, _S.CANCELLED}),
+    _S.CANCELLED: frozenset(),
+    # "No result" said too early: a value that arrives after all is a value.
+    _S.NO_RESULT: frozenset({_S.RECEIVED, _S.HELD, _S.RELEASED, _S.CANCELLED}),
+}
+
+OPEN_STATES = frozenset({_S.EXPECTED, _S.RECEIVED, _S.HELD, _S.REVIEWED, _S.NO_RESULT})
+TOLD_STATES = frozenset({_S.RELEASED, _S.AMENDED})
+STATE_WORDS: Mapping[TestState, str] = {
+    _S.EXPECTED: "待检",
+    _S.RECEIVED: "已出结果",
+    _S.HELD: "待处理",
+    _S.REVIEWED: "已初审",
+    _S.RELEASED: "已发布",
+    _S.AMENDED: "已修改",
+    _S.RECALLED: "已召回",
+    _S.CANCELLED: "已取消",
+    _S.NO_RESULT: "无结果",
+}
+
+
+def may_move(state: TestState, to: TestState) -> bool:
+    """Whether the table allows the move."""
+    return to in TRANSITIONS[state]
+
+
+class TubeState(StrEnum):
+    """Where a tube stands on the bench: the sum of its tests."""
+
+    WAITING = "waiting"
+    PARTIAL = "partial"
+    HELD = "held"
+    READY = "ready"
+    REVIEWED = "reviewed"
+    RELEASED = "released"
+    CLOSED = "closed"
+
+
+TUBE_OPEN = (TubeState.WAITING, TubeState.PARTIAL, TubeState.HELD, TubeState.READY)
+
+
+def tube_state(tests: Sequence[tuple[TestState, bool]]) -> TubeState:
+    """The state of a tube whose tests are (state, mandatory). Optional items without a value do not keep it waiting."""
+    states = [state for state, _ in tests if state is not _S.CANCELLED]
+    if not states:
+        return TubeState.CLOSED
+    if all(state in (_S.RELEASED, _S.AMENDED, _S.RECALLED) or state is _S.NO_RESULT for state in states) and any(
+        state in (_S.RELEASED, _S.AMENDED, _S.RECALLED) for state in states
+    ):
+        return TubeState.RELEASED
+    if _S.HELD in states:
+        return TubeState.HELD
+    missing = any(state is _S.EXPECTED and mandatory for state, mandatory in tests)
+    present = [state for state in states if state is not _S.EXPECTED]
+    if missing or not present:
+        return TubeState.PARTIAL if present else TubeState.WAITING
+    if all(state in (_S.REVIEWED, _S.NO_RESULT, *TOLD_STATES) for state in present):
+        return TubeState.REVIEWED if _S.REVIEWED in present else TubeState.READY
+    return TubeState.READY
+
+
+# --- flags ----------------------------------------------------------------------------------------------------------
+
+
+class Flag(StrEnum):
+    """What a value is against its interval."""
+
+    NONE = ""
+    LOW = "L"
+    HIGH = "H"
+    ABNORMAL = "A"
+    UNSURE = "?"
+
+
+class Critical(StrEnum):
+    """What a value is against the critical limits; ``MAYBE`` when "<3" cannot tell."""
+
+    NO = ""
+    LOW = "low"
+    HIGH = "high"
+    MAYBE = "maybe"
+
+
+MARKS = {Flag.NONE: "", Flag.LOW: "↓", Flag.HIGH: "↑", Flag.ABNORMAL: "*", Flag.UNSURE: "?"}
+CRITICAL_MARKS = {Critical.LOW: "危↓", Critical.HIGH: "危↑"}
+
+
+def mark(flag: str, critical: bool) -> str:
+    """The sign a reader sees; colour never carries the meaning alone."""
+    plain = MARKS[Flag(flag)]
+    return f"危{plain if plain in ('↑', '↓') else ''}" if critical else plain
+
+
+def flag_interval(comparator: str, value: Decimal, low: Decimal | None, high: Decimal | None) -> Flag:
+    """L, H, none, or ``?`` where a censored value does not tell (AC-MD-2, AC-MD-6). Both limits belong to the interval."""
+    if comparator in ("", "="):
+        if low is not None and value < low:
+            return Flag.LOW
+        return Flag.HIGH if high is not None and value > high else Flag.NONE
+    if comparator in ("<", "≤"):
+        if low is not None and (value <= low if comparator == "<" else value < low) and value > 0:
+            return Flag.LOW
+        # A quantity that starts at zero cannot lie below an interval that starts there.
+        open_below = low is None or low == 0
+        return Flag.NONE if open_below and (high is None or value <= high) else Flag.UNSURE
+    if comparator in (">", "≥"):
+        if high is not None and (value >= high if comparator == ">" else value > high):
+            return Flag.HIGH
+        return Flag.NONE if high is None and (low is None or value >= low) else Flag.UNSURE
+    raise ValueError(f"comparator {comparator!r}")
+
+
+def judge_critical(comparator: str, value: Decimal, low: Decimal | None, high: Decimal | None) -> Critical:
+    """Beyond a critical limit? Strictly: the limit itself is not critical. ``MAYBE`` must be looked at, never passed over."""
+    if comparator in ("", "="):
+        if low is not None and value < low:
+            return Critical.LOW
+        return Critical.HIGH if high is not None and value > high else Critical.NO
+    if comparator in ("<", "≤"):
+        if low is None:
+            return Critical.MAYBE if high is not None and value > high else Critical.NO
+        if value < low or (value == low and comparator == "<"):
+            return Critical.LOW
+        return Critical.MAYBE
+    if comparator in (">", "≥"):
+        if high is None:
+            return Critical.MAYBE if low is not None and value < low else Critical.NO
+        if value > high or (value == high and comparator == ">"):
+            return Critical.HIGH
+        return Critical.MAYBE
+    raise ValueError(f"comparator {comparator!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Why a value waits for a person: a code for programs and one sentence that says why and what clears it."""
+
+    code: str
+    text: str
+
+    def to_json(self) -> dict[str, str]:
+        """As stored in ``result_version.holds``."""
+        return {"code": self.code, "text": self.text}
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """The reference interval that applies, with the text printed beside the value."""
+
+    low: Decimal | None
+    high: Decimal | None
+    text: str
+    placeholder: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The critical limits that apply."""
+
+    low: Decimal | None
+    high: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a reported value means."""
+
+    flag: Flag
+    critical: Critical
+    holds: tuple[Hold, ...] = ()
+
+
+NO_INTERVAL = "无适用参考区间"
+
+
+def judge(value: Value, numeric: bool, interval: Interval | None, limits: Limits | None) -> Judged:
+    """Flag and critical mark of a reported value; what it cannot tell becomes a hold."""
+    if value.number is None:
+        holds = (Hold("NOT_NUMERIC", f"该项目应为数值，仪器发来“{value.text}”，请核对后改正或接受。"),) if numeric else ()
+        return Judged(_flag_text(value, interval), Critical.NO, holds)
+    flag = Flag.NONE if interval is None else flag_interval(value.comparator, value.number, interval.low, interval.high)
+    critical = Critical.NO if limits is None else judge_critical(value.comparator, value.number, limits.low, limits.high)
+    unsure: tuple[Hold, ...] = ()
+    if critical is Critical.MAYBE:
+        unsure = (Hold("MAYBE_CRITICAL", f"“{value.text}”无法判断是否达到危急值，请稀释或复查后确认。"),)
+    return Judged(flag, critical, unsure)
+
+
+def _flag_text(value: Value, interval: Interval | None) -> Flag:
+    if interval is None or value.grade is None:
+        return Flag.NONE
+    expected = parse(interval.text, "semi-quant").grade
+    return Flag.ABNORMAL if expected is not None and value.grade > expected else Flag.NONE
+
+
+# --- what arrives ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """One result for one item of one tube, as the intake hands it over, or as a person typed it (``analyzer_id`` None).
+
+    ``seq`` orders messages of one ``stream`` (RELIABILITY R4); without it the order of arrival counts. ``no_result`` marks what the
+    instrument sent instead of a value ("----"). ``holds`` are the intake's own reasons to look (e.g. ID_MISMATCH).
+    """
+
+    specimen_id: int
+    item_id: int
+    observation_id: int | None
+    analyzer_id: int | None
+    raw_text: str
+    unit: str | None = None
+    flags: tuple[str, ...] = ()
+    run_at: datetime | None = None
+    stream: str | None = None
+    seq: int | None = None
+    no_result: bool = False
+    holds: tuple[Hold, ...] = ()
+
+
+class Outcome(StrEnum):
+    """What became of one Incoming; the intake sets the observation's state from it."""
+
+    RECORDED = "recorded"
+    HELD = "held"
+    REPEAT = "repeat"
+    LATE = "late"  # the report is out: kept beside it, for a person to decide
+    NOT_ORDERED = "not_ordered"
+    REFUSED = "refused"  # tube cancelled, rejected, or item cancelled
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """The answer for one Incoming, in the order given."""
+
+    observation_id: int | None
+    outcome: Outcome
+    test_id: int | None = None
+    version_id: int | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A version a test already has."""
+
+    version_no: int
+    analyzer_id: int | None
+    source: str
+    raw_text: str
+    reported_text: str
+    unit: str
+    run_at: datetime | None
+    at: datetime
+    stream: str | None = None
+    seq: int | None = None
+
+
+def same_measurement(known: Known, new: Incoming, at: datetime, window: timedelta) -> bool:
+    """The same clinical key and value (R3): a repeat that must not show twice.
+
+    Where the instrument sends no run time, the same value inside the analyzer's resend window counts as the same run.
+    """
+    if known.source != "analyzer" or known.analyzer_id != new.analyzer_id or known.raw_text.strip() != new.raw_text.strip():
+        return False
+    if known.run_at is not None and new.run_at is not None:
+        return known.run_at == new.run_at
+    return abs(at - known.at) <= window
+
+
+def equal_value(known: Known, reported_text: str, unit: str) -> bool:
+    """The same reported value in the same unit."""
+    return known.reported_text == reported_text and known.unit == unit
+
+
+def is_older(known: Known, new: Incoming) -> bool:
+    """True when the newcomer was sent before what is known: it may join the history, never become current (R4)."""
+    return known.stream is not None and known.stream == new.stream and None not in (known.seq, new.seq) and new.seq < known.seq  # type: ignore[operator]
+
+
+def differs_hold(old: str, new: str) -> Hold:
+    """R3: another value for the same item is a new version, held."""
+    return Hold("DIFFERENT", f"同一项目先后得到两个结果：{old} 与 {new}，请选用其中一个。")
+
+
+INFORMATIVE_FLAGS = frozenset({"", "N", "H", "L", "HH", "LL", "A", "AA", ">", "<", "U", "D", "B", "W", "NEG", "POS"})
+
+
+def alarm_flags(flags: Iterable[str]) -> tuple[str, ...]:
+    """The instrument's flags that say more than high or low: shown with a sign, never swallowed."""
+    return tuple(flag for flag in flags if flag.strip().upper() not in INFORMATIVE_FLAGS)
+
+
+# --- manual entry ---------------------------------------------------------------------------------------------------
+
+def unit_slip(value: Decimal, reference: Decimal | None) -> str | None:
+    """A hint when the digits equal the reference's (last value, middle of the interval) but the size is 1000 times off."""
+    if reference is None or value == 0 or reference == 0:
+        return None
+    ratio = abs(value / reference)
+    if Decimal(500) <= ratio <= Decimal(2000) or Decimal(1) / 2000 <= ratio <= Decimal(1) / 500:
+        return f"与参考值 {reference} 相差约 1000 倍，请核对单位和小数点；确认无误请再保存一次。"
+    return None
+
+
+# --- review ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewItem:
+    """A test as the reviewer must find it."""
+
+    name: str
+    state: TestState
+    mandatory: bool
+
+
+def review_problem(items: Sequence[ReviewItem]) -> str | None:
+    """Why a tube cannot be reviewed yet, naming the items, or None."""
+    live = [item for item in items if item.state is not _S.CANCELLED]
+    missing = [item.name for item in live if item.state is _S.EXPECTED and item.mandatory]
+    held = [item.name for item in live if item.state is _S.HELD]
+    if missing:
+        return f"缺少必报项目：{'、'.join(missing)}。请补做，或登记“无结果”并写明原因。"
+    if held:
+        return f"有待处理的结果：{'、'.join(held)}。请先处理（F6）。"
+    if not any(item.state in (_S.RECEIVED, _S.REVIEWED) for item in live):
+        return "没有可初审的结果。"
+    return None
