@@ -1,0 +1,76 @@
+"""Operator's verbs of the command line: hospitals, first accounts, the audit chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy import create_engine, select, text
+
+from cloud.config import Settings
+from cloud.db import audit
+from cloud.db.session import Actor, Database
+from cloud.modules.platform import service
+from cloud.modules.platform.models import Tenant
+from cloud.modules.platform.secrets import new_seed
+from cloud.modules.registry import MODULES
+from common.errors import UserError
+
+OPERATOR = Actor("operator")
+
+
+def all_permissions() -> dict[str, tuple[str, ...]]:
+    """Every module's permissions with the standard roles that hold them in a new hospital."""
+    return {str(p): tuple(roles) for m in MODULES for p, roles in m.permissions.items()}
+
+
+def add_tenant(settings: Settings, code: str, name: str, host: str | None, site: int) -> int:
+    """Register a hospital (owner role: the app cannot) and give it the standard roles; repeating it is harmless."""
+    engine = create_engine(settings.owner_url)
+    with engine.begin() as conn:
+        conn.execute(
+            text(
+                "INSERT INTO tenant (id, code, name, host, site) SELECT coalesce(max(id), 0) + 1, :c, :n, :h, :s FROM tenant "
+                "ON CONFLICT (code) DO NOTHING"
+            ),
+            {"c": code.lower(), "n": name, "h": host, "s": site},
+        )
+        tenant_id = int(conn.execute(text("SELECT id FROM tenant WHERE code = :c"), {"c": code.lower()}).scalar_one())
+    engine.dispose()
+    db = Database(settings.database_url)
+    with db.tenant(tenant_id, OPERATOR) as uow:
+        service.seed_roles(uow, all_permissions())
+    db.dispose()
+    return tenant_id
+
+
+def tenants(settings: Settings) -> Sequence[Tenant]:
+    """All hospitals."""
+    db = Database(settings.database_url)
+    with db.registry() as s:
+        rows = s.execute(select(Tenant).order_by(Tenant.id)).scalars().all()
+    db.dispose()
+    return rows
+
+
+def add_user(settings: Settings, tenant: str, employee_no: str, name: str, password: str, roles: tuple[str, ...], totp: bool) -> str | None:
+    """Open an account; returns the TOTP seed when one was made."""
+    db = Database(settings.database_url)
+    with db.registry() as s:
+        found = s.execute(select(Tenant).where(Tenant.code == tenant.lower())).scalar_one_or_none()
+    if found is None:
+        raise UserError("invalid", f"没有代码为 {tenant} 的医院，请先 jianlian tenant add。")
+    seed = new_seed() if totp else None
+    with db.tenant(found.id, OPERATOR) as uow:
+        service.create_user(uow, service.NewUser(employee_no, name, password, roles, totp_seed=seed), settings.secret)
+    db.dispose()
+    return seed
+
+
+def verify_audit(settings: Settings, tenant: str | None) -> Iterator[tuple[str, int, audit.Broken | None]]:
+    """Walk the chains: (hospital code, entries whole, first broken)."""
+    db = Database(settings.database_url)
+    for row in tenants(settings):
+        if tenant in (None, row.code):
+            with db.tenant(row.id, OPERATOR) as uow:
+                yield row.code, *audit.verify(uow.s)
+    db.dispose()

@@ -1,0 +1,191 @@
+"""The hosted side's command line: ``jianlian serve|intake|worker|mllp|migrate|demo|doctor|tenant|user|audit``."""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import json
+import sys
+from collections.abc import Callable, Sequence
+
+from common.errors import JianlianError
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse and run; errors are one Chinese line and exit code 2."""
+    args = _parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+    except JianlianError as exc:
+        print(f"错误：{exc}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="jianlian", description="检联：检验科信息管理系统（云端）")
+    parser.add_argument("--config", help="配置文件（TOML）；也可用环境变量 JIANLIAN_CONFIG")
+    sub = parser.add_subparsers(required=True, metavar="命令")
+
+    def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:
+        p = sub.add_parser(name, help=text, description=text)
+        p.set_defaults(run=run)
+        return p
+
+    add("serve", _serve, "网页与接口（gunicorn）")
+    add("intake", _intake, "接收各采集端的数据（MQTT）")
+    add("worker", _worker, "后台任务：报告渲染、接口投递、定时任务")
+    add("mllp", _mllp, "HIS 接口监听（MLLP，明文与 TLS）")
+    migrate = add("migrate", _migrate, "升级数据库结构")
+    migrate.add_argument("--check", action="store_true", help="只比较模型与数据库，不修改")
+    doctor = add("doctor", _doctor, "检查配置、时钟、证书、磁盘、消息代理、数据库")
+    doctor.add_argument("--json", action="store_true")
+    demo = add("demo", _demo, "在本机启动全套演示（虚构数据）")
+    demo.add_argument("--json", action="store_true")
+    demo.add_argument("--data", help="状态目录")
+    demo.add_argument("--port", type=int, default=8443)
+    _tenant_parser(add("tenant", _tenant, "医院（租户）"))
+    _user_parser(add("user", _user, "账号"))
+    audit = add("audit", _audit, "审计链").add_subparsers(dest="what", required=True)
+    verify = audit.add_parser("verify", help="校验审计链，指出第一条断裂的记录")
+    verify.add_argument("--tenant", help="医院代码；不写则全部")
+    return parser
+
+
+def _tenant_parser(p: argparse.ArgumentParser) -> None:
+    sub = p.add_subparsers(dest="what", required=True)
+    add = sub.add_parser("add", help="新建医院")
+    add.add_argument("code")
+    add.add_argument("name")
+    add.add_argument("--host")
+    add.add_argument("--site", type=int, default=1)
+    sub.add_parser("list", help="列出医院")
+
+
+def _user_parser(p: argparse.ArgumentParser) -> None:
+    sub = p.add_subparsers(dest="what", required=True)
+    add = sub.add_parser("add", help="新建账号（密码从终端或标准输入读取）")
+    add.add_argument("tenant")
+    add.add_argument("employee_no")
+    add.add_argument("name")
+    add.add_argument("--role", action="append", default=[])
+    add.add_argument("--totp", action="store_true", help="启用动态口令，打印一次种子")
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from cloud.config import load
+    from cloud.web.server import serve
+
+    return serve(load(args.config))
+
+
+def _intake(args: argparse.Namespace) -> int:
+    from cloud.config import load
+    from cloud.db.session import Database
+    from cloud.modules.edge.intake import run_intake
+    from cloud.web import log
+
+    settings = load(args.config)
+    log.setup(settings.log_level)
+    run_intake(settings, Database(settings.database_url))
+    return 0
+
+
+def _worker(args: argparse.Namespace) -> int:
+    from cloud.config import load
+    from cloud.worker import run_worker
+
+    return run_worker(load(args.config))
+
+
+def _mllp(args: argparse.Namespace) -> int:
+    from cloud.config import load
+    from cloud.db.session import Database
+    from cloud.modules.interfaces.listener import run_mllp
+    from cloud.web import log
+
+    settings = load(args.config)
+    log.setup(settings.log_level)
+    run_mllp(Database(settings.database_url), settings)
+    return 0
+
+
+def _migrate(args: argparse.Namespace) -> int:
+    from cloud.config import load
+    from cloud.db import migrate
+    from cloud.modules.tables import METADATA
+
+    settings = load(args.config)
+    if args.check:
+        found = migrate.differences(settings.owner_url, METADATA)
+        for item in found:
+            print(item)
+        return 1 if found else 0
+    migrate.upgrade(settings.owner_url, METADATA, settings.app_role)
+    print("数据库结构已是最新。")
+    return 0
+
+
+def _doctor(args: argparse.Namespace) -> int:
+    from cloud.config import load
+    from cloud.doctor import check
+
+    findings = check(load(args.config))
+    if args.json:
+        print(json.dumps([f.as_dict() for f in findings], ensure_ascii=False))
+    else:
+        for f in findings:
+            print(f.line())
+    return max((f.exit_code for f in findings), default=0)
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from cloud.demo import launcher
+
+    return launcher.run(args.data, args.port, args.json)
+
+
+def _tenant(args: argparse.Namespace) -> int:
+    from cloud import admin
+    from cloud.config import load
+
+    settings = load(args.config)
+    if args.what == "add":
+        tenant_id = admin.add_tenant(settings, args.code, args.name, args.host, args.site)
+        print(f"已建立医院 {args.name}（代码 {args.code}，编号 {tenant_id}）")
+    else:
+        for row in admin.tenants(settings):
+            print(f"{row.id}\t{row.code}\t{row.name}\t{row.status}\t{row.host or ''}")
+    return 0
+
+
+def _user(args: argparse.Namespace) -> int:
+    from cloud import admin
+    from cloud.config import load
+
+    password = getpass.getpass("初始密码：") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
+    seed = admin.add_user(load(args.config), args.tenant, args.employee_no, args.name, password, tuple(args.role), args.totp)
+    print(f"已建立账号 {args.employee_no}" + (f"；动态口令种子（只显示这一次）：{seed}" if seed else ""))
+    return 0
+
+
+def _audit(args: argparse.Namespace) -> int:
+    from cloud import admin
+    from cloud.config import load
+
+    bad = 0
+    for code, count, broken in admin.verify_audit(load(args.config), args.tenant):
+        if broken is None:
+            print(f"{code}：{count} 条记录，链条完整")
+        else:
+            bad = 1
+            print(f"{code}：第 {broken.seq} 条断裂（{broken.reason}），之前 {count} 条完整")
+    return bad
+
+
+if __name__ == "__main__":
+    sys.exit(main())
