@@ -44,9 +44,7 @@ def new_key() -> PrivateKey:
 
 def private_pem(key: PrivateKey) -> bytes:
     """The private key as unencrypted PKCS#8 PEM; the caller keeps the file to its owner (mode 600)."""
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
 def public_pem(key: PublicKey) -> bytes:

@@ -42,7 +42,7 @@ def test_an_agent_certificate_names_its_tenant_and_agent() -> None:
     assert crypto.certificate_agent(again) == ("renmin", agent)
     assert again.subject.rfc4514_string() == f"CN=renmin/a/{agent}"
     assert crypto.verify(crypto.certificate_key(again), b"x", crypto.sign(key, b"x"))
-    verifier = PolicyBuilder().store(Store([CA])).time(datetime(2027, 1, 1)).build_client_verifier()
+    verifier = PolicyBuilder().store(Store([CA])).time(datetime(2027, 1, 1, tzinfo=UTC)).build_client_verifier()
     assert verifier.verify(again, [])
 
 
@@ -51,7 +51,7 @@ def test_a_server_certificate_names_no_agent_and_verifies_for_its_hosts() -> Non
     issued = crypto.issue_server(CA, CA_KEY, key.public_key(), ["broker.example", "127.0.0.1"], START, END)
     from cryptography.x509 import DNSName
 
-    builder = PolicyBuilder().store(Store([CA])).time(datetime(2027, 1, 1))
+    builder = PolicyBuilder().store(Store([CA])).time(datetime(2027, 1, 1, tzinfo=UTC))
     assert builder.build_server_verifier(DNSName("broker.example")).verify(issued, [])
     with pytest.raises(CryptoError):
         crypto.certificate_agent(issued)
