@@ -14,6 +14,15 @@ Handler = Callable[[Any, dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
+class Job:
+    """A calendar job (spec, automation calendar): ``run(uow)`` once a tenant; ``when`` is '10s', '1m', '15m' or local 'HH:MM'."""
+
+    name: str
+    when: str
+    run: Callable[[Any], None]
+
+
+@dataclass(frozen=True)
 class MenuItem:
     """An entry of the left menu, shown to whoever holds the permission."""
 
@@ -37,3 +46,4 @@ class Module:
     menu: Sequence[MenuItem] = ()
     handlers: Mapping[str, Sequence[Handler]] = field(default_factory=dict)
     """Event topic → handlers."""
+    jobs: Sequence[Job] = ()

@@ -1,0 +1,109 @@
+"""``jianlian doctor``: what is wrong with this installation, and what to do about it."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from sqlalchemy import create_engine, text
+
+from cloud.config import Settings
+
+OK, WARN, BAD = "ok", "warn", "bad"
+SIGNS = {OK: "✓", WARN: "!", BAD: "✕"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: its part, its state, what was seen and what to do."""
+
+    part: str
+    state: str
+    seen: str
+    advice: str = ""
+
+    @property
+    def exit_code(self) -> int:
+        """0 fine, 1 warning, 2 broken."""
+        return {OK: 0, WARN: 1, BAD: 2}[self.state]
+
+    def line(self) -> str:
+        """For people."""
+        return f"{SIGNS[self.state]} {self.part}：{self.seen}" + (f"。{self.advice}" if self.advice else "")
+
+    def as_dict(self) -> dict[str, Any]:
+        """For programs."""
+        return asdict(self)
+
+
+def check(settings: Settings) -> list[Finding]:
+    """All checks, each isolated from the others' trouble."""
+    return [f for probe in (_secret, _database, _certificates, _broker, _disk, _fonts) for f in probe(settings)]
+
+
+def _secret(s: Settings) -> Iterator[Finding]:
+    good = len(s.secret) >= 64
+    yield Finding("配置", OK if good else BAD, "密钥长度足够" if good else "secret 太短", "" if good else "请设为 32 字节以上的随机十六进制")
+
+
+def _database(s: Settings) -> Iterator[Finding]:
+    engine = create_engine(s.database_url, connect_args={"connect_timeout": 5})
+    try:
+        with engine.connect() as conn:
+            version = int(conn.execute(text("SHOW server_version_num")).scalar_one())
+            yield Finding("数据库", OK if version >= 150000 else BAD, f"PostgreSQL {version // 10000}", "" if version >= 150000 else "需要 15 以上")
+            role = conn.execute(text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")).scalar_one()
+            yield Finding("数据库角色", BAD if role else OK, "应用角色可绕过行级隔离" if role else "应用角色受行级隔离约束", "请换用普通角色" if role else "")
+            before = time.time()
+            remote = conn.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
+            skew = abs(float(remote) - (before + time.time()) / 2)
+            yield Finding("时钟", OK if skew <= 2 else WARN, f"与数据库相差 {skew:.1f} 秒", "" if skew <= 2 else "请检查 NTP")
+            schema = conn.execute(text("SELECT to_regclass('tenant') IS NOT NULL")).scalar_one()
+            yield Finding("数据库结构", OK if schema else BAD, "已建立" if schema else "未建立", "" if schema else "请运行 jianlian migrate")
+    except Exception as exc:
+        yield Finding("数据库", BAD, f"连不上（{type(exc).__name__}）", "请检查 database_url 与数据库服务")
+    finally:
+        engine.dispose()
+
+
+def _certificates(s: Settings) -> Iterator[Finding]:
+    for name, path in (("网页证书", s.tls_cert), ("根证书", s.ca_cert), ("消息代理客户端证书", s.mqtt_cert)):
+        if not path:
+            yield Finding(name, WARN, "未配置")
+            continue
+        try:
+            cert = x509.load_pem_x509_certificate(Path(path).read_bytes())
+        except (OSError, ValueError) as exc:
+            yield Finding(name, BAD, f"读不出来（{type(exc).__name__}）", f"请检查 {path}")
+            continue
+        left = cert.not_valid_after_utc - datetime.now(UTC)
+        state = BAD if left <= timedelta(0) else WARN if left < timedelta(days=30) else OK
+        yield Finding(name, state, f"还有 {left.days} 天到期", "" if state == OK else "请尽快更换")
+
+
+def _broker(s: Settings) -> Iterator[Finding]:
+    try:
+        with socket.create_connection((s.mqtt_host, s.mqtt_port), 5):
+            yield Finding("消息代理", OK, f"{s.mqtt_host}:{s.mqtt_port} 可连接")
+    except OSError as exc:
+        yield Finding("消息代理", BAD, f"{s.mqtt_host}:{s.mqtt_port} 连不上（{exc.strerror or type(exc).__name__}）", "采集端会继续保存数据；请启动消息代理")
+
+
+def _disk(s: Settings) -> Iterator[Finding]:
+    path = Path(s.data_dir)
+    usage = shutil.disk_usage(path if path.exists() else Path.cwd())
+    used = 100 * (usage.total - usage.free) // usage.total
+    state = BAD if used >= 95 else WARN if used >= 80 else OK
+    yield Finding("磁盘", state, f"已用 {used}%，剩余 {usage.free // 2**30} GB", "" if state == OK else "请清理或扩容")
+
+
+def _fonts(_s: Settings) -> Iterator[Finding]:
+    found = any(Path("/usr/share/fonts").rglob("NotoSansCJK*"))
+    yield Finding("中文字体", OK if found else BAD, "Noto CJK 已安装" if found else "缺少 Noto CJK", "" if found else "请安装 fonts-noto-cjk，否则报告无法打印")
