@@ -1,10 +1,16 @@
 """Fixtures for the whole suite. `pg`: a server; `fresh_db`: an own database with the schema; `empty_db`: one without."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import database
+
+if TYPE_CHECKING:
+    from tests.support.lab import Lab
 
 pytest_plugins = ["tests.support.groups"]
 
@@ -39,3 +45,13 @@ def empty_db(pg: database.TestServer) -> Iterator[database.TestDatabase]:
     made = pg.create()
     yield made
     pg.drop(made.name)
+
+
+@pytest.fixture
+def lab(fresh_db: database.TestDatabase) -> Iterator[Lab]:
+    """Two seeded hospitals with people of every role (see tests/support/lab.py)."""
+    from tests.support.lab import make
+
+    made = make(fresh_db)
+    yield made
+    made.db.dispose()

@@ -1,5 +1,6 @@
 """Logging in, lockout, locks, quick-switch, signing window (M01)."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pyotp
@@ -11,8 +12,10 @@ from tests.support.lab import PASSWORD, PIN, SEED, Clock, Lab, make
 
 
 @pytest.fixture
-def lab(fresh_db: TestDatabase) -> Lab:
-    return make(fresh_db, Clock(datetime(2026, 11, 23, 2, 0, tzinfo=UTC)))
+def lab(fresh_db: TestDatabase) -> Iterator[Lab]:
+    made = make(fresh_db, Clock(datetime(2026, 11, 23, 2, 0, tzinfo=UTC)))
+    yield made
+    made.db.dispose()
 
 
 def login(lab: Lab, employee_no: str, password: str, totp: str = "", tenant: str = "a") -> TestResponse:
