@@ -1,10 +1,8 @@
 """MLLP over TCP and TLS: a server that hands each block to a function, and a client that sends and waits for its answer.
 
-The only place of the cloud that opens HL7 sockets. A block is ``VT message FS CR`` (HL7 transport release 1); bytes outside a block
-are skipped, a missing CR is forgiven. This port knows framing, limits and time limits, and nothing of HL7 but the bytes around it.
-
-It answers only what the handler returns: when the handler fails, the connection is closed without an answer, so that the sender
-keeps the message (RELIABILITY R5).
+The only place of the cloud that opens HL7 sockets. Framing is ``common.protocol.hl7.mllp``; this port adds sockets, limits and time
+limits, and knows nothing of what a message says. It answers only what the handler returns: when the handler fails, the connection
+is closed without an answer, so that the sender keeps the message (RELIABILITY R5).
 """
 
 from __future__ import annotations
@@ -16,64 +14,16 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
 
-VT, FS, CR = b"\x0b", b"\x1c", b"\r"
-MAX_BLOCK = 16 * 1024 * 1024
-MAX_NOISE = 64 * 1024
+from common.protocol.hl7.mllp import Block, BlockProblem, Deframer, frame, is_commit
+
+MAX_ANSWERED = 1 << 20  # an acknowledgement is never this long; what is, is not one
 log = structlog.get_logger()
-
-
-class BlockTooBig(Exception):
-    """A block (or noise before one) beyond the limit: the connection cannot be kept in step."""
-
-
-class Blocks:
-    """Stream of bytes → messages, however the stream is cut. Feed bytes, iterate what is complete."""
-
-    def __init__(self, limit: int = MAX_BLOCK, noise: int = MAX_NOISE) -> None:
-        self._limit, self._max_noise = limit, noise
-        self._parts = bytearray()
-        self._inside = False
-        self.noise = 0
-
-    @property
-    def open(self) -> bool:
-        """Whether a block has begun and not ended."""
-        return self._inside
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Messages completed by these bytes, without frame. Raises BlockTooBig."""
-        while data:
-            if not self._inside:
-                start = data.find(VT)
-                skipped = data if start < 0 else data[:start]
-                self.noise += len(skipped.strip(b"\r\n"))
-                if self.noise > self._max_noise:
-                    raise BlockTooBig("no message start")
-                if start < 0:
-                    return
-                self._inside, data = True, data[start + 1 :]
-            end = data.find(FS)
-            self._parts += data if end < 0 else data[:end]
-            if len(self._parts) > self._limit:
-                raise BlockTooBig(f"message over {self._limit} bytes")
-            if end < 0:
-                return
-            # A sender that broke off and began again: what counts starts at the last VT.
-            message = bytes(self._parts).rpartition(VT)[2]
-            self._parts.clear()
-            self._inside, data = False, data[end + 1 :]
-            yield message
-
-
-def frame(message: bytes) -> bytes:
-    """One message as a block."""
-    return VT + message + FS + CR
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +37,16 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes in bytes, times in seconds."""
+    """Times in seconds. ``half_message``: silence after which a begun message counts as cut. A block's size is the framer's limit."""
 
-    max_block: int = MAX_BLOCK
-    half_message: float = 60.0
+    half_message: float = 30.0
     idle: float = 12 * 3600.0
     connections: int = 200
     threads: int = 8
 
 
-Handler = Callable[[bytes, Peer], bytes | None]
+Handler = Callable[[Block, Peer], bytes | None]
+"""Gets every block that holds a message, a cut or oversized one too (``block.problem`` says so), and returns the answer's bytes."""
 
 
 class MllpServer:
@@ -149,8 +99,6 @@ class MllpServer:
             await self._talk(reader, writer, peer)
         except (TimeoutError, ConnectionError, ssl.SSLError, asyncio.CancelledError):
             pass
-        except BlockTooBig as error:
-            log.warning("mllp_refused", peer=peer.address, reason=str(error))
         except Exception:
             # The sender gets no answer and keeps its message; the next connection is served as before.
             log.exception("mllp_handler_failed", peer=peer.address)
@@ -161,24 +109,30 @@ class MllpServer:
                 await writer.wait_closed()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, peer: Peer) -> None:
-        blocks = Blocks(self._limits.max_block)
-        started = 0.0
+        blocks = Deframer()
         while True:
-            wait = self._limits.idle
-            if blocks.open:
-                started = started or self._loop.time()
-                wait = started + self._limits.half_message - self._loop.time()
-            async with asyncio.timeout(max(wait, 0.001)):
-                data = await reader.read(256 * 1024)
+            try:
+                async with asyncio.timeout(self._limits.half_message if blocks.waiting else self._limits.idle):
+                    data = await reader.read(256 * 1024)
+            except TimeoutError:
+                # A message begun and not ended: it is answered (as cut), and the connection, which may be out of step, is closed.
+                for block in blocks.idle():
+                    await self._answer(block, writer, peer)
+                return
             if not data:
                 return
-            for message in blocks.feed(data):
-                started = 0.0
-                answer = await self._loop.run_in_executor(self._pool, self._handler, message, peer)
-                if answer is not None:
-                    writer.write(frame(answer))
-                    async with asyncio.timeout(self._limits.half_message):
-                        await writer.drain()
+            for block in blocks.receive(data):
+                await self._answer(block, writer, peer)
+
+    async def _answer(self, block: Block, writer: asyncio.StreamWriter, peer: Peer) -> None:
+        if block.problem is BlockProblem.STRAY or is_commit(block):
+            log.warning("mllp_stray_bytes", peer=peer.address, count=len(block.raw))
+            return
+        answer = await self._loop.run_in_executor(self._pool, self._handler, block, peer)
+        if answer is not None:
+            writer.write(frame(answer))
+            async with asyncio.timeout(self._limits.half_message):
+                await writer.drain()
 
 
 def _peer(writer: asyncio.StreamWriter) -> Peer:
@@ -204,7 +158,7 @@ class MllpClient:
         self._address, self._tls = (host, port), tls
         self._connect_s, self._answer_s = connect_s, answer_s
         self._socket: socket.socket | None = None
-        self._blocks = Blocks()
+        self._blocks = Deframer()
 
     def send(self, message: bytes, is_answer: Callable[[bytes], bool]) -> bytes:
         """Send one message and return the first block ``is_answer`` accepts; other blocks are passed over. Raises SendFailed."""
@@ -216,15 +170,19 @@ class MllpClient:
             raise SendFailed("tls", str(error.reason or error)) from error
         except OSError as error:
             raise SendFailed("broken", str(error)) from error
-        except BlockTooBig as error:
-            raise SendFailed("broken", str(error)) from error
+
+    def __enter__(self) -> MllpClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Drop the connection and whatever it might still say."""
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.close()
-        self._socket, self._blocks = None, Blocks()
+        self._socket, self._blocks = None, Deframer()
 
     def _exchange(self, message: bytes, is_answer: Callable[[bytes], bool]) -> bytes:
         done = False
@@ -241,10 +199,10 @@ class MllpClient:
                 data = sock.recv(65536)
                 if not data:
                     raise SendFailed("closed", "the other side closed without an answer")
-                for block in self._blocks.feed(data):
-                    if is_answer(block):
+                for block in self._blocks.receive(data):
+                    if block.complete and len(block.message) < MAX_ANSWERED and is_answer(block.message):
                         done = True
-                        return block
+                        return block.message
         finally:
             if not done:
                 self.close()

@@ -81,7 +81,7 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class ResultLine:
-    """One reported analyte; ``value`` as printed, ``flag`` as in HL7 table 0078 (H, L, HH, LL, A, ""), ``item_no`` the request it answers."""
+    """One reported analyte; ``value`` as printed, ``flag`` as in HL7 table 0078 (H, L, HH, LL, A, ""), ``item_no`` the request."""
 
     code: str
     name: str
@@ -170,23 +170,28 @@ def _group(number: int, request: Request, lines: Sequence[ResultLine], report: R
     return out
 
 
-def status_message(status: Status, request: Request, person: Person, barcode: str, at: datetime, to: Address, msg_id: str,
-                   *, who: str = "", reason: str = "", happened_at: datetime | None = None) -> bytes:  # fmt: skip
+def status_message(
+    status: Status,
+    request: Request,
+    person: Person,
+    barcode: str,
+    at: datetime,
+    to: Address,
+    msg_id: str,
+    *,
+    who: str = "",
+    reason: str = "",
+    happened_at: datetime | None = None,
+) -> bytes:
     """``ORM^O01`` with ORC-1 SC: the item has been collected, received, rejected … ORC-16 says which, and why."""
     code, text = ORDER_STATUS[status]
     why = f"{text}：{reason}" if reason else text
     when = _ts(happened_at or at)
-    return _join(
-        [
-            _msh(to, ["ORM", "O01", "ORM_O01"], msg_id, at),
-            _pid(person),
-            _pv1(person),
-            _row("ORC", {1: "SC", 2: request.item_no, 3: barcode, 4: request.placer_no, 5: code, 9: when, 10: _xcn("", who),
-                         16: _ce(status.value, why)}),
-            _row("OBR", {1: "1", 2: request.item_no, 3: barcode, 4: _ce(request.code, request.name), 20: barcode}),
-        ],
-        to,
-    )  # fmt: skip
+    item, tube = escape(request.item_no), escape(barcode)
+    orc = {1: "SC", 2: item, 3: tube, 4: escape(request.placer_no), 5: code, 9: when, 10: _xcn("", who), 16: _ce(status.value, why)}
+    obr = {1: "1", 2: item, 3: tube, 4: _ce(request.code, request.name), 20: tube}
+    msh = _msh(to, ["ORM", "O01", "ORM_O01"], msg_id, at)
+    return _join([msh, _pid(person), _pv1(person), _row("ORC", orc), _row("OBR", obr)], to)
 
 
 def _msh(to: Address, kind: Sequence[str], msg_id: str, at: datetime) -> str:
