@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flask import Flask, g, url_for
+from flask import Flask, g, request, url_for
 from htmx_flask import Htmx
 
 from cloud.config import Settings
@@ -45,7 +45,7 @@ def _context(app: Flask) -> None:
     @app.context_processor
     def shared() -> dict[str, object]:
         who = g.get("principal")
-        found = cookie.read(view.request.cookies)
+        found = cookie.read(request.cookies)
         token = csrf.token_for(found[1], view.web().settings.secret) if found else ""
         return {
             "who": who,

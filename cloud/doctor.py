@@ -50,7 +50,9 @@ def check(settings: Settings) -> list[Finding]:
 
 def _secret(s: Settings) -> Iterator[Finding]:
     good = len(s.secret) >= 64
-    yield Finding("配置", OK if good else BAD, "密钥长度足够" if good else "secret 太短", "" if good else "请设为 32 字节以上的随机十六进制")
+    yield Finding(
+        "配置", OK if good else BAD, "密钥长度足够" if good else "secret 太短", "" if good else "请设为 32 字节以上的随机十六进制"
+    )
 
 
 def _database(s: Settings) -> Iterator[Finding]:
@@ -58,15 +60,24 @@ def _database(s: Settings) -> Iterator[Finding]:
     try:
         with engine.connect() as conn:
             version = int(conn.execute(text("SHOW server_version_num")).scalar_one())
-            yield Finding("数据库", OK if version >= 150000 else BAD, f"PostgreSQL {version // 10000}", "" if version >= 150000 else "需要 15 以上")
+            yield Finding(
+                "数据库", OK if version >= 150000 else BAD, f"PostgreSQL {version // 10000}", "" if version >= 150000 else "需要 15 以上"
+            )
             role = conn.execute(text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")).scalar_one()
-            yield Finding("数据库角色", BAD if role else OK, "应用角色可绕过行级隔离" if role else "应用角色受行级隔离约束", "请换用普通角色" if role else "")
+            yield Finding(
+                "数据库角色",
+                BAD if role else OK,
+                "应用角色可绕过行级隔离" if role else "应用角色受行级隔离约束",
+                "请换用普通角色" if role else "",
+            )
             before = time.time()
             remote = conn.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
             skew = abs(float(remote) - (before + time.time()) / 2)
             yield Finding("时钟", OK if skew <= 2 else WARN, f"与数据库相差 {skew:.1f} 秒", "" if skew <= 2 else "请检查 NTP")
             schema = conn.execute(text("SELECT to_regclass('tenant') IS NOT NULL")).scalar_one()
-            yield Finding("数据库结构", OK if schema else BAD, "已建立" if schema else "未建立", "" if schema else "请运行 jianlian migrate")
+            yield Finding(
+                "数据库结构", OK if schema else BAD, "已建立" if schema else "未建立", "" if schema else "请运行 jianlian migrate"
+            )
     except Exception as exc:
         yield Finding("数据库", BAD, f"连不上（{type(exc).__name__}）", "请检查 database_url 与数据库服务")
     finally:
@@ -93,7 +104,12 @@ def _broker(s: Settings) -> Iterator[Finding]:
         with socket.create_connection((s.mqtt_host, s.mqtt_port), 5):
             yield Finding("消息代理", OK, f"{s.mqtt_host}:{s.mqtt_port} 可连接")
     except OSError as exc:
-        yield Finding("消息代理", BAD, f"{s.mqtt_host}:{s.mqtt_port} 连不上（{exc.strerror or type(exc).__name__}）", "采集端会继续保存数据；请启动消息代理")
+        yield Finding(
+            "消息代理",
+            BAD,
+            f"{s.mqtt_host}:{s.mqtt_port} 连不上（{exc.strerror or type(exc).__name__}）",
+            "采集端会继续保存数据；请启动消息代理",
+        )
 
 
 def _disk(s: Settings) -> Iterator[Finding]:
@@ -106,4 +122,9 @@ def _disk(s: Settings) -> Iterator[Finding]:
 
 def _fonts(_s: Settings) -> Iterator[Finding]:
     found = any(Path("/usr/share/fonts").rglob("NotoSansCJK*"))
-    yield Finding("中文字体", OK if found else BAD, "Noto CJK 已安装" if found else "缺少 Noto CJK", "" if found else "请安装 fonts-noto-cjk，否则报告无法打印")
+    yield Finding(
+        "中文字体",
+        OK if found else BAD,
+        "Noto CJK 已安装" if found else "缺少 Noto CJK",
+        "" if found else "请安装 fonts-noto-cjk，否则报告无法打印",
+    )

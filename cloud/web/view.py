@@ -18,7 +18,7 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.config import Settings
 from cloud.db.session import Actor, Database
-from cloud.web import csrf, cookie
+from cloud.web import cookie, csrf
 from cloud.web.faults import Forbidden, NotFound, Stale
 from cloud.web.principal import Identity, Principal
 

@@ -27,7 +27,8 @@ ENDS_SESSION = {"platform.logout", "platform.lock", "platform.switch", "platform
 
 def rules(lab: Lab) -> list[Rule]:
     return sorted(
-        (r for r in lab.app.url_map.iter_rules() if r.endpoint != "static" and r.endpoint not in STREAMS), key=lambda r: (r.rule, r.endpoint)
+        (r for r in lab.app.url_map.iter_rules() if r.endpoint != "static" and r.endpoint not in STREAMS),
+        key=lambda r: (r.rule, r.endpoint),
     )
 
 
@@ -93,7 +94,11 @@ def bodies(answer: TestResponse, value: object) -> tuple[int, str, dict[str, str
     """What must be equal: status, body without request id and the asked id itself, headers without their noise."""
     noise = answer.headers.get("X-Request-Id", "~none~")
     text = answer.get_data().decode("utf-8", "replace").replace(noise, "ID").replace(str(value), "VALUE")
-    headers = {k: v.replace(str(value), "VALUE") for k, v in answer.headers.items() if k not in ("X-Request-Id", "Server-Timing", "Date", "Content-Length", "Set-Cookie")}
+    headers = {
+        k: v.replace(str(value), "VALUE")
+        for k, v in answer.headers.items()
+        if k not in ("X-Request-Id", "Server-Timing", "Date", "Content-Length", "Set-Cookie")
+    }
     return answer.status_code, text, headers
 
 
@@ -101,7 +106,10 @@ def leaks(lab: Lab, foreign: dict[str, int]) -> Iterator[str]:
     """Ask every route that takes an argument for a foreign and for an absent object, as a role that may."""
     declared, grants = lab.app.extensions["permissions"], all_permissions()
     clients: dict[str, Client] = {}
-    texts = {f"{MARKER}{t}{c}".replace("_", "") for t, c in (("specimen", "barcode"), ("report", "no"), ("patient", "patient_no"), ("agent", "uuid"))}
+    texts = {
+        f"{MARKER}{t}{c}".replace("_", "")
+        for t, c in (("specimen", "barcode"), ("report", "no"), ("patient", "patient_no"), ("agent", "uuid"))
+    }
     for rule in rules(lab):
         permission = declared[rule.endpoint]
         if permission == Access.PUBLIC or rule.endpoint in ENDS_SESSION:
@@ -133,7 +141,9 @@ def hashes(lab: Lab, tenant_id: int) -> dict[str, str]:
     with lab.uow(tenant_id) as uow:
         for t in tenant_tables(METADATA):
             if t.name not in ("access_log", "login_event", "user_session"):
-                out[t.name] = str(uow.s.execute(text(f"SELECT md5(coalesce(string_agg(x::text, '|' ORDER BY x::text), '')) FROM {t.name} x")).scalar())
+                out[t.name] = str(
+                    uow.s.execute(text(f"SELECT md5(coalesce(string_agg(x::text, '|' ORDER BY x::text), '')) FROM {t.name} x")).scalar()
+                )
     return out
 
 

@@ -1,8 +1,9 @@
 """Platform (M01): tenancy, identity, permissions, sessions, audit."""
 
 from cloud.modules.platform.rules import Perm
+from cloud.modules.platform.service import verify_chain
 from cloud.modules.platform.views import VIEWS
-from cloud.web.module import MenuItem, Module
+from cloud.web.module import Job, MenuItem, Module
 
 MODULE = Module(
     name="platform",
@@ -24,4 +25,5 @@ MODULE = Module(
         MenuItem("工作站", "/workstations", Perm.WORKSTATIONS, "管理", 930),
         MenuItem("审计", "/audit", Perm.AUDIT, "管理", 940),
     ),
+    jobs=(Job("audit_verify", "00:30", verify_chain),),
 )

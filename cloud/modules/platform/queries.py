@@ -49,7 +49,15 @@ def matrix(uow: UnitOfWork) -> dict[str, set[str]]:
 def sessions(uow: UnitOfWork) -> Sequence[Any]:
     """Living sessions, newest first."""
     query = (
-        select(UserSession.id, User.name, User.employee_no, UserSession.ip, UserSession.workstation, UserSession.created_at, UserSession.seen_at)
+        select(
+            UserSession.id,
+            User.name,
+            User.employee_no,
+            UserSession.ip,
+            UserSession.workstation,
+            UserSession.created_at,
+            UserSession.seen_at,
+        )
         .join(User, (User.tenant_id == UserSession.tenant_id) & (User.id == UserSession.user_id))
         .where(UserSession.revoked_at.is_(None))
         .order_by(UserSession.seen_at.desc())

@@ -60,7 +60,19 @@ STANDARD_ROLES: tuple[tuple[str, str, bool], ...] = (
 )
 
 COMMON_PASSWORDS = frozenset(
-    "password1! passw0rd! qwerty123! admin123! admin@123 abc123456! 123456abc! p@ssw0rd123 welcome1! a123456789! hospital@123".split()
+    [
+        "password1!",
+        "passw0rd!",
+        "qwerty123!",
+        "admin123!",
+        "admin@123",
+        "abc123456!",
+        "123456abc!",
+        "p@ssw0rd123",
+        "welcome1!",
+        "a123456789!",
+        "hospital@123",
+    ]
 )
 
 

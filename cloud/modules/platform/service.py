@@ -6,8 +6,11 @@ import secrets as pysecrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
 from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session
 
+from cloud.db import audit as chain
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform import rules, secrets
 from cloud.modules.platform.models import AccessLog, LoginEvent, Role, RolePermission, Tenant, User, UserRole, UserSession, Workstation
@@ -15,6 +18,7 @@ from cloud.web.faults import Conflict, Invalid, ReauthRequired
 from cloud.web.principal import Principal
 from common.errors import UserError
 
+log = structlog.get_logger("platform")
 SEEN_EVERY = timedelta(seconds=30)
 WRONG = "工号或密码不正确。连续 5 次错误将锁定 30 分钟。"
 
@@ -108,7 +112,9 @@ def _log(uow: UnitOfWork, patient_id: int | None, purpose: str, path: str, princ
     user_id = principal.user_id if principal else uow.actor.user_id
     name = principal.name if principal else uow.actor.name
     uow.s.add(
-        AccessLog(at=uow.now, user_id=user_id, actor=name, patient_id=patient_id, purpose=purpose, path=path, request_id=uow.actor.request_id)
+        AccessLog(
+            at=uow.now, user_id=user_id, actor=name, patient_id=patient_id, purpose=purpose, path=path, request_id=uow.actor.request_id
+        )
     )
 
 
@@ -117,11 +123,8 @@ def log_read(uow: UnitOfWork, patient_id: int, purpose: str, path: str) -> None:
     _log(uow, patient_id, purpose, path)
 
 
-def find_tenant(session: object, code: str, host: str) -> Tenant | None:
+def find_tenant(session: Session, code: str, host: str) -> Tenant | None:
     """The hospital by host name, else by the code typed at login; None is answered neutrally."""
-    from sqlalchemy.orm import Session
-
-    assert isinstance(session, Session)
     found = session.execute(select(Tenant).where(Tenant.host == host)).scalar_one_or_none()
     if found is None and code:
         found = session.execute(select(Tenant).where(Tenant.code == code.strip().lower())).scalar_one_or_none()
@@ -281,7 +284,11 @@ def require_signing(uow: UnitOfWork, principal: Principal) -> str:
 
 def grant_role(uow: UnitOfWork, user_id: int, role_code: str) -> None:
     """Give a role; refuses two of the three admin roles in one hand (R10)."""
-    held = uow.s.execute(select(Role.code).join(UserRole, (UserRole.tenant_id == Role.tenant_id) & (UserRole.role_id == Role.id)).where(UserRole.user_id == user_id))
+    held = uow.s.execute(
+        select(Role.code)
+        .join(UserRole, (UserRole.tenant_id == Role.tenant_id) & (UserRole.role_id == Role.id))
+        .where(UserRole.user_id == user_id)
+    )
     codes = [c for (c,) in held]
     if rules.admin_conflict([*codes, role_code]):
         raise Invalid("系统、安全、审计三个管理员角色不能由同一人兼任。", "role")
@@ -381,3 +388,11 @@ def kick(uow: UnitOfWork, session_id: int) -> bool:
     row.revoked_at, row.signing_until = uow.now, None
     uow.audit("session", session_id, "kick")
     return True
+
+
+def verify_chain(uow: UnitOfWork) -> None:
+    """Calendar job (00:30): walk the audit chain; a break is an error in the log and stays in the chain itself (C4)."""
+    count, broken = chain.verify(uow.s)
+    if broken is not None:
+        log.error("audit_chain_broken", tenant=uow.tenant_id, seq=broken.seq, reason=broken.reason)
+        uow.audit("audit", broken.seq, "chain_broken", after={"reason": broken.reason, "whole": count})

@@ -25,7 +25,10 @@ def login(lab: Lab, employee_no: str, password: str, totp: str = "", tenant: str
 
 def test_right_password_enters_and_page_names_the_person(lab: Lab) -> None:
     c = lab.app.test_client()
-    assert c.post("/login", base_url="https://localhost", data={"tenant": "a", "employee_no": "tester1", "password": PASSWORD}).status_code == 303
+    assert (
+        c.post("/login", base_url="https://localhost", data={"tenant": "a", "employee_no": "tester1", "password": PASSWORD}).status_code
+        == 303
+    )
     assert "检验者一号" in c.get("/", base_url="https://localhost").text
 
 

@@ -1,0 +1,90 @@
+"""Domain events: once each, in order per key, a failing one holds back only its own key."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import text
+
+from cloud import jobs, relay
+from cloud.web.module import Job
+from tests.support.lab import Lab
+
+
+def emit(lab: Lab, *pairs: tuple[str, int]) -> None:
+    with lab.uow() as uow:
+        for key, n in pairs:
+            uow.emit("t", key, {"n": n})
+            uow.s.flush()
+
+
+def test_order_per_key_and_other_keys_pass_a_failing_one(lab: Lab) -> None:
+    emit(lab, ("a", 1), ("b", 2), ("a", 3), ("b", 4))
+    seen: list[int] = []
+    broken = {1}
+
+    def handler(_uow: Any, payload: dict[str, Any]) -> None:
+        if payload["n"] in broken:
+            raise ValueError("not yet")
+        seen.append(payload["n"])
+
+    relay.drain(lab.db, lab.a, {"t": [handler]})
+    assert seen == [2, 4]
+    broken.clear()
+    relay.drain(lab.db, lab.a, {"t": [handler]})
+    assert seen == [2, 4]  # still in its backoff
+    lab.clock.set(lab.clock() + timedelta(seconds=2))
+    relay.drain(lab.db, lab.a, {"t": [handler]})
+    assert seen == [2, 4, 1, 3]
+
+
+def test_two_workers_never_handle_an_event_twice(lab: Lab) -> None:
+    emit(lab, *[(f"k{n % 5}", n) for n in range(50)])
+
+    def handler(uow: Any, payload: dict[str, Any]) -> None:
+        uow.s.execute(
+            text("INSERT INTO setting (tenant_id, key, value) VALUES (:t, :k, '{}')"), {"t": uow.tenant_id, "k": f"n{payload['n']}"}
+        )
+
+    threads = [threading.Thread(target=relay.drain, args=(lab.db, lab.a, {"t": [handler]})) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    relay.drain(lab.db, lab.a, {"t": [handler]})
+    with lab.uow() as uow:
+        assert uow.s.execute(text("SELECT count(*) FROM setting")).scalar() == 50
+        assert uow.s.execute(text("SELECT count(*) FROM outbox_event WHERE done_at IS NULL OR attempts > 0")).scalar() == 0
+
+
+def test_failed_transaction_of_a_handler_leaves_nothing_behind(lab: Lab) -> None:
+    emit(lab, ("a", 1))
+
+    def half(uow: Any, _payload: dict[str, Any]) -> None:
+        uow.s.execute(text("INSERT INTO setting (tenant_id, key, value) VALUES (:t, 'half', '{}')"), {"t": uow.tenant_id})
+        raise RuntimeError
+
+    relay.drain(lab.db, lab.a, {"t": [half]})
+    with lab.uow() as uow:
+        assert uow.s.execute(text("SELECT count(*) FROM setting")).scalar() == 0
+        assert uow.s.execute(text("SELECT attempts FROM outbox_event")).scalar() == 1
+
+
+def test_job_runs_for_each_hospital_and_one_failure_stops_no_other(lab: Lab) -> None:
+    ran: list[int] = []
+
+    def run(uow: Any) -> None:
+        ran.append(uow.tenant_id)
+        if uow.tenant_id == lab.a:
+            raise RuntimeError
+
+    assert jobs.run_job(lab.db, Job("x", "1m", run)) == 1
+    assert ran == [lab.a, lab.b]
+
+
+def test_cron_of_calendar_times_is_utc() -> None:
+    assert jobs.cron("00:30", "Asia/Shanghai") == "30 16 * * *"
+    assert jobs.cron("10s", "Asia/Shanghai") == "* * * * * */10"
+    assert jobs.cron("15m", "Asia/Shanghai") == "*/15 * * * *"
