@@ -1,0 +1,1 @@
+"""What analyzers say, read into one shape: driver descriptions (data), one generic reader, orders."""

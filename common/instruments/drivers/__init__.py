@@ -1,0 +1,96 @@
+"""All driver descriptions, by protocol and by id. A test checks that no file is forgotten here."""
+
+from __future__ import annotations
+
+from common.instruments.driver import Driver
+from common.instruments.drivers import (
+    abbott_afinion_2,
+    abbott_m2000,
+    aqualink_a9000p,
+    arkray_spotchem_el,
+    biomerieux_mini_vidas,
+    biomerieux_vitek2,
+    biosystems_ba200,
+    cbs_400,
+    cepheid_genexpert,
+    cepheid_genexpert_hl7,
+    erba_xl,
+    horiba_pentra_400,
+    horiba_pentra_ml,
+    horiba_pentra_xlr,
+    horiba_yumizen_h500,
+    horiba_yumizen_p8000,
+    mindray_astm,
+    mindray_bc,
+    mindray_bs,
+    mindray_cl,
+    ortho_vision,
+    phadia_prime,
+    pixcell_hemoscreen,
+    roche_cobas_6800,
+    roche_cobas_c111,
+    roche_cobas_c311,
+    roche_cobas_e411,
+    roche_cobas_pro,
+    roche_cobas_u411,
+    roche_elecsys_2010,
+    roche_hitachi_7600,
+    roche_integra_400,
+    roche_urisys_1100,
+    sysmex_ca,
+    sysmex_kx_21,
+    sysmex_xe,
+    sysmex_xn,
+    urit_8031,
+    urit_ut,
+)
+
+DRIVERS: dict[str, Driver] = {
+    module.DRIVER.id: module.DRIVER
+    for module in (
+        abbott_afinion_2,
+        abbott_m2000,
+        aqualink_a9000p,
+        arkray_spotchem_el,
+        biomerieux_mini_vidas,
+        biomerieux_vitek2,
+        biosystems_ba200,
+        cbs_400,
+        cepheid_genexpert,
+        cepheid_genexpert_hl7,
+        erba_xl,
+        horiba_pentra_400,
+        horiba_pentra_ml,
+        horiba_pentra_xlr,
+        horiba_yumizen_h500,
+        horiba_yumizen_p8000,
+        mindray_astm,
+        mindray_bc,
+        mindray_bs,
+        mindray_cl,
+        ortho_vision,
+        phadia_prime,
+        pixcell_hemoscreen,
+        roche_cobas_6800,
+        roche_cobas_c111,
+        roche_cobas_c311,
+        roche_cobas_e411,
+        roche_cobas_pro,
+        roche_cobas_u411,
+        roche_elecsys_2010,
+        roche_hitachi_7600,
+        roche_integra_400,
+        roche_urisys_1100,
+        sysmex_ca,
+        sysmex_kx_21,
+        sysmex_xe,
+        sysmex_xn,
+        urit_8031,
+        urit_ut,
+    )
+}
+
+BY_PROTOCOL: dict[str, tuple[Driver, ...]] = {
+    protocol: tuple(driver for driver in DRIVERS.values() if driver.protocol == protocol)
+    for protocol in ("astm", "hl7", "bci", "fixed", "text", "blocks")
+}

@@ -1,0 +1,16 @@
+"""URIT 8031, clinical chemistry."""
+
+from __future__ import annotations
+
+from common.instruments.driver import Driver, Match
+
+DRIVER = Driver(
+    id="urit_8031",
+    vendor="URIT",
+    model="8031",
+    protocol="hl7",
+    match=(Match((("MSH-4", "8031"),)),),
+    code="OBX-4",
+    notes="The code is in OBX-4.",
+    evidence="A remark in public sources; no recording seen.",
+)

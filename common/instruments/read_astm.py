@@ -1,0 +1,314 @@
+"""ASTM records to the common shape: walks H/P/O/R/C/M/Q/L and keeps each result below its specimen.
+
+The rule that matters most: a result is never put under a specimen that is not surely its own. When
+frames were lost, a result whose parent may have been among them goes under no specimen, with a
+problem that says so.
+"""
+
+from __future__ import annotations
+
+from common.instruments.codes import (
+    control_word,
+    first_component,
+    order_specimen,
+    query_specimen,
+    test_code,
+)
+from common.instruments.driver import Position
+from common.instruments.reading import Message, Result, Specimen
+from common.instruments.recognise import recognise
+from common.protocol.astm.records import RecordMessage, unescape
+from common.protocol.problem import Problem, quote
+
+_NOT_PATIENT = frozenset({"Q", "QR", "CR", "QC"})
+"""H.12 values that mean control or calibration (LIS02 7.1.12; QR and CR are Mindray's)."""
+
+
+def _get(record: list[str], number: int) -> str:
+    """Field ``number`` of the standard (1 is the record type)."""
+    return record[number - 1] if len(record) >= number else ""
+
+
+def read_message(source: RecordMessage, driver_id: str | None = None) -> Message:
+    """One message of records in the common shape."""
+    return _Reader(source, driver_id).read()
+
+
+class _Reader:
+    def __init__(self, source: RecordMessage, driver_id: str | None) -> None:
+        self.source = source
+        self.d = source.delimiters
+        self.header = source.records[0] if source.records and source.records[0][0] == "H" else []
+        self.driver = recognise("astm", self._place, driver_id)
+        self.position = self.driver.code if self.driver else None
+        self.roche = _get(self.header, 11)[:5] in ("RSUPL", "TSDWN")
+        self.qc = _get(self.header, 12).strip() in _NOT_PATIENT
+        self.message = Message("other", protocol="astm", encoding=source.encoding)
+        self.patient: list[str] = []
+        self.specimen: Specimen | None = None
+        self.holder: Message | Specimen | Result = self.message
+        self.last_result: Result | None = None
+        self.last_sequence = 0
+        self.lost = 0
+        self.loose = bool(self.driver and "frame.gap" in self.driver.tolerates)
+        self.escape = self.d.escape
+        self.orders: list[tuple[Specimen, list[str]]] = []
+        self.has_results = False
+
+    def _place(self, where: str) -> str:
+        if where.startswith("H."):
+            return _get(self.header, int(where[2:]))
+        if where.startswith("O."):
+            order = next((rec for rec in self.source.records if rec[0] == "O"), [])
+            return _get(order, int(where[2:]))
+        return ""
+
+    def read(self) -> Message:
+        """Walk the records; never raises on any content."""
+        message, source = self.message, self.source
+        message.driver = self.driver.id if self.driver else None
+        message.delimiters = "".join(self.d)
+        message.records = source.records
+        message.problems.extend(source.problems)
+        message.complete = source.has_end and source.has_header
+        if self.header:
+            message.control_id = _get(self.header, 3) or None
+            message.sender = _get(self.header, 5) or None
+            message.sent_at = _get(self.header, 14) or None
+            message.type = _get(self.header, 11) or _get(self.header, 12) or None
+        lost_before = {} if self.loose else source.lost_before
+        ended = ""
+        for at, record in enumerate(source.records):
+            if lost_before and at in lost_before:
+                self.lost = lost_before[at]
+            kind = record[0]
+            if kind == "R":
+                self._result(record)
+            elif kind == "C":
+                self.holder.comments.append(self._text(_get(record, 4)))
+            elif kind == "O":
+                self._order(record)
+            elif kind == "P":
+                self._patient(record)
+            elif kind == "M" or kind == "S":
+                self._detail(record)
+            elif kind == "Q":
+                self._query(record)
+            elif kind == "L":
+                ended = _get(record, 3).strip().upper()
+            elif kind != "H":
+                said = f"未知记录类型 {kind},原文保留(unknown record type):{quote(self.d.field.join(record))}"
+                message.problems.append(Problem("record.type", said))
+        self._finish(ended)
+        return message
+
+    def _text(self, field: str) -> str:
+        return unescape(field, self.d, self.source.encoding) if self.escape in field else field
+
+    def _opt(self, field: str) -> str | None:
+        """Text of an optional field: None when empty or the null mark."""
+        if not field or field == '""':
+            return None
+        return self._text(field)
+
+    def _patient(self, record: list[str]) -> None:
+        self.patient = record
+        self.specimen = None
+        self.last_result = None
+        self.last_sequence = 0
+        self.lost = 0
+        self.holder = self.message
+
+    def _order(self, record: list[str]) -> None:
+        d = self.d
+        tests_field = _get(record, 5)
+        o3 = _get(record, 3)
+        ids = [o3]
+        if d.repeat in o3:
+            ids = [one for one in o3.split(d.repeat) if one.strip()] or [o3]
+        o4, o12, o16 = _get(record, 4), _get(record, 12), _get(record, 16)
+        before = self.specimen
+        specimen = self._new_specimen(self._specimen_id(ids[0], o4))
+        specimen.position = o4 or (o3 if d.component in o3 else None)
+        specimen.priority = _get(record, 6) or None
+        specimen.action = o12 or None
+        specimen.sample_type = self._opt(o16)
+        specimen.collected_at = _get(record, 8) or None
+        specimen.observed_at = _get(record, 23) or None
+        separators = d.component + d.repeat
+        prefix = self.driver.qc_prefix if self.driver else ""
+        specimen.qc = (
+            self.qc
+            or o12.strip() == "Q"
+            or control_word(o16, separators)
+            or control_word(o4, separators)
+            or bool(prefix and specimen.specimen_id and specimen.specimen_id.startswith(prefix))
+        )
+        if specimen.qc:
+            specimen.control = self._opt(o16) or specimen.specimen_id
+        if len(ids) > 1:
+            specimen.other_ids = [first_component(self._text(one), d.component) or one for one in ids[1:]]
+        if before is not None and _same_tube(before, specimen):
+            self.message.specimens.pop()
+            self.specimen = self.holder = specimen = before
+        self.orders.append((specimen, tests_field.split(d.repeat) if tests_field else []))
+        self.lost = 0
+
+    def _specimen_id(self, o3: str, o4: str) -> str | None:
+        if self.driver and self.driver.specimen:
+            return _at(self.driver.specimen, {("O", 3): o3, ("O", 4): o4}, self.d.component, self._text)
+        found = order_specimen(o3, o4, self.d.component, self.roche)
+        return self._text(found).strip() or None if found else None
+
+    def _new_specimen(self, specimen_id: str | None) -> Specimen:
+        record, comp = self.patient, self.d.component
+        if self.lost:  # the patient record may be among the lost frames
+            record = []
+        specimen = Specimen(specimen_id)
+        for number in (3, 4, 5):
+            found = first_component(_get(record, number), comp)
+            if found:
+                specimen.patient_id = self._text(found)
+                break
+        name = _get(record, 6)
+        specimen.patient_name = self._opt(name) if name.strip(comp) else None
+        specimen.birth = _get(record, 8) or None
+        specimen.sex = _get(record, 9) or None
+        specimen.qc = self.qc
+        self.message.specimens.append(specimen)
+        self.specimen = specimen
+        self.holder = specimen
+        self.last_result = None
+        self.last_sequence = 0
+        return specimen
+
+    def _result(self, record: list[str]) -> None:
+        specimen = self.specimen
+        sequence = record[1] if len(record) > 1 else ""
+        number = int(sequence) if sequence.isascii() and sequence.isdigit() and len(sequence) < 9 else 0
+        if specimen is None or self.lost:
+            specimen = self._parent(specimen, number)
+        self.last_sequence = number
+        if len(record) < 14:
+            record = record + [""] * (14 - len(record))
+        _, _, test, value, unit, ref_range, flag, _, status, _, operator, started, completed, device = record[:14]
+        text = self._text
+        flags = [text(one) for one in flag.split(self.d.repeat) if one and one != '""'] if flag else []
+        result = Result(
+            test_code(text(test) if self.escape in test else test, self.d.component, self.position),
+            self._opt(value),
+            self._opt(unit),
+            flags,
+            self._opt(status),
+            self._opt(completed) or self._opt(started),
+            specimen.qc,
+        )
+        result.test_id = test or None
+        result.ref_range = self._opt(ref_range)
+        result.operator = operator or None
+        result.instrument = device or None
+        specimen.results.append(result)
+        self.has_results = True
+        self.holder = result
+        self.last_result = result
+        if result.code is None and result.value is None:
+            said = f"结果记录既无项目代码也无值(R record without code and value):{quote(self.d.field.join(record))}"
+            self.message.problems.append(Problem("result.empty", said.rstrip(self.d.field)))
+
+    def _parent(self, specimen: Specimen | None, number: int) -> Specimen:
+        """The specimen for a result whose own O record is missing or may be."""
+        lost, self.lost = self.lost, 0
+        if specimen is not None and number and number - self.last_sequence - 1 == lost:
+            return specimen  # exactly the missing results are missing
+        said = "结果前没有 O 记录,样本未知(result without an order record)"
+        if specimen is not None or lost:
+            said = "丢帧之后的结果不能确定属于哪个样本,未归入任何样本(specimen uncertain after lost frames)"
+        self.message.problems.append(Problem("result.orphan", said))
+        orphan = self._new_specimen(None)
+        if lost:
+            orphan.patient_id = orphan.patient_name = orphan.birth = orphan.sex = None
+        return orphan
+
+    def _detail(self, record: list[str]) -> None:
+        if self.last_result is not None:
+            self.last_result.details.append(record)
+        elif self.specimen is not None:
+            self.specimen.details.append(record)
+
+    def _query(self, record: list[str]) -> None:
+        d = self.d
+        for item in _get(record, 3).split(d.repeat):
+            found = query_specimen(item, d.component)
+            if found:
+                self.message.query.append(self._text(found))
+        until = _get(record, 4)
+        last = query_specimen(until, d.component) if until.strip() else None
+        if last and last not in self.message.query:
+            said = f"查询一个范围,至 {last}(query for a range of ids)"
+            self.message.problems.append(Problem("query.range", said))
+            self.message.query.append(last)
+        self.holder = self.message
+
+    def _finish(self, ended: str) -> None:
+        message = self.message
+        has_query = any(record[0] == "Q" for record in self.source.records)
+        if ended == "T":
+            self._aborted()
+            return
+        if ended in ("R", "E", "Q"):
+            said = {"R": "接收方要求中止", "E": "发送方报告未知错误", "Q": "上次请求有错误"}[ended]
+            message.problems.append(Problem("message.end", f"消息以 L|{ended} 结束:{said}(termination code)"))
+        if self.has_results:
+            judged = [specimen.qc for specimen in message.specimens if specimen.results]
+            message.kind = "qc" if all(judged) else "results"
+        elif has_query:
+            message.kind = "query"
+        elif self.orders:
+            message.kind = "order"
+            for specimen, tests in self.orders:
+                self._ordered(specimen, tests)
+        if message.kind in ("results", "qc"):
+            for specimen in message.specimens:
+                if specimen.other_ids and specimen.results:
+                    others = "、".join(specimen.other_ids)
+                    said = f"O.3 有多个标本号,结果归入第一个,其余:{others}(several specimen ids)"
+                    message.problems.append(Problem("specimen.several", said))
+        if self.driver and self.driver.tolerates:
+            message.problems = [one for one in message.problems if one.code not in self.driver.tolerates]
+
+    def _ordered(self, specimen: Specimen, tests: list[str]) -> None:
+        for test in tests:
+            code = test_code(self._text(test), self.d.component, self.position)
+            if code:
+                specimen.results.append(Result(code, None, qc=specimen.qc, test_id=test))
+        for other in specimen.other_ids:
+            copy = Specimen(other, specimen.patient_id, list(specimen.results), specimen.qc)
+            self.message.specimens.insert(self.message.specimens.index(specimen) + 1, copy)
+
+    def _aborted(self) -> None:
+        message = self.message
+        count = sum(len(specimen.results) for specimen in message.specimens)
+        said = f"发送方中止了本消息(L|1|T),{count} 个结果未读取(message aborted by the sender)"
+        message.problems.append(Problem("message.aborted", said))
+        message.kind, message.specimens, message.query = "other", [], []
+
+
+def _same_tube(one: Specimen, other: Specimen) -> bool:
+    """Two O records of one patient about the same tube (one order record a test)."""
+    if one.specimen_id is None or one.specimen_id != other.specimen_id:
+        return False
+    same = one.patient_id == other.patient_id and one.position == other.position
+    return same and one.qc == other.qc and one.other_ids == other.other_ids
+
+
+def _at(
+    positions: tuple[Position, ...], fields: dict[tuple[str, int], str], separator: str, text: object
+) -> str | None:
+    """First non-empty component at the given positions."""
+    for record, number, component in positions:
+        parts = fields.get((record, number), "").split(separator)
+        if len(parts) >= component and parts[component - 1].strip() not in ("", '""'):
+            found = parts[component - 1].strip()
+            return str(text(found)).strip() if callable(text) else found
+    return None
+

@@ -1,0 +1,245 @@
+"""A captured byte stream to HL7 messages: MLLP blocks or none, batches, UTF-16, any line ends.
+
+Tolerant where ``mllp`` (the live link) is strict: it reads what a log, a file or a terminal kept.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from common.protocol.charset import decode_bytes
+from common.protocol.hl7.messages import HEADERS, Message, Segment, declared_charset, read_delimiters
+from common.protocol.problem import Problem, quote
+
+VT, FS = 0x0B, 0x1C
+_NAMED = re.compile(rb"[<\[](VT|SB|FS|EB|CR|LF)[>\]]", re.IGNORECASE)
+_NAMES = {b"VT": b"\x0b", b"SB": b"\x0b", b"FS": b"\x1c", b"EB": b"\x1c", b"CR": b"\r", b"LF": b"\n"}
+_NAME = re.compile(r"[A-Z][A-Z0-9]{2}$")
+_WIDE = {b"M\x00S\x00H\x00": "utf-16-le", b"\x00M\x00S\x00H": "utf-16-be"}
+
+
+@dataclass(slots=True)
+class Found:
+    """One message found in a stream."""
+
+    message: Message
+    problems: list[Problem] = field(default_factory=list)
+    complete: bool = True
+
+
+def split_stream(data: bytes, encoding: str | None = None) -> tuple[list[Found], list[Problem]]:
+    """Messages of the stream and the problems that belong to none of them. Never raises."""
+    data = _narrow(restore_controls(data))
+    found: list[Found] = []
+    problems: list[Problem] = []
+    for block, framed, whole in _blocks(data):
+        if not framed and b"MSH" not in block:
+            if block.strip(b"\r\n\x00 \t\x06\x15\x1a"):
+                said = f"消息块之外有未归属的字节(bytes outside blocks):{quote(block)}"
+                problems.append(Problem("block.stray", said))
+            continue
+        found.extend(_read_block(block, framed, whole, encoding))
+    return found, problems
+
+
+def restore_controls(data: bytes) -> bytes:
+    """Undo ``<SB>``/``<VT>`` notation of logs and manuals."""
+    upper = data[:4096].upper()
+    if VT in data or not (b"<VT>" in upper or b"<SB>" in upper or b"[VT]" in upper):
+        return data
+    if b"<CR>" in upper or b"[CR]" in upper:
+        data = data.replace(b"\r", b"").replace(b"\n", b"")
+    return _NAMED.sub(lambda m: _NAMES[m.group(1).upper()], data)
+
+
+def _narrow(data: bytes) -> bytes:
+    """UTF-16 messages become UTF-8, their blocks' single-byte VT and FS stay."""
+    for mark, codec in _WIDE.items():
+        at = data.find(mark)
+        if at < 0:
+            continue
+        out = []
+        rest = data
+        while at >= 0:
+            end, nextat = _wide_end(rest, at, codec)
+            prefix = rest[:at].replace(b"\x00", b"")
+            if prefix.endswith((b"\xff\xfe", b"\xfe\xff")):
+                prefix = prefix[:-2]
+            out.append(prefix)
+            body = rest[at:end]
+            out.append(body[: len(body) & ~1].decode(codec, "replace").encode("utf-8"))
+            rest = rest[nextat:]
+            at = rest.find(mark)
+        out.append(rest.replace(b"\x00", b""))
+        return b"".join(out)
+    return data
+
+
+def _wide_end(data: bytes, start: int, codec: str) -> tuple[int, int]:
+    """Where the UTF-16 text that starts at ``start`` ends, and where to go on."""
+    wide_fs = "\x1c".encode(codec)
+    at = start
+    while True:
+        at = data.find(b"\x1c", at + 1)
+        if at < 0:
+            return len(data), len(data)
+        even = (at - start) % 2 == 0
+        if even and data[at : at + 2] == wide_fs:
+            return at, at
+        if even and data[at + 1 : at + 2] in (b"\r", b"") and len(data) - at < 4:
+            return at, at
+        if even and data[at + 1 : at + 3] in (b"\r\x0b", b"\r\n"):
+            return at, at
+
+
+def _blocks(data: bytes) -> list[tuple[bytes, bool, bool]]:
+    """``(bytes, framed, whole)`` pieces: MLLP blocks and what lies between them."""
+    if VT not in data:
+        body, mark, rest = data.partition(b"\x1c")
+        if not mark:
+            return [(data, False, True)]
+        pieces = [(body, True, True)]
+        return pieces + (_blocks(rest) if rest.strip(b"\r\n\x00 ") else [])
+    out: list[tuple[bytes, bool, bool]] = []
+    at = 0
+    while at < len(data):
+        start = data.find(b"\x0b", at)
+        if start < 0:
+            start = len(data)
+        if start > at:
+            between = data[at:start]
+            if between.strip(b"\r\n\x00 "):
+                body, _, tail = between.partition(b"\x1c")
+                out.append((body, b"\x1c" in between, True))
+                if tail.strip(b"\r\n\x00 "):
+                    out.append((tail, False, True))
+        if start >= len(data):
+            break
+        end = data.find(b"\x1c", start)
+        again = data.find(b"\x0b", start + 1)
+        if end < 0 or 0 <= again < end:
+            stop = again if again >= 0 else len(data)
+            out.append((data[start + 1 : stop], True, False))
+            at = stop
+            continue
+        out.append((data[start + 1 : end], True, True))
+        at = end + 1
+    return out
+
+
+def _read_block(block: bytes, framed: bool, whole: bool, encoding: str | None) -> list[Found]:
+    raw = block.replace(b"\r\n", b"\r")
+    if b"\r" not in raw:
+        raw = raw.replace(b"\n", b"\r")
+    decoded = decode_bytes(raw, declared_charset(raw), encoding)
+    lines = decoded.text.split("\r")
+    reader = _Lines(decoded.encoding)
+    last = len(lines) - 1
+    for at, line in enumerate(lines):
+        reader.line(line, open_end=at == last and bool(line.strip()) and not (framed and whole))
+    found = reader.close()
+    if found:
+        found[0].problems[:0] = decoded.problems
+        if not whole:
+            found[-1].complete = False
+            said = "消息不完整:没有块结束符 FS(cut message, no end of block)"
+            found[-1].problems.append(Problem("message.cut", said))
+            reader.drop_cut(found[-1])
+        elif not framed:
+            reader.judge_end(found[-1])
+    return found
+
+
+class _Lines:
+    """Lines to segments to messages."""
+
+    def __init__(self, encoding: str) -> None:
+        self.encoding = encoding
+        self.found: list[Found] = []
+        self.d = read_delimiters("MSH|^~\\&")
+        self.before: list[Problem] = []
+        self.batch: list[Segment] = []
+        self.open_line = False
+
+    def line(self, line: str, open_end: bool) -> None:
+        """One line between CRs; LF inside is data, unless it starts a segment."""
+        for at, part in enumerate(line.split("\n")):
+            self._part(part, continued=at > 0)
+        self.open_line = open_end
+
+    def _part(self, part: str, continued: bool) -> None:
+        if not part.strip("\x00 \t\ufeff"):
+            return
+        text = part.lstrip("\x00 \t\ufeff")
+        name = text[:3]
+        if name in HEADERS and len(text) > 3 and not text[3].isalnum():
+            self._header(text, name)
+            return
+        known = _NAME.match(name) and (len(text) == 3 or text[3] == self.d.field)
+        if known and name in ("BTS", "FTS"):
+            self._trailer(Segment(text, self.d))
+        elif known and self.found:
+            self.found[-1].message.segments.append(Segment(text, self.d))
+        else:
+            self._leftover(part, continued)
+
+    def _header(self, text: str, name: str) -> None:
+        self.d = read_delimiters(text)
+        segment = Segment(text, self.d)
+        if name != "MSH":
+            self.batch.append(segment)
+            return
+        one = Found(Message([segment], self.d, self.encoding), self.before)
+        self.before = []
+        self.found.append(one)
+
+    def _trailer(self, segment: Segment) -> None:
+        count = segment.get(1).strip()
+        if segment.name == "BTS" and count.isascii() and count.isdigit() and int(count) != len(self.found):
+            said = f"批次声明 {count} 条消息,实有 {len(self.found)} 条(batch count differs)"
+            (self.found[-1].problems if self.found else self.before).append(Problem("batch.count", said))
+
+    def _leftover(self, part: str, continued: bool) -> None:
+        segments = self.found[-1].message.segments if self.found else []
+        if segments and len(segments) > 1:
+            fields = segments[-1].fields
+            extra = part.split(self.d.field)
+            fields[-1] += "\n" + extra[0]
+            fields.extend(extra[1:])
+            if continued:
+                return
+        said = f"不是段的文本,已并入上一段(text that is no segment):{quote(part)}"
+        (self.found[-1].problems if self.found else self.before).append(Problem("segment.text", said))
+
+    def drop_cut(self, one: Found) -> None:
+        """The last segment of a cut block is not whole: do not read it as a result."""
+        segments = one.message.segments
+        if self.open_line and len(segments) > 1:
+            cut = segments.pop()
+            said = f"段不完整,未读取(segment cut):{quote(self.d.field.join(cut.fields))}"
+            one.problems.append(Problem("segment.cut", said))
+
+    def judge_end(self, one: Found) -> None:
+        """Without a block an end without CR may be a cut: an OBX shorter than HL7 needs is one."""
+        segments = one.message.segments
+        last = segments[-1]
+        if not self.open_line or last.name not in ("OBX", "OBR", "MSH", "PID", "SPM"):
+            return
+        before = [len(seg.fields) for seg in segments[:-1] if seg.name == last.name]
+        need = {"OBX": 12, "MSH": 12}.get(last.name, 4)
+        if before and len(last.fields) >= min(before[-1], need) or not before and len(last.fields) >= need:
+            return
+        one.complete = False
+        said = "消息在段中间结束,最后一段不完整(cut message)"
+        one.problems.append(Problem("message.cut", said))
+        if len(segments) > 1:
+            self.drop_cut(one)
+
+    def close(self) -> list[Found]:
+        """The messages; text before the first MSH becomes its problem, or a message of its own."""
+        if self.before and self.found:
+            self.found[-1].problems.extend(self.before)
+        elif self.before:
+            self.found.append(Found(Message([], self.d, self.encoding), self.before, complete=False))
+        return self.found
