@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloud.modules import platform
+from cloud.modules import catalog, platform
 from cloud.web.module import Module
 
-MODULES: tuple[Module, ...] = (platform.MODULE,)
+MODULES: tuple[Module, ...] = (platform.MODULE, catalog.MODULE)

@@ -1,1 +1,19 @@
-"""Module catalog."""
+"""Catalog (M02): what the laboratory can measure, how it judges, and how analyzers and the HIS call it."""
+
+from cloud.modules.catalog.rules import Perm
+from cloud.modules.catalog.views import VIEWS
+from cloud.web.module import MenuItem, Module
+
+MODULE = Module(
+    name="catalog",
+    title="基础数据",
+    views=(VIEWS,),
+    permissions={
+        Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup", "engineer", "receiver"),
+        Perm.MAP: ("infogroup",),
+    },
+    menu=(
+        MenuItem("检验项目", "/md/items", Perm.READ, "基础数据", 700),
+        MenuItem("医嘱项目", "/md/ordersets", Perm.READ, "基础数据", 710),
+    ),
+)

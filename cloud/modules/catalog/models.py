@@ -6,8 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Integer, UniqueConstraint
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy import BigInteger, Boolean, Integer, UniqueConstraint, event, text
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
 
@@ -120,7 +120,7 @@ class HisItemMap(TenantTable, Base):
 
 
 class RefInterval(Versioned, TenantTable, Base):
-    """参考区间, half-open in age [low, high); ``placeholder`` until a laboratory approves it."""
+    """参考区间, half-open in age [low, high); a column left NULL means "any"; ``placeholder`` until a laboratory approves it."""
 
     __tablename__ = "ref_interval"
     __table_args__ = (
@@ -129,8 +129,12 @@ class RefInterval(Versioned, TenantTable, Base):
         tenant_fk("specimen_type_id", "specimen_type"),
     )
     item_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    method: Mapped[str | None]
     analyzer_id: Mapped[int | None] = mapped_column(BigInteger)
     specimen_type_id: Mapped[int | None] = mapped_column(BigInteger)
+    gest_low: Mapped[int | None] = mapped_column(Integer)
+    gest_high: Mapped[int | None] = mapped_column(Integer)
+    phase: Mapped[str | None]
     sex: Mapped[str | None]
     age_low: Mapped[int | None] = mapped_column(Integer)
     age_high: Mapped[int | None] = mapped_column(Integer)
@@ -202,3 +206,34 @@ class SavedSetting(Versioned, TenantTable, Base):
     key: Mapped[str]
     value: Mapped[dict[str, Any]]
     changed_at: Mapped[datetime | None]
+
+
+class CatalogVersion(TenantTable, Base):
+    """One row a hospital: raised with every change of the catalog, so that processes know when their copy is old."""
+
+    __tablename__ = "catalog_version"
+    __table_args__ = (UniqueConstraint("tenant_id"),)
+    number: Mapped[int] = mapped_column(BigInteger)
+
+
+RAISE_VERSION = text(
+    "INSERT INTO catalog_version (tenant_id, number) VALUES (:t, 1) "
+    "ON CONFLICT (tenant_id) DO UPDATE SET number = catalog_version.number + 1"
+)
+_TABLES = (
+    *(Section, SpecimenType, Container, TestItem, OrderSet, OrderSetItem, HisItemMap, RefInterval, CriticalLimit),
+    *(Analyzer, AnalyzerItemMap, RejectReason, SavedSetting),
+)
+
+
+def raise_version(session: Session) -> None:
+    """Count one change of the catalog; needed by hand only after a bulk statement, which the session does not see."""
+    session.info["catalog_changed"] = True
+    session.connection().execute(RAISE_VERSION, {"t": session.info["tenant_id"]})
+
+
+@event.listens_for(Session, "before_flush")
+def _on_flush(session: Session, _context: object, _instances: object) -> None:
+    changed = (*session.new, *session.deleted, *(each for each in session.dirty if session.is_modified(each)))
+    if any(isinstance(each, _TABLES) for each in changed):
+        raise_version(session)

@@ -1,0 +1,354 @@
+"""The catalog as one immutable snapshot a hospital, loaded once and kept until its version changes.
+
+``catalog(uow)`` costs one small read in the first call of a transaction and none afterwards, so that the intake can interpret thousands of
+results a second and a page can name a hundred items without asking the database for each. Rows are frozen values: nobody can change the
+shared copy. Other modules take the rules of age and interval from here too.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from datetime import datetime, tzinfo
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, TypeVar
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import models
+from cloud.modules.catalog.rules import (
+    NO_INTERVAL_TEXT,
+    Age,
+    AgeUnit,
+    Interval,
+    NoInterval,
+    Subject,
+    age_at,
+    age_from_text,
+    choose,
+)
+
+# Not a fixed offset: the summer times of 1986–1991 would otherwise move birthdays to the day before.
+HOSPITAL_ZONE = ZoneInfo("Asia/Shanghai")
+
+
+@dataclass(frozen=True, slots=True)
+class SectionRow:
+    """专业组."""
+
+    id: int
+    code: str
+    name: str
+    name_en: str
+    share_group: str | None
+    sample_no_prefix: str
+
+
+@dataclass(frozen=True, slots=True)
+class SpecimenTypeRow:
+    """标本类型."""
+
+    id: int
+    code: str
+    name: str
+    name_en: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerRow:
+    """容器; ``nominal_ml`` in ml, ``draw_order`` 1 is drawn first."""
+
+    id: int
+    code: str
+    name: str
+    colour: str
+    additive: str
+    nominal_ml: Decimal
+    draw_order: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRow:
+    """检验项目."""
+
+    id: int
+    code: str
+    wst886_code: str | None
+    name: str
+    name_en: str
+    abbr: str
+    pinyin: str
+    section_id: int
+    result_type: str
+    unit: str
+    decimals: int
+    rounding: str
+    method: str
+    print_order: int
+    mandatory: bool
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OrderSetRow:
+    """医嘱项目/组合; ``volume_ml`` is what it needs of the tube."""
+
+    id: int
+    code: str
+    name: str
+    abbr: str
+    pinyin: str
+    section_id: int
+    specimen_type_id: int
+    container_id: int
+    volume_ml: Decimal
+    no_merge: bool
+    handling: str
+    service: str
+    prep_notes: str
+    tat_minutes: int | None
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AnalyzerRow:
+    """检验仪器; a repeat without a run time counts as one inside ``resend_window_s``."""
+
+    id: int
+    code: str
+    name: str
+    model: str
+    section_id: int
+    driver: str | None
+    resend_window_s: int
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelRow:
+    """A channel code of one analyzer: reported = raw·factor + offset."""
+
+    id: int
+    analyzer_id: int
+    channel_code: str
+    item_id: int
+    factor: Decimal
+    offset: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalRow:
+    """危急值界限 of an item; both limits strict."""
+
+    id: int
+    item_id: int
+    dept_class: str | None
+    low: Decimal | None
+    high: Decimal | None
+    placeholder: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RejectReasonRow:
+    """拒收原因."""
+
+    id: int
+    code: str
+    name: str
+    indicator: str
+
+
+_Row = TypeVar("_Row")
+_Key = TypeVar("_Key")
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All of a hospital's catalog. Mappings are by id unless their name says otherwise."""
+
+    number: int
+    sections: Mapping[int, SectionRow]
+    specimen_types: Mapping[int, SpecimenTypeRow]
+    containers: Mapping[int, ContainerRow]
+    items: Mapping[int, ItemRow]
+    order_sets: Mapping[int, OrderSetRow]
+    analyzers: Mapping[int, AnalyzerRow]
+    reject_reasons: Mapping[int, RejectReasonRow]
+    set_items: Mapping[int, tuple[int, ...]]
+    """Order set → its items, in print order."""
+    his_codes: Mapping[tuple[str, str], int]
+    """(source, HIS code) → order set."""
+    channels: Mapping[tuple[int, str], ChannelRow]
+    """(analyzer, channel code) → item and its factors."""
+    intervals: Mapping[int, tuple[Interval, ...]]
+    """Item → its reference intervals."""
+    criticals: Mapping[int, tuple[CriticalRow, ...]]
+    """Item → its critical limits."""
+    settings: Mapping[str, Mapping[str, Any]]
+    items_by_code: Mapping[str, ItemRow] = field(default_factory=dict)
+    order_sets_by_code: Mapping[str, OrderSetRow] = field(default_factory=dict)
+    sections_by_code: Mapping[str, SectionRow] = field(default_factory=dict)
+    analyzers_by_code: Mapping[str, AnalyzerRow] = field(default_factory=dict)
+    item_channels: Mapping[tuple[int, int], tuple[str, ...]] = field(default_factory=dict)
+    """(analyzer, item) → channel codes, for worklists."""
+
+    def channel(self, analyzer_id: int, code: str) -> ChannelRow | None:
+        """What an analyzer's channel code means; None = unmapped, to be shown, never guessed."""
+        return self.channels.get((analyzer_id, code))
+
+    def order_set_of(self, source: str, his_code: str) -> OrderSetRow | None:
+        """What a HIS code orders; None = 未对照."""
+        found = self.his_codes.get((source, his_code))
+        return None if found is None else self.order_sets[found]
+
+    def items_of(self, order_set_id: int) -> tuple[ItemRow, ...]:
+        """The items of an order set, in print order."""
+        return tuple(self.items[each] for each in self.set_items.get(order_set_id, ()))
+
+    def interval(self, item_id: int, subject: Subject) -> Interval | NoInterval:
+        """The reference interval of an item for somebody (M02)."""
+        return choose(self.intervals.get(item_id, ()), subject)
+
+    def critical_limit(self, item_id: int, dept_class: str | None = None) -> CriticalRow | None:
+        """The critical limits of an item: the department's own row before the general one."""
+        rows = self.criticals.get(item_id, ())
+        own = next((each for each in rows if dept_class is not None and each.dept_class == dept_class), None)
+        return own or next((each for each in rows if each.dept_class is None), None)
+
+    def setting(self, key: str, name: str, default: Any) -> Any:
+        """A hospital's own value of a choice ([C]), or the default."""
+        return self.settings.get(key, {}).get(name, default)
+
+    def search_items(self, text: str) -> list[ItemRow]:
+        """Items whose code, name, abbreviation or pinyin initials contain the text, in print order."""
+        word = text.strip().casefold()
+        rows = sorted(self.items.values(), key=lambda each: (each.section_id, each.print_order, each.code))
+        return [
+            each
+            for each in rows
+            if word in each.code.casefold()
+            or word in each.name.casefold()
+            or word in each.abbr.casefold()
+            or each.pinyin.casefold().startswith(word)
+        ]
+
+
+def subject_age(birth: datetime | None, age_text: str | None, at: datetime, zone: tzinfo = HOSPITAL_ZONE) -> Age | None:
+    """Age at collection: from the birth date, else from what the HIS wrote; None when neither says (M02)."""
+    return age_at(birth, at, zone) or age_from_text(age_text)
+
+
+_lock = threading.Lock()
+_kept: dict[tuple[str, int], Catalog] = {}
+
+
+def catalog(uow: UnitOfWork) -> Catalog:
+    """This hospital's catalog as of this transaction."""
+    here: Catalog | None = uow.s.info.get("catalog")
+    if here is not None and not uow.s.info.get("catalog_changed"):
+        return here
+    number = _number(uow)
+    if uow.s.info.get("catalog_changed"):
+        # What this transaction changed itself may still be rolled back: others must not see it.
+        return _load(uow, number)
+    key = (str(uow.s.get_bind().engine.url), uow.tenant_id)
+    found = _kept.get(key)
+    if found is None or found.number != number:
+        found = _load(uow, number)
+        with _lock:
+            _kept[key] = found
+    uow.s.info["catalog"] = found
+    return found
+
+
+def _number(uow: UnitOfWork) -> int:
+    return uow.s.execute(select(models.CatalogVersion.number)).scalar_one_or_none() or 0
+
+
+def _load(uow: UnitOfWork, number: int) -> Catalog:
+    items = _by_id(uow, models.TestItem, ItemRow)
+    channels = _rows(uow, models.AnalyzerItemMap, ChannelRow)
+    order_sets = _by_id(uow, models.OrderSet, OrderSetRow)
+    sections = _by_id(uow, models.Section, SectionRow)
+    analyzers = _by_id(uow, models.Analyzer, AnalyzerRow)
+    his = uow.s.execute(select(models.HisItemMap.source, models.HisItemMap.his_code, models.HisItemMap.order_set_id))
+    return Catalog(
+        number=number,
+        sections=sections,
+        specimen_types=_by_id(uow, models.SpecimenType, SpecimenTypeRow),
+        containers=_by_id(uow, models.Container, ContainerRow),
+        items=items,
+        order_sets=order_sets,
+        analyzers=analyzers,
+        reject_reasons=_by_id(uow, models.RejectReason, RejectReasonRow),
+        set_items=_set_items(uow, items),
+        his_codes=MappingProxyType({(source, code): order_set for source, code, order_set in his}),
+        channels=MappingProxyType({(each.analyzer_id, each.channel_code): each for each in channels}),
+        intervals=_grouped(_rows(uow, models.RefInterval, Interval), lambda each: each.item_id),
+        criticals=_grouped(_rows(uow, models.CriticalLimit, CriticalRow), lambda each: each.item_id),
+        settings=MappingProxyType({each.key: each.value for each in uow.s.scalars(select(models.SavedSetting))}),
+        items_by_code=MappingProxyType({each.code: each for each in items.values()}),
+        order_sets_by_code=MappingProxyType({each.code: each for each in order_sets.values()}),
+        sections_by_code=MappingProxyType({each.code: each for each in sections.values()}),
+        analyzers_by_code=MappingProxyType({each.code: each for each in analyzers.values()}),
+        item_channels=MappingProxyType(
+            {key: tuple(c.channel_code for c in rows) for key, rows in _grouped(channels, lambda c: (c.analyzer_id, c.item_id)).items()}
+        ),
+    )
+
+
+def _rows(uow: UnitOfWork, table: type[Any], row: type[_Row]) -> list[_Row]:
+    columns = [getattr(table, each.name) for each in fields(row)]  # type: ignore[arg-type]
+    return [row(*values) for values in uow.s.execute(select(*columns).order_by(table.id))]
+
+
+def _by_id(uow: UnitOfWork, table: type[Any], row: type[_Row]) -> Mapping[int, _Row]:
+    return MappingProxyType({each.id: each for each in _rows(uow, table, row)})  # type: ignore[attr-defined]
+
+
+def _grouped(rows: Iterable[_Row], key: Any) -> Mapping[Any, tuple[_Row, ...]]:
+    out: dict[Any, list[_Row]] = {}
+    for each in rows:
+        out.setdefault(key(each), []).append(each)
+    return MappingProxyType({k: tuple(v) for k, v in out.items()})
+
+
+def _set_items(uow: UnitOfWork, items: Mapping[int, ItemRow]) -> Mapping[int, tuple[int, ...]]:
+    pairs = uow.s.execute(select(models.OrderSetItem.order_set_id, models.OrderSetItem.item_id))
+    ordered = sorted(((a, b) for a, b in pairs), key=lambda pair: (pair[0], items[pair[1]].print_order, pair[1]))
+    return _grouped_ids(ordered)
+
+
+def _grouped_ids(pairs: Iterable[tuple[int, int]]) -> Mapping[int, tuple[int, ...]]:
+    out: dict[int, list[int]] = {}
+    for owner, member in pairs:
+        out.setdefault(owner, []).append(member)
+    return MappingProxyType({k: tuple(v) for k, v in out.items()})
+
+
+__all__ = [
+    "NO_INTERVAL_TEXT",
+    "Age",
+    "AgeUnit",
+    "AnalyzerRow",
+    "Catalog",
+    "ChannelRow",
+    "ContainerRow",
+    "CriticalRow",
+    "Interval",
+    "ItemRow",
+    "NoInterval",
+    "OrderSetRow",
+    "RejectReasonRow",
+    "SectionRow",
+    "SpecimenTypeRow",
+    "Subject",
+    "age_at",
+    "age_from_text",
+    "catalog",
+    "subject_age",
+]

@@ -1,0 +1,290 @@
+"""Which reference interval applies to a result, and which rows of the catalog contradict each other (M02).
+
+Pure: no clock, no store. Ages are completed units at collection, intervals are half-open in age and closed in value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone, tzinfo
+from decimal import Decimal
+from enum import StrEnum
+
+# Only a default for callers without a hospital's zone; they pass ZoneInfo("Asia/Shanghai"), which knows the summer times of 1986–1991.
+CHINA = timezone(timedelta(hours=8))
+
+
+class Perm(StrEnum):
+    """What a person may do with the catalog."""
+
+    READ = "catalog:read"
+    MAP = "catalog:map"
+
+
+# --- age ---------------------------------------------------------------------------------------------------------------------------------
+
+
+class AgeUnit(StrEnum):
+    """Units of an interval's age limits."""
+
+    HOUR = "hour"
+    DAY = "day"
+    MONTH = "month"
+    YEAR = "year"
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """A patient's age in completed units; ``unit`` is the one it is told in: hours <72 h, days <28 d, months <24 m, else years."""
+
+    hours: int
+    days: int
+    months: int
+    years: int
+
+    @property
+    def unit(self) -> AgeUnit:
+        """The unit the age is spoken in (M02)."""
+        if self.hours < 72:
+            return AgeUnit.HOUR
+        if self.days < 28:
+            return AgeUnit.DAY
+        return AgeUnit.MONTH if self.months < 24 else AgeUnit.YEAR
+
+    def in_unit(self, unit: AgeUnit | str) -> int:
+        """Completed units of one kind."""
+        return {AgeUnit.HOUR: self.hours, AgeUnit.DAY: self.days, AgeUnit.MONTH: self.months, AgeUnit.YEAR: self.years}[AgeUnit(unit)]
+
+    def text(self) -> str:
+        """As printed on labels and reports: 36小时, 5天, 3月, 28岁."""
+        unit = AgeUnit.DAY if self.unit is AgeUnit.MONTH and self.months == 0 else self.unit
+        return f"{self.in_unit(unit)}{_AGE_WORDS[unit]}"
+
+
+_AGE_WORDS = {AgeUnit.HOUR: "小时", AgeUnit.DAY: "天", AgeUnit.MONTH: "月", AgeUnit.YEAR: "岁"}
+_DAYS_OF_MONTH = Decimal("30.4375")
+_AGE_PART = re.compile(r"(\d{1,4})\s*(周岁|岁|年|Y|个月|月|M|周|W|天|日|D|小时|时|H)", re.ASCII)
+_AGE_TEXT = re.compile(rf"(?:{_AGE_PART.pattern}\s*)+", re.ASCII)
+_AGE_FACTORS = {"岁": "year", "年": "year", "Y": "year", "月": "month", "M": "month", "周": "week", "W": "week", "天": "day", "日": "day"}
+
+
+def age_at(birth: datetime | None, at: datetime, zone: tzinfo = CHINA) -> Age | None:
+    """Age at an instant; None without a birth or with one in the future. Born on 29 February: the birthday is 1 March in common years."""
+    if birth is None or birth > at:
+        return None
+    hours = int((at - birth) / timedelta(hours=1))
+    born, day = birth.astimezone(zone).date(), at.astimezone(zone).date()
+    # A day of the month that does not exist counts on the first of the next one, which is what comparing day numbers does.
+    months = (day.year - born.year) * 12 + day.month - born.month - (day.day < born.day)
+    return Age(hours, hours // 24, months, months // 12)
+
+
+def age_from_text(text: str | None) -> Age | None:
+    """The age a HIS wrote instead of a birth date (28岁, 3月, 1岁6月, 5天, 36小时, bare number = years); None when it is none of them."""
+    plain = (text or "").strip().upper().replace(" ", "")
+    if re.fullmatch(r"\d{1,3}", plain, re.ASCII):
+        plain += "岁"
+    if not _AGE_TEXT.fullmatch(plain):
+        return None
+    hours = months = 0
+    for number, word in _AGE_PART.findall(plain):
+        unit = "year" if word == "周岁" else _AGE_FACTORS.get(word[-1], "hour")
+        if unit in ("year", "month"):
+            months += int(number) * (12 if unit == "year" else 1)
+        else:
+            hours += int(number) * {"week": 168, "day": 24}.get(unit, 1)
+    days = int(months * _DAYS_OF_MONTH) + hours // 24
+    whole = months + int(Decimal(hours // 24) / _DAYS_OF_MONTH)
+    return Age(int(months * _DAYS_OF_MONTH) * 24 + hours, days, whole, whole // 12)
+
+
+# --- choice of the interval --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """One reference interval; None means "any". Value limits are part of the interval, ``age_high`` is not."""
+
+    id: int
+    item_id: int
+    method: str | None = None
+    analyzer_id: int | None = None
+    specimen_type_id: int | None = None
+    gest_low: int | None = None
+    gest_high: int | None = None
+    phase: str | None = None
+    sex: str | None = None
+    age_low: int | None = None
+    age_high: int | None = None
+    age_unit: str = AgeUnit.YEAR
+    low: Decimal | None = None
+    high: Decimal | None = None
+    text: str = ""
+    source: str = ""
+    placeholder: bool = True
+
+    @property
+    def shown(self) -> str:
+        """The interval as printed: its own text, or 3.5–5.3, ≤40, ≥1.0."""
+        if self.text:
+            return self.text
+        if self.low is not None and self.high is not None:
+            return f"{self.low:f}–{self.high:f}"
+        if self.high is not None:
+            return f"≤{self.high:f}"
+        return "" if self.low is None else f"≥{self.low:f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose result, measured how; None is "not known", which never satisfies an interval that asks for it."""
+
+    age: Age | None = None
+    sex: str | None = None
+    specimen_type_id: int | None = None
+    analyzer_id: int | None = None
+    method: str | None = None
+    gest_week: int | None = None
+    phase: str | None = None
+
+
+class NoInterval(StrEnum):
+    """Why there is none: autoverification fails with this reason."""
+
+    NO_RI = "NO_RI"
+    CONFLICT = "RI_CONFLICT"
+
+
+NO_INTERVAL_TEXT = "无适用参考区间"
+_METHOD, _SPECIMEN, _GESTATION, _SEX, _AGE = 32, 16, 8, 4, 2
+
+
+def choose(intervals: Iterable[Interval], subject: Subject) -> Interval | NoInterval:
+    """The most specific interval that fits. Two that fit equally are refused at save time; should one slip in, none is guessed here."""
+    best: list[Interval] = []
+    top = -1
+    for interval in intervals:
+        if not _fits(interval, subject):
+            continue
+        points = score(interval)
+        if points > top:
+            best, top = [interval], points
+        elif points == top:
+            best.append(interval)
+    if not best:
+        return NoInterval.NO_RI
+    return best[0] if len(best) == 1 else NoInterval.CONFLICT
+
+
+def score(interval: Interval) -> int:
+    """Weight of what the interval asks for: method or analyzer 32, specimen 16, gestation or phase 8, sex 4, age 2."""
+    return (
+        (_METHOD if interval.method is not None or interval.analyzer_id is not None else 0)
+        + (_SPECIMEN if interval.specimen_type_id is not None else 0)
+        + (_GESTATION if interval.phase is not None or _has(interval.gest_low, interval.gest_high) else 0)
+        + (_SEX if interval.sex is not None else 0)
+        + (_AGE if _has(interval.age_low, interval.age_high) else 0)
+    )
+
+
+def _has(low: int | None, high: int | None) -> bool:
+    return low is not None or high is not None
+
+
+def _fits(interval: Interval, subject: Subject) -> bool:
+    for asked, given in (
+        (interval.method, subject.method),
+        (interval.analyzer_id, subject.analyzer_id),
+        (interval.specimen_type_id, subject.specimen_type_id),
+        (interval.phase, subject.phase),
+        (interval.sex, subject.sex),
+    ):
+        if asked is not None and asked != given:
+            return False
+    age = None if subject.age is None else subject.age.in_unit(interval.age_unit)
+    return _within(age, interval.age_low, interval.age_high) and _within(subject.gest_week, interval.gest_low, interval.gest_high)
+
+
+def _within(value: int | None, low: int | None, high: int | None) -> bool:
+    if not _has(low, high):
+        return True
+    return value is not None and (low is None or low <= value) and (high is None or value < high)
+
+
+# --- checks at save time -----------------------------------------------------------------------------------------------------------------
+
+
+def problems(interval: Interval) -> list[str]:
+    """What is wrong with one row by itself, in sentences; empty when it may be saved."""
+    out = []
+    if interval.low is None and interval.high is None and not interval.text:
+        out.append("下限、上限和文字至少填写一项。")
+    if interval.low is not None and interval.high is not None and interval.low >= interval.high:
+        out.append(f"下限 {interval.low:f} 不小于上限 {interval.high:f}。")
+    if interval.age_low is not None and interval.age_high is not None and interval.age_low >= interval.age_high:
+        out.append(f"年龄下限 {interval.age_low} 不小于年龄上限 {interval.age_high}。")
+    if interval.gest_low is not None and interval.gest_high is not None and interval.gest_low >= interval.gest_high:
+        out.append(f"孕周下限 {interval.gest_low} 不小于孕周上限 {interval.gest_high}。")
+    if interval.age_unit not in tuple(AgeUnit):
+        out.append(f"年龄单位“{interval.age_unit}”不认识。")
+    return out
+
+
+def overlapping(new: Interval, others: Iterable[Interval]) -> list[Interval]:
+    """Rows that would fit a same patient equally well as ``new``: the configuration error of M02, named at save time."""
+    return [each for each in others if each.id != new.id and each.item_id == new.item_id and _ambiguous(new, each)]
+
+
+def _ambiguous(a: Interval, b: Interval) -> bool:
+    # The weights are powers of two, so equal scores mean that both rows ask for the same groups of things.
+    if score(a) != score(b):
+        return False
+    pairs: Sequence[tuple[object, object]] = (
+        (a.method, b.method),
+        (a.analyzer_id, b.analyzer_id),
+        (a.specimen_type_id, b.specimen_type_id),
+        (a.phase, b.phase),
+        (a.sex, b.sex),
+    )
+    if any(x is not None and y is not None and x != y for x, y in pairs):
+        return False
+    return _ages_meet(a, b) and _ranges_meet((a.gest_low, a.gest_high), (b.gest_low, b.gest_high))
+
+
+def _ages_meet(a: Interval, b: Interval) -> bool:
+    if {a.age_unit, b.age_unit} <= {AgeUnit.MONTH, AgeUnit.YEAR}:
+        return _ranges_meet(_months_range(a), _months_range(b))
+    return _ranges_meet(_hours_range(a), _hours_range(b))
+
+
+def _ranges_meet(a: tuple[int | None, int | None], b: tuple[int | None, int | None]) -> bool:
+    before = a[1] is not None and b[0] is not None and a[1] <= b[0]
+    after = b[1] is not None and a[0] is not None and b[1] <= a[0]
+    return not before and not after
+
+
+def _months_range(interval: Interval) -> tuple[int | None, int | None]:
+    factor = 12 if interval.age_unit == AgeUnit.YEAR else 1
+    low, high = interval.age_low, interval.age_high
+    return None if low is None else low * factor, None if high is None else high * factor
+
+
+def _hours_range(interval: Interval) -> tuple[int | None, int | None]:
+    """The widest span of hours after birth in which the row can apply (months and years differ in length)."""
+    low = None if interval.age_low is None else _hours(interval.age_low, interval.age_unit, longest=False)
+    high = None if interval.age_high is None else _hours(interval.age_high, interval.age_unit, longest=True)
+    return low, high
+
+
+def _hours(count: int, unit: str, longest: bool) -> int:
+    if unit in (AgeUnit.HOUR, AgeUnit.DAY):
+        return count * (24 if unit == AgeUnit.DAY else 1)
+    months = count * (12 if unit == AgeUnit.YEAR else 1)
+    spans = [(_first(start + months) - _first(start)).days for start in range(48)]
+    return 24 * (max(spans) if longest else min(spans))
+
+
+def _first(month: int) -> date:
+    return date(2000 + month // 12, month % 12 + 1, 1)

@@ -1,0 +1,75 @@
+"""Changes of the catalog a laboratory makes by itself: intervals checked at save time, HIS codes mapped (M02)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import select
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import models
+from cloud.modules.catalog.queries import catalog
+from cloud.modules.catalog.rules import Interval, overlapping, problems
+from common.errors import UserError
+
+
+def add_interval(uow: UnitOfWork, **values: Any) -> models.RefInterval:
+    """Add a reference interval; refused with the other row named when two rows would fit a same patient equally (M02)."""
+    new = Interval(id=0, **values)
+    wrong = problems(new)
+    if wrong:
+        raise UserError("invalid", f"参考区间不能保存：{''.join(wrong)}")
+    clash = overlapping(new, catalog(uow).intervals.get(new.item_id, ()))
+    if clash:
+        other = clash[0]
+        raise UserError(
+            "invalid", f"与已有的第 {other.id} 行（{describe(other)}，{other.shown}）重叠，请修改其中一行的条件。", other=other.id
+        )
+    row = models.RefInterval(**values)
+    uow.s.add(row)
+    uow.s.flush()
+    uow.audit("ref_interval", row.id, "create", after={key: str(value) for key, value in values.items()})
+    return row
+
+
+def describe(interval: Interval) -> str:
+    """The conditions of an interval in words."""
+    units = {"hour": "小时", "day": "天", "month": "月", "year": "岁"}
+    parts = [{"M": "男", "F": "女"}.get(interval.sex or "", "不限性别")]
+    if interval.age_low is not None or interval.age_high is not None:
+        low = "" if interval.age_low is None else str(interval.age_low)
+        high = "" if interval.age_high is None else str(interval.age_high)
+        parts.append(f"{low}–<{high}{units.get(interval.age_unit, '')}" if high else f"≥{low}{units.get(interval.age_unit, '')}")
+    if interval.gest_low is not None or interval.gest_high is not None:
+        parts.append(f"孕 {interval.gest_low or 0}–{interval.gest_high or ''} 周")
+    parts += [each for each in (interval.phase, interval.method) if each]
+    return "，".join(parts)
+
+
+def map_his_code(uow: UnitOfWork, source: str, his_code: str, order_set_code: str, his_name: str = "") -> models.HisItemMap:
+    """Say which order set a HIS code means; the event lets waiting 未对照 order items go on. The same mapping again changes nothing."""
+    source, his_code = source.strip(), his_code.strip()
+    if not source or not his_code:
+        raise UserError("invalid", "请填写 HIS 来源和 HIS 编码。")
+    order_set = catalog(uow).order_sets_by_code.get(order_set_code.strip())
+    if order_set is None or not order_set.active:
+        raise UserError("invalid", f"没有编码为“{order_set_code}”的在用医嘱项目，请从列表中选择。")
+    same = (models.HisItemMap.source == source) & (models.HisItemMap.his_code == his_code)
+    row = uow.s.scalars(select(models.HisItemMap).where(same)).one_or_none()
+    if row is not None and row.order_set_id == order_set.id:
+        return row
+    before = None if row is None else {"order_set": row.order_set_id}
+    if row is None:
+        row = models.HisItemMap(source=source, his_code=his_code, his_name=his_name, order_set_id=order_set.id)
+        uow.s.add(row)
+    else:
+        row.order_set_id = order_set.id
+    uow.s.flush()
+    uow.audit("his_item_map", row.id, "map", before, {"source": source, "his_code": his_code, "order_set": order_set.code})
+    uow.emit("catalog.mapped", f"{source}:{his_code}", {"source": source, "his_code": his_code, "order_set_id": order_set.id})
+    return row
+
+
+def changed(uow: UnitOfWork) -> None:
+    """Call after a bulk statement on the catalog's tables, so that every process loads it anew."""
+    models.raise_version(uow.s)

@@ -1,0 +1,267 @@
+"""Ages, the choice of a reference interval, and contradictions found at save time."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud.modules.catalog.rules import (
+    Age,
+    AgeUnit,
+    Interval,
+    NoInterval,
+    Subject,
+    age_at,
+    age_from_text,
+    choose,
+    overlapping,
+    problems,
+    score,
+)
+
+D = Decimal
+SHANGHAI = ZoneInfo("Asia/Shanghai")
+AT = datetime(2026, 11, 22, 8, 0, tzinfo=SHANGHAI)
+
+
+def interval(id: int = 1, **given: Any) -> Interval:
+    return Interval(id, **{"item_id": 1, "low": D(1), "high": D(2), **given})
+
+
+def years(n: int) -> Age:
+    return Age(n * 8766, n * 365, n * 12, n)
+
+
+@pytest.mark.parametrize(
+    ("before", "told"),
+    [
+        (timedelta(), "0小时"),
+        (timedelta(hours=71, minutes=59), "71小时"),
+        (timedelta(hours=72), "3天"),
+        (timedelta(days=27, hours=23), "27天"),
+        (timedelta(days=28), "28天"),
+        (timedelta(days=40), "1月"),
+    ],
+)
+def test_unit_of_the_age(before: timedelta, told: str) -> None:
+    age = age_at(AT - before, AT, SHANGHAI)
+    assert age is not None and age.text() == told
+
+
+@pytest.mark.parametrize(
+    ("born", "told"), [((2024, 11, 23), "23月"), ((2024, 11, 22), "2岁"), ((1998, 11, 23), "27岁"), ((1998, 11, 22), "28岁")]
+)
+def test_months_until_two_years(born: tuple[int, int, int], told: str) -> None:
+    age = age_at(datetime(*born, tzinfo=SHANGHAI), AT, SHANGHAI)
+    assert age is not None and age.text() == told
+
+
+@pytest.mark.parametrize(("day", "year"), [((2026, 2, 28), 1), ((2026, 3, 1), 2), ((2028, 2, 28), 3), ((2028, 2, 29), 4)])
+def test_ac_md_5_born_on_29_february(day: tuple[int, int, int], year: int) -> None:
+    age = age_at(datetime(2024, 2, 29, tzinfo=SHANGHAI), datetime(*day, 9, tzinfo=SHANGHAI), SHANGHAI)
+    assert age is not None and age.years == year
+
+
+def test_birthday_is_the_hospitals_day_not_utc() -> None:
+    birth = datetime(2000, 11, 22, 1, 0, tzinfo=SHANGHAI)
+    at = datetime(2026, 11, 21, 17, 30, tzinfo=UTC)  # 01:30 on the 22nd in Shanghai
+    assert age_at(birth, at, SHANGHAI) == age_at(birth, at.astimezone(SHANGHAI), SHANGHAI)
+    age = age_at(birth, at, SHANGHAI)
+    assert age is not None and age.years == 26
+
+
+def test_a_birth_in_chinese_summer_time_keeps_its_day() -> None:
+    birth = datetime(1988, 7, 1, 0, 0, tzinfo=SHANGHAI).astimezone(UTC)
+    age = age_at(birth, datetime(2026, 6, 30, 12, tzinfo=SHANGHAI), SHANGHAI)
+    assert age is not None and age.years == 37
+
+
+def test_no_birth_or_a_birth_in_the_future_is_no_age() -> None:
+    assert age_at(None, AT) is None
+    assert age_at(AT + timedelta(minutes=1), AT) is None
+
+
+@given(st.integers(0, 130 * 365 * 24 * 60), st.integers(0, 110 * 365 * 24))
+def test_ages_grow_and_agree_with_each_other(minutes: int, hours: int) -> None:
+    birth = datetime(1900, 1, 1, tzinfo=UTC) + timedelta(minutes=minutes)
+    age = age_at(birth, birth + timedelta(hours=hours), SHANGHAI)
+    later = age_at(birth, birth + timedelta(hours=hours + 30), SHANGHAI)
+    assert age is not None and later is not None
+    assert age.hours == hours and age.days == hours // 24 and age.years == age.months // 12
+    assert abs(age.days - age.months * 30.4375) < 34
+    for unit in AgeUnit:
+        assert age.in_unit(unit) <= later.in_unit(unit)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("28岁", "28岁"),
+        ("28", "28岁"),
+        ("28Y", "28岁"),
+        ("3月", "3月"),
+        ("3个月", "3月"),
+        ("1岁6月", "18月"),
+        ("5天", "5天"),
+        ("36小时", "36小时"),
+    ]
+    + [(" 28 岁 ", "28岁"), ("2周", "14天"), ("90小时", "3天"), ("28周岁", "28岁"), ("0天", "0小时"), ("30天", "30天")],
+)
+def test_age_text_of_a_his(text: str, told: str) -> None:
+    age = age_from_text(text)
+    assert age is not None and age.text() == told
+
+
+@pytest.mark.parametrize("text", [None, "", "成人", "二十岁", "-3岁", "28岁左右", "1998-01-01", "12345岁", "٣岁"])
+def test_what_is_no_age_text(text: str | None) -> None:
+    assert age_from_text(text) is None
+
+
+# --- choice ------------------------------------------------------------------------------------------------------------------------------
+
+
+def test_limits_of_age_are_half_open() -> None:
+    rows = [interval(1, age_low=0, age_high=18), interval(2, age_low=18)]
+    assert [getattr(choose(rows, Subject(age=years(n))), "id", None) for n in (0, 17, 18, 90)] == [1, 1, 2, 2]
+
+
+def test_rows_in_other_units_count_completed_units() -> None:
+    rows = [
+        interval(1, age_high=3, age_unit="day"),
+        interval(2, age_low=3, age_high=28, age_unit="day"),
+        interval(3, age_low=1, age_unit="month"),
+    ]
+    at = {h: age_at(AT - timedelta(hours=h), AT, SHANGHAI) for h in (71, 72, 27 * 24, 40 * 24, 20 * 8766)}
+    assert [getattr(choose(rows, Subject(age=a)), "id", None) for a in at.values()] == [1, 2, 2, 3, 3]
+
+
+def test_hours_matter_for_the_newborn() -> None:
+    rows = [interval(n, age_low=low, age_high=low + 24, age_unit="hour") for n, low in enumerate((0, 24, 48), start=1)]
+    assert [getattr(choose(rows, Subject(age=age_at(AT - timedelta(hours=h), AT))), "id", None) for h in (0, 23, 24, 47, 48, 71)] == [
+        1,
+        1,
+        2,
+        2,
+        3,
+        3,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("strong", "weak"),
+    [
+        ({"method": "HK"}, {"specimen_type_id": 5, "phase": "L", "sex": "F", "age_low": 0}),
+        ({"analyzer_id": 9}, {"specimen_type_id": 5, "phase": "L", "sex": "F", "age_low": 0}),
+        ({"specimen_type_id": 5}, {"phase": "L", "sex": "F", "age_low": 0}),
+        ({"gest_low": 10, "gest_high": 20}, {"sex": "F", "age_low": 0}),
+        ({"phase": "L"}, {"sex": "F", "age_low": 0}),
+        ({"sex": "F"}, {"age_low": 0}),
+        ({"age_low": 0}, {}),
+    ],
+)
+def test_weights(strong: dict[str, Any], weak: dict[str, Any]) -> None:
+    subject = Subject(years(30), "F", 5, 9, "HK", 12, "L")
+    for rows in ([interval(1, **strong), interval(2, **weak)], [interval(2, **weak), interval(1, **strong)]):
+        chosen = choose(rows, subject)
+        assert isinstance(chosen, Interval) and chosen.id == 1
+
+
+@pytest.mark.parametrize(
+    "asked", [{"sex": "F"}, {"age_low": 0}, {"analyzer_id": 1}, {"method": "HK"}, {"specimen_type_id": 1}, {"gest_low": 1}, {"phase": "L"}]
+)
+def test_what_is_not_known_satisfies_nothing(asked: dict[str, Any]) -> None:
+    assert choose([interval(1, **asked)], Subject()) is NoInterval.NO_RI
+    assert choose([interval(1, **asked), interval(2)], Subject()) == interval(2)
+
+
+def test_age_limit_zero_is_a_limit() -> None:
+    assert choose([interval(1, age_low=0)], Subject(age=None)) is NoInterval.NO_RI
+    assert choose([interval(1, age_low=0)], Subject(age=Age(0, 0, 0, 0))) == interval(1, age_low=0)
+
+
+def test_two_equal_rows_are_never_guessed() -> None:
+    assert choose([interval(1), interval(2)], Subject()) is NoInterval.CONFLICT
+    assert choose([interval(1), interval(2), interval(3, sex="F")], Subject(sex="F")) == interval(3, sex="F")
+
+
+# --- save time ---------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({"low": D(2), "high": D(2)}, "不小于上限"), ({"low": D(3)}, "不小于上限"), ({"low": None, "high": None}, "至少填写一项")]
+    + [({"age_low": 5, "age_high": 5}, "年龄下限"), ({"age_unit": "week"}, "不认识"), ({"gest_low": 9, "gest_high": 3}, "孕周")],
+)
+def test_a_row_that_cannot_be_saved(given: dict[str, Any], words: str) -> None:
+    assert any(words in each for each in problems(interval(1, **given)))
+
+
+def test_a_row_with_limit_zero_or_words_only_is_fine() -> None:
+    assert problems(interval(1, low=D(0), high=D(40))) == []
+    assert problems(interval(1, low=None, high=None, text="阴性")) == []
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "clash"),
+    [
+        ({}, {}, True),
+        ({}, {"sex": "F"}, False),
+        ({"sex": "M"}, {"sex": "F"}, False),
+        ({"age_high": 18}, {"age_low": 18}, False),
+        ({"age_high": 19}, {"age_low": 18}, True),
+        ({"age_high": 18}, {"age_high": 2}, True),
+        ({"age_high": 28, "age_unit": "day"}, {"age_low": 1, "age_unit": "month"}, False),
+        ({"age_high": 30, "age_unit": "day"}, {"age_low": 1, "age_unit": "month"}, True),
+        ({"age_high": 72, "age_unit": "hour"}, {"age_low": 3, "age_unit": "day"}, False),
+        ({"age_high": 24, "age_unit": "month"}, {"age_low": 2}, False),
+        ({"age_high": 25, "age_unit": "month"}, {"age_low": 2}, True),
+        ({"method": "A"}, {"analyzer_id": 1}, True),
+        ({"method": "A"}, {"method": "B"}, False),
+        ({"phase": "L"}, {"gest_low": 1, "gest_high": 4}, True),
+        ({"item_id": 2}, {}, False),
+        ({"sex": "F", "age_low": 18}, {"sex": "F", "age_low": 18, "specimen_type_id": 3}, False),
+    ],
+)
+def test_overlaps(a: dict[str, Any], b: dict[str, Any], clash: bool) -> None:
+    one, other = interval(1, **a), interval(2, **b)
+    assert bool(overlapping(one, [other])) is clash
+    assert bool(overlapping(other, [one])) is clash
+    assert overlapping(one, [one]) == []
+
+
+ROWS = st.builds(
+    lambda sex, spec, unit, low, span, id: interval(
+        id, sex=sex, specimen_type_id=spec, age_unit=unit, age_low=low, age_high=None if span is None else (low or 0) + span
+    ),
+    st.sampled_from([None, "M", "F"]),
+    st.sampled_from([None, 1, 2]),
+    st.sampled_from(["day", "month", "year"]),
+    st.none() | st.integers(0, 40),
+    st.none() | st.integers(1, 30),
+    st.integers(1, 10**6),
+)
+
+
+@given(st.lists(ROWS, max_size=6, unique_by=lambda r: r.id), st.integers(0, 30000), st.sampled_from(["M", "F"]), st.sampled_from([1, 2]))
+def test_rows_that_passed_the_check_never_conflict(rows: list[Interval], days: int, sex: str, spec: int) -> None:
+    """The overlap check is whole: whatever it lets through has one best row for every patient."""
+    kept: list[Interval] = []
+    for row in rows:
+        if not overlapping(row, kept):
+            kept.append(row)
+    subject = Subject(age_at(AT - timedelta(days=days), AT, SHANGHAI), sex, spec)
+    chosen = choose(kept, subject)
+    assert chosen is not NoInterval.CONFLICT
+    if isinstance(chosen, Interval):
+        assert all(score(each) <= score(chosen) for each in kept if choose([each], subject) == each)
+
+
+def test_shown_text() -> None:
+    assert interval(low=D("3.5"), high=D("5.3")).shown == "3.5–5.3"
+    assert interval(low=None, high=D(40)).shown == "≤40"
+    assert interval(low=D("0"), high=None).shown == "≥0"
+    assert interval(text="阴性").shown == "阴性"
