@@ -103,3 +103,4 @@ PATIENTS = {
     ),
 }
 DOCTORS = {"rm": ("演示寅医生", "演示卯医生"), "zx": ("样例己医生",)}
+AGENT_IDS = {"rm": "5f0d7a34-3c1e-4d0b-9f2a-0c1d2e3f4a01", "zx": "5f0d7a34-3c1e-4d0b-9f2a-0c1d2e3f4a02"}

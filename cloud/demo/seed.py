@@ -1,0 +1,260 @@
+"""Fill a new database with the demo's hospitals. Runs once; a later start only moves addresses that changed."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from pypinyin import Style, lazy_pinyin
+from sqlalchemy import select
+
+from cloud import admin
+from cloud.config import Settings
+from cloud.db.session import Actor, Database, UnitOfWork
+from cloud.demo import analyzer_data, catalog_data, people_data
+from cloud.demo.analyzer_data import Instrument
+from cloud.demo.state import Account, State
+from cloud.modules.catalog import models as catalog
+from cloud.modules.edge import models as edge
+from cloud.modules.interfaces import models as interfaces
+from cloud.modules.orders import models as orders
+from cloud.modules.platform import service as platform
+from cloud.modules.queue import models as queue
+
+SEEDER = Actor("demo")
+HALL = "1F"
+CHINA = ZoneInfo("Asia/Shanghai")
+
+
+def seed(settings: Settings, state: State, ports: Mapping[str, int]) -> dict[str, int]:
+    """Make what is missing; returns each hospital's id by its code."""
+    ids: dict[str, int] = {}
+    for hospital in people_data.HOSPITALS:
+        ids[hospital.code] = admin.add_tenant(settings, hospital.code, hospital.name, hospital.host, hospital.site)
+    db = Database(settings.database_url)
+    try:
+        for hospital in people_data.HOSPITALS:
+            with db.tenant(ids[hospital.code], SEEDER) as uow:
+                if uow.s.execute(select(catalog.Section.id)).first() is None:
+                    _hospital(uow, settings, hospital, [a for a in state.accounts() if a.tenant == hospital.code])
+            with db.tenant(ids[hospital.code], SEEDER) as uow:
+                _addresses(uow, state, hospital, ports)
+    finally:
+        db.dispose()
+    return ids
+
+
+def initials(name: str) -> str:
+    """拼音码: the first letters, as people type them."""
+    return "".join(lazy_pinyin(name, style=Style.FIRST_LETTER)).lower()
+
+
+def _hospital(uow: UnitOfWork, settings: Settings, hospital: people_data.Hospital, accounts: list[Account]) -> None:
+    people = {person.number: person for person in people_data.STAFF[hospital.code]}
+    for account in accounts:
+        person = people[account.username]
+        new = platform.NewUser(
+            employee_no=account.username,
+            name=account.name,
+            password=account.password,
+            roles=person.roles,
+            pin=account.pin,
+            badge=account.badge,
+            totp_seed=account.totp or None,
+            dept=person.dept,
+            sections=person.sections,
+            wards=person.wards,
+        )
+        platform.create_user(uow, new, settings.secret)
+    sections = _catalog(uow, hospital.code)
+    _patients(uow, hospital.code)
+    for number in (1, 2, 3):
+        uow.s.add(queue.QueueWindow(hall=HALL, no=number, services=["blood"] if number < 3 else ["blood", "urine"]))
+    for code, name, section in (("W-BLOOD-1", "采血 1 号窗口", None), ("W-RECV-1", "标本接收台", None), ("W-XY-1", "血液组工作站", "XY")):
+        platform.register_workstation(uow, code, name, section)
+    agent = edge.Agent(uuid=_uuid(hospital.code), name=f"{hospital.name} 检验科采集端", location="检验科")
+    uow.s.add(agent)
+    uow.s.flush()
+    for instrument in analyzer_data.INSTRUMENTS[hospital.code]:
+        _instrument(uow, agent, instrument, sections)
+    uow.audit("tenant", uow.tenant_id, "seed_demo", after={"hospital": hospital.code})
+
+
+def _catalog(uow: UnitOfWork, hospital: str) -> dict[str, int]:
+    """Sections, specimen types, tubes, items, intervals, order sets, HIS codes, reasons. Returns the sections' ids."""
+    sections = _rows(
+        uow, (catalog.Section(code=c, name=n, name_en=e, share_group=g, sample_no_prefix=p) for c, n, e, g, p in catalog_data.SECTIONS)
+    )
+    types = _rows(uow, (catalog.SpecimenType(code=c, name=n, name_en=e) for c, n, e in catalog_data.SPECIMEN_TYPES))
+    tubes = _rows(
+        uow,
+        (
+            catalog.Container(code=c, name=n, colour=colour, additive=additive, nominal_ml=Decimal(ml), draw_order=order)
+            for c, n, colour, additive, ml, order in catalog_data.CONTAINERS
+        ),
+    )
+    items = _rows(
+        uow, (_item(item, sections[code], order) for code, rows in catalog_data.ITEMS.items() for order, item in enumerate(rows, 1))
+    )
+    uow.s.add_all(_interval(row, items[row.item]) for row in catalog_data.INTERVALS)
+    uow.s.add_all(
+        catalog.CriticalLimit(item_id=items[code], low=_decimal(low), high=_decimal(high), placeholder=True)
+        for code, low, high in catalog_data.CRITICAL
+    )
+    sets = _rows(
+        uow, (_order_set(row, sections[row.section], types[row.specimen], tubes[row.container]) for row in catalog_data.ORDER_SETS)
+    )
+    uow.s.add_all(
+        catalog.OrderSetItem(order_set_id=sets[row.code], item_id=items[code]) for row in catalog_data.ORDER_SETS for code in row.items
+    )
+    source = next(h.source for h in people_data.HOSPITALS if h.code == hospital)
+    names = {row.code: row.name for row in catalog_data.ORDER_SETS}
+    uow.s.add_all(
+        catalog.HisItemMap(source=source, his_code=his, his_name=names[code], order_set_id=sets[code])
+        for code, his in catalog_data.HIS_CODES[hospital].items()
+    )
+    uow.s.add_all(catalog.RejectReason(code=c, name=n, indicator=i) for c, n, i in catalog_data.REJECT_REASONS)
+    uow.s.flush()
+    return sections
+
+
+def _item(row: catalog_data.Item, section_id: int, order: int) -> catalog.TestItem:
+    return catalog.TestItem(
+        code=row.code,
+        wst886_code=row.wst886,
+        name=row.name,
+        name_en=row.name_en,
+        abbr=row.abbr,
+        pinyin=initials(row.name),
+        section_id=section_id,
+        result_type=row.kind,
+        unit=row.unit,
+        decimals=row.decimals,
+        print_order=order,
+    )
+
+
+def _interval(row: catalog_data.Interval, item_id: int) -> catalog.RefInterval:
+    return catalog.RefInterval(
+        item_id=item_id,
+        sex=row.sex,
+        age_low=row.age[0],
+        age_high=row.age[1],
+        age_unit=row.unit,
+        low=_decimal(row.low),
+        high=_decimal(row.high),
+        text=row.text,
+        source=row.source,
+        placeholder=True,
+    )
+
+
+def _order_set(row: catalog_data.OrderSet, section_id: int, type_id: int, container_id: int) -> catalog.OrderSet:
+    return catalog.OrderSet(
+        code=row.code,
+        name=row.name,
+        abbr=row.abbr,
+        pinyin=initials(row.name),
+        section_id=section_id,
+        specimen_type_id=type_id,
+        container_id=container_id,
+        volume_ml=Decimal(row.volume_ml),
+        service=row.service,
+        prep_notes=row.notes,
+        tat_minutes=row.tat_minutes,
+    )
+
+
+def _patients(uow: UnitOfWork, hospital: str) -> None:
+    for row in people_data.PATIENTS[hospital]:
+        born = datetime.fromisoformat(row.born).replace(tzinfo=CHINA)
+        patient = orders.Patient(
+            patient_no=row.number, name=row.name, pinyin=initials(row.name), sex=row.sex, birth=born, phone=row.phone or None
+        )
+        uow.s.add(patient)
+        uow.s.flush()
+        uow.s.add(orders.PatientIdentifier(patient_id=patient.id, kind="card", value=row.card))
+
+
+def _instrument(uow: UnitOfWork, agent: edge.Agent, row: Instrument, sections: Mapping[str, int]) -> None:
+    analyzer = catalog.Analyzer(
+        code=row.key, name=row.name, model=row.model, section_id=sections[row.section or analyzer_data.IDLE_SECTION], driver=row.driver
+    )
+    uow.s.add(analyzer)
+    uow.s.flush()
+    items = {code: item_id for item_id, code in uow.s.execute(select(catalog.TestItem.id, catalog.TestItem.code))}
+    uow.s.add_all(
+        catalog.AnalyzerItemMap(analyzer_id=analyzer.id, channel_code=c.code, item_id=items[c.item], factor=Decimal(c.factor))
+        for c in row.channels
+    )
+    uow.s.add(
+        edge.Connection(
+            agent_id=agent.id,
+            key=row.key,
+            name=row.name,
+            analyzer_id=analyzer.id,
+            protocol=row.protocol,
+            driver=row.driver,
+            encoding=None,
+            transport={},
+            host_query=row.host_query,
+        )
+    )
+
+
+def _addresses(uow: UnitOfWork, state: State, hospital: people_data.Hospital, ports: Mapping[str, int]) -> None:
+    """Ports and folders of this machine: into the connections, the kiosk and the HIS endpoints, when they differ."""
+    agent = uow.s.execute(select(edge.Agent).where(edge.Agent.uuid == _uuid(hospital.code))).scalar_one()
+    rows = {row.key: row for row in analyzer_data.INSTRUMENTS[hospital.code]}
+    changed = False
+    for link in uow.s.execute(select(edge.Connection).where(edge.Connection.agent_id == agent.id)).scalars():
+        wanted = transport(state, hospital.code, rows[link.key], ports)
+        if link.transport != wanted:
+            link.transport, changed = wanted, True
+    kiosk = {"host": "127.0.0.1", "port": ports[f"kiosk-{hospital.code}"], "hall": HALL}
+    if agent.kiosk != kiosk:
+        agent.kiosk, changed = kiosk, True
+    if changed:
+        agent.config_version += 1
+        uow.audit("agent", agent.id, "move_addresses", after={"config_version": agent.config_version})
+    _endpoints(uow, hospital, ports)
+
+
+def transport(state: State, hospital: str, row: Instrument, ports: Mapping[str, int]) -> dict[str, Any]:
+    """The line as the agent's configuration says it."""
+    if row.transport == "serial":
+        device, _ = state.serial(hospital, row.key)
+        return {"type": "serial", "device": str(device), "baud": 9600, "bytesize": 8, "parity": "N", "stopbits": 1}
+    return {"type": row.transport, "host": "127.0.0.1", "port": ports[f"{hospital}-{row.key}"]}
+
+
+def _endpoints(uow: UnitOfWork, hospital: people_data.Hospital, ports: Mapping[str, int]) -> None:
+    wanted: dict[str, dict[str, Any]] = {
+        "his-in": {"source": hospital.source, "facility": hospital.code},
+        "his-out": {"host": "127.0.0.1", "port": ports[f"his-{hospital.code}"], "source": hospital.source, "charset": "UTF-8"},
+    }
+    have = {row.code: row for row in uow.s.execute(select(interfaces.Endpoint)).scalars()}
+    for code, config in wanted.items():
+        direction = code.rpartition("-")[2]
+        if code not in have:
+            uow.s.add(interfaces.Endpoint(code=code, name=f"{hospital.name} HIS（模拟）", direction=direction, config=config))
+        elif have[code].config != config:
+            have[code].config = config
+
+
+def _rows(uow: UnitOfWork, rows: Any) -> dict[str, int]:
+    """Add rows that have a code; their ids by code."""
+    made = list(rows)
+    uow.s.add_all(made)
+    uow.s.flush()
+    return {row.code: row.id for row in made}
+
+
+def _decimal(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+def _uuid(hospital: str) -> str:
+    """The same at every start, and different from hospital to hospital."""
+    return str(people_data.AGENT_IDS[hospital])
