@@ -1,0 +1,159 @@
+"""What every channel shares: the line it belongs to, its health, its one timer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from agent.config import Connection
+from agent.journal import Journal
+from agent.rows import Outgoing
+
+
+class Queries(Protocol):
+    """What a channel asks when an analyzer asks for orders (agent/host_query.py)."""
+
+    def is_urgent(self, body: bytes) -> bool:
+        """True when the message names a tube the cached worklist calls urgent."""
+
+    def asks(self, conn: Connection, body: bytes) -> bool:
+        """True when the message may be a host query (a cheap look)."""
+
+    def answer(self, conn: Connection, body: bytes, reply: Callable[[list[bytes]], None]) -> None:
+        """Find the orders, then call `reply` once with the messages to send (maybe none)."""
+
+
+@dataclass(slots=True)
+class Health:
+    """What the board shows of a line. Counters since the agent started."""
+
+    state: str = "connecting"
+    since: float = 0.0
+    links: int = 0
+    peer: str = ""
+    last_byte: float | None = None
+    last_result: float | None = None
+    messages: int = 0
+    incomplete: int = 0
+    frames: int = 0
+    checksum_errors: int = 0
+    refused: int = 0
+    errors: int = 0
+    queries: int = 0
+    queries_offline: int = 0
+    last_error: str = ""
+    notices: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Line:
+    """A configured connection while the agent runs: what its channels need."""
+
+    conn: Connection
+    journal: Journal
+    queries: Queries
+    loop: asyncio.AbstractEventLoop
+    boot: str = ""
+    health: Health = field(default_factory=Health)
+
+    def trouble(self, text: str) -> None:
+        """Remember what went wrong last."""
+        self.health.errors += 1
+        self.health.last_error = text
+
+    def outgoing(self, body: bytes, started: int, frames: int, *, complete: bool, problems: list[str], peer: str) -> Outgoing:
+        """A raw message for the outbox, with what the cloud needs to read it."""
+        ended = now_ms()
+        conn = self.conn
+        urgent = self.queries.is_urgent(body)
+        meta: dict[str, Any] = {
+            "protocol": conn.protocol,
+            "driver": conn.driver,
+            "encoding": conn.encoding,
+            "complete": complete,
+            "started": iso(started),
+            "ended": iso(ended),
+            "urgent": urgent,
+            "frames": frames,
+            "problems": problems,
+            "peer": peer,
+            "captured": {"mono": time.monotonic_ns(), "boot": self.boot},
+        }
+        health = self.health
+        health.messages += 1
+        health.incomplete += not complete
+        health.last_result = ended / 1000
+        return Outgoing(conn.key, body, ended, meta, urgent)
+
+
+class Timer:
+    """One timer that is cheap to push back: the loop is only asked when it would fire too late."""
+
+    __slots__ = ("_call", "_deadline", "_handle", "_loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
+        self._loop = loop
+        self._call = call
+        self._deadline: float | None = None
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self, seconds: float) -> None:
+        """(Re)start."""
+        deadline = self._deadline = self._loop.time() + seconds
+        handle = self._handle
+        if handle is None or handle.when() > deadline:
+            if handle is not None:
+                handle.cancel()
+            self._handle = self._loop.call_at(deadline, self._ring)
+
+    def stop(self) -> None:
+        """Forget it; the pending call then finds nothing to do."""
+        self._deadline = None
+
+    def close(self) -> None:
+        """Stop for good."""
+        self._deadline = None
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _ring(self) -> None:
+        self._handle = None
+        if self._deadline is None:
+            return
+        if self._deadline > self._loop.time() + 0.001:
+            self._handle = self._loop.call_at(self._deadline, self._ring)
+            return
+        self._deadline = None
+        self._call()
+
+
+class Channel(Protocol):
+    """One link while it is up."""
+
+    def received(self, data: bytes) -> None:
+        """Bytes came."""
+
+    def closed(self) -> None:
+        """The link is gone; nothing can be written any more."""
+
+
+Write = Callable[[bytes], None]
+OpenChannel = Callable[["Line", Write, str], Channel]
+
+
+def now_ms() -> int:
+    """The wall clock in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def iso(ms: int | float) -> str:
+    """Milliseconds as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+__all__ = ["Channel", "Health", "Line", "OpenChannel", "Queries", "Timer", "Write", "iso", "now_ms"]

@@ -1,0 +1,410 @@
+"""The agent's durable memory: frames before they are acknowledged, messages until the cloud's receipt, the worklist cache.
+
+One writer, in the event loop's thread. Whatever is handed in during one turn of the loop goes to disk in one transaction
+(group commit); callers learn the outcome by a callback after the COMMIT, and only then may they acknowledge anything.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from agent import store
+from agent.ranges import Ranges
+from agent.rows import (
+    COLUMNS,
+    PENDING,
+    QUARANTINED,
+    RECEIPTED,
+    SEQ_BITS,
+    SEQ_MASK,
+    Build,
+    Outgoing,
+    Stored,
+    frame_crc,
+    message_crc,
+    unfinished,
+)
+from common.crypto import sha256_hex
+
+KEEP_RECEIPTED_MS = 14 * 86_400_000  # RELIABILITY R2: the replay reserve
+_PURGE_FRAMES = 2_000  # spent frames cleared at once: about a millisecond
+
+Done = Callable[[bool], None]
+_Work = tuple[Callable[[], object], Done | None]
+
+_INSERT_FRAME = "INSERT INTO frames(id, session, conn, at, data, crc) VALUES (?, ?, ?, ?, ?, ?)"
+_INSERT_MESSAGE = (
+    "INSERT INTO messages(id, kind, conn, at, meta, body, sha256, crc, urgent, state, receipted_at) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
+)
+
+
+@dataclass(slots=True)
+class _Session:
+    conn: str
+    started: int
+    first: int = 0  # id of its first frame, 0 before there is one
+
+
+class Journal:
+    """See the module's text. `schedule` is told once whenever there is something to flush; tests flush by hand."""
+
+    def __init__(self, path: Path, *, schedule: Callable[[], None] | None = None, vfs: str | None = None) -> None:
+        self.path = path
+        self.refusing = False  # disk nearly full: nothing new is taken (RELIABILITY R5)
+        self.damaged = False  # SQLite found damage: the agent starts anew through salvage
+        self.last_error: str | None = None
+        self.schedule = schedule
+        self.db = store.connect(path, vfs)
+        self.stream = self._current_stream()
+        self._stream_no = self._number_of(self.stream)
+        self._next_frame = 1 + (self._one("SELECT max(id) FROM frames") or 0)
+        self._next_session = 1 + (self._one("SELECT max(session) FROM frames") or 0)
+        self._next_seq = 1 + (self._highest_seq() & SEQ_MASK)
+        self._sessions: dict[int, _Session] = {}
+        self._frames: list[tuple[int, int, str, int, bytes | None, int]] = []
+        self._waiting: list[Done] = []
+        self._work: list[_Work] = []
+        self._undo: list[Callable[[], None]] = []  # in-memory changes of the open transaction
+        self._dirty = False
+        self._purged = self._one("SELECT min(id) FROM frames") or self._next_frame
+        self.pending: dict[int, Ranges] = {}  # by stream number
+        self._load_pending()
+
+    # --- what links hand in
+
+    def open_session(self, conn: str, at: int) -> int:
+        """Begin a session of frames; nothing is written before its first frame."""
+        number = self._next_session
+        self._next_session += 1
+        self._sessions[number] = _Session(conn, at)
+        return number
+
+    def frame(self, session: int, at: int, data: bytes, done: Done) -> None:
+        """Store one accepted frame; `done` hears after the COMMIT whether it is on disk."""
+        if self.refusing:
+            done(False)
+            return
+        number = self._next_frame
+        self._next_frame = number + 1
+        entry = self._sessions[session]
+        entry.first = entry.first or number
+        conn = entry.conn
+        self._frames.append((number, session, conn, at, data, frame_crc(session, conn, at, data)))
+        self._waiting.append(done)
+        if not self._dirty:
+            self._mark()
+
+    def close_session(self, session: int, message: Outgoing | None, done: Callable[[], None] | None = None) -> None:
+        """End a session; its message enters the outbox in the same transaction. Retried until it succeeds."""
+
+        def work() -> None:
+            entry = self._sessions[session]
+            if message is not None:
+                self._insert(message)
+            if entry.first:
+                number = self._next_frame
+                self._next_frame += 1
+                crc = frame_crc(session, entry.conn, entry.started, b"")
+                self.db.execute(_INSERT_FRAME, (number, session, entry.conn, entry.started, None, crc))
+
+        def after(ok: bool) -> None:
+            if not ok:
+                self._work.append((work, after))  # not announced: the next flush, or the agent's tick, tries again
+                return
+            del self._sessions[session]
+            if done is not None:
+                done()
+
+        self._add(work, after)
+
+    def message(self, message: Outgoing, done: Done | None = None) -> None:
+        """Store a whole message; `done` hears after the COMMIT whether it is on disk."""
+        if self.refusing:
+            if done is not None:
+                done(False)
+            return
+        self._add(lambda: self._insert(message), done)
+
+    # --- the commit
+
+    def flush(self) -> None:
+        """Write everything handed in since the last time in one transaction, then tell the callers."""
+        frames, waiting, work = self._frames, self._waiting, self._work
+        if not frames and not work:
+            return
+        self._frames, self._waiting, self._work, self._dirty = [], [], [], False
+        counters = self._next_seq
+        try:
+            self._commit(frames, work)
+        except (apsw.Error, OSError) as error:
+            self.damaged = self.damaged or isinstance(error, store.DAMAGE)
+            self._next_seq = counters
+            self.last_error = f"{type(error).__name__}: {error}"
+            self._rollback()
+            self._answer(waiting, work, ok=False)
+            return
+        self.last_error = None
+        self._undo.clear()
+        self._answer(waiting, work, ok=True)
+
+    def _commit(self, frames: list[Any], work: list[_Work]) -> None:
+        db = self.db
+        db.execute("BEGIN IMMEDIATE")
+        if frames:
+            db.executemany(_INSERT_FRAME, frames)
+        for step, _ in work:
+            step()
+        self._purge_frames()
+        db.execute("COMMIT")
+
+    def _rollback(self) -> None:
+        if not self.db.get_autocommit():
+            self.db.execute("ROLLBACK")
+        for undo in reversed(self._undo):
+            undo()
+        self._undo.clear()
+
+    @staticmethod
+    def _answer(waiting: list[Done], work: list[_Work], *, ok: bool) -> None:
+        for done in waiting:
+            done(ok)
+        for _, after in work:
+            if after is not None:
+                after(ok)
+
+    def _mark(self) -> None:
+        self._dirty = True
+        if self.schedule is not None:
+            self.schedule()
+
+    def _add(self, work: Callable[[], object], done: Done | None) -> None:
+        self._work.append((work, done))
+        if not self._dirty:
+            self._mark()
+
+    def _purge_frames(self) -> None:
+        """Clear frames whose sessions are all closed, from the beginning of the table."""
+        lowest = min((s.first for s in self._sessions.values() if s.first), default=self._next_frame)
+        if lowest - self._purged >= _PURGE_FRAMES:
+            self.db.execute("DELETE FROM frames WHERE id < ?", (lowest,))
+            self._purged = lowest
+
+    def _insert(self, message: Outgoing) -> None:
+        seq = self._next_seq
+        self._next_seq = seq + 1
+        number = self._stream_no << SEQ_BITS | seq
+        meta = json.dumps(message.meta, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        sha256 = sha256_hex(message.body)
+        crc = message_crc(number, message.kind, message.conn, message.at, meta, sha256)
+        row = (number, message.kind, message.conn, message.at, meta, message.body, sha256, crc, int(message.urgent), PENDING)
+        self.db.execute(_INSERT_MESSAGE, row)
+        ranges = self.pending.setdefault(self._stream_no, Ranges())
+        ranges.add(seq)
+        self._undo.append(lambda: ranges.remove(seq))
+
+    # --- after a crash
+
+    def recover(self, build: Build) -> int:
+        """Turn the frames of sessions that never ended into messages; `build(unfinished)` makes each. Returns how many."""
+        found = list(unfinished(self.db))
+        for item in found:
+            self._sessions[item.session] = _Session(item.conn, item.started, first=1)
+            self.close_session(item.session, build(item))
+        self.flush()
+        return len(found)
+
+    # --- receipts and reading
+
+    def receipt(self, stream: str, items: Iterable[Sequence[Any]], now: int, done: Done | None = None) -> None:
+        """The cloud has committed these (seq, sha256): they leave pending where the hash is the stored one."""
+        number = self._number_of(stream)
+        if number is None:
+            return
+        wanted = [(int(item[0]), str(item[1])) for item in items]
+
+        def work() -> None:
+            for seq, sha256 in wanted:
+                self._receipt_one(number, seq, sha256, now)
+
+        self._add(work, done)
+
+    def _receipt_one(self, stream: int, seq: int, sha256: str, now: int) -> None:
+        self.db.execute(
+            "UPDATE messages SET state = ?, receipted_at = ? WHERE id = ? AND sha256 = ? AND state <> ?",
+            (RECEIPTED, now, stream << SEQ_BITS | seq, sha256, RECEIPTED),
+        )
+        if self.db.changes():
+            self._leave_pending(stream, seq)
+
+    def _leave_pending(self, stream: int, seq: int) -> None:
+        ranges = self.pending.get(stream)
+        if ranges is not None and seq in ranges:
+            ranges.remove(seq)
+            self._undo.append(lambda: ranges.add(seq))
+
+    def quarantine(self, number: int) -> None:
+        """A record whose checksum is wrong: it is kept, shown and not sent."""
+
+        def work() -> None:
+            self.db.execute("UPDATE messages SET state = ? WHERE id = ?", (QUARANTINED, number))
+            self._leave_pending(number >> SEQ_BITS, number & SEQ_MASK)
+
+        self._add(work, None)
+
+    def pending_ids(self, *, urgent: bool, above: int, limit: int) -> list[int]:
+        """Ids waiting for a receipt, oldest first."""
+        sql = "SELECT id FROM messages INDEXED BY pending WHERE state = 0 AND urgent = ? AND id > ? ORDER BY id LIMIT ?"
+        return [row[0] for row in self.db.execute(sql, (int(urgent), above, limit))]
+
+    def read(self, number: int) -> Stored | None:
+        """One message, or None when there is none or its checksum is wrong (it is then quarantined)."""
+        for row in self.db.execute(f"SELECT {COLUMNS} FROM messages WHERE id = ?", (number,)):
+            stored = self._stored(row)
+            if stored is None:
+                self.quarantine(number)
+            return stored
+        return None
+
+    def messages(self) -> Iterator[Stored]:
+        """Every readable message, oldest first (for doctor, replay and tests)."""
+        for row in self.db.execute(f"SELECT {COLUMNS} FROM messages ORDER BY id"):
+            stored = self._stored(row)
+            if stored is not None:
+                yield stored
+
+    def _stored(self, row: Sequence[Any]) -> Stored | None:
+        number, kind, conn, at, meta, body, sha256, crc, urgent, state = row
+        if crc != message_crc(number, kind, conn, at, meta, sha256) or sha256_hex(body) != sha256:
+            return None
+        stream = self._one("SELECT uuid FROM streams WHERE no = ?", (number >> SEQ_BITS,))
+        return Stored(number, stream, number & SEQ_MASK, kind, conn, at, json.loads(meta), body, sha256, bool(urgent), state)
+
+    def adopt(self, row: Sequence[Any], streams: Mapping[int, str]) -> bool:
+        """Take over a row of a damaged journal under its own stream and number, if it is whole."""
+        number, kind, conn, at, meta, body, sha256, crc, urgent, state, receipted_at = row
+        try:
+            whole = crc == message_crc(number, kind, conn, at, meta, sha256) and sha256_hex(body) == sha256
+        except (TypeError, ValueError):
+            whole = False
+        stream = streams.get(number >> SEQ_BITS) if isinstance(number, int) else None
+        if not whole or stream is None or state not in (PENDING, RECEIPTED, QUARANTINED):
+            return False
+        self._add(lambda: self._adopt(stream, number & SEQ_MASK, row), None)
+        return True
+
+    def _adopt(self, stream: str, seq: int, row: Sequence[Any]) -> None:
+        _, kind, conn, at, meta, body, sha256, _, urgent, state, receipted_at = row
+        self.db.execute("INSERT OR IGNORE INTO streams(uuid) VALUES (?)", (stream,))
+        number = self._number_of(stream) << SEQ_BITS | seq
+        crc = message_crc(number, kind, conn, at, meta, sha256)
+        self.db.execute(
+            "INSERT OR IGNORE" + _INSERT_MESSAGE.removeprefix("INSERT").replace("NULL)", "?)"),
+            (number, kind, conn, at, meta, body, sha256, crc, urgent, state, receipted_at),
+        )
+        if state == PENDING and self.db.changes():
+            self.pending.setdefault(number >> SEQ_BITS, Ranges()).add(seq)
+
+    def counts(self) -> dict[str, int]:
+        """How many messages are in each state; their sum is what was received and is still kept (R8)."""
+        found: dict[Any, Any] = dict(map(tuple, self.db.execute("SELECT state, count(*) FROM messages GROUP BY state")))
+        return {"pending": found.get(PENDING, 0), "receipted": found.get(RECEIPTED, 0), "quarantined": found.get(QUARANTINED, 0)}
+
+    @property
+    def pending_count(self) -> int:
+        """How many messages wait for a receipt."""
+        return sum(ranges.count for ranges in self.pending.values())
+
+    @property
+    def highest(self) -> int:
+        """The id of the newest message."""
+        return int(self._stream_no) << SEQ_BITS | (self._next_seq - 1)
+
+    def oldest_pending(self) -> int | None:
+        """Wall-clock milliseconds of the oldest message without a receipt."""
+        numbers = [no << SEQ_BITS | ranges.first for no, ranges in self.pending.items() if ranges.first is not None]
+        ats = [self._one("SELECT at FROM messages WHERE id = ?", (number,)) for number in numbers]
+        return min((at for at in ats if at is not None), default=None)
+
+    def pending_by_stream(self, limit: int) -> dict[str, list[list[int]]]:
+        """Pending ranges by stream uuid."""
+        names: dict[Any, Any] = dict(map(tuple, self.db.execute("SELECT no, uuid FROM streams")))
+        return {names[no]: ranges.pairs(limit) for no, ranges in self.pending.items() if ranges}
+
+    # --- the worklist cache and small state
+
+    def inbox_put(self, conn: str, tubes: Iterable[tuple[str, str]], now: int) -> None:
+        """Remember what the cloud said about tubes: (barcode, JSON)."""
+        rows = [(conn, barcode, body, now) for barcode, body in tubes]
+        sql = "INSERT OR REPLACE INTO inbox(conn, barcode, body, received_at) VALUES (?, ?, ?, ?)"
+        self._add(lambda: self.db.executemany(sql, rows), None)
+
+    def inbox_drop(self, before: int) -> None:
+        """Forget what was received before a time."""
+        self._add(lambda: self.db.execute("DELETE FROM inbox WHERE received_at < ?", (before,)), None)
+
+    def inbox(self) -> list[tuple[str, str, str, int]]:
+        """All cached tubes: (conn, barcode, JSON, received at)."""
+        return list(self.db.execute("SELECT conn, barcode, body, received_at FROM inbox"))
+
+    def get(self, key: str) -> str | None:
+        """A small value kept beside the messages."""
+        value = self._one("SELECT value FROM state WHERE key = ?", (key,))
+        return None if value is None else str(value)
+
+    def put(self, key: str, value: str) -> None:
+        """Keep a small value."""
+        self._add(lambda: self.db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, value)), None)
+
+    def drop_old(self, now: int, limit: int = 500) -> None:
+        """Forget receipted messages after the reserve's 14 days, never the newest one (it holds the numbering)."""
+        sql = (
+            "DELETE FROM messages WHERE id IN (SELECT id FROM messages INDEXED BY receipted "
+            "WHERE state = 1 AND receipted_at < ? AND id < ? LIMIT ?)"
+        )
+        self._add(lambda: self.db.execute(sql, (now - KEEP_RECEIPTED_MS, self.highest, limit)), None)
+
+    def close(self) -> None:
+        """Flush and close."""
+        self.flush()
+        self.db.close()
+
+    # --- opening
+
+    def _current_stream(self) -> str:
+        current = self.get("stream")
+        if current is None:
+            current = str(uuid.uuid4())
+            with self.db:
+                self.db.execute("INSERT INTO streams(uuid) VALUES (?)", (current,))
+                self.db.execute("INSERT INTO state VALUES ('stream', ?)", (current,))
+        return current
+
+    def _number_of(self, stream: str) -> Any:
+        return self._one("SELECT no FROM streams WHERE uuid = ?", (stream,))
+
+    def _highest_seq(self) -> int:
+        low = self._stream_no << SEQ_BITS
+        found = self._one("SELECT max(id) FROM messages WHERE id >= ? AND id < ?", (low, low + (1 << SEQ_BITS)))
+        return int(found or 0)
+
+    def _load_pending(self) -> None:
+        self.pending = {}
+        for (number,) in self.db.execute("SELECT id FROM messages WHERE state = 0 ORDER BY id"):
+            self.pending.setdefault(number >> SEQ_BITS, Ranges()).add(number & SEQ_MASK)
+
+    def _one(self, sql: str, values: Sequence[Any] = ()) -> Any:
+        return self.db.execute(sql, values).get
+
+
+def wall_ms() -> int:
+    """The wall clock in milliseconds since 1970."""
+    return time.time_ns() // 1_000_000

@@ -1,0 +1,183 @@
+"""Serial lines: the only importer of pyserial. PTY devices work too.
+
+On POSIX the port's descriptor is watched by the event loop; elsewhere (Windows) a thread reads it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import threading
+from typing import Any
+
+import serial
+
+from agent.channels.base import Channel, Line, OpenChannel
+
+RETRY_FIRST, RETRY_MOST = 1.0, 15.0
+_READ = 65_536
+
+
+def open_port(line: Line) -> Any:
+    """Open the device with the line's settings, non-blocking, exclusively where the system can. Raises OSError."""
+    wanted = line.conn.transport
+    return serial.Serial(
+        wanted.device,
+        baudrate=wanted.baud,
+        bytesize=wanted.bytesize,
+        parity=wanted.parity,
+        stopbits=wanted.stopbits,
+        timeout=0,
+        write_timeout=5,
+        exclusive=True if os.name == "posix" else None,
+    )
+
+
+class SerialLine:
+    """Keeps one serial device open; a device that vanishes is tried again with growing pauses."""
+
+    def __init__(self, line: Line, open_channel: OpenChannel) -> None:
+        self._line = line
+        self._open = open_channel
+
+    async def run(self) -> None:
+        """Serve the device until cancelled."""
+        wait = RETRY_FIRST
+        health = self._line.health
+        while True:
+            try:
+                port = open_port(self._line)
+            except (OSError, ValueError) as error:
+                health.state = "fault"
+                self._line.trouble(f"串口 {self._line.conn.transport.device} 打不开：{error}")
+            else:
+                wait = RETRY_FIRST
+                health.state, health.links, health.peer = "idle", 1, self._line.conn.transport.device
+                await self._serve(port)
+                health.state, health.links = "fault", 0
+            await asyncio.sleep(wait)
+            wait = min(wait * 2, RETRY_MOST)
+
+    async def _serve(self, port: Any) -> None:
+        link = (_Watched if hasattr(port, "fileno") and os.name == "posix" else _Threaded)(port, self._line)
+        channel = self._open(self._line, link.write, self._line.conn.transport.device)
+        try:
+            await link.pump(channel)
+        except OSError as error:
+            self._line.trouble(f"串口 {self._line.conn.transport.device} 断开：{error}")
+        finally:
+            channel.closed()
+            link.close()
+
+
+class _Watched:
+    """A port whose descriptor the event loop watches."""
+
+    def __init__(self, port: Any, line: Line) -> None:
+        self._port = port
+        self._fd: int = port.fileno()
+        self._loop = line.loop
+        self._out = bytearray()
+        self._gone: asyncio.Future[None] = line.loop.create_future()
+        os.set_blocking(self._fd, False)
+
+    async def pump(self, channel: Channel) -> None:
+        """Hand over what is read until the device is gone. Raises OSError then."""
+        self._loop.add_reader(self._fd, self._readable, channel)
+        await self._gone
+
+    def write(self, data: bytes) -> None:
+        """Write now as much as the device takes, the rest when it is ready."""
+        if self._out:
+            self._out += data
+            return
+        sent = self._send(data)
+        if sent < len(data):
+            self._out += data[sent:]
+            self._loop.add_writer(self._fd, self._writable)
+
+    def close(self) -> None:
+        """Let go of the device."""
+        with contextlib.suppress(OSError, ValueError):
+            self._loop.remove_reader(self._fd)
+            self._loop.remove_writer(self._fd)
+        with contextlib.suppress(OSError):
+            self._port.close()
+
+    def _readable(self, channel: Channel) -> None:
+        try:
+            data = os.read(self._fd, _READ)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._end(error)
+            return
+        if data:
+            channel.received(data)
+        else:
+            self._end(OSError("the device answers with end of file"))
+
+    def _writable(self) -> None:
+        sent = self._send(bytes(self._out))
+        del self._out[:sent]
+        if not self._out:
+            self._loop.remove_writer(self._fd)
+
+    def _send(self, data: bytes) -> int:
+        try:
+            return os.write(self._fd, data)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as error:
+            self._end(error)
+            return len(data)
+
+    def _end(self, error: OSError) -> None:
+        self._loop.remove_reader(self._fd)
+        if not self._gone.done():
+            self._gone.set_exception(error)
+
+
+class _Threaded:
+    """A port read by a thread, for systems whose event loop cannot watch a serial device."""
+
+    def __init__(self, port: Any, line: Line) -> None:
+        self._port = port
+        self._port.timeout = 0.05
+        self._loop = line.loop
+        self._gone: asyncio.Future[None] = line.loop.create_future()
+        self._stop = threading.Event()
+
+    async def pump(self, channel: Channel) -> None:
+        """Hand over what the thread reads until the device is gone. Raises OSError then."""
+        threading.Thread(target=self._read, args=(channel,), name="serial-reader", daemon=True).start()
+        await self._gone
+
+    def write(self, data: bytes) -> None:
+        """Write, at most for the write timeout."""
+        try:
+            self._port.write(data)
+        except OSError as error:
+            self._end(error)
+
+    def close(self) -> None:
+        """Stop the thread and let go of the device."""
+        self._stop.set()
+        with contextlib.suppress(OSError):
+            self._port.close()
+
+    def _read(self, channel: Channel) -> None:
+        while not self._stop.is_set():
+            try:
+                data = self._port.read(1)
+                data += self._port.read(self._port.in_waiting or 0)
+            except (OSError, TypeError) as error:
+                self._loop.call_soon_threadsafe(self._end, OSError(str(error)))
+                return
+            if data:
+                self._loop.call_soon_threadsafe(channel.received, data)
+
+    def _end(self, error: OSError) -> None:
+        if not self._gone.done():
+            self._gone.set_exception(error)
