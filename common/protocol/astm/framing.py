@@ -123,6 +123,11 @@ def restore_controls(data: bytes) -> bytes:
     return data
 
 
+def has_wide_header(data: bytes) -> bool:
+    """Is there a frame whose text is UTF-16 between single-byte control characters?"""
+    return _WIDE.search(data) is not None
+
+
 def unframe(data: bytes) -> list[LinkText]:
     """All texts a captured byte stream carries, one per transfer phase; never raises."""
     if STX not in data:

@@ -1,1 +1,1 @@
-"""One-way column, ticket and block formats."""
+"""One-way column, ticket and block formats: bytes to named pieces, nothing interpreted."""

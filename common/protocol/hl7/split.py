@@ -13,8 +13,11 @@ from common.protocol.hl7.messages import HEADERS, Message, Segment, declared_cha
 from common.protocol.problem import Problem, quote
 
 VT, FS = 0x0B, 0x1C
+BODY = frozenset({"PID", "PV1", "ORC", "OBR", "OBX", "SPM", "SAC", "NTE", "QPD", "QRD", "MSA", "DSP"})
+"""Segments that are read even when the MSH before them is missing."""
 _NAMED = re.compile(rb"[<\[](VT|SB|FS|EB|CR|LF)[>\]]", re.IGNORECASE)
 _NAMES = {b"VT": b"\x0b", b"SB": b"\x0b", b"FS": b"\x1c", b"EB": b"\x1c", b"CR": b"\r", b"LF": b"\n"}
+_HEAD = re.compile(rb"(?:^|[\r\n\x0b\x1c\x00 ])(?:MSH[^A-Za-z0-9]|(?:FHS|BHS|PID|OBR|OBX|ORC|SPM|QRD|QPD)\|)")
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}$")
 _WIDE = {b"M\x00S\x00H\x00": "utf-16-le", b"\x00M\x00S\x00H": "utf-16-be"}
 
@@ -34,7 +37,7 @@ def split_stream(data: bytes, encoding: str | None = None) -> tuple[list[Found],
     found: list[Found] = []
     problems: list[Problem] = []
     for block, framed, whole in _blocks(data):
-        if not framed and b"MSH" not in block:
+        if not framed and not _HEAD.search(block):
             if block.strip(b"\r\n\x00 \t\x06\x15\x1a"):
                 said = f"消息块之外有未归属的字节(bytes outside blocks):{quote(block)}"
                 problems.append(Problem("block.stray", said))
@@ -181,6 +184,11 @@ class _Lines:
             self._trailer(Segment(text, self.d))
         elif known and self.found:
             self.found[-1].message.segments.append(Segment(text, self.d))
+        elif known and name in BODY:
+            said = "消息没有 MSH 段(message header missing)"
+            self.before.append(Problem("message.head", said))
+            self.found.append(Found(Message([Segment(text, self.d)], self.d, self.encoding), self.before, False))
+            self.before = []
         else:
             self._leftover(part, continued)
 

@@ -1,0 +1,146 @@
+"""Bytes of any analyzer to one Reading: which protocol, which driver, which messages, what is wrong.
+
+``decode`` never raises: what it cannot read it says in ``problems``.
+"""
+
+from __future__ import annotations
+
+import re
+
+from common.instruments import read_astm, read_bci, read_fixed, read_hl7
+from common.instruments.drivers import DRIVERS
+from common.instruments.reading import Message, Reading
+from common.protocol import bci
+from common.protocol.astm import framing, records
+from common.protocol.charset import wide_codec
+from common.protocol.fixed import blocks, columns
+from common.protocol.hl7 import split as hl7_split
+from common.protocol.problem import Problem, quote
+
+_HL7 = re.compile(rb"(?:^|[\r\n\x0b\x1c\x00 ]|<SB>|<VT>|\[VT\])(?:MSH|FHS|BHS)[^A-Za-z0-9\x00]")
+_HL7_WIDE = re.compile(rb"M\x00S\x00H\x00|\x00M\x00S\x00H")
+_HL7_BODY = re.compile(rb"(?:^|[\r\n\x0b])(?:PID|OBR|OBX|ORC|SPM|QRD|QPD)\|")
+_HEADER = re.compile(rb"(?:^|[\r\n\x02\x05\x00 ])[0-7]?H[^A-Za-z0-9\s\x00-\x1f][^A-Za-z0-9\s]{2}")
+_RECORD = re.compile(rb"(?:^|[\r\n\x02])[0-7]?[HPORCMQL]([|!~,;\t])")
+
+
+def decode(data: bytes, driver: str | None = None, encoding: str | None = None) -> Reading:
+    """Read a capture or one raw message.
+
+    ``driver`` is a driver id (unknown ones are ignored with a problem), ``encoding`` the configured
+    charset of the connection. Returns a Reading whatever the bytes are.
+    """
+    problems: list[Problem] = []
+    known = DRIVERS.get(driver) if driver else None
+    if driver and known is None:
+        problems.append(Problem("driver.unknown", f"没有驱动 {driver},按通用方式读取(unknown driver)"))
+    if known is not None and encoding is None:
+        encoding = known.encoding
+    try:
+        reading = read(data, known.id if known else None, encoding)
+    except Exception as error:  # a bug of ours must not lose the message: it is kept raw and reported
+        said = f"解码程序出错,消息整体保留(decoder error {type(error).__name__}):{quote(data)}"
+        reading = Reading("unknown", None, [Message("other", complete=False)], [Problem("decoder.error", said)])
+    reading.problems[:0] = problems
+    return reading
+
+
+def read(data: bytes, driver: str | None = None, encoding: str | None = None) -> Reading:
+    """As ``decode`` without its safety net (tests use it to find our bugs)."""
+    if not data.strip(b"\r\n\x00 \t"):
+        return Reading("unknown", None, [], [Problem("empty", "没有内容(no content)")])
+    data = _plain(data)
+    protocol = protocol_of(data, driver)
+    if protocol == "hl7":
+        return _hl7(data, driver, encoding)
+    if protocol == "bci":
+        return _reading("bci", [read_bci.read_message(one, driver) for one in bci.split_stream(data, encoding)])
+    if protocol == "fixed":
+        return _reading("fixed", read_fixed.read_columns(data, encoding))
+    if protocol == "blocks":
+        return _reading("blocks", read_fixed.read_blocks(data))
+    if protocol == "text":
+        found = read_fixed.read_tickets(data, encoding)
+        if found is not None:
+            return _reading("text", found)
+    if protocol == "astm":
+        return _astm(data, driver, encoding)
+    return _unknown(data)
+
+
+def protocol_of(data: bytes, driver: str | None = None) -> str:
+    """Protocol by the bytes themselves; a driver decides only where they leave it open."""
+    if _HL7.search(data) or _HL7_WIDE.search(data):
+        return "hl7"
+    if bci.looks_like(data):
+        return "bci"
+    if blocks.looks_like(data):
+        return "blocks"
+    if columns.looks_like_ca(data) or columns.looks_like_kx(data):
+        return "fixed"
+    restored = framing.restore_controls(data)
+    if _HEADER.search(restored) or framing.has_wide_header(restored):
+        return "astm"
+    if _HL7_BODY.search(data):
+        return "hl7"
+    if read_fixed.read_tickets(data, None) is not None:
+        return "text"
+    if _RECORD.search(restored):
+        return "astm"
+    return DRIVERS[driver].protocol if driver else "unknown"
+
+
+def _plain(data: bytes) -> bytes:
+    """Without byte order mark; UTF-16 text (a file saved so) becomes UTF-8."""
+    if data.startswith(b"\xef\xbb\xbf"):
+        return data[3:]
+    if _HL7_WIDE.search(data) or framing.has_wide_header(data):
+        return data  # control bytes and wide text mixed: the protocol's own reader sorts it out
+    codec = wide_codec(data)
+    if codec is None:
+        return data
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        data = data[2:]
+    return data[: len(data) & ~1].decode(codec, "replace").encode("utf-8", "replace")
+
+
+def _reading(protocol: str, messages: list[Message], problems: list[Problem] | None = None) -> Reading:
+    driver = next((message.driver for message in messages if message.driver), None)
+    said = list(problems or [])
+    for message in messages:
+        said.extend(message.problems)
+    return Reading(protocol, driver, messages, said)
+
+
+def _astm(data: bytes, driver: str | None, encoding: str | None) -> Reading:
+    messages: list[Message] = []
+    problems: list[Problem] = []
+    for link in framing.unframe(framing.restore_controls(data)):
+        wide = wide_codec(link.text)
+        if wide is not None:
+            link.text = link.text[: len(link.text) & ~1].decode(wide, "replace").encode("utf-8", "replace")
+        here = [read_astm.read_message(one, driver) for one in records.split_messages(link, encoding)]
+        tolerated = next((DRIVERS[one.driver].tolerates for one in here if one.driver in DRIVERS), frozenset())
+        mine = [problem for problem in link.problems if problem.code not in tolerated]
+        if here:
+            here[0].problems[:0] = mine
+        else:
+            problems.extend(mine)
+        messages.extend(here)
+    if not messages and not problems:
+        return _unknown(data)
+    return _reading("astm", messages, problems)
+
+
+def _hl7(data: bytes, driver: str | None, encoding: str | None) -> Reading:
+    found, problems = hl7_split.split_stream(data, encoding)
+    messages = [read_hl7.read_message(one, driver) for one in found]
+    if not messages and not problems:
+        return _unknown(data)
+    return _reading("hl7", messages, problems)
+
+
+def _unknown(data: bytes) -> Reading:
+    said = f"未识别的格式,{len(data)} 字节整体保留(unknown format):{quote(data)}"
+    message = Message("other", complete=False, problems=[Problem("format.unknown", said)])
+    return _reading("unknown", [message])
