@@ -90,7 +90,7 @@ INSTRUMENTS = {
         Instrument("xn1", "血球仪 1 号", "XN 型（模拟）", "XY", "astm", "sysmex_xn", "tcp-listen", True, COUNTER),
         Instrument("bs1", "生化仪 1 号", "BS 型（模拟）", "SH", "hl7", "mindray_bs", "tcp-listen", False, CHEMISTRY),
         Instrument("cs1", "凝血仪 1 号", "ASTM 通用（模拟）", "NX", "astm", None, "serial", True, COAGULATION),
-        Instrument("ur1", "尿液分析仪 1 号", "ASTM 通用（模拟）", "TY", "astm", None, "tcp-dial", False, URINE),
+        Instrument("ur1", "尿液分析仪 1 号", "ASTM 通用（模拟）", "TY", "astm", None, "serial", False, URINE),
         Instrument("idle-listen", "空闲线路（TCP，本端监听）", "供来访者试用", None, "astm", None, "tcp-listen", True, COUNTER),
         Instrument("idle-dial", "空闲线路（TCP，本端拨出）", "供来访者试用", None, "hl7", None, "tcp-dial", False, CHEMISTRY),
         Instrument("idle-serial", "空闲线路（串口）", "供来访者试用", None, "astm", None, "serial", True, COUNTER),

@@ -1,0 +1,59 @@
+"""The demo's edge agents: enrolled through the real door, with a code, then run as processes of their own."""
+
+import subprocess
+import sys
+import time
+
+from sqlalchemy import select
+
+from cloud.config import Settings
+from cloud.db.session import Actor, Database
+from cloud.demo.analyzer_data import INSTRUMENTS
+from cloud.demo.people_data import AGENT_IDS, HOSPITALS, Hospital
+from cloud.demo.processes import StartFailed, Supervisor, clean_environment, port_open
+from cloud.demo.state import State
+from cloud.modules.edge import service as edge
+from cloud.modules.edge.models import Agent
+
+SEEDER = Actor("demo")
+READY_SECONDS = 30.0
+
+
+def start(supervisor: Supervisor, state: State, settings: Settings, hospital: Hospital, tenant_id: int) -> None:
+    """Enrol the hospital's agent when it is not yet, and run it."""
+    folder = state.agent_folder(hospital.code)
+    if not (folder / "enrolled").exists():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        code = enrolment_code(settings, hospital, tenant_id)
+        command = [sys.executable, "-m", "agent", "--data", str(folder), "enrol", code]
+        done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
+        if done.returncode != 0:
+            raise StartFailed(f"agent of {hospital.code} was not enrolled:\n{done.stdout}{done.stderr}")
+        (folder / "enrolled").touch()
+    supervisor.python(f"agent-{hospital.code}", "agent", "--data", str(folder), "run")
+
+
+def enrolment_code(settings: Settings, hospital: Hospital, tenant_id: int) -> str:
+    """A fresh code, as an administrator gets it from the agents' page."""
+    db = Database(settings.database_url)
+    try:
+        with db.tenant(tenant_id, SEEDER) as uow:
+            agent = uow.s.execute(select(Agent).where(Agent.uuid == AGENT_IDS[hospital.code])).scalar_one()
+            return edge.enrolment_code(uow, agent.id, settings)
+    finally:
+        db.dispose()
+
+
+def wait_ready(supervisor: Supervisor, state: State, ports: dict[str, int]) -> None:
+    """Wait until every listening line of every agent listens, and the kiosks do."""
+    wanted = [ports[f"{t}-{row.key}"] for t, rows in INSTRUMENTS.items() for row in rows if row.transport == "tcp-listen"]
+    wanted += [ports[f"kiosk-{hospital.code}"] for hospital in HOSPITALS]
+    children = {child.name: child for child in supervisor.children}
+    for hospital in HOSPITALS:
+        child = children[f"agent-{hospital.code}"]
+        end = time.monotonic() + READY_SECONDS
+        while not all(port_open(port) for port in wanted):
+            if child.process.poll() is not None or time.monotonic() > end:
+                closed = [port for port in wanted if not port_open(port)]
+                raise StartFailed(f"{child.name} does not listen on {closed}:\n{child.last_words()}")
+            time.sleep(0.1)

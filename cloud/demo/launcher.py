@@ -1,0 +1,187 @@
+"""`jianlian demo`: the whole product on this machine, each part a real process, until Ctrl-C.
+
+Progress goes to stderr; stdout gets a table of addresses and people, or with `--json` one JSON object, once all is ready.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+from cloud.config import Settings
+from cloud.demo import agents, announce, people_data, seed
+from cloud.demo.analyzer_data import INSTRUMENTS
+from cloud.demo.processes import StartFailed, Supervisor, port_free, port_open
+from cloud.demo.state import State, default_folder
+from cloud.embedded.pki import HOSTS, Pki
+from cloud.embedded.postgres import EmbeddedPostgres, PostgresFailed
+from common.errors import JianlianError
+
+WATCH_SECONDS = 0.5
+
+
+class Stopped(BaseException):
+    """Somebody asked the demo to end."""
+
+
+class Demo:
+    """One run. `up` returns when everything is ready."""
+
+    def __init__(self, state: State, port: int) -> None:
+        self.state = state
+        self.began = time.monotonic()
+        self.supervisor = Supervisor(state.folder, self.say)
+        self.postgres = EmbeddedPostgres(state.folder / "postgres")
+        self.pki = Pki(state.folder / "pki", (*HOSTS, *(hospital.host for hospital in people_data.HOSPITALS)))
+        if not port_free(port):
+            raise StartFailed(
+                f"端口 {port} 已被占用：请停止占用者，或用 --port 换一个。 / Port {port} is in use: choose another with --port."
+            )
+        self.ports = state.ports(port)
+        self.settings: Settings | None = None
+
+    def say(self, text: str) -> None:
+        print(f"[{time.monotonic() - self.began:5.1f} s] {text}", file=sys.stderr, flush=True)
+
+    def up(self) -> None:
+        """Start everything in the order in which it depends on each other."""
+        self.supervisor.kill_left_over()
+        self.say("密钥与证书 keys and certificates")
+        self.pki.ensure(datetime.now(UTC))
+        self.say("数据库 PostgreSQL")
+        self.postgres.start()
+        self.settings = self.state.write_settings(self.ports, self.pki, self.postgres.owner_url, self.postgres.app_url)
+        self.say("消息代理 MQTT broker")
+        broker = self.supervisor.python("broker", "cloud.embedded.broker", "--pki", str(self.pki.folder), "--port", str(self.ports["mqtt"]))
+        self.say("数据库结构 schema")
+        migrate = self._cloud("migrate", "migrate")
+        self.supervisor.wait_for(migrate, lambda: migrate.process.poll() == 0, 120)
+        self.supervisor.children.remove(migrate)
+        self.say("医院与目录 hospitals and catalog")
+        self.tenants = seed.seed(self.settings, self.state, self.ports)
+        self._hosted(broker)
+        self._outside()
+
+    def _hosted(self, broker: Any) -> None:
+        """The processes of the hosted side."""
+        self.say("网页、接收、后台、接口 web, intake, worker, interfaces")
+        self.supervisor.wait_for(broker, lambda: port_open(self.ports["mqtt"]))
+        self._cloud("intake", "intake")
+        self._cloud("worker", "worker")
+        mllp = self._cloud("mllp", "mllp")
+        web = self._cloud("web", "serve")
+        self.supervisor.wait_for(web, lambda: answers(self.ports["web"]))
+        self.supervisor.wait_for(mllp, lambda: port_open(self.ports["mllp"]) and port_open(self.ports["mllp-tls"]))
+
+    def _outside(self) -> None:
+        """What a hospital has: serial lines, agents, analyzers, an information system."""
+        assert self.settings is not None
+        lines = [
+            str(end)
+            for t, rows in INSTRUMENTS.items()
+            for row in rows
+            if row.transport == "serial"
+            for end in self.state.serial(t, row.key)
+        ]
+        cables = self.supervisor.python("serial", "cloud.demo.nullmodem", *lines)
+        self.supervisor.wait_for(cables, lambda: all(os.path.exists(line) for line in lines))
+        for hospital in people_data.HOSPITALS:
+            self.say(f"采集端 edge agent: {hospital.name}")
+            agents.start(self.supervisor, self.state, self.settings, hospital, self.tenants[hospital.code])
+        agents.wait_ready(self.supervisor, self.state, self.ports)
+        self.say("模拟 HIS 与仪器 simulated HIS and analyzers")
+        for hospital in people_data.HOSPITALS:
+            secure = hospital.code == "rm"
+            lab = self.ports["mllp-tls" if secure else "mllp"]
+            ca = ["--ca", str(self.pki.ca_file)] if secure else []
+            listen = ["--listen", str(self.ports[f"his-{hospital.code}"]), "--lab", f"localhost:{lab}"]
+            folder = str(self.state.folder / "his" / hospital.code)
+            self.supervisor.python(f"his-{hospital.code}", "cloud.demo.his", "--hospital", hospital.code, *listen, *ca, "--data", folder)
+        self.supervisor.python("analyzers", "cloud.demo.analyzers", "--data", str(self.state.folder))
+
+    def _cloud(self, name: str, verb: str) -> Any:
+        return self.supervisor.python(name, "cloud.cli", "--config", str(self.state.settings_file), verb)
+
+    def watch(self) -> None:
+        """Keep everything running until somebody asks to stop."""
+        while True:
+            time.sleep(WATCH_SECONDS)
+            self.supervisor.watch()
+            if self.postgres.process is not None and self.postgres.process.poll() is not None:
+                self.say("PostgreSQL ended; starting it again")
+                self.postgres.start()
+
+    def down(self) -> None:
+        """Stop everything, the database last."""
+        self.say("正在停止 stopping")
+        self.supervisor.stop()
+        self.postgres.stop()
+        self.say("已停止 stopped")
+
+
+def run(data: str | None = None, port: int = 8443, as_json: bool = False) -> int:
+    """Run until Ctrl-C or SIGTERM. Exit code 0, or 1 with one line when it cannot start."""
+    state = State(Path(data) if data else default_folder())
+    with only_one(state.folder) as alone:
+        if not alone:
+            print(f"演示已在运行（{state.folder}）。 / A demo with this folder is running already.", file=sys.stderr)
+            return 1
+        for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(sign, _stop)
+        demo = None
+        try:
+            demo = Demo(state, port)
+            demo.up()
+            demo.say("就绪 ready")
+            announce.show(demo.state, demo.ports, demo.pki, as_json)
+            demo.watch()
+        except Stopped:
+            return 0
+        except (StartFailed, PostgresFailed, JianlianError, RuntimeError) as error:
+            print(f"启动失败 / start failed: {error}", file=sys.stderr)
+            return 1
+        finally:
+            for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(sign, signal.SIG_IGN)  # a second Ctrl-C must not leave processes behind
+            if demo is not None:
+                demo.down()
+    return 0
+
+
+def _stop(_sign: int, _frame: FrameType | None) -> None:
+    raise Stopped
+
+
+@contextlib.contextmanager
+def only_one(folder: Path) -> Iterator[bool]:
+    """Whether this is the only launcher with that folder; the lock ends with the process, however it ends."""
+    lock: IO[str] = (folder / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield True
+    except BlockingIOError:
+        yield False
+    finally:
+        lock.close()
+
+
+def answers(port: int) -> bool:
+    """Whether the web is ready to work: its own check of database and all."""
+    import ssl
+    import urllib.error
+    import urllib.request
+
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # only whether it lives; nothing is read or sent
+    try:
+        with urllib.request.urlopen(f"https://127.0.0.1:{port}/healthz", timeout=2, context=context) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False

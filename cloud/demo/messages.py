@@ -1,0 +1,103 @@
+"""What the simulated analyzers say: one tube's results in the words of each model. Pure; all values are drawn, none is a person's."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+
+from cloud.demo.analyzer_data import Channel, Instrument
+from cloud.demo.catalog_data import INTERVALS, ITEMS
+
+ABNORMAL = 0.08  # share of values beyond the interval
+NEGATIVE, POSITIVES = "-", ("+-", "1+", "2+")
+DECIMALS = {item.code: item.decimals for rows in ITEMS.values() for item in rows}
+ENUMS = {item.code for rows in ITEMS.values() for item in rows if item.kind == "enum"}
+
+
+@dataclass(frozen=True)
+class Tube:
+    """A tube in a rack: its barcode and the items it is to be measured for."""
+
+    barcode: str
+    sex: str
+    items: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One value in the analyzer's own code and unit."""
+
+    channel: Channel
+    text: str
+
+
+def limits(item: str, sex: str) -> tuple[Decimal, Decimal]:
+    """An adult's interval, as a frame to draw in."""
+    rows = [row for row in INTERVALS if row.item == item and row.sex in (None, sex) and (row.age[0] or 18) >= 18 and row.unit == "year"]
+    row = rows[0]
+    low = Decimal(row.low) if row.low else Decimal(row.high or "1") * Decimal("0.4")
+    high = Decimal(row.high) if row.high else low * 2
+    return low, high
+
+
+def draw(item: str, sex: str, dice: random.Random) -> Decimal:
+    """A value in the item's unit, mostly inside the interval."""
+    low, high = limits(item, sex if sex in ("M", "F") else "M")
+    middle, spread = (low + high) / 2, (high - low) / 5
+    value = middle + spread * Decimal(repr(round(dice.gauss(0, 1), 4)))
+    if dice.random() < ABNORMAL:
+        value = high * Decimal("1.3") if dice.random() < 0.5 else low * Decimal("0.7")
+    return max(value, low / 10)
+
+
+def measure(instrument: Instrument, tube: Tube, dice: random.Random) -> list[Measured]:
+    """A value for each item of the tube that the analyzer has a channel for."""
+    out = []
+    for channel in instrument.channels:
+        if channel.item not in tube.items:
+            continue
+        if channel.item in ENUMS:
+            out.append(Measured(channel, dice.choice(POSITIVES) if dice.random() < ABNORMAL else NEGATIVE))
+            continue
+        value = draw(channel.item, tube.sex, dice) / Decimal(channel.factor)
+        places = max(DECIMALS[channel.item] - _shift(Decimal(channel.factor)), 0)
+        out.append(Measured(channel, str(value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP))))
+    return out
+
+
+def _shift(factor: Decimal) -> int:
+    """How many decimals a factor of ten takes away: 10 → -1 (g/dL has one more than g/L), 0.01 → 2."""
+    return -factor.adjusted()
+
+
+def message(instrument: Instrument, tube: Tube, values: Sequence[Measured], at: datetime, number: int) -> bytes:
+    """The whole message, without its link layer."""
+    writers: Mapping[str | None, object] = {"sysmex_xn": _counter, "mindray_bs": _chemistry}
+    writer = writers.get(instrument.driver, _plain)
+    text: str = writer(tube, values, at.strftime("%Y%m%d%H%M%S"), number)  # type: ignore[operator]
+    return text.encode("ascii")
+
+
+def _counter(tube: Tube, values: Sequence[Measured], at: str, number: int) -> str:
+    tests = "\\".join(f"^^^^{v.channel.code}" for v in values)
+    lines = ["H|\\^&|||    XN-DEMO^00-24^10001^^^^AA000001||||||||E1394-97", "P|1", "C|1||"]
+    lines.append(f"O|1||1^{number % 10 + 1}^{tube.barcode:>22}^B|{tests}|||||||N||||||||||||||F")
+    lines += [f"R|{i}|^^^^{v.channel.code}^1|{v.text}|{v.channel.unit}||N||F||||{at}" for i, v in enumerate(values, 1)]
+    return "\r".join([*lines, "L|1|N", ""])
+
+
+def _plain(tube: Tube, values: Sequence[Measured], at: str, number: int) -> str:
+    tests = "\\".join(f"^^^{v.channel.code}" for v in values)
+    lines = [f"H|\\^&|{number}||DEMO^1.0|||||||P|1|{at}", "P|1", f"O|1|{tube.barcode}||{tests}|R||||||N||||||||||||||F"]
+    lines += [f"R|{i}|^^^{v.channel.code}|{v.text}|{v.channel.unit}||N||F||||{at}" for i, v in enumerate(values, 1)]
+    return "\r".join([*lines, "L|1|N", ""])
+
+
+def _chemistry(tube: Tube, values: Sequence[Measured], at: str, number: int) -> str:
+    lines = [f"MSH|^~\\&|Mindray|BS-DEMO|||{at}||ORU^R01|{number}|P|2.3.1||||0||ASCII|||", "PID|1"]
+    lines.append(f"OBR|1|{tube.barcode}|{number}|Mindray^BS-DEMO|N||{at}||||||||serum")
+    lines += [
+        f"OBX|{i}|NM|{v.channel.code}|{v.channel.item}|{v.text}|{v.channel.unit}||N|||F||{v.text}|{at}|||" for i, v in enumerate(values, 1)
+    ]
+    return "\r".join([*lines, ""])
