@@ -86,6 +86,7 @@ class BenchTube(TenantTable, Base):
     __tablename__ = "bench_tube"
     __table_args__ = (
         UniqueConstraint("tenant_id", "specimen_id"),
+        UniqueConstraint("tenant_id", "barcode"),
         Index(
             "ix_bench_tube_open",
             "tenant_id",

@@ -86,27 +86,26 @@ class TubeState(StrEnum):
     CLOSED = "closed"
 
 
+_OUT = frozenset({_S.RELEASED, _S.AMENDED, _S.RECALLED})
 TUBE_OPEN = (TubeState.WAITING, TubeState.PARTIAL, TubeState.HELD, TubeState.READY)
 
 
-def tube_state(tests: Sequence[tuple[TestState, bool]]) -> TubeState:
-    """The state of a tube whose tests are (state, mandatory). Optional items without a value do not keep it waiting."""
-    states = [state for state, _ in tests if state is not _S.CANCELLED]
-    if not states:
+def tube_state(tests: Sequence[tuple[TestState, bool, bool]]) -> TubeState:
+    """The state of a tube whose tests are (state, mandatory, another value waits).
+
+    Optional items without a value do not keep a tube waiting. A value that came after the report puts the tube back before people's eyes.
+    """
+    live = [each for each in tests if each[0] is not _S.CANCELLED]
+    states = {state for state, _, _ in live}
+    if not live:
         return TubeState.CLOSED
-    if all(state in (_S.RELEASED, _S.AMENDED, _S.RECALLED) or state is _S.NO_RESULT for state in states) and any(
-        state in (_S.RELEASED, _S.AMENDED, _S.RECALLED) for state in states
-    ):
-        return TubeState.RELEASED
-    if _S.HELD in states:
+    if _S.HELD in states or any(waits for _, _, waits in live):
         return TubeState.HELD
-    missing = any(state is _S.EXPECTED and mandatory for state, mandatory in tests)
-    present = [state for state in states if state is not _S.EXPECTED]
-    if missing or not present:
-        return TubeState.PARTIAL if present else TubeState.WAITING
-    if all(state in (_S.REVIEWED, _S.NO_RESULT, *TOLD_STATES) for state in present):
-        return TubeState.REVIEWED if _S.REVIEWED in present else TubeState.READY
-    return TubeState.READY
+    if states & _OUT and not states & {_S.RECEIVED, _S.REVIEWED}:
+        return TubeState.RELEASED
+    if any(state is _S.EXPECTED and mandatory for state, mandatory, _ in live) or states == {_S.EXPECTED}:
+        return TubeState.WAITING if states == {_S.EXPECTED} else TubeState.PARTIAL
+    return TubeState.READY if _S.RECEIVED in states or _S.REVIEWED not in states else TubeState.REVIEWED
 
 
 # --- flags ----------------------------------------------------------------------------------------------------------
@@ -193,22 +192,16 @@ class Hold:
         return {"code": self.code, "text": self.text}
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """The reference interval that applies, with the text printed beside the value."""
-
-    low: Decimal | None
-    high: Decimal | None
-    text: str
-    placeholder: bool = False
+NO_VALUE = Hold("NO_VALUE", "仪器报告无结果，请复查；确实做不出时登记“无结果”并写明原因。")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The critical limits that apply."""
+    """Two limits, None where there is none: of a reference interval (with its text), or of a critical value."""
 
     low: Decimal | None
     high: Decimal | None
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,23 +213,19 @@ class Judged:
     holds: tuple[Hold, ...] = ()
 
 
-NO_INTERVAL = "无适用参考区间"
-
-
-def judge(value: Value, numeric: bool, interval: Interval | None, limits: Limits | None) -> Judged:
+def judge(value: Value, numeric: bool, interval: Limits | None, critical: Limits | None) -> Judged:
     """Flag and critical mark of a reported value; what it cannot tell becomes a hold."""
     if value.number is None:
-        holds = (Hold("NOT_NUMERIC", f"该项目应为数值，仪器发来“{value.text}”，请核对后改正或接受。"),) if numeric else ()
-        return Judged(_flag_text(value, interval), Critical.NO, holds)
+        sentence = f"该项目应为数值，收到的是“{value.text}”，请核对后改正或接受。"
+        return Judged(_flag_text(value, interval), Critical.NO, (Hold("NOT_NUMERIC", sentence),) if numeric and not value.missing else ())
     flag = Flag.NONE if interval is None else flag_interval(value.comparator, value.number, interval.low, interval.high)
-    critical = Critical.NO if limits is None else judge_critical(value.comparator, value.number, limits.low, limits.high)
-    unsure: tuple[Hold, ...] = ()
-    if critical is Critical.MAYBE:
-        unsure = (Hold("MAYBE_CRITICAL", f"“{value.text}”无法判断是否达到危急值，请稀释或复查后确认。"),)
-    return Judged(flag, critical, unsure)
+    grade = Critical.NO if critical is None else judge_critical(value.comparator, value.number, critical.low, critical.high)
+    if grade is not Critical.MAYBE:
+        return Judged(flag, grade)
+    return Judged(flag, grade, (Hold("MAYBE_CRITICAL", f"“{value.text}”无法判断是否达到危急值，请稀释或复查后确认。"),))
 
 
-def _flag_text(value: Value, interval: Interval | None) -> Flag:
+def _flag_text(value: Value, interval: Limits | None) -> Flag:
     if interval is None or value.grade is None:
         return Flag.NONE
     expected = parse(interval.text, "semi-quant").grade
@@ -248,10 +237,11 @@ def _flag_text(value: Value, interval: Interval | None) -> Flag:
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """One result for one item of one tube, as the intake hands it over, or as a person typed it (``analyzer_id`` None).
+    """One result for one item of one tube, as the intake hands it over.
 
     ``seq`` orders messages of one ``stream`` (RELIABILITY R4); without it the order of arrival counts. ``no_result`` marks what the
-    instrument sent instead of a value ("----"). ``holds`` are the intake's own reasons to look (e.g. ID_MISMATCH).
+    instrument sent instead of a value ("----"). ``holds`` are the intake's own reasons to look (e.g. ID_MISMATCH). ``factor`` and
+    ``offset`` are those of the channel (M02).
     """
 
     specimen_id: int
@@ -266,6 +256,8 @@ class Incoming:
     seq: int | None = None
     no_result: bool = False
     holds: tuple[Hold, ...] = ()
+    factor: Decimal = Decimal(1)
+    offset: Decimal = Decimal(0)
 
 
 class Outcome(StrEnum):
@@ -276,6 +268,7 @@ class Outcome(StrEnum):
     REPEAT = "repeat"
     LATE = "late"  # the report is out: kept beside it, for a person to decide
     NOT_ORDERED = "not_ordered"
+    NO_VALUE = "no_value"  # "-----" beside a value that is there already
     REFUSED = "refused"  # tube cancelled, rejected, or item cancelled
 
 
@@ -331,6 +324,56 @@ def is_older(known: Known, new: Incoming) -> bool:
 def differs_hold(old: str, new: str) -> Hold:
     """R3: another value for the same item is a new version, held."""
     return Hold("DIFFERENT", f"同一项目先后得到两个结果：{old} 与 {new}，请选用其中一个。")
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a newcomer does to its test: whether it is written, counts, and how the test stands afterwards."""
+
+    outcome: Outcome
+    state: TestState
+    current: bool = False
+    other_waits: bool = False
+    holds: tuple[Hold, ...] = ()
+
+    @property
+    def written(self) -> bool:
+        """Whether a new version is kept."""
+        return self.outcome in (Outcome.RECORDED, Outcome.HELD, Outcome.LATE)
+
+
+def decide(
+    state: TestState,
+    known: Sequence[Known],
+    current: Known | None,
+    new: Incoming,
+    reported_text: str,
+    unit: str,
+    holds: tuple[Hold, ...],
+    at: datetime,
+    window: timedelta,
+) -> Decision:
+    """R3 and R4 for one result from an instrument: a repeat writes nothing, another value is a held version, nothing is overwritten."""
+    if state is _S.CANCELLED:
+        return Decision(Outcome.REFUSED, state)
+    if any(same_measurement(each, new, at, window) for each in known):
+        return Decision(Outcome.REPEAT, state)
+    if current is not None and equal_value(current, reported_text, unit):
+        return Decision(Outcome.REPEAT, state)
+    if state in TOLD_STATES or state is _S.RECALLED:
+        return Decision(Outcome.LATE, state, other_waits=True, holds=(*holds, late_hold(reported_text)))
+    # A value after "-----" is the first value.
+    if current is None or not current.reported_text:
+        return Decision(Outcome.HELD if holds else Outcome.RECORDED, _S.HELD if holds else _S.RECEIVED, current=True, holds=holds)
+    older = is_older(current, new)
+    stays = older or current.source == "manual"
+    old, late = (reported_text, current.reported_text) if older else (current.reported_text, reported_text)
+    return Decision(Outcome.HELD, _S.HELD, current=not stays, other_waits=True, holds=(*holds, differs_hold(old, late)))
+
+
+def late_hold(value: str) -> Hold:
+    """A value that came after its report was told."""
+    return Hold("LATE", f"报告发布后又收到结果 {value}。如需更改，请修改报告；否则写明原因后忽略。")
 
 
 INFORMATIVE_FLAGS = frozenset({"", "N", "H", "L", "HH", "LL", "A", "AA", ">", "<", "U", "D", "B", "W", "NEG", "POS"})

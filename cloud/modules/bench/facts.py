@@ -1,0 +1,129 @@
+"""Who a tube belongs to and what was ordered for it, in one statement each; the bench's only look at other modules' rows.
+
+Read-only. Plain SQL, because a worklist of sixty tubes must not cost sixty questions; the columns are those the owners publish.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class Tube:
+    """A tube with its patient and visit. ``urgent``: 急."""
+
+    specimen_id: int
+    barcode: str
+    sample_no: str | None
+    urgent: bool
+    state: str
+    section_id: int
+    specimen_type_id: int
+    specimen_type: str
+    collected_at: datetime | None
+    received_at: datetime | None
+    caveat: str
+    patient_id: int
+    patient_no: str
+    name: str
+    sex: str
+    birth: datetime | None
+    age_text: str | None
+    visit_kind: str | None
+    visit_no: str
+    dept: str
+    ward: str
+    bed: str
+    diagnosis: str
+
+    @property
+    def place(self) -> str:
+        """Where the patient is: ward and bed, or department."""
+        return " ".join(part for part in (self.ward or self.dept, f"{self.bed}床" if self.bed else "") if part)
+
+
+_TUBES = text("""
+SELECT sp.id AS specimen_id, sp.barcode, sp.sample_no, sp.priority = 'stat' AS urgent, sp.state, sp.section_id, sp.specimen_type_id,
+       st.name AS specimen_type, sp.collected_at, sp.received_at, sp.caveat, p.id AS patient_id, p.patient_no, p.name, p.sex, p.birth,
+       p.age_text, v.kind AS visit_kind, coalesce(v.visit_no, '') AS visit_no, coalesce(v.dept, '') AS dept, coalesce(v.ward, '') AS ward,
+       coalesce(v.bed, '') AS bed, coalesce(v.diagnosis, '') AS diagnosis
+FROM specimen sp
+JOIN patient p ON p.tenant_id = sp.tenant_id AND p.id = sp.patient_id
+JOIN specimen_type st ON st.tenant_id = sp.tenant_id AND st.id = sp.specimen_type_id
+LEFT JOIN visit v ON v.tenant_id = sp.tenant_id AND v.id = sp.visit_id
+WHERE sp.tenant_id = :t AND sp.id = ANY(:ids)
+""")
+
+
+def tubes(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, Tube]:
+    """Specimen id → tube; an id of nobody (or of another hospital) is absent."""
+    ids = list(specimen_ids)
+    if not ids:
+        return {}
+    rows = uow.s.execute(_TUBES, {"t": uow.tenant_id, "ids": ids})
+    return {row.specimen_id: Tube(*row) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """One item asked of one tube, and by which line of the request."""
+
+    specimen_id: int
+    item_id: int
+    order_item_id: int
+
+
+_ORDERED = text("""
+SELECT DISTINCT ON (oi.specimen_id, m.item_id) oi.specimen_id, m.item_id, oi.id AS order_item_id
+FROM order_item oi
+JOIN order_set_item m ON m.tenant_id = oi.tenant_id AND m.order_set_id = oi.order_set_id
+WHERE oi.tenant_id = :t AND oi.specimen_id = ANY(:ids) AND oi.status NOT IN ('cancelled', 'refunded')
+ORDER BY oi.specimen_id, m.item_id, oi.id
+""")
+
+
+def ordered(uow: UnitOfWork, specimen_ids: Iterable[int]) -> list[Ordered]:
+    """What the tubes' requests ask for, each item of a tube once."""
+    ids = list(specimen_ids)
+    return [Ordered(*row) for row in uow.s.execute(_ORDERED, {"t": uow.tenant_id, "ids": ids})] if ids else []
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A line of the request behind a tube, as its sender knows it."""
+
+    specimen_id: int
+    order_id: int
+    order_item_id: int
+    source: str
+    placer_no: str
+    order_item_no: str
+    his_code: str
+    his_name: str
+    doctor: str
+    dept: str
+
+
+_REQUESTS = text("""
+SELECT oi.specimen_id, oi.order_id, oi.id, oi.source, o.placer_no, oi.order_item_no, oi.his_code, oi.his_name, o.doctor, o.dept
+FROM order_item oi
+JOIN lab_order o ON o.tenant_id = oi.tenant_id AND o.id = oi.order_id
+WHERE oi.tenant_id = :t AND oi.specimen_id = ANY(:ids)
+ORDER BY oi.specimen_id, oi.id
+""")
+
+
+def requests(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, list[Request]]:
+    """Specimen id → the request lines behind it."""
+    ids = list(specimen_ids)
+    out: dict[int, list[Request]] = {}
+    if ids:
+        for row in uow.s.execute(_REQUESTS, {"t": uow.tenant_id, "ids": ids}):
+            out.setdefault(row.specimen_id, []).append(Request(*row))
+    return out

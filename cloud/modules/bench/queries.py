@@ -1,0 +1,354 @@
+"""Read-only looks of the bench: the worklist by keyset, one tube with its history, what a report is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Row, text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import facts, rules
+from cloud.modules.bench.facts import Request, Tube
+from cloud.modules.bench.rules import TestState
+from cloud.modules.catalog import queries as md
+
+PAGE = 60
+COUNT_TO = 1000
+
+
+class Show(StrEnum):
+    """Filters of the worklist."""
+
+    READY = "ready"
+    ALL = "all"
+    URGENT = "urgent"
+    ABNORMAL = "abnormal"
+
+
+# The open states are written out, so that the partial index of open tubes is used.
+_OPEN = "b.state IN ('waiting','partial','held','ready')"
+_WHERE = {
+    Show.READY: f"{_OPEN} AND b.state IN ('ready','held')",
+    Show.ALL: _OPEN,
+    Show.URGENT: f"{_OPEN} AND b.urgent = 1",
+    Show.ABNORMAL: f"{_OPEN} AND (b.n_abnormal > 0 OR b.n_alarm > 0 OR b.n_pending > 0)",
+}
+_LINE = """
+SELECT b.specimen_id, b.id AS bench_id, b.barcode, b.sample_no, b.urgent, b.state, b.n_tests, b.n_results, b.n_abnormal, b.n_critical,
+       b.n_alarm, b.n_pending, b.revision, b.received_at, b.last_at, p.name, p.sex, p.patient_no
+FROM bench_tube b JOIN patient p ON p.tenant_id = b.tenant_id AND p.id = b.patient_id
+WHERE b.tenant_id = :t AND b.section_id = :section AND {where} {after}
+ORDER BY b.urgent DESC, b.id LIMIT :n
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A tube in the worklist."""
+
+    specimen_id: int
+    bench_id: int
+    barcode: str
+    sample_no: str | None
+    urgent: int
+    state: str
+    n_tests: int
+    n_results: int
+    n_abnormal: int
+    n_critical: int
+    n_alarm: int
+    n_pending: int
+    revision: int
+    received_at: datetime | None
+    last_at: datetime | None
+    name: str
+    sex: str
+    patient_no: str
+
+    @property
+    def key(self) -> str:
+        """Where it stands in the list: urgent first, then by arrival."""
+        return f"{1 - self.urgent}-{self.bench_id:012d}"
+
+
+def worklist(uow: UnitOfWork, section_id: int, show: Show, after: str = "", limit: int = PAGE) -> list[Line]:
+    """A page of a section's open tubes; ``after`` is the key of the last line of the page before."""
+    params: dict[str, Any] = {"t": uow.tenant_id, "section": section_id, "n": limit}
+    clause = ""
+    urgent, _, bench_id = after.partition("-")
+    if urgent in ("0", "1") and bench_id.isdigit():
+        clause = "AND (b.urgent < :u OR (b.urgent = :u AND b.id > :b))"
+        params |= {"u": 1 - int(urgent), "b": int(bench_id)}
+    query = text(_LINE.format(where=_WHERE[show], after=clause))
+    return [Line(*row) for row in uow.s.execute(query, params)]
+
+
+def lines(uow: UnitOfWork, section_id: int, show: Show, specimen_ids: Sequence[int]) -> list[Line]:
+    """The lines of some tubes as they stand now; a tube that no longer belongs to the list is absent."""
+    query = text(_LINE.format(where=_WHERE[show], after="AND b.specimen_id = ANY(:ids)"))
+    params = {"t": uow.tenant_id, "section": section_id, "n": PAGE, "ids": list(specimen_ids)}
+    return [Line(*row) for row in uow.s.execute(query, params)]
+
+
+_COUNTS = text(f"""
+SELECT count(*) AS total, count(*) FILTER (WHERE state IN ('ready','held')) AS ready, count(*) FILTER (WHERE urgent = 1) AS urgent,
+       count(*) FILTER (WHERE n_abnormal > 0 OR n_alarm > 0 OR n_pending > 0) AS abnormal
+FROM (SELECT b.state, b.urgent, b.n_abnormal, b.n_alarm, b.n_pending FROM bench_tube b
+      WHERE b.tenant_id = :t AND b.section_id = :section AND {_OPEN} LIMIT {COUNT_TO}) AS some
+""")
+
+
+def counts(uow: UnitOfWork, section_id: int) -> dict[str, str]:
+    """How many tubes each filter shows, counted to 1 000 and no further."""
+    row = uow.s.execute(_COUNTS, {"t": uow.tenant_id, "section": section_id}).one()
+    full = row.total >= COUNT_TO
+    found = {Show.ALL: row.total, Show.READY: row.ready, Show.URGENT: row.urgent, Show.ABNORMAL: row.abnormal}
+    return {show.value: f"{n}+" if full and n else str(n) for show, n in found.items()}
+
+
+# --- one tube -------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A result version as pages and reports show it."""
+
+    id: int
+    test_id: int
+    version_no: int
+    source: str
+    analyzer_id: int | None
+    raw_text: str
+    comparator: str
+    value: Decimal | None
+    reported_text: str
+    unit: str
+    flag: str
+    critical: bool
+    ref_text: str
+    instrument_flags: list[str]
+    holds: list[dict[str, str]]
+    run_at: datetime | None
+    at: datetime
+    entered_by: int | None
+    reason: str
+    released_at: datetime | None
+    snapshot: dict[str, Any]
+
+    @property
+    def mark(self) -> str:
+        """↑ ↓ 危↑ …"""
+        return rules.mark(self.flag, self.critical)
+
+    @property
+    def alarms(self) -> list[str]:
+        """The instrument's own warnings."""
+        return list(self.snapshot.get("alarm", ()))
+
+
+@dataclass(frozen=True, slots=True)
+class TestLine:
+    """One item of one tube with what counts, what waits, and what was before."""
+
+    __test__ = False
+
+    id: int
+    specimen_id: int
+    item: md.ItemRow
+    state: TestState
+    version: int
+    no_result_reason: str
+    order_item_id: int | None
+    current: Shown | None
+    pending: Shown | None
+    history: list[Past] = field(default_factory=list)
+
+    @property
+    def word(self) -> str:
+        """The state in words."""
+        return rules.STATE_WORDS[self.state]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """An earlier told value of the same patient and item."""
+
+    at: datetime
+    reported_text: str
+    flag: str
+    critical: bool
+    value: Decimal | None
+    unit: str = ""
+    method: str = ""
+    low: Decimal | None = None
+    high: Decimal | None = None
+    ref_text: str = ""
+
+    @property
+    def mark(self) -> str:
+        """↑ ↓ 危↑ …"""
+        return rules.mark(self.flag, self.critical)
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """A tube as the bench opens it."""
+
+    tube: Tube
+    age: str
+    state: str
+    revision: int
+    tests: list[TestLine]
+    requests: list[Request]
+
+    @property
+    def held(self) -> list[TestLine]:
+        """Tests that wait for a decision."""
+        return [t for t in self.tests if t.state is TestState.HELD or t.pending is not None]
+
+
+_TESTS = text("""
+SELECT t.id, t.specimen_id, t.item_id, t.state, t.version, t.no_result_reason, t.order_item_id, t.current_id, t.pending_id
+FROM test t WHERE t.tenant_id = :t AND t.specimen_id = ANY(:ids)
+""")
+
+_VERSIONS = text("""
+SELECT id, test_id, version_no, source, analyzer_id, raw_text, comparator, value, reported_text, unit, flag, critical, ref_text,
+       instrument_flags, holds, run_at, at, entered_by, reason, released_at, snapshot
+FROM result_version WHERE tenant_id = :t AND id = ANY(:ids)
+""")
+
+_HISTORY = text("""
+SELECT i.item_id, h.run_at, h.at, h.reported_text, h.flag, h.critical, h.value, h.unit, h.snapshot, h.ref_text
+FROM unnest(CAST(:items AS bigint[])) AS i(item_id)
+CROSS JOIN LATERAL (
+  SELECT v.run_at, v.at, v.reported_text, v.flag, v.critical, v.value, v.unit, v.snapshot, v.ref_text FROM result_version v
+  JOIN test t ON t.tenant_id = v.tenant_id AND t.id = v.test_id AND t.current_id = v.id AND t.state IN ('released','amended')
+  WHERE v.tenant_id = :t AND v.patient_id = :p AND v.item_id = i.item_id AND v.released_at IS NOT NULL AND t.specimen_id <> :not_this
+  ORDER BY v.at DESC LIMIT :n
+) h
+""")
+
+
+def tests_of(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, list[TestLine]]:
+    """Specimen id → its tests in print order, with the versions that count and wait."""
+    ids = list(specimen_ids)
+    if not ids:
+        return {}
+    catalog = md.catalog(uow)
+    found = uow.s.execute(_TESTS, {"t": uow.tenant_id, "ids": ids}).all()
+    wanted = [v for r in found for v in (r.current_id, r.pending_id) if v is not None]
+    versions = {r.id: Shown(*r) for r in uow.s.execute(_VERSIONS, {"t": uow.tenant_id, "ids": wanted})} if wanted else {}
+    out: dict[int, list[TestLine]] = {i: [] for i in ids}
+    for r in found:
+        out[r.specimen_id].append(_line(r, catalog.items[r.item_id], versions))
+    for rows in out.values():
+        rows.sort(key=lambda t: (t.item.print_order, t.item.id))
+    return out
+
+
+def _line(r: Row[Any], item: md.ItemRow, versions: dict[int, Shown]) -> TestLine:
+    current, pending = versions.get(r.current_id or 0), versions.get(r.pending_id or 0)
+    return TestLine(r.id, r.specimen_id, item, TestState(r.state), r.version, r.no_result_reason, r.order_item_id, current, pending)
+
+
+def tube(uow: UnitOfWork, specimen_id: int, past: int = 3) -> Detail | None:
+    """A tube with its tests and the last told values of each item, or None."""
+    found = facts.tubes(uow, [specimen_id]).get(specimen_id)
+    if found is None:
+        return None
+    row = uow.s.execute(
+        text("SELECT state, revision FROM bench_tube WHERE tenant_id = :t AND specimen_id = :i"), {"t": uow.tenant_id, "i": specimen_id}
+    ).one_or_none()
+    tests = tests_of(uow, [specimen_id])[specimen_id]
+    before = history(uow, found.patient_id, [t.item.id for t in tests], past, specimen_id) if past else {}
+    for test in tests:
+        test.history.extend(before.get(test.item.id, ()))
+    requests = facts.requests(uow, [specimen_id]).get(specimen_id, [])
+    state, revision = (row.state, row.revision) if row is not None else ("waiting", 0)
+    return Detail(found, age_text(found, uow.now), state, revision, tests, requests)
+
+
+def age_text(tube: Tube, now: datetime) -> str:
+    """The patient's age at collection, as printed."""
+    age = md.subject_age(tube.birth, tube.age_text, tube.collected_at or tube.received_at or now)
+    return age.text() if age is not None else tube.age_text or ""
+
+
+def history(uow: UnitOfWork, patient_id: int, item_ids: Sequence[int], n: int, not_this: int = 0) -> dict[int, list[Past]]:
+    """Item id → the last ``n`` told values of a patient, newest first; recalled ones are not told any more."""
+    params = {"t": uow.tenant_id, "p": patient_id, "items": list(item_ids), "n": n, "not_this": not_this}
+    out: dict[int, list[Past]] = {}
+    for r in uow.s.execute(_HISTORY, params):
+        low, high = _limits(r.snapshot)
+        at, method = r.run_at or r.at, r.snapshot.get("method", "")
+        past = Past(at, r.reported_text, r.flag, r.critical, r.value, r.unit, method, low, high, r.ref_text)
+        out.setdefault(r.item_id, []).append(past)
+    return out
+
+
+def _limits(snapshot: dict[str, Any]) -> tuple[Decimal | None, Decimal | None]:
+    interval = snapshot.get("interval") or [None, None, None]
+    low, high = interval[1], interval[2]
+    return (None if low is None else Decimal(low)), (None if high is None else Decimal(high))
+
+
+def last_told(uow: UnitOfWork, patient_id: int, item_id: int) -> Decimal | None:
+    """The patient's last told number of an item, to hint at a slip of the unit."""
+    found = history(uow, patient_id, [item_id], 1).get(item_id)
+    return found[0].value if found else None
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A tube of a patient that has not been told yet."""
+
+    specimen_id: int
+    barcode: str
+    section: str
+    state: str
+    tube_state: str
+    urgent: bool
+    items: str
+    collected_at: datetime | None
+    received_at: datetime | None
+
+
+_COMING = text("""
+SELECT sp.id, sp.barcode, sp.section_id, sp.state, coalesce(b.state, 'waiting') AS tube_state, sp.priority = 'stat' AS urgent,
+       (SELECT string_agg(DISTINCT os.name, '、') FROM order_item oi
+          JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
+         WHERE oi.tenant_id = sp.tenant_id AND oi.specimen_id = sp.id) AS items,
+       sp.collected_at, sp.received_at
+FROM specimen sp LEFT JOIN bench_tube b ON b.tenant_id = sp.tenant_id AND b.specimen_id = sp.id
+WHERE sp.tenant_id = :t AND sp.patient_id = :p AND sp.state NOT IN ('released','archived','discarded','cancelled')
+  AND coalesce(b.state, 'waiting') NOT IN ('released','closed')
+ORDER BY sp.id DESC LIMIT 30
+""")
+
+
+def coming(uow: UnitOfWork, patient_id: int) -> list[Coming]:
+    """What is still to come for a patient, newest first."""
+    sections = md.catalog(uow).sections
+    rows = uow.s.execute(_COMING, {"t": uow.tenant_id, "p": patient_id})
+    return [
+        Coming(r.id, r.barcode, sections[r.section_id].name, r.state, r.tube_state, r.urgent, r.items or "", r.collected_at, r.received_at)
+        for r in rows
+    ]
+
+
+def find(uow: UnitOfWork, barcode: str) -> tuple[int, int] | None:
+    """(specimen, section) of a tube on the bench by its barcode."""
+    query = text("SELECT specimen_id, section_id FROM bench_tube WHERE tenant_id = :t AND barcode = :c")
+    row = uow.s.execute(query, {"t": uow.tenant_id, "c": barcode}).one_or_none()
+    return None if row is None else (row.specimen_id, row.section_id)
+
+
+def basis(tests: Iterable[tuple[int, int | None]]) -> str:
+    """What somebody looked at, in one word: the tests and the versions that counted."""
+    return ",".join(f"{test}:{version or 0}" for test, version in sorted(tests))

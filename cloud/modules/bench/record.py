@@ -1,0 +1,198 @@
+"""Results of instruments into result versions, thousands a second: load, decide in memory by the rules, write in bulk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import facts, rows, rules
+from cloud.modules.bench.expect import lock_tubes
+from cloud.modules.bench.facts import Tube
+from cloud.modules.bench.reading import Reader
+from cloud.modules.bench.rows import NewVersion, Sums, TestRow, VersionRow
+from cloud.modules.bench.rules import Incoming, Outcome, Recorded, TestState
+from cloud.modules.catalog import queries as md
+from cloud.modules.critical import queries as critical_queries
+from cloud.modules.critical import service as critical
+
+CLOSED_TUBES = frozenset({"rejected", "cancelled", "lost", "discarded"})
+
+
+def record_results(uow: UnitOfWork, batch: Iterable[Incoming]) -> list[Recorded]:
+    """Write a batch of instrument results, in the order given; the answer has one entry each, in the same order.
+
+    A repeat writes nothing; a different value becomes a held version beside the first (R3). Results for items nobody ordered, or of
+    tubes that are closed, are not written: the intake keeps the observation and shows it. A few statements whatever the size.
+    """
+    incoming = list(batch)
+    if not incoming:
+        return []
+    work = Work(uow, sorted({each.specimen_id for each in incoming}))
+    answers = [work.take(each) for each in incoming]
+    return work.write(answers)
+
+
+@dataclass(slots=True)
+class _Taken:
+    new: Incoming
+    outcome: Outcome
+    test: TestRow | None = None
+    version: NewVersion | None = None
+
+
+class Work:
+    """The tubes of one batch in memory, locked, until they are written back."""
+
+    def __init__(self, uow: UnitOfWork, specimen_ids: Sequence[int]) -> None:
+        self.uow = uow
+        self.catalog = md.catalog(uow)
+        self.reader = Reader(self.catalog, uow.now)
+        self.tubes = facts.tubes(uow, specimen_ids)
+        lock_tubes(uow, self.tubes)
+        self.tests = {(t.specimen_id, t.item_id): t for t in rows.load_tests(uow, list(self.tubes))}
+        touched = [t.id for t in self.tests.values() if t.current_id is not None or t.pending_id is not None]
+        self.versions: dict[int, list[VersionRow]] = rows.load_versions(uow, touched)
+        self.new: dict[int, list[NewVersion]] = {}
+        counts = {t.current_id for t in self.tests.values()}
+        self.current: dict[int, VersionRow | NewVersion] = {v.test_id: v for vs in self.versions.values() for v in vs if v.id in counts}
+
+    def take(self, new: Incoming) -> _Taken:
+        """Decide what one result does, and change the test in memory."""
+        tube = self.tubes.get(new.specimen_id)
+        if tube is None or tube.state in CLOSED_TUBES:
+            return _Taken(new, Outcome.REFUSED)
+        test = self.tests.get((new.specimen_id, new.item_id))
+        if test is None:
+            return _Taken(new, Outcome.NOT_ORDERED)
+        reading = self.reader.read(new.item_id, new.analyzer_id, new.raw_text, tube, new.factor, new.offset)
+        missing = new.no_result or reading.missing
+        if missing and (self.current.get(test.id) is not None or TestState(test.state) not in rules.OPEN_STATES):
+            return _Taken(new, Outcome.NO_VALUE, test)
+        if missing:
+            reading = replace(reading, comparator="", value=None, reported_text="", flag="", critical=False, holds=(rules.NO_VALUE,))
+        known = [v.known for v in (*self.versions.get(test.id, ()), *self.new.get(test.id, ()))]
+        current = self.current.get(test.id)
+        decided = rules.decide(
+            TestState(test.state),
+            known,
+            None if current is None else current.known,
+            new,
+            reading.reported_text,
+            reading.unit,
+            (*new.holds, *reading.holds),
+            self.uow.now,
+            self._window(new.analyzer_id),
+        )
+        if not decided.written:
+            return _Taken(new, decided.outcome, test)
+        no = max((k.version_no for k in known), default=0) + 1
+        alarms = rules.alarm_flags(new.flags)
+        version = rows.from_instrument(test, no, tube.patient_id, new, reading, decided.holds, self.uow.now, alarms)
+        self._change(test, version, decided)
+        return _Taken(new, decided.outcome, test, version)
+
+    def _window(self, analyzer_id: int | None) -> timedelta:
+        analyzer = self.catalog.analyzers.get(analyzer_id) if analyzer_id is not None else None
+        return timedelta(seconds=analyzer.resend_window_s) if analyzer is not None else rows.RESEND_WINDOW
+
+    def _change(self, test: TestRow, version: NewVersion, decided: rules.Decision) -> None:
+        self.new.setdefault(test.id, []).append(version)
+        before = self.current.get(test.id)
+        version.counts, version.waits = decided.current, decided.other_waits
+        if decided.current:
+            version.replaces = before
+            self.current[test.id] = version
+        test.state, test.dirty = decided.state.value, True
+
+    def write(self, taken: Sequence[_Taken]) -> list[Recorded]:
+        """Versions, tests, tubes, critical values, event, notice, audit."""
+        new = [t.version for t in taken if t.version is not None]
+        if new:
+            rows.insert_versions(self.uow, new)
+            for version in new:
+                _point(version)
+            rows.save_tests(self.uow, self.tests.values())
+            touched = sorted({v.test.specimen_id for v in new})
+            rows.save_tubes(self.uow, [self.sums(i) for i in touched])
+            self.alert(new)
+            self._tell(new, touched)
+        return [_recorded(t) for t in taken]
+
+    def sums(self, specimen_id: int) -> Sums:
+        """A tube's sums over its tests as they stand in memory."""
+        tests = [t for (s, _), t in self.tests.items() if s == specimen_id]
+        shown = [c for t in tests if (c := self.current.get(t.id)) is not None]
+        live = [t for t in tests if t.state != TestState.CANCELLED]
+        return Sums(
+            specimen_id=specimen_id,
+            state=rules.tube_state([(TestState(t.state), self.reader.mandatory(t.item_id), t.pending_id is not None) for t in tests]).value,
+            n_tests=len(live),
+            n_results=sum(t.current_id is not None or t.state == TestState.NO_RESULT for t in live),
+            n_abnormal=sum(bool(c.flag) or c.critical for c in shown),
+            n_critical=sum(c.critical for c in shown),
+            n_alarm=sum(c.alarm for c in shown),
+            n_pending=sum(t.pending_id is not None or t.state == TestState.HELD for t in live),
+            last_at=self.uow.now if any(t.dirty for t in tests) else None,
+        )
+
+    def alert(self, new: Sequence[NewVersion]) -> None:
+        """Open critical events."""
+        # Only what counts, or waits beside a told value, can be a critical value; QC never comes this way.
+        found = [v for v in new if v.reading.critical]
+        if found:
+            critical.detect(self.uow, [_found(v, self.tubes[v.test.specimen_id]) for v in found])
+
+    def _tell(self, new: Sequence[NewVersion], touched: Sequence[int]) -> None:
+        by_tube: dict[int, list[NewVersion]] = {}
+        for version in new:
+            by_tube.setdefault(version.test.specimen_id, []).append(version)
+        for specimen_id in touched:
+            tube, versions = self.tubes[specimen_id], by_tube[specimen_id]
+            payload = {"specimen_id": specimen_id, "test_ids": [v.test.id for v in versions]}
+            self.uow.emit("result.received", tube.barcode, payload)
+            after = {str(v.test.id): [v.version_no, v.reading.reported_text, v.test.state] for v in versions}
+            self.uow.audit("specimen", specimen_id, "results", after=after)
+            self.uow.notify("bench", {"section_id": tube.section_id, "specimen_id": specimen_id})
+
+
+def _point(version: NewVersion) -> None:
+    """Point the test at what counts and at what waits, now that ids are known."""
+    test = version.test
+    if version.counts:
+        if version.waits and version.replaces is not None:
+            test.pending_id = version.replaces.id
+        test.current_id = version.id
+    elif version.waits:
+        test.pending_id = version.id
+
+
+def _found(version: NewVersion, tube: Tube) -> critical.Found:
+    r = version.reading
+    return critical.Found(
+        test_id=version.test.id,
+        patient_id=tube.patient_id,
+        patient_name=tube.name,
+        patient_no=tube.patient_no,
+        place=tube.place,
+        barcode=tube.barcode,
+        item_name=r.name,
+        value_text=r.reported_text,
+        unit=r.unit,
+        limit_text=r.limit_text,
+        minutes=critical_queries.notify_minutes(tube.visit_kind, tube.ward),
+        found_at=version.at,
+    )
+
+
+def _recorded(taken: _Taken) -> Recorded:
+    version = taken.version
+    reason = version.holds[0].text if version is not None and version.holds else ""
+    return Recorded(
+        taken.new.observation_id,
+        taken.outcome,
+        None if taken.test is None else taken.test.id,
+        None if version is None else version.id,
+        reason,
+    )

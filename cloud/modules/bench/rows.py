@@ -1,0 +1,243 @@
+"""Bulk writes of the bench: a few statements whatever the number of rows, through arrays that PostgreSQL unnests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench.reading import Reading
+from cloud.modules.bench.rules import Hold, Incoming, Known
+
+
+@dataclass(slots=True)
+class TestRow:
+    """A test as loaded and then changed in memory; ``dirty`` rows are written back together."""
+
+    __test__ = False
+
+    id: int
+    specimen_id: int
+    item_id: int
+    section_id: int
+    state: str
+    current_id: int | None
+    pending_id: int | None
+    version: int
+    dirty: bool = False
+
+
+@dataclass(slots=True)
+class VersionRow:
+    """A version as the deciding rules and the tube's sums need it."""
+
+    id: int
+    test_id: int
+    known: Known
+    flag: str
+    critical: bool
+    alarm: bool
+
+
+_TESTS = text("""
+SELECT id, specimen_id, item_id, section_id, state, current_id, pending_id, version
+FROM test WHERE tenant_id = :t AND specimen_id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE
+""")
+
+_VERSIONS = text("""
+SELECT id, test_id, version_no, analyzer_id, source, raw_text, reported_text, unit, run_at, at, snapshot->>'stream' AS stream,
+       (snapshot->>'seq')::bigint AS seq, flag, critical, snapshot ? 'alarm' AS alarm
+FROM result_version WHERE tenant_id = :t AND test_id = ANY(:ids) ORDER BY id
+""")
+
+
+def load_tests(uow: UnitOfWork, specimen_ids: Sequence[int]) -> list[TestRow]:
+    """All tests of the tubes, locked."""
+    return [TestRow(*row) for row in uow.s.execute(_TESTS, {"t": uow.tenant_id, "ids": list(specimen_ids)})]
+
+
+def load_versions(uow: UnitOfWork, test_ids: Sequence[int]) -> dict[int, list[VersionRow]]:
+    """Test id → its versions, oldest first."""
+    out: dict[int, list[VersionRow]] = {}
+    if test_ids:
+        for r in uow.s.execute(_VERSIONS, {"t": uow.tenant_id, "ids": list(test_ids)}):
+            known = Known(r.version_no, r.analyzer_id, r.source, r.raw_text, r.reported_text, r.unit, r.run_at, r.at, r.stream, r.seq)
+            out.setdefault(r.test_id, []).append(VersionRow(r.id, r.test_id, known, r.flag, r.critical, r.alarm))
+    return out
+
+
+@dataclass(slots=True)
+class NewVersion:
+    """A version to insert."""
+
+    test: TestRow
+    version_no: int
+    patient_id: int
+    source: str
+    reading: Reading
+    at: datetime
+    observation_id: int | None = None
+    analyzer_id: int | None = None
+    flags: tuple[str, ...] = ()
+    alarms: tuple[str, ...] = ()
+    holds: tuple[Hold, ...] = ()
+    run_at: datetime | None = None
+    entered_by: int | None = None
+    reason: str = ""
+    stream: str | None = None
+    seq: int | None = None
+    id: int = 0
+    counts: bool = False
+    waits: bool = False
+    replaces: VersionRow | NewVersion | None = None
+
+    @property
+    def flag(self) -> str:
+        """The reading's flag."""
+        return self.reading.flag
+
+    @property
+    def critical(self) -> bool:
+        """Whether the reading is critical."""
+        return self.reading.critical
+
+    @property
+    def alarm(self) -> bool:
+        """Whether the instrument itself warned."""
+        return bool(self.alarms)
+
+    @property
+    def known(self) -> Known:
+        """As the deciding rules see it."""
+        r = self.reading
+        return Known(
+            self.version_no, self.analyzer_id, self.source, r.raw_text, r.reported_text, r.unit, self.run_at, self.at, self.stream, self.seq
+        )
+
+    def snapshot(self) -> dict[str, Any]:
+        """What the judgement used, with the message's place in its stream."""
+        extra: dict[str, Any] = {} if self.stream is None else {"stream": self.stream, "seq": self.seq}
+        return self.reading.snapshot | extra | ({"alarm": list(self.alarms)} if self.alarms else {})
+
+
+def from_instrument(test: TestRow, no: int, tube_patient: int, new: Incoming, reading: Reading, holds: tuple[Hold, ...], at: datetime,
+                    alarms: tuple[str, ...]) -> NewVersion:  # fmt: skip
+    """The version an instrument's result becomes."""
+    return NewVersion(
+        test, no, tube_patient, "analyzer", reading, at, new.observation_id, new.analyzer_id, new.flags, alarms, holds, new.run_at,
+        stream=new.stream, seq=new.seq,
+    )  # fmt: skip
+
+
+_COLUMNS = (
+    ("test_id", "bigint"), ("version_no", "int"), ("patient_id", "bigint"), ("item_id", "bigint"), ("source", "text"),
+    ("observation_id", "bigint"), ("analyzer_id", "bigint"), ("raw_text", "text"), ("comparator", "text"), ("value", "numeric"),
+    ("reported_text", "text"), ("unit", "text"), ("flag", "text"), ("critical", "boolean"), ("ref_text", "text"),
+    ("instrument_flags", "jsonb"), ("holds", "jsonb"), ("run_at", "timestamptz"), ("at", "timestamptz"), ("entered_by", "bigint"),
+    ("reason", "text"), ("snapshot", "jsonb"),
+)  # fmt: skip
+
+
+def _unnest(columns: Iterable[tuple[str, str]]) -> str:
+    # jsonb travels as text: psycopg would have to be told about each element otherwise.
+    return ", ".join(f"CAST(:{name} AS {'text' if kind == 'jsonb' else kind}[])" for name, kind in columns)
+
+
+_INSERT = text(
+    f"INSERT INTO result_version (tenant_id, {', '.join(n for n, _ in _COLUMNS)}) "
+    f"SELECT :t, {', '.join(f'u.{n}::{k}' if k == 'jsonb' else f'u.{n}' for n, k in _COLUMNS)} "
+    f"FROM unnest({_unnest(_COLUMNS)}) AS u({', '.join(n for n, _ in _COLUMNS)}) RETURNING id, test_id, version_no"
+)
+
+
+def insert_versions(uow: UnitOfWork, new: Sequence[NewVersion]) -> None:
+    """Insert in one statement and give each its id."""
+    if not new:
+        return
+    table = [_values(v) for v in new]
+    params: dict[str, Any] = {name: [row[i] for row in table] for i, (name, _) in enumerate(_COLUMNS)}
+    ids = {(r.test_id, r.version_no): r.id for r in uow.s.execute(_INSERT, {"t": uow.tenant_id, **params})}
+    for version in new:
+        version.id = ids[version.test.id, version.version_no]
+
+
+def _values(v: NewVersion) -> tuple[Any, ...]:
+    r = v.reading
+    return (
+        v.test.id, v.version_no, v.patient_id, v.test.item_id, v.source, v.observation_id, v.analyzer_id, r.raw_text, r.comparator,
+        r.value, r.reported_text, r.unit, r.flag, r.critical, r.ref_text, _json(list(v.flags)), _json([h.to_json() for h in v.holds]),
+        v.run_at, v.at, v.entered_by, v.reason, _json(v.snapshot()),
+    )  # fmt: skip
+
+
+def _json(value: object) -> str:
+    # NUL is the one character PostgreSQL cannot keep; the raw message still has it.
+    return json.dumps(value, ensure_ascii=False, default=_plain).replace("\\u0000", "\\ufffd")
+
+
+def _plain(value: object) -> str:
+    return f"{value:f}" if isinstance(value, Decimal) else str(value)
+
+
+_UPDATE_TESTS = text("""
+UPDATE test x SET state = u.state, current_id = u.current_id, pending_id = u.pending_id, version = x.version + 1
+FROM unnest(CAST(:id AS bigint[]), CAST(:state AS text[]), CAST(:current AS bigint[]), CAST(:pending AS bigint[]))
+     AS u(id, state, current_id, pending_id)
+WHERE x.tenant_id = :t AND x.id = u.id
+""")
+
+
+def save_tests(uow: UnitOfWork, tests: Iterable[TestRow]) -> None:
+    """Write the changed tests back in one statement; their version rises."""
+    rows = [t for t in tests if t.dirty]
+    if rows:
+        columns = {
+            "id": [t.id for t in rows],
+            "state": [str(t.state) for t in rows],
+            "current": [t.current_id for t in rows],
+            "pending": [t.pending_id for t in rows],
+        }
+        uow.s.execute(_UPDATE_TESTS, {"t": uow.tenant_id, **columns})
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """A tube's sums, written after each change of its tests."""
+
+    specimen_id: int
+    state: str
+    n_tests: int
+    n_results: int
+    n_abnormal: int
+    n_critical: int
+    n_alarm: int
+    n_pending: int
+    last_at: datetime | None
+
+
+_UPDATE_TUBES = text("""
+UPDATE bench_tube b SET state = u.state, n_tests = u.n_tests, n_results = u.n_results, n_abnormal = u.n_abnormal,
+       n_critical = u.n_critical, n_alarm = u.n_alarm, n_pending = u.n_pending, last_at = greatest(b.last_at, u.last_at),
+       revision = b.revision + 1
+FROM unnest(CAST(:specimen_id AS bigint[]), CAST(:state AS text[]), CAST(:n_tests AS int[]), CAST(:n_results AS int[]),
+            CAST(:n_abnormal AS int[]), CAST(:n_critical AS int[]), CAST(:n_alarm AS int[]), CAST(:n_pending AS int[]),
+            CAST(:last_at AS timestamptz[]))
+     AS u(specimen_id, state, n_tests, n_results, n_abnormal, n_critical, n_alarm, n_pending, last_at)
+WHERE b.tenant_id = :t AND b.specimen_id = u.specimen_id
+""")
+
+
+def save_tubes(uow: UnitOfWork, sums: Sequence[Sums]) -> None:
+    """Write the tubes' sums in one statement; their revision rises."""
+    if sums:
+        names = ("specimen_id", "state", "n_tests", "n_results", "n_abnormal", "n_critical", "n_alarm", "n_pending", "last_at")
+        uow.s.execute(_UPDATE_TUBES, {"t": uow.tenant_id, **{n: [getattr(s, n) for s in sums] for n in names}})
+
+
+RESEND_WINDOW = timedelta(seconds=600)

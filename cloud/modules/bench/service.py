@@ -1,0 +1,323 @@
+"""The verbs of the bench: expect, record, enter, choose, accept, review, send back. Each locks the tube first (one order everywhere)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import facts, rows, rules
+from cloud.modules.bench.expect import expect_tests
+from cloud.modules.bench.queries import last_told
+from cloud.modules.bench.record import Work, record_results
+from cloud.modules.bench.rows import NewVersion, TestRow
+from cloud.modules.bench.rules import Incoming, Outcome, Recorded, ReviewItem, TestState
+from common import values
+from common.errors import UserError
+
+
+def on_received(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``specimen.received`` (or labelled): the bench expects what the tube is asked for."""
+    expect_tests(uow, [payload["specimen_id"]])
+    tube = facts.tubes(uow, [payload["specimen_id"]]).get(payload["specimen_id"])
+    if tube is not None:
+        uow.notify("bench", {"section_id": tube.section_id, "specimen_id": tube.specimen_id})
+
+
+def on_withdrawn(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``specimen.rejected`` or ``specimen.cancelled``: nobody waits for its untold tests any more."""
+    work, _ = _open_tube(uow, payload["specimen_id"])
+    for test in work.tests.values():
+        if rules.may_move(TestState(test.state), TestState.CANCELLED):
+            test.state, test.dirty = TestState.CANCELLED.value, True
+    _save(work, "cancel", {})
+
+
+# --- a person's value -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a person typed for one test. ``version``: the one the form showed; ``again``: typed twice; ``sure``: the hint was confirmed."""
+
+    test_id: int
+    version: int
+    text: str
+    again: str = ""
+    sure: bool = False
+    reason: str = ""
+
+
+def enter_result(uow: UnitOfWork, entry: Entry) -> bool:
+    """Write a typed value as a new version. False: nothing changed, nothing written.
+
+    UserErrors: not_found; conflict (cancelled, told); stale (another value came meanwhile); invalid (``field`` says which to fill).
+    """
+    work, test = _open_test(uow, entry.test_id)
+    item = work.catalog.items[test.item_id]
+    _must_be_open(test, item.name)
+    current = work.current.get(test.id)
+    if test.version != entry.version:
+        theirs = current.known.reported_text if current is not None else rules.STATE_WORDS[TestState(test.state)]
+        raise UserError("stale", f"您打开之后，{item.name} 已由他人或仪器改为 {theirs}。您输入的 {entry.text} 没有保存，请核对后再保存。")
+    value = values.require(entry.text, item.result_type, item.name)
+    reading = work.reader.read(test.item_id, None, entry.text.strip(), work.tubes[test.specimen_id])
+    if current is not None and rules.equal_value(current.known, reading.reported_text, reading.unit) and test.state != TestState.HELD:
+        return False
+    last = last_told(uow, work.tubes[test.specimen_id].patient_id, test.item_id)
+    hint = None if value.number is None or entry.sure else rules.unit_slip(value.number, last)
+    if hint is not None:
+        raise UserError("invalid", f"{item.name}：{hint}", field="sure")
+    if reading.critical and entry.again.strip() != entry.text.strip():
+        raise UserError("invalid", f"{item.name} {reading.reported_text} 达到危急值界限，请再输入一次同样的数值确认。", field="again")
+    if current is not None and not entry.reason.strip():
+        raise UserError("invalid", f"{item.name} 已有结果 {current.known.reported_text}，更改请写明原因。", field="reason")
+    holds = tuple(h for h in reading.holds if h.code != "NOT_NUMERIC")
+    _insert(work, test, replace(reading, holds=holds), entry.reason.strip())
+    return True
+
+
+def _insert(work: Work, test: TestRow, reading: Any, reason: str) -> None:
+    uow, before = work.uow, work.current.get(test.id)
+    no = max((v.known.version_no for v in work.versions.get(test.id, ())), default=0) + 1
+    patient = work.tubes[test.specimen_id].patient_id
+    version = NewVersion(test, no, patient, "manual", reading, uow.now, holds=reading.holds, entered_by=uow.actor.user_id, reason=reason)
+    rows.insert_versions(uow, [version])
+    test.current_id, test.pending_id, test.dirty = version.id, None, True
+    test.state = (TestState.HELD if reading.holds else TestState.RECEIVED).value
+    work.current[test.id] = version
+    work.alert([version])
+    old = None if before is None else before.known.reported_text
+    _save(work, "enter", {"item": reading.name, "value": reading.reported_text}, before={"value": old}, reason=reason or None)
+
+
+def set_no_result(uow: UnitOfWork, test_id: int, version: int, reason: str) -> None:
+    """Say that there will be no result, and why; the reason stands on the report."""
+    work, test = _open_test(uow, test_id)
+    name = work.catalog.items[test.item_id].name
+    _must_be_open(test, name)
+    _fresh(test, version, name)
+    if not reason.strip():
+        raise UserError("invalid", f"{name} 登记“无结果”须写明原因，例如：标本量不足。", field="reason")
+    _to(test, TestState.NO_RESULT)
+    test.current_id, test.pending_id = None, None
+    work.current.pop(test.id, None)
+    query = text("UPDATE test SET no_result_reason = :r WHERE tenant_id = :t AND id = :i")
+    uow.s.execute(query, {"r": reason.strip()[:200], "t": uow.tenant_id, "i": test.id})
+    _save(work, "no_result", {"item": name}, reason=reason.strip())
+
+
+def choose_version(uow: UnitOfWork, test_id: int, version: int, chosen_id: int, reason: str) -> None:
+    """Of two differing values a person chooses the one that counts; the other stays in the history."""
+    work, test = _open_test(uow, test_id)
+    name = work.catalog.items[test.item_id].name
+    _must_be_open(test, name)
+    _fresh(test, version, name)
+    chosen = next((v for v in work.versions.get(test.id, ()) if v.id == chosen_id), None)
+    if chosen is None or chosen_id not in (test.current_id, test.pending_id):
+        raise UserError("not_found", f"{name} 没有这个待选的结果，请刷新后重试。")
+    before = work.current.get(test.id)
+    _to(test, TestState.RECEIVED)
+    test.current_id, test.pending_id = chosen_id, None
+    work.current[test.id] = chosen
+    detail = {"item": name, "value": chosen.known.reported_text, "version_no": chosen.known.version_no}
+    old = None if before is None else before.known.reported_text
+    _save(work, "choose", detail, before={"value": old}, reason=reason.strip() or None)
+
+
+def accept_holds(uow: UnitOfWork, specimen_id: int, revision: int) -> int:
+    """Accept every held value of a tube that has no rival; returns how many. Rivals are chosen one by one."""
+    work, _ = _open_tube(uow, specimen_id, revision)
+    accepted = []
+    for test in work.tests.values():
+        current = work.current.get(test.id)
+        if test.state == TestState.HELD and test.pending_id is None and current is not None and current.known.reported_text:
+            _to(test, TestState.RECEIVED)
+            accepted.append(work.catalog.items[test.item_id].name)
+    if accepted:
+        _save(work, "accept", {"items": accepted})
+    return len(accepted)
+
+
+def dismiss_late(uow: UnitOfWork, test_id: int, version: int, reason: str) -> None:
+    """A value that came after the report was told changes nothing: why."""
+    work, test = _open_test(uow, test_id)
+    name = work.catalog.items[test.item_id].name
+    _fresh(test, version, name)
+    if TestState(test.state) not in rules.TOLD_STATES or test.pending_id is None:
+        raise UserError("conflict", f"{name} 没有发布后收到的结果。")
+    if not reason.strip():
+        raise UserError("invalid", "请写明忽略的原因。", field="reason")
+    test.pending_id, test.dirty = None, True
+    _save(work, "dismiss_late", {"item": name}, reason=reason.strip())
+
+
+# --- review and what reports does with tests ------------------------------------------------------------------------
+
+
+def review(uow: UnitOfWork, specimen_id: int, revision: int | None = None) -> Work:
+    """初审: every value of the tube has been looked at. Refuses with the names of what is missing or held."""
+    work, _ = _open_tube(uow, specimen_id, revision)
+    problem = rules.review_problem([_item(work, t) for t in work.tests.values()])
+    if problem is not None:
+        raise UserError("conflict", f"标本 {work.tubes[specimen_id].barcode}：{problem}")
+    for test in work.tests.values():
+        if test.state == TestState.RECEIVED:
+            _to(test, TestState.REVIEWED)
+    _save(work, "review", {"tests": len(work.tests)})
+    return work
+
+
+def send_back(uow: UnitOfWork, specimen_id: int, reason: str) -> None:
+    """退回: the verifier wants it looked at again."""
+    if not reason.strip():
+        raise UserError("invalid", "请写明退回原因。", field="reason")
+    work, _ = _open_tube(uow, specimen_id)
+    for test in work.tests.values():
+        if test.state == TestState.REVIEWED:
+            _to(test, TestState.RECEIVED)
+    _save(work, "send_back", {}, reason=reason.strip())
+
+
+def lock_reported(uow: UnitOfWork, specimen_ids: Iterable[int]) -> Work:
+    """The tubes of reports about to be released, locked, for ``release``."""
+    return Work(uow, sorted(set(specimen_ids)))
+
+
+def release(work: Work, specimen_ids: Sequence[int]) -> None:
+    """The reviewed values of these tubes are told; optional items without a value are closed."""
+    uow, told = work.uow, []
+    for test in work.tests.values():
+        if test.specimen_id in specimen_ids and test.state in (TestState.REVIEWED, TestState.NO_RESULT):
+            test.state, test.dirty = TestState.RELEASED.value, True
+            if test.current_id is not None:
+                told.append(test.current_id)
+    _mark_told(uow, told)
+    _store(work, specimen_ids)
+
+
+def amend(work: Work, changed: dict[int, tuple[str, str]]) -> None:
+    """Told values that a new report version replaces: test id → (new text, reason). The old versions stay."""
+    new = []
+    for test in work.tests.values():
+        if test.id in changed:
+            entered, reason = changed[test.id]
+            reading = work.reader.read(test.item_id, None, entered, work.tubes[test.specimen_id])
+            no = max((v.known.version_no for v in work.versions.get(test.id, ())), default=0) + 1
+            patient = work.tubes[test.specimen_id].patient_id
+            at, who = work.uow.now, work.uow.actor.user_id
+            new.append(NewVersion(test, no, patient, "amendment", reading, at, entered_by=who, reason=reason))
+    rows.insert_versions(work.uow, new)
+    for version in new:
+        version.test.current_id, version.test.pending_id, version.test.dirty = version.id, None, True
+        work.current[version.test.id] = version
+    _mark_told(work.uow, [v.id for v in new])
+    work.alert(new)
+    retell(work, TestState.AMENDED)
+
+
+def retell(work: Work, to: TestState) -> None:
+    """All told tests of the tubes become amended, or recalled (hidden from every reader at once)."""
+    for test in work.tests.values():
+        if rules.may_move(TestState(test.state), to):
+            test.state, test.dirty = to.value, True
+    _store(work, list(work.tubes))
+
+
+def _mark_told(uow: UnitOfWork, version_ids: list[int]) -> None:
+    if version_ids:
+        uow.s.execute(
+            text("UPDATE result_version SET released_at = :at WHERE tenant_id = :t AND id = ANY(:ids)"),
+            {"at": uow.now, "t": uow.tenant_id, "ids": version_ids},
+        )
+
+
+# --- shared ---------------------------------------------------------------------------------------------------------
+
+
+def _open_tube(uow: UnitOfWork, specimen_id: int, revision: int | None = None) -> tuple[Work, int]:
+    work = Work(uow, [specimen_id])
+    if specimen_id not in work.tubes:
+        raise UserError("not_found", "该标本不存在，请核对条码后重试。")
+    found = uow.s.execute(
+        text("SELECT revision FROM bench_tube WHERE tenant_id = :t AND specimen_id = :i"), {"t": uow.tenant_id, "i": specimen_id}
+    ).scalar_one()
+    if revision is not None and found != revision:
+        raise UserError("stale", f"您打开之后，标本 {work.tubes[specimen_id].barcode} 又有新的变化，已为您刷新，请核对后再操作。")
+    return work, found
+
+
+def _open_test(uow: UnitOfWork, test_id: int) -> tuple[Work, TestRow]:
+    specimen_id = uow.s.execute(
+        text("SELECT specimen_id FROM test WHERE tenant_id = :t AND id = :i"), {"t": uow.tenant_id, "i": test_id}
+    ).scalar_one_or_none()
+    if specimen_id is None:
+        raise UserError("not_found", "该检验项目不存在，请核对后重试。")
+    work = Work(uow, [specimen_id])
+    return work, next(t for t in work.tests.values() if t.id == test_id)
+
+
+def _must_be_open(test: TestRow, name: str) -> None:
+    state = TestState(test.state)
+    if state is TestState.CANCELLED:
+        raise UserError("conflict", f"{name} 已取消，不能录入结果。")
+    if state not in rules.OPEN_STATES:
+        raise UserError("conflict", f"{name} {rules.STATE_WORDS[state]}，不能直接改动；请在报告页走“修改报告”。")
+
+
+def _fresh(test: TestRow, version: int, name: str) -> None:
+    if test.version != version:
+        raise UserError("stale", f"您打开之后，{name} 又有新的变化（现为“{rules.STATE_WORDS[TestState(test.state)]}”），请核对后再操作。")
+
+
+def _to(test: TestRow, to: TestState) -> None:
+    state = TestState(test.state)
+    if not rules.may_move(state, to):
+        raise UserError("conflict", f"该项目目前为“{rules.STATE_WORDS[state]}”，不能改为“{rules.STATE_WORDS[to]}”。")
+    test.state, test.dirty = to.value, True
+
+
+def _item(work: Work, test: TestRow) -> ReviewItem:
+    item = work.catalog.items[test.item_id]
+    return ReviewItem(item.name, TestState(test.state), item.mandatory)
+
+
+def _store(work: Work, specimen_ids: Sequence[int]) -> None:
+    rows.save_tests(work.uow, work.tests.values())
+    rows.save_tubes(work.uow, [work.sums(i) for i in specimen_ids])
+    for i in specimen_ids:
+        work.uow.notify("bench", {"section_id": work.tubes[i].section_id, "specimen_id": i})
+
+
+def _save(work: Work, action: str, after: dict[str, Any], before: Any = None, reason: str | None = None) -> None:
+    specimen_ids = list(work.tubes)
+    _store(work, specimen_ids)
+    for i in specimen_ids:
+        work.uow.audit("specimen", i, f"bench:{action}", before=before, after=after, reason=reason)
+
+
+__all__ = [
+    "Entry",
+    "Incoming",
+    "Outcome",
+    "Recorded",
+    "Work",
+    "accept_holds",
+    "amend",
+    "choose_version",
+    "dismiss_late",
+    "enter_result",
+    "expect_tests",
+    "lock_reported",
+    "on_received",
+    "on_withdrawn",
+    "record_results",
+    "release",
+    "retell",
+    "review",
+    "send_back",
+    "set_no_result",
+]
