@@ -11,17 +11,22 @@ from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
 
 
 class Patient(Versioned, TenantTable, Base):
-    """A patient of this hospital. ``birth`` is an instant; ``age_text`` what the HIS sent instead of it."""
+    """A patient of this hospital. ``birth`` is an instant; ``age_text`` what the HIS sent instead of it.
+
+    ``pinyin`` is the whole name (zhangsan), ``initials`` its 拼音码 (zs), both for searching.
+    """
 
     __tablename__ = "patient"
     __table_args__ = (
         UniqueConstraint("tenant_id", "patient_no"),
         Index("ix_patient_name", "tenant_id", text('name COLLATE "C"')),
         Index("ix_patient_pinyin", "tenant_id", text('pinyin COLLATE "C"')),
+        Index("ix_patient_initials", "tenant_id", text('initials COLLATE "C"')),
     )
     patient_no: Mapped[str]
     name: Mapped[str]
     pinyin: Mapped[str] = mapped_column(default="", server_default="")
+    initials: Mapped[str] = mapped_column(default="", server_default="")
     sex: Mapped[str] = mapped_column(default="U", server_default="U")
     birth: Mapped[datetime | None]
     age_text: Mapped[str | None]
@@ -37,6 +42,7 @@ class PatientIdentifier(TenantTable, Base):
     __table_args__ = (
         UniqueConstraint("tenant_id", "kind", "value"),
         Index("ix_patient_identifier_value", "tenant_id", "value"),
+        Index("ix_patient_identifier_patient", "tenant_id", "patient_id"),
         tenant_fk("patient_id", "patient"),
     )
     patient_id: Mapped[int] = mapped_column(BigInteger)
@@ -48,9 +54,13 @@ class Visit(Versioned, TenantTable, Base):
     """就诊: outpatient | emergency | inpatient | exam | external | research."""
 
     __tablename__ = "visit"
-    __table_args__ = (UniqueConstraint("tenant_id", "visit_no"), tenant_fk("patient_id", "patient"))
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "visit_no"),
+        Index("ix_visit_patient", "tenant_id", "patient_id"),
+        tenant_fk("patient_id", "patient"),
+    )
     visit_no: Mapped[str]
-    patient_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    patient_id: Mapped[int] = mapped_column(BigInteger)
     kind: Mapped[str] = mapped_column(default="outpatient", server_default="outpatient")
     dept: Mapped[str] = mapped_column(default="", server_default="")
     ward: Mapped[str] = mapped_column(default="", server_default="")
@@ -59,25 +69,28 @@ class Visit(Versioned, TenantTable, Base):
 
 
 class LabOrder(Versioned, TenantTable, Base):
-    """申请单: one placer order of one source system."""
+    """申请单: one placer order of one source system. ``heard_at``: when the source last said anything about it."""
 
     __tablename__ = "lab_order"
     __table_args__ = (
         UniqueConstraint("tenant_id", "source", "placer_no"),
         Index("ix_lab_order_ordered_at", "tenant_id", "ordered_at"),
+        Index("ix_lab_order_patient", "tenant_id", "patient_id"),
         tenant_fk("patient_id", "patient"),
         tenant_fk("visit_id", "visit"),
     )
     source: Mapped[str]
     placer_no: Mapped[str]
-    patient_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    patient_id: Mapped[int] = mapped_column(BigInteger)
     visit_id: Mapped[int | None] = mapped_column(BigInteger)
     doctor: Mapped[str] = mapped_column(default="", server_default="")
     dept: Mapped[str] = mapped_column(default="", server_default="")
     priority: Mapped[str] = mapped_column(default="routine", server_default="routine")
     ordered_at: Mapped[datetime]
+    planned_at: Mapped[datetime | None]
     note: Mapped[str] = mapped_column(default="", server_default="")
     created_at: Mapped[datetime]
+    heard_at: Mapped[datetime | None]
 
 
 class OrderItem(Versioned, TenantTable, Base):
@@ -87,11 +100,14 @@ class OrderItem(Versioned, TenantTable, Base):
     __table_args__ = (
         UniqueConstraint("tenant_id", "source", "order_item_no"),
         Index("ix_order_item_status", "tenant_id", "status", "id"),
+        Index("ix_order_item_order", "tenant_id", "order_id"),
+        Index("ix_order_item_specimen", "tenant_id", "specimen_id"),
+        Index("ix_order_item_unmapped", "tenant_id", "source", "his_code", postgresql_where=text("order_set_id IS NULL")),
         tenant_fk("order_id", "lab_order"),
         tenant_fk("order_set_id", "order_set"),
         tenant_fk("specimen_id", "specimen"),
     )
-    order_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    order_id: Mapped[int] = mapped_column(BigInteger)
     source: Mapped[str]
     order_item_no: Mapped[str]
     his_code: Mapped[str]
@@ -99,4 +115,36 @@ class OrderItem(Versioned, TenantTable, Base):
     order_set_id: Mapped[int | None] = mapped_column(BigInteger)
     charge_state: Mapped[str] = mapped_column(default="unpaid", server_default="unpaid")
     status: Mapped[str] = mapped_column(default="requested", server_default="requested")
-    specimen_id: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    specimen_id: Mapped[int | None] = mapped_column(BigInteger)
+    note: Mapped[str] = mapped_column(default="", server_default="")
+    status_at: Mapped[datetime | None]
+
+
+class RefundRequest(Versioned, TenantTable, Base):
+    """退费申请 for a tube the laboratory already has: waits for consent (R3). state: waiting | accepted | refused."""
+
+    __tablename__ = "refund_request"
+    __table_args__ = (
+        Index("ix_refund_request_state", "tenant_id", "state", "id"),
+        Index("uq_refund_request_waiting", "tenant_id", "order_item_id", unique=True, postgresql_where=text("state = 'waiting'")),
+        tenant_fk("order_item_id", "order_item"),
+    )
+    order_item_id: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(default="waiting", server_default="waiting")
+    reason: Mapped[str] = mapped_column(default="", server_default="")
+    requested_at: Mapped[datetime]
+    decided_at: Mapped[datetime | None]
+    decided_by: Mapped[str | None]
+    answer: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class ParkedCancel(TenantTable, Base):
+    """A cancellation that arrived before its order: kept ten minutes, applied when the order comes (M23 bad input)."""
+
+    __tablename__ = "parked_cancel"
+    __table_args__ = (UniqueConstraint("tenant_id", "source", "order_item_no"),)
+    source: Mapped[str]
+    order_item_no: Mapped[str]
+    patient_no: Mapped[str]
+    reason: Mapped[str] = mapped_column(default="", server_default="")
+    at: Mapped[datetime]

@@ -1,0 +1,138 @@
+"""Who a message speaks of: find the patient by any identifier, store what is new, never merge or re-hang by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.orders import names, rules
+from cloud.modules.orders.messages import PatientData
+from cloud.modules.orders.models import Patient, PatientIdentifier
+from cloud.modules.orders.rules import SamePerson
+
+CHINA = ZoneInfo("Asia/Shanghai")
+MAX_MERGES = 10
+OWN_NUMBERS = ("patient_no", "empi")
+
+
+@dataclass(frozen=True)
+class Found:
+    """The patient a message means, or the other person who holds its number."""
+
+    patient: Patient | None
+    other_person: Patient | None = None
+    renamed: bool = False
+
+
+def final_id(uow: UnitOfWork, patient_id: int) -> int:
+    """The patient a merged one now is."""
+    for _ in range(MAX_MERGES):
+        row = uow.s.get(Patient, (uow.tenant_id, patient_id))
+        if row is None or row.merged_into is None:
+            break
+        patient_id = row.merged_into
+    return patient_id
+
+
+def find(uow: UnitOfWork, data: PatientData) -> Found:
+    """By the sender's own number first, then by the other identifiers, but those only for a person of the same name."""
+    main = data.ids[0]
+    by_number = (_by_number(uow, main.value) if main.kind in OWN_NUMBERS else None) or _by_identifier(uow, main.kind, main.value)
+    if by_number is not None:
+        same = rules.same_person(by_number.name, by_number.sex, local_day(by_number.birth), data)
+        return Found(None, by_number) if same is SamePerson.NO else Found(by_number, renamed=same is SamePerson.RENAMED)
+    for identifier in data.ids[1:]:
+        other = _by_identifier(uow, identifier.kind, identifier.value)
+        if other is not None and rules.same_person(other.name, other.sex, local_day(other.birth), data) is SamePerson.YES:
+            return Found(other)
+    return Found(None)
+
+
+def store(uow: UnitOfWork, data: PatientData, found: Found) -> Patient:
+    """The patient as the message describes them: created, or brought up to date with an audit entry."""
+    patient = found.patient or _create(uow, data)
+    if found.patient is not None:
+        _update(uow, patient, data)
+    held = {(i.kind, i.value) for i in uow.s.scalars(select(PatientIdentifier).where(PatientIdentifier.patient_id == patient.id))}
+    for identifier in data.ids:
+        if (identifier.kind, identifier.value) not in held and _by_identifier(uow, identifier.kind, identifier.value) is None:
+            uow.s.add(PatientIdentifier(patient_id=patient.id, kind=identifier.kind, value=identifier.value))
+    uow.s.flush()
+    return patient
+
+
+def local_day(birth: datetime | None) -> date | None:
+    """The birthday of a stored instant."""
+    return birth.astimezone(CHINA).date() if birth is not None else None
+
+
+def instant(day: date | None, at: datetime | None) -> datetime | None:
+    """A birthday as stored: the minute when it is known, else midnight in China."""
+    return at if at is not None or day is None else midnight(day)
+
+
+def midnight(day: date) -> datetime:
+    """The instant a day begins in China."""
+    return datetime.combine(day, time(0), CHINA).astimezone(UTC)
+
+
+def _by_number(uow: UnitOfWork, number: str) -> Patient | None:
+    row = uow.s.scalars(select(Patient).where(Patient.patient_no == number).with_for_update()).one_or_none()
+    return _final(uow, row)
+
+
+def _by_identifier(uow: UnitOfWork, kind: str, value: str) -> Patient | None:
+    query = select(PatientIdentifier.patient_id).where(PatientIdentifier.kind == kind, PatientIdentifier.value == value)
+    patient_id = uow.s.scalars(query).one_or_none()
+    return _final(uow, uow.s.get(Patient, (uow.tenant_id, patient_id))) if patient_id is not None else None
+
+
+def _final(uow: UnitOfWork, row: Patient | None) -> Patient | None:
+    if row is None or row.merged_into is None:
+        return row
+    return uow.s.get(Patient, (uow.tenant_id, final_id(uow, row.id)))
+
+
+def _create(uow: UnitOfWork, data: PatientData) -> Patient:
+    main = data.ids[0]
+    # A card's number may equal another patient's number: then it is told apart by its kind.
+    taken = main.kind not in OWN_NUMBERS and _by_number(uow, main.value) is not None
+    patient = Patient(
+        patient_no=f"{main.kind}:{main.value}" if taken else main.value,
+        name=data.name,
+        pinyin=names.pinyin(data.name),
+        initials=names.initials(data.name),
+        sex=data.sex.value,
+        birth=instant(data.birth, data.birth_at),
+        phone=data.phone,
+    )
+    uow.s.add(patient)
+    uow.s.flush()
+    uow.audit("patient", patient.id, "created", after={"patient_no": patient.patient_no, "name": patient.name, "sex": patient.sex})
+    return patient
+
+
+def _update(uow: UnitOfWork, patient: Patient, data: PatientData) -> None:
+    """Only what the message really says: an unknown sex or a missing birthday takes nothing away."""
+    new: dict[str, object] = {"name": data.name}
+    if data.name != patient.name:
+        new |= {"pinyin": names.pinyin(data.name), "initials": names.initials(data.name)}
+    if data.sex.value != "U":
+        new["sex"] = data.sex.value
+    if data.birth is not None and (local_day(patient.birth) != data.birth or data.birth_at is not None):
+        new["birth"] = instant(data.birth, data.birth_at)
+    if data.phone:
+        new["phone"] = data.phone
+    before = {k: getattr(patient, k) for k, v in new.items() if getattr(patient, k) != v}
+    for name in before:
+        setattr(patient, name, new[name])
+    if patient.provisional:
+        patient.provisional = False
+    if before:
+        texts = {k: str(v) if isinstance(v, datetime) else v for k, v in before.items()}
+        after = {k: str(new[k]) if isinstance(new[k], datetime) else new[k] for k in before}
+        uow.audit("patient", patient.id, "changed", before=texts, after=after)

@@ -1,0 +1,375 @@
+"""Placing orders: judge a whole message first, then apply it. The inside of ``service.place_order``.
+
+Idempotent per (source, order item number). Nothing is changed when the message must be refused, so that a caller may store the
+refusal in the same transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as catalog
+from cloud.modules.orders import patients, rules
+from cloud.modules.orders.messages import Action, Charge, ItemData, OrderData, OrderMessage, Problem, Severity, VisitType
+from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, RefundRequest, Visit
+from cloud.modules.orders.rules import CancelAnswer, Change, ItemStatus
+
+CHINA = ZoneInfo("Asia/Shanghai")
+UNKNOWN_KEY, DUPLICATE_KEY, LOCKED = "204", "205", "206"
+
+
+class OrderRefused(Exception):
+    """The message contradicts what is stored; nothing was changed. ``kind`` names the trouble for the work list."""
+
+    def __init__(self, kind: str, problems: Sequence[Problem]) -> None:
+        super().__init__(problems[0].text)
+        self.kind, self.problems = kind, tuple(problems)
+
+
+@dataclass
+class Placed:
+    """What a message did: items touched, remarks for the sender, and codes nobody has mapped."""
+
+    patient_id: int
+    order_ids: list[int] = field(default_factory=list)
+    created: list[int] = field(default_factory=list)
+    changed: list[int] = field(default_factory=list)
+    cancelled: list[int] = field(default_factory=list)
+    pending: list[int] = field(default_factory=list)
+    parked: list[str] = field(default_factory=list)
+    unmapped: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def warn(self, item: ItemData, field_no: int, code: str, text: str, severity: Severity = Severity.WARNING) -> None:
+        """A remark about one item."""
+        self.problems.append(Problem(f"{item.location}^{field_no}" if item.location else "ORC^1", code, text, severity))
+
+
+def place_order(uow: UnitOfWork, message: OrderMessage, source: str, *, default_charge: Charge = Charge.UNPAID) -> Placed:
+    """Apply one order message. ``default_charge`` is for items whose sender does not say. Raises OrderRefused before any change."""
+    known = _lock_items(uow, source, message)
+    found = patients.find(uow, message.patient)
+    _judge(uow, message, known, found)
+    patient = patients.store(uow, message.patient, found)
+    placed = Placed(patient.id, problems=rules.person_problems(message.patient, _today(uow)))
+    if found.renamed:
+        placed.problems.append(Problem("PID^1^5", DUPLICATE_KEY, "姓名与本系统记录不同，已按本次更新，请核对", Severity.WARNING))
+    visit = _store_visit(uow, message, source, patient, placed)
+    parked = _parked(uow, source, message)
+    for order in message.orders:
+        _apply(uow, message, order, source, patient, visit, known, parked, default_charge, placed)
+    uow.s.flush()
+    if placed.created:
+        uow.emit(
+            "order.placed", f"patient:{patient.id}", {"patient_id": patient.id, "order_ids": placed.order_ids, "item_ids": placed.created}
+        )
+    return placed
+
+
+def move(uow: UnitOfWork, item: OrderItem, to: ItemStatus, reason: str = "", barcode: str = "") -> None:
+    before, item.status, item.status_at = item.status, to.value, uow.now
+    uow.audit("order_item", item.id, to.value, before={"status": before}, after={"status": to.value}, reason=reason or None)
+    payload = {
+        "order_item_id": item.id, "order_id": item.order_id, "source": item.source, "order_item_no": item.order_item_no,
+        "from": before, "status": to.value, "specimen_id": item.specimen_id, "reason": reason, "barcode": barcode,
+        "actor": uow.actor.name, "at": uow.now.isoformat(),
+    }  # fmt: skip
+    uow.emit("order.item_status", f"order_item:{item.id}", payload)
+
+
+# -- judging ---------------------------------------------------------------------------------------------------------------
+
+
+def _lock_items(uow: UnitOfWork, source: str, message: OrderMessage) -> dict[str, OrderItem]:
+    numbers = sorted({i.order_item_no for i in message.items})
+    query = select(OrderItem).where(OrderItem.source == source, OrderItem.order_item_no.in_(numbers))
+    return {i.order_item_no: i for i in uow.s.scalars(query.order_by(OrderItem.id).with_for_update())}
+
+
+def _judge(uow: UnitOfWork, message: OrderMessage, known: dict[str, OrderItem], found: patients.Found) -> None:
+    """Refuse the whole message when any part of it contradicts what is stored."""
+    if found.other_person is not None:
+        text = f"患者标识 {message.patient.ids[0].value} 在本系统属于另一人，姓名与性别或出生日期都不一致"
+        raise OrderRefused("patient_conflict", [Problem("PID^1^3", DUPLICATE_KEY, text)])
+    owners = _owners(uow, known.values())
+    problems = []
+    for item in message.items:
+        stored = known.get(item.order_item_no)
+        if stored is None:
+            continue
+        if found.patient is None or owners[stored.order_id] != found.patient.id:
+            text = f"申请项目号 {item.order_item_no} 已属于另一患者"
+            raise OrderRefused("item_of_other_patient", [Problem(_at(item, 2), DUPLICATE_KEY, text)])
+        problems += _item_problems(item, stored)
+    if problems:
+        raise OrderRefused("locked", problems)
+
+
+def _item_problems(item: ItemData, stored: OrderItem) -> list[Problem]:
+    status = ItemStatus(stored.status)
+    if rules.wants_cancel(item.action, item.charge):
+        if rules.judge_cancel(status) is CancelAnswer.REFUSED:
+            return [Problem(_at(item, 2), LOCKED, f"项目 {item.order_item_no} {rules.STATUS_TEXT[status]}，不能取消或退费")]
+        return []
+    if rules.judge_update(_known(stored), item.code, item.charge) is Change.LOCKED:
+        text = f"项目 {item.order_item_no} {rules.STATUS_TEXT[status]}，不能改为其他项目；请取消后重新申请"
+        return [Problem(_at(item, 4), LOCKED, text)]
+    return []
+
+
+def _known(stored: OrderItem) -> rules.Known:
+    return rules.Known(ItemStatus(stored.status), stored.his_code, Charge(stored.charge_state))
+
+
+def _owners(uow: UnitOfWork, items: Iterable[OrderItem]) -> dict[int, int]:
+    ids = {i.order_id for i in items}
+    if not ids:
+        return {}
+    query = select(LabOrder.id, LabOrder.patient_id).where(LabOrder.id.in_(ids))
+    return {order_id: patients.final_id(uow, patient_id) for order_id, patient_id in uow.s.execute(query)}
+
+
+def _at(item: ItemData, number: int) -> str:
+    return f"{item.location}^{number}" if item.location else f"ORC^1^{number}"
+
+
+# -- applying --------------------------------------------------------------------------------------------------------------
+
+
+def _today(uow: UnitOfWork) -> date:
+    return uow.now.astimezone(CHINA).date()
+
+
+def _store_visit(uow: UnitOfWork, message: OrderMessage, source: str, patient: Patient, placed: Placed) -> Visit | None:
+    data = message.visit
+    if data is None:
+        return None
+    # A contact without a number is told by its first request form.
+    number = data.visit_no or f"{source}/{message.orders[0].order_no}"
+    visit = uow.s.scalars(select(Visit).where(Visit.visit_no == number).with_for_update()).one_or_none()
+    if visit is None:
+        visit = Visit(visit_no=number, patient_id=patient.id, kind=(data.kind or VisitType.OUTPATIENT).value)
+        uow.s.add(visit)
+    elif visit.patient_id != patient.id:
+        # One visit number for two patients: the order counts, the visit is not re-hung.
+        placed.problems.append(Problem("PV1^1^19", DUPLICATE_KEY, f"就诊号 {number} 已属于另一患者，本次未采用", Severity.WARNING))
+        return None
+    new = {"dept": data.dept, "ward": data.ward, "bed": data.bed, "diagnosis": data.diagnosis, "kind": data.kind and data.kind.value}
+    before = {}
+    for name, value in new.items():
+        if value and getattr(visit, name) != value:
+            before[name] = getattr(visit, name)
+            setattr(visit, name, value)
+    is_new = visit.id is None
+    uow.s.flush()
+    if is_new:
+        uow.audit("visit", visit.id, "created", after={"visit_no": visit.visit_no, "patient_id": patient.id, "kind": visit.kind})
+    elif before:
+        uow.audit("visit", visit.id, "changed", before=before, after={k: new[k] for k in before})
+    return visit
+
+
+def _parked(uow: UnitOfWork, source: str, message: OrderMessage) -> dict[str, ParkedCancel]:
+    numbers = [i.order_item_no for i in message.items]
+    query = select(ParkedCancel).where(ParkedCancel.source == source, ParkedCancel.order_item_no.in_(numbers))
+    return {p.order_item_no: p for p in uow.s.scalars(query.with_for_update())}
+
+
+def _apply(
+    uow: UnitOfWork,
+    message: OrderMessage,
+    data: OrderData,
+    source: str,
+    patient: Patient,
+    visit: Visit | None,
+    known: dict[str, OrderItem],
+    parked: dict[str, ParkedCancel],
+    default_charge: Charge,
+    placed: Placed,
+) -> None:
+    order: LabOrder | None = None
+    for item in data.items:
+        stored = known.get(item.order_item_no)
+        if stored is not None:
+            order = uow.s.get_one(LabOrder, (uow.tenant_id, stored.order_id))
+            _apply_known(uow, item, stored, placed)
+        elif item.action is Action.CANCEL:
+            _park(uow, message, item, source, parked, placed)
+            continue
+        else:
+            order = order if order is not None and order.placer_no == data.order_no else _order(uow, message, data, source, patient, visit)
+            known[item.order_item_no] = stored = _create(uow, order, data, item, source, visit, default_charge, placed)
+            _apply_parked(uow, stored, parked.get(item.order_item_no), placed)
+        _refresh(uow, order, data, message)
+        if order.id not in placed.order_ids:
+            placed.order_ids.append(order.id)
+
+
+def _order(uow: UnitOfWork, message: OrderMessage, data: OrderData, source: str, patient: Patient, visit: Visit | None) -> LabOrder:
+    """The request form of this number, or a new one."""
+    query = select(LabOrder).where(LabOrder.source == source, LabOrder.placer_no == data.order_no).with_for_update()
+    order = uow.s.scalars(query).one_or_none()
+    if order is not None and order.patient_id == patient.id:
+        return order
+    # A form number used for another patient: the items are what counts, so the form gets a number of its own.
+    number = data.order_no if order is None else f"{data.order_no}/{data.items[0].order_item_no}"
+    order = LabOrder(
+        source=source,
+        placer_no=number,
+        patient_id=patient.id,
+        visit_id=visit.id if visit is not None else None,
+        doctor=data.doctor or "",
+        dept=data.dept or (message.visit.dept if message.visit else None) or "",
+        priority=data.priority.value,
+        ordered_at=data.ordered_at or message.sent_at or uow.now,
+        planned_at=data.planned_at,
+        note=data.clinical_note or "",
+        created_at=uow.now,
+    )
+    uow.s.add(order)
+    uow.s.flush()
+    after = {"source": source, "placer_no": number, "patient_id": patient.id, "priority": order.priority}
+    uow.audit("lab_order", order.id, "placed", after=after)
+    return order
+
+
+def _refresh(uow: UnitOfWork, order: LabOrder, data: OrderData, message: OrderMessage) -> None:
+    """What may change at any time: priority and note (R1); and that the sender has spoken of it."""
+    before, after = {}, {}
+    for name, value in (("priority", data.priority.value), ("note", data.clinical_note or "")):
+        if value and getattr(order, name) != value and (name != "priority" or not _only_cancels(data)):
+            before[name], after[name] = getattr(order, name), value
+            setattr(order, name, value)
+    if before:
+        uow.audit("lab_order", order.id, "changed", before=before, after=after)
+        if "priority" in after:
+            payload = {"order_id": order.id, "priority": order.priority}
+            uow.emit("order.priority", f"order:{order.id}", payload)
+    order.heard_at = uow.now
+
+
+def _only_cancels(data: OrderData) -> bool:
+    return all(i.action is Action.CANCEL for i in data.items)
+
+
+def _create(
+    uow: UnitOfWork, order: LabOrder, data: OrderData, item: ItemData, source: str, visit: Visit | None, default: Charge, placed: Placed
+) -> OrderItem:
+    charge = item.charge or default
+    kind = VisitType(visit.kind) if visit is not None else None
+    code = item.code or item.name or ""
+    mapped = catalog.catalog(uow).order_set_of(source, code)
+    row = OrderItem(
+        order_id=order.id,
+        source=source,
+        order_item_no=item.order_item_no,
+        his_code=code,
+        his_name=item.name or "",
+        order_set_id=mapped.id if mapped is not None else None,
+        charge_state=charge.value,
+        status=rules.first_status(charge, kind, data.priority).value,
+        note=item.note or "",
+        status_at=uow.now,
+    )
+    uow.s.add(row)
+    uow.s.flush()
+    uow.audit(
+        "order_item", row.id, "placed", after={"no": row.order_item_no, "code": code, "charge": row.charge_state, "status": row.status}
+    )
+    placed.created.append(row.id)
+    if mapped is None:
+        _unmapped(item, code, placed)
+    return row
+
+
+def _unmapped(item: ItemData, code: str, placed: Placed) -> None:
+    placed.unmapped.append((code, item.name or ""))
+    placed.warn(item, 4, UNKNOWN_KEY, f"项目 {code} 未对照，申请已保留，待检验科对照")
+
+
+def _apply_known(uow: UnitOfWork, item: ItemData, stored: OrderItem, placed: Placed) -> None:
+    if rules.wants_cancel(item.action, item.charge):
+        _cancel(uow, item, stored, placed)
+        return
+    change = rules.judge_update(_known(stored), item.code, item.charge)
+    if change is Change.ENDED:
+        placed.warn(item, 2, LOCKED, f"项目 {item.order_item_no} {rules.STATUS_TEXT[ItemStatus(stored.status)]}，本次更新未采用")
+    elif change is Change.APPLY:
+        _update(uow, item, stored, placed)
+    elif item.note and item.note != stored.note:
+        uow.audit("order_item", stored.id, "changed", before={"note": stored.note}, after={"note": item.note})
+        stored.note = item.note
+    if stored.order_set_id is None and change is not Change.ENDED:
+        _unmapped(item, stored.his_code, placed)
+
+
+def _update(uow: UnitOfWork, item: ItemData, stored: OrderItem, placed: Placed) -> None:
+    before = {"code": stored.his_code, "name": stored.his_name, "charge": stored.charge_state, "note": stored.note}
+    if item.code is not None and item.code != stored.his_code:
+        mapped = catalog.catalog(uow).order_set_of(stored.source, item.code)
+        stored.his_code, stored.his_name = item.code, item.name or ""
+        stored.order_set_id = mapped.id if mapped is not None else None
+    if item.charge is not None:
+        stored.charge_state = item.charge.value
+    stored.note = item.note or stored.note
+    after = {"code": stored.his_code, "name": stored.his_name, "charge": stored.charge_state, "note": stored.note}
+    uow.audit("order_item", stored.id, "changed", before=before, after=after)
+    if ItemStatus(stored.status) is ItemStatus.REQUESTED and stored.charge_state == Charge.PAID.value:
+        move(uow, stored, ItemStatus.CONFIRMED)
+    placed.changed.append(stored.id)
+
+
+def _cancel(uow: UnitOfWork, item: ItemData, stored: OrderItem, placed: Placed) -> None:
+    answer = rules.judge_cancel(ItemStatus(stored.status))
+    reason = item.reason or ("HIS 退费" if item.charge is Charge.REFUNDED else "HIS 取消")
+    if answer is CancelAnswer.DONE:
+        to = ItemStatus.REFUNDED if item.charge is Charge.REFUNDED else rules.ended_as(Charge(stored.charge_state))
+        if item.charge is not None:
+            stored.charge_state = item.charge.value
+        move(uow, stored, to, reason)
+        placed.cancelled.append(stored.id)
+    elif answer is CancelAnswer.PENDING:
+        _ask_refund(uow, stored, reason)
+        placed.pending.append(stored.id)
+        placed.warn(item, 2, LOCKED, f"pending 项目 {item.order_item_no} 标本已核收，待检验科确认")
+
+
+def _ask_refund(uow: UnitOfWork, stored: OrderItem, reason: str) -> None:
+    waiting = select(RefundRequest.id).where(RefundRequest.order_item_id == stored.id, RefundRequest.state == "waiting")
+    if uow.s.scalars(waiting).first() is not None:
+        return
+    row = RefundRequest(order_item_id=stored.id, reason=reason, requested_at=uow.now)
+    uow.s.add(row)
+    uow.s.flush()
+    uow.audit("refund_request", row.id, "asked", after={"order_item_id": stored.id}, reason=reason)
+    uow.emit("order.refund_asked", f"order_item:{stored.id}", {"refund_id": row.id, "order_item_id": stored.id})
+
+
+def _park(uow: UnitOfWork, message: OrderMessage, item: ItemData, source: str, parked: dict[str, ParkedCancel], placed: Placed) -> None:
+    placed.parked.append(item.order_item_no)
+    placed.warn(item, 2, UNKNOWN_KEY, f"申请项目号 {item.order_item_no} 不存在，取消已暂存 10 分钟等待申请到达")
+    if item.order_item_no in parked:
+        parked[item.order_item_no].at = uow.now
+        return
+    row = ParkedCancel(
+        source=source, order_item_no=item.order_item_no, patient_no=message.patient.ids[0].value, reason=item.reason or "", at=uow.now
+    )
+    uow.s.add(row)
+    parked[item.order_item_no] = row
+    uow.audit("parked_cancel", f"{source}/{item.order_item_no}", "parked", reason=item.reason)
+
+
+def _apply_parked(uow: UnitOfWork, stored: OrderItem, parked: ParkedCancel | None, placed: Placed) -> None:
+    """The cancellation that overtook its order takes effect now."""
+    if parked is None:
+        return
+    if uow.now - parked.at <= rules.PARKED_FOR:
+        move(uow, stored, rules.ended_as(Charge(stored.charge_state)), parked.reason or "取消先于申请到达")
+        placed.cancelled.append(stored.id)
+    uow.s.delete(parked)

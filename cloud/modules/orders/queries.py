@@ -1,0 +1,262 @@
+"""Read-only selects of patients and requests, for the pages of this module and for the modules that collect, test and report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.orders import patients, rules
+from cloud.modules.orders.messages import Charge, Priority, VisitType
+from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, PatientIdentifier, RefundRequest, Visit
+from cloud.modules.orders.rules import ItemStatus
+
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PatientRow:
+    """A patient as lists and labels show them."""
+
+    id: int
+    patient_no: str
+    name: str
+    sex: str
+    birth: datetime | None
+    age_text: str | None
+    phone: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ItemRow:
+    """An order item with its request form and contact. ``order_set_id`` None = 未对照."""
+
+    id: int
+    order_id: int
+    patient_id: int
+    visit_id: int | None
+    source: str
+    placer_no: str
+    order_item_no: str
+    his_code: str
+    his_name: str
+    order_set_id: int | None
+    charge: Charge
+    status: ItemStatus
+    specimen_id: int | None
+    note: str
+    priority: Priority
+    doctor: str
+    dept: str
+    ordered_at: datetime
+    planned_at: datetime | None
+    order_note: str
+    visit_no: str | None
+    visit_kind: VisitType | None
+    ward: str
+    bed: str
+    diagnosis: str
+
+    @property
+    def label_problem(self) -> str | None:
+        """Why no label may be printed for it, or None (M03 R2)."""
+        return rules.label_problem(self.status, self.charge, self.visit_kind, self.priority, self.order_set_id is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class ListRow:
+    """A line of /orders."""
+
+    item: ItemRow
+    patient: PatientRow
+    heard_at: datetime | None
+
+
+_PATIENT = (Patient.id, Patient.patient_no, Patient.name, Patient.sex, Patient.birth, Patient.age_text, Patient.phone)
+_ITEM = (
+    OrderItem.id, OrderItem.order_id, LabOrder.patient_id, LabOrder.visit_id, OrderItem.source, LabOrder.placer_no,
+    OrderItem.order_item_no, OrderItem.his_code, OrderItem.his_name, OrderItem.order_set_id, OrderItem.charge_state, OrderItem.status,
+    OrderItem.specimen_id, OrderItem.note, LabOrder.priority, LabOrder.doctor, LabOrder.dept, LabOrder.ordered_at, LabOrder.planned_at,
+    LabOrder.note.label("order_note"), Visit.visit_no, Visit.kind, Visit.ward, Visit.bed, Visit.diagnosis,
+)  # fmt: skip
+
+
+def _items() -> Any:
+    return (
+        select(*_ITEM)
+        .join(LabOrder, and_(LabOrder.tenant_id == OrderItem.tenant_id, LabOrder.id == OrderItem.order_id))
+        .outerjoin(Visit, and_(Visit.tenant_id == LabOrder.tenant_id, Visit.id == LabOrder.visit_id))
+    )
+
+
+def _item(v: Any) -> ItemRow:
+    values = list(v[: len(_ITEM)])
+    values[10], values[11], values[14] = Charge(values[10]), ItemStatus(values[11]), Priority(values[14])
+    values[21] = VisitType(values[21]) if values[21] is not None else None
+    for i in (22, 23, 24):
+        values[i] = values[i] or ""
+    return ItemRow(*values)
+
+
+def patient(uow: UnitOfWork, patient_id: int) -> PatientRow | None:
+    """One patient, following merges; None when there is none."""
+    row = uow.s.execute(select(*_PATIENT).where(Patient.id == patients.final_id(uow, patient_id))).one_or_none()
+    return PatientRow(*row) if row is not None else None
+
+
+def patient_by_code(uow: UnitOfWork, code: str) -> PatientRow | None:
+    """Who a scanned or typed number names: patient number, any identifier, visit number, request number. None unless exactly one."""
+    wanted = code.strip()
+    if not wanted:
+        return None
+    ids = set(uow.s.scalars(select(Patient.id).where(Patient.patient_no == wanted)))
+    ids |= set(uow.s.scalars(select(PatientIdentifier.patient_id).where(PatientIdentifier.value == wanted)))
+    if not ids:
+        ids = set(uow.s.scalars(select(Visit.patient_id).where(Visit.visit_no == wanted)))
+    if not ids:
+        ids = set(uow.s.scalars(select(LabOrder.patient_id).where(LabOrder.placer_no == wanted)))
+    final = {patients.final_id(uow, i) for i in ids}
+    return patient(uow, final.pop()) if len(final) == 1 else None
+
+
+def search_patients(uow: UnitOfWork, text: str, limit: int = 20) -> list[PatientRow]:
+    """By number, or by the beginning of the name, its pinyin or its initials (C11)."""
+    wanted = text.strip()
+    if not wanted:
+        return []
+    low = wanted.casefold()
+    by_id = select(PatientIdentifier.patient_id).where(PatientIdentifier.value == wanted)
+    match = or_(
+        Patient.patient_no == wanted,
+        Patient.id.in_(by_id),
+        _starts(Patient.name, wanted),
+        _starts(Patient.pinyin, low),
+        _starts(Patient.initials, low),
+    )
+    query = select(*_PATIENT).where(match, Patient.merged_into.is_(None)).order_by(Patient.name.collate("C"), Patient.id)
+    return [PatientRow(*row) for row in uow.s.execute(query.limit(limit))]
+
+
+def _starts(column: Any, text: str) -> ColumnElement[bool]:
+    """A prefix as a range: LIKE loses its index under row security (RELIABILITY 0.4)."""
+    c = column.collate("C")
+    return and_(c >= text, c < text[:-1] + chr(ord(text[-1]) + 1))
+
+
+def identifiers(uow: UnitOfWork, patient_id: int) -> list[tuple[str, str]]:
+    """(kind, value) of a patient, oldest first."""
+    query = select(PatientIdentifier.kind, PatientIdentifier.value).where(PatientIdentifier.patient_id == patient_id)
+    return [(k, v) for k, v in uow.s.execute(query.order_by(PatientIdentifier.id))]
+
+
+def open_items(uow: UnitOfWork, patient_id: int) -> list[ItemRow]:
+    """What still has to be collected from a patient: items before or at the label, oldest first."""
+    states = [s.value for s in (*rules.BEFORE_LABEL, ItemStatus.LABELLED)]
+    query = _items().where(LabOrder.patient_id == patient_id, OrderItem.status.in_(states))
+    return [_item(row) for row in uow.s.execute(query.order_by(OrderItem.id))]
+
+
+def items(uow: UnitOfWork, item_ids: Sequence[int]) -> list[ItemRow]:
+    """Items by id, in id order; absent ones are left out."""
+    query = _items().where(OrderItem.id.in_(list(item_ids)))
+    return [_item(row) for row in uow.s.execute(query.order_by(OrderItem.id))]
+
+
+def items_of_specimen(uow: UnitOfWork, specimen_id: int) -> list[ItemRow]:
+    """What a tube is for."""
+    query = _items().where(OrderItem.specimen_id == specimen_id)
+    return [_item(row) for row in uow.s.execute(query.order_by(OrderItem.id))]
+
+
+def items_of_order(uow: UnitOfWork, order_id: int) -> list[ItemRow]:
+    """One request form's items."""
+    return [_item(row) for row in uow.s.execute(_items().where(OrderItem.order_id == order_id).order_by(OrderItem.id))]
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """What /orders is filtered by; "" and None mean anything."""
+
+    status: str = ""
+    unmapped: bool = False
+    day: date | None = None
+    text: str = ""
+
+
+def order_list(uow: UnitOfWork, f: Filter, before: int | None = None) -> list[ListRow]:
+    """A page of items, newest first; ``before`` continues after the last id of the page shown."""
+    query = _items().add_columns(*_PATIENT, LabOrder.heard_at)
+    query = query.join(Patient, and_(Patient.tenant_id == LabOrder.tenant_id, Patient.id == LabOrder.patient_id))
+    if f.status:
+        query = query.where(OrderItem.status == f.status)
+    if f.unmapped:
+        query = query.where(OrderItem.order_set_id.is_(None))
+    if f.day is not None:
+        start = patients.midnight(f.day)
+        query = query.where(LabOrder.ordered_at >= start, LabOrder.ordered_at < start + timedelta(days=1))
+    if f.text:
+        found = [p.id for p in search_patients(uow, f.text, 200)]
+        query = query.where(or_(LabOrder.patient_id.in_(found), LabOrder.placer_no == f.text, OrderItem.order_item_no == f.text))
+    if before is not None:
+        query = query.where(OrderItem.id < before)
+    rows = uow.s.execute(query.order_by(OrderItem.id.desc()).limit(PAGE)).all()
+    n, m = len(_ITEM), len(_ITEM) + len(_PATIENT)
+    return [ListRow(_item(row), PatientRow(*row[n:m]), row[m]) for row in rows]
+
+
+def counts(uow: UnitOfWork) -> dict[str, int]:
+    """Open items by status, and ``unmapped``."""
+    ended = [s.value for s in (*rules.ENDED, ItemStatus.REPORTED)]
+    query = select(OrderItem.status, func.count()).where(OrderItem.status.not_in(ended)).group_by(OrderItem.status)
+    out: dict[str, int] = dict(uow.s.execute(query).tuples().all())
+    out["unmapped"] = uow.s.execute(select(func.count()).where(OrderItem.order_set_id.is_(None))).scalar_one()
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRow:
+    """A line of the consent page."""
+
+    id: int
+    version: int
+    requested_at: datetime
+    reason: str
+    state: str
+    decided_by: str | None
+    answer: str
+    item: ItemRow
+    patient: PatientRow
+
+
+def refunds(uow: UnitOfWork, state: str = "waiting") -> list[RefundRow]:
+    """Refund requests of one state, oldest first."""
+    query = _items().add_columns(
+        *_PATIENT, RefundRequest.id, RefundRequest.version, RefundRequest.requested_at, RefundRequest.reason, RefundRequest.state,
+        RefundRequest.decided_by, RefundRequest.answer,
+    )  # fmt: skip
+    query = query.join(RefundRequest, and_(RefundRequest.tenant_id == OrderItem.tenant_id, RefundRequest.order_item_id == OrderItem.id))
+    query = query.join(Patient, and_(Patient.tenant_id == LabOrder.tenant_id, Patient.id == LabOrder.patient_id))
+    rows = uow.s.execute(query.where(RefundRequest.state == state).order_by(RefundRequest.id).limit(PAGE)).all()
+    n, m = len(_ITEM), len(_ITEM) + len(_PATIENT)
+    return [RefundRow(*row[m:], _item(row), PatientRow(*row[n:m])) for row in rows]
+
+
+def unmapped_codes(uow: UnitOfWork) -> list[tuple[str, str, str, int, datetime]]:
+    """Codes nobody has mapped: source, code, a name it came with, how many items wait, since when."""
+    query = (
+        select(OrderItem.source, OrderItem.his_code, func.max(OrderItem.his_name), func.count(), func.min(LabOrder.created_at))
+        .join(LabOrder, and_(LabOrder.tenant_id == OrderItem.tenant_id, LabOrder.id == OrderItem.order_id))
+        .where(OrderItem.order_set_id.is_(None), OrderItem.status.not_in([s.value for s in rules.ENDED]))
+        .group_by(OrderItem.source, OrderItem.his_code)
+        .order_by(func.min(LabOrder.created_at))
+    )
+    return [(a, b, c, d, e) for a, b, c, d, e in uow.s.execute(query.limit(PAGE))]
+
+
+def parked(uow: UnitOfWork) -> int:
+    """Cancellations waiting for their orders."""
+    return uow.s.execute(select(func.count()).select_from(ParkedCancel)).scalar_one()

@@ -1,0 +1,198 @@
+"""Rules of requests (M03): states of an item, when it may be labelled, what an update may still change, cancel and refund. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from enum import StrEnum
+
+from cloud.modules.orders.messages import Action, Charge, PatientData, Priority, Problem, Severity, VisitType
+
+PARKED_FOR = timedelta(minutes=10)  # M23: a cancel that came before its order waits this long
+NEVER_COLLECTED = timedelta(hours=48)
+REFUND_LATE = timedelta(minutes=30)
+MAX_AGE_YEARS = 150
+
+
+class Perm(StrEnum):
+    """Permissions of this module."""
+
+    READ = "orders:read"
+    REGISTER = "orders:register"
+    REFUND = "orders:refund"
+
+
+class ItemStatus(StrEnum):
+    """Where an order item stands."""
+
+    REQUESTED = "requested"
+    CONFIRMED = "confirmed"
+    LABELLED = "labelled"
+    COLLECTED = "collected"
+    RECEIVED = "received"
+    IN_TEST = "in_test"
+    PARTLY_REPORTED = "partly_reported"
+    REPORTED = "reported"
+    CANCELLED = "cancelled"
+    REFUNDED = "refunded"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+
+
+S = ItemStatus
+PATH = (S.REQUESTED, S.CONFIRMED, S.LABELLED, S.COLLECTED, S.RECEIVED, S.IN_TEST, S.PARTLY_REPORTED, S.REPORTED)
+ENDED = frozenset({S.CANCELLED, S.REFUNDED, S.EXPIRED})
+BEFORE_LABEL = frozenset({S.REQUESTED, S.CONFIRMED, S.REJECTED})
+BEFORE_RECEIPT = BEFORE_LABEL | {S.LABELLED, S.COLLECTED}
+
+TRANSITIONS: dict[ItemStatus, frozenset[ItemStatus]] = {
+    S.REQUESTED: frozenset({S.CONFIRMED, S.LABELLED, S.CANCELLED, S.REFUNDED, S.EXPIRED}),
+    S.CONFIRMED: frozenset({S.LABELLED, S.REQUESTED, S.CANCELLED, S.REFUNDED, S.EXPIRED}),
+    S.LABELLED: frozenset({S.COLLECTED, S.RECEIVED, S.CONFIRMED, S.REJECTED, S.CANCELLED, S.REFUNDED, S.EXPIRED}),
+    S.COLLECTED: frozenset({S.RECEIVED, S.REJECTED, S.CANCELLED, S.REFUNDED}),
+    # Cancelled or refunded after receipt only through the laboratory's consent (R3). Received → reported: one-way instruments, manual.
+    S.RECEIVED: frozenset({S.IN_TEST, S.PARTLY_REPORTED, S.REPORTED, S.REJECTED, S.CANCELLED, S.REFUNDED}),
+    S.IN_TEST: frozenset({S.PARTLY_REPORTED, S.REPORTED, S.REJECTED, S.CANCELLED, S.REFUNDED}),
+    S.PARTLY_REPORTED: frozenset({S.REPORTED, S.IN_TEST}),
+    # A recall takes an item back to work.
+    S.REPORTED: frozenset({S.PARTLY_REPORTED, S.IN_TEST}),
+    # Rejected → a new tube (recollection), under the same item number.
+    S.REJECTED: frozenset({S.REQUESTED, S.CONFIRMED, S.LABELLED, S.CANCELLED, S.REFUNDED}),
+    S.CANCELLED: frozenset(),
+    S.REFUNDED: frozenset(),
+    S.EXPIRED: frozenset({S.REQUESTED, S.CONFIRMED}),
+}
+
+STATUS_TEXT = {
+    S.REQUESTED: "已申请",
+    S.CONFIRMED: "已确认",
+    S.LABELLED: "已打条码",
+    S.COLLECTED: "已采集",
+    S.RECEIVED: "已核收",
+    S.IN_TEST: "检验中",
+    S.PARTLY_REPORTED: "部分报告",
+    S.REPORTED: "已报告",
+    S.CANCELLED: "已取消",
+    S.REFUNDED: "已退费",
+    S.REJECTED: "拒收待重采",
+    S.EXPIRED: "已过期",
+}
+
+
+def may_move(status: ItemStatus, to: ItemStatus) -> bool:
+    """Whether the table has this step."""
+    return to in TRANSITIONS[status]
+
+
+def charged_later(kind: VisitType | None, priority: Priority) -> bool:
+    """R2: only an ordinary outpatient pays first. Inpatients are charged at collection or receipt, agreements by invoice."""
+    return kind not in (None, VisitType.OUTPATIENT, VisitType.EMERGENCY) or priority in (Priority.STAT, Priority.GREEN)
+
+
+def first_status(charge: Charge, kind: VisitType | None, priority: Priority) -> ItemStatus:
+    """Confirmed when it is paid or need not be; else requested until the payment is told."""
+    return S.CONFIRMED if charge is Charge.PAID or charged_later(kind, priority) else S.REQUESTED
+
+
+def label_problem(status: ItemStatus, charge: Charge, kind: VisitType | None, priority: Priority, mapped: bool) -> str | None:
+    """Why no label may be printed for an item, or None. Guards of the transition planned → labelled."""
+    if not mapped:
+        return "项目未对照，请先在接口对照页对照"
+    if status in ENDED:
+        return f"项目{STATUS_TEXT[status]}"
+    if status not in BEFORE_LABEL:
+        return f"项目{STATUS_TEXT[status]}，不能再打条码"
+    if charge is Charge.REFUNDED:
+        return "已退费"
+    if charge is not Charge.PAID and not charged_later(kind, priority):
+        return "未收费，请先缴费"
+    return None
+
+
+class CancelAnswer(StrEnum):
+    """What becomes of a cancellation or refund."""
+
+    DONE = "done"
+    ALREADY = "already"
+    PENDING = "pending"
+    REFUSED = "refused"
+
+
+def judge_cancel(status: ItemStatus) -> CancelAnswer:
+    """R3: free until the laboratory has the tube, then only with its consent, never once reported."""
+    if status in ENDED:
+        return CancelAnswer.ALREADY
+    if status in BEFORE_RECEIPT:
+        return CancelAnswer.DONE
+    if status in (S.PARTLY_REPORTED, S.REPORTED):
+        return CancelAnswer.REFUSED
+    return CancelAnswer.PENDING
+
+
+def ended_as(charge: Charge) -> ItemStatus:
+    """A cancelled item that had been paid is a refunded one."""
+    return S.REFUNDED if charge in (Charge.PAID, Charge.REFUNDED) else S.CANCELLED
+
+
+class Change(StrEnum):
+    """What a repeated or changed item means for the stored one."""
+
+    NOTHING = "nothing"
+    APPLY = "apply"
+    LOCKED = "locked"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A stored item, as far as an update is judged by it."""
+
+    status: ItemStatus
+    code: str
+    charge: Charge
+
+
+def judge_update(known: Known, code: str | None, charge: Charge | None) -> Change:
+    """R1: all may change until the label is printed; afterwards the tested item may not, the payment still may."""
+    if known.status in ENDED:
+        return Change.ENDED
+    same_code = code is None or code == known.code
+    if same_code and (charge is None or charge is known.charge):
+        return Change.NOTHING
+    if known.status in BEFORE_LABEL or same_code:
+        return Change.APPLY
+    return Change.LOCKED
+
+
+def wants_cancel(action: Action, charge: Charge | None) -> bool:
+    """A cancellation by its control code, or a refund told by an update."""
+    return action is Action.CANCEL or charge is Charge.REFUNDED
+
+
+def person_problems(person: PatientData, today: date) -> list[Problem]:
+    """Odd but possible: told, flagged, never repaired (M03 bad input)."""
+    if person.birth is None:
+        return []
+    if person.birth > today:
+        return [Problem("PID^1^7", "102", "出生日期在将来，请核对", Severity.WARNING)]
+    if today.year - person.birth.year >= MAX_AGE_YEARS:
+        return [Problem("PID^1^7", "102", f"年龄超过 {MAX_AGE_YEARS} 岁，请核对", Severity.WARNING)]
+    return []
+
+
+class SamePerson(StrEnum):
+    """Whether a stored patient and a message speak of one person."""
+
+    YES = "yes"
+    RENAMED = "renamed"
+    NO = "no"
+
+
+def same_person(name: str, sex: str, birth: date | None, other: PatientData) -> SamePerson:
+    """One number, two descriptions: another name alone is a correction; another name with another sex or birthday is another person."""
+    if name == other.name:
+        return SamePerson.YES
+    sexes = {sex, other.sex.value} - {"U", "O"}
+    if len(sexes) > 1 or (birth is not None and other.birth is not None and birth != other.birth):
+        return SamePerson.NO
+    return SamePerson.RENAMED

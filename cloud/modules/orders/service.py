@@ -1,0 +1,98 @@
+"""The verbs of requests: place an order, move its items, decide refunds, map codes. No flask, no commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+
+from sqlalchemy import select
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.orders import patients, rules
+from cloud.modules.orders.messages import Charge
+from cloud.modules.orders.models import OrderItem, ParkedCancel, RefundRequest
+from cloud.modules.orders.place import OrderRefused, Placed, move, place_order
+from cloud.modules.orders.rules import CancelAnswer, ItemStatus
+from cloud.web.faults import Conflict, NotFound
+
+__all__ = [
+    "Charge",
+    "ItemStatus",
+    "OrderRefused",
+    "Placed",
+    "birth_instant",
+    "decide_refund",
+    "discard_parked",
+    "map_code",
+    "place_order",
+    "set_status",
+]
+
+
+def set_status(
+    uow: UnitOfWork, item_ids: Iterable[int], to: ItemStatus, *, specimen_id: int | None = None, reason: str = "", barcode: str = ""
+) -> list[int]:
+    """Move items along their path; items already there are left alone. Returns those moved. Raises Conflict naming a wrong state.
+
+    Called by the modules that own the tube and the result: labelled (with its tube), collected, received, rejected, in_test, reported.
+    """
+    rows = uow.s.scalars(
+        select(OrderItem).where(OrderItem.id.in_(list(item_ids))).order_by(OrderItem.id).with_for_update()
+    ).all()  # ids in one order, so that two callers never wait for each other
+    moved = []
+    for item in rows:
+        status = ItemStatus(item.status)
+        if specimen_id is not None:
+            item.specimen_id = specimen_id
+        if status is to:
+            continue
+        if not rules.may_move(status, to):
+            text = f"项目“{item.his_name or item.his_code}”{rules.STATUS_TEXT[status]}，不能改为{rules.STATUS_TEXT[to]}。"
+            raise Conflict(text, item=item.id, status=status.value)
+        move(uow, item, to, reason, barcode)
+        moved.append(item.id)
+    return moved
+
+
+def decide_refund(uow: UnitOfWork, refund_id: int, version: int, accept: bool, answer: str) -> None:
+    """The laboratory's consent to a refund after receipt (R3). Raises NotFound, StaleDataError, Conflict once reported."""
+    row = uow.s.get(RefundRequest, (uow.tenant_id, refund_id), with_for_update=True)
+    if row is None:
+        raise NotFound("退费申请")
+    if row.state != "waiting" or row.version != version:
+        raise Conflict(f"这条退费申请已由 {row.decided_by or '他人'} 处理，请刷新。")
+    item = uow.s.get_one(OrderItem, (uow.tenant_id, row.order_item_id), with_for_update=True)
+    if accept and rules.judge_cancel(ItemStatus(item.status)) is CancelAnswer.REFUSED:
+        raise Conflict("该项目已出报告，不能退费；请选择“拒绝”并写明原因。")
+    row.state, row.answer = ("accepted" if accept else "refused"), answer.strip()
+    row.decided_at, row.decided_by = uow.now, uow.actor.name
+    uow.audit("refund_request", row.id, row.state, before={"state": "waiting"}, after={"state": row.state}, reason=answer.strip())
+    if accept and ItemStatus(item.status) not in rules.ENDED:
+        item.charge_state = Charge.REFUNDED.value
+        move(uow, item, ItemStatus.REFUNDED, answer.strip())
+    payload = {"order_item_id": item.id, "accepted": accept, "answer": answer.strip()}
+    uow.emit("order.refund_decided", f"order_item:{item.id}", payload)
+
+
+def map_code(uow: UnitOfWork, source: str, code: str, order_set_id: int) -> int:
+    """Give every waiting item of a code, new in the map, its order set; returns how many. The map itself is the catalog's."""
+    query = select(OrderItem).where(OrderItem.source == source, OrderItem.his_code == code, OrderItem.order_set_id.is_(None))
+    rows = uow.s.scalars(query.order_by(OrderItem.id).with_for_update()).all()
+    for row in rows:
+        row.order_set_id = order_set_id
+        uow.audit("order_item", row.id, "mapped", before={"order_set_id": None}, after={"order_set_id": order_set_id})
+    return len(rows)
+
+
+def discard_parked(uow: UnitOfWork) -> int:
+    """Job: cancellations whose order never came, after ten minutes, with an audit entry each."""
+    old = uow.s.scalars(select(ParkedCancel).where(ParkedCancel.at < uow.now - rules.PARKED_FOR).with_for_update(skip_locked=True)).all()
+    for row in old:
+        uow.audit("parked_cancel", f"{row.source}/{row.order_item_no}", "discarded", before={"at": row.at.isoformat()}, reason=row.reason)
+        uow.s.delete(row)
+    return len(old)
+
+
+def birth_instant(day: date | None, at: datetime | None = None) -> datetime | None:
+    """A birthday as the instant stored: the minute when it is known, else midnight in China."""
+    return patients.instant(day, at)
