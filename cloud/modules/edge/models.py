@@ -101,7 +101,8 @@ class RawMessage(TenantTable, Base):
 
 class Observation(TenantTable, Base):
     """What the instrument said, as sent. ``state``: rules.Fate. ``content_key`` names one measurement (R3): only one
-    row of a key is ever anything but a repeat, which the database itself holds.
+    row of a key is ever anything but a repeat, which the database itself holds. ``read_as`` is the value with a fixed format's
+    implied point put in, where that differs.
     """
 
     __tablename__ = "observation"
@@ -126,6 +127,8 @@ class Observation(TenantTable, Base):
     patient_name: Mapped[str | None]
     code: Mapped[str | None]
     value: Mapped[str | None]
+    read_as: Mapped[str | None]
+    aspect: Mapped[str | None]
     unit: Mapped[str | None]
     flags: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     status: Mapped[str | None]

@@ -1,0 +1,148 @@
+"""A raw message → what the instrument said, one row a result, ready to be stored. No database; nothing it meets may stop the stream."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from common.instruments.reading import Message, Reading, Result, Specimen
+
+MAX_INLINE = 512 * 1024
+"""Bytes of a message read inside the stream; a larger one is stored, receipted, and read by the worker (F14)."""
+NO_VALUE = frozenset("-*.")
+"""An instrument that has no value sends these alone ("-----", "****", "....."): no result, with a flag (M06 bad input)."""
+
+
+@dataclass(slots=True)
+class Said:
+    """One result as the instrument said it. ``text`` is the value with a fixed format's implied point put in."""
+
+    idx: int
+    specimen: str | None
+    patient: str | None
+    name: str | None
+    code: str | None
+    label: str | None
+    value: str | None
+    text: str
+    unit: str | None
+    flags: list[str]
+    status: str | None
+    time: str | None
+    run: str | None
+    aspect: str | None
+    qc: bool
+    no_result: bool
+    nth: int = 0
+    cut: bool = False
+    main: bool = True
+    """False for a further statement about the same test in the same message (raw signal, interpretation, probe)."""
+
+
+def observations(reading: Reading, complete: bool = True) -> list[Said]:
+    """Everything a reading says about results, in order."""
+    out: list[Said] = []
+    for message in reading.messages:
+        if message.kind in ("results", "qc"):
+            said = _of_message(message, len(out))
+            if said and not (complete and message.complete):
+                # The last record of a cut message may be cut itself: "13" of "134". It waits for a person.
+                said[-1].cut = True
+            out += said
+    _count(out)
+    return out
+
+
+def problems(reading: Reading) -> list[str]:
+    """The decoder's complaints as sentences, once each."""
+    return list(dict.fromkeys(clean(str(p)) or "" for p in reading.problems))[:50]
+
+
+def _of_message(message: Message, start: int) -> list[Said]:
+    out: list[Said] = []
+    for specimen in message.specimens:
+        for result in specimen.results:
+            out.append(_said(start + len(out), message, specimen, result))
+    return out
+
+
+def _said(idx: int, message: Message, specimen: Specimen, result: Result) -> Said:
+    value = clean(result.value)
+    text = _scaled(value or "", result.decimals)
+    return Said(
+        idx=idx,
+        specimen=(clean(specimen.specimen_id) or "").strip() or None,
+        patient=clean(specimen.patient_id),
+        name=clean(specimen.patient_name),
+        code=clean(result.code),
+        label=clean(result.name),
+        value=value,
+        text=text,
+        unit=clean(result.unit),
+        flags=[clean(f) or "" for f in result.flags],
+        status=clean(result.status),
+        # Not the time the message was sent: a retransmission of the same run carries another one.
+        time=clean(result.time or specimen.observed_at),
+        run=clean(result.run),
+        aspect=clean(result.aspect),
+        qc=result.qc or specimen.qc or message.kind == "qc",
+        no_result=not text.strip() or set(text.strip()) <= NO_VALUE,
+    )
+
+
+def _scaled(value: str, decimals: int | None) -> str:
+    digits = value.strip()
+    if not decimals or not digits.lstrip("+-").isdigit():
+        return value
+    return str(Decimal(digits).scaleb(-decimals))
+
+
+def _count(said: list[Said]) -> None:
+    """Number equal measurements inside the message, and find the main statement of each test."""
+    seen: Counter[tuple[object, ...]] = Counter()
+    main: dict[tuple[object, ...], Said] = {}
+    for one in said:
+        key = (one.specimen, one.code, one.time, one.run, one.value)
+        one.nth = seen[key]
+        seen[key] += 1
+        test = (one.specimen, one.code, one.run)
+        first = main.setdefault(test, one)
+        if first is not one and one.aspect != first.aspect:
+            one.main = False
+
+
+def clean(text: str | None) -> str | None:
+    """Text PostgreSQL can store: no NUL, no half of a surrogate pair; each replaced by a sign that shows it was there."""
+    if text is None:
+        return None
+    if "\x00" in text:
+        text = text.replace("\x00", "␀")
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
+def clean_json(value: Any, depth: int = 0) -> Any:
+    """A JSON value PostgreSQL can store; what lies too deep becomes a sign."""
+    if depth > 20:
+        return "…"
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {clean(str(k)): clean_json(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [clean_json(v, depth + 1) for v in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    return value
+
+
+def agent_time(text: str) -> datetime | None:
+    """The agent's wall clock as it says it; never a reason to refuse (R6)."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at

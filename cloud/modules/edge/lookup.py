@@ -1,0 +1,128 @@
+"""What the intake must know to place a batch of results: links, tubes, their patients, tests; a query each for the whole batch.
+
+These are the edge's only reads of other modules' tables. They are one place, read-only and plain SQL, because 3 000 results a second go
+through here and a row object each would cost more than all the rest; everything that changes goes through the owners' services. Channel
+codes, sections and windows come from the catalog's snapshot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import psycopg
+
+from cloud.modules.edge import rules
+
+Cursor = psycopg.Cursor[tuple[Any, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A connection as the intake needs it."""
+
+    id: int
+    agent_id: int
+    key: str
+    analyzer_id: int | None
+    driver: str | None
+    encoding: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Tube:
+    """A specimen a result could belong to."""
+
+    id: int
+    barcode: str
+    sample_no: str | None
+    state: str
+    patient_id: int
+    person: rules.Person
+
+
+LINKS = "SELECT id, agent_id, key, analyzer_id, driver, encoding FROM connection WHERE tenant_id = %s AND agent_id = ANY(%s)"
+
+_TUBE = """
+SELECT s.id, s.barcode, s.sample_no, s.state, s.patient_id, p.name, p.pinyin, p.patient_no, v.visit_no, s.section_id, s.sample_day
+FROM specimen s JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
+LEFT JOIN visit v ON v.tenant_id = s.tenant_id AND v.id = s.visit_id
+WHERE s.tenant_id = %s AND
+"""
+BY_BARCODE = _TUBE + "s.barcode = ANY(%s)"
+BY_NUMBER = _TUBE + "s.section_id = ANY(%s) AND s.sample_day = ANY(%s) AND s.sample_no IS NOT NULL"
+BY_ID = _TUBE + "s.id = ANY(%s)"
+
+IDENTIFIERS = "SELECT patient_id, value FROM patient_identifier WHERE tenant_id = %s AND patient_id = ANY(%s)"
+TESTS = "SELECT specimen_id, item_id, id FROM test WHERE tenant_id = %s AND specimen_id = ANY(%s) AND state <> 'cancelled'"
+IGNORED = "SELECT analyzer_id, code FROM ignored_code WHERE tenant_id = %s AND analyzer_id = ANY(%s)"
+
+
+def links(cur: Cursor, tenant: int, agents: Collection[int]) -> dict[tuple[int, str], Link]:
+    """Connections of these agents by (agent, key)."""
+    cur.execute(LINKS, (tenant, list(agents)))
+    return {(r[1], r[2]): Link(*r) for r in cur.fetchall()}
+
+
+def _tube(row: tuple[Any, ...]) -> Tube:
+    numbers = frozenset(n for n in (row[7], row[8]) if n)
+    return Tube(row[0], row[1], row[2], row[3], row[4], rules.Person(row[5], row[6], numbers))
+
+
+def tubes_by_barcode(cur: Cursor, tenant: int, codes: Collection[str]) -> dict[str, Tube]:
+    """Tubes by barcode."""
+    if not codes:
+        return {}
+    cur.execute(BY_BARCODE, (tenant, list(codes)))
+    return {t.barcode: t for t in map(_tube, cur.fetchall())}
+
+
+def tubes_by_id(cur: Cursor, tenant: int, ids: Collection[int]) -> dict[int, Tube]:
+    """Tubes by id."""
+    cur.execute(BY_ID, (tenant, list(ids)))
+    return {t.id: t for t in map(_tube, cur.fetchall())}
+
+
+def tubes_by_number(
+    cur: Cursor, tenant: int, asked: Collection[tuple[int, date, str]]
+) -> dict[tuple[int, date, str], list[Tube]]:
+    """Tubes by (section, day, sample number as typed at the instrument); several when the number does not tell."""
+    if not asked:
+        return {}
+    sections, days = list({a[0] for a in asked}), list({a[1] for a in asked})
+    cur.execute(BY_NUMBER, (tenant, sections, days))
+    found: dict[tuple[int, date, str], list[Tube]] = {}
+    rows = cur.fetchall()
+    for section, day, said in asked:
+        hits = [_tube(r) for r in rows if r[9] == section and r[10] == day and rules.same_sample_no(said, r[2])]
+        if hits:
+            found[(section, day, said)] = hits
+    return found
+
+
+def identifiers(cur: Cursor, tenant: int, patients: Collection[int]) -> dict[int, set[str]]:
+    """Every further number of these patients."""
+    out: dict[int, set[str]] = {}
+    if patients:
+        cur.execute(IDENTIFIERS, (tenant, list(patients)))
+        for patient, value in cur.fetchall():
+            out.setdefault(patient, set()).add(value)
+    return out
+
+
+def tests(cur: Cursor, tenant: int, specimens: Collection[int]) -> dict[tuple[int, int], int]:
+    """Test ids by (specimen, item)."""
+    if not specimens:
+        return {}
+    cur.execute(TESTS, (tenant, list(specimens)))
+    return {(s, i): t for s, i, t in cur.fetchall()}
+
+
+def ignored(cur: Cursor, tenant: int, analyzers: Collection[int]) -> set[tuple[int, str]]:
+    """(analyzer, code) pairs that somebody declared to be no results."""
+    if not analyzers:
+        return set()
+    cur.execute(IGNORED, (tenant, list(analyzers)))
+    return {(a, c) for a, c in cur.fetchall()}
