@@ -212,7 +212,7 @@ def counts(uow: UnitOfWork) -> dict[str, int]:
     """Open items by status, and ``unmapped``."""
     ended = [s.value for s in (*rules.ENDED, ItemStatus.REPORTED)]
     query = select(OrderItem.status, func.count()).where(OrderItem.status.not_in(ended)).group_by(OrderItem.status)
-    out: dict[str, int] = dict(uow.s.execute(query).tuples().all())
+    out = {str(row[0]): int(row[1]) for row in uow.s.execute(query)}
     out["unmapped"] = uow.s.execute(select(func.count()).where(OrderItem.order_set_id.is_(None))).scalar_one()
     return out
 
@@ -240,7 +240,7 @@ def refunds(uow: UnitOfWork, state: str = "waiting") -> list[RefundRow]:
     )  # fmt: skip
     query = query.join(RefundRequest, and_(RefundRequest.tenant_id == OrderItem.tenant_id, RefundRequest.order_item_id == OrderItem.id))
     query = query.join(Patient, and_(Patient.tenant_id == LabOrder.tenant_id, Patient.id == LabOrder.patient_id))
-    rows = uow.s.execute(query.where(RefundRequest.state == state).order_by(RefundRequest.id).limit(PAGE)).all()
+    rows: Any = uow.s.execute(query.where(RefundRequest.state == state).order_by(RefundRequest.id).limit(PAGE)).all()
     n, m = len(_ITEM), len(_ITEM) + len(_PATIENT)
     return [RefundRow(*row[m:], _item(row), PatientRow(*row[n:m])) for row in rows]
 

@@ -1,0 +1,149 @@
+"""Rules of requests, exhaustively."""
+
+from datetime import date
+
+import pytest
+
+from cloud.modules.orders.messages import Action, Charge, PatientData, PatientId, Priority, Sex, VisitType
+from cloud.modules.orders.rules import (
+    BEFORE_LABEL,
+    BEFORE_RECEIPT,
+    ENDED,
+    PATH,
+    STATUS_TEXT,
+    TRANSITIONS,
+    CancelAnswer,
+    Change,
+    ItemStatus,
+    Known,
+    SamePerson,
+    ended_as,
+    first_status,
+    judge_cancel,
+    judge_update,
+    label_problem,
+    may_move,
+    person_problems,
+    same_person,
+    wants_cancel,
+)
+
+S = ItemStatus
+
+
+def test_every_status_has_transitions_and_a_chinese_word() -> None:
+    assert set(TRANSITIONS) == set(STATUS_TEXT) == set(ItemStatus)
+
+
+def test_the_path_of_the_specification_is_possible_step_by_step() -> None:
+    assert all(may_move(a, b) for a, b in zip(PATH, PATH[1:], strict=False))
+
+
+@pytest.mark.parametrize("ended", [S.CANCELLED, S.REFUNDED])
+def test_what_is_cancelled_or_refunded_stays_so(ended: ItemStatus) -> None:
+    assert TRANSITIONS[ended] == frozenset()
+
+
+def test_a_reported_item_is_never_cancelled_or_refunded() -> None:
+    for status in (S.REPORTED, S.PARTLY_REPORTED):
+        assert judge_cancel(status) is CancelAnswer.REFUSED
+        assert not {S.CANCELLED, S.REFUNDED} & TRANSITIONS[status]
+
+
+@pytest.mark.parametrize("status", list(ItemStatus))
+def test_cancelling_is_free_until_receipt_then_asks_then_never(status: ItemStatus) -> None:
+    expected = (
+        CancelAnswer.ALREADY
+        if status in ENDED
+        else CancelAnswer.DONE
+        if status in BEFORE_RECEIPT
+        else CancelAnswer.REFUSED
+        if status in (S.PARTLY_REPORTED, S.REPORTED)
+        else CancelAnswer.PENDING
+    )
+    assert judge_cancel(status) is expected
+    if expected is CancelAnswer.DONE:
+        assert may_move(status, S.CANCELLED)
+        assert may_move(status, S.REFUNDED)
+
+
+@pytest.mark.parametrize("status", list(ItemStatus))
+@pytest.mark.parametrize("code", [None, "CBC", "GLU"])
+@pytest.mark.parametrize("charge", [None, *Charge])
+def test_what_an_update_may_change(status: ItemStatus, code: str | None, charge: Charge | None) -> None:
+    found = judge_update(Known(status, "CBC", Charge.UNPAID), code, charge)
+    if status in ENDED:
+        assert found is Change.ENDED
+    elif code == "GLU" and status not in BEFORE_LABEL:
+        assert found is Change.LOCKED
+    elif code == "GLU" or charge not in (None, Charge.UNPAID):
+        assert found is Change.APPLY
+    else:
+        assert found is Change.NOTHING
+
+
+@pytest.mark.parametrize(
+    ("charge", "kind", "priority", "status", "problem"),
+    [
+        (Charge.PAID, VisitType.OUTPATIENT, Priority.ROUTINE, S.CONFIRMED, None),
+        (Charge.UNPAID, VisitType.OUTPATIENT, Priority.ROUTINE, S.REQUESTED, "未收费，请先缴费"),
+        (Charge.UNPAID, None, Priority.ROUTINE, S.REQUESTED, "未收费，请先缴费"),
+        (Charge.UNPAID, VisitType.OUTPATIENT, Priority.STAT, S.CONFIRMED, None),
+        (Charge.UNPAID, VisitType.EMERGENCY, Priority.GREEN, S.CONFIRMED, None),
+        (Charge.UNPAID, VisitType.EMERGENCY, Priority.ROUTINE, S.REQUESTED, "未收费，请先缴费"),
+        (Charge.UNPAID, VisitType.INPATIENT, Priority.ROUTINE, S.CONFIRMED, None),
+        (Charge.UNPAID, VisitType.EXAM, Priority.ROUTINE, S.CONFIRMED, None),
+    ],
+)
+def test_who_pays_before_the_label(
+    charge: Charge, kind: VisitType | None, priority: Priority, status: ItemStatus, problem: str | None
+) -> None:
+    assert first_status(charge, kind, priority) is status
+    assert label_problem(status, charge, kind, priority, True) == problem
+
+
+def test_no_label_for_what_is_unmapped_ended_or_labelled() -> None:
+    def why(status: ItemStatus, charge: Charge = Charge.PAID, mapped: bool = True) -> str | None:
+        return label_problem(status, charge, VisitType.INPATIENT, Priority.ROUTINE, mapped)
+
+    assert why(S.CONFIRMED, mapped=False) == "项目未对照，请先在接口对照页对照"
+    assert why(S.CANCELLED) == "项目已取消"
+    assert why(S.COLLECTED) == "项目已采集，不能再打条码"
+    assert why(S.CONFIRMED, Charge.REFUNDED) == "已退费"
+    assert why(S.REJECTED) is None
+
+
+def test_refund_is_wanted_by_control_code_or_charge_state() -> None:
+    assert wants_cancel(Action.CANCEL, None)
+    assert wants_cancel(Action.CHANGE, Charge.REFUNDED)
+    assert not wants_cancel(Action.CHANGE, Charge.PAID)
+    assert (ended_as(Charge.PAID), ended_as(Charge.UNPAID)) == (S.REFUNDED, S.CANCELLED)
+
+
+def person(name: str, sex: Sex, birth: date | None) -> PatientData:
+    return PatientData((PatientId("patient_no", "1"),), name, sex, birth)
+
+
+BORN = date(1990, 3, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "sex", "birth", "expected"),
+    [
+        ("张三", Sex.MALE, BORN, SamePerson.YES),
+        ("张三", Sex.FEMALE, date(2000, 1, 1), SamePerson.YES),
+        ("张叁", Sex.MALE, BORN, SamePerson.RENAMED),
+        ("张叁", Sex.UNKNOWN, None, SamePerson.RENAMED),
+        ("李四", Sex.FEMALE, BORN, SamePerson.NO),
+        ("李四", Sex.MALE, date(2000, 1, 1), SamePerson.NO),
+    ],
+)
+def test_one_number_two_descriptions(name: str, sex: Sex, birth: date | None, expected: SamePerson) -> None:
+    assert same_person("张三", "M", BORN, person(name, sex, birth)) is expected
+
+
+@pytest.mark.parametrize(
+    ("birth", "flagged"), [(None, 0), (date(2026, 5, 6), 0), (date(2026, 5, 7), 1), (date(1877, 1, 1), 0), (date(1876, 1, 1), 1)]
+)
+def test_odd_birthdays_are_told(birth: date | None, flagged: int) -> None:
+    assert len(person_problems(person("张三", Sex.MALE, birth), date(2026, 5, 6))) == flagged
