@@ -11,7 +11,7 @@ import pyotp
 from cloud.demo import people_data
 from cloud.demo.analyzer_data import INSTRUMENTS, Instrument
 from cloud.demo.state import Account, State
-from cloud.embedded.pki import Pki
+from cloud.ports.pki import Pki
 
 
 def facts(state: State, ports: Mapping[str, int], pki: Pki) -> dict[str, Any]:
@@ -90,9 +90,8 @@ def table(found: Mapping[str, Any]) -> str:
         lines.append(f"  {agent['name']}")
         for row in agent["instruments"]:
             how = {"listen": "采集端等待 agent waits", "dial": "采集端拨出 agent dials"}[row["mode"]]
-            lines.append(
-                f"    {row['key']:<12} {row['protocol']:<5} {row['transport']:<7} {how:<24} {row['address']}  {'（空闲 idle）' if row['idle'] else ''}"
-            )
+            idle = "（空闲 idle）" if row["idle"] else ""
+            lines.append(f"    {row['key']:<12} {row['protocol']:<5} {row['transport']:<7} {how:<24} {row['address']}  {idle}")
     lines += ["", "  医院 用户名   密码              PIN     角色          姓名            动态口令（现在） TOTP now"]
     for row in found["users"]:
         code = pyotp.TOTP(row["totp"]).now() if row["totp"] else "-"

@@ -20,8 +20,8 @@ from cloud.demo import agents, announce, people_data, seed
 from cloud.demo.analyzer_data import INSTRUMENTS
 from cloud.demo.processes import StartFailed, Supervisor, port_free, port_open
 from cloud.demo.state import State, default_folder
-from cloud.embedded.pki import HOSTS, Pki
 from cloud.embedded.postgres import EmbeddedPostgres, PostgresFailed
+from cloud.ports.pki import HOSTS, Pki
 from common.errors import JianlianError
 
 WATCH_SECONDS = 0.5

@@ -11,10 +11,10 @@ from cloud.config import Settings
 from cloud.demo import people_data
 from cloud.demo.analyzer_data import INSTRUMENTS
 from cloud.demo.processes import port_free
-from cloud.embedded.pki import CLOUD_NAME, Pki
 from cloud.modules.platform.rules import STANDARD_ROLES
 from cloud.modules.platform.secrets import new_seed
 from cloud.ports.ca import write_secret
+from cloud.ports.pki import CLOUD_NAME, Pki
 
 SECOND_FACTOR = {code for code, _name, second in STANDARD_ROLES if second}
 SYMBOLS = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKMNPQRSTUVWXYZ23456789"  # nothing that a reader takes for something else

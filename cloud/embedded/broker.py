@@ -30,8 +30,8 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from cloud.embedded import acl
-from cloud.embedded.pki import CLOUD_NAME, Pki
 from cloud.ports.ca import revoked_serials
+from cloud.ports.pki import CLOUD_NAME, Pki
 
 REVOCATION_CHECK_SECONDS = 2.0
 HERE = "cloud.embedded.broker"

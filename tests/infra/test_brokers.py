@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.embedded.pki import CLOUD_NAME, Pki
+from cloud.ports.pki import CLOUD_NAME, Pki
 from common import crypto, topics
 from tests.support import brokers
 from tests.support.brokers import WAIT, Broker, Client

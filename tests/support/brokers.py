@@ -17,8 +17,8 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from cloud.embedded.pki import CLOUD_NAME, KeyPair, Pki
 from cloud.ports.ca import write_secret
+from cloud.ports.pki import CLOUD_NAME, KeyPair, Pki
 from common import crypto, topics
 
 REPO = Path(__file__).resolve().parents[2]
@@ -72,8 +72,6 @@ def mosquitto_files(folder: Path, pki: Pki, agent_port: int, cloud_port: int) ->
     shutil.copy(REPO / "infra/mosquitto/acl.conf", folder / "acl.conf")
     text = (REPO / "infra/mosquitto/mosquitto.conf").read_text()
     text = text.replace("/mosquitto/config/acl.conf", str(folder / "acl.conf"))
-    for name in ("ca.pem", "crl.pem"):
-        text = text.replace(f"/mosquitto/pki/{name}", str(pki.ca_folder / name))
     text = text.replace("/mosquitto/pki/", f"{pki.folder}/")
     text = text.replace("listener 8883", f"listener {agent_port} 127.0.0.1").replace("listener 8884", f"listener {cloud_port} 127.0.0.1")
     if os.geteuid() == 0:

@@ -1,11 +1,16 @@
-"""Keys and certificates of one machine's own installation: a CA, servers for web, MQTT and MLLP, our client at the broker.
+"""Keys and certificates of one installation: a CA, servers for web, MQTT and MLLP, our client at the broker.
 
-Made at the first start and kept; leaf certificates are renewed at a start when less than a month is left.
+    python -m cloud.ports.pki DIR HOST [HOST ...]
+
+Made once and kept; a later call renews leaf certificates of which less than a month is left. A hospital with a CA of its
+own puts its files under the same names.
 """
 
-from collections.abc import Callable
+import argparse
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
@@ -61,7 +66,7 @@ class Pki:
         if self.ca_key.exists() and self.ca_file.exists():
             ca = self.authority()
         else:
-            ca = CertificateAuthority.create(self.ca_folder, "Jianlian demo CA", now)
+            ca = CertificateAuthority.create(self.ca_folder, "Jianlian CA", now)
         for name in SERVERS:
             self._ensure_pair(name, now, lambda key: ca.sign_server(key, list(self.hosts), now))
         self._ensure_pair(CLOUD_NAME, now, lambda key: ca.sign_cloud(key, CLOUD_NAME, now))
@@ -83,3 +88,18 @@ class Pki:
 
 def _expiry(certificate: Path) -> datetime:
     return crypto.load_certificate(certificate.read_bytes()).not_valid_after_utc
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m cloud.ports.pki", description="make or renew an installation's keys and certificates")
+    parser.add_argument("folder", type=Path, metavar="DIR")
+    parser.add_argument("hosts", nargs="+", metavar="HOST", help="names and addresses that browsers, agents and HIS use")
+    args = parser.parse_args(argv)
+    pki = Pki(args.folder, tuple(args.hosts)).ensure(datetime.now(UTC))
+    print(pki.ca_file)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

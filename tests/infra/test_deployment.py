@@ -1,0 +1,111 @@
+"""What can be checked of containers and services without an engine: schemas, references, commands, settings."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cloud import cli, config
+from tests.support.sources import REPO
+
+INFRA = REPO / "infra"
+COMPOSE = INFRA / "compose.yaml"
+UNITS = sorted((INFRA / "systemd").glob("jianlian-*"))
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    loaded: dict[str, Any] = yaml.safe_load(COMPOSE.read_text(encoding="utf-8"))
+    return loaded
+
+
+def test_compose_fits_its_schema() -> None:
+    command = [str(REPO / ".venv/bin/check-jsonschema"), "--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
+    if not Path(command[0]).exists():
+        command[0] = shutil.which("check-jsonschema") or pytest.skip("check-jsonschema is not installed")
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_compose_refers_to_what_exists(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        if "build" in service:
+            assert (INFRA / service["build"]["context"] / service["build"]["dockerfile"]).is_file(), name
+        assert set(service.get("secrets", ())) <= set(compose["secrets"]), name
+        assert set(service.get("depends_on", ())) <= set(compose["services"]), name
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            assert (INFRA / source).exists() if source.startswith(".") else source in compose["volumes"], volume
+
+
+def test_compose_pins_images_and_holds_no_secret(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        assert re.search(r":[\w.-]*\d", service["image"]), f"{name}: image without a version"
+        for key, value in (service.get("environment") or {}).items():
+            assert not re.search("PASSWORD|SECRET|TOKEN", key) or str(value).startswith("/run/secrets/"), f"{name}: {key}"
+
+
+def test_only_doors_for_outsiders_are_published(compose: dict[str, Any]) -> None:
+    published = {name: service["ports"] for name, service in compose["services"].items() if "ports" in service}
+    assert published == {"mosquitto": ["8883:8883"], "web": ["443:8443"], "mllp": ["2576:2576"]}
+
+
+def test_commands_of_services_exist(compose: dict[str, Any]) -> None:
+    verbs = [service["command"][0] for service in compose["services"].values() if "jianlian-cloud" in service["image"]]
+    for unit in UNITS:
+        verbs += re.findall(r"^ExecStart=/opt/jianlian/bin/jianlian (\S+)", unit.read_text(), re.M)
+    known = set(cli._parser()._subparsers._group_actions[0].choices)  # type: ignore[union-attr,arg-type]  # argparse has no public way
+    assert verbs
+    assert set(verbs) <= known
+
+
+def test_dockerfiles_copy_what_exists() -> None:
+    for name in ("Dockerfile.cloud", "Dockerfile.agent"):
+        text = (REPO / name).read_text(encoding="utf-8")
+        assert "USER jianlian" in text
+        assert "--require-hashes" in text
+        for sources in re.findall(r"^COPY (?!--from)(.+) \S+$", text, re.M):
+            for source in sources.split():
+                assert (REPO / source).exists(), f"{name}: {source}"
+
+
+def test_example_settings_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for tree in ("make-secrets.sh", "jianlian.example.toml"):
+        shutil.copy(INFRA / tree, tmp_path)
+    done = subprocess.run(["bash", str(tmp_path / "make-secrets.sh")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    made = tmp_path / "secrets" / "jianlian.toml"
+    assert made.stat().st_mode & 0o077 == 0
+    assert not re.search(r"@[A-Z_]+@", made.read_text())
+    for name in list(os.environ):
+        if name.startswith("JIANLIAN_"):
+            monkeypatch.delenv(name)
+    settings = config.load(str(made))
+    assert len(settings.secret) == 64
+    assert subprocess.run(["bash", str(tmp_path / "make-secrets.sh")], capture_output=True).returncode != 0
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_service_files_are_sound(tmp_path: Path) -> None:
+    names = []
+    for unit in UNITS:
+        text = re.sub(r"/opt/jianlian/bin/\S+", "/bin/true", unit.read_text(encoding="utf-8"))
+        name = unit.name.replace("@.", "@1.")
+        (tmp_path / unit.name).write_text(text)
+        names.append(str(tmp_path / name))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", *names], capture_output=True, text=True)
+    ours = [line for line in (done.stdout + done.stderr).splitlines() if "jianlian" in line]
+    assert ours == []
+
+
+def test_a_broken_service_file_would_be_noticed(tmp_path: Path) -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    (tmp_path / "jianlian-bad.service").write_text("[Service]\nExecStart=nowhere/at/all\nRestart=sometimes\n")
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(tmp_path / "jianlian-bad.service")], capture_output=True, text=True)
+    assert "jianlian-bad" in done.stdout + done.stderr
