@@ -25,12 +25,12 @@ def start(supervisor: Supervisor, state: State, settings: Settings, hospital: Ho
     if not (folder / "enrolled").exists():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         code = enrolment_code(settings, hospital, tenant_id)
-        command = [sys.executable, "-m", "agent", "--data", str(folder), "enrol", code]
+        command = [sys.executable, "-m", "agent", "enrol", "--data", str(folder), code]
         done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
         if done.returncode != 0:
             raise StartFailed(f"agent of {hospital.code} was not enrolled:\n{done.stdout}{done.stderr}")
         (folder / "enrolled").touch()
-    supervisor.python(f"agent-{hospital.code}", "agent", "--data", str(folder), "run")
+    supervisor.python(f"agent-{hospital.code}", "agent", "run", "--data", str(folder))
 
 
 def enrolment_code(settings: Settings, hospital: Hospital, tenant_id: int) -> str:
