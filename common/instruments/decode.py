@@ -70,7 +70,7 @@ def read(data: bytes, driver: str | None = None, encoding: str | None = None) ->
 
 def protocol_of(data: bytes, driver: str | None = None) -> str:
     """Protocol by the bytes themselves; a driver decides only where they leave it open."""
-    if _HL7.search(data) or _HL7_WIDE.search(data):
+    if (b"MSH" in data or b"HS" in data) and _HL7.search(data) or 0 in data and _HL7_WIDE.search(data):
         return "hl7"
     if bci.looks_like(data):
         return "bci"
@@ -94,6 +94,8 @@ def _plain(data: bytes) -> bytes:
     """Without byte order mark; UTF-16 text (a file saved so) becomes UTF-8."""
     if data.startswith(b"\xef\xbb\xbf"):
         return data[3:]
+    if 0 not in data and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
+        return data
     if _HL7_WIDE.search(data) or framing.has_wide_header(data):
         return data  # control bytes and wide text mixed: the protocol's own reader sorts it out
     codec = wide_codec(data)
@@ -116,7 +118,7 @@ def _astm(data: bytes, driver: str | None, encoding: str | None) -> Reading:
     messages: list[Message] = []
     problems: list[Problem] = []
     for link in framing.unframe(framing.restore_controls(data)):
-        wide = wide_codec(link.text)
+        wide = wide_codec(link.text) if 0 in link.text else None
         if wide is not None:
             link.text = link.text[: len(link.text) & ~1].decode(wide, "replace").encode("utf-8", "replace")
         here = [read_astm.read_message(one, driver) for one in records.split_messages(link, encoding)]

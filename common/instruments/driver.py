@@ -61,6 +61,8 @@ class Driver:
     patient: tuple[Position, ...] = ()
     code: int | str | None = None
     """Component of the test id that is the vendor's code, or ``whole``; for HL7 also ``OBX-4``."""
+    shifted_from: int = 0
+    """R records of some firmware have one field more, empty, from this field on."""
     qc_prefix: str = ""
     """Specimen ids that begin so are control material."""
     encoding: str | None = None

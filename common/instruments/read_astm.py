@@ -22,6 +22,7 @@ from common.protocol.problem import Problem, quote
 
 _NOT_PATIENT = frozenset({"Q", "QR", "CR", "QC"})
 """H.12 values that mean control or calibration (LIS02 7.1.12; QR and CR are Mindray's)."""
+_STATUS = frozenset({"F", "P", "C", "X"})
 
 
 def _get(record: list[str], number: int) -> str:
@@ -50,8 +51,10 @@ class _Reader:
         self.last_result: Result | None = None
         self.last_sequence = 0
         self.lost = 0
+        self.shift = self.driver.shifted_from if self.driver else 0
         self.loose = bool(self.driver and "frame.gap" in self.driver.tolerates)
         self.escape = self.d.escape
+        self.escaped = source.escaped
         self.orders: list[tuple[Specimen, list[str]]] = []
         self.has_results = False
 
@@ -103,7 +106,9 @@ class _Reader:
         return message
 
     def _text(self, field: str) -> str:
-        return unescape(field, self.d, self.source.encoding) if self.escape in field else field
+        if self.escaped and self.escape in field:
+            return unescape(field, self.d, self.source.encoding)
+        return field
 
     def _opt(self, field: str) -> str | None:
         """Text of an optional field: None when empty or the null mark."""
@@ -189,24 +194,12 @@ class _Reader:
         if specimen is None or self.lost:
             specimen = self._parent(specimen, number)
         self.last_sequence = number
-        if len(record) < 14:
-            record = record + [""] * (14 - len(record))
-        _, _, test, value, unit, ref_range, flag, _, status, _, operator, started, completed, device = record[:14]
-        text = self._text
-        flags = [text(one) for one in flag.split(self.d.repeat) if one and one != '""'] if flag else []
-        result = Result(
-            test_code(text(test) if self.escape in test else test, self.d.component, self.position),
-            self._opt(value),
-            self._opt(unit),
-            flags,
-            self._opt(status),
-            self._opt(completed) or self._opt(started),
-            specimen.qc,
-        )
-        result.test_id = test or None
-        result.ref_range = self._opt(ref_range)
-        result.operator = operator or None
-        result.instrument = device or None
+        if self.shift and not _get(record, 9) and _get(record, 10).strip() in _STATUS:
+            record = record[: self.shift - 1] + record[self.shift :]
+        if self.escaped and self.escape in "".join(record):
+            result = self._decoded(record, specimen.qc)
+        else:
+            result = self._plain(record, specimen.qc)
         specimen.results.append(result)
         self.has_results = True
         self.holder = result
@@ -214,6 +207,37 @@ class _Reader:
         if result.code is None and result.value is None:
             said = f"结果记录既无项目代码也无值(R record without code and value):{quote(self.d.field.join(record))}"
             self.message.problems.append(Problem("result.empty", said.rstrip(self.d.field)))
+
+    def _plain(self, record: list[str], qc: bool) -> Result:
+        """A result record without any escape sequence: the quick way."""
+        if len(record) < 14:
+            record = record + [""] * (14 - len(record))
+        _, _, test, value, unit, ref_range, flag, _, status, _, operator, started, completed, device = record[:14]
+        if '""' in record:
+            value, unit, flag, status = (_null(one) for one in (value, unit, flag, status))
+            started, completed = _null(started), _null(completed)
+        result = Result(
+            test_code(test, self.d.component, self.position),
+            value or None,
+            unit or None,
+            [one for one in flag.split(self.d.repeat) if one] if flag else [],
+            status or None,
+            completed or started or None,
+            qc,
+        )
+        result.test_id = test or None
+        result.ref_range = ref_range or None
+        result.operator = operator or None
+        result.instrument = device or None
+        return result
+
+    def _decoded(self, record: list[str], qc: bool) -> Result:
+        """A result record with escape sequences: decoded field by field, after splitting (LIS02 6.6)."""
+        parts = [self._text(one) for one in record]
+        raw_flags = _get(record, 7).split(self.d.repeat)
+        result = self._plain(parts, qc)
+        result.flags = [self._text(one) for one in raw_flags if one and one != '""']
+        return result
 
     def _parent(self, specimen: Specimen | None, number: int) -> Specimen:
         """The specimen for a result whose own O record is missing or may be."""
@@ -291,6 +315,11 @@ class _Reader:
         said = f"发送方中止了本消息(L|1|T),{count} 个结果未读取(message aborted by the sender)"
         message.problems.append(Problem("message.aborted", said))
         message.kind, message.specimens, message.query = "other", [], []
+
+
+def _null(field: str) -> str:
+    """Two quotes mean: no value (LIS02 6.4.5)."""
+    return "" if field == '""' else field
 
 
 def _same_tube(one: Specimen, other: Specimen) -> bool:

@@ -58,9 +58,9 @@ def codec_name(declared: str | None) -> str | None:
 
 def decode_bytes(data: bytes, declared: str | None = None, override: str | None = None) -> Decoded:
     """Text of ``data``: by ``override`` (configured), else ``declared`` (in the message), else guessed."""
-    if data.isascii():
-        return Decoded(data.decode("ascii"), "ascii", [])
-    wanted = codec_name(override) or codec_name(declared)
+    wanted = codec_name(override) or codec_name(declared) if override or declared else None
+    if data.isascii():  # the encoding still matters: answers are written in it
+        return Decoded(data.decode("ascii"), wanted or "ascii", [])
     if wanted is None:
         return _guess(data)
     try:

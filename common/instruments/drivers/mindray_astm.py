@@ -17,6 +17,7 @@ DRIVER = Driver(
     ),
     specimen=(("O", 4, 1), ("O", 3, 1)),
     code=1,
+    shifted_from=6,
     reply=QueryReply(specimen=(4, 1), test="{code}^^^", processing="SA", report_type="Q"),
     notes=(
         "H.12: PR results, QR control, CR calibration, RQ query. O.3 is sample "

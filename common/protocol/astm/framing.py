@@ -95,7 +95,11 @@ _DECIMAL_AS_HEX = bytes.maketrans(b"\x13\x10", b"\r\n")
 """A program that wrote CR (13) and LF (10) as 0x13 and 0x10: seen on a simulator of a urine analyzer."""
 _WIDE = re.compile(rb"\x02[0-7]?(?:H\x00[^\x00]\x00|\x00H\x00[^\x00])")
 _CARET = {b"^E": b"\x05", b"^B": b"\x02", b"^C": b"\x03", b"^D": b"\x04", b"^W": b"\x17"}
-_CARET_MARK = re.compile(rb"\^B(?=[0-7]?[A-Z])|\^[CW](?=[0-9A-Fa-f]{2}(?:[\r\n]|$))|(?:(?<=[\r\n])|^)\^[DE]")
+_CARET_FRAME = re.compile(rb"(?:^|[\r\n]|\^E)\s*\^B[0-7][A-Z]")
+"""Caret notation is believed only where a frame begins a line: ``^B`` elsewhere is a component (``^BASO``)."""
+_CARET_MARK = re.compile(
+    rb"(?:(?<=[\r\n])|(?<=\^E)|^)\^B(?=[0-7])|(?:(?<=[\r\n])|^)\^[DE]|\^[CW](?=[0-9A-Fa-f]{2}[\r\n])|\^[CW](?=[0-9A-Fa-f]{2}$)"
+)
 _NAMED = re.compile(rb"[<\[](ENQ|STX|ETX|ETB|EOT|ACK|NAK|CR|LF)[>\]]", re.IGNORECASE)
 _NAMES = {
     b"ENQ": b"\x05",
@@ -114,9 +118,9 @@ def restore_controls(data: bytes) -> bytes:
     """Undo the way logs write control characters (``^B``, ``<STX>``); other bytes stay."""
     if STX in data:
         return data
-    if _CARET_MARK.search(data) and b"^B" in data:
+    if b"^B" in data and _CARET_FRAME.search(data):
         return _CARET_MARK.sub(lambda m: _CARET[m.group()], data)
-    upper = data.upper()
+    upper = data[:4096].upper()
     if b"<STX>" in upper or b"[STX]" in upper:
         flat = data.replace(b"\r", b"").replace(b"\n", b"") if b"CR>" in upper or b"CR]" in upper else data
         return _NAMED.sub(lambda m: _NAMES[m.group(1).upper()], flat)
@@ -133,6 +137,9 @@ def unframe(data: bytes) -> list[LinkText]:
     if STX not in data:
         text = data.translate(None, b"\x05\x06\x15\x04")
         return [LinkText(text, framed=False)]
+    whole = _unframe_clean(data)
+    if whole is not None:
+        return whole
     mixed = b"\x13" in data and b"\r" not in data
     if mixed:
         data = data.translate(_DECIMAL_AS_HEX)
@@ -153,6 +160,42 @@ def unframe(data: bytes) -> list[LinkText]:
         said = "控制符 0x13/0x10 用作 CR/LF,已按 CR/LF 读取(decimal control codes written as hex)"
         phases[0].out.problems.insert(0, Problem("frame.controls", said))
     return [one.close() for one in phases]
+
+
+_CLEAN = re.compile(rb"\x02([0-7])([^\x00-\x09\x0b\x0c\x0e-\x1f]*\r[\x03]|[^\x00-\x09\x0b\x0c\x0e-\x1f]*\x17)([0-9A-F]{2})\r\n?")
+
+
+def _unframe_clean(data: bytes) -> list[LinkText] | None:
+    """The quick way for a stream without any flaw; None as soon as something is unusual."""
+    out: list[LinkText] = []
+    parts: list[bytes] = []
+    expected = 0x31
+    pos, size = 0, len(data)
+    while pos < size:
+        byte = data[pos]
+        if byte == STX:
+            found = _CLEAN.match(data, pos)
+            if found is None or data[pos + 1] != expected:
+                return None
+            start, end = found.span(2)
+            if int(found[3], 16) != sum(data[start - 1 : end]) & 0xFF:
+                return None
+            parts.append(data[start : end - 1])
+            expected = 0x30 if expected == 0x37 else expected + 1
+            pos = found.end()
+        elif byte == ENQ or byte == EOT:
+            if parts:
+                out.append(LinkText(b"".join(parts), True, frames=len(parts)))
+                parts = []
+            expected = 0x31
+            pos += 1
+        elif byte == CR or byte == LF:
+            pos += 1
+        else:
+            return None
+    if parts:
+        out.append(LinkText(b"".join(parts), True, frames=len(parts)))
+    return out or None
 
 
 def _scan(data: bytes, wide: bool) -> Iterator[_Frame | bytes | int]:

@@ -36,6 +36,8 @@ class RecordMessage:
     problems: list[Problem] = field(default_factory=list)
     has_header: bool = True
     has_end: bool = False
+    escaped: bool = False
+    """Does any record behind the header hold the escape character at all?"""
     lost_before: dict[int, int] = field(default_factory=dict)
     """Index of a record → frames lost just before it."""
 
@@ -191,6 +193,8 @@ class _Splitter:
             self.now.lost_before[len(self.now.records)] = self.lost_frames
             self.lost_frames = 0
         self.now.records.append(record)
+        if kind != "H" and self.delimiters.escape in line:
+            self.now.escaped = True
         if kind == "L":
             self.now.has_end = True
             self.now = None
