@@ -73,3 +73,26 @@ def map_his_code(uow: UnitOfWork, source: str, his_code: str, order_set_code: st
 def changed(uow: UnitOfWork) -> None:
     """Call after a bulk statement on the catalog's tables, so that every process loads it anew."""
     models.raise_version(uow.s)
+
+
+def map_channel(uow: UnitOfWork, analyzer_id: int, channel_code: str, item_id: int, reason: str = "") -> models.AnalyzerItemMap:
+    """Say which item an analyzer's channel code reports; the intake reads by it from this COMMIT on. The same again changes nothing."""
+    code, known = channel_code.strip(), catalog(uow)
+    if not code:
+        raise UserError("invalid", "请填写通道代码。", field="code")
+    if analyzer_id not in known.analyzers or item_id not in known.items or not known.items[item_id].active:
+        raise UserError("not_found", "仪器或检验项目不存在，请从列表中选择。")
+    same = (models.AnalyzerItemMap.analyzer_id == analyzer_id) & (models.AnalyzerItemMap.channel_code == code)
+    row = uow.s.scalars(select(models.AnalyzerItemMap).where(same)).one_or_none()
+    if row is not None and row.item_id == item_id:
+        return row
+    before = None if row is None else {"item": row.item_id}
+    if row is None:
+        row = models.AnalyzerItemMap(analyzer_id=analyzer_id, channel_code=code, item_id=item_id)
+        uow.s.add(row)
+    else:
+        row.item_id = item_id
+    uow.s.flush()
+    after = {"analyzer": analyzer_id, "code": code, "item": known.items[item_id].code}
+    uow.audit("analyzer_item_map", row.id, "map", before, after, reason or None)
+    return row

@@ -152,7 +152,7 @@ class Intake:
         if len(row.body) > interpret.MAX_INLINE:
             row.state = RawState.DEFERRED
             return
-        read(message, catalog)
+        message.said = read(row, link, catalog)
 
     def _heard(self, uow: UnitOfWork, cur: Cursor, stored: Sequence[Message]) -> list[Heard]:
         raw = [m for m in stored if m.row.kind == "raw"]
@@ -179,24 +179,25 @@ class Intake:
                 uow.emit("edge.deferred", f"raw:{m.row.id}", {"raw_id": m.row.id})
 
 
-def read(message: Message, catalog: md.Catalog) -> None:
-    """Decode a message's bytes; what cannot be decoded is quarantined with the reason."""
-    row, link = message.row, message.link
+def read(row: RawRow, link: Link | None, catalog: md.Catalog) -> list[interpret.Said]:
+    """Decode a message's bytes and set the row's state; what cannot be decoded is quarantined with the reason."""
     analyzer = catalog.analyzers.get(link.analyzer_id) if link is not None and link.analyzer_id is not None else None
     driver = (link.driver if link else None) or (analyzer.driver if analyzer else None) or _text(row.meta.get("driver"))
     encoding = (link.encoding if link else None) or _text(row.meta.get("encoding"))
     try:
         reading = decode(row.body, driver, encoding)
-        message.said = interpret.observations(reading, row.meta.get("complete") is not False)
+        said = interpret.observations(reading, row.meta.get("complete") is not False)
         row.problems = interpret.problems(reading)
-        unread = not message.said and (not reading.messages or any(p.code == "decoder.error" for p in reading.problems))
-        row.state = RawState.QUARANTINED if unread else RawState.INTERPRETED
-        if unread and not row.problems:
-            row.problems = ["报文中没有可以识别的内容"]
     except Exception as exc:
         # Whatever a decoder meets, the bytes are kept and the stream goes on.
         log.error("undecodable", driver=driver, error=type(exc).__name__, exc_info=exc)
-        message.said, row.state, row.problems = [], RawState.QUARANTINED, [f"解析失败：{type(exc).__name__}"]
+        row.state, row.problems = RawState.QUARANTINED, [f"解析失败：{type(exc).__name__}"]
+        return []
+    unread = not said and (not reading.messages or any(p.code == "decoder.error" for p in reading.problems))
+    row.state = RawState.QUARANTINED if unread else RawState.INTERPRETED
+    if unread and not row.problems:
+        row.problems = ["报文中没有可以识别的内容"]
+    return said
 
 
 def to_heard(row: RawRow, link: Link | None, said: list[interpret.Said], resend: bool) -> Heard:

@@ -1,0 +1,131 @@
+"""What an agent is told to do: its connections and its kiosk, as one signed document with a version that only rises."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select, text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.edge import downlink
+from cloud.modules.edge.models import Agent, Connection
+from common.errors import UserError
+
+PROTOCOLS = ("astm", "hl7", "text", "fixed", "bci", "integra", "blocks", "unknown")
+ENCODINGS = ("", "utf-8", "gb18030", "latin-1", "cp1251")
+TRANSPORTS = ("tcp-listen", "tcp-dial", "serial", "file")
+_KEY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,40}")
+
+
+def document(uow: UnitOfWork, agent_id: int) -> dict[str, Any]:
+    """The configuration in force, in the wire contract's shape."""
+    agent = uow.s.get(Agent, (uow.tenant_id, agent_id))
+    if agent is None:
+        raise UserError("not_found", "采集端不存在，请核对后重试。")
+    analyzers = md.catalog(uow).analyzers
+    rows = uow.s.scalars(select(Connection).where(Connection.agent_id == agent_id).order_by(Connection.key))
+    return {
+        "version": agent.config_version,
+        "connections": [_connection(row, analyzers) for row in rows],
+        "kiosk": agent.kiosk,
+    }
+
+
+def _connection(row: Connection, analyzers: Any) -> dict[str, Any]:
+    analyzer = analyzers.get(row.analyzer_id)
+    return {
+        "key": row.key,
+        "name": row.name,
+        "analyzer": "" if analyzer is None else analyzer.code,
+        "protocol": row.protocol,
+        "driver": row.driver or (None if analyzer is None else analyzer.driver),
+        "encoding": row.encoding,
+        "transport": row.transport,
+        "host_query": row.host_query,
+        "enabled": row.enabled,
+    }
+
+
+def changed(uow: UnitOfWork, agent: Agent) -> None:
+    """The version rises and the new document goes down; an agent that is away gets it when it reports its old version."""
+    agent.config_version += 1
+    uow.s.flush()
+    if agent.state == "enrolled":
+        downlink.enqueue(uow, agent.id, "config", document(uow, agent.id))
+    uow.notify("edge_registry", {})
+    uow.notify("edge", {"what": "agent", "agent": agent.id})
+
+
+@dataclass(frozen=True, slots=True)
+class NewConnection:
+    """A connection as a form gives it."""
+
+    key: str
+    name: str
+    analyzer_id: int | None
+    protocol: str
+    driver: str = ""
+    encoding: str = ""
+    transport: str = "tcp-listen"
+    host: str = ""
+    port: str = ""
+    device: str = ""
+    baud: str = "9600"
+    host_query: bool = False
+    enabled: bool = True
+
+    def line(self) -> dict[str, Any]:
+        """The transport part of the document. Raises UserError naming the field."""
+        if self.transport == "serial":
+            if not self.device.strip() or not self.baud.isdigit():
+                raise UserError("invalid", "串口连接请填写设备名（如 COM3 或 /dev/ttyS0）和波特率。", field="device")
+            return {"type": "serial", "device": self.device.strip(), "baud": int(self.baud), "bytesize": 8, "parity": "N", "stopbits": 1}
+        if self.transport == "file":
+            if not self.device.strip():
+                raise UserError("invalid", "文件连接请填写文件夹。", field="device")
+            return {"type": "file", "folder": self.device.strip()}
+        if not self.port.isdigit() or not 0 < int(self.port) < 65536:
+            raise UserError("invalid", "网络连接请填写 1–65535 的端口。", field="port")
+        if self.transport == "tcp-dial" and not self.host.strip():
+            raise UserError("invalid", "主动连接仪器时请填写仪器地址。", field="host")
+        return {"type": self.transport, "host": self.host.strip() or "0.0.0.0", "port": int(self.port)}
+
+
+def save_connection(uow: UnitOfWork, agent_id: int, new: NewConnection) -> Connection:
+    """Add or change a connection of an agent by its key, and send the new configuration."""
+    agent = uow.s.get(Agent, (uow.tenant_id, agent_id), with_for_update=True)
+    if agent is None:
+        raise UserError("not_found", "采集端不存在，请核对后重试。")
+    if not _KEY.fullmatch(new.key) or not new.name.strip():
+        raise UserError("invalid", "连接代号用小写字母、数字和 . _ -，并填写名称。", field="key")
+    if new.protocol not in PROTOCOLS or new.encoding not in ENCODINGS or new.transport not in TRANSPORTS:
+        raise UserError("invalid", "协议、字符集或连接方式不在列表中，请重新选择。", field="protocol")
+    if new.analyzer_id is not None and new.analyzer_id not in md.catalog(uow).analyzers:
+        raise UserError("not_found", "仪器不存在，请核对后重试。")
+    row = uow.s.scalars(select(Connection).where(Connection.agent_id == agent_id, Connection.key == new.key)).one_or_none()
+    before = None if row is None else {"transport": row.transport, "analyzer_id": row.analyzer_id, "enabled": row.enabled}
+    if row is None:
+        row = Connection(agent_id=agent_id, key=new.key, name="", protocol="", transport={})
+        uow.s.add(row)
+    row.name, row.analyzer_id, row.protocol, row.transport = new.name.strip(), new.analyzer_id, new.protocol, new.line()
+    row.driver, row.encoding, row.host_query, row.enabled = new.driver or None, new.encoding or None, new.host_query, new.enabled
+    uow.s.flush()
+    after = {"key": new.key, "transport": row.transport, "analyzer_id": row.analyzer_id, "enabled": row.enabled}
+    uow.audit("connection", row.id, "save", before, after)
+    _known_links(uow, agent_id, row)
+    changed(uow, agent)
+    return row
+
+
+def _known_links(uow: UnitOfWork, agent_id: int, row: Connection) -> None:
+    """Messages that came before the connection was known here now belong to it."""
+    uow.s.execute(
+        text(
+            "UPDATE raw_message SET connection_id = :c "
+            "WHERE tenant_id = :t AND agent_id = :a AND conn_key = :k AND connection_id IS NULL"
+        ),
+        {"c": row.id, "t": uow.tenant_id, "a": agent_id, "k": row.key},
+    )
