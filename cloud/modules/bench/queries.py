@@ -274,6 +274,11 @@ def tube(uow: UnitOfWork, specimen_id: int, past: int = 3) -> Detail | None:
     return Detail(found, age_text(found, uow.now), state, revision, tests, requests)
 
 
+def requests_of(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, list[Request]]:
+    """Specimen id → the request lines behind it."""
+    return facts.requests(uow, specimen_ids)
+
+
 def age_text(tube: Tube, now: datetime) -> str:
     """The patient's age at collection, as printed."""
     age = md.subject_age(tube.birth, tube.age_text, tube.collected_at or tube.received_at or now)

@@ -14,7 +14,8 @@ from cloud.modules.bench.expect import expect_tests
 from cloud.modules.bench.queries import last_told
 from cloud.modules.bench.record import Work, record_results
 from cloud.modules.bench.rows import NewVersion, TestRow
-from cloud.modules.bench.rules import Incoming, Outcome, Recorded, ReviewItem, TestState
+from cloud.modules.bench.rules import Hold, Incoming, Outcome, Recorded, ReviewItem, TestState
+from cloud.modules.catalog import queries as md
 from common import values
 from common.errors import UserError
 
@@ -78,6 +79,12 @@ def enter_result(uow: UnitOfWork, entry: Entry) -> bool:
     holds = tuple(h for h in reading.holds if h.code != "NOT_NUMERIC")
     _insert(work, test, replace(reading, holds=holds), entry.reason.strip())
     return True
+
+
+def check_entry(uow: UnitOfWork, item_id: int, entered: str) -> None:
+    """Refuse a text that cannot be a value of the item (UserError invalid, naming it)."""
+    item = md.catalog(uow).items[item_id]
+    values.require(entered, item.result_type, item.name)
 
 
 def _insert(work: Work, test: TestRow, reading: Any, reason: str) -> None:
@@ -300,13 +307,16 @@ def _save(work: Work, action: str, after: dict[str, Any], before: Any = None, re
 
 
 __all__ = [
+    "Hold",
     "Entry",
     "Incoming",
     "Outcome",
     "Recorded",
+    "TestState",
     "Work",
     "accept_holds",
     "amend",
+    "check_entry",
     "choose_version",
     "dismiss_late",
     "enter_result",

@@ -19,6 +19,9 @@ class Report(Versioned, TenantTable, Base):
         UniqueConstraint("tenant_id", "no"),
         UniqueConstraint("tenant_id", "specimen_id"),
         Index("ix_report_state", "tenant_id", "section_id", "state", "id"),
+        Index(
+            "ix_report_cocheck", "tenant_id", "section_id", "id", postgresql_where=text("cocheck_due IS NOT NULL AND cochecked_at IS NULL")
+        ),
         Index("ix_report_patient", "tenant_id", "patient_id", "released_at"),
         Index("ix_report_ward", "tenant_id", "ward", text("released_at DESC"), postgresql_where=text("released_at IS NOT NULL")),
         Index("ix_report_dept", "tenant_id", "dept", text("released_at DESC"), postgresql_where=text("released_at IS NOT NULL")),
@@ -46,6 +49,10 @@ class Report(Versioned, TenantTable, Base):
     tested_at: Mapped[datetime | None]
     verifier_id: Mapped[int | None] = mapped_column(BigInteger)
     released_at: Mapped[datetime | None]
+    # Released by its own tester on solo duty: a second person looks within 24 h (R1).
+    cocheck_due: Mapped[datetime | None]
+    cochecked_by: Mapped[int | None] = mapped_column(BigInteger)
+    cochecked_at: Mapped[datetime | None]
 
 
 class ReportVersion(TenantTable, Base):
@@ -72,13 +79,18 @@ class Signature(TenantTable, Base):
     """An electronic signature (C9): who signed what hash, meaning what, when; a batch signs its list of hashes once."""
 
     __tablename__ = "signature"
-    __table_args__ = (Index("ix_signature_target", "tenant_id", "target", "target_id"), tenant_fk("signer_id", "app_user"))
+    __table_args__ = (
+        Index("ix_signature_target", "tenant_id", "target", "target_id"),
+        Index("ix_signature_batch", "tenant_id", "batch_sha256", "batch_no"),
+        tenant_fk("signer_id", "app_user"),
+    )
     signer_id: Mapped[int] = mapped_column(BigInteger)
     target: Mapped[str]
     target_id: Mapped[int] = mapped_column(BigInteger)
     meaning: Mapped[str]
     content_sha256: Mapped[str]
     batch_sha256: Mapped[str]
+    batch_no: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     window_id: Mapped[str]
     algorithm: Mapped[str]
     certificate: Mapped[str] = mapped_column(default="", server_default="")
@@ -106,3 +118,36 @@ class ReportCounter(TenantTable, Base):
     __table_args__ = (UniqueConstraint("tenant_id", "day"),)
     day: Mapped[date] = mapped_column(Date)
     last: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+
+
+class SoloDuty(TenantTable, Base):
+    """A night on which one person alone may test and verify in a section (R1), given by the section leader."""
+
+    __tablename__ = "solo_duty"
+    __table_args__ = (
+        Index("ix_solo_duty_user", "tenant_id", "user_id", "ends_at"),
+        tenant_fk("section_id", "section"),
+        tenant_fk("user_id", "app_user"),
+    )
+    section_id: Mapped[int] = mapped_column(BigInteger)
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    starts_at: Mapped[datetime]
+    ends_at: Mapped[datetime]
+    granted_by: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class ReportNotice(TenantTable, Base):
+    """Somebody who saw or printed an earlier version must learn of the newer one (R4); ``read_at`` is the acknowledgement."""
+
+    __tablename__ = "report_notice"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "report_id", "version_no", "user_id"),
+        Index("ix_report_notice_user", "tenant_id", "user_id", postgresql_where=text("read_at IS NULL")),
+        tenant_fk("report_id", "report"),
+        tenant_fk("user_id", "app_user"),
+    )
+    report_id: Mapped[int] = mapped_column(BigInteger)
+    version_no: Mapped[int] = mapped_column(Integer)
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime]
+    read_at: Mapped[datetime | None]

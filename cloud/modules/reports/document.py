@@ -1,0 +1,177 @@
+"""From a reviewed tube to the frozen document of a report version: what is printed, and the same as data for other systems."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from cloud.modules.bench.queries import Detail, TestLine
+from cloud.modules.bench.service import TestState
+from cloud.reports.documents import Amendment, ReportDocument, ReportKind, ReportRow, report_from_json, to_json
+
+TEMPLATE_VERSION = "report-1"
+LAB = "检验科"
+SEXES = {"M": "男", "F": "女"}
+NO_RESULT = "无结果"
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """Who made and who verified the report."""
+
+    tester_id: int
+    tester: str
+    verifier_id: int
+    verifier: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """What a version adds to the tube: its number, the hospital's name, and, for a later version, what it replaces."""
+
+    no: str
+    version: int
+    hospital: str
+    section: str
+    verify_url: str
+    amendment: Amendment | None = None
+
+
+def build(detail: Detail, issue: Issue, signed: Signed) -> dict[str, Any]:
+    """The document of a report version: ``print`` (a ReportDocument), ``lines``, ``subject`` and ``requests`` as data."""
+    printed = [t for t in detail.tests if _printed(t)]
+    return {
+        "print": to_json(_sheet(detail, printed, issue, signed)),
+        "lines": [_line(t, detail) for t in printed],
+        "subject": _subject(detail),
+        "requests": [asdict(r) for r in detail.requests],
+        "signed": {
+            "tester": [signed.tester_id, signed.tester],
+            "verifier": [signed.verifier_id, signed.verifier],
+            "at": signed.at.isoformat(),
+        },
+    }
+
+
+def sheet(document: Mapping[str, Any]) -> ReportDocument:
+    """The printable part of a stored document."""
+    return report_from_json(document["print"])
+
+
+def _printed(test: TestLine) -> bool:
+    if test.state is TestState.CANCELLED:
+        return False
+    return test.current is not None or bool(test.no_result_reason)
+
+
+def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Signed) -> ReportDocument:
+    tube = detail.tube
+    first = detail.requests[0] if detail.requests else None
+    return ReportDocument(
+        hospital=issue.hospital,
+        lab=LAB,
+        title=f"{issue.section.removesuffix('组').removesuffix('室')}检验报告单",
+        report_no=issue.no,
+        patient_name=tube.name,
+        sex=SEXES.get(tube.sex, "未知"),
+        age=detail.age,
+        patient_no=tube.patient_no,
+        specimen_type=tube.specimen_type,
+        barcode=tube.barcode,
+        rows=tuple(_row(t) for t in tests),
+        tester=signed.tester,
+        verifier=signed.verifier,
+        reported_at=signed.at,
+        collected_at=tube.collected_at,
+        received_at=tube.received_at,
+        department=tube.ward or tube.dept or (first.dept if first else ""),
+        doctor=first.doctor if first else "",
+        bed=tube.bed,
+        diagnosis=tube.diagnosis,
+        sample_no=tube.sample_no or "",
+        specimen_note=tube.caveat,
+        comments=tuple(f"{t.item.name}未出结果：{t.no_result_reason}" for t in tests if t.current is None),
+        kind=ReportKind.FINAL,
+        version=issue.version,
+        urgent=tube.urgent,
+        amendment=issue.amendment,
+        placeholder_intervals=any(t.current is not None and t.current.snapshot.get("placeholder") for t in tests),
+        verify_url=issue.verify_url,
+    )
+
+
+def _row(test: TestLine) -> ReportRow:
+    item, value = test.item, test.current
+    if value is None:
+        return ReportRow(name=item.name, code=item.code, result=NO_RESULT, method=item.method)
+    return ReportRow(
+        name=item.name,
+        code=item.code,
+        result=value.reported_text,
+        unit=value.unit,
+        interval=value.ref_text,
+        mark=value.mark,
+        method=item.method,
+    )
+
+
+def _line(test: TestLine, detail: Detail) -> dict[str, Any]:
+    item, value = test.item, test.current
+    numbers = {r.order_item_id: r.order_item_no for r in detail.requests}
+    out: dict[str, Any] = {
+        "item_id": item.id,
+        "code": item.code,
+        "standard_code": item.wst886_code or "",
+        "name": item.name,
+        "name_en": item.name_en,
+        "method": item.method,
+        "numeric": item.result_type == "numeric",
+        "test_id": test.id,
+        "item_no": numbers.get(test.order_item_id or 0, ""),
+    }
+    if value is None:
+        return out | {"value": NO_RESULT, "note": test.no_result_reason, "unit": "", "interval": "", "flag": "", "critical": False}
+    return out | {
+        "version_id": value.id,
+        "value": value.reported_text,
+        "comparator": value.comparator,
+        "number": None if value.value is None else f"{value.value:f}",
+        "unit": value.unit,
+        "interval": value.ref_text,
+        "limits": _limits(value.snapshot),
+        "flag": value.flag,
+        "critical": value.critical,
+        "note": "",
+        "observed_at": (value.run_at or value.at).isoformat(),
+    }
+
+
+def _limits(snapshot: Mapping[str, Any]) -> list[str | None]:
+    interval = snapshot.get("interval") or [None, None, None]
+    return [interval[1], interval[2]]
+
+
+def _subject(detail: Detail) -> dict[str, Any]:
+    tube = detail.tube
+    return {
+        "patient_id": tube.patient_id,
+        "patient_no": tube.patient_no,
+        "name": tube.name,
+        "sex": tube.sex,
+        "birth": None if tube.birth is None else tube.birth.isoformat(),
+        "age": detail.age,
+        "visit_no": tube.visit_no,
+        "visit_kind": tube.visit_kind,
+        "dept": tube.dept,
+        "ward": tube.ward,
+        "bed": tube.bed,
+        "specimen_id": tube.specimen_id,
+        "barcode": tube.barcode,
+        "specimen_type": tube.specimen_type,
+        "collected_at": None if tube.collected_at is None else tube.collected_at.isoformat(),
+        "received_at": None if tube.received_at is None else tube.received_at.isoformat(),
+        "note": tube.caveat,
+    }

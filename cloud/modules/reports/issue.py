@@ -1,0 +1,138 @@
+"""What issuing a report version takes, whatever the reason: lock, number, freeze, sign, tell."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select, text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import queries as bench_queries
+from cloud.modules.bench import service as bench
+from cloud.modules.bench.queries import Detail
+from cloud.modules.reports import document, rules, signing
+from cloud.modules.reports.models import Report, ReportVersion, Signature
+from cloud.modules.reports.rules import State, VersionState
+from cloud.modules.reports.signing import Signer
+from cloud.web.principal import Principal
+from common import ids
+from common.errors import UserError
+
+ZONE = ZoneInfo("Asia/Shanghai")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What releasing needs of the deployment: the signing key, the address printed for verification."""
+
+    signer: Signer
+    base_url: str
+
+
+def details(uow: UnitOfWork, work: bench.Work, specimen_ids: Sequence[int]) -> dict[int, Detail]:
+    tests = bench_queries.tests_of(uow, specimen_ids)
+    requests = bench_queries.requests_of(uow, specimen_ids)
+    return {
+        i: Detail(work.tubes[i], bench_queries.age_text(work.tubes[i], uow.now), "", 0, tests[i], requests.get(i, [])) for i in specimen_ids
+    }
+
+
+def numbers(uow: UnitOfWork, n: int) -> list[str]:
+    """The next report numbers of the local day; the counter's row is the queue."""
+    day = uow.now.astimezone(ZONE).date()
+    query = text(
+        "INSERT INTO report_counter (tenant_id, day, last) VALUES (:t, :d, :n) "
+        "ON CONFLICT (tenant_id, day) DO UPDATE SET last = report_counter.last + :n RETURNING last"
+    )
+    last = uow.s.execute(query, {"t": uow.tenant_id, "d": day, "n": n}).scalar_one()
+    site = uow.s.execute(text("SELECT site FROM tenant WHERE id = :t"), {"t": uow.tenant_id}).scalar_one()
+    return [ids.report_number(site, day, k) for k in range(last - n + 1, last + 1)]
+
+
+def freeze(
+    uow: UnitOfWork, report: Report, made: dict[str, Any], who: Principal, reason: str | None = None, why: str | None = None
+) -> None:
+    uow.s.add(
+        ReportVersion(
+            report_id=report.id,
+            version_no=report.current_no,
+            state=VersionState.CURRENT.value,
+            document=made,
+            content_sha256=signing.content_hash(made),
+            template_version=document.TEMPLATE_VERSION,
+            released_at=uow.now,
+            released_by=who.user_id,
+            reason_class=reason,
+            reason_text=why,
+        )
+    )
+
+
+def sign(uow: UnitOfWork, meaning: str, hashes: Sequence[tuple[int, str]], who: Principal, window: str, signer: Signer) -> None:
+    payload = signing.batch_payload(meaning, who.user_id, window, uow.now, [h for _, h in hashes])
+    value, batch = signer.sign(payload), hashlib.sha256(payload).hexdigest()
+    uow.s.add_all(
+        Signature(
+            signer_id=who.user_id,
+            target="report",
+            target_id=report_id,
+            meaning=meaning,
+            content_sha256=content,
+            batch_sha256=batch,
+            batch_no=n,
+            window_id=window,
+            algorithm=signing.ALGORITHM,
+            certificate=signer.public,
+            value=value,
+            at=uow.now,
+        )
+        for n, (report_id, content) in enumerate(hashes)
+    )
+
+
+def tell(uow: UnitOfWork, topic: str, report: Report) -> None:
+    uow.emit(topic, str(report.no), {"report_id": report.id, "version_no": report.current_no, "specimen_id": report.specimen_id})
+    uow.notify("report", {"id": report.id, "section_id": report.section_id})
+
+
+def specimens_of(uow: UnitOfWork, report_ids: Sequence[int]) -> dict[int, int]:
+    rows = uow.s.execute(select(Report.id, Report.specimen_id).where(Report.id.in_(report_ids)))
+    found = {r.id: r.specimen_id for r in rows}
+    if len(found) != len(report_ids) or not found:
+        raise UserError("not_found", "报告不存在，请刷新后重试。")
+    return found
+
+
+def specimen_of(uow: UnitOfWork, report_id: int) -> int:
+    return specimens_of(uow, [report_id])[report_id]
+
+
+def lock(uow: UnitOfWork, report_ids: Sequence[int]) -> list[Report]:
+    query = select(Report).where(Report.id.in_(report_ids)).order_by(Report.id).with_for_update().execution_options(populate_existing=True)
+    found = list(uow.s.execute(query).scalars())
+    if len(found) != len(report_ids):
+        raise UserError("not_found", "报告不存在，请刷新后重试。")
+    return found
+
+
+def version_of(uow: UnitOfWork, report_id: int, version_no: int) -> ReportVersion:
+    query = select(ReportVersion).where(ReportVersion.report_id == report_id, ReportVersion.version_no == version_no).with_for_update()
+    return uow.s.execute(query).scalar_one()
+
+
+def move(report: Report, to: State) -> None:
+    state = State(report.state)
+    if not rules.may_move(state, to):
+        raise UserError("conflict", f"报告目前为“{rules.WORDS[state]}”，不能改为“{rules.WORDS[to]}”。")
+    report.state = to.value
+
+
+def names_of(uow: UnitOfWork, user_ids: Iterable[int]) -> dict[int, str]:
+    rows = uow.s.execute(
+        text("SELECT id, name FROM app_user WHERE tenant_id = :t AND id = ANY(:i)"), {"t": uow.tenant_id, "i": list(user_ids)}
+    )
+    return {r.id: r.name for r in rows}

@@ -1,0 +1,286 @@
+"""Read-only looks at reports: the review queue, versions, what was released, who saw it. Nothing untold leaves ``released``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.reports import rules, signing
+from cloud.modules.reports.models import Report, ReportVersion, Signature
+from cloud.modules.reports.rules import State
+
+PAGE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A reviewed report that waits for its verifier."""
+
+    id: int
+    specimen_id: int
+    barcode: str
+    sample_no: str | None
+    urgent: int
+    name: str
+    sex: str
+    patient_no: str
+    place: str
+    tester_id: int | None
+    tester: str
+    tested_at: datetime
+    n_tests: int
+    n_abnormal: int
+    n_critical: int
+    n_alarm: int
+    titles: str
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Whether a batch may take it unseen: nothing about it needs an eye."""
+        return not self.reasons
+
+
+# Only what is still as reviewed: a tube whose values changed is back on the bench (its state says so).
+_QUEUE = text("""
+SELECT r.id, r.specimen_id, b.barcode, b.sample_no, r.urgent, p.name, p.sex, p.patient_no,
+       coalesce(nullif(r.ward, ''), r.dept) AS place, r.tester_id, u.name AS tester, r.tested_at,
+       b.n_tests, b.n_abnormal, b.n_critical, b.n_alarm,
+       coalesce((SELECT string_agg(DISTINCT os.name, '、') FROM order_item oi
+          JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
+         WHERE oi.tenant_id = r.tenant_id AND oi.specimen_id = r.specimen_id), '') AS titles
+FROM report r
+JOIN bench_tube b ON b.tenant_id = r.tenant_id AND b.specimen_id = r.specimen_id AND b.state = 'reviewed'
+JOIN patient p ON p.tenant_id = r.tenant_id AND p.id = r.patient_id
+LEFT JOIN app_user u ON u.tenant_id = r.tenant_id AND u.id = r.tester_id
+WHERE r.tenant_id = :t AND r.section_id = :section AND r.state = 'tested'
+ORDER BY r.urgent DESC, r.id LIMIT :n
+""")
+
+
+def queue(uow: UnitOfWork, section_id: int, user_id: int, limit: int = PAGE) -> list[Waiting]:
+    """A section's reports to verify, urgent first, then the oldest; each with what about it needs an eye."""
+    out = []
+    for row in uow.s.execute(_QUEUE, {"t": uow.tenant_id, "section": section_id, "n": limit}):
+        look = rules.Look(row.n_abnormal, row.n_critical, row.n_alarm, row.tester_id == user_id)
+        out.append(replace(Waiting(*row), reasons=rules.batch_exceptions(look)))
+    return out
+
+
+def cochecks(uow: UnitOfWork, section_id: int) -> Sequence[Any]:
+    """Reports of solo duty that wait for a second person, the most urgent first (AC-R-2)."""
+    query = text("""
+        SELECT r.id, r.no, r.cocheck_due, r.released_at, u.name AS verifier FROM report r
+        LEFT JOIN app_user u ON u.tenant_id = r.tenant_id AND u.id = r.verifier_id
+        WHERE r.tenant_id = :t AND r.section_id = :s AND r.cocheck_due IS NOT NULL AND r.cochecked_at IS NULL
+        ORDER BY r.cocheck_due LIMIT 100
+    """)
+    return uow.s.execute(query, {"t": uow.tenant_id, "s": section_id}).all()
+
+
+# --- one report -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One version of a told report. ``document`` is empty for a recalled one: its values are nobody's any more."""
+
+    report_id: int
+    no: str
+    state: State
+    section_id: int
+    patient_id: int
+    specimen_id: int
+    dept: str
+    ward: str
+    version_no: int
+    current_no: int
+    version_state: rules.VersionState
+    document: Mapping[str, Any]
+    content_sha256: str
+    pdf_key: str | None
+    pdf_sha256: str | None
+    reason_class: str | None
+    reason_text: str | None
+    released_at: datetime
+
+    @property
+    def recalled(self) -> bool:
+        """Whether the report must not be used."""
+        return self.state in (State.RECALLED, State.CANCELLED)
+
+    @property
+    def lines(self) -> Sequence[Mapping[str, Any]]:
+        """The result lines as data."""
+        found: Sequence[Mapping[str, Any]] = self.document.get("lines", ())
+        return found
+
+    @property
+    def subject(self) -> Mapping[str, Any]:
+        """Patient, visit and tube as they were."""
+        found: Mapping[str, Any] = self.document.get("subject", {})
+        return found
+
+    @property
+    def sheet(self) -> Mapping[str, Any]:
+        """What was printed."""
+        found: Mapping[str, Any] = self.document.get("print", {})
+        return found
+
+
+def released(uow: UnitOfWork, no: str | None = None, version_no: int | None = None, report_id: int | None = None) -> Told | None:
+    """A told report by number or id, its current version or another; None for what was never told (AC: untold id → 404)."""
+    query = select(Report, ReportVersion).join(
+        ReportVersion, (ReportVersion.tenant_id == Report.tenant_id) & (ReportVersion.report_id == Report.id)
+    )
+    query = query.where(Report.no == no) if no is not None else query.where(Report.id == report_id)
+    query = query.where(ReportVersion.version_no == (Report.current_no if version_no is None else version_no))
+    row = uow.s.execute(query).one_or_none()
+    return None if row is None else _told(row[0], row[1])
+
+
+def versions(uow: UnitOfWork, no: str) -> list[Told]:
+    """All versions of a told report, newest first."""
+    query = (
+        select(Report, ReportVersion)
+        .join(ReportVersion, (ReportVersion.tenant_id == Report.tenant_id) & (ReportVersion.report_id == Report.id))
+        .where(Report.no == no)
+        .order_by(ReportVersion.version_no.desc())
+    )
+    return [_told(r, v) for r, v in uow.s.execute(query)]
+
+
+def _told(r: Report, v: ReportVersion) -> Told:
+    hidden = State(r.state) in (State.RECALLED, State.CANCELLED)
+    return Told(
+        report_id=r.id,
+        no=r.no or "",
+        state=State(r.state),
+        section_id=r.section_id,
+        patient_id=r.patient_id,
+        specimen_id=r.specimen_id,
+        dept=r.dept,
+        ward=r.ward,
+        version_no=v.version_no,
+        current_no=r.current_no,
+        version_state=rules.VersionState(v.state),
+        document={"subject": v.document.get("subject", {})} if hidden else v.document,
+        content_sha256=v.content_sha256,
+        pdf_key=None if hidden else v.pdf_key,
+        pdf_sha256=v.pdf_sha256,
+        reason_class=v.reason_class,
+        reason_text=v.reason_text,
+        released_at=v.released_at,
+    )
+
+
+def for_rendering(uow: UnitOfWork, report_id: int, version_no: int) -> tuple[Mapping[str, Any], str, str | None] | None:
+    """(document, content hash, stored PDF's hash) of one version, whatever became of the report since."""
+    query = select(ReportVersion.document, ReportVersion.content_sha256, ReportVersion.pdf_sha256)
+    row = uow.s.execute(query.where(ReportVersion.report_id == report_id, ReportVersion.version_no == version_no)).one_or_none()
+    return None if row is None else (row.document, row.content_sha256, row.pdf_sha256)
+
+
+def signature_holds(uow: UnitOfWork, report_id: int, version_no: int) -> bool:
+    """Whether the stored document is byte for byte what was signed, and the signature is the signer's (SR12)."""
+    version = uow.s.execute(
+        select(ReportVersion.document, ReportVersion.content_sha256).where(
+            ReportVersion.report_id == report_id, ReportVersion.version_no == version_no
+        )
+    ).one_or_none()
+    if version is None or signing.content_hash(version.document) != version.content_sha256:
+        return False
+    own = uow.s.execute(
+        select(Signature).where(
+            Signature.target == "report", Signature.target_id == report_id, Signature.content_sha256 == version.content_sha256
+        )
+    ).scalars()
+    return any(_batch_holds(uow, s) for s in own)
+
+
+def _batch_holds(uow: UnitOfWork, one: Signature) -> bool:
+    query = select(Signature.content_sha256).where(Signature.batch_sha256 == one.batch_sha256).order_by(Signature.batch_no)
+    hashes = list(uow.s.execute(query).scalars())
+    payload = signing.batch_payload(one.meaning, one.signer_id, one.window_id, one.at, hashes)
+    return signing.holds(one.certificate, payload, one.batch_sha256, one.value)
+
+
+def views(uow: UnitOfWork, report_id: int) -> Sequence[Any]:
+    """Who saw or printed a report, first look first (AC-CL-1)."""
+    query = text("""
+        SELECT v.viewer, v.user_id, v.version_no, v.kind, min(v.at) AS first_at, count(*) AS times FROM report_view v
+        WHERE v.tenant_id = :t AND v.report_id = :r GROUP BY v.viewer, v.user_id, v.version_no, v.kind ORDER BY min(v.at)
+    """)
+    return uow.s.execute(query, {"t": uow.tenant_id, "r": report_id}).all()
+
+
+# --- for readers ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """A told report in a list."""
+
+    id: int
+    no: str
+    state: str
+    patient_id: int
+    patient_no: str
+    name: str
+    sex: str
+    dept: str
+    ward: str
+    bed: str
+    section: str
+    title: str
+    urgent: int
+    n_abnormal: int
+    n_critical: int
+    current_no: int
+    released_at: datetime
+    unread: bool
+    notice: bool
+
+
+_BRIEF = """
+SELECT r.id, r.no, r.state, r.patient_id, p.patient_no, p.name, p.sex, r.dept, r.ward, coalesce(vi.bed, '') AS bed, se.name AS section,
+       coalesce((SELECT string_agg(DISTINCT os.name, '、') FROM order_item oi
+          JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
+         WHERE oi.tenant_id = r.tenant_id AND oi.specimen_id = r.specimen_id), '') AS title,
+       r.urgent, r.n_abnormal, r.n_critical, r.current_no, r.released_at,
+       NOT EXISTS (SELECT 1 FROM report_view w WHERE w.tenant_id = r.tenant_id AND w.report_id = r.id AND w.user_id = :user
+                   AND w.version_no = r.current_no) AS unread,
+       EXISTS (SELECT 1 FROM report_notice n WHERE n.tenant_id = r.tenant_id AND n.report_id = r.id AND n.user_id = :user
+               AND n.read_at IS NULL) AS notice
+FROM report r
+JOIN patient p ON p.tenant_id = r.tenant_id AND p.id = r.patient_id
+JOIN section se ON se.tenant_id = r.tenant_id AND se.id = r.section_id
+JOIN specimen sp ON sp.tenant_id = r.tenant_id AND sp.id = r.specimen_id
+LEFT JOIN visit vi ON vi.tenant_id = sp.tenant_id AND vi.id = sp.visit_id
+WHERE r.tenant_id = :t AND r.released_at IS NOT NULL AND {where}
+ORDER BY r.released_at DESC LIMIT :n
+"""
+
+
+def of_patient(uow: UnitOfWork, patient_id: int, user_id: int, limit: int = 60) -> list[Brief]:
+    """A patient's told reports, newest first."""
+    params = {"t": uow.tenant_id, "p": patient_id, "user": user_id, "n": limit}
+    return [Brief(*row) for row in uow.s.execute(text(_BRIEF.format(where="r.patient_id = :p")), params)]
+
+
+def of_places(uow: UnitOfWork, places: Collection[str], user_id: int, since: datetime, limit: int = 200) -> list[Brief]:
+    """Reports told to these wards or departments since a moment, newest first."""
+    where = "(r.ward = ANY(:places) OR r.dept = ANY(:places)) AND r.released_at >= :since"
+    params = {"t": uow.tenant_id, "places": list(places), "user": user_id, "since": since, "n": limit}
+    return [Brief(*row) for row in uow.s.execute(text(_BRIEF.format(where=where)), params)]
+
+
+def numbers_of(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, str]:
+    """Specimen id → number of its told report."""
+    query = select(Report.specimen_id, Report.no).where(Report.specimen_id.in_(list(specimen_ids)), Report.no.is_not(None))
+    return {r.specimen_id: r.no for r in uow.s.execute(query)}

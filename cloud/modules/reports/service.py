@@ -1,0 +1,226 @@
+"""The verbs of reports: review (初审), send back, release, amend, recall, the second look. Locks: tubes first, then reports, by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select, update
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import queries as bench_queries
+from cloud.modules.bench import service as bench
+from cloud.modules.bench.queries import Detail
+from cloud.modules.bench.service import TestState
+from cloud.modules.catalog import queries as md
+from cloud.modules.platform import service as platform
+from cloud.modules.reports import document, rules, signing
+from cloud.modules.reports.changes import AmendRequest, amend, recall
+from cloud.modules.reports.issue import (
+    Desk,
+    details,
+    freeze,
+    lock,
+    move,
+    names_of,
+    numbers,
+    sign,
+    specimen_of,
+    specimens_of,
+    tell,
+    version_of,
+)
+from cloud.modules.reports.models import Report, ReportNotice, ReportView, SoloDuty
+from cloud.modules.reports.rules import State
+from cloud.web.principal import Principal
+from common.errors import UserError
+
+ZONE = ZoneInfo("Asia/Shanghai")
+
+
+# --- review ---------------------------------------------------------------------------------------------------------
+
+
+def review(uow: UnitOfWork, specimen_id: int, revision: int | None, who: Principal) -> int:
+    """初审: the tester has looked at every value of the tube; returns the report's id."""
+    work = bench.review(uow, specimen_id, revision)
+    tube = work.tubes[specimen_id]
+    _own_section(who, work.catalog, tube.section_id)
+    report = uow.s.execute(select(Report).where(Report.specimen_id == specimen_id).with_for_update()).scalar_one_or_none()
+    if report is None:
+        report = Report(specimen_id=specimen_id, patient_id=tube.patient_id, section_id=tube.section_id, state=State.DRAFT.value)
+        uow.s.add(report)
+    move(report, State.TESTED)
+    sums = work.sums(specimen_id)
+    report.basis = bench_queries.basis((t.id, t.current_id) for t in work.tests.values())
+    report.urgent, report.dept, report.ward = int(tube.urgent), tube.dept, tube.ward
+    report.n_abnormal, report.n_critical = sums.n_abnormal, sums.n_critical
+    report.tester_id, report.tested_at = who.user_id, uow.now
+    uow.s.flush()
+    uow.audit("report", report.id, "tested", after={"specimen": specimen_id, "tester": who.employee_no})
+    uow.notify("report", {"id": report.id, "section_id": report.section_id})
+    return report.id
+
+
+def send_back(uow: UnitOfWork, report_id: int, reason: str) -> None:
+    """退回初审: the tester looks again."""
+    specimen_id = specimen_of(uow, report_id)
+    bench.send_back(uow, specimen_id, reason)
+    report = lock(uow, [report_id])[0]
+    move(report, State.DRAFT)
+    uow.audit("report", report_id, "sent_back", reason=reason.strip())
+    uow.notify("report", {"id": report_id, "section_id": report.section_id})
+
+
+# --- release --------------------------------------------------------------------------------------------------------
+
+
+def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: Desk) -> list[str]:
+    """Sign and release a batch, all or none; returns the report numbers in the order of the ids.
+
+    One signature covers the list of the batch's hashes. UserErrors: not_found; reauth (no open signing window); conflict, naming each
+    report that cannot leave and why. Rendering and sending happen afterwards, from the event.
+    """
+    wanted = sorted(set(report_ids))
+    window = platform.require_signing(uow, who)
+    specimens = specimens_of(uow, wanted)
+    work = bench.lock_reported(uow, specimens.values())
+    reports = lock(uow, wanted)
+    found = details(uow, work, [r.specimen_id for r in reports])
+    solo = _check(uow, reports, found, who)
+    names = names_of(uow, {who.user_id, *(r.tester_id for r in reports if r.tester_id is not None)})
+    sections = md.catalog(uow).sections
+    for report, no in zip(reports, numbers(uow, len(reports)), strict=True):
+        report.no = no
+        move(report, State.RELEASED)
+        report.verifier_id, report.released_at, report.current_no = who.user_id, uow.now, 1
+        if report.id in solo:
+            report.cocheck_due = uow.now + rules.CHECK_WITHIN
+    made = {
+        r.id: document.build(
+            found[r.specimen_id],
+            document.Issue(str(r.no), 1, who.tenant_name, sections[r.section_id].name, f"{desk.base_url}/reports/verify/{r.no}"),
+            document.Signed(r.tester_id or 0, names.get(r.tester_id or 0, ""), who.user_id, names[who.user_id], uow.now),
+        )
+        for r in reports
+    }
+    for report in reports:
+        freeze(uow, report, made[report.id], who)
+    sign(uow, "release", [(r.id, signing.content_hash(made[r.id])) for r in reports], who, window, desk.signer)
+    bench.release(work, [r.specimen_id for r in reports])
+    for report in reports:
+        tell(uow, "report.released", report)
+        after = {"no": report.no, "verifier": who.employee_no, "window": window}
+        uow.audit("report", report.id, "release", before={"state": State.TESTED.value}, after=after)
+    return [str(r.no) for r in reports]
+
+
+def _check(uow: UnitOfWork, reports: Sequence[Report], details: Mapping[int, Detail], who: Principal) -> set[int]:
+    """Refuse the batch naming each report at fault; the ids of those released on solo duty."""
+    verifier = rules.Verifier(who.user_id, who.sections)
+    duties = _duties(uow, who.user_id)
+    problems, solo = [], set()
+    for report in reports:
+        candidate = _candidate(uow, report, details[report.specimen_id])
+        why = rules.release_problem(candidate, verifier, duties, uow.now)
+        if why is not None:
+            problems.append((candidate.name, why))
+        elif rules.needs_second_look(candidate, verifier):
+            solo.add(report.id)
+    if problems:
+        raise UserError("conflict", rules.refused(problems))
+    return solo
+
+
+def _candidate(uow: UnitOfWork, report: Report, detail: Detail) -> rules.Candidate:
+    live = [t for t in detail.tests if t.state is not TestState.CANCELLED]
+    hands = {t.current.entered_by for t in live if t.current is not None and t.current.entered_by is not None}
+    empty = [t for t in live if t.current is None and not t.no_result_reason]
+    return rules.Candidate(
+        name=f"{detail.tube.name} {detail.tube.barcode}",
+        state=State(report.state),
+        section_id=report.section_id,
+        section_code=md.catalog(uow).sections[report.section_id].code,
+        tester_id=report.tester_id,
+        hands=frozenset(hands),
+        missing=tuple(t.item.name for t in empty if t.item.mandatory),
+        held=tuple(t.item.name for t in live if t.state is TestState.HELD),
+        reviewed=report.basis,
+        found=bench_queries.basis((t.id, t.current.id if t.current is not None else None) for t in detail.tests),
+    )
+
+
+# --- after the release ---------------------------------------------------------------------------------------------
+
+
+def cocheck(uow: UnitOfWork, report_id: int, who: Principal) -> None:
+    """The second person has looked at what one person tested and released at night (R1)."""
+    report = lock(uow, [report_id])[0]
+    if report.cocheck_due is None or report.cochecked_at is not None:
+        raise UserError("conflict", "该报告没有待复核的单人值班记录。")
+    if who.user_id in (report.tester_id, report.verifier_id):
+        raise UserError("conflict", "复核人不能是原检验者或审核者。")
+    report.cochecked_by, report.cochecked_at = who.user_id, uow.now
+    uow.audit("report", report_id, "cocheck", after={"by": who.employee_no})
+
+
+def grant_solo_duty(uow: UnitOfWork, section_id: int, user_id: int, starts_at: datetime, ends_at: datetime) -> None:
+    """Flag a night on which one person alone may test and verify."""
+    if section_id not in md.catalog(uow).sections:
+        raise UserError("not_found", "该专业组不存在。")
+    if not starts_at < ends_at or (ends_at - starts_at).total_seconds() > 16 * 3600:
+        raise UserError("invalid", "单人值班须有起止时间，且不超过 16 小时。", field="ends_at")
+    if uow.actor.user_id == user_id:
+        raise UserError("conflict", "不能给自己登记单人值班。")
+    uow.s.add(SoloDuty(section_id=section_id, user_id=user_id, starts_at=starts_at, ends_at=ends_at, granted_by=uow.actor.user_id))
+    uow.audit("solo_duty", user_id, "grant", after={"section": section_id, "from": starts_at.isoformat(), "to": ends_at.isoformat()})
+
+
+def seen(uow: UnitOfWork, report_id: int, version_no: int, kind: str = "view") -> None:
+    """A person looked at, or printed, a version (R6); a notice about it counts as read."""
+    who = uow.actor
+    uow.s.add(ReportView(report_id=report_id, version_no=version_no, user_id=who.user_id, viewer=who.name, at=uow.now, kind=kind))
+    uow.s.execute(
+        update(ReportNotice)
+        .where(ReportNotice.report_id == report_id, ReportNotice.user_id == who.user_id, ReportNotice.version_no <= version_no)
+        .where(ReportNotice.read_at.is_(None))
+        .values(read_at=uow.now)
+    )
+
+
+def rendered(uow: UnitOfWork, report_id: int, version_no: int, key: str, sha256: str) -> None:
+    """The PDF of a version is stored; said once."""
+    version = version_of(uow, report_id, version_no)
+    if version.pdf_sha256 is not None:
+        return
+    version.pdf_key, version.pdf_sha256, version.rendered_at = key, sha256, uow.now
+    no, section = uow.s.execute(select(Report.no, Report.section_id).where(Report.id == report_id)).one()
+    uow.emit("report.rendered", str(no), {"report_id": report_id, "version_no": version_no})
+    uow.notify("report", {"id": report_id, "section_id": section})
+    uow.audit("report", report_id, "rendered", after={"version_no": version_no, "sha256": sha256})
+
+
+def _own_section(who: Principal, catalog: md.Catalog, section_id: int) -> None:
+    if not rules.may_work_in(who.sections, catalog.sections[section_id].code):
+        raise UserError("forbidden", "该标本不属于您负责的专业组。")
+
+
+def _duties(uow: UnitOfWork, user_id: int) -> list[rules.Duty]:
+    query = select(SoloDuty).where(SoloDuty.user_id == user_id, SoloDuty.ends_at > uow.now)
+    return [rules.Duty(d.user_id, d.section_id, d.starts_at, d.ends_at) for d in uow.s.execute(query).scalars()]
+
+
+__all__ = [
+    "AmendRequest",
+    "Desk",
+    "amend",
+    "cocheck",
+    "grant_solo_duty",
+    "recall",
+    "release",
+    "rendered",
+    "review",
+    "seen",
+    "send_back",
+]
