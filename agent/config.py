@@ -16,7 +16,8 @@ from typing import Any
 
 from common.errors import UserError
 
-PROTOCOLS = ("astm", "hl7", "text", "fixed", "bci", "integra", "blocks", "unknown")
+# Links we answer on; every other protocol name ("text", "fixed", "bci" …) is a line that only listens.
+ANSWERED = ("astm", "hl7")
 DEFAULT_IDLE_MS = 500
 
 
@@ -183,7 +184,7 @@ def _connection(raw: Any) -> Connection:
         raise ConfigError("config.key", "配置中有一个连接没有 key。")
     key = raw["key"]
     protocol = str(raw.get("protocol") or "unknown")
-    if protocol not in PROTOCOLS:
+    if not protocol.isidentifier():
         raise ConfigError("config.protocol", f"连接 {key} 的协议 {protocol} 不认识。", conn=key)
     try:
         answer = bytes.fromhex(raw.get("answer") or "")

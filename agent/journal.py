@@ -38,6 +38,7 @@ KEEP_RECEIPTED_MS = 14 * 86_400_000  # RELIABILITY R2: the replay reserve
 _PURGE_FRAMES = 2_000  # spent frames cleared at once: about a millisecond
 
 Done = Callable[[bool], None]
+Schedule = Callable[[bool], object]  # called with True when the flush may wait some milliseconds
 _Work = tuple[Callable[[], object], Done | None]
 
 _INSERT_FRAME = "INSERT INTO frames(id, session, conn, at, data, crc) VALUES (?, ?, ?, ?, ?, ?)"
@@ -57,15 +58,16 @@ class _Session:
 class Journal:
     """See the module's text. `schedule` is told once whenever there is something to flush; tests flush by hand."""
 
-    def __init__(self, path: Path, *, schedule: Callable[[], None] | None = None, vfs: str | None = None) -> None:
+    def __init__(self, path: Path, *, schedule: Schedule | None = None, vfs: str | None = None) -> None:
         self.path = path
         self.refusing = False  # disk nearly full: nothing new is taken (RELIABILITY R5)
         self.damaged = False  # SQLite found damage: the agent starts anew through salvage
         self.last_error: str | None = None
         self.schedule = schedule
+        self.on_message: Callable[[], None] | None = None  # told after a COMMIT that put messages into the outbox
         self.db = store.connect(path, vfs)
         self.stream = self._current_stream()
-        self._stream_no = self._number_of(self.stream)
+        self._stream_no = self.number_of(self.stream)
         self._next_frame = 1 + (self._one("SELECT max(id) FROM frames") or 0)
         self._next_session = 1 + (self._one("SELECT max(session) FROM frames") or 0)
         self._next_seq = 1 + (self._highest_seq() & SEQ_MASK)
@@ -124,7 +126,7 @@ class Journal:
             if done is not None:
                 done()
 
-        self._add(work, after)
+        self._add(work, after, patient=done is None)
 
     def message(self, message: Outgoing, done: Done | None = None) -> None:
         """Store a whole message; `done` hears after the COMMIT whether it is on disk."""
@@ -155,6 +157,8 @@ class Journal:
         self.last_error = None
         self._undo.clear()
         self._answer(waiting, work, ok=True)
+        if self._next_seq != counters and self.on_message is not None:
+            self.on_message()
 
     def _commit(self, frames: list[Any], work: list[_Work]) -> None:
         db = self.db
@@ -184,11 +188,14 @@ class Journal:
     def _mark(self) -> None:
         self._dirty = True
         if self.schedule is not None:
-            self.schedule()
+            self.schedule(False)
 
-    def _add(self, work: Callable[[], object], done: Done | None) -> None:
+    def _add(self, work: Callable[[], object], done: Done | None, *, patient: bool = False) -> None:
+        """Queue work; patient work, on which nobody waits, is happy to share the next frame's commit."""
         self._work.append((work, done))
-        if not self._dirty:
+        if patient and not self._dirty and self.schedule is not None:
+            self.schedule(True)
+        elif not self._dirty:
             self._mark()
 
     def _purge_frames(self) -> None:
@@ -226,7 +233,7 @@ class Journal:
 
     def receipt(self, stream: str, items: Iterable[Sequence[Any]], now: int, done: Done | None = None) -> None:
         """The cloud has committed these (seq, sha256): they leave pending where the hash is the stored one."""
-        number = self._number_of(stream)
+        number = self.number_of(stream)
         if number is None:
             return
         wanted = [(int(item[0]), str(item[1])) for item in items]
@@ -304,7 +311,7 @@ class Journal:
     def _adopt(self, stream: str, seq: int, row: Sequence[Any]) -> None:
         _, kind, conn, at, meta, body, sha256, _, urgent, state, receipted_at = row
         self.db.execute("INSERT OR IGNORE INTO streams(uuid) VALUES (?)", (stream,))
-        number = self._number_of(stream) << SEQ_BITS | seq
+        number = self.number_of(stream) << SEQ_BITS | seq
         crc = message_crc(number, kind, conn, at, meta, sha256)
         self.db.execute(
             "INSERT OR IGNORE" + _INSERT_MESSAGE.removeprefix("INSERT").replace("NULL)", "?)"),
@@ -324,9 +331,24 @@ class Journal:
         return sum(ranges.count for ranges in self.pending.values())
 
     @property
+    def queued(self) -> int:
+        """Frames handed in and not yet committed."""
+        return len(self._frames)
+
+    @property
+    def open_sessions(self) -> int:
+        """Sessions that may hand in a frame any moment."""
+        return len(self._sessions)
+
+    @property
     def highest(self) -> int:
         """The id of the newest message."""
         return int(self._stream_no) << SEQ_BITS | (self._next_seq - 1)
+
+    @property
+    def highest_seq(self) -> int:
+        """The newest number of the current stream."""
+        return self._next_seq - 1
 
     def oldest_pending(self) -> int | None:
         """Wall-clock milliseconds of the oldest message without a receipt."""
@@ -388,7 +410,8 @@ class Journal:
                 self.db.execute("INSERT INTO state VALUES ('stream', ?)", (current,))
         return current
 
-    def _number_of(self, stream: str) -> Any:
+    def number_of(self, stream: str) -> Any:
+        """The number of a stream in this file, None when it is not ours."""
         return self._one("SELECT no FROM streams WHERE uuid = ?", (stream,))
 
     def _highest_seq(self) -> int:

@@ -6,19 +6,19 @@ number, so that the cloud knows those it already has. The old file stays beside 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import apsw
 
 from agent import rows, store
-from agent.journal import Journal
+from agent.journal import Journal, Schedule
 from agent.rows import Build
 
 CHECK_BYTES = 64 << 20  # every page of a file up to this size is looked at when it is opened; F2 allows 5 s to start
 
 
-def open_journal(path: Path, build: Build, now: int, *, schedule: Callable[[], None] | None = None) -> Journal:
+def open_journal(path: Path, build: Build, now: int, *, schedule: Schedule | None = None) -> Journal:
     """Open the journal, turning what a crash cut into messages, and salvaging a damaged file into a new one."""
     try:
         journal = Journal(path, schedule=schedule)

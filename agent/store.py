@@ -90,7 +90,7 @@ def prepare(connection: apsw.Connection) -> None:
 def check(connection: apsw.Connection) -> None:
     """Look at every page. Raises StoreDamaged when one is not right."""
     try:
-        answer = connection.pragma("quick_check(1)")
+        answer = connection.execute("PRAGMA quick_check(1)").get
     except DAMAGE as error:
         raise StoreDamaged("journal.damaged", f"the journal is damaged: {error}") from error
     if answer != "ok":

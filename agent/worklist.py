@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
+from agent.channels.base import now_ms
 from agent.journal import Journal
 
 MAX_AGE_MS = 24 * 3_600_000  # RELIABILITY F25
@@ -19,10 +20,11 @@ MAX_AGE_MS = 24 * 3_600_000  # RELIABILITY F25
 
 @dataclass(frozen=True, slots=True)
 class Tube:
-    """One tube of the worklist as the cloud sent it, and when."""
+    """One tube of the worklist as the cloud sent it: `received_at` is its age, `told_at` when it reached us."""
 
     body: Mapping[str, Any]
     received_at: int
+    told_at: int
 
     @property
     def barcode(self) -> str:
@@ -62,34 +64,43 @@ class Worklist:
         self._numbers: dict[tuple[str, str], str] = {}  # sample number to barcode
         self._stat: dict[bytes, int] = {}
         for conn, _, body, received_at in journal.inbox():
-            self._keep(conn, Tube(json.loads(body), received_at))
+            self._keep(conn, Tube(json.loads(body), received_at, received_at))
 
     def __len__(self) -> int:
         return len(self._tubes)
 
-    def accept(self, conn: str, tubes: Iterable[Any], now: int) -> int:
-        """Take over what the cloud sent; a tube of an older order version is left out. Returns how many were kept."""
+    def accept(self, conn: str, tubes: Iterable[Any], sent_at: int, now: int) -> int:
+        """Take over what the cloud sent; a tube of an older order version is left out. Returns how many were kept.
+
+        A worklist may have waited at the broker: its age counts from the cloud's sending, not from its arrival.
+        """
+        age = min(sent_at, now)
         kept = []
         for raw in tubes:
             if not isinstance(raw, dict) or not raw.get("barcode"):
                 continue
-            tube = Tube(raw, now)
-            known = self._tubes.get((conn, tube.barcode))
+            tube = Tube(raw, age, now)
+            known = self._tubes.get((conn, tube.barcode.upper()))
             if known is not None and known.version > tube.version:
                 continue
             self._keep(conn, tube)
             kept.append((tube.barcode, json.dumps(raw, ensure_ascii=False, sort_keys=True)))
         if kept:
-            self._journal.inbox_put(conn, kept, now)
+            self._journal.inbox_put(conn, kept, age)
         return len(kept)
 
     def find(self, conn: str, specimen: str) -> Tube | None:
-        """The tube with this barcode, else with this sample number, whatever its state."""
+        """The tube with this barcode, else with this sample number, whatever its state.
+
+        Sample numbers begin anew each day, so one only counts on the (local) day its tube was announced.
+        """
+        specimen = specimen.upper()
         found = self._tubes.get((conn, specimen))
-        if found is None:
-            barcode = self._numbers.get((conn, specimen))
-            found = self._tubes.get((conn, barcode)) if barcode is not None else None
-        return found
+        if found is not None:
+            return found
+        barcode = self._numbers.get((conn, specimen))
+        found = self._tubes.get((conn, barcode)) if barcode is not None else None
+        return found if found is not None and _day(found.received_at) == _day(now_ms()) else None
 
     def is_urgent(self, body: bytes) -> bool:
         """True when the bytes name an urgent tube."""
@@ -104,13 +115,13 @@ class Worklist:
             self._journal.inbox_drop(now - MAX_AGE_MS)
 
     def _keep(self, conn: str, tube: Tube) -> None:
-        key = (conn, tube.barcode)
+        key = (conn, tube.barcode.upper())
         if key in self._tubes:
             self._forget(key)
         self._tubes[key] = tube
         number = tube.body.get("sample_no")
         if number:
-            self._numbers[(conn, str(number))] = tube.barcode
+            self._numbers[(conn, str(number).upper())] = key[1]
         if tube.stat and not tube.body.get("cancelled"):
             barcode = tube.barcode.encode()
             self._stat[barcode] = self._stat.get(barcode, 0) + 1
@@ -118,10 +129,14 @@ class Worklist:
     def _forget(self, key: tuple[str, str]) -> None:
         tube = self._tubes.pop(key)
         number = tube.body.get("sample_no")
-        if number and self._numbers.get((key[0], str(number))) == tube.barcode:
-            del self._numbers[(key[0], str(number))]
+        if number and self._numbers.get((key[0], str(number).upper())) == key[1]:
+            del self._numbers[(key[0], str(number).upper())]
         barcode = tube.barcode.encode()
         if tube.stat and barcode in self._stat:
             self._stat[barcode] -= 1
             if self._stat[barcode] < 1:
                 del self._stat[barcode]
+
+
+def _day(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).astimezone().date().isoformat()

@@ -77,9 +77,7 @@ class AstmChannel:
 
     def _done(self, done: fx.MessageDone) -> None:
         problems = [ASTM[problem] for problem in done.problems]
-        message = self._line.outgoing(
-            done.body, self._started, done.frames, complete=done.complete, problems=problems, peer=self._peer
-        )
+        message = self._line.outgoing(done.body, self._started, done.frames, complete=done.complete, problems=problems, peer=self._peer)
         session, self._session = self._session, None
         if session is not None:
             self._journal.close_session(session, message)

@@ -1,0 +1,305 @@
+"""The running agent: journal, lines, worklist and uplink put together, and the once-a-second work.
+
+Everything runs in one event loop; only paho and, on Windows, serial readers have threads. Parts are made by overridable
+methods, so that the crash harness can plant its bugs from outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import ssl
+import uuid
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from agent import disk, log, status
+from agent.channels.astm import AstmChannel
+from agent.channels.base import Line, OpenChannel, iso, now_ms
+from agent.channels.hl7 import Hl7Channel
+from agent.channels.oneway import OneWayChannel
+from agent.channels.sentences import DAMAGED, POWER
+from agent.committer import Committer
+from agent.config import Config, ConfigError, Connection, DataDir, parse_config
+from agent.host_query import HostQueries
+from agent.journal import Journal
+from agent.lock import DataLock
+from agent.rows import Outgoing, Unfinished
+from agent.salvage import damaged_files, open_journal
+from agent.transport.file_drop import FileDrop
+from agent.transport.serial_port import SerialLine
+from agent.transport.tcp import TcpDial, TcpListen
+from agent.uplink import Keys, Uplink, tls_context
+from agent.worklist import Worklist
+from common import crypto
+from common.envelope import Envelope, EnvelopeError
+
+STATUS_SECONDS = 10
+CLEAN_SECONDS = 600
+_RESTART_LINE = 5.0
+_log = log.get("app")
+
+CHANNELS: dict[str, OpenChannel] = {"astm": AstmChannel, "hl7": Hl7Channel}
+
+
+class Agent:
+    """One agent. `run()` returns True when it should be started anew (its journal was damaged)."""
+
+    def __init__(self, data: DataDir) -> None:
+        self.data = data
+        self.boot = str(uuid.uuid4())
+        self.config = Config()
+        self.lines: dict[str, Line] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.uplink: Uplink | None = None
+        self.transports: dict[str, Any] = {}
+        self._stop = asyncio.Event()
+        self._again = False
+        self._space = disk.space(data.root)
+        self._config_error = ""
+
+    async def run(self) -> bool:
+        """Work until told to stop."""
+        self.loop = asyncio.get_running_loop()
+        with DataLock(self.data.lock):
+            self.journal = self.open_journal()
+            self.worklist = Worklist(self.journal)
+            self.queries = HostQueries(self.worklist, self.loop)
+            try:
+                self.start()
+                await self._every_second()
+            finally:
+                await self._close()
+        return self._again
+
+    def stop(self) -> None:
+        """End `run()` soon."""
+        self._stop.set()
+
+    # --- parts, overridable
+
+    def open_journal(self) -> Journal:
+        """The journal, recovered; flushed by a Committer."""
+        journal = open_journal(self.data.journal, self.unfinished, now_ms())
+        journal.schedule = Committer(journal, self.loop).schedule
+        return journal
+
+    def unfinished(self, found: Unfinished) -> Outgoing:
+        """The message made of a session that a crash cut."""
+        protocols = {conn.key: conn for conn in self.config.connections}
+        conn = protocols.get(found.conn)
+        problems = [POWER] + ([DAMAGED.format(n=found.damaged)] if found.damaged else [])
+        astm = bool(found.frames) and found.frames[0][:1] == b"\x02" and (conn is None or conn.protocol == "astm")
+        meta = {
+            "protocol": conn.protocol if conn else None,
+            "driver": conn.driver if conn else None,
+            "encoding": conn.encoding if conn else None,
+            "complete": False,
+            "started": iso(found.started),
+            "ended": iso(found.ended),
+            "urgent": False,
+            "frames": len(found.frames),
+            "problems": problems,
+            "peer": "",
+        }
+        return Outgoing(found.conn, (b"\x05" if astm else b"") + b"".join(found.frames), found.ended, meta)
+
+    def make_transport(self, line: Line) -> Any:
+        """What carries a line's bytes; its `run()` works until cancelled."""
+        channel = CHANNELS.get(line.conn.protocol, OneWayChannel)
+        kind = line.conn.transport.type
+        if kind == "tcp-listen":
+            return TcpListen(line, channel)
+        if kind == "tcp-dial":
+            return TcpDial(line, channel)
+        return SerialLine(line, channel) if kind == "serial" else FileDrop(line)
+
+    def make_uplink(self) -> Uplink | None:
+        """The way to the cloud, or None before enrolment."""
+        identity = self.data.identity()
+        if identity is None:
+            _log.warning("not enrolled: messages are kept here")
+            return None
+        keys = Keys(
+            crypto.load_private(self.data.file("key.pem").read_bytes()),
+            crypto.load_public(self.data.file("cloud.pem").read_bytes()),
+        )
+        names = [str(self.data.file(name)) for name in ("ca.pem", "certificate.pem", "key.pem")]
+        return Uplink(self.journal, identity, keys, self.boot, self.on_down, tls_context(*names))
+
+    # --- start and stop
+
+    def start(self) -> None:
+        """Bring up the lines and the uplink."""
+        try:
+            self.apply(self.data.config())
+        except ConfigError as error:
+            self._config_error = error.message
+            _log.error("configuration refused", code=error.code)
+        try:
+            self.uplink = self.make_uplink()
+        except (OSError, ssl.SSLError, crypto.CryptoError, ConfigError) as error:
+            self._config_error = f"无法连接云端：{error}"
+            _log.error("uplink cannot start", error=type(error).__name__)
+        if self.uplink is not None:
+            self.queries.asker = self.uplink
+            self.journal.on_message = self.uplink.wake
+            self.uplink.start()
+        _log.info("started", boot=self.boot, stream=self.journal.stream, pending=self.journal.pending_count)
+
+    async def _close(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        await asyncio.sleep(0)
+        if self.uplink is not None:
+            self.uplink.stop()
+        with contextlib.suppress(Exception):
+            self.journal.close()
+        self.data.status.unlink(missing_ok=True)
+
+    def apply(self, config: Config) -> None:
+        """Start what is new, stop what is gone, restart what changed; a line that did not change is not touched."""
+        wanted = {conn.key: conn for conn in config.connections if conn.enabled}
+        for key in [key for key, line in self.lines.items() if wanted.get(key) != line.conn]:
+            self._tasks.pop(key).cancel()
+            del self.lines[key]
+            self.transports.pop(key, None)
+        self.config = config
+        for key, conn in wanted.items():
+            if key not in self.lines:
+                self._start_line(conn)
+
+    def _start_line(self, conn: Connection) -> None:
+        line = Line(conn, self.journal, self.queries, self.loop, self.boot)
+        self.lines[conn.key] = line
+        self._tasks[conn.key] = self.loop.create_task(self._serve(line), name=f"line {conn.key}")
+
+    async def _serve(self, line: Line) -> None:
+        """Run a line's transport; our own bugs in one line must not end it, nor touch another."""
+        while True:
+            try:
+                transport = self.transports[line.conn.key] = self.make_transport(line)
+                await transport.run()
+            except Exception as error:
+                line.health.state = "fault"
+                line.trouble(f"内部错误：{type(error).__name__}")
+                _log.exception("line failed", conn=line.conn.key)
+                await asyncio.sleep(_RESTART_LINE)
+
+    # --- every second
+
+    async def _every_second(self) -> None:
+        count = 0
+        while not self._stop.is_set():
+            try:
+                self.tick(count)
+            except Exception:
+                _log.exception("tick failed")
+            count += 1
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), 1.0)
+
+    def tick(self, count: int) -> None:
+        """The once-a-second work."""
+        self._watch_disk()
+        self.journal.flush()
+        if self.journal.damaged:
+            _log.error("the journal is damaged: starting anew")
+            self._again = True
+            self.stop()
+        if self.uplink is not None:
+            self.uplink.tick()
+        body = self.heartbeat()
+        status.write_file(self.data, body)
+        if self.uplink is not None and count % STATUS_SECONDS == 0:
+            self.uplink.publish_now("status", body)
+        if count % CLEAN_SECONDS == 0:
+            self.worklist.drop_old(now_ms())
+            self.journal.drop_old(now_ms())
+
+    def _watch_disk(self) -> None:
+        self._space = disk.space(self.data.root)
+        if self._space.stop != self.journal.refusing:
+            self.journal.refusing = self._space.stop
+            _log.error("disk full: refusing" if self._space.stop else "disk has room again: accepting", free=self._space.free)
+
+    def heartbeat(self) -> dict[str, Any]:
+        """What the cloud and this PC see of us."""
+        uplink = self.uplink
+        extra: dict[str, Any] = {
+            "boot": self.boot,
+            "at": iso(now_ms()),
+            "standalone": uplink is None,
+            "cloud": {
+                "connected": uplink is not None and uplink.connected,
+                "since": iso(uplink.since) if uplink is not None else None,
+                "error": uplink.last_error if uplink is not None else "",
+                "skew_ms": uplink.skew_ms if uplink is not None else None,
+            },
+            "answered_offline": self.queries.answered_offline,
+            "worklist": len(self.worklist),
+            "damaged_files": [path.name for path in damaged_files(self.data.journal)],
+            "journal_error": self.journal.last_error,
+            "config_error": self._config_error,
+        }
+        return status.heartbeat(self.journal, self.lines.values(), self.config.version, self._space, extra)
+
+    # --- what comes down (its signature is verified)
+
+    def on_down(self, kind: str, found: Envelope) -> None:
+        """A message from the cloud."""
+        try:
+            if kind == "worklist":
+                self._worklist(found)
+            elif kind == "config":
+                self._config(found.json())
+            else:
+                _log.info("nothing to do for this kind", kind=kind)
+        except (EnvelopeError, ConfigError, KeyError, TypeError, ValueError) as error:
+            _log.error("a message of the cloud cannot be used", kind=kind, error=type(error).__name__)
+
+    def _worklist(self, found: Envelope) -> None:
+        body = found.json()
+        sent_at = ms(found.header.at)
+        kept = self.worklist.accept(str(body["conn"]), body["tubes"], sent_at, now_ms())
+        self.queries.worklist_changed()
+        _log.info("worklist", conn=body["conn"], tubes=kept)
+
+    def _config(self, raw: Any) -> None:
+        config = parse_config(raw)
+        if config.version <= self.config.version or self.data.file("local.json").exists():
+            return
+        self.data.save_config(raw)
+        self.apply(config)
+        self._config_error = ""
+        _log.info("configuration applied", version=config.version)
+
+
+def ms(at: str) -> int:
+    """An ISO time as milliseconds. Raises ValueError."""
+    return int(datetime.fromisoformat(at).timestamp() * 1000)
+
+
+async def run_agent(agent: Agent) -> bool:
+    """Run with the signals a service manager sends."""
+    loop = asyncio.get_running_loop()
+    for name in ("SIGTERM", "SIGINT"):
+        with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in a loop
+            loop.add_signal_handler(getattr(signal, name), agent.stop)
+    return await agent.run()
+
+
+def run(root: Path, make: type[Agent] = Agent) -> int:
+    """Run the agent of a data folder; starts anew after a damaged journal was set aside. Returns the exit code."""
+    data = DataDir(root)
+    data.create()
+
+    async def once() -> bool:
+        return await run_agent(make(data))
+
+    while asyncio.run(once()):
+        continue
+    return 0
