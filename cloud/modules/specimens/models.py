@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Date, Index, Integer, UniqueConstraint
+from sqlalchemy import BigInteger, Date, Index, Integer, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
@@ -20,6 +20,7 @@ class Specimen(Versioned, TenantTable, Base):
         UniqueConstraint("tenant_id", "barcode"),
         UniqueConstraint("tenant_id", "section_id", "sample_day", "sample_no"),
         Index("ix_specimen_state", "tenant_id", "section_id", "state", "id"),
+        Index("ix_specimen_on_the_way", "tenant_id", "id", postgresql_where=text("state IN ('collected','sent','arrived')")),
         tenant_fk("patient_id", "patient"),
         tenant_fk("visit_id", "visit"),
         tenant_fk("specimen_type_id", "specimen_type"),
@@ -85,3 +86,31 @@ class Rejection(TenantTable, Base):
     by_id: Mapped[int | None] = mapped_column(BigInteger)
     ward_read_at: Mapped[datetime | None]
     ward_read_by: Mapped[str | None]
+
+
+class StrayTube(TenantTable, Base):
+    """无主标本: a scanned code nobody knows, put aside on purpose; closed when somebody found out whose it is."""
+
+    __tablename__ = "stray_tube"
+    __table_args__ = (Index("ix_stray_tube_open", "tenant_id", "id", postgresql_where=text("closed_at IS NULL")),)
+    code: Mapped[str]
+    note: Mapped[str] = mapped_column(default="", server_default="")
+    at: Mapped[datetime]
+    actor: Mapped[str]
+    place: Mapped[str] = mapped_column(default="", server_default="")
+    closed_at: Mapped[datetime | None]
+    closed_by: Mapped[str | None]
+    outcome: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class LabelJob(TenantTable, Base):
+    """Labels to print: the documents, and what the worker made of them (PDF and ZPL). Deleted after a day."""
+
+    __tablename__ = "label_job"
+    __table_args__ = (Index("ix_label_job_at", "tenant_id", "at"),)
+    at: Mapped[datetime]
+    by_id: Mapped[int | None] = mapped_column(BigInteger)
+    documents: Mapped[list[Any]]
+    pdf: Mapped[bytes | None] = mapped_column(LargeBinary)
+    zpl: Mapped[bytes | None] = mapped_column(LargeBinary)
+    error: Mapped[str | None]

@@ -1,0 +1,302 @@
+"""What a tube may become, which orders share one, and what a scan at the counter means (M05, S). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from common.ids import CodeKind, CodeProblem, Scan
+
+
+class Perm(StrEnum):
+    """What a person may do with tubes."""
+
+    READ = "specimens:read"
+    LABEL = "specimens:label"
+    COLLECT = "specimens:collect"
+    RECEIVE = "specimens:receive"
+    REJECT = "specimens:reject"
+    CONDITIONAL = "specimens:conditional"
+    LOST = "specimens:lost"
+    NOTICE = "specimens:notice"
+
+
+# --- states ------------------------------------------------------------------------------------------------------------------------------
+
+
+class State(StrEnum):
+    """States of a tube; backward moves go through data correction only (M25)."""
+
+    PLANNED = "planned"
+    LABELLED = "labelled"
+    COLLECTED = "collected"
+    SENT = "sent"
+    ARRIVED = "arrived"
+    RECEIVED = "received"
+    CENTRIFUGED = "centrifuged"
+    ALIQUOTED = "aliquoted"
+    ON_ANALYZER = "on_analyzer"
+    TESTED = "tested"
+    REVIEWED = "reviewed"
+    RELEASED = "released"
+    ARCHIVED = "archived"
+    DISCARDED = "discarded"
+    REJECTED = "rejected"
+    CONDITIONAL = "conditional"
+    LOST = "lost"
+    CANCELLED = "cancelled"
+    REFERRED = "referred"
+
+
+S = State
+_FORWARD: Mapping[State, tuple[State, ...]] = {
+    S.PLANNED: (S.LABELLED,),
+    S.LABELLED: (S.COLLECTED,),
+    S.COLLECTED: (S.SENT, S.RECEIVED, S.REJECTED),
+    S.SENT: (S.ARRIVED, S.RECEIVED, S.REJECTED),
+    S.ARRIVED: (S.RECEIVED, S.REJECTED),
+    S.RECEIVED: (S.CENTRIFUGED, S.ALIQUOTED, S.ON_ANALYZER, S.TESTED, S.CONDITIONAL, S.REFERRED),
+    S.CENTRIFUGED: (S.ALIQUOTED, S.ON_ANALYZER),
+    S.ALIQUOTED: (S.ON_ANALYZER,),
+    S.CONDITIONAL: (S.ON_ANALYZER, S.TESTED),
+    S.ON_ANALYZER: (S.TESTED,),
+    S.REFERRED: (S.TESTED,),
+    S.TESTED: (S.REVIEWED,),
+    S.REVIEWED: (S.RELEASED,),
+    S.RELEASED: (S.ARCHIVED,),
+    S.ARCHIVED: (S.DISCARDED,),
+}
+BEFORE_TESTED = frozenset(
+    (S.PLANNED, S.LABELLED, S.COLLECTED, S.SENT, S.ARRIVED, S.RECEIVED, S.CENTRIFUGED, S.ALIQUOTED, S.CONDITIONAL, S.ON_ANALYZER)
+)
+# A tube that is gone already cannot get lost.
+_GONE = frozenset((S.LOST, S.CANCELLED, S.DISCARDED))
+
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    state: frozenset(
+        (*_FORWARD.get(state, ()), *((S.CANCELLED,) if state in BEFORE_TESTED else ()), *(() if state in _GONE else (S.LOST,)))
+    )
+    for state in State
+}
+ON_THE_WAY = frozenset((S.COLLECTED, S.SENT, S.ARRIVED))
+IN_LAB = frozenset((S.RECEIVED, S.CENTRIFUGED, S.ALIQUOTED, S.CONDITIONAL, S.ON_ANALYZER, S.REFERRED))
+
+STATE_WORDS: Mapping[State, str] = {
+    S.PLANNED: "待打印",
+    S.LABELLED: "已贴标签，待采集",
+    S.COLLECTED: "已采集",
+    S.SENT: "运送中",
+    S.ARRIVED: "已送达",
+    S.RECEIVED: "已核收",
+    S.CENTRIFUGED: "已离心",
+    S.ALIQUOTED: "已分杯",
+    S.ON_ANALYZER: "检测中",
+    S.TESTED: "已检测",
+    S.REVIEWED: "已审核",
+    S.RELEASED: "已发报告",
+    S.ARCHIVED: "已归档",
+    S.DISCARDED: "已销毁",
+    S.REJECTED: "已拒收",
+    S.CONDITIONAL: "让步接收",
+    S.LOST: "丢失",
+    S.CANCELLED: "已取消",
+    S.REFERRED: "已外送",
+}
+
+
+def may_move(state: State | str, to: State) -> bool:
+    """Whether the table allows the move; what is not listed is refused."""
+    return to in TRANSITIONS[State(state)]
+
+
+# --- payment -----------------------------------------------------------------------------------------------------------------------------
+
+_PAY_FIRST = frozenset(("outpatient", "emergency"))
+
+
+def must_pay_first(visit_kind: str | None, priority: str, charge_state: str) -> bool:
+    """M03 R2: an outpatient pays before the label, unless urgent or under an agreement; an inpatient is charged later."""
+    return charge_state not in ("paid", "exempt") and priority == "routine" and (visit_kind or "outpatient") in _PAY_FIRST
+
+
+# --- which orders share a tube (合管) -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One order item as the merge sees it; volumes in ml. ``share_group`` lets sections share, ``site`` is the site of collection."""
+
+    order_item_id: int
+    patient_id: int
+    visit_id: int | None
+    container_id: int
+    specimen_type_id: int
+    section_id: int
+    volume_ml: Decimal
+    nominal_ml: Decimal
+    draw_order: int
+    abbr: str
+    priority: str = "routine"
+    share_group: str | None = None
+    planned_at: datetime | None = None
+    handling: str = ""
+    site: str = ""
+    no_merge: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tube:
+    """A tube to draw; ``k`` of ``n`` in this drawing, in draw order."""
+
+    asked: tuple[Asked, ...]
+    volume_ml: Decimal
+    k: int
+    n: int
+
+    @property
+    def first(self) -> Asked:
+        """What decides container, type and section."""
+        return self.asked[0]
+
+
+def tube_priority(order_priority: str) -> str:
+    """A green-channel order's tubes are urgent tubes."""
+    return "routine" if order_priority == "routine" else "stat"
+
+
+def merge(orders: Iterable[Asked], dead_ml: Decimal = Decimal("0.2")) -> list[Tube]:
+    """Tubes in draw order. Orders share one when their whole group key agrees and volumes plus dead volume fit the tube."""
+    groups: dict[object, list[list[Asked]]] = {}
+    for each in sorted(orders, key=lambda x: (x.draw_order, x.container_id, x.section_id, x.order_item_id)):
+        tubes = groups.setdefault(_key(each), [])
+        room = next((t for t in tubes if _volume((*t, each), dead_ml) <= each.nominal_ml), None)
+        if room is None or each.no_merge:
+            tubes.append([each])
+        else:
+            room.append(each)
+    drawn = sorted((t for tubes in groups.values() for t in tubes), key=_draw_key)
+    return [Tube(tuple(t), _volume(t, dead_ml), k, len(drawn)) for k, t in enumerate(drawn, start=1)]
+
+
+def _key(x: Asked) -> object:
+    shared = f"g:{x.share_group}" if x.share_group else f"s:{x.section_id}"
+    alone = x.order_item_id if x.no_merge else None
+    when = (x.patient_id, x.visit_id, x.planned_at)
+    return (*when, x.container_id, x.specimen_type_id, x.site, shared, tube_priority(x.priority), x.handling, alone)
+
+
+def _volume(tube: Sequence[Asked], dead_ml: Decimal) -> Decimal:
+    return sum((x.volume_ml for x in tube), dead_ml)
+
+
+def _draw_key(tube: Sequence[Asked]) -> tuple[int, bool, int, int]:
+    # Within one kind of tube the urgent one is drawn and printed first.
+    return tube[0].draw_order, tube_priority(tube[0].priority) == "routine", tube[0].container_id, min(x.order_item_id for x in tube)
+
+
+# --- sample numbers ----------------------------------------------------------------------------------------------------------------------
+
+ROUTINE_RANGE, STAT_RANGE = (1, 7999), (8001, 8999)
+
+
+def number_range(priority: str) -> tuple[int, int]:
+    """First and last sample number of a day: routine 1–7999, urgent 8001–8999 (9001– is for quality control)."""
+    return STAT_RANGE if priority != "routine" else ROUTINE_RANGE
+
+
+def sample_number(prefix: str, priority: str, count: int) -> str | None:
+    """The ``count``-th number of the day, None when its range is used up."""
+    first, last = number_range(priority)
+    number = first + count - 1
+    return f"{prefix}{number:04d}" if number <= last else None
+
+
+# --- what a scan at the counter means ----------------------------------------------------------------------------------------------------
+
+
+class Finding(StrEnum):
+    """The outcome of one scan; everything but OK changes nothing."""
+
+    OK = "ok"
+    DOUBLE = "double"
+    UNKNOWN = "unknown"
+    CHECK_DIGIT = "check_digit"
+    WRONG_KIND = "wrong_kind"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    UNPAID = "unpaid"
+    SECTION = "section"
+    NOT_COLLECTED = "not_collected"
+    OTHER_PATIENT = "other_patient"
+    LATE = "late"
+    STATE = "state"
+
+
+_KIND_WORDS = {
+    CodeKind.TICKET: "排队小票",
+    CodeKind.CARD: "患者卡或身份证",
+    CodeKind.REPORT: "报告单",
+    CodeKind.BAG: "标本转运袋",
+    CodeKind.BADGE: "员工工牌",
+}
+
+
+def scan_problem(scan: Scan) -> tuple[Finding, str] | None:
+    """What is wrong with a scan in a tube field before anything is looked up; None when it may be looked up."""
+    if scan.kind in _KIND_WORDS:
+        return Finding.WRONG_KIND, f"扫到的是{_KIND_WORDS[scan.kind]}，不是标本条码。请扫试管上的标签。"
+    if scan.problem is CodeProblem.CHECK_DIGIT:
+        return Finding.CHECK_DIGIT, "条码校验位不对，可能是手工输错或标签破损。请重新扫描，仍不行请核对后补打标签。"
+    if scan.problem is CodeProblem.DATE:
+        return Finding.CHECK_DIGIT, "条码里的日期不存在，不是本院的标本条码。请核对标签。"
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A tube as a receipt check sees it."""
+
+    state: State
+    unpaid: bool
+    section: str
+    section_name: str
+    collected_at: datetime | None
+
+
+def receive_problem(tube: Known, sections: frozenset[str], now: datetime, limit: timedelta | None) -> tuple[Finding, str] | None:
+    """The first of M05's checks that fails, in their order: not cancelled, paid, right section, not received already, in time."""
+    if tube.state is S.CANCELLED:
+        return Finding.CANCELLED, "这管标本的申请已经取消，请不要检测。"
+    if tube.state in (S.REJECTED, S.LOST, S.DISCARDED):
+        return Finding.REJECTED, f"这管标本{STATE_WORDS[tube.state]}，不能核收。"
+    if tube.unpaid:
+        return Finding.UNPAID, "这管标本有未缴费的项目。请联系患者缴费，或改为急诊、绿色通道后再收。"
+    if sections and tube.section not in sections:
+        return Finding.SECTION, f"这管标本应送{tube.section_name}，不是您所在的专业组。"
+    if tube.state in (S.PLANNED, S.LABELLED):
+        return Finding.NOT_COLLECTED, "这管标本还没有采集登记。请先在“采集”页扫码，再核收。"
+    if tube.state not in ON_THE_WAY:
+        return Finding.DOUBLE, "这管标本已经核收过，没有再次登记，也不会重复收费。"
+    if limit is not None and tube.collected_at is not None and now - tube.collected_at > limit:
+        minutes = int((now - tube.collected_at) / timedelta(minutes=1))
+        return (
+            Finding.LATE,
+            f"采集后已过 {minutes} 分钟，超过送检时限 {int(limit / timedelta(minutes=1))} 分钟。请拒收，或由资深审核者让步接收。",
+        )
+    return None
+
+
+def collect_problem(state: State, same_patient: bool) -> tuple[Finding, str] | None:
+    """Why a tube may not be closed at the window or the bedside (S: right patient; not collected before)."""
+    if not same_patient:
+        return Finding.OTHER_PATIENT, "这不是这位患者的管！请放下试管，重新核对患者姓名和标签。"
+    if state is S.CANCELLED:
+        return Finding.CANCELLED, "这管标本的申请已经取消，请不要采集，把标签作废。"
+    if state is S.LABELLED:
+        return None
+    if state in (S.REJECTED, S.LOST, S.DISCARDED, S.PLANNED):
+        return Finding.STATE, f"这管标本{STATE_WORDS[state]}，不能采集登记。"
+    return Finding.DOUBLE, "这管标本已经登记采集过，没有重复登记。"

@@ -1,0 +1,432 @@
+"""The verbs of tubes: plan, label, collect, receive, reject, and what follows them. No flask, no commit.
+
+A scan is answered, not refused with an exception: the person at the counter must see what the code is and what to do (``Answer``).
+Everything that cannot be done from a form raises UserError. Every change writes its event row, its audit entry and its outbox event.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import service as bench
+from cloud.modules.catalog import queries as md
+from cloud.modules.orders import service as orders
+from cloud.modules.specimens import facts, labels, rules
+from cloud.modules.specimens.facts import Person, TubeRow, Waiting
+from cloud.modules.specimens.labels import ZONE, Plan, document
+from cloud.modules.specimens.models import LabelJob, Rejection, Specimen, SpecimenEvent, StrayTube
+from cloud.modules.specimens.rules import Finding, State
+from cloud.reports.documents import LabelDocument, to_json
+from common import ids
+from common.errors import UserError
+
+IDENTIFIERS = {"name": "姓名", "birth": "出生日期", "card": "卡号或患者号", "id_card": "身份证", "wristband": "腕带"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What one scan came to. ``first`` is the earlier event a double scan repeats; ``left`` how many tubes the patient still waits for."""
+
+    finding: Finding
+    text: str
+    code: str
+    tube: TubeRow | None = None
+    first: tuple[datetime, str] | None = None
+    left: int = 0
+
+    @property
+    def sound(self) -> str:
+        """ok, warn (nothing is wrong with the tube), bad."""
+        return {Finding.OK: "ok", Finding.DOUBLE: "warn"}.get(self.finding, "bad")
+
+
+# --- finding ------------------------------------------------------------------------------------------------------------------------------
+
+
+def recognise(uow: UnitOfWork, code: str) -> ids.Scan:
+    """What a scan is, by this hospital's own prefix rules first (M05: HIS-issued and pre-printed barcodes)."""
+    own = md.catalog(uow).setting("specimens", "barcode_rules", [])
+    found = [ids.PrefixRule(r["prefix"], ids.CodeKind(r["kind"]), r.get("length", 0), r.get("luhn", False)) for r in own]
+    return ids.recognise(code, found)
+
+
+def find_person(uow: UnitOfWork, code: str) -> Person | None:
+    """The patient a scan names: ticket, card, patient or visit number, identity card, or one of their tubes."""
+    scan = recognise(uow, code)
+    if not scan.code:
+        return None
+    if scan.kind is ids.CodeKind.TICKET and scan.ok:
+        day = datetime.strptime(scan.code[2:7], "%y%j").replace(tzinfo=ZONE).date()
+        return facts.person_by_ticket(uow, day, ids.ticket_number(scan.code[7], int(scan.code[8:12])))
+    return facts.person_by_code(uow, scan.code)
+
+
+def find(uow: UnitOfWork, code: str) -> list[TubeRow]:
+    """Tubes by barcode, today's sample number, patient number, card or name."""
+    today = uow.now.astimezone(ZONE).date()
+    return facts.find(uow, ids.normalise_scan(code), today, md.catalog(uow).sections)
+
+
+def _locked(uow: UnitOfWork, code: str) -> Specimen | None:
+    return uow.s.scalars(select(Specimen).where(Specimen.barcode == code).with_for_update()).one_or_none()
+
+
+def _by_id(uow: UnitOfWork, specimen_id: int) -> Specimen:
+    found = uow.s.get(Specimen, (uow.tenant_id, specimen_id), with_for_update=True)
+    if found is None:
+        raise UserError("not_found", "这管标本不存在，请核对后重试。")
+    return found
+
+
+# --- one step of a tube -------------------------------------------------------------------------------------------------------------------
+
+
+def _move(
+    uow: UnitOfWork, tube: Specimen, to: State, place: str = "", detail: dict[str, Any] | None = None, reason: str | None = None
+) -> None:
+    """One step by the table, with its event row and audit entry. Raises UserError 409 naming the state for a step that is not in it."""
+    if not rules.may_move(tube.state, to):
+        now = rules.STATE_WORDS[State(tube.state)]
+        raise UserError("conflict", f"标本 {tube.barcode} 当前“{now}”，不能改为“{rules.STATE_WORDS[to]}”。请刷新后再试。", state=tube.state)
+    before, tube.state = tube.state, to.value
+    _event(uow, tube.id, to.value, place, detail)
+    uow.audit("specimen", tube.id, to.value, {"state": before}, {"state": to.value, **(detail or {})}, reason)
+    uow.notify("specimen", {"id": tube.id})
+
+
+def _event(uow: UnitOfWork, specimen_id: int, kind: str, place: str, detail: dict[str, Any] | None) -> None:
+    row = SpecimenEvent(specimen_id=specimen_id, kind=kind, at=uow.now, actor=uow.actor.name, place=place or uow.actor.workstation)
+    row.detail = detail or {}
+    uow.s.add(row)
+
+
+def _emit(uow: UnitOfWork, topic: str, tube: Specimen, **more: Any) -> None:
+    uow.emit(f"specimen.{topic}", tube.barcode, {"specimen_id": tube.id, "barcode": tube.barcode, **more})
+
+
+def _first_event(uow: UnitOfWork, specimen_id: int, kinds: Collection[str]) -> tuple[datetime, str] | None:
+    asked = (SpecimenEvent.specimen_id == specimen_id) & SpecimenEvent.kind.in_(kinds)
+    row = uow.s.scalars(select(SpecimenEvent).where(asked).order_by(SpecimenEvent.id).limit(1)).first()
+    return None if row is None else (row.at, row.actor)
+
+
+# --- labels -------------------------------------------------------------------------------------------------------------------------------
+
+
+def plan_tubes(uow: UnitOfWork, person: Person) -> Plan:
+    """What labelling this patient now would give; changes nothing."""
+    return labels.plan(uow, person, facts.waiting(uow, person.id))
+
+
+def print_labels(
+    uow: UnitOfWork, patient_id: int, order_item_ids: Collection[int], identifiers: Collection[str], place: str = ""
+) -> tuple[list[LabelDocument], LabelJob]:
+    """Make the tubes of these items and their labels (planned → labelled). Two identifiers must have been checked with the patient.
+
+    The label job is what the worker renders (PDF, ZPL). UserErrors: invalid (identifiers), not_found, conflict (labelled by somebody
+    else meanwhile, unpaid, not mapped): then nothing is made.
+    """
+    checked = sorted(set(identifiers) & set(IDENTIFIERS))
+    if len(checked) < 2:
+        raise UserError("invalid", "请先与患者核对两项身份信息（例如姓名和出生日期），再打印标签。", field="identifiers")
+    person = facts.person(uow, patient_id)
+    if person is None:
+        raise UserError("not_found", "这位患者不存在，请重新扫描。")
+    items = facts.waiting_locked(uow, order_item_ids)
+    _check_labellable(items, patient_id, order_item_ids)
+    plan = labels.plan(uow, person, items)
+    if plan.refused:
+        item, why = plan.refused[0]
+        raise UserError("conflict", f"“{item.his_name or item.his_code}”{why}。没有打印任何标签。")
+    made = _make_tubes(uow, plan, checked, place)
+    return _label_job(uow, [each.id for each in made])
+
+
+def _check_labellable(items: list[Waiting], patient_id: int, asked: Collection[int]) -> None:
+    if not asked:
+        raise UserError("invalid", "没有选择要打印的项目。")
+    if len(items) != len(set(asked)) or any(each.patient_id != patient_id for each in items):
+        raise UserError("conflict", "有项目已由他人打印标签或已取消，请刷新后核对再打印。")
+
+
+def _make_tubes(uow: UnitOfWork, plan: Plan, identifiers: list[str], place: str) -> list[Specimen]:
+    made = []
+    for tube, code in zip(plan.tubes, labels.barcodes(uow, len(plan.tubes)), strict=True):
+        first = tube.first
+        row = Specimen(
+            barcode=code,
+            patient_id=first.patient_id,
+            visit_id=first.visit_id,
+            specimen_type_id=first.specimen_type_id,
+            container_id=first.container_id,
+            section_id=first.section_id,
+            state=State.PLANNED.value,
+            priority=rules.tube_priority(first.priority),
+            volume_ml=tube.volume_ml,
+            tube_k=tube.k,
+            tube_n=tube.n,
+            labelled_at=uow.now,
+            label_prints=1,
+        )
+        uow.s.add(row)
+        uow.s.flush()
+        item_ids = [each.order_item_id for each in tube.asked]
+        orders.set_status(uow, item_ids, orders.ItemStatus.LABELLED, specimen_id=row.id, barcode=code)
+        _move(uow, row, State.LABELLED, place, {"identifiers": identifiers, "items": item_ids, "barcode": code})
+        _emit(uow, "labelled", row)
+        made.append(row)
+    return made
+
+
+def _label_job(uow: UnitOfWork, specimen_ids: list[int]) -> tuple[list[LabelDocument], LabelJob]:
+    uow.s.flush()
+    known, tubes, items = md.catalog(uow), facts.tubes(uow, specimen_ids), facts.items(uow, specimen_ids)
+    made = [document(known, tubes[each], _abbrs(known, items.get(each, [])), uow.now) for each in specimen_ids]
+    job = LabelJob(at=uow.now, by_id=uow.actor.user_id, documents=[to_json(each) for each in made])
+    uow.s.add(job)
+    uow.s.flush()
+    uow.emit("label.render", f"label:{job.id}", {"job_id": job.id})
+    return made, job
+
+
+def _abbrs(known: md.Catalog, items: Iterable[facts.Item]) -> list[str]:
+    return [known.order_sets[each.order_set_id].abbr if each.order_set_id else each.name for each in items]
+
+
+def reprint(uow: UnitOfWork, specimen_id: int, reason: str) -> tuple[list[LabelDocument], LabelJob]:
+    """The same label again; asks why, voids nothing (M05)."""
+    tube = _by_id(uow, specimen_id)
+    if not reason.strip():
+        raise UserError("invalid", "请写明补打标签的原因，例如标签破损。", field="reason")
+    if State(tube.state) in (State.CANCELLED, State.REJECTED, State.DISCARDED):
+        raise UserError("conflict", f"标本“{rules.STATE_WORDS[State(tube.state)]}”，不能补打标签。")
+    tube.label_prints += 1
+    _event(uow, tube.id, "reprint", "", {"reason": reason.strip(), "copy": tube.label_prints})
+    uow.audit("specimen", tube.id, "reprint", None, {"prints": tube.label_prints}, reason.strip())
+    return _label_job(uow, [tube.id])
+
+
+# --- collection ---------------------------------------------------------------------------------------------------------------------------
+
+
+def collect(uow: UnitOfWork, code: str, patient_id: int, place: str = "") -> Answer:
+    """Scan a tube closed: collected. The patient was named first by ticket, card or wristband; another patient's tube is refused."""
+    scan = recognise(uow, code)
+    wrong = rules.scan_problem(scan)
+    tube = None if wrong else _locked(uow, scan.code)
+    if tube is None:
+        return _nobody(scan, wrong)
+    problem = rules.collect_problem(State(tube.state), tube.patient_id == patient_id)
+    if problem is not None:
+        first = _first_event(uow, tube.id, (State.COLLECTED,)) if problem[0] is Finding.DOUBLE else None
+        return Answer(*problem, scan.code, _row(uow, tube.id), first, _left(uow, patient_id))
+    tube.collected_at, tube.collector_id = uow.now, uow.actor.user_id
+    _move(uow, tube, State.COLLECTED, place)
+    _set_items(uow, tube, orders.ItemStatus.COLLECTED)
+    _emit(uow, "collected", tube)
+    uow.s.flush()
+    left = _left(uow, patient_id)
+    words = "全部采集完成。" if left == 0 else f"已采集，还有 {left} 管。"
+    return Answer(Finding.OK, words, scan.code, _row(uow, tube.id), None, left)
+
+
+def _left(uow: UnitOfWork, patient_id: int) -> int:
+    return len(facts.tubes_of(uow, patient_id, (State.LABELLED,)))
+
+
+def open_tubes(uow: UnitOfWork, patient_id: int) -> list[TubeRow]:
+    """A patient's labelled tubes, those of today's collection with them, in draw order."""
+    since = uow.now - timedelta(hours=12)
+    rows = facts.tubes_of(uow, patient_id, (State.LABELLED, State.COLLECTED))
+    recent = [r for r in rows if r.state == State.LABELLED or (r.collected_at is not None and r.collected_at > since)]
+    return sorted(recent, key=lambda r: (r.labelled_at or uow.now, r.tube_k))
+
+
+# --- receipt ------------------------------------------------------------------------------------------------------------------------------
+
+
+def receive(uow: UnitOfWork, code: str, sections: frozenset[str] = frozenset(), place: str = "") -> Answer:
+    """Scan a tube in: M05's checks in their order, then sample number, bench tests, order items. ``sections`` empty: the central desk."""
+    scan = recognise(uow, code)
+    wrong = rules.scan_problem(scan)
+    tube = None if wrong else _locked(uow, scan.code)
+    if tube is None:
+        return _nobody(scan, wrong)
+    items = facts.items(uow, [tube.id]).get(tube.id, [])
+    problem = rules.receive_problem(_known(uow, tube, items), sections, uow.now, _limit(uow))
+    if problem is not None:
+        return _refused(uow, tube, scan.code, problem)
+    tube.received_at, tube.receiver_id = uow.now, uow.actor.user_id
+    number = _give_number(uow, tube)
+    _move(uow, tube, State.RECEIVED, place, {"sample_no": number})
+    _set_items(uow, tube, orders.ItemStatus.RECEIVED, items)
+    _emit(uow, "received", tube)
+    uow.s.flush()
+    bench.expect_tests(uow, [tube.id])
+    uow.notify("bench", {"section_id": tube.section_id, "specimen_id": tube.id})
+    return Answer(Finding.OK, "已核收", scan.code, _row(uow, tube.id))
+
+
+def _known(uow: UnitOfWork, tube: Specimen, items: list[facts.Item]) -> rules.Known:
+    section = md.catalog(uow).sections[tube.section_id]
+    alive = [each for each in items if each.status not in ("cancelled", "refunded", "expired")]
+    unpaid = any(rules.must_pay_first(each.visit_kind, each.priority, each.charge_state) for each in alive)
+    # The HIS may have cancelled the last item a moment ago; the event that voids the tube need not have run yet.
+    gone = bool(items) and not alive and State(tube.state) in rules.BEFORE_TESTED
+    state = State.CANCELLED if gone else State(tube.state)
+    return rules.Known(state, unpaid, section.code, section.name, tube.collected_at)
+
+
+def _limit(uow: UnitOfWork) -> timedelta | None:
+    minutes = md.catalog(uow).setting("specimens", "transport_minutes", None)
+    return None if minutes is None else timedelta(minutes=int(minutes))
+
+
+def _refused(uow: UnitOfWork, tube: Specimen, code: str, problem: tuple[Finding, str]) -> Answer:
+    kinds = {
+        Finding.DOUBLE: (State.RECEIVED,),
+        Finding.CANCELLED: (State.CANCELLED,),
+        Finding.REJECTED: (State.REJECTED, State.LOST, State.DISCARDED),
+    }.get(problem[0], ())
+    return Answer(*problem, code, _row(uow, tube.id), _first_event(uow, tube.id, kinds) if kinds else None)
+
+
+def _give_number(uow: UnitOfWork, tube: Specimen) -> str:
+    section = md.catalog(uow).sections[tube.section_id]
+    day = uow.now.astimezone(ZONE).date()
+    kind = "routine" if tube.priority == "routine" else "stat"
+    number = rules.sample_number(section.sample_no_prefix, kind, labels.take(uow, f"sample:{section.id}:{kind}", day))
+    if number is None:
+        raise UserError("conflict", f"{section.name}今天的{'急诊' if kind == 'stat' else '常规'}样本号已经用完，请联系专业组长。")
+    tube.sample_no, tube.sample_day = number, day
+    return number
+
+
+def _nobody(scan: ids.Scan, wrong: tuple[Finding, str] | None) -> Answer:
+    if wrong is not None:
+        return Answer(*wrong, scan.code)
+    return Answer(Finding.UNKNOWN, "系统里没有这个条码。请核对标签；确实是送来的标本，请登记为无主标本。", scan.code)
+
+
+def _row(uow: UnitOfWork, specimen_id: int) -> TubeRow:
+    uow.s.flush()
+    return facts.tubes(uow, [specimen_id])[specimen_id]
+
+
+def _set_items(uow: UnitOfWork, tube: Specimen, to: orders.ItemStatus, items: list[facts.Item] | None = None, reason: str = "") -> None:
+    rows = facts.items(uow, [tube.id]).get(tube.id, []) if items is None else items
+    alive = [each.order_item_id for each in rows if each.status not in ("cancelled", "refunded", "expired")]
+    orders.set_status(uow, alive, to, reason=reason, barcode=tube.barcode)
+
+
+def accept_conditionally(uow: UnitOfWork, specimen_id: int, caveat: str) -> None:
+    """让步接收: a senior takes an imperfect tube; the caveat is printed on the report (7.2.6.2)."""
+    tube = _by_id(uow, specimen_id)
+    if not caveat.strip():
+        raise UserError("invalid", "请写明让步接收的说明，它会印在报告上。", field="caveat")
+    _move(uow, tube, State.CONDITIONAL, detail={"caveat": caveat.strip()}, reason=caveat.strip())
+    tube.caveat = caveat.strip()
+
+
+def register_stray(uow: UnitOfWork, code: str, note: str = "", place: str = "") -> StrayTube:
+    """登记为无主标本: put an unknown tube aside; the same code is registered once."""
+    code = ids.normalise_scan(code)
+    if not code:
+        raise UserError("invalid", "没有条码可登记。")
+    open_ = (StrayTube.code == code) & StrayTube.closed_at.is_(None)
+    row = uow.s.scalars(select(StrayTube).where(open_)).first()
+    if row is None:
+        row = StrayTube(code=code, note=note.strip(), at=uow.now, actor=uow.actor.name, place=place or uow.actor.workstation)
+        uow.s.add(row)
+        uow.s.flush()
+        uow.audit("stray_tube", row.id, "register", after={"code": code, "note": note.strip()})
+    return row
+
+
+# --- what goes wrong ----------------------------------------------------------------------------------------------------------------------
+
+
+def reject(uow: UnitOfWork, code: str, reason_id: int, note: str = "", place: str = "") -> Rejection:
+    """拒收: the ward is told, the order items wait for a new tube, the reason feeds its indicator (M05)."""
+    reason = md.catalog(uow).reject_reasons.get(reason_id)
+    if reason is None:
+        raise UserError("invalid", "请选择拒收原因。", field="reason")
+    tube = _locked(uow, recognise(uow, code).code)
+    if tube is None:
+        raise UserError("not_found", "系统里没有这个条码，请核对后重试。")
+    _move(uow, tube, State.REJECTED, place, {"reason": reason.code, "note": note.strip()}, reason.name)
+    row = Rejection(specimen_id=tube.id, reason_id=reason.id, note=note.strip(), at=uow.now, by_id=uow.actor.user_id)
+    uow.s.add(row)
+    _set_items(uow, tube, orders.ItemStatus.REJECTED, reason=reason.name)
+    _emit(uow, "rejected", tube, reason_code=reason.code, reason=reason.name, note=note.strip(), indicator=reason.indicator)
+    uow.s.flush()
+    return row
+
+
+def confirm_rejection(uow: UnitOfWork, rejection_id: int) -> None:
+    """The ward has read a rejection; the first reader counts."""
+    row = uow.s.get(Rejection, (uow.tenant_id, rejection_id), with_for_update=True)
+    if row is None:
+        raise UserError("not_found", "这条拒收通知不存在。")
+    if row.ward_read_at is None:
+        row.ward_read_at, row.ward_read_by = uow.now, uow.actor.name
+        uow.audit("rejection", row.id, "read", after={"by": uow.actor.name})
+
+
+def cancel(uow: UnitOfWork, specimen_id: int, reason: str) -> None:
+    """Void a tube before it is tested; its label is waste from now on."""
+    tube = _by_id(uow, specimen_id)
+    _move(uow, tube, State.CANCELLED, detail={"reason": reason}, reason=reason)
+    _emit(uow, "cancelled", tube, reason=reason)
+
+
+def mark_lost(uow: UnitOfWork, specimen_id: int, searched: str) -> None:
+    """A tube that cannot be found, with what was searched."""
+    if not searched.strip():
+        raise UserError("invalid", "请写明已经找过哪些地方。", field="searched")
+    tube = _by_id(uow, specimen_id)
+    _move(uow, tube, State.LOST, detail={"searched": searched.strip()}, reason=searched.strip())
+    _emit(uow, "lost", tube, reason=searched.strip())
+
+
+# --- events of other modules --------------------------------------------------------------------------------------------------------------
+
+
+def on_item_status(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``order.item_status``: a tube whose last item was cancelled or refunded is void."""
+    if payload.get("status") not in ("cancelled", "refunded") or payload.get("specimen_id") is None:
+        return
+    tube = uow.s.get(Specimen, (uow.tenant_id, payload["specimen_id"]), with_for_update=True)
+    if tube is None or not rules.may_move(tube.state, State.CANCELLED):
+        return
+    items = facts.items(uow, [tube.id]).get(tube.id, [])
+    if all(each.status in ("cancelled", "refunded", "expired") for each in items):
+        _move(uow, tube, State.CANCELLED, detail={"reason": payload.get("reason") or "申请已取消"}, reason=payload.get("reason") or None)
+        _emit(uow, "cancelled", tube, reason=payload.get("reason") or "")
+
+
+def on_result(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``result.received``: the tube is on the analyzer, and tested once no mandatory test waits for a value."""
+    tube = uow.s.get(Specimen, (uow.tenant_id, payload["specimen_id"]), with_for_update=True)
+    if tube is None:
+        return
+    to = State.TESTED if facts.still_expected(uow, tube.id) == 0 else State.ON_ANALYZER
+    if tube.state != to and rules.may_move(tube.state, to):
+        _move(uow, tube, to)
+
+
+def on_released(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``report.released``: reviewed and released in one act."""
+    specimen_id = payload.get("specimen_id") or facts.specimen_of_report(uow, payload["report_id"])
+    tube = None if specimen_id is None else uow.s.get(Specimen, (uow.tenant_id, specimen_id), with_for_update=True)
+    if tube is None:
+        return
+    for to in (State.TESTED, State.REVIEWED, State.RELEASED):
+        if rules.may_move(tube.state, to):
+            _move(uow, tube, to)
