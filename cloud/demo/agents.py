@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 
 from sqlalchemy import select
 
@@ -12,25 +13,35 @@ from cloud.demo.analyzer_data import INSTRUMENTS
 from cloud.demo.people_data import AGENT_IDS, HOSPITALS, Hospital
 from cloud.demo.processes import StartFailed, Supervisor, clean_environment, port_open
 from cloud.demo.state import State
-from cloud.modules.edge import service as edge
+from cloud.modules.edge import enrolment as edge
 from cloud.modules.edge.models import Agent
 
 SEEDER = Actor("demo")
 READY_SECONDS = 30.0
+ENROL_SECONDS = 60.0
+MARKER = "demo-enrolled"
 
 
-def start(supervisor: Supervisor, state: State, settings: Settings, hospital: Hospital, tenant_id: int) -> None:
-    """Enrol the hospital's agent when it is not yet, and run it."""
-    folder = state.agent_folder(hospital.code)
-    if not (folder / "enrolled").exists():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        code = enrolment_code(settings, hospital, tenant_id)
-        command = [sys.executable, "-m", "agent", "enrol", "--data", str(folder), code]
-        done = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60)
-        if done.returncode != 0:
-            raise StartFailed(f"agent of {hospital.code} was not enrolled:\n{done.stdout}{done.stderr}")
-        (folder / "enrolled").touch()
-    supervisor.python(f"agent-{hospital.code}", "agent", "run", "--data", str(folder))
+def start(supervisor: Supervisor, state: State, settings: Settings, tenants: Mapping[str, int]) -> None:
+    """Enrol the agents that are not yet, all at once, and run them."""
+    running = {}
+    for hospital in HOSPITALS:
+        folder = state.agent_folder(hospital.code)
+        if not (folder / MARKER).exists():
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            code = enrolment_code(settings, hospital, tenants[hospital.code])
+            command = [sys.executable, "-m", "agent", "enrol", "--data", str(folder), code]
+            running[hospital.code] = subprocess.Popen(
+                command, env=clean_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            )
+    for hospital in HOSPITALS:
+        folder = state.agent_folder(hospital.code)
+        if hospital.code in running:
+            words, _ = running[hospital.code].communicate(timeout=ENROL_SECONDS)
+            if running[hospital.code].returncode != 0:
+                raise StartFailed(f"agent of {hospital.code} was not enrolled:\n{words}")
+            (folder / MARKER).touch()
+        supervisor.python(f"agent-{hospital.code}", "agent", "run", "--data", str(folder))
 
 
 def enrolment_code(settings: Settings, hospital: Hospital, tenant_id: int) -> str:
@@ -44,7 +55,7 @@ def enrolment_code(settings: Settings, hospital: Hospital, tenant_id: int) -> st
         db.dispose()
 
 
-def wait_ready(supervisor: Supervisor, state: State, ports: dict[str, int]) -> None:
+def wait_ready(supervisor: Supervisor, ports: Mapping[str, int]) -> None:
     """Wait until every listening line of every agent listens, and the kiosks do."""
     wanted = [ports[f"{t}-{row.key}"] for t, rows in INSTRUMENTS.items() for row in rows if row.transport == "tcp-listen"]
     wanted += [ports[f"kiosk-{hospital.code}"] for hospital in HOSPITALS]

@@ -13,14 +13,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any
+from typing import IO
 
 from cloud.config import Settings
+from cloud.db import migrate
 from cloud.demo import agents, announce, people_data, seed
 from cloud.demo.analyzer_data import INSTRUMENTS
-from cloud.demo.processes import StartFailed, Supervisor, port_free, port_open
+from cloud.demo.processes import Child, StartFailed, Supervisor, port_free, port_open
 from cloud.demo.state import State, default_folder
 from cloud.embedded.postgres import EmbeddedPostgres, PostgresFailed
+from cloud.modules.tables import METADATA
 from cloud.ports.pki import HOSTS, Pki
 from common.errors import JianlianError
 
@@ -46,6 +48,7 @@ class Demo:
             )
         self.ports = state.ports(port)
         self.settings: Settings | None = None
+        self.tenants: dict[str, int] = {}
 
     def say(self, text: str) -> None:
         print(f"[{time.monotonic() - self.began:5.1f} s] {text}", file=sys.stderr, flush=True)
@@ -61,28 +64,19 @@ class Demo:
         self.say("消息代理 MQTT broker")
         broker = self.supervisor.python("broker", "cloud.embedded.broker", "--pki", str(self.pki.folder), "--port", str(self.ports["mqtt"]))
         self.say("数据库结构 schema")
-        migrate = self._cloud("migrate", "migrate")
-        self.supervisor.wait_for(migrate, lambda: migrate.process.poll() == 0, 120)
-        self.supervisor.children.remove(migrate)
+        migrate.upgrade(self.settings.owner_url, METADATA, self.settings.app_role)
         self.say("医院与目录 hospitals and catalog")
         self.tenants = seed.seed(self.settings, self.state, self.ports)
         self._hosted(broker)
         self._outside()
 
-    def _hosted(self, broker: Any) -> None:
-        """The processes of the hosted side."""
+    def _hosted(self, broker: Child) -> None:
+        """The processes of the hosted side, and the serial lines, all at once: two cores are busy enough with them."""
         self.say("网页、接收、后台、接口 web, intake, worker, interfaces")
         self.supervisor.wait_for(broker, lambda: port_open(self.ports["mqtt"]))
+        web, mllp = self._cloud("web", "serve"), self._cloud("mllp", "mllp")
         self._cloud("intake", "intake")
         self._cloud("worker", "worker")
-        mllp = self._cloud("mllp", "mllp")
-        web = self._cloud("web", "serve")
-        self.supervisor.wait_for(web, lambda: answers(self.ports["web"]))
-        self.supervisor.wait_for(mllp, lambda: port_open(self.ports["mllp"]) and port_open(self.ports["mllp-tls"]))
-
-    def _outside(self) -> None:
-        """What a hospital has: serial lines, agents, analyzers, an information system."""
-        assert self.settings is not None
         lines = [
             str(end)
             for t, rows in INSTRUMENTS.items()
@@ -92,11 +86,14 @@ class Demo:
         ]
         cables = self.supervisor.python("serial", "cloud.demo.nullmodem", *lines)
         self.supervisor.wait_for(cables, lambda: all(os.path.exists(line) for line in lines))
-        for hospital in people_data.HOSPITALS:
-            self.say(f"采集端 edge agent: {hospital.name}")
-            agents.start(self.supervisor, self.state, self.settings, hospital, self.tenants[hospital.code])
-        agents.wait_ready(self.supervisor, self.state, self.ports)
-        self.say("模拟 HIS 与仪器 simulated HIS and analyzers")
+        self.supervisor.wait_for(web, lambda: answers(self.ports["web"]))
+        self.supervisor.wait_for(mllp, lambda: port_open(self.ports["mllp"]) and port_open(self.ports["mllp-tls"]))
+
+    def _outside(self) -> None:
+        """What a hospital has: agents, an information system, analyzers."""
+        assert self.settings is not None
+        self.say("采集端、模拟 HIS 与仪器 edge agents, simulated HIS and analyzers")
+        agents.start(self.supervisor, self.state, self.settings, self.tenants)
         for hospital in people_data.HOSPITALS:
             secure = hospital.code == "rm"
             lab = self.ports["mllp-tls" if secure else "mllp"]
@@ -104,9 +101,10 @@ class Demo:
             listen = ["--listen", str(self.ports[f"his-{hospital.code}"]), "--lab", f"localhost:{lab}"]
             folder = str(self.state.folder / "his" / hospital.code)
             self.supervisor.python(f"his-{hospital.code}", "cloud.demo.his", "--hospital", hospital.code, *listen, *ca, "--data", folder)
+        agents.wait_ready(self.supervisor, self.ports)
         self.supervisor.python("analyzers", "cloud.demo.analyzers", "--data", str(self.state.folder))
 
-    def _cloud(self, name: str, verb: str) -> Any:
+    def _cloud(self, name: str, verb: str) -> Child:
         return self.supervisor.python(name, "cloud.cli", "--config", str(self.state.settings_file), verb)
 
     def watch(self) -> None:

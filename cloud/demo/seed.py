@@ -16,6 +16,7 @@ from cloud.demo import analyzer_data, catalog_data, people_data
 from cloud.demo.analyzer_data import Instrument
 from cloud.demo.state import Account, State
 from cloud.modules.catalog import models as catalog
+from cloud.modules.edge import configuration
 from cloud.modules.edge import models as edge
 from cloud.modules.interfaces import models as interfaces
 from cloud.modules.orders import models as orders
@@ -216,7 +217,7 @@ def _addresses(uow: UnitOfWork, state: State, hospital: people_data.Hospital, po
     if agent.kiosk != kiosk:
         agent.kiosk, changed = kiosk, True
     if changed:
-        agent.config_version += 1
+        configuration.changed(uow, agent)
         uow.audit("agent", agent.id, "move_addresses", after={"config_version": agent.config_version})
     _endpoints(uow, hospital, ports)
 
