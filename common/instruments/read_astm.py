@@ -73,7 +73,7 @@ class _Reader:
         message.delimiters = "".join(self.d)
         message.records = source.records
         message.problems.extend(source.problems)
-        message.complete = source.has_end and source.has_header
+        message.complete = source.has_end and source.has_header and not source.lost_before
         if self.header:
             message.control_id = _get(self.header, 3) or None
             message.sender = _get(self.header, 5) or None
@@ -287,8 +287,8 @@ class _Reader:
             message.kind = "qc" if all(judged) else "results"
         elif has_query:
             message.kind = "query"
-        elif self.orders:
-            message.kind = "order"
+        elif self.orders and (self.source.has_end or not self.source.has_header):
+            message.kind = "order"  # a cut message may be one of results: nothing is ordered from it
             for specimen, tests in self.orders:
                 self._ordered(specimen, tests)
         if message.kind in ("results", "qc"):

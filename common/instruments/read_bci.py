@@ -131,8 +131,8 @@ class _Reader:
         code = test.get("rt", "").strip() or None
         when = " ".join(test[key].strip() for key in ("td", "tt") if test.get(key, "").strip()) or None
         values = [(key, test[key]) for key in ("qn", "ql") if test.get(key)]
-        if not values and self.found:
-            return  # a microbiology card: its results are the organism and the antibiotics
+        if not values and (self.found or not self.source.complete):
+            return  # a microbiology card (its results are organism and antibiotics), or cut before its value
         for key, value in values or [("", "")]:
             result = Result(code, value or None, time=when, status=test.get("nc") or None)
             result.unit = (test.get("y3") or None) if key == "qn" else None

@@ -60,6 +60,8 @@ class _Reader:
         groups = [at for at, name in enumerate(names) if name in ("OBR", "OBX")]
         tubes = [at for at, name in enumerate(names) if name == "SPM"]
         self.trailing = bool(groups and tubes and groups[0] < tubes[0])
+        # a cut message of 2.5 or later may have lost the SPM that follows its group
+        self.surely = found.complete or not (self.trailing or self.msh.get(12)[:3] >= "2.5")
         self.pending: list[_Group] = []
         self.waiting: list[tuple[Segment, list[Result]]] = []
         self.qc = self.msh.component(11).strip() == "Q" or (
@@ -142,7 +144,7 @@ class _Reader:
     def _open(self, group: _Group) -> None:
         """Give the group its specimen when the specimen comes first or is in the OBR itself."""
         specimen = self.specimen
-        own = self._order_specimen(group.order)
+        own = self._order_specimen(group.order) if self.surely else None
         if specimen is not None and specimen.details:  # from SPM or SAC: it governs
             if specimen.specimen_id is None:
                 specimen.specimen_id = own
@@ -306,7 +308,7 @@ class _Reader:
         return before
 
     def _by_order(self, group: _Group) -> Specimen:
-        own = self._order_specimen(group.order)
+        own = self._order_specimen(group.order) if self.surely else None
         last = self.message.specimens[-1] if self.message.specimens else None
         if last is not None and own is not None and last.specimen_id == own:
             return last
@@ -334,6 +336,9 @@ class _Reader:
 
     def _finish(self) -> None:
         message = self.message
+        if not self.surely and any(one.specimen_id is None and one.results for one in message.specimens):
+            said = "消息被截断,标本段可能丢失,结果未归入标本(specimen unknown in a cut message)"
+            message.problems.append(Problem("specimen.unknown", said))
         if self.qc:
             self._control_results()
         if message.kind == "results":

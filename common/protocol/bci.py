@@ -49,6 +49,8 @@ def split_stream(data: bytes, encoding: str | None = None) -> list[BciMessage]:
         end = starts[at + 1] if at + 1 < len(starts) else len(decoded.text)
         last = at + 1 == len(starts)
         messages.append(_read(decoded.text[start:end], last and not framed_end, decoded.encoding))
+    if any(problem.code == "bci.cut" for problem in problems):
+        messages[-1].complete = False
     messages[0].problems[:0] = problems
     return messages
 

@@ -52,7 +52,7 @@ def codec_name(declared: str | None) -> str | None:
         name = "ISO8859-" + name[5:]
     try:
         return codecs.lookup(name).name
-    except LookupError:
+    except (LookupError, ValueError):
         return None
 
 

@@ -328,7 +328,7 @@ class _Phase:
             self.unsummed += 1
         else:
             right = checksum(b"%s%c" % (frame.body, frame.end)).decode()
-            text = f"{name}校验和错误:发来 {frame.sent.decode()},应为 {right}(wrong checksum)"
+            text = f"{name}校验和错误:发来 {quote(frame.sent)},应为 {right}(wrong checksum)"
             self.out.problems.append(Problem("frame.checksum", text))
 
     def _accept(self, number: int, text: bytes, frame: _Frame) -> None:

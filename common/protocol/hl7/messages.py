@@ -133,7 +133,7 @@ def declared_charset(data: bytes) -> str | None:
         return None
     line = data[at:].split(b"\r", 1)[0].split(b"\n", 1)[0]
     sep = line[3:4]
-    fields = line.split(sep)
+    fields = line.split(sep) if sep else []
     if len(fields) < 18:
         return None
     repeat = fields[1][1:2] or b"~"
