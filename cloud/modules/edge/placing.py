@@ -246,7 +246,7 @@ _OUTCOME = {
     "recorded": (Fate.MATCHED, ""),
     "held": (Fate.MATCHED, ""),
     "late": (Fate.MATCHED, "late"),
-    "repeat": (Fate.REPEAT, "resend"),
+    "repeat": (Fate.MATCHED, "same_value"),
     "not_ordered": (Fate.INFO, "not_ordered"),
     "no_value": (Fate.INFO, "no_value"),
     "refused": (Fate.ORPHAN, "refused"),

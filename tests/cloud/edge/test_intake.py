@@ -1,0 +1,189 @@
+"""From a signed envelope to the bench: stored once, placed right, receipted after COMMIT."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+
+from common import crypto
+from tests.cloud.edge.world import Edge, astm
+
+NORMAL = {"K": "4.1", "Na": "140", "GLU": "5.00", "CREA": "80"}
+
+
+def test_results_reach_the_tube_and_are_receipted(edge: Edge) -> None:
+    barcode = edge.tube()
+    message = edge.agent.raw(astm(barcode, NORMAL))
+    edge.take(message)
+    assert edge.current(barcode) == {"K": "4.1", "NA": "140", "GLU": "5.00", "CREA": "80"}
+    assert {f[3] for f in edge.fates()} == {"matched"}
+    assert edge.receipts() == {(edge.agent.stream, 1): crypto.sha256_hex(astm(barcode, NORMAL))}
+    assert edge.wire.acked == [message]
+
+
+def test_ac_ed_2_the_same_message_twice_is_one_result(edge: Edge) -> None:
+    barcode = edge.tube()
+    body = astm(barcode, NORMAL)
+    edge.take(edge.agent.raw(body, 1))
+    edge.wire.sent.clear()
+    # the same envelope again (lost receipt), and the analyzer's own resend under a new number
+    edge.take(edge.agent.raw(body, 1), edge.agent.raw(body, 2), edge.agent.raw(body, 2))
+    assert set(edge.receipts()) == {(edge.agent.stream, 1), (edge.agent.stream, 2)}
+    assert edge.rows("SELECT count(*) FROM raw_message") == [(2,)]
+    assert len(edge.versions(barcode)) == 4
+    assert [f[3] for f in edge.fates()] == ["matched"] * 4 + ["repeat"] * 4
+
+
+def test_another_value_is_a_second_version_and_held(edge: Edge) -> None:
+    barcode = edge.tube()
+    edge.take(edge.agent.raw(astm(barcode, {"K": "4.1"})), edge.agent.raw(astm(barcode, {"K": "4.9"}, time="20260504101500")))
+    assert edge.versions(barcode) == [("K", "4.1"), ("K", "4.9")]
+    assert edge.rows("SELECT state FROM test WHERE current_id IS NOT NULL OR pending_id IS NOT NULL") == [("held",)]
+
+
+def test_ac_ed_3_backlog_comes_in_order_without_loss_or_duplicate(edge: Edge) -> None:
+    tubes = [edge.tube() for _ in range(20)]
+    bodies = [astm(t, {"GLU": f"{5 + n / 100:.2f}"}, time=f"202605041{n:05d}") for t in tubes for n in range(25)]
+    messages = [edge.agent.raw(b) for b in bodies]
+    for i in range(0, 500, 125):
+        edge.take(*messages[i : i + 125])
+    assert len(edge.receipts()) == 500
+    assert edge.rows("SELECT count(*), count(DISTINCT sha256) FROM raw_message") == [(500, 500)]
+    assert all(len(edge.versions(t)) == 25 for t in tubes)
+
+
+def test_ac_ed_5_an_unknown_sample_lies_in_the_tray(edge: Edge) -> None:
+    edge.take(edge.agent.raw(astm("0007", {"K": "4.1", "XYZ": "1"})))
+    assert edge.fates() == [("0007", "K", "4.1", "orphan"), ("0007", "XYZ", "1", "orphan")]
+    assert edge.receipts()
+
+
+def test_an_unmapped_code_is_shown_and_the_rest_processed(edge: Edge) -> None:
+    barcode = edge.tube()
+    edge.take(edge.agent.raw(astm(barcode, {"K": "4.1", "XYZ": "7"})))
+    assert edge.fates() == [(barcode, "K", "4.1", "matched"), (barcode, "XYZ", "7", "unmapped")]
+
+
+def test_a_sample_number_of_the_day_finds_its_tube(edge: Edge) -> None:
+    barcode = edge.tube()
+    [(number,)] = edge.rows("SELECT sample_no FROM specimen")
+    edge.take(edge.agent.raw(astm(f"000{number}", {"K": "4.1"})), edge.agent.raw(astm(number, {"Na": "140"}, time="20260505100000")))
+    assert edge.current(barcode) == {"K": "4.1"}
+    assert [f[3] for f in edge.fates()] == ["matched", "orphan"]  # the second one is of another day
+
+
+def test_qc_never_lands_on_a_patient(edge: Edge) -> None:
+    barcode = edge.tube()
+    qc = astm(barcode, {"K": "4.1"}).replace(b"||^^^ALL|R", b"||^^^ALL|R||||||Q")
+    edge.take(edge.agent.raw(qc))
+    assert [f[3] for f in edge.fates()] == ["qc"]
+    assert edge.versions(barcode) == []
+
+
+@pytest.mark.parametrize(("state", "fate"), [("rejected", "orphan"), ("cancelled", "orphan"), ("collected", "orphan"), ("tested", "matched")])
+def test_a_closed_or_unreceived_tube_takes_nothing(edge: Edge, state: str, fate: str) -> None:
+    barcode = edge.tube(state=state)
+    edge.take(edge.agent.raw(astm(barcode, {"K": "4.1"})))
+    assert [f[3] for f in edge.fates()] == [fate]
+
+
+def test_another_name_is_kept_away_from_the_patient(edge: Edge) -> None:
+    barcode = edge.tube("张三丰")
+    edge.take(edge.agent.raw(astm(barcode, {"K": "4.1"}, patient="|||P9|李四")))
+    assert [f[3] for f in edge.fates()] == ["mismatch"]
+    assert edge.versions(barcode) == []
+
+
+def test_a_foreign_patient_number_is_held_on_the_bench(edge: Edge) -> None:
+    barcode = edge.tube()
+    edge.take(edge.agent.raw(astm(barcode, {"K": "4.1"}, patient="|||X999")))
+    assert edge.rows("SELECT holds->0->>'code' FROM result_version") == [("ID_MISMATCH",)]
+
+
+def test_no_value_is_no_result_with_a_hold(edge: Edge) -> None:
+    barcode = edge.tube()
+    edge.take(edge.agent.raw(astm(barcode, {"K": "-----"})))
+    assert edge.current(barcode) in ({"K": ""}, {})
+    assert edge.rows("SELECT state FROM test t JOIN test_item i ON i.id = t.item_id WHERE i.code = 'K'") != [("received",)]
+
+
+def test_without_run_time_only_the_same_bytes_in_a_row_are_a_resend(edge: Edge) -> None:
+    barcode, other = edge.tube(), edge.tube()
+    body = astm(barcode, {"K": "4.1"}, time="")
+    edge.take(edge.agent.raw(body, 1), edge.agent.raw(body, 2))
+    assert [f[3] for f in edge.fates()] == ["matched", "repeat"]
+    edge.take(edge.agent.raw(astm(other, {"K": "4.0"}, time=""), 3))
+    edge.take(edge.agent.raw(body, 4, at="2026-05-04T02:05:00+00:00"))
+    assert [f[3] for f in edge.fates()][3:] == ["matched"]  # a rerun: another message lay between
+
+
+def test_a_late_message_proves_a_rerun_whatever_the_order_of_arrival(edge: Edge) -> None:
+    barcode, other = edge.tube(), edge.tube()
+    body = astm(barcode, {"K": "4.1"}, time="")
+    edge.take(edge.agent.raw(body, 1))
+    edge.take(edge.agent.raw(body, 3))
+    assert [f[3] for f in edge.fates()] == ["matched", "repeat"]
+    edge.take(edge.agent.raw(astm(other, {"K": "4.0"}, time=""), 2))
+    assert sorted(f[3] for f in edge.fates()) == ["matched", "matched", "matched"]
+
+
+def test_an_older_value_never_becomes_current_after_a_newer_one(edge: Edge) -> None:
+    barcode = edge.tube()
+    edge.take(edge.agent.raw(astm(barcode, {"K": "4.9"}, time="20260504110000"), 2))
+    edge.take(edge.agent.raw(astm(barcode, {"K": "4.1"}, time="20260504100000"), 1))
+    assert edge.versions(barcode) == [("K", "4.1"), ("K", "4.9")]
+    assert edge.current(barcode) == {"K": "4.9"}
+
+
+# --- receipts and commits --------------------------------------------------------------------------------------------
+
+
+def test_no_receipt_and_no_puback_before_the_commit(edge: Edge) -> None:
+    barcode = edge.tube()
+    seen: list[tuple[int, int]] = []
+
+    def committing(_session: Any) -> None:
+        seen.append((len(edge.wire.sent), len(edge.wire.acked)))
+
+    event.listen(edge.lab.db._maker, "before_commit", committing)
+    edge.take(edge.agent.raw(astm(barcode, NORMAL)))
+    assert seen and seen[0] == (0, 0)
+    assert edge.receipts() and edge.wire.acked
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_an_unknown_commit_gets_no_receipt_and_the_retry_no_duplicate(edge: Edge, when: str) -> None:
+    """The backend dies at COMMIT: once before it happened, once after. Either way the batch is tried again and is stored once."""
+    barcode = edge.tube()
+    failed: list[int] = []
+
+    def dying(session: Any) -> None:
+        if not failed:
+            failed.append(len(edge.wire.sent))
+            raw = session.connection().connection.driver_connection
+            if when == "after":
+                raw.execute("COMMIT")
+            raw.close()
+
+    event.listen(edge.lab.db._maker, "before_commit", dying)
+    edge.take(edge.agent.raw(astm(barcode, NORMAL)))
+    assert failed == [0]
+    assert edge.loop.counts["database_away"] == 1
+    assert list(edge.receipts()) == [(edge.agent.stream, 1)]
+    assert len(edge.versions(barcode)) == 4
+    assert edge.rows("SELECT count(*) FROM raw_message") == [(1,)]
+
+
+def test_when_the_database_stays_away_nothing_is_acknowledged(edge: Edge) -> None:
+    message = edge.agent.raw(astm(edge.tube(), NORMAL))
+    edge.loop.registry.reload()
+
+    def dying(session: Any) -> None:
+        session.connection().connection.driver_connection.close()
+        edge.loop.stop.set()
+
+    event.listen(edge.lab.db._maker, "before_commit", dying)
+    edge.take(message)
+    assert edge.wire.acked == [] and edge.wire.sent == []
