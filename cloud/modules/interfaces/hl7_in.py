@@ -69,6 +69,11 @@ def message_key(raw: bytes, control_id: str) -> str:
     return f"{control_id}#{digest[:24]}" if control_id else f"#{digest}"
 
 
+def control_id(raw: bytes) -> str:
+    """MSH-10 as far as it can be read."""
+    return glance(raw).control_id.strip()
+
+
 def parse_order(raw: bytes, dialect: Dialect = STANDARD) -> Received:
     """Read one order message, framed or not. Raises Refused and nothing else."""
     try:

@@ -40,6 +40,7 @@ class Status(StrEnum):
     REJECTED = "rejected"
     REPORTED = "reported"
     CANCELLED = "cancelled"
+    REFUND_REFUSED = "refund_refused"
 
 
 # HL7 table 0038 (order status) and what it means in Chinese, for the reason text.
@@ -49,6 +50,7 @@ ORDER_STATUS = {
     Status.REJECTED: ("CA", "拒收"),
     Status.REPORTED: ("CM", "已报告"),
     Status.CANCELLED: ("CA", "已取消"),
+    Status.REFUND_REFUSED: ("IP", "退费未同意"),
 }
 
 

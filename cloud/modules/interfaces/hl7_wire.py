@@ -158,15 +158,22 @@ def parse(raw: bytes, encoding: str = "") -> Message:
 
 
 def glance(raw: bytes) -> Header:
-    """As much of MSH as can be read from bytes that cannot be parsed, so that even a refusal can echo MSH-10."""
-    line = _NEW_LINE.split(raw.strip(FRAME + b"\r\n ").decode("latin-1"), maxsplit=1)[0]
+    """As much of MSH as can be read, even of bytes that cannot be parsed, so that any refusal can echo MSH-10 and name the sender."""
+    body = raw.strip(FRAME + b"\r\n ")
+    try:
+        decoded = decode(body)
+        text, encoding = decoded.text, decoded.encoding
+    except Undecodable:
+        text, encoding = body[:4096].decode("latin-1"), UTF8
+    line = _NEW_LINE.split(text, maxsplit=1)[0]
     if not line.startswith("MSH") or len(line) < 8:
-        return Header(separators="|^~\\&")
-    parts = [part if part.isascii() else "" for part in line.split(line[3])]
-    parts += [""] * (18 - len(parts))
+        return Header()
+    parts = line.split(line[3]) + [""] * 18
     kind = (parts[8] + "^").split("^")
-    return Header(parts[2], parts[3], parts[4], parts[5], parts[6], kind[0], kind[1], parts[9], parts[10] or "P", parts[11] or "2.5.1",
-                  parts[17], line[3] + (parts[1] if len(parts[1]) >= 4 else "^~\\&"))  # fmt: skip
+    usable = len(parts[1]) >= 4 and len(set(parts[1][:4] + line[3])) == 5
+    separators = line[3] + (parts[1][:4] if usable else "^~\\&")
+    return Header(parts[2], parts[3], parts[4], parts[5], parts[6], kind[0], kind[1], parts[9].strip(), parts[10] or "P",
+                  parts[11] or "2.5.1", parts[17], separators, encoding)  # fmt: skip
 
 
 def _lines(text: str) -> tuple[list[str], str]:

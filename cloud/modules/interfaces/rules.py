@@ -1,13 +1,14 @@
 """Delivery of one message to one system (M23 R1, RELIABILITY F12): states, retries, order. Pure.
 
 ``pending → sent → acked``; anything but a matching positive answer goes to ``retrying`` or, when trying again cannot help, to
-``dead_letter``, which a person sends again (``resent``) or closes with a reason (``closed``). A message waits while an earlier one
-of the same key is not finished, a dead letter included: a correction must not overtake what it corrects.
+``dead_letter``, which a person sends again (``resent``) or closes with a reason (``closed``).
+
+Order: a message waits for the earlier ones of its key (a patient) that a machine still works on, and behind a dead letter about the
+same subject (a report): a correction must not overtake what it corrects, and one refused report must not hold back all others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -25,18 +26,39 @@ class State(StrEnum):
     CLOSED = "closed"
 
 
+STATE_TEXT = {
+    State.PENDING: "待发送",
+    State.SENT: "已发送，等应答",
+    State.RETRYING: "重试中",
+    State.RESENT: "人工重发",
+    State.ACKED: "已送达",
+    State.DEAD_LETTER: "投递失败，待处理",
+    State.CLOSED: "已关闭",
+}
+
+
+class Perm(StrEnum):
+    """Permissions of this module."""
+
+    BOARD = "interfaces:board"
+    MESSAGES = "interfaces:messages"
+    RAW = "interfaces:raw"
+    RESEND = "interfaces:resend"
+    MAPS = "interfaces:maps"
+
+
 class Outcome(StrEnum):
     """What came of one attempt."""
 
     ACCEPTED = "accepted"  # AA or CA with our MSA-2
     ERROR = "error"  # AE: the other side had a fault, try again
     REJECTED = "rejected"  # AR: it will never take this message
-    SILENT = "silent"  # no connection, no answer, a broken or foreign answer
+    SILENT = "silent"  # sent, and no answer, a broken or a foreign one
+    UNREACHABLE = "unreachable"  # no connection: nothing was sent
 
 
-DUE = frozenset({State.PENDING, State.RETRYING, State.RESENT, State.SENT})
+WAITING = frozenset({State.PENDING, State.RETRYING, State.RESENT, State.SENT})
 FINISHED = frozenset({State.ACKED, State.CLOSED})
-UNFINISHED = frozenset(State) - FINISHED
 
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.PENDING: frozenset({State.SENT}),
@@ -52,9 +74,11 @@ TRANSITIONS: dict[State, frozenset[State]] = {
 # R1: 5 s, 30 s, 2 min, 10 min, then hourly, for 24 h.
 SCHEDULE = (timedelta(seconds=5), timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10), timedelta(hours=1))
 GIVE_UP = timedelta(hours=24)
-# An endpoint that does not answer at all is asked again at this pace whatever its messages' own times say, so that 120 waiting
-# messages do not each pay a connection time-out, and all of them go as soon as it is back.
+# A system that cannot be reached is asked again at least this often, with the first message of the queue: so the queue keeps its
+# order, 120 waiting messages do not each pay a connection time-out, and all of them go as soon as it is back.
 PROBE = timedelta(seconds=30)
+# A system that takes messages and does not answer: after so many in a row it rests for PROBE.
+SILENT_IN_A_ROW = 2
 LATE = timedelta(minutes=15)
 
 
@@ -102,38 +126,8 @@ def after_attempt(outcome: Outcome, attempts: int, first_try: datetime, now: dat
         return Attempted(move(State.SENT, State.DEAD_LETTER), None, error)
     if now - first_try >= GIVE_UP:
         return Attempted(move(State.SENT, State.DEAD_LETTER), None, error)
-    return Attempted(move(State.SENT, State.RETRYING), now + backoff(attempts), error)
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A delivery not finished, as the sender sees the queue. ``next_at`` of a sent one is the end of its lease."""
-
-    id: int
-    order_key: str
-    state: State
-    next_at: datetime
-
-
-def sendable(queue: Iterable[Waiting], now: datetime, limit: int) -> list[int]:
-    """Which deliveries of one endpoint may go now: at most the first of each key, by id, and only when it is due."""
-    seen: set[str] = set()
-    out: list[int] = []
-    for row in sorted(queue, key=lambda r: r.id):
-        if row.order_key in seen:
-            continue
-        seen.add(row.order_key)
-        if row.state in DUE and row.next_at <= now:
-            out.append(row.id)
-            if len(out) == limit:
-                break
-    return out
-
-
-def blocked_by(queue: Sequence[Waiting], row: Waiting) -> int | None:
-    """The earlier delivery of the same key this one waits for, or None."""
-    earlier = [r.id for r in queue if r.order_key == row.order_key and r.id < row.id and r.state not in FINISHED]
-    return min(earlier, default=None)
+    wait = min(backoff(attempts), PROBE) if outcome is Outcome.UNREACHABLE else backoff(attempts)
+    return Attempted(move(State.SENT, State.RETRYING), now + wait, error)
 
 
 class Health(StrEnum):

@@ -242,7 +242,7 @@ def refunds(uow: UnitOfWork, state: str = "waiting") -> list[RefundRow]:
     query = query.join(Patient, and_(Patient.tenant_id == LabOrder.tenant_id, Patient.id == LabOrder.patient_id))
     rows: Any = uow.s.execute(query.where(RefundRequest.state == state).order_by(RefundRequest.id).limit(PAGE)).all()
     n, m = len(_ITEM), len(_ITEM) + len(_PATIENT)
-    return [RefundRow(*row[m:], _item(row), PatientRow(*row[n:m])) for row in rows]
+    return [RefundRow(*[*row[m:], _item(row), PatientRow(*row[n:m])]) for row in rows]
 
 
 def unmapped_codes(uow: UnitOfWork) -> list[tuple[str, str, str, int, datetime]]:

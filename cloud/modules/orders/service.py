@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import select
 
@@ -24,6 +25,10 @@ __all__ = [
     "decide_refund",
     "discard_parked",
     "map_code",
+    "on_mapped",
+    "on_recalled",
+    "on_released",
+    "on_result",
     "place_order",
     "set_status",
 ]
@@ -96,3 +101,42 @@ def discard_parked(uow: UnitOfWork) -> int:
 def birth_instant(day: date | None, at: datetime | None = None) -> datetime | None:
     """A birthday as the instant stored: the minute when it is known, else midnight in China."""
     return patients.instant(day, at)
+
+
+# -- events of other modules -----------------------------------------------------------------------------------------------
+
+
+def on_mapped(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``catalog.mapped``: items that waited for this code get their order set."""
+    map_code(uow, payload["source"], payload["his_code"], payload["order_set_id"])
+
+
+def on_result(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``result.received``: the tube's items are in test."""
+    # A tube that reached the analyzer before its receipt scan keeps its state: the scan still has to come.
+    _follow(uow, payload, ItemStatus.IN_TEST, (ItemStatus.RECEIVED,))
+
+
+def on_released(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``report.released``: one report a tube, so its items are reported."""
+    S = ItemStatus
+    _follow(uow, payload, S.REPORTED, (S.LABELLED, S.COLLECTED, S.RECEIVED, S.IN_TEST, S.PARTLY_REPORTED))
+
+
+def on_recalled(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``report.recalled``: back to work."""
+    _follow(uow, payload, ItemStatus.IN_TEST, (ItemStatus.REPORTED,))
+
+
+def _follow(uow: UnitOfWork, payload: dict[str, Any], to: ItemStatus, states: Iterable[ItemStatus]) -> None:
+    """Move the tube's items that stand in ``states``. A receipt nobody scanned is passed through."""
+    query = select(OrderItem).where(OrderItem.specimen_id == payload["specimen_id"], OrderItem.status.in_([s.value for s in states]))
+    for row in uow.s.scalars(query.order_by(OrderItem.id).with_for_update()):
+        for step in _steps(ItemStatus(row.status), to):
+            move(uow, row, step)
+
+
+def _steps(status: ItemStatus, to: ItemStatus) -> Iterable[ItemStatus]:
+    if rules.may_move(status, to):
+        return (to,)
+    return (ItemStatus.RECEIVED, to) if rules.may_move(status, ItemStatus.RECEIVED) and rules.may_move(ItemStatus.RECEIVED, to) else ()

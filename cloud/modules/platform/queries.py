@@ -11,8 +11,8 @@ from sqlalchemy import func, select
 
 from cloud.db import audit as chain
 from cloud.db.audit import AuditLog
-from cloud.db.session import UnitOfWork
-from cloud.modules.platform.models import Role, RolePermission, User, UserRole, UserSession, Workstation
+from cloud.db.session import Database, UnitOfWork
+from cloud.modules.platform.models import Role, RolePermission, Tenant, User, UserRole, UserSession, Workstation
 
 PAGE = 100
 
@@ -101,3 +101,9 @@ def audit_page(uow: UnitOfWork, f: AuditFilter) -> Sequence[AuditLog]:
 def audit_verify(uow: UnitOfWork) -> tuple[int, chain.Broken | None]:
     """Walk the chain: entries read and the first broken one."""
     return chain.verify(uow.s)
+
+
+def open_tenants(db: Database) -> list[int]:
+    """Ids of the hospitals that are not closed."""
+    with db.registry() as s:
+        return list(s.scalars(select(Tenant.id).where(Tenant.status != "closed").order_by(Tenant.id)))

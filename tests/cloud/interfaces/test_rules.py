@@ -3,8 +3,6 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cloud.modules.interfaces.rules import (
     SCHEDULE,
@@ -13,14 +11,11 @@ from cloud.modules.interfaces.rules import (
     NotAllowed,
     Outcome,
     State,
-    Waiting,
     after_attempt,
     backoff,
-    blocked_by,
     health,
     judge,
     move,
-    sendable,
 )
 
 NOW = datetime(2026, 5, 6, 8, 0, tzinfo=UTC)
@@ -80,45 +75,9 @@ def test_transitions_of_the_specification() -> None:
             move(state, to)
 
 
-def row(number: int, key: str, state: State = State.PENDING, due: timedelta = timedelta(0)) -> Waiting:
-    return Waiting(number, key, state, NOW + due)
-
-
-def test_a_later_message_of_a_key_waits_and_other_keys_go() -> None:
-    queue = [
-        row(1, "a", State.RETRYING, timedelta(minutes=2)),
-        row(2, "a"),
-        row(3, "b"),
-        row(4, "b"),
-        row(5, "c", State.DEAD_LETTER),
-        row(6, "c"),
-    ]
-    assert sendable(queue, NOW, 10) == [3]
-    assert sendable(queue, NOW + timedelta(minutes=2), 10) == [1, 3]
-    assert (blocked_by(queue, queue[1]), blocked_by(queue, queue[2]), blocked_by(queue, queue[5])) == (1, None, 5)
-
-
-def test_a_lease_that_ran_out_is_sent_again() -> None:
-    assert sendable([row(1, "a", State.SENT, timedelta(seconds=30))], NOW, 10) == []
-    assert sendable([row(1, "a", State.SENT, timedelta(seconds=30))], NOW + timedelta(seconds=30), 10) == [1]
-
-
-@given(
-    st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from(sorted(State)), st.integers(-5, 5)), max_size=30),
-    st.integers(1, 10),
-)
-def test_never_two_of_a_key_never_out_of_order(rows: list[tuple[str, State, int]], limit: int) -> None:
-    queue = [
-        row(i, key, state, timedelta(seconds=due)) for i, (key, state, due) in enumerate(rows) if state not in (State.ACKED, State.CLOSED)
-    ]
-    by_id = {r.id: r for r in queue}
-    chosen = [by_id[i] for i in sendable(queue, NOW, limit)]
-    assert len(chosen) <= limit
-    assert len({r.order_key for r in chosen}) == len(chosen)
-    for picked in chosen:
-        assert picked.next_at <= NOW
-        assert picked.state is not State.DEAD_LETTER
-        assert not [r for r in queue if r.order_key == picked.order_key and r.id < picked.id]
+def test_an_unreachable_system_is_asked_at_least_every_half_minute() -> None:
+    waits = [after_attempt(Outcome.UNREACHABLE, n, NOW, NOW, "connect").next_at for n in (1, 2, 3, 9)]
+    assert [w - NOW for w in waits if w is not None] == [timedelta(seconds=s) for s in (5, 30, 30, 30)]
 
 
 @pytest.mark.parametrize(

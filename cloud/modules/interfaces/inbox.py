@@ -1,0 +1,131 @@
+"""Receiving one message: raw stored and order placed in one transaction, answered after its COMMIT (RELIABILITY 2.1b).
+
+A repeat of an applied message gets the stored answer and writes nothing but its count. A refused message is stored too
+(quarantined, raw kept) and is judged anew when it comes again, because the cause may have been repaired here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError, OperationalError
+
+from cloud.db.session import Actor, Database, UnitOfWork
+from cloud.modules.interfaces import hl7_ack, hl7_in, issues
+from cloud.modules.interfaces.endpoints import Incoming
+from cloud.modules.interfaces.hl7_in import INTERNAL, Received, Refused
+from cloud.modules.interfaces.hl7_wire import Header
+from cloud.modules.interfaces.models import Endpoint, InboxMessage
+from cloud.modules.orders import service as orders
+from cloud.modules.orders.messages import Problem
+
+APPLIED, PARKED, QUARANTINED, REFUSED = "applied", "parked", "quarantined", "refused"
+MAX_REMARKS = 20
+log = structlog.get_logger("interfaces")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What becomes of a message: the state of its row, the answer's code and remarks, and what to search it by."""
+
+    state: str
+    code: str
+    problems: tuple[Problem, ...]
+    header: Header
+    subject: str = ""
+    issue: tuple[str, str] | None = None
+
+    @property
+    def problem(self) -> str | None:
+        """The remarks as one line for the page."""
+        return "；".join(f"{p.location} {p.text}" for p in self.problems)[:2000] or None
+
+
+def receive(db: Database, to: Incoming, raw: bytes, address: str, refusal: Refused | None = None) -> bytes:
+    """Take one message of a known endpoint and return the bytes to answer with. Raises only when nothing could be stored.
+
+    ``refusal`` is a verdict passed before reading (cut, too large).
+    """
+    actor = Actor(f"interface:{to.code}", ip=address.rpartition(":")[0])
+    for attempt in (1, 2, 3):
+        try:
+            with db.tenant(to.tenant_id, actor) as uow:
+                return _receive(uow, to, raw, refusal)
+        except (IntegrityError, OperationalError):
+            # The same message, patient or item came in over another connection at the same moment (it is known by now), two
+            # messages locked each other out, or a pooled connection had died: nothing was stored, so begin again.
+            if attempt == 3:
+                raise
+    raise AssertionError
+
+
+def _receive(uow: UnitOfWork, to: Incoming, raw: bytes, refusal: Refused | None) -> bytes:
+    control_id = refusal.header.control_id if refusal else hl7_in.control_id(raw)
+    key = hl7_in.message_key(raw, control_id)
+    query = select(InboxMessage).where(InboxMessage.endpoint_id == to.id, InboxMessage.key == key)
+    row = uow.s.scalars(query.with_for_update()).one_or_none()
+    if row is not None:
+        row.repeats, row.seen_at = row.repeats + 1, uow.now
+        if row.state in (APPLIED, PARKED):
+            return bytes(row.answer)
+    outcome = _judge(uow, to, raw, refusal)
+    if row is None:
+        row = InboxMessage(endpoint_id=to.id, key=key, received_at=uow.now, answer=b"", raw=raw, sha256=hashlib.sha256(raw).hexdigest())
+        uow.s.add(row)
+    header = outcome.header
+    row.control_id, row.kind = header.control_id[:200], f"{header.kind}^{header.event}".strip("^")[:20]
+    row.state, row.problem, row.subject = outcome.state, outcome.problem, outcome.subject
+    row.answer_code = hl7_ack.ENHANCED[outcome.code] if to.enhanced else outcome.code
+    uow.s.flush()
+    row.answer = hl7_ack.build(header, row.answer_code, outcome.problems[:MAX_REMARKS], uow.now, f"A{row.id}")
+    if outcome.issue is not None:
+        issues.raise_issue(uow, outcome.issue[0], f"inbox:{row.id}", outcome.issue[1], f"/if/messages/in/{row.id}")
+    _heard(uow, to, outcome)
+    return row.answer
+
+
+def _heard(uow: UnitOfWork, to: Incoming, outcome: Outcome) -> None:
+    """The endpoint's last word, for the board; its version is for people's edits and stays."""
+    values: dict[str, object] = {"last_ok_at": uow.now}
+    if outcome.code != "AA":
+        values = {"last_error_at": uow.now, "last_error": outcome.problem}
+    uow.s.execute(update(Endpoint).where(Endpoint.id == to.id).values(**values))
+
+
+def _judge(uow: UnitOfWork, to: Incoming, raw: bytes, refusal: Refused | None) -> Outcome:
+    try:
+        if refusal is not None:
+            raise refusal
+        received = hl7_in.parse_order(raw, to.dialect)
+        placed = orders.place_order(uow, received.order, to.source, default_charge=to.default_charge)
+    except Refused as refused:
+        state = REFUSED if refused.code == "AR" else QUARANTINED
+        text = refused.problems[0].text if refused.problems else refused.why
+        return Outcome(state, refused.code, refused.problems, refused.header, issue=(issues.QUARANTINED, text))
+    except orders.OrderRefused as refused:
+        return Outcome(QUARANTINED, "AE", refused.problems, received.header, _subject(received), (issues.QUARANTINED, str(refused)))
+    for code, name in placed.unmapped:
+        text = f"来源 {to.source} 的项目 {code}（{name or '无名称'}）未对照"
+        issues.raise_issue(uow, issues.UNMAPPED, f"{to.source}/{code}", text, "/if/maps")
+    problems = (*received.order.problems, *placed.problems)
+    state = PARKED if placed.parked and not placed.order_ids else APPLIED
+    return Outcome(state, hl7_ack.worst(problems), problems, received.header, _subject(received))
+
+
+def _subject(received: Received) -> str:
+    """Patient, form and item numbers: what a message is searched by, and nothing else of it."""
+    order = received.order
+    numbers = [order.patient.ids[0].value, *(o.order_no for o in order.orders), *(i.order_item_no for i in order.items)]
+    return " ".join(dict.fromkeys(numbers))[:1000]
+
+
+def unstored(header: Header, raw: bytes, at: datetime, code: str, problem: Problem) -> bytes:
+    """An answer to a message of which nothing is stored here: unknown sender (AR), or no database (AE: the sender tries again)."""
+    return hl7_ack.build(header, code, (problem,), at, "A" + hashlib.sha256(raw).hexdigest()[:16])
+
+
+UNAVAILABLE = Problem("MSH^1", INTERNAL, "系统暂时无法保存，请稍后重发")

@@ -1,0 +1,230 @@
+"""From events of other modules to messages for the systems that want them: built once, with their MSH-10, and kept.
+
+Handlers run in the worker's transaction that marks the event done, so a message exists exactly once per (endpoint, event).
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.interfaces import hl7_out, issues
+from cloud.modules.interfaces.endpoints import Outgoing
+from cloud.modules.interfaces.hl7_out import Person, ReportOut, Request, ResultLine, ResultStatus, Status
+from cloud.modules.interfaces.models import Delivery, Endpoint
+from cloud.modules.orders import queries as orders
+from cloud.modules.orders.messages import VisitType
+from cloud.modules.reports import queries as reports
+
+Build = Callable[[Outgoing, str], bytes]
+# Order-item states a hospital system follows; the others are ours alone.
+FOLLOWED = {
+    "collected": Status.COLLECTED, "received": Status.RECEIVED, "rejected": Status.REJECTED, "cancelled": Status.CANCELLED,
+    "refunded": Status.CANCELLED,
+}  # fmt: skip
+RESULT_STATUS = {"report.released": ResultStatus.FINAL, "report.amended": ResultStatus.CORRECTED, "report.recalled": ResultStatus.RECALLED}
+
+
+def outgoing(uow: UnitOfWork, sends: str) -> list[Outgoing]:
+    """Enabled endpoints that want this kind of message. One with wrong settings is left to the board, which shows it."""
+    rows = uow.s.scalars(select(Endpoint).where(Endpoint.direction == "out").order_by(Endpoint.id))
+    out = []
+    for row in rows:
+        try:
+            found = Outgoing.read(row.id, row.code, row.source, row.config)
+        except ValueError:
+            continue
+        if sends in found.send:
+            out.append(found)
+    return out
+
+
+def enqueue(uow: UnitOfWork, to: Outgoing, kind: str, event_key: str, order_key: str, subject: str, build: Build) -> Delivery | None:
+    """Put one message into an endpoint's queue; None when this event is already in it.
+
+    MSH-10 is the row's number and a random tail: never reused, not even after the database went back to an older state.
+    """
+    known = select(Delivery.id).where(Delivery.endpoint_id == to.id, Delivery.event_key == event_key)
+    if uow.s.scalars(known).first() is not None:
+        return None
+    row = Delivery(
+        endpoint_id=to.id, event_key=event_key, order_key=order_key, subject=subject, kind=kind, created_at=uow.now, next_at=uow.now,
+        msg_id=secrets.token_hex(16), raw=b"", state="pending",
+    )  # fmt: skip
+    uow.s.add(row)
+    uow.s.flush()
+    row.msg_id = f"{row.id}-{secrets.token_hex(4)}"[-20:]
+    row.raw = build(to, row.msg_id)
+    uow.audit("delivery", row.id, "queued", after={"endpoint": to.code, "kind": kind, "subject": subject, "msg_id": row.msg_id})
+    uow.notify("delivery", {})
+    return row
+
+
+# -- handlers --------------------------------------------------------------------------------------------------------------
+
+
+def on_item_status(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``order.item_status``: collected, received, rejected, cancelled."""
+    status = FOLLOWED.get(payload["status"])
+    targets = [e for e in outgoing(uow, "status") if e.source == payload["source"]] if status is not None else []
+    found = orders.items(uow, [payload["order_item_id"]]) if targets else []
+    if status is None or not found:
+        return
+    item, happened = found[0], datetime.fromisoformat(payload["at"])
+    request = Request(item.placer_no, item.order_item_no, item.his_code, item.his_name)
+    for to in targets:
+        person = _person(uow, item, to)
+
+        def build(to: Outgoing, msg_id: str, person: Person = person) -> bytes:
+            return hl7_out.status_message(
+                status, request, person, payload.get("barcode") or "", uow.now, to.address, msg_id,
+                who=payload.get("actor", ""), reason=payload.get("reason", ""), happened_at=happened,
+            )  # fmt: skip
+
+        event = f"status:{payload['event_id']}"
+        enqueue(uow, to, f"ORM {status.value}", event, f"patient:{item.patient_id}", f"item:{item.id}", build)
+
+
+def on_refund_decided(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``order.refund_decided``: a refusal is told here; an acceptance goes out as the item's new state."""
+    if payload["accepted"]:
+        return
+    found = orders.items(uow, [payload["order_item_id"]])
+    if not found:
+        return
+    item = found[0]
+    request = Request(item.placer_no, item.order_item_no, item.his_code, item.his_name)
+    for to in [e for e in outgoing(uow, "status") if e.source == item.source]:
+        person = _person(uow, item, to)
+
+        def build(to: Outgoing, msg_id: str, person: Person = person) -> bytes:
+            return hl7_out.status_message(
+                Status.REFUND_REFUSED, request, person, "", uow.now, to.address, msg_id, reason=payload.get("answer", "")
+            )
+
+        enqueue(uow, to, "ORM refund_refused", f"refund:{payload['event_id']}", f"patient:{item.patient_id}", f"item:{item.id}", build)
+
+
+def on_report(status: ResultStatus) -> Callable[[UnitOfWork, dict[str, Any]], None]:
+    """Handler of a report event: one ORU^R01 a version, to the systems whose orders it answers."""
+
+    def handle(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+        report_id, version_no = int(payload["report_id"]), int(payload["version_no"])
+        # Whatever became of the report meanwhile: its events are told one after the other, as they happened.
+        found = reports.for_rendering(uow, report_id, version_no)
+        told = reports.released(uow, report_id=report_id, version_no=version_no)
+        if found is None or told is None:
+            return
+        document, patient_id = found[0], int(found[0]["subject"]["patient_id"])
+        for to in outgoing(uow, "result"):
+            requests = [r for r in document["requests"] if r["source"] == to.source]
+            if not requests:
+                continue
+            report = report_out(document, requests, version_no, status, _ids(uow, patient_id, to), told.reason_text or "")
+
+            def build(to: Outgoing, msg_id: str, report: ReportOut = report) -> bytes:
+                return hl7_out.result_message(report, to.address, msg_id, uow.now)
+
+            event, subject = f"report:{report_id}:{version_no}:{status.value}", f"report:{report_id}"
+            enqueue(uow, to, f"ORU {status.value}", event, f"patient:{patient_id}", subject, build)
+
+    return handle
+
+
+def on_mapped(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``catalog.mapped``: the code is known now."""
+    issues.settle(uow, issues.UNMAPPED, f"{payload['source']}/{payload['his_code']}", "已对照")
+
+
+# -- translating -----------------------------------------------------------------------------------------------------------
+
+
+def report_out(
+    document: Mapping[str, Any],
+    requests: Iterable[Mapping[str, Any]],
+    version: int,
+    status: ResultStatus,
+    ids: list[tuple[str, str]],
+    reason: str,
+) -> ReportOut:
+    """A stored report document as an outgoing message's content."""
+    subject, printed, signed = document["subject"], document["print"], document["signed"]
+    kind = subject.get("visit_kind")
+    person = Person(
+        ids, subject["name"], subject["sex"], _moment(subject.get("birth")), subject.get("visit_no") or "",
+        VisitType(kind) if kind else None, subject.get("dept") or "", subject.get("ward") or "", subject.get("bed") or "",
+    )  # fmt: skip
+    return ReportOut(
+        report_no=printed["report_no"],
+        version=version,
+        status=status,
+        person=person,
+        requests=[Request(r["placer_no"], r["order_item_no"], r["his_code"], r["his_name"]) for r in requests],
+        lines=[_line(x) for x in document["lines"]],
+        released_at=datetime.fromisoformat(signed["at"]),
+        barcode=subject["barcode"],
+        specimen_name=subject.get("specimen_type") or "",
+        collected_at=_moment(subject.get("collected_at")),
+        received_at=_moment(subject.get("received_at")),
+        tester=(str(signed["tester"][0]), signed["tester"][1]),
+        verifier=(str(signed["verifier"][0]), signed["verifier"][1]),
+        doctor=printed.get("doctor") or "",
+        note=subject.get("note") or "",
+        amendment_reason=reason,
+        pdf_url=printed.get("verify_url") or "",
+    )
+
+
+def _line(line: Mapping[str, Any]) -> ResultLine:
+    return ResultLine(
+        code=line["code"],
+        name=line["name"],
+        value=line["value"],
+        unit=line["unit"],
+        interval=line["interval"],
+        flag=_flag(line["flag"] or "", bool(line.get("critical"))),
+        # A comparator makes it text: NM may hold nothing but a number (HL7 2.5.1, 2.A.46).
+        numeric=bool(line.get("number")) and not line.get("comparator"),
+        note=line.get("note") or "",
+        observed_at=_moment(line.get("observed_at")),
+        standard_code=line.get("standard_code") or "",
+        item_no=line.get("item_no") or "",
+    )
+
+
+def _flag(flag: str, critical: bool) -> str:
+    """HL7 table 0078: HH and LL are beyond the critical limits; a flag that does not tell is left out."""
+    if critical:
+        return {"H": "HH", "L": "LL"}.get(flag, "AA")
+    return flag if flag in ("H", "L", "A") else ""
+
+
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
+def _ids(uow: UnitOfWork, patient_id: int, to: Outgoing) -> list[tuple[str, str]]:
+    found = [(to.id_types.get(kind, kind), value) for kind, value in orders.identifiers(uow, patient_id)]
+    patient = orders.patient(uow, patient_id)
+    return found or ([("PI", patient.patient_no)] if patient is not None else [])
+
+
+def _person(uow: UnitOfWork, item: orders.ItemRow, to: Outgoing) -> Person:
+    patient = orders.patient(uow, item.patient_id)
+    assert patient is not None
+    return Person(
+        ids=_ids(uow, item.patient_id, to),
+        name=patient.name,
+        sex=patient.sex,
+        birth=patient.birth,
+        visit_no=item.visit_no or "",
+        visit_kind=item.visit_kind,
+        dept=item.dept,
+        ward=item.ward,
+        bed=item.bed,
+    )
