@@ -71,12 +71,11 @@ class State:
             kept = {}
         if kept.get("web") != first:
             kept = {}
-        taken: set[int] = set()
+        wanted = {name: kept.get(name, first + offset) for offset, name in enumerate(port_names())}
+        stays = {port for name, port in wanted.items() if name == "web" or port_free(port)}
         ports: dict[str, int] = {}
-        for offset, name in enumerate(port_names()):
-            wanted = kept.get(name, first + offset)
-            ports[name] = first if name == "web" else _free(wanted, taken)
-            taken.add(ports[name])
+        for name, port in wanted.items():
+            ports[name] = port if port in stays else _free(port, stays | set(ports.values()))
         path.write_text(json.dumps(ports, indent=1))
         return ports
 
