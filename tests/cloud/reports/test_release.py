@@ -80,7 +80,12 @@ def test_release_freezes_numbers_signs_and_tells(room: Room) -> None:
         assert told is not None and told.state is State.RELEASED and told.version_no == 1
         assert ids.recognise(no).kind == ids.CodeKind.REPORT and ids.recognise(no).ok
         sheet = document.sheet(told.document)
-        assert [(r.code, r.result, r.mark) for r in sheet.rows] == [("K", "4.1", ""), ("NA", "140", ""), ("GLU", "5.00", ""), ("CREA", "80", "")]
+        assert [(r.code, r.result, r.mark) for r in sheet.rows] == [
+            ("K", "4.1", ""),
+            ("NA", "140", ""),
+            ("GLU", "5.00", ""),
+            ("CREA", "80", ""),
+        ]
         assert (sheet.tester, sheet.verifier, sheet.report_no) == ("检验者一号", "审核者一号", no)
         assert sheet.placeholder_intervals and sheet.signature_note == "内部签名"
         assert queries.signature_holds(uow, told.report_id, 1)

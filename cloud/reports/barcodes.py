@@ -1,0 +1,66 @@
+"""Code 128 and QR as bare modules and as small SVG drawings. Pure; the text under a bar code is set by the page, in its own face."""
+
+from __future__ import annotations
+
+from itertools import groupby
+
+import barcode
+import qrcode  # type: ignore[import-untyped]
+from qrcode.constants import ERROR_CORRECT_M  # type: ignore[import-untyped]
+
+from common.errors import UserError
+
+QUIET_MODULES = 10  # clear space on each side, ISO/IEC 15417 section 4.3
+
+
+def code128_modules(code: str) -> str:
+    """The bars of a code as 1 and 0, a character a module, without the quiet zones. Raises UserError for text Code 128 cannot carry."""
+    if not code or not (code.isascii() and code.isprintable()):
+        raise UserError("barcode_text", f"条码内容“{code}”含有条码不能表示的字符，请检查编号。", text=code)
+    return "".join(barcode.Code128(code).build())
+
+
+def module_dots(code: str, width_dots: int, most: int = 3, least: int = 2) -> int:
+    """How many printer dots one module may take so that code and quiet zones fit the width. Raises UserError when none does."""
+    modules = len(code128_modules(code)) + 2 * QUIET_MODULES
+    dots = min(most, width_dots // modules)
+    if dots < least:
+        raise UserError("barcode_long", f"编号“{code}”太长，标签上放不下可扫描的条码，请缩短编号或换大标签。", text=code)
+    return dots
+
+
+def code128_svg(code: str) -> str:
+    """The bars as an SVG one unit a module wide and one unit high, to be stretched by the page; quiet zones are the page's."""
+    modules = code128_modules(code)
+    return _svg(len(modules), 1, _bars(modules, 0))
+
+
+def qr_svg(text: str) -> str:
+    """A QR code (error correction M) as an SVG one unit a module, without the quiet zone of four modules."""
+    matrix = qr_matrix(text)
+    return _svg(len(matrix), len(matrix), "".join(_bars("".join("1" if dark else "0" for dark in row), y) for y, row in enumerate(matrix)))
+
+
+def qr_matrix(text: str) -> list[list[bool]]:
+    """The dark modules of a QR code, row by row."""
+    code = qrcode.QRCode(error_correction=ERROR_CORRECT_M, border=0)
+    code.add_data(text)
+    code.make(fit=True)
+    return [[bool(dark) for dark in row] for row in code.get_matrix()]
+
+
+def _bars(modules: str, y: int) -> str:
+    path, x = [], 0
+    for value, run in groupby(modules):
+        width = len(list(run))
+        if value == "1":
+            path.append(f"M{x} {y}h{width}v1h-{width}z")
+        x += width
+    return "".join(path)
+
+
+def _svg(width: int, height: int, path: str) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
+        f'preserveAspectRatio="none" shape-rendering="crispEdges"><path d="{path}"/></svg>'
+    )

@@ -1,0 +1,211 @@
+"""Documents as the plain data the templates read: texts cleaned, times local, units cut into runs, bar codes drawn. Reads only font files.
+
+Every text that will stand on the page passes the glyph check here, so nothing reaches a template that its faces cannot draw.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from cloud.reports.barcodes import code128_modules, code128_svg, qr_svg
+from cloud.reports.documents import Amendment, LabelDocument, ListDocument, ReportDocument, ReportKind, ReportRow, TicketDocument
+from cloud.reports.fonts import FontSet
+from cloud.reports.text import SMALL_SIGNS, clean, local, unit_parts
+
+KIND_WORDS = {ReportKind.PRELIMINARY: "预报告", ReportKind.INTERIM: "中间报告", ReportKind.FINAL: ""}
+PLACEHOLDER_NOTICE = "参考区间为占位示例，未经本实验室验证"
+_DRAWINGS = {"barcode_svg", "qr_svg"}
+_MANY_LINES = 99.0
+_CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳"
+
+_REPORT_TEXTS = (
+    *("hospital", "lab", "title", "report_no", "patient_name", "sex", "age", "patient_no", "specimen_type", "barcode"),
+    *("tester", "verifier", "department", "doctor", "bed", "diagnosis", "sample_no", "specimen_note", "signature_note"),
+    *("referral_lab", "mutual_recognition_scope", "accreditation_no"),
+)
+_LABEL_TEXTS = ("barcode", "patient_name", "sex", "age", "patient_no", "specimen_type", "container", "department", "bed", "volume")
+_TICKET_TEXTS = ("hospital", "number", "class_name", "service", "code", "patient_name", "hall_hint", "wait_hint")
+
+LABEL_DOTS = (400, 240)  # 50 × 30 mm at 8 dots/mm (203 dpi)
+_LABEL_ITEMS_MM = 46.0
+_LABEL_ITEMS_PT = 6.5
+_MM_PER_PT = 25.4 / 72
+
+
+def report_payload(document: ReportDocument, fonts: FontSet) -> dict[str, Any]:
+    """The data of report templates; the names are listed in this folder's README. Raises UserError for an undrawable character."""
+    methods = list(dict.fromkeys(row.method for row in document.rows if row.method))
+    plain = _texts(document, _REPORT_TEXTS)
+    return _checked(
+        fonts,
+        plain
+        | {
+            "paper": str(document.paper),
+            "kind": str(document.kind),
+            "kind_word": KIND_WORDS[document.kind],
+            "version": document.version,
+            "urgent": document.urgent,
+            "auto_verified": document.auto_verified,
+            "collected_at": local(document.collected_at),
+            "received_at": local(document.received_at),
+            "reported_at": local(document.reported_at),
+            "reported_on": _date_parts(document.reported_at),
+            "hospital_ems": max(1.0, fonts.width(clean(document.hospital), bold=True)),
+            "rows": [_row(row, methods, fonts) for row in document.rows],
+            "methods": [[_ordinal(index), clean(method)] for index, method in enumerate(methods)],
+            "comments": [clean(comment) for comment in document.comments if comment.strip()],
+            "amendment": None if document.amendment is None else _amendment(document.amendment),
+            "statement": "本报告仅对本标本负责",
+            "placeholder_notice": PLACEHOLDER_NOTICE if document.placeholder_intervals else "",
+            "barcode_svg": code128_svg(document.barcode),
+            "barcode_modules": len(code128_modules(document.barcode)),
+            "qr_svg": qr_svg(document.verify_url) if document.verify_url else "",
+            "images": [clean(image.caption) for image in document.images],
+        },
+    )
+
+
+def label_payload(document: LabelDocument, fonts: FontSet, module_mm: float, draw_barcode: bool) -> dict[str, Any]:
+    """The data of the label template; without ``draw_barcode`` the place of the bars stays white for the printer's own command."""
+    return _checked(
+        fonts,
+        _texts(document, _LABEL_TEXTS)
+        | {
+            "urgent": document.urgent,
+            "part": f"{document.number}/{document.total}",
+            "printed_at": local(document.printed_at)[5:],
+            "items": item_lines(document.items, fonts),
+            "barcode_svg": code128_svg(document.barcode) if draw_barcode else "",
+            "barcode_mm": len(code128_modules(document.barcode)) * module_mm,
+        },
+    )
+
+
+def ticket_payload(document: TicketDocument, fonts: FontSet, module_mm: float, draw_barcode: bool, paper_mm: int) -> dict[str, Any]:
+    """The data of the ticket template, 72 mm of print inside ``paper_mm`` of paper."""
+    return _checked(
+        fonts,
+        _texts(document, _TICKET_TEXTS)
+        | {
+            "ahead": document.ahead,
+            "offline": document.offline,
+            "notes": [clean(note) for note in document.notes],
+            "printed_at": local(document.printed_at, seconds=True),
+            "paper_mm": paper_mm,
+            "barcode_svg": code128_svg(document.code) if draw_barcode else "",
+            "barcode_mm": len(code128_modules(document.code)) * module_mm,
+        },
+    )
+
+
+def list_payload(document: ListDocument, fonts: FontSet) -> dict[str, Any]:
+    """The data of the list template. Raises ValueError when a row has not as many cells as there are columns."""
+    if any(len(row) != len(document.columns) for row in document.rows):
+        raise ValueError("every row of a list has a cell for every column")
+    return _checked(
+        fonts,
+        {
+            "hospital": clean(document.hospital),
+            "title": clean(document.title),
+            "subtitle": clean(document.subtitle),
+            "columns": [{"title": clean(each.title), "weight": each.weight, "align": each.align} for each in document.columns],
+            "rows": [[clean(cell) for cell in row] for row in document.rows],
+            "printed_at": local(document.printed_at, seconds=True),
+            "printed_by": clean(document.printed_by),
+            "landscape": document.landscape,
+            "notes": [clean(note) for note in document.notes],
+            "signatures": [clean(name) for name in document.signatures],
+        },
+    )
+
+
+def item_lines(items: tuple[str, ...], fonts: FontSet, lines: int = 2) -> list[str]:
+    """The item abbreviations on at most ``lines`` lines; those without a place are counted: "…+3" (M05)."""
+    room = _LABEL_ITEMS_MM / _MM_PER_PT / _LABEL_ITEMS_PT
+    names = [clean(item) for item in items]
+    for kept in range(len(names), -1, -1):
+        rest = len(names) - kept
+        set_lines = _fill([*names[:kept], *([f"…+{rest}"] if rest else [])], fonts, room)
+        if len(set_lines) <= lines and all(fonts.width(line) <= room for line in set_lines):
+            return set_lines
+    return [f"…+{len(names)}"]
+
+
+def _fill(words: list[str], fonts: FontSet, room: float) -> list[str]:
+    lines: list[str] = []
+    for word in words:
+        if lines and fonts.width(f"{lines[-1]} {word}") <= room:
+            lines[-1] = f"{lines[-1]} {word}"
+        else:
+            lines.append(word)
+    return lines
+
+
+def _texts(document: Any, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: clean(getattr(document, name)) for name in names}
+
+
+def _row(row: ReportRow, methods: list[str], fonts: FontSet) -> dict[str, Any]:
+    name, code, result, interval = clean(row.name), clean(row.code), clean(row.result), clean(row.interval)
+    unit = unit_parts(row.unit)
+    return {
+        "name": name,
+        "code": code,
+        "result": result,
+        "unit": unit,
+        "interval": interval,
+        "mark": clean(row.mark),
+        "method": clean(row.method),
+        "method_no": _ordinal(methods.index(row.method)) if row.method else "",
+        "group": clean(row.group),
+        "hr": row.mutual_recognition,
+        "accredited": row.accredited,
+        "referral": row.referral,
+        # Widths in em let a template give one-line rows a fixed height, which sets a page in half the time.
+        "ems": {
+            "name": fonts.width(name),
+            "code": fonts.width(code),
+            "result": fonts.width(result, bold=True),
+            "unit": fonts.width("".join([text for _, text in unit])),
+            "interval": _MANY_LINES if "\n" in interval else fonts.width(interval),
+            "method": fonts.width(clean(row.method)),
+        },
+    }
+
+
+def _amendment(amendment: Amendment) -> dict[str, Any]:
+    return {
+        "original_reported_at": local(amendment.original_reported_at),
+        "reason": clean(amendment.reason),
+        "changes": [[clean(change.item), clean(change.before), clean(change.after)] for change in amendment.changes],
+    }
+
+
+def _ordinal(index: int) -> str:
+    return _CIRCLED[index] if index < len(_CIRCLED) else f"[{index + 1}]"
+
+
+def _date_parts(moment: datetime) -> list[int]:
+    return [int(part) for part in local(moment)[:10].split("-")]
+
+
+def _checked(fonts: FontSet, payload: dict[str, Any]) -> dict[str, Any]:
+    texts: list[str] = []
+    _collect(payload, texts)
+    fonts.require(texts)
+    payload["small_signs"] = SMALL_SIGNS.search("".join(texts)) is not None
+    return payload
+
+
+def _collect(values: dict[str, Any], texts: list[str]) -> None:
+    """Every text that a template may draw, drawings and numbers left out."""
+    for name, value in values.items():
+        if isinstance(value, str):
+            if name not in _DRAWINGS:
+                texts.append(value)
+        elif isinstance(value, dict):
+            _collect(value, texts)
+        elif isinstance(value, list | tuple):
+            for inner in value:
+                _collect(inner if isinstance(inner, dict) else {"": inner}, texts)

@@ -1,0 +1,93 @@
+"""The only importer of ``typst``: documents in, PDF or bitmap bytes out, with one kept compiler a template folder.
+
+Lives in the worker, never in a web process (it maps 80 MB of fonts and library). A kept ``typst.Compiler`` makes a report in
+milliseconds where the module functions take a tenth of a second. Bytes repeat: the only dates inside come from the document.
+Errors: UserError for a character no face draws or a template that does not compile; the template's name and place are in its fields.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import typst
+
+from cloud.reports.documents import LabelDocument, ListDocument, ReportDocument, TicketDocument
+from cloud.reports.fonts import FontSet, default_fonts
+from cloud.reports.payload import label_payload, list_payload, report_payload, ticket_payload
+from common.errors import UserError
+
+TEMPLATES = Path(__file__).parent / "templates"
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # the file's own time stamp; the document's date is the report's
+_DOT_MM = 0.125  # a dot of a 203 dpi printer
+_LABEL_MODULE_MM = 0.375
+_TICKET_MODULE_MM = 0.375
+
+
+class Renderer:
+    """Renders with the templates of one folder. Safe to share between threads: the compiler is used by one at a time."""
+
+    def __init__(self, fonts: FontSet | None = None, templates: Path = TEMPLATES) -> None:
+        self.fonts = fonts or default_fonts()
+        self._templates = templates
+        self._lock = threading.Lock()
+        faces = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(self.fonts.folder)])
+        # Root and package paths are the template folder: a hospital's template can read nothing else, and nothing is downloaded.
+        self._compiler = typst.Compiler(
+            root=str(templates), font_paths=faces, ignore_system_fonts=True, package_path=str(templates), package_cache_path=str(templates)
+        )
+
+    def report(self, document: ReportDocument, template: str | None = None) -> bytes:
+        """The PDF of a report; ``template`` is the text of a hospital's own template in place of ``report.typ``."""
+        return self._pdf("report.typ", report_payload(document, self.fonts), template)
+
+    def label(self, document: LabelDocument) -> bytes:
+        """The PDF of a tube label, 50 × 30 mm."""
+        return self._pdf("label.typ", label_payload(document, self.fonts, _LABEL_MODULE_MM, draw_barcode=True))
+
+    def ticket(self, document: TicketDocument) -> bytes:
+        """The PDF of a queue ticket, 80 mm wide and as long as it needs."""
+        return self._pdf("ticket.typ", ticket_payload(document, self.fonts, _TICKET_MODULE_MM, draw_barcode=True, paper_mm=80))
+
+    def list(self, document: ListDocument) -> bytes:
+        """The PDF of a register or worklist, A4."""
+        return self._pdf("list.typ", list_payload(document, self.fonts))
+
+    def label_bitmap(self, document: LabelDocument, module_mm: float) -> bytes:
+        """The label as PNG at 203 dpi, one pixel a dot, without its bars: the printer draws those on its own grid."""
+        return self._png("label.typ", label_payload(document, self.fonts, module_mm, draw_barcode=False))
+
+    def ticket_bitmap(self, document: TicketDocument) -> bytes:
+        """The ticket's 72 mm of print as PNG at 203 dpi, without its bars."""
+        return self._png("ticket.typ", ticket_payload(document, self.fonts, _TICKET_MODULE_MM, draw_barcode=False, paper_mm=72))
+
+    def _pdf(self, name: str, payload: Mapping[str, Any], template: str | None = None) -> bytes:
+        return self._compile(name, payload, template, format="pdf", timestamp=_EPOCH, pdf_tags=False)
+
+    def _png(self, name: str, payload: Mapping[str, Any]) -> bytes:
+        return self._compile(name, payload, None, format="png", ppi=25.4 / _DOT_MM)
+
+    def _compile(self, name: str, payload: Mapping[str, Any], template: str | None, **options: Any) -> bytes:
+        source = str(self._templates / name) if template is None else template.encode()
+        inputs = {"data": json.dumps(payload, ensure_ascii=False)}
+        with self._lock:
+            try:
+                made = self._compiler.compile(input=source, sys_inputs=inputs, **options)
+            except typst.TypstError as error:
+                raise UserError(
+                    "template_error", f"打印模板 {name} 有错误，无法生成：{error.message}", template=name, place=error.diagnostic
+                ) from error
+        page = made[0] if isinstance(made, list) else made
+        assert page is not None, "typst returns bytes when no output file is named"
+        return page
+
+
+@cache
+def default_renderer() -> Renderer:
+    """The worker's renderer, made at first use and kept."""
+    return Renderer()
