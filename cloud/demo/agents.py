@@ -13,7 +13,7 @@ from cloud.demo.analyzer_data import INSTRUMENTS
 from cloud.demo.people_data import AGENT_IDS, HOSPITALS, Hospital
 from cloud.demo.processes import StartFailed, Supervisor, clean_environment, port_open
 from cloud.demo.state import State
-from cloud.modules.edge import enrolment as edge
+from cloud.modules.edge import service as edge
 from cloud.modules.edge.models import Agent
 
 SEEDER = Actor("demo")

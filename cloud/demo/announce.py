@@ -10,6 +10,7 @@ import pyotp
 
 from cloud.demo import people_data
 from cloud.demo.analyzer_data import INSTRUMENTS, Instrument
+from cloud.demo.catalog_data import HIS_CODES
 from cloud.demo.state import Account, State
 from cloud.ports.pki import Pki
 
@@ -24,7 +25,7 @@ def facts(state: State, ports: Mapping[str, int], pki: Pki) -> dict[str, Any]:
         "mqtt": f"localhost:{ports['mqtt']}",
         "ca": str(pki.ca_file),
         "data": str(state.folder),
-        "tenants": [{"code": h.code, "name": h.name, "url": f"https://{h.host}:{ports['web']}"} for h in people_data.HOSPITALS],
+        "tenants": [tenant(hospital, ports) for hospital in people_data.HOSPITALS],
         "agents": [
             {
                 "tenant": hospital.code,
@@ -36,6 +37,17 @@ def facts(state: State, ports: Mapping[str, int], pki: Pki) -> dict[str, Any]:
             for hospital in people_data.HOSPITALS
         ],
         "users": [user(account) for account in state.accounts()],
+    }
+
+
+def tenant(hospital: people_data.Hospital, ports: Mapping[str, int]) -> dict[str, Any]:
+    """One hospital: its address, how its HIS signs (MSH-3, MSH-4), what may be ordered, whose cards exist."""
+    return {
+        "code": hospital.code,
+        "name": hospital.name,
+        "url": f"https://{hospital.host}:{ports['web']}",
+        "his": {"application": hospital.source, "facility": hospital.code, "orders": HIS_CODES[hospital.code]},
+        "patients": [{"number": p.number, "name": p.name, "card": p.card} for p in people_data.PATIENTS[hospital.code]],
     }
 
 

@@ -19,6 +19,7 @@ from cloud.modules.catalog import models as catalog
 from cloud.modules.edge import configuration
 from cloud.modules.edge import models as edge
 from cloud.modules.interfaces import models as interfaces
+from cloud.modules.interfaces import service as interface_service
 from cloud.modules.orders import models as orders
 from cloud.modules.platform import service as platform
 from cloud.modules.queue import models as queue
@@ -113,7 +114,7 @@ def _catalog(uow: UnitOfWork, hospital: str) -> dict[str, int]:
     names = {row.code: row.name for row in catalog_data.ORDER_SETS}
     uow.s.add_all(
         catalog.HisItemMap(source=source, his_code=his, his_name=names[code], order_set_id=sets[code])
-        for code, his in catalog_data.HIS_CODES[hospital].items()
+        for code, his in (*catalog_data.HIS_CODES[hospital].items(), *zip(names, names, strict=True))
     )
     uow.s.add_all(catalog.RejectReason(code=c, name=n, indicator=i) for c, n, i in catalog_data.REJECT_REASONS)
     uow.s.flush()
@@ -231,17 +232,18 @@ def transport(state: State, hospital: str, row: Instrument, ports: Mapping[str, 
 
 
 def _endpoints(uow: UnitOfWork, hospital: people_data.Hospital, ports: Mapping[str, int]) -> None:
-    wanted: dict[str, dict[str, Any]] = {
-        "his-in": {"source": hospital.source, "facility": hospital.code},
-        "his-out": {"host": "127.0.0.1", "port": ports[f"his-{hospital.code}"], "source": hospital.source, "charset": "UTF-8"},
-    }
-    have = {row.code: row for row in uow.s.execute(select(interfaces.Endpoint)).scalars()}
-    for code, config in wanted.items():
-        direction = code.rpartition("-")[2]
-        if code not in have:
-            uow.s.add(interfaces.Endpoint(code=code, name=f"{hospital.name} HIS（模拟）", direction=direction, config=config))
-        elif have[code].config != config:
-            have[code].config = config
+    """The hospital's own system, in and out; and for the first hospital whoever else knocks, so that a visitor needs no setting."""
+    out = {"host": "127.0.0.1", "port": ports[f"his-{hospital.code}"], "to_facility": hospital.code}
+    wanted: list[tuple[str, str, str, dict[str, Any]]] = [
+        ("his-in", "HIS 申请（模拟）", "in", {"sender_app": hospital.source, "sender_facility": hospital.code}),
+        ("his-out", "HIS 报告（模拟）", "out", out),
+    ]
+    if hospital is people_data.HOSPITALS[0]:
+        wanted.append(("visitor-in", "来访者的申请（任何发送方）", "in", {"listener": "any", "default_charge": "paid"}))
+    have = {row.code: row.config for row in uow.s.execute(select(interfaces.Endpoint)).scalars()}
+    for code, name, direction, config in wanted:
+        if have.get(code) != config:
+            interface_service.save_endpoint(uow, code, name, direction, config, source=hospital.source)
 
 
 def _rows(uow: UnitOfWork, rows: Any) -> dict[str, int]:
