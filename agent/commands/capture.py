@@ -1,0 +1,109 @@
+"""`capture`: write down every byte of a connection, acknowledging as an ASTM or HL7 host would so that the analyzer talks."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from agent.channels.base import Line, Timer, Write
+from agent.channels.hl7_ack import acks
+from agent.config import Connection, Transport
+from agent.simulator import standalone_line
+from agent.transport.serial_port import SerialLine
+from agent.transport.tcp import TcpDial, TcpListen
+from common.errors import UserError
+from common.protocol.astm import effects as fx
+from common.protocol.astm.link import Link
+from common.protocol.hl7 import mllp
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("file", type=Path, help="写入的文件 (file to write)")
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--listen", metavar="HOST:PORT", help="等待仪器连接 (wait for the analyzer)")
+    where.add_argument("--tcp", metavar="HOST:PORT", help="连接仪器 (dial the analyzer)")
+    where.add_argument("--serial", metavar="DEVICE", help="串口 (serial device)")
+    parser.add_argument("--baud", type=int, default=9600)
+    parser.add_argument("--protocol", choices=["astm", "hl7", "none"], default="astm", help="怎样应答 (how to answer)")
+    parser.add_argument("--seconds", type=float, help="多少秒后结束，默认直到 Ctrl-C (stop after)")
+
+
+def main(args: argparse.Namespace) -> int:
+    """Record until interrupted."""
+    asyncio.run(_capture(args))
+    print(f"已录制 {args.file.stat().st_size} 字节 (bytes recorded)：{args.file}")
+    return 0
+
+
+async def _capture(args: argparse.Namespace) -> None:
+    loop = asyncio.get_running_loop()
+    with open(args.file, "ab") as out:
+
+        def opened(line: Line, write: Write, peer: str) -> Recorder:
+            return Recorder(line, write, out, args.protocol)
+
+        conn = Connection("capture", "capture", "", args.protocol, _transport(args))
+        kinds: dict[str, Any] = {"tcp-listen": TcpListen, "tcp-dial": TcpDial, "serial": SerialLine}
+        carrier = loop.create_task(kinds[conn.transport.type](standalone_line(conn, loop), opened).run())
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(carrier), args.seconds)
+        carrier.cancel()
+        await asyncio.gather(carrier, return_exceptions=True)
+
+
+class Recorder:
+    """Writes what comes to a file and gives the answers that keep the analyzer sending. Nothing is kept for the cloud."""
+
+    def __init__(self, line: Line, write: Write, out: BinaryIO, protocol: str) -> None:
+        self._write = write
+        self._out = out
+        self._link = Link() if protocol == "astm" else None
+        self._blocks = mllp.Deframer() if protocol == "hl7" else None
+        self._timer = Timer(line.loop, self._ring)
+        self._count = 0
+
+    def received(self, data: bytes) -> None:
+        """Bytes came: they are in the file before anything is answered."""
+        self._out.write(data)
+        self._out.flush()
+        if self._link is not None:
+            self._run(self._link.receive(data))
+        if self._blocks is not None:
+            self._answer(self._blocks.receive(data))
+
+    def closed(self) -> None:
+        """The link is gone."""
+        self._timer.close()
+
+    def _ring(self) -> None:
+        if self._link is not None:
+            self._run(self._link.timer())
+
+    def _run(self, effects: list[fx.Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, fx.Write):
+                self._write(effect.data)
+            elif isinstance(effect, fx.Persist) and self._link is not None:
+                self._run(self._link.persisted())
+            elif isinstance(effect, fx.StartTimer):
+                self._timer.start(effect.seconds)
+
+    def _answer(self, blocks: list[mllp.Block]) -> None:
+        for block in blocks:
+            self._count += 1
+            for ack in acks(block.message, stored=True, now=datetime.now().astimezone(), number=self._count):
+                self._write(mllp.frame(ack))
+
+
+def _transport(args: argparse.Namespace) -> Transport:
+    if args.serial:
+        return Transport("serial", device=args.serial, baud=args.baud)
+    host, _, port = (args.listen or args.tcp).rpartition(":")
+    if not port.isdigit():
+        raise UserError("capture.address", "地址应写成 主机:端口，例如 0.0.0.0:4001。")
+    return Transport("tcp-listen" if args.listen else "tcp-dial", host=host or "127.0.0.1", port=int(port))
