@@ -8,14 +8,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from cloud.reports.barcodes import code128_modules, code128_svg, qr_svg
 from cloud.reports.documents import Amendment, LabelDocument, ListDocument, ReportDocument, ReportKind, ReportRow, TicketDocument
+from cloud.reports.drawings import code128_modules, code128_svg, picture_svg, qr_svg
 from cloud.reports.fonts import FontSet
 from cloud.reports.text import SMALL_SIGNS, clean, local, unit_parts
 
 KIND_WORDS = {ReportKind.PRELIMINARY: "预报告", ReportKind.INTERIM: "中间报告", ReportKind.FINAL: ""}
 PLACEHOLDER_NOTICE = "参考区间为占位示例，未经本实验室验证"
-_DRAWINGS = {"barcode_svg", "qr_svg"}
+_DRAWINGS = {"barcode_svg", "qr_svg", "image_svg"}
 _MANY_LINES = 99.0
 _CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳"
 
@@ -61,7 +61,7 @@ def report_payload(document: ReportDocument, fonts: FontSet) -> dict[str, Any]:
             "barcode_svg": code128_svg(document.barcode),
             "barcode_modules": len(code128_modules(document.barcode)),
             "qr_svg": qr_svg(document.verify_url) if document.verify_url else "",
-            "images": [clean(image.caption) for image in document.images],
+            "images": [{"caption": clean(image.caption), "image_svg": picture_svg(image.data)} for image in document.images],
         },
     )
 

@@ -1,11 +1,14 @@
-"""Code 128 and QR as bare modules and as small SVG drawings. Pure; the text under a bar code is set by the page, in its own face."""
+"""Drawings handed to the templates as SVG: Code 128, QR, pictures. Pure; the text under a bar code is set by the page, in its own face."""
 
 from __future__ import annotations
 
+import base64
+import io
 from itertools import groupby
 
 import barcode
 import qrcode  # type: ignore[import-untyped]
+from PIL import Image, UnidentifiedImageError
 from qrcode.constants import ERROR_CORRECT_M  # type: ignore[import-untyped]
 
 from common.errors import UserError
@@ -47,6 +50,19 @@ def qr_matrix(text: str) -> list[list[bool]]:
     code.add_data(text)
     code.make(fit=True)
     return [[bool(dark) for dark in row] for row in code.get_matrix()]
+
+
+def picture_svg(data: bytes) -> str:
+    """A PNG or JPEG as an SVG of its own size (Typst reads bytes only as text or drawing). Raises UserError for anything else."""
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
+            (width, height), kind = picture.size, picture.get_format_mimetype()
+    except UnidentifiedImageError as error:
+        raise UserError("picture_format", "报告图像不是 PNG 或 JPEG 格式，无法打印，请重新上传。") from error
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{width}" height="{height}">'
+        f'<image width="{width}" height="{height}" xlink:href="data:{kind};base64,{base64.b64encode(data).decode("ascii")}"/></svg>'
+    )
 
 
 def _bars(modules: str, y: int) -> str:
