@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, Date, Index, Integer, UniqueConstraint
@@ -25,7 +26,10 @@ class QueueWindow(Versioned, TenantTable, Base):
 
 
 class QueueTicket(Versioned, TenantTable, Base):
-    """号票: class E 急 · P 优先 · A 预约 · N 普通; ``ticket_key`` is the kiosk's own id of it (idempotency)."""
+    """号票: class E 急 · P 优先 · A 预约 · N 普通; ``ticket_key`` is the kiosk's own id of it (idempotency).
+
+    ``place`` orders a ticket that came back after being passed among those of the same ``eff_at`` (rules.Waiting).
+    """
 
     __tablename__ = "queue_ticket"
     __table_args__ = (
@@ -48,7 +52,9 @@ class QueueTicket(Versioned, TenantTable, Base):
     card_text: Mapped[str] = mapped_column(default="", server_default="")
     checkin_at: Mapped[datetime]
     eff_at: Mapped[datetime]
-    rank_after: Mapped[int | None] = mapped_column(Integer)
+    place: Mapped[Decimal | None]
+    slot: Mapped[datetime | None]
+    operator_id: Mapped[int | None] = mapped_column(BigInteger)
     window_id: Mapped[int | None] = mapped_column(BigInteger)
     called_at: Mapped[datetime | None]
     calls: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
