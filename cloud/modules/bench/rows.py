@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from cloud.db.arrays import literal
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench.reading import Reading
 from cloud.modules.bench.rules import Hold, Incoming, Known
@@ -161,7 +162,7 @@ def insert_versions(uow: UnitOfWork, new: Sequence[NewVersion]) -> None:
     if not new:
         return
     table = [_values(v) for v in new]
-    params: dict[str, Any] = {name: [row[i] for row in table] for i, (name, _) in enumerate(_COLUMNS)}
+    params: dict[str, Any] = {name: literal([row[i] for row in table]) for i, (name, _) in enumerate(_COLUMNS)}
     ids = {(r.test_id, r.version_no): r.id for r in uow.s.execute(_INSERT, {"t": uow.tenant_id, **params})}
     for version in new:
         version.id = ids[version.test.id, version.version_no]
@@ -198,10 +199,10 @@ def save_tests(uow: UnitOfWork, tests: Iterable[TestRow]) -> None:
     rows = [t for t in tests if t.dirty]
     if rows:
         columns = {
-            "id": [t.id for t in rows],
-            "state": [str(t.state) for t in rows],
-            "current": [t.current_id for t in rows],
-            "pending": [t.pending_id for t in rows],
+            "id": literal([t.id for t in rows]),
+            "state": literal([str(t.state) for t in rows]),
+            "current": literal([t.current_id for t in rows]),
+            "pending": literal([t.pending_id for t in rows]),
         }
         uow.s.execute(_UPDATE_TESTS, {"t": uow.tenant_id, **columns})
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 
+from cloud.db.arrays import literal
 from cloud.db.session import UnitOfWork
 from cloud.modules.edge.lookup import Cursor
 from cloud.modules.edge.rules import Neighbour
@@ -82,6 +83,10 @@ RETURNING agent_id, stream_uuid, seq, id
 """
 
 
+_BODY = 11
+"""The column of bytes, which goes to the server in binary."""
+
+
 def insert_raw(cur: Cursor, tenant: int, rows: Sequence[RawRow]) -> None:
     """Store messages; each gets its id. A row whose key came in meanwhile keeps id 0: it is a repeat."""
     if not rows:
@@ -91,7 +96,8 @@ def insert_raw(cur: Cursor, tenant: int, rows: Sequence[RawRow]) -> None:
          r.body, _json(r.meta), r.state, _json(r.problems))
         for r in rows
     ]  # fmt: skip
-    cur.execute(INSERT_RAW, (tenant, *map(list, zip(*table, strict=True))))
+    columns = [list(c) if n == _BODY else literal(c) for n, c in enumerate(zip(*table, strict=True))]
+    cur.execute(INSERT_RAW, (tenant, *columns))
     ids = {(a, s, n): i for a, s, n, i in cur.fetchall()}
     for row in rows:
         row.id = ids.get(row.key, 0)
@@ -192,7 +198,7 @@ def _insert_observations(cur: Cursor, tenant: int, rows: Sequence[ObservationRow
          r.specimen_id, r.test_id)
         for r in rows
     ]  # fmt: skip
-    cur.execute(INSERT_OBSERVATION, (tenant, *map(list, zip(*table, strict=True))))
+    cur.execute(INSERT_OBSERVATION, (tenant, *map(literal, zip(*table, strict=True))))
     return {number for (number,) in cur.fetchall()}
 
 
@@ -206,7 +212,7 @@ WHERE o.tenant_id = %s AND o.id = u.id
 def set_fate(cur: Cursor, tenant: int, rows: Sequence[tuple[int, str, str, int | None, int | None]]) -> None:
     """Change what became of observations: (id, state, reason, test, specimen)."""
     if rows:
-        cur.execute(SET_FATE, (*map(list, zip(*rows, strict=True)), tenant))
+        cur.execute(SET_FATE, (*map(literal, zip(*rows, strict=True)), tenant))
 
 
 def _flags(flags: list[str]) -> str:
