@@ -9,9 +9,10 @@ from cloud.modules.edge import models as edge
 from cloud.modules.interfaces import models as interfaces
 from cloud.modules.orders import models as orders
 from cloud.modules.platform import models as platform
+from cloud.modules.portal import models as portal
 from cloud.modules.queue import models as queue
 from cloud.modules.reports import models as reports
 from cloud.modules.specimens import models as specimens
 
-ALL = (audit, outbox, bench, catalog, critical, edge, interfaces, orders, platform, queue, reports, specimens)
+ALL = (audit, outbox, bench, catalog, critical, edge, interfaces, orders, platform, portal, queue, reports, specimens)
 METADATA = Base.metadata

@@ -1,1 +1,14 @@
-"""Module portal."""
+"""Portal (M15): the clinician finds, understands and acknowledges results in ten seconds."""
+
+from cloud.modules.portal.rules import Perm
+from cloud.modules.portal.views import VIEWS
+from cloud.web.module import MenuItem, Module
+
+MODULE = Module(
+    name="portal",
+    title="临床查询",
+    views=(VIEWS,),
+    depends=("platform", "catalog", "orders", "bench", "reports"),
+    permissions={Perm.READ: ("clinician", "nurse")},
+    menu=(MenuItem("我的患者", "/clinic", Perm.READ, "临床", 10), MenuItem("查找患者", "/clinic/find", Perm.READ, "临床", 20)),
+)

@@ -1,0 +1,88 @@
+"""Read-only looks of the portal; values come only from told reports."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import queries as bench
+from cloud.modules.bench import rules as marks
+from cloud.modules.catalog import queries as md
+from cloud.modules.portal.rules import TREND_POINTS, Point, Show
+from cloud.modules.reports import queries as reports
+from cloud.modules.reports.queries import Brief
+
+LIST_DAYS = 7
+COLUMNS = 6
+
+_PLACES = text(
+    """
+SELECT ward AS place FROM visit WHERE tenant_id = :t AND patient_id = :p
+UNION SELECT dept FROM visit WHERE tenant_id = :t AND patient_id = :p
+"""
+)
+
+
+def places(uow: UnitOfWork, patient_id: int) -> list[str]:
+    """Wards and departments of a patient's visits."""
+    return [r.place for r in uow.s.execute(_PLACES, {"t": uow.tenant_id, "p": patient_id}) if r.place]
+
+
+def mine(uow: UnitOfWork, own_places: Collection[str], user_id: int, show: Show) -> list[Brief]:
+    """Told reports of one's own wards in the last days: not yet seen first, then critical, then newest."""
+    found = reports.of_places(uow, own_places, user_id, uow.now - timedelta(days=LIST_DAYS))
+    keep = {
+        Show.ALL: lambda b: True,
+        Show.UNREAD: lambda b: b.unread or b.notice,
+        Show.ABNORMAL: lambda b: b.n_abnormal > 0,
+        Show.CRITICAL: lambda b: b.n_critical > 0,
+    }[show]
+    return sorted(
+        filter(keep, found), key=lambda b: (not (b.unread or b.notice), not b.n_critical, not b.n_abnormal, -b.released_at.timestamp())
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One value of the cumulative table."""
+
+    text: str
+    mark: str
+    critical: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """累积报告: items × times, newest first."""
+
+    times: list[tuple[datetime, str]]
+    rows: list[tuple[int, str, str, list[Cell | None]]]
+
+
+def cumulative(uow: UnitOfWork, briefs: list[Brief]) -> Table:
+    """The last told reports side by side; an item measured once is still a row."""
+    told = [t for b in briefs[:COLUMNS] if (t := reports.released(uow, report_id=b.id)) is not None and not t.recalled]
+    rows: dict[int, tuple[str, str, list[Cell | None]]] = {}
+    for column, report in enumerate(told):
+        for line in report.lines:
+            row = rows.setdefault(int(line["item_id"]), (line["name"], line["unit"], [None] * len(told)))
+            row[2][column] = Cell(line["value"], line_mark(line), bool(line["critical"]))
+    order = {i.id: (i.section_id, i.print_order) for i in md.catalog(uow).items.values()}
+    ordered = sorted(rows.items(), key=lambda kv: order.get(kv[0], (0, 0)))
+    return Table([(t.released_at, t.no) for t in told], [(k, *v) for k, v in ordered])
+
+
+def line_mark(line: Any) -> str:
+    """↑ ↓ 危 of a stored line."""
+    return marks.mark(line["flag"], bool(line["critical"])) if line.get("flag") or line.get("critical") else ""
+
+
+def trend(uow: UnitOfWork, patient_id: int, item_id: int) -> list[Point]:
+    """The last told numbers of an item."""
+    past = bench.history(uow, patient_id, [item_id], TREND_POINTS).get(item_id, [])
+    return [Point(p.at, p.value, p.reported_text, p.mark, p.method, p.low, p.high) for p in past if p.value is not None]
