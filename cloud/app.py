@@ -11,6 +11,7 @@ from cloud.config import Settings
 from cloud.db.session import Database
 from cloud.modules import registry
 from cloud.modules.platform import service as platform
+from cloud.ports import s3
 from cloud.web import cookie, csrf, errors, guard, i18n, live, site, view
 from cloud.web.module import MenuItem
 
@@ -26,6 +27,7 @@ def create_app(settings: Settings, db: Database | None = None) -> Flask:
     Htmx(app)
     db = db or Database(settings.database_url)
     hub = live.Hub(settings.database_url)
+    s3.configure(settings)
     app.extensions["jianlian"] = view.Web(settings, db, platform.SessionIdentity(), {"live": hub})
     guard.init(app)
     errors.init(app)

@@ -17,6 +17,7 @@ from cloud.config import Settings
 from cloud.db.session import Database
 from cloud.modules.interfaces import deliver
 from cloud.modules.registry import MODULES
+from cloud.ports import s3
 from cloud.web import log as logs
 from cloud.web.module import Handler
 
@@ -58,6 +59,7 @@ class Loop(threading.Thread):
 def run_worker(settings: Settings) -> int:
     """Run until SIGTERM."""
     logs.setup(settings.log_level)
+    s3.configure(settings)
     db = Database(settings.database_url)
     dsn = make_url(settings.database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     handlers, stop = all_handlers(), threading.Event()

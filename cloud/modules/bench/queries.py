@@ -354,6 +354,17 @@ def find(uow: UnitOfWork, barcode: str) -> tuple[int, int] | None:
     return None if row is None else (row.specimen_id, row.section_id)
 
 
+def specimen_of_test(uow: UnitOfWork, test_id: int) -> int | None:
+    """The tube of a test."""
+    query = text("SELECT specimen_id FROM test WHERE tenant_id = :t AND id = :i")
+    return uow.s.execute(query, {"t": uow.tenant_id, "i": test_id}).scalar_one_or_none()
+
+
 def basis(tests: Iterable[tuple[int, int | None]]) -> str:
     """What somebody looked at, in one word: the tests and the versions that counted."""
     return ",".join(f"{test}:{version or 0}" for test, version in sorted(tests))
+
+
+def mark(flag: str, critical: bool) -> str:
+    """↑ ↓ 危↑ … of a stored flag, for those who hold only the data."""
+    return rules.mark(flag, critical)

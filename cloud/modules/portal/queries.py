@@ -11,7 +11,6 @@ from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench
-from cloud.modules.bench import rules as marks
 from cloud.modules.catalog import queries as md
 from cloud.modules.portal.rules import TREND_POINTS, Point, Show
 from cloud.modules.reports import queries as reports
@@ -79,7 +78,7 @@ def cumulative(uow: UnitOfWork, briefs: list[Brief]) -> Table:
 
 def line_mark(line: Any) -> str:
     """↑ ↓ 危 of a stored line."""
-    return marks.mark(line["flag"], bool(line["critical"])) if line.get("flag") or line.get("critical") else ""
+    return bench.mark(line["flag"], bool(line["critical"])) if line.get("flag") or line.get("critical") else ""
 
 
 def trend(uow: UnitOfWork, patient_id: int, item_id: int) -> list[Point]:
