@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloud.modules import catalog, platform
+from cloud.modules import catalog, platform, portal
 from cloud.web.module import Module
 
-MODULES: tuple[Module, ...] = (platform.MODULE, catalog.MODULE)
+MODULES: tuple[Module, ...] = (platform.MODULE, catalog.MODULE, portal.MODULE)
