@@ -103,6 +103,7 @@ class Demo:
             self.supervisor.python(f"his-{hospital.code}", "cloud.demo.his", "--hospital", hospital.code, *listen, *ca, "--data", folder)
         agents.wait_ready(self.supervisor, self.ports)
         self.supervisor.python("analyzers", "cloud.demo.analyzers", "--data", str(self.state.folder))
+        self.supervisor.python("staff", "cloud.demo.staff", "--data", str(self.state.folder))
 
     def _cloud(self, name: str, verb: str) -> Child:
         return self.supervisor.python(name, "cloud.cli", "--config", str(self.state.settings_file), verb)

@@ -176,7 +176,7 @@ def _patients(uow: UnitOfWork, hospital: str) -> None:
         )
         uow.s.add(patient)
         uow.s.flush()
-        uow.s.add(orders.PatientIdentifier(patient_id=patient.id, kind="card", value=row.card))
+        uow.s.add(orders.PatientIdentifier(patient_id=patient.id, kind="visit_card", value=row.card))
 
 
 def _instrument(uow: UnitOfWork, agent: edge.Agent, row: Instrument, sections: Mapping[str, int]) -> None:
