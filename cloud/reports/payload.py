@@ -27,10 +27,9 @@ _REPORT_TEXTS = (
 _LABEL_TEXTS = ("barcode", "patient_name", "sex", "age", "patient_no", "specimen_type", "container", "department", "bed", "volume")
 _TICKET_TEXTS = ("hospital", "number", "class_name", "service", "code", "patient_name", "hall_hint", "wait_hint")
 
-LABEL_DOTS = (400, 240)  # 50 × 30 mm at 8 dots/mm (203 dpi)
-_LABEL_ITEMS_MM = 46.0
-_LABEL_ITEMS_PT = 6.5
-_MM_PER_PT = 25.4 / 72
+# Room of the two item lines in em of their 6.5 pt; the print time stands at the end of the second.
+_EM_MM = 6.5 * 25.4 / 72
+_LABEL_LINES_EM = (46.0 / _EM_MM, 33.5 / _EM_MM)
 
 
 def report_payload(document: ReportDocument, fonts: FontSet) -> dict[str, Any]:
@@ -120,26 +119,29 @@ def list_payload(document: ListDocument, fonts: FontSet) -> dict[str, Any]:
     )
 
 
-def item_lines(items: tuple[str, ...], fonts: FontSet, lines: int = 2) -> list[str]:
-    """The item abbreviations on at most ``lines`` lines; those without a place are counted: "…+3" (M05)."""
-    room = _LABEL_ITEMS_MM / _MM_PER_PT / _LABEL_ITEMS_PT
+def item_lines(items: tuple[str, ...], fonts: FontSet) -> list[str]:
+    """The item abbreviations on at most two lines; those without a place are counted: "…+3" (M05)."""
     names = [clean(item) for item in items]
-    for kept in range(len(names), -1, -1):
+    for kept in range(len(names), 0, -1):
         rest = len(names) - kept
-        set_lines = _fill([*names[:kept], *([f"…+{rest}"] if rest else [])], fonts, room)
-        if len(set_lines) <= lines and all(fonts.width(line) <= room for line in set_lines):
-            return set_lines
-    return [f"…+{len(names)}"]
+        lines = _fill([*names[:kept], *([f"…+{rest}"] if rest else [])], fonts)
+        if lines is not None:
+            return lines
+    return [f"…+{len(names)}"] if names else []
 
 
-def _fill(words: list[str], fonts: FontSet, room: float) -> list[str]:
+def _fill(words: list[str], fonts: FontSet) -> list[str] | None:
+    """The words on the label's lines, or None when they do not fit."""
     lines: list[str] = []
-    for word in words:
-        if lines and fonts.width(f"{lines[-1]} {word}") <= room:
-            lines[-1] = f"{lines[-1]} {word}"
-        else:
-            lines.append(word)
-    return lines
+    waiting = list(words)
+    for room in _LABEL_LINES_EM:
+        line = ""
+        while waiting and fonts.width(longer := f"{line} {waiting[0]}".strip()) <= room:
+            line = longer
+            del waiting[0]
+        if line:
+            lines.append(line)
+    return None if waiting else lines
 
 
 def _texts(document: Any, names: tuple[str, ...]) -> dict[str, Any]:
