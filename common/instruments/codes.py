@@ -9,7 +9,7 @@ RESULT_TYPES = frozenset({"F", "I", "P", "S"})
 """Fourth components that name the kind of result (final, interpretation, preliminary, SI), no code."""
 
 
-def test_code(field: str, separator: str, position: int | str | None = None) -> str | None:
+def vendor_code(field: str, separator: str, position: int | str | None = None) -> str | None:
     """Vendor's code in an ASTM test id (LIS02 7.5.3: the fourth component is the local code).
 
     ``position`` is a driver's component number or ``whole``. Where the parts do not tell which of

@@ -7,10 +7,15 @@ import re
 from common.protocol.hl7.messages import Message, Segment, unescape
 
 KNOWN = frozenset(
-    "MSH EVN PID PD1 NK1 PV1 PV2 ROL DB1 AL1 DRG DG1 GT1 IN1 IN2 IN3 ACC UB1 UB2 PR1 ORC OBR OBX NTE SPM SAC"
-    " TQ1 TQ2 TCD SID INV CTD FT1 CTI BLG SFT MSA ERR QAK QRD QRF QPD RCP DSP DSC QID RDF RDT URD URS"
-    " EQU ISD CNS NCK NST NSC DSC MFI MFE STF PRA ORG AFF LAN OM1 OM2 OM3 OM4 OM5 OM6 OM7 PRT ARV UAC"
-    " BHS BTS FHS FTS ADD MRG ODS ODT RXO RXE RXR IAM PDA GOL PRB VAR CER EDU BPO BPX BTX DSP".split()
+    {
+        "ACC", "ADD", "AFF", "AL1", "ARV", "BHS", "BLG", "BPO", "BPX", "BTS", "BTX", "CER", "CNS", "CTD", "CTI",
+        "DB1", "DG1", "DRG", "DSC", "DSP", "EDU", "EQU", "ERR", "EVN", "FHS", "FT1", "FTS", "GOL", "GT1", "IAM",
+        "IN1", "IN2", "IN3", "INV", "ISD", "LAN", "MFE", "MFI", "MRG", "MSA", "MSH", "NCK", "NK1", "NSC", "NST",
+        "NTE", "OBR", "OBX", "ODS", "ODT", "OM1", "OM2", "OM3", "OM4", "OM5", "OM6", "OM7", "ORC", "ORG", "PD1",
+        "PDA", "PID", "PR1", "PRA", "PRB", "PRT", "PV1", "PV2", "QAK", "QID", "QPD", "QRD", "QRF", "RCP", "RDF",
+        "RDT", "ROL", "RXE", "RXO", "RXR", "SAC", "SFT", "SID", "SPM", "STF", "TCD", "TQ1", "TQ2", "UAC", "UB1",
+        "UB2", "URD", "URS", "VAR",
+    }
 )
 """Segments that carry nothing to place here, or are placed by the reader."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from common.instruments.driver import Driver
 from common.instruments.reading import Message
-from common.protocol.hl7.messages import DEFAULT, Delimiters, Raw, Segment, Value, write_message
+from common.protocol.hl7.messages import DEFAULT, Delimiters, Raw, Segment, Value, escape, write_message
 
 if TYPE_CHECKING:
     from common.instruments.orders import TubeOrder
@@ -76,20 +76,20 @@ def _dsr(source: _Source, query: Message, tubes: Sequence[TubeOrder], now: str) 
     for number, tube in enumerate(tubes, 1):
         segments: list[list[Value]] = [source.header(("DSR", "Q03"), control, now), msa, ["ERR", "0", ""]]
         segments += [["QAK", "SR", "OK", ""], source.echo("QRD"), source.echo("QRF")]
-        for line, text in enumerate(_display(tube), 1):
+        for line, text in enumerate(_display(tube, source.d), 1):
             segments.append(["DSP", line, "", text, "", "", ""])
         segments.append(["DSC", number if number < len(tubes) else "", ""])
         out.append(source.write(segments))
     return out
 
 
-def _display(tube: TubeOrder) -> list[Value]:
+def _display(tube: TubeOrder, d: Delimiters) -> list[Value]:
     lines: list[Value] = [""] * DSR_LINES
     lines[0], lines[2], lines[3], lines[4] = tube.patient_id, tube.patient_name, tube.birth, tube.sex
     lines[20], lines[21], lines[22] = tube.barcode, tube.sample_no, tube.collected_at
     lines[23] = "Y" if tube.urgent else "N"
     lines[25] = tube.specimen
-    return lines + [(code, Raw(""), Raw(""), Raw("")) for code in tube.tests]
+    return lines + [Raw(escape(code, d) + d.component * 3) for code in tube.tests]
 
 
 def _orr(source: _Source, query: Message, tubes: Sequence[TubeOrder], now: str) -> bytes:

@@ -12,7 +12,7 @@ from common.instruments.codes import (
     first_component,
     order_specimen,
     query_specimen,
-    test_code,
+    vendor_code,
 )
 from common.instruments.driver import Position
 from common.instruments.reading import Message, Result, Specimen
@@ -217,7 +217,7 @@ class _Reader:
             value, unit, flag, status = (_null(one) for one in (value, unit, flag, status))
             started, completed = _null(started), _null(completed)
         result = Result(
-            test_code(test, self.d.component, self.position),
+            vendor_code(test, self.d.component, self.position),
             value or None,
             unit or None,
             [one for one in flag.split(self.d.repeat) if one] if flag else [],
@@ -302,7 +302,7 @@ class _Reader:
 
     def _ordered(self, specimen: Specimen, tests: list[str]) -> None:
         for test in tests:
-            code = test_code(self._text(test), self.d.component, self.position)
+            code = vendor_code(self._text(test), self.d.component, self.position)
             if code:
                 specimen.results.append(Result(code, None, qc=specimen.qc, test_id=test))
         for other in specimen.other_ids:

@@ -93,7 +93,7 @@ def read_tickets(data: bytes, encoding: str | None) -> list[Message] | None:
         ticket = tickets.urisys([part.strip("\x04\x05\x00") for part in parts])
         return [_ticket(ticket, "roche_urisys_1100", decoded.encoding, decoded.problems)]
     if "ID#" in upper:
-        out = []
+        out: list[Message] = []
         for body, framed, whole in _frames(data):
             text = decode_bytes(body, None, encoding).text
             for ticket in tickets.spotchem(text.replace("\r", " ").replace("\n", " ")):
@@ -180,5 +180,4 @@ def _integra(line: str, code: str | None) -> Result:
     if " " in value or not value:
         words = rest.split()
         value, unit, tail = (words + [""])[0], "", words[1:]
-    result = Result(code, value or None, unit or None, details=[tail])
-    return result
+    return Result(code, value or None, unit or None, details=[tail])

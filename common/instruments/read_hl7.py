@@ -209,8 +209,11 @@ class _Reader:
         container = segment.id(3) or segment.id(4)
         if self.trailing:
             return
-        if self.specimen is None or not self.specimen.details:
+        opened = self.specimen.details[0][0] if self.specimen is not None and self.specimen.details else ""
+        if self.specimen is None or not opened or self.group is not None or opened == "SAC":
+            self._flush()  # OUL^R21: each SAC begins another specimen
             self.specimen = self._new_specimen(container, segment)
+            self.group = None
             self.holder = self.specimen
             return
         if self.specimen.specimen_id is None:
@@ -328,10 +331,10 @@ class _Reader:
         specimen = Specimen(barcode or None, lines.get(1, "").strip() or None)
         specimen.patient_name, specimen.sex = lines.get(3) or None, lines.get(5) or None
         specimen.position = lines.get(22) or None
-        for number in sorted(lines):
-            code = lines[number].split(self.source.d.component)[0].strip()
-            if number >= 29 and code:
-                specimen.results.append(Result(code, None, test_id=lines[number]))
+        for line in sorted(lines):
+            code = lines[line].split(self.source.d.component)[0].strip()
+            if line >= 29 and code:
+                specimen.results.append(Result(code, None, test_id=lines[line]))
         self.message.specimens.append(specimen)
 
     def _finish(self) -> None:

@@ -9,8 +9,14 @@ DRIVER = Driver(
     vendor="Sysmex",
     model="KX-21",
     protocol="fixed",
-    columns=("WBC", "RBC", "HGB", "HCT", "MCV", "MCH", "MCHC", "PLT", "LYM%", "MXD%", "NEUT%", "LYM#", "MXD#", "NEUT#", "RDW", "PDW", "MPV", "P-LCR"),
-    decimals={"WBC": 1, "RBC": 2, "HCT": 1, "MCV": 1, "MCH": 1, "LYM%": 1, "MXD%": 1, "NEUT%": 1, "LYM#": 1, "MXD#": 1, "NEUT#": 1, "RDW": 1, "PDW": 1, "MPV": 1, "P-LCR": 1},
+    columns=(
+        "WBC", "RBC", "HGB", "HCT", "MCV", "MCH", "MCHC", "PLT", "LYM%", "MXD%", "NEUT%", "LYM#", "MXD#",
+        "NEUT#", "RDW", "PDW", "MPV", "P-LCR",
+    ),
+    decimals={
+        "WBC": 1, "RBC": 2, "HCT": 1, "MCV": 1, "MCH": 1, "LYM%": 1, "MXD%": 1, "NEUT%": 1, "LYM#": 1,
+        "MXD#": 1, "NEUT#": 1, "RDW": 1, "PDW": 1, "MPV": 1, "P-LCR": 1,
+    },
     notes=(
         "STX D1U, specimen id from column 11 (12 characters), from column 30 a value of four "
         "digits and a flag each."

@@ -183,13 +183,13 @@ def _unframe_clean(data: bytes) -> list[LinkText] | None:
             parts.append(data[start : end - 1])
             expected = 0x30 if expected == 0x37 else expected + 1
             pos = found.end()
-        elif byte == ENQ or byte == EOT:
+        elif byte in (ENQ, EOT):
             if parts:
                 out.append(LinkText(b"".join(parts), True, frames=len(parts)))
                 parts = []
             expected = 0x31
             pos += 1
-        elif byte == CR or byte == LF:
+        elif byte in (CR, LF):
             pos += 1
         else:
             return None

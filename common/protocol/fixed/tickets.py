@@ -90,7 +90,7 @@ def _urisys_item(ticket: Ticket, line: str) -> None:
 
 def cbs(text: str, columns: tuple[str, ...]) -> list[Ticket] | None:
     """CBS-400 lines ``r<id> v1 v2 …`` by the model's columns; None when a line is not one."""
-    out = []
+    out: list[Ticket] = []
     for line in text.replace("\r", "\n").split("\n"):
         if not line.strip():
             continue

@@ -19,7 +19,7 @@ _NAMED = re.compile(rb"[<\[](VT|SB|FS|EB|CR|LF)[>\]]", re.IGNORECASE)
 _NAMES = {b"VT": b"\x0b", b"SB": b"\x0b", b"FS": b"\x1c", b"EB": b"\x1c", b"CR": b"\r", b"LF": b"\n"}
 _HEAD = re.compile(rb"(?:^|[\r\n\x0b\x1c\x00 ])(?:MSH[^A-Za-z0-9]|(?:FHS|BHS|PID|OBR|OBX|ORC|SPM|QRD|QPD)\|)")
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}$")
-_WIDE = {b"M\x00S\x00H\x00": "utf-16-le", b"\x00M\x00S\x00H": "utf-16-be"}
+_WIDE_MSH = b"M\x00S\x00H"
 
 
 @dataclass(slots=True)
@@ -57,43 +57,49 @@ def restore_controls(data: bytes) -> bytes:
 
 
 def _narrow(data: bytes) -> bytes:
-    """UTF-16 messages become UTF-8, their blocks' single-byte VT and FS stay."""
-    for mark, codec in _WIDE.items():
-        at = data.find(mark)
-        if at < 0:
-            continue
-        out = []
-        rest = data
-        while at >= 0:
-            end, nextat = _wide_end(rest, at, codec)
-            prefix = rest[:at].replace(b"\x00", b"")
-            if prefix.endswith((b"\xff\xfe", b"\xfe\xff")):
-                prefix = prefix[:-2]
-            out.append(prefix)
-            body = rest[at:end]
-            out.append(body[: len(body) & ~1].decode(codec, "replace").encode("utf-8"))
-            rest = rest[nextat:]
-            at = rest.find(mark)
-        out.append(rest.replace(b"\x00", b""))
-        return b"".join(out)
-    return data
+    """UTF-16 messages become UTF-8; VT and FS become single bytes where they were wide."""
+    at = data.find(_WIDE_MSH)
+    if at < 0:
+        return data
+    codec = _wide_codec(data, at)
+    shift = 1 if codec == "utf-16-be" else 0
+    out = []
+    while at >= 0:
+        start = at - shift
+        end = _wide_end(data, start)
+        prefix = data[:start].replace(b"\x00", b"")
+        out.append(prefix[:-2] if prefix.endswith((b"\xff\xfe", b"\xfe\xff")) else prefix)
+        body = data[start:end]
+        out.append(body[: len(body) & ~1].decode(codec, "replace").encode("utf-8"))
+        data = data[end:]
+        at = data.find(_WIDE_MSH)
+    out.append(data.replace(b"\x00", b""))
+    return b"".join(out)
 
 
-def _wide_end(data: bytes, start: int, codec: str) -> tuple[int, int]:
-    """Where the UTF-16 text that starts at ``start`` ends, and where to go on."""
-    wide_fs = "\x1c".encode(codec)
+def _wide_codec(data: bytes, at: int) -> str:
+    """Byte order of the UTF-16 text whose ``M`` is at ``at``.
+
+    A zero before the M is its own high byte (big endian), or the high byte of a wide VT (little endian):
+    the end of the stream tells, where little endian leaves a zero behind its last character.
+    """
+    if data[at - 1 : at] != b"\x00":
+        return "utf-16-le"
+    if data[max(at - 2, 0) : at] == b"\xff\xfe":
+        return "utf-16-le"
+    return "utf-16-le" if data.endswith(b"\x00") else "utf-16-be"
+
+
+def _wide_end(data: bytes, start: int) -> int:
+    """Where the UTF-16 text that starts at ``start`` ends: an FS between two characters, or the data's end."""
     at = start
     while True:
         at = data.find(b"\x1c", at + 1)
         if at < 0:
-            return len(data), len(data)
-        even = (at - start) % 2 == 0
-        if even and data[at : at + 2] == wide_fs:
-            return at, at
-        if even and data[at + 1 : at + 2] in (b"\r", b"") and len(data) - at < 4:
-            return at, at
-        if even and data[at + 1 : at + 3] in (b"\r\x0b", b"\r\n"):
-            return at, at
+            return len(data)
+        follow = data[at + 1 : at + 2]
+        if (at - start) % 2 == 0 and follow in (b"\r", b"\x00", b"") or data[at - 1 : at + 3] == b"\x00\x1c\x00\r":
+            return at if (at - start) % 2 == 0 else at - 1
 
 
 def _blocks(data: bytes) -> list[tuple[bytes, bool, bool]]:
@@ -231,6 +237,8 @@ class _Lines:
     def judge_end(self, one: Found) -> None:
         """Without a block an end without CR may be a cut: an OBX shorter than HL7 needs is one."""
         segments = one.message.segments
+        if not segments:
+            return
         last = segments[-1]
         if not self.open_line or last.name not in ("OBX", "OBR", "MSH", "PID", "SPM"):
             return
