@@ -52,6 +52,9 @@ class Work:
         self.tubes = facts.tubes(uow, specimen_ids)
         lock_tubes(uow, self.tubes)
         self.tests = {(t.specimen_id, t.item_id): t for t in rows.load_tests(uow, list(self.tubes))}
+        self.by_tube: dict[int, list[TestRow]] = {}
+        for test in self.tests.values():
+            self.by_tube.setdefault(test.specimen_id, []).append(test)
         touched = [t.id for t in self.tests.values() if t.current_id is not None or t.pending_id is not None]
         self.versions: dict[int, list[VersionRow]] = rows.load_versions(uow, touched)
         self.new: dict[int, list[NewVersion]] = {}
@@ -122,7 +125,7 @@ class Work:
 
     def sums(self, specimen_id: int) -> Sums:
         """A tube's sums over its tests as they stand in memory."""
-        tests = [t for (s, _), t in self.tests.items() if s == specimen_id]
+        tests = self.by_tube.get(specimen_id, [])
         shown = [c for t in tests if (c := self.current.get(t.id)) is not None]
         live = [t for t in tests if t.state != TestState.CANCELLED]
         return Sums(
