@@ -19,7 +19,6 @@ CLOCK_CALLS = {"now", "utcnow", "today", "uuid1", "uuid4", "perf_counter", "mono
 ONLY_IN = {
     "serial": ("agent/transport/serial_port.py",),
     "paho": ("agent/uplink.py", "cloud/ports/mqtt.py"),
-    "apsw": ("agent/journal.py",),
     "boto3": ("cloud/ports/s3.py",),
 }
 FROM_OUTSIDE = {"service", "queries", "messages"}  # what other modules may use of a module; messages: the shapes its verbs take
