@@ -146,6 +146,7 @@ class Agent:
         if self.uplink is not None:
             self.queries.asker = self.uplink
             self.journal.on_message = self.uplink.wake
+            self.uplink.on_connect = self.send_status
             self.uplink.start()
         _log.info("started", boot=self.boot, stream=self.journal.stream, pending=self.journal.pending_count)
 
@@ -212,13 +213,17 @@ class Agent:
             self.stop()
         if self.uplink is not None:
             self.uplink.tick()
-        body = self.heartbeat()
-        status.write_file(self.data, body)
-        if self.uplink is not None and count % STATUS_SECONDS == 0:
-            self.uplink.publish_now("status", body)
+        status.write_file(self.data, self.heartbeat())
+        if count % STATUS_SECONDS == 0:
+            self.send_status()
         if count % CLEAN_SECONDS == 0:
             self.worklist.drop_old(now_ms())
             self.journal.drop_old(now_ms())
+
+    def send_status(self) -> None:
+        """The heartbeat: when connected, and every ten seconds."""
+        if self.uplink is not None:
+            self.uplink.publish_now("status", self.heartbeat())
 
     def _watch_disk(self) -> None:
         self._space = disk.space(self.data.root)
@@ -255,7 +260,7 @@ class Agent:
             if kind == "worklist":
                 self._worklist(found)
             elif kind == "config":
-                self._config(found.json())
+                self._config(found)
             else:
                 _log.info("nothing to do for this kind", kind=kind)
         except (EnvelopeError, ConfigError, KeyError, TypeError, ValueError) as error:
@@ -265,14 +270,19 @@ class Agent:
         body = found.json()
         sent_at = ms(found.header.at)
         kept = self.worklist.accept(str(body["conn"]), body["tubes"], sent_at, now_ms())
-        self.queries.worklist_changed()
+        tubes = [tube for tube in body["tubes"] if isinstance(tube, dict)]
+        names = {str(tube.get(name)).upper() for tube in tubes for name in ("barcode", "sample_no") if tube.get(name)}
+        self.queries.worklist_came(str(body["conn"]), names)
         _log.info("worklist", conn=body["conn"], tubes=kept)
 
-    def _config(self, raw: Any) -> None:
-        config = parse_config(raw)
-        if config.version <= self.config.version or self.data.file("local.json").exists():
+    def _config(self, found: Envelope) -> None:
+        """Apply a configuration, unless one signed later is in force: an old one may be replayed."""
+        config = parse_config(found.json())
+        signed_at = str(ms(found.header.at))
+        if int(signed_at) <= int(self.journal.get("config_at") or 0) or self.data.file("local.json").exists():
             return
-        self.data.save_config(raw)
+        self.data.save_config(config.raw)
+        self.journal.put("config_at", signed_at)
         self.apply(config)
         self._config_error = ""
         _log.info("configuration applied", version=config.version)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -35,6 +36,15 @@ class Asker(Protocol):
         """Send something that is not kept; False while there is no connection."""
 
 
+@dataclass(eq=False, slots=True)
+class _Asked:
+    """A query on its way to the cloud."""
+
+    conn: str
+    specimens: set[str]
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+
+
 class HostQueries:
     """Answers host queries of all lines."""
 
@@ -42,7 +52,7 @@ class HostQueries:
         self._worklist = worklist
         self._loop = loop
         self._tasks: set[asyncio.Task[None]] = set()
-        self._news = asyncio.Event()
+        self._asked: list[_Asked] = []
         self.asker: Asker | None = None
         self.answered_offline = 0
 
@@ -65,10 +75,14 @@ class HostQueries:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def worklist_changed(self) -> None:
-        """The cloud sent tubes: whoever waits looks again."""
-        self._news.set()
-        self._news = asyncio.Event()
+    def worklist_came(self, conn: str, names: set[str]) -> None:
+        """The cloud sent tubes (barcodes and sample numbers): it answers whoever asked about one of them.
+
+        An empty worklist is the cloud's way to say that it knows none of the tubes asked about.
+        """
+        for asked in self._asked:
+            if asked.conn == conn and (not names or asked.specimens & names):
+                asked.told.set()
 
     async def _answer(self, conn: Connection, queries: Sequence[Message], reply: Callable[[list[bytes]], None]) -> None:
         wanted = list(dict.fromkeys(specimen.strip() for query in queries for specimen in query.query))
@@ -87,25 +101,17 @@ class HostQueries:
         missing = [specimen for specimen in wanted if self._valid(conn, specimen) is None]
         if not missing:
             return
-        asked_at = now_ms()
         if self.asker is None or not self.asker.publish_now("query", {"conn": conn.key, "specimen_ids": missing}, conn.key):
             self.answered_offline += 1
             return
-        end = self._loop.time() + CLOUD_SECONDS
-        while any(not self._told(conn, specimen, asked_at) for specimen in missing):
-            left = end - self._loop.time()
-            if left <= 0:
-                self.answered_offline += 1
-                return
-            try:
-                await asyncio.wait_for(self._news.wait(), left)
-            except TimeoutError:
-                continue
-
-    def _told(self, conn: Connection, specimen: str, since: int) -> bool:
-        """True when the cloud has spoken about this tube since we asked."""
-        tube = self._worklist.find(conn.key, specimen)
-        return tube is not None and (tube.told_at >= since or tube.valid(now_ms()))
+        asked = _Asked(conn.key, {specimen.upper() for specimen in missing})
+        self._asked.append(asked)
+        try:
+            await asyncio.wait_for(asked.told.wait(), CLOUD_SECONDS)
+        except TimeoutError:
+            self.answered_offline += 1
+        finally:
+            self._asked.remove(asked)
 
     def _valid(self, conn: Connection, specimen: str) -> Tube | None:
         tube = self._worklist.find(conn.key, specimen)

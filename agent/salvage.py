@@ -56,6 +56,7 @@ def salvage(old: Path, journal: Journal, build: Build) -> tuple[int, int]:
     """Copy what is whole: returns (messages kept, rows seen but damaged)."""
     try:
         db = apsw.Connection(str(old), flags=apsw.SQLITE_OPEN_READWRITE)
+        db.execute("PRAGMA writable_schema = ON")  # reads a file that is shorter than its header says; nothing is written
         streams: dict[int, str] = {int(no): str(name) for no, name in db.execute("SELECT no, uuid FROM streams")}
     except apsw.Error:
         return 0, 0  # not even its first pages can be read: the file is kept for a specialist

@@ -152,7 +152,7 @@ class AstmPlayer(Player):
         self._run(self._link.send(frames, tag))
         if self.gone.is_set() and not future.done():
             future.set_result(False)
-        return await future
+        return bool(await future)
 
     def _run(self, effects: list[fx.Effect]) -> None:
         for effect in effects:
@@ -201,7 +201,7 @@ class Hl7Player(Player):
         gone = asyncio.ensure_future(self.gone.wait())
         await asyncio.wait({future, gone}, timeout=ANSWER_SECONDS, return_when=asyncio.FIRST_COMPLETED)
         gone.cancel()
-        return future.done() and bool(future.result())
+        return bool(future.done() and future.result())
 
 
 PLAYERS: dict[str, type[Player]] = {"astm": AstmPlayer, "hl7": Hl7Player}

@@ -80,6 +80,7 @@ class Uplink:
         self.since = now_ms()
         self.last_error = ""
         self.skew_ms: int | None = None  # our clock minus the cloud's, rough
+        self.on_connect: Callable[[], None] | None = None
         self._client = self._make_client(tls)
 
     def _make_client(self, tls: ssl.SSLContext | None) -> mqtt.Client:
@@ -133,6 +134,8 @@ class Uplink:
         # What has a PUBACK may be lost with the broker's store and is sent anew; paho itself sends the rest again.
         self._flights = {number: flight for number, flight in self._flights.items() if not flight.puback}
         _log.info("connected", pending=self._journal.pending_count)
+        if self.on_connect is not None:
+            self.on_connect()
         self.wake()
 
     def _failed(self, reason: str) -> None:

@@ -20,11 +20,10 @@ MAX_AGE_MS = 24 * 3_600_000  # RELIABILITY F25
 
 @dataclass(frozen=True, slots=True)
 class Tube:
-    """One tube of the worklist as the cloud sent it: `received_at` is its age, `told_at` when it reached us."""
+    """One tube of the worklist as the cloud sent it, and since when it is so (milliseconds)."""
 
     body: Mapping[str, Any]
     received_at: int
-    told_at: int
 
     @property
     def barcode(self) -> str:
@@ -64,7 +63,7 @@ class Worklist:
         self._numbers: dict[tuple[str, str], str] = {}  # sample number to barcode
         self._stat: dict[bytes, int] = {}
         for conn, _, body, received_at in journal.inbox():
-            self._keep(conn, Tube(json.loads(body), received_at, received_at))
+            self._keep(conn, Tube(json.loads(body), received_at))
 
     def __len__(self) -> int:
         return len(self._tubes)
@@ -79,7 +78,7 @@ class Worklist:
         for raw in tubes:
             if not isinstance(raw, dict) or not raw.get("barcode"):
                 continue
-            tube = Tube(raw, age, now)
+            tube = Tube(raw, age)
             known = self._tubes.get((conn, tube.barcode.upper()))
             if known is not None and known.version > tube.version:
                 continue
