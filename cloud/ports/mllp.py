@@ -14,6 +14,7 @@ import socket
 import ssl
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -99,9 +100,9 @@ class MllpServer:
             await self._talk(reader, writer, peer)
         except (TimeoutError, ConnectionError, ssl.SSLError, asyncio.CancelledError):
             pass
-        except Exception:
+        except Exception as error:
             # The sender gets no answer and keeps its message; the next connection is served as before.
-            log.exception("mllp_handler_failed", peer=peer.address)
+            log.error("mllp_handler_failed", peer=peer.address, error=where(error))
         finally:
             self._tasks.discard(task)
             writer.close()
@@ -133,6 +134,12 @@ class MllpServer:
             writer.write(frame(answer))
             async with asyncio.timeout(self._limits.half_message):
                 await writer.drain()
+
+
+def where(error: BaseException) -> str:
+    """An error for the log: its type and the places it came through, but no message and no values, which may be a patient's."""
+    frames = traceback.extract_tb(error.__traceback__)[-4:]
+    return type(error).__name__ + " " + " < ".join(f"{f.filename.rpartition('/')[2]}:{f.lineno}" for f in reversed(frames))
 
 
 def _peer(writer: asyncio.StreamWriter) -> Peer:

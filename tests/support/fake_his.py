@@ -124,11 +124,13 @@ class FakeHis:
             self._spawn(self._serve, sock)
 
     def _serve(self, sock: socket.socket) -> None:
-        with self._lock:
-            self._held.append(sock)
         try:
             if self.tls is not None:
+                sock.settimeout(5)
                 sock = self.tls.wrap_socket(sock, server_side=True)
+                sock.settimeout(None)
+            with self._lock:
+                self._held.append(sock)
             buffer = b""
             while not self._stop.is_set():
                 data = sock.recv(65536)

@@ -35,14 +35,22 @@ SELECT e.id FROM endpoint e WHERE e.tenant_id = :t AND e.direction = 'out' AND e
               AND d.state IN ('pending','retrying','resent','sent') AND d.next_at <= :now)
 """)
 
-# The first message that is due and waits for nobody (rules: order). SKIP LOCKED: another sender has its own.
-_NEXT = text("""
+# The first message that is due and waits for nobody (rules: order); one that waits behind a dead letter holds back nobody itself.
+# SKIP LOCKED: another sender has its own.
+# The condition on acked and closed repeats what the state lists say, so that the partial indexes serve.
+_OPEN = "{a}.state NOT IN ('acked','closed')"
+_SAME = f"{{a}}.tenant_id = :t AND {{a}}.endpoint_id = :e AND {{a}}.order_key = d.order_key AND {_OPEN}"
+_NEXT = text(f"""
 SELECT d.id FROM delivery d
-WHERE d.tenant_id = :t AND d.endpoint_id = :e AND d.state IN ('pending','retrying','resent','sent') AND d.next_at <= :now
-  AND NOT EXISTS (SELECT 1 FROM delivery p WHERE p.tenant_id = d.tenant_id AND p.endpoint_id = d.endpoint_id AND p.order_key = d.order_key
-                  AND p.id < d.id AND p.state IN ('pending','retrying','resent','sent'))
-  AND NOT EXISTS (SELECT 1 FROM delivery p WHERE p.tenant_id = d.tenant_id AND p.endpoint_id = d.endpoint_id AND p.order_key = d.order_key
-                  AND p.id < d.id AND p.state = 'dead_letter' AND p.subject = d.subject)
+WHERE d.tenant_id = :t AND d.endpoint_id = :e AND {_OPEN.format(a="d")}
+  AND d.state IN ('pending','retrying','resent','sent') AND d.next_at <= :now
+  AND NOT EXISTS (
+    SELECT 1 FROM delivery q WHERE {_SAME.format(a="q")} AND q.id < d.id AND q.state = 'dead_letter' AND q.subject = d.subject)
+  AND NOT EXISTS (
+    SELECT 1 FROM delivery p
+    WHERE {_SAME.format(a="p")} AND p.id < d.id AND p.state IN ('pending','retrying','resent','sent')
+      AND NOT EXISTS (SELECT 1 FROM delivery q
+                      WHERE {_SAME.format(a="q")} AND q.id < p.id AND q.state = 'dead_letter' AND q.subject = p.subject))
 ORDER BY d.id LIMIT 1 FOR UPDATE OF d SKIP LOCKED
 """)
 

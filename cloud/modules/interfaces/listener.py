@@ -26,7 +26,7 @@ from cloud.modules.interfaces.hl7_wire import Header, glance
 from cloud.modules.interfaces.models import Endpoint
 from cloud.modules.orders.messages import Problem
 from cloud.modules.platform import queries as platform
-from cloud.ports.mllp import Limits, MllpServer, Peer
+from cloud.ports.mllp import Limits, MllpServer, Peer, where
 from common.errors import LocalError
 from common.protocol.hl7.mllp import MAX_BLOCK, Block, BlockProblem
 
@@ -94,8 +94,9 @@ class Gate:
                 return self._unknown(header, raw, peer)
             refusal = Refused("AE", header, (CUT[block.problem],), "cut") if block.problem in CUT else None
             return inbox.receive(self._db, to, raw, peer.address, refusal)
-        except Exception:
-            log.exception("message_not_stored", peer=peer.address, control_id=header.control_id, sha256=_sha(raw))
+        except Exception as error:
+            trace = where(error)
+            log.error("message_not_stored", peer=peer.address, control_id=header.control_id[:60], sha256=_sha(raw), error=trace)
             return inbox.unstored(header, raw, self._now(), "AE", inbox.UNAVAILABLE)
 
     def _unknown(self, header: Header, raw: bytes, peer: Peer) -> bytes:

@@ -174,16 +174,14 @@ def _code(uow: UnitOfWork, endpoint_id: int) -> str:
 
 
 def _blocked_by(uow: UnitOfWork, row: Delivery) -> int | None:
-    """The earlier message this one waits for, as the sender sees it."""
+    """The earlier message this one waits for: a dead letter about the same, else one of the same patient still under way."""
     if row.state not in WAITING:
         return None
-    query = select(func.min(Delivery.id)).where(
-        Delivery.endpoint_id == row.endpoint_id,
-        Delivery.order_key == row.order_key,
-        Delivery.id < row.id,
-        Delivery.state.in_(WAITING) | ((Delivery.state == "dead_letter") & (Delivery.subject == row.subject)),
+    earlier = select(func.min(Delivery.id)).where(
+        Delivery.endpoint_id == row.endpoint_id, Delivery.order_key == row.order_key, Delivery.id < row.id
     )
-    return uow.s.execute(query).scalar()
+    dead = uow.s.execute(earlier.where(Delivery.state == "dead_letter", Delivery.subject == row.subject)).scalar()
+    return dead or uow.s.execute(earlier.where(Delivery.state.in_(WAITING))).scalar()
 
 
 def delivery_states(uow: UnitOfWork, report_id: int) -> list[tuple[str, str, str, datetime | None]]:

@@ -80,7 +80,8 @@ def watch(uow: UnitOfWork) -> None:
         key = f"endpoint:{row.id}"
         if row.id in late:
             at, n = late[row.id]
-            text = f"接口 {row.name} 有 {n} 条消息未送达，最早 {int((uow.now - at).total_seconds() // 60)} 分钟：{row.last_error or '等待应答'}"
+            minutes = int((uow.now - at).total_seconds() // 60)
+            text = f"接口 {row.name} 有 {n} 条消息未送达，最早 {minutes} 分钟：{row.last_error or '等待应答'}"
             if not _is_open(uow, issues.LATE, key):
                 issues.raise_issue(uow, issues.LATE, key, text, "/if/board")
         else:
