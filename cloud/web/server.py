@@ -52,5 +52,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 def serve(settings: Settings) -> int:
     """Run until stopped."""
+    import cloud.app  # noqa: F401  # loaded before the workers are forked: they start at once and share its memory
+
     Server(settings).run()
     return 0
