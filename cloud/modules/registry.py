@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cloud.modules import catalog, platform, portal
+from cloud.modules import bench, catalog, critical, platform, portal, qc, reports
 from cloud.web.module import Module
 
-MODULES: tuple[Module, ...] = (platform.MODULE, catalog.MODULE, portal.MODULE)
+MODULES: tuple[Module, ...] = (platform.MODULE, catalog.MODULE, bench.MODULE, reports.MODULE, critical.MODULE, qc.MODULE, portal.MODULE)

@@ -2,7 +2,9 @@
 
 Write-once: a key names one content for ever; putting the same bytes again is a repeat and changes nothing, putting others is refused.
 Every key begins with its tenant (``t7/reports/…``), which ``files_of`` sees to, so that no caller can leave it out.
-Errors: LocalError for our own misuse (a bad key, other bytes under a taken key, a missing or damaged file), PeerError when the store is away.
+
+Errors: LocalError for our own misuse (a bad key, other bytes under a taken key, a missing or damaged file), PeerError for a store
+that is away.
 """
 
 from __future__ import annotations
@@ -163,6 +165,17 @@ class S3Store:
         return True
 
 
+def keeps_its_word(store: FileStore) -> bool:
+    """Whether the store refuses other bytes under a taken key, for ``doctor``: some S3 look-alikes ignore the condition in silence."""
+    key = "t0/probe/write-once"
+    store.put(key, b"first") if not store.exists(key) else None
+    try:
+        store.put(key, b"second")
+    except LocalError as error:
+        return error.code == "file_taken"
+    return False
+
+
 def open_store(settings: Settings) -> FileStore:
     """The store the settings name: ``files = "local"`` or ``"s3"``. Raises LocalError for another word or a missing bucket."""
     if settings.files == "local":
@@ -172,6 +185,21 @@ def open_store(settings: Settings) -> FileStore:
     if not settings.s3_bucket:
         raise LocalError("config_files", "配置 files = s3 时必须写明 s3_bucket。")
     return S3Store(_client(settings), settings.s3_bucket)
+
+
+_opened: list[FileStore] = []
+
+
+def configure(settings: Settings) -> None:
+    """Open the store of this process, once at its start, for those who are only handed a transaction (event handlers)."""
+    _opened[:] = [open_store(settings)]
+
+
+def current_store() -> FileStore:
+    """The store of this process. Raises LocalError before ``configure``."""
+    if not _opened:
+        raise LocalError("config_files", "file store used before configure()")
+    return _opened[0]
 
 
 def _client(settings: Settings) -> S3Client:

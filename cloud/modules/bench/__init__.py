@@ -1,1 +1,24 @@
-"""Module bench."""
+"""M07 Bench: runs become reportable results; one screen a section, worked by keyboard."""
+
+from cloud.modules.bench import service
+from cloud.modules.bench.rules import Perm
+from cloud.modules.bench.views import VIEWS
+from cloud.web.module import MenuItem, Module
+
+MODULE = Module(
+    name="bench",
+    title="检验工作台",
+    views=(VIEWS,),
+    depends=("catalog", "critical", "platform"),
+    permissions={
+        Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
+        Perm.ENTER: ("tester", "verifier", "senior", "leader"),
+    },
+    menu=(MenuItem("检验工作台", "/bench", Perm.READ, "检验", 30),),
+    handlers={
+        "specimen.labelled": (service.on_received,),
+        "specimen.received": (service.on_received,),
+        "specimen.rejected": (service.on_withdrawn,),
+        "specimen.cancelled": (service.on_withdrawn,),
+    },
+)

@@ -15,7 +15,6 @@ from cloud.modules.portal.rules import Perm, Show
 from cloud.modules.reports import queries as reports
 from cloud.modules.reports import service as report_service
 from cloud.modules.reports.queries import Told
-from cloud.ports import s3
 from cloud.web.faults import NotFound
 from cloud.web.page import page, redirect_to
 from cloud.web.view import Views, principal
@@ -131,11 +130,11 @@ def pdf(uow: UnitOfWork, no: str) -> Any:
         service.open_patient(uow, principal(), told.patient_id, request.path)
     except service.ReasonNeeded as needed:
         return _ask_reason(needed.patient.id, request.path)
-    if told.pdf_key is None:
+    data = report_service.pdf_bytes(uow, told, "print")
+    if data is None:
         return page("portal/not_ready.html", told=told)
-    report_service.seen(uow, told.report_id, told.version_no, "print")
     headers = {"Content-Disposition": f'inline; filename="{told.no}-v{told.version_no}.pdf"'}
-    return Response(s3.current_store().get(told.pdf_key), mimetype="application/pdf", headers=headers)
+    return Response(data, mimetype="application/pdf", headers=headers)
 
 
 @VIEWS.get("/clinic/trend", Perm.READ)

@@ -1,1 +1,26 @@
-"""Module reports."""
+"""M09 Reports: reviewed by one, verified by another, frozen, signed, rendered once, and amended only by a new version."""
+
+from cloud.modules.reports.handlers import render_report
+from cloud.modules.reports.rules import Perm
+from cloud.modules.reports.views import VIEWS
+from cloud.web.module import MenuItem, Module
+
+MODULE = Module(
+    name="reports",
+    title="报告",
+    views=(VIEWS,),
+    depends=("bench", "catalog", "platform"),
+    permissions={
+        Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
+        Perm.TEST: ("tester", "verifier", "senior", "leader"),
+        Perm.RELEASE: ("verifier", "senior", "leader"),
+        Perm.AMEND: ("senior", "leader"),
+        Perm.RECALL: ("leader", "director"),
+        Perm.SOLO: ("leader", "director"),
+    },
+    menu=(
+        MenuItem("审核发布", "/review", Perm.RELEASE, "检验", 31),
+        MenuItem("报告查询", "/reports", Perm.READ, "检验", 32),
+    ),
+    handlers={"report.released": (render_report,), "report.amended": (render_report,), "report.render": (render_report,)},
+)

@@ -69,6 +69,7 @@ class ReportVersion(TenantTable, Base):
     pdf_key: Mapped[str | None]
     pdf_sha256: Mapped[str | None]
     rendered_at: Mapped[datetime | None]
+    render_error: Mapped[str | None]
     reason_class: Mapped[str | None]
     reason_text: Mapped[str | None]
     released_at: Mapped[datetime]

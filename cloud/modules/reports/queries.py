@@ -105,6 +105,7 @@ class Told:
     content_sha256: str
     pdf_key: str | None
     pdf_sha256: str | None
+    render_error: str | None
     reason_class: str | None
     reason_text: str | None
     released_at: datetime
@@ -125,6 +126,12 @@ class Told:
         """Patient, visit and tube as they were."""
         found: Mapping[str, Any] = self.document.get("subject", {})
         return found
+
+    @property
+    def collected_at(self) -> datetime | None:
+        """When the tube was drawn."""
+        found = self.subject.get("collected_at")
+        return None if found is None else datetime.fromisoformat(found)
 
     @property
     def sheet(self) -> Mapping[str, Any]:
@@ -173,6 +180,7 @@ def _told(r: Report, v: ReportVersion) -> Told:
         content_sha256=v.content_sha256,
         pdf_key=None if hidden else v.pdf_key,
         pdf_sha256=v.pdf_sha256,
+        render_error=v.render_error,
         reason_class=v.reason_class,
         reason_text=v.reason_text,
         released_at=v.released_at,
@@ -278,6 +286,63 @@ def of_places(uow: UnitOfWork, places: Collection[str], user_id: int, since: dat
     where = "(r.ward = ANY(:places) OR r.dept = ANY(:places)) AND r.released_at >= :since"
     params = {"t": uow.tenant_id, "places": list(places), "user": user_id, "since": since, "n": limit}
     return [Brief(*row) for row in uow.s.execute(text(_BRIEF.format(where=where)), params)]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A told report in the laboratory's own list."""
+
+    id: int
+    no: str
+    state: str
+    current_no: int
+    name: str
+    patient_no: str
+    barcode: str
+    section: str
+    place: str
+    urgent: int
+    n_abnormal: int
+    n_critical: int
+    released_at: datetime
+    verifier: str | None
+    rendered: bool
+
+
+_FOUND = """
+SELECT r.id, r.no, r.state, r.current_no, p.name, p.patient_no, sp.barcode, se.name AS section,
+       coalesce(nullif(r.ward, ''), r.dept) AS place, r.urgent,
+       r.n_abnormal, r.n_critical, r.released_at, u.name AS verifier, v.pdf_key IS NOT NULL AS rendered
+FROM report r
+JOIN patient p ON p.tenant_id = r.tenant_id AND p.id = r.patient_id
+JOIN specimen sp ON sp.tenant_id = r.tenant_id AND sp.id = r.specimen_id
+JOIN section se ON se.tenant_id = r.tenant_id AND se.id = r.section_id
+JOIN report_version v ON v.tenant_id = r.tenant_id AND v.report_id = r.id AND v.version_no = r.current_no
+LEFT JOIN app_user u ON u.tenant_id = r.tenant_id AND u.id = r.verifier_id
+WHERE r.tenant_id = :t AND r.released_at IS NOT NULL AND r.section_id = ANY(:sections) AND {where}
+ORDER BY r.id DESC LIMIT :n
+"""
+
+
+# Three look-ups by an index each: an OR over three tables would read them all.
+_BY_WORD = """r.id IN (
+  SELECT x.id FROM report x WHERE x.tenant_id = :t AND x.no = :q
+  UNION SELECT x.id FROM specimen y JOIN report x ON x.tenant_id = y.tenant_id AND x.specimen_id = y.id
+        WHERE y.tenant_id = :t AND y.barcode = :q
+  UNION SELECT x.id FROM patient y JOIN report x ON x.tenant_id = y.tenant_id AND x.patient_id = y.id
+        WHERE y.tenant_id = :t AND y.patient_no = :q
+)"""
+
+
+def search(uow: UnitOfWork, asked: str, section_ids: Sequence[int], before: int | None = None) -> list[Found]:
+    """Told reports by number, barcode or patient number, newest first; without a word the latest ones."""
+    where = ["TRUE"]
+    if before is not None:
+        where.append("r.id < :before")
+    if asked:
+        where.append(_BY_WORD)
+    params = {"t": uow.tenant_id, "sections": list(section_ids), "q": asked.upper(), "before": before, "n": PAGE}
+    return [Found(*row) for row in uow.s.execute(text(_FOUND.format(where=" AND ".join(where))), params)]
 
 
 def numbers_of(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, str]:

@@ -32,9 +32,11 @@ from cloud.modules.reports.issue import (
     version_of,
 )
 from cloud.modules.reports.models import Report, ReportNotice, ReportView, SoloDuty
+from cloud.modules.reports.queries import Told
 from cloud.modules.reports.rules import State
+from cloud.ports import s3
 from cloud.web.principal import Principal
-from common.errors import UserError
+from common.errors import LocalError, PeerError, UserError
 
 ZONE = ZoneInfo("Asia/Shanghai")
 
@@ -194,11 +196,42 @@ def rendered(uow: UnitOfWork, report_id: int, version_no: int, key: str, sha256:
     version = version_of(uow, report_id, version_no)
     if version.pdf_sha256 is not None:
         return
-    version.pdf_key, version.pdf_sha256, version.rendered_at = key, sha256, uow.now
+    version.pdf_key, version.pdf_sha256, version.rendered_at, version.render_error = key, sha256, uow.now, None
     no, section = uow.s.execute(select(Report.no, Report.section_id).where(Report.id == report_id)).one()
     uow.emit("report.rendered", str(no), {"report_id": report_id, "version_no": version_no})
     uow.notify("report", {"id": report_id, "section_id": section})
     uow.audit("report", report_id, "rendered", after={"version_no": version_no, "sha256": sha256})
+
+
+def pdf_bytes(uow: UnitOfWork, told: Told, kind: str = "pdf") -> bytes | None:
+    """The stored PDF, compared with its hash (AC-R-3), with a receipt of this look; None while it is not rendered.
+
+    UserErrors: conflict for a recalled report, and for a file that is missing, damaged or out of reach.
+    """
+    if told.recalled:
+        raise UserError("conflict", "报告已召回，请勿使用。")
+    if told.pdf_key is None:
+        return None
+    try:
+        data = s3.files_of(s3.current_store(), uow.tenant_id).get(told.pdf_key, told.pdf_sha256)
+    except (LocalError, PeerError) as error:
+        raise UserError("conflict", f"报告文件取不到，不能打印：{error}") from error
+    seen(uow, told.report_id, told.version_no, kind)
+    return data
+
+
+def not_rendered(uow: UnitOfWork, report_id: int, version_no: int, why: str) -> None:
+    """The PDF cannot be made: said on the report's page until somebody has mended the cause and asked again."""
+    version_of(uow, report_id, version_no).render_error = why[:500]
+    uow.audit("report", report_id, "not_rendered", after={"version_no": version_no}, reason=why[:500])
+
+
+def render_again(uow: UnitOfWork, report_id: int) -> None:
+    """Ask the worker once more for the PDF of the current version."""
+    report = lock(uow, [report_id])[0]
+    version_of(uow, report_id, report.current_no).render_error = None
+    tell(uow, "report.render", report)
+    uow.audit("report", report_id, "render_again", after={"version_no": report.current_no})
 
 
 def _own_section(who: Principal, catalog: md.Catalog, section_id: int) -> None:
@@ -218,7 +251,10 @@ __all__ = [
     "cocheck",
     "grant_solo_duty",
     "recall",
+    "not_rendered",
+    "pdf_bytes",
     "release",
+    "render_again",
     "rendered",
     "review",
     "seen",

@@ -124,7 +124,11 @@ def test_what_nobody_ordered_or_nobody_may_touch_is_not_written(world: World) ->
     with world.lab.uow() as uow:
         tube, gone = world.tube(uow), world.tube(uow, state="rejected")
         uow.s.execute(text("DELETE FROM test WHERE specimen_id = :s AND item_id = :i"), {"s": tube, "i": world.items["NA"]})
-        batch = [*world.incoming(tube, {"NA": "140"}, RUN), *world.incoming(gone, {"K": "4"}, RUN), *world.incoming(987654, {"K": "4"}, RUN)]
+        batch = [
+            *world.incoming(tube, {"NA": "140"}, RUN),
+            *world.incoming(gone, {"K": "4"}, RUN),
+            *world.incoming(987654, {"K": "4"}, RUN),
+        ]
         answers = service.record_results(uow, batch)
         assert [a.outcome for a in answers] == [Outcome.NOT_ORDERED, Outcome.REFUSED, Outcome.REFUSED]
         assert _rows(uow) == 0

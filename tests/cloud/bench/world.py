@@ -52,7 +52,9 @@ class World:
         uow.s.flush()
         return row.id
 
-    def tube(self, uow: UnitOfWork, patient: int | None = None, ward: str = "内科一病区", state: str = "received", stat: bool = False) -> int:
+    def tube(
+        self, uow: UnitOfWork, patient: int | None = None, ward: str = "内科一病区", state: str = "received", stat: bool = False
+    ) -> int:
         """A received tube with a request for the whole set."""
         n = next(self.numbers)
         patient = patient or self.patient(uow)
@@ -60,7 +62,14 @@ class World:
         uow.s.add(visit)
         uow.s.flush()
         order = orders.LabOrder(
-            source="his", placer_no=f"O{n}", patient_id=patient, visit_id=visit.id, doctor="李医生", dept="内科", ordered_at=DRAWN, created_at=DRAWN
+            source="his",
+            placer_no=f"O{n}",
+            patient_id=patient,
+            visit_id=visit.id,
+            doctor="李医生",
+            dept="内科",
+            ordered_at=DRAWN,
+            created_at=DRAWN,
         )
         tube = specimens.Specimen(
             barcode=f"{self.tenant}26124{n:05d}0",
@@ -81,8 +90,14 @@ class World:
         uow.s.flush()
         uow.s.add(
             orders.OrderItem(
-                order_id=order.id, source="his", order_item_no=f"I{n}", his_code="ELEC", his_name="电解质", order_set_id=self.order_set,
-                specimen_id=tube.id, status="in_lab",
+                order_id=order.id,
+                source="his",
+                order_item_no=f"I{n}",
+                his_code="ELEC",
+                his_name="电解质",
+                order_set_id=self.order_set,
+                specimen_id=tube.id,
+                status="in_lab",
             )  # fmt: skip
         )
         uow.s.flush()
@@ -104,7 +119,9 @@ class World:
 NORMAL = {"K": "4.10", "NA": "140.2", "GLU": "5.00", "CREA": "80"}
 
 
-def build(lab: Lab, tenant: int | None = None, items: Sequence[tuple[str, str, int, str | None, str | None, str | None, str | None, bool]] = ITEMS) -> World:
+def build(
+    lab: Lab, tenant: int | None = None, items: Sequence[tuple[str, str, int, str | None, str | None, str | None, str | None, bool]] = ITEMS
+) -> World:
     """The catalog of one hospital."""
     world = World(lab, tenant or lab.a)
     with lab.uow(world.tenant) as uow:
@@ -116,14 +133,27 @@ def build(lab: Lab, tenant: int | None = None, items: Sequence[tuple[str, str, i
         world.section, world.specimen_type, world.container = section.id, kind.id, container.id
         analyzer = md.Analyzer(code="AU1", name="生化仪一号", section_id=section.id)
         order_set = md.OrderSet(
-            code="ELEC", name="电解质", abbr="电解质", section_id=section.id, specimen_type_id=kind.id, container_id=container.id, volume_ml=Decimal(2)
+            code="ELEC",
+            name="电解质",
+            abbr="电解质",
+            section_id=section.id,
+            specimen_type_id=kind.id,
+            container_id=container.id,
+            volume_ml=Decimal(2),
         )
         uow.s.add_all([analyzer, order_set])
         uow.s.flush()
         world.analyzer, world.order_set = analyzer.id, order_set.id
         for n, (code, unit, decimals, low, high, crit_low, crit_high, mandatory) in enumerate(items):
             item = md.TestItem(
-                code=code, name=f"项目{code}", abbr=code, section_id=section.id, unit=unit, decimals=decimals, print_order=n, mandatory=mandatory
+                code=code,
+                name=f"项目{code}",
+                abbr=code,
+                section_id=section.id,
+                unit=unit,
+                decimals=decimals,
+                print_order=n,
+                mandatory=mandatory,
             )
             uow.s.add(item)
             uow.s.flush()

@@ -1,0 +1,171 @@
+"""The bench's screen: a section's list beside one tube, live by small fragments."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import request
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import queries, service
+from cloud.modules.bench.queries import Show
+from cloud.modules.bench.rules import Perm
+from cloud.modules.catalog import queries as md
+from cloud.modules.platform import service as platform
+from cloud.web.faults import Invalid, NotFound
+from cloud.web.page import fragment, is_fragment, page, redirect_to
+from cloud.web.view import Views, principal
+from common import ids
+from common.errors import UserError
+
+VIEWS = Views("bench", __name__)
+OK = '{"sound":"ok"}'
+WARN = '{"sound":"warn"}'
+
+
+def section_of(uow: UnitOfWork, code: str) -> md.SectionRow:
+    """The section of the address, if this person works there; a foreign one is absent."""
+    found = md.catalog(uow).sections_by_code.get(code)
+    mine = principal().sections
+    if found is None or (mine and code not in mine):
+        raise NotFound("该专业组")
+    return found
+
+
+def sections(uow: UnitOfWork) -> list[md.SectionRow]:
+    """The sections this person works in."""
+    mine = principal().sections
+    return [s for s in md.catalog(uow).sections.values() if not mine or s.code in mine]
+
+
+def shown() -> Show:
+    """The filter asked for; anything unknown is the work to do."""
+    asked = request.args.get("show", "")
+    return Show(asked) if asked in tuple(Show) else Show.READY
+
+
+@VIEWS.get("/bench", Perm.READ)
+def start(uow: UnitOfWork) -> Any:
+    """Go to the first own section."""
+    mine = sections(uow)
+    return redirect_to(f"/bench/{mine[0].code}") if mine else page("bench/none.html")
+
+
+@VIEWS.get("/bench/<code>", Perm.READ)
+def worklist(uow: UnitOfWork, code: str) -> Any:
+    """A section's open tubes, and the chosen one beside them."""
+    section, show = section_of(uow, code), shown()
+    lines = queries.worklist(uow, section.id, show, request.args.get("after", ""))
+    more = lines[-1].key if len(lines) == queries.PAGE else ""
+    context: dict[str, Any] = {"section": section, "show": show, "lines": lines, "more": more, "now": uow.now}
+    if is_fragment() and request.args.get("after"):
+        return fragment("bench/section.html", "lines", **context)
+    chosen = request.args.get("tube", type=int) or (lines[0].specimen_id if lines else None)
+    detail = None if chosen is None else _detail(uow, chosen)
+    extra: dict[str, Any] = {"sections": sections(uow), "counts": queries.counts(uow, section.id), "chosen": chosen, "detail": detail}
+    return page("bench/section.html", block="list", **context, **extra)
+
+
+@VIEWS.get("/bench/<code>/lines", Perm.READ)
+def lines(uow: UnitOfWork, code: str) -> Any:
+    """The lines of the tubes that changed (``ids``), and the filters' counts; what left the list is not among them."""
+    section, show = section_of(uow, code), shown()
+    asked = [int(i) for i in request.args.get("ids", "").split(",")[: queries.PAGE] if i.isdigit()]
+    found = queries.lines(uow, section.id, show, asked)
+    counts = queries.counts(uow, section.id)
+    return fragment("bench/section.html", "changed", section=section, show=show, lines=found, counts=counts, more="")
+
+
+@VIEWS.get("/bench/<code>/tube/<int:specimen_id>", Perm.READ)
+def tube(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
+    """One tube; a plain reload of this address shows the whole screen."""
+    section = section_of(uow, code)
+    if not is_fragment():
+        return redirect_to(f"/bench/{section.code}?tube={specimen_id}")
+    detail = _detail(uow, specimen_id)
+    if detail is None or detail.tube.section_id != section.id:
+        raise NotFound("该标本")
+    return fragment("bench/section.html", "tube", section=section, detail=detail, now=uow.now)
+
+
+@VIEWS.post("/bench/<code>/find", Perm.READ)
+def find(uow: UnitOfWork, code: str) -> Any:
+    """A scanned tube opens beside the list, wherever it stands in it."""
+    section = section_of(uow, code)
+    scan = ids.recognise(request.form.get("code", ""))
+    found = queries.find(uow, scan.code)
+    if found is None:
+        raise UserError("not_found", f"检验工作台没有条码 {scan.code} 的标本，请确认标本已核收。")
+    if found[1] != section.id:
+        other = md.catalog(uow).sections[found[1]]
+        raise Invalid(f"条码 {scan.code} 属于{other.name}，请到该组工作台处理。", "code")
+    detail = _detail(uow, found[0])
+    return fragment("bench/section.html", "tube", trigger=OK, section=section, detail=detail, now=uow.now)
+
+
+@VIEWS.post("/bench/test/<int:test_id>/enter", Perm.ENTER)
+def enter(uow: UnitOfWork, test_id: int) -> Any:
+    """Save a typed value. Where one more answer is needed (reason, second typing, sure?) the line comes back asking for it."""
+    form = request.form
+    version = form.get("version", type=int) or 0
+    entry = service.Entry(
+        test_id, version, form.get("value", ""), form.get("again", ""), form.get("sure") == "1", form.get("reason", "")
+    )
+    try:
+        changed = service.enter_result(uow, entry)
+    except UserError as asked:
+        if asked.code != "invalid" or not asked.fields.get("field"):
+            raise
+        return _line(uow, test_id, WARN, ask=asked, typed=form)
+    told: dict[str, Any] = {"benchSaved": test_id} | ({"sound": "ok"} if changed else {})
+    return _line(uow, test_id, json.dumps(told))
+
+
+@VIEWS.post("/bench/test/<int:test_id>/none", Perm.ENTER)
+def none(uow: UnitOfWork, test_id: int) -> Any:
+    """No result, and why."""
+    service.set_no_result(uow, test_id, request.form.get("version", type=int) or 0, request.form.get("reason", ""))
+    return _line(uow, test_id, OK)
+
+
+@VIEWS.post("/bench/test/<int:test_id>/choose", Perm.ENTER)
+def choose(uow: UnitOfWork, test_id: int) -> Any:
+    """Choose one of two differing values."""
+    form = request.form
+    chosen = form.get("chosen", type=int) or 0
+    service.choose_version(uow, test_id, form.get("version", type=int) or 0, chosen, form.get("reason", ""))
+    return _line(uow, test_id, OK)
+
+
+@VIEWS.post("/bench/test/<int:test_id>/dismiss", Perm.ENTER)
+def dismiss(uow: UnitOfWork, test_id: int) -> Any:
+    """A value after the report changes nothing, and why."""
+    service.dismiss_late(uow, test_id, request.form.get("version", type=int) or 0, request.form.get("reason", ""))
+    return _line(uow, test_id, OK)
+
+
+@VIEWS.post("/bench/<code>/tube/<int:specimen_id>/accept", Perm.ENTER)
+def accept(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
+    """Accept the tube's held values that have no rival."""
+    section = section_of(uow, code)
+    n = service.accept_holds(uow, specimen_id, request.form.get("revision", type=int) or 0)
+    detail = _detail(uow, specimen_id)
+    return fragment("bench/section.html", "tube", trigger=OK if n else WARN, section=section, detail=detail, now=uow.now)
+
+
+def _line(uow: UnitOfWork, test_id: int, trigger: str, **context: Any) -> Any:
+    specimen_id = queries.specimen_of_test(uow, test_id)
+    detail = None if specimen_id is None else queries.tube(uow, specimen_id)
+    if detail is None:
+        raise NotFound("该检验项目")
+    test = next(t for t in detail.tests if t.id == test_id)
+    section = md.catalog(uow).sections[detail.tube.section_id]
+    return fragment("bench/section.html", "saved", trigger=trigger, test=test, section=section, detail=detail, now=uow.now, **context)
+
+
+def _detail(uow: UnitOfWork, specimen_id: int) -> queries.Detail | None:
+    found = queries.tube(uow, specimen_id)
+    if found is not None:
+        platform.log_read(uow, found.tube.patient_id, "bench", request.path)
+    return found

@@ -1,0 +1,236 @@
+"""Pages of reports: the review queue of a section, one report with its versions, PDF, amendment, recall, verification."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import Response, request
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import queries as bench_queries
+from cloud.modules.catalog import queries as md
+from cloud.modules.platform import queries as people
+from cloud.modules.platform import service as platform
+from cloud.modules.reports import queries, rules, service, signing
+from cloud.modules.reports.rules import Perm
+from cloud.web.faults import Invalid, NotFound
+from cloud.web.page import fragment, is_fragment, page, redirect_to
+from cloud.web.view import Access, Views, principal, web
+
+VIEWS = Views("reports", __name__)
+
+
+def desk() -> service.Desk:
+    """This deployment's signing key and address."""
+    settings = web().settings
+    return service.Desk(signing.open_signer(settings.cloud_key, settings.secret), settings.base_url.rstrip("/"))
+
+
+def _section(uow: UnitOfWork, code: str) -> md.SectionRow:
+    found = md.catalog(uow).sections_by_code.get(code)
+    if found is None or not rules.may_work_in(principal().sections, code):
+        raise NotFound("该专业组")
+    return found
+
+
+def _mine(uow: UnitOfWork) -> list[md.SectionRow]:
+    return [s for s in md.catalog(uow).sections.values() if rules.may_work_in(principal().sections, s.code)]
+
+
+# --- review and release ---------------------------------------------------------------------------------------------
+
+
+@VIEWS.post("/bench/<code>/tube/<int:specimen_id>/review", Perm.TEST)
+def review(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
+    """初审 from the bench; the screen goes on to the next tube."""
+    _section(uow, code)
+    service.review(uow, specimen_id, request.form.get("revision", type=int), principal())
+    return Response("", 204, {"HX-Trigger": f'{{"sound":"ok","benchNext":{specimen_id}}}'})
+
+
+@VIEWS.get("/review", Perm.READ)
+def start(uow: UnitOfWork) -> Any:
+    """Go to the first own section."""
+    mine = _mine(uow)
+    return redirect_to(f"/review/{mine[0].code}") if mine else page("bench/none.html")
+
+
+@VIEWS.get("/review/<code>", Perm.READ)
+def queue(uow: UnitOfWork, code: str) -> Any:
+    """A section's reviewed reports, urgent first; clean ones are ticked."""
+    section = _section(uow, code)
+    waiting = queries.queue(uow, section.id, principal().user_id)
+    if is_fragment():
+        return fragment("reports/queue.html", "rows", section=section, waiting=waiting)
+    chosen = request.args.get("report", type=int) or (waiting[0].id if waiting else None)
+    shown = next((w for w in waiting if w.id == chosen), None)
+    return page(
+        "reports/queue.html",
+        section=section,
+        sections=_mine(uow),
+        waiting=waiting,
+        chosen=chosen,
+        one=shown,
+        detail=_detail(uow, shown.specimen_id) if shown is not None else None,
+        cochecks=queries.cochecks(uow, section.id),
+    )
+
+
+@VIEWS.get("/review/<code>/<int:report_id>", Perm.READ)
+def one(uow: UnitOfWork, code: str, report_id: int) -> Any:
+    """One report of the queue, beside it."""
+    section = _section(uow, code)
+    if not is_fragment():
+        return redirect_to(f"/review/{section.code}?report={report_id}")
+    found = next((w for w in queries.queue(uow, section.id, principal().user_id) if w.id == report_id), None)
+    if found is None:
+        raise NotFound("该待审报告")
+    return fragment("reports/queue.html", "report", section=section, one=found, detail=_detail(uow, found.specimen_id))
+
+
+@VIEWS.post("/review/<code>/release", Perm.RELEASE)
+def release(uow: UnitOfWork, code: str) -> Any:
+    """Sign and release the ticked reports, all or none."""
+    section = _section(uow, code)
+    chosen = [int(i) for i in request.form.getlist("id") if i.isdigit()]
+    if not chosen:
+        raise Invalid("请先勾选要发布的报告。", "id")
+    numbers = service.release(uow, chosen, principal(), desk())
+    waiting = queries.queue(uow, section.id, principal().user_id)
+    trigger = f'{{"sound":"ok","released":{len(numbers)}}}'
+    return fragment("reports/queue.html", "rows", trigger=trigger, section=section, waiting=waiting)
+
+
+@VIEWS.post("/review/report/<int:report_id>/back", Perm.RELEASE)
+def back(uow: UnitOfWork, report_id: int) -> Any:
+    """Send a report back to the bench, with the reason."""
+    service.send_back(uow, report_id, request.form.get("reason", ""))
+    return Response("", 204, {"HX-Trigger": f'{{"sound":"ok","reviewNext":{report_id}}}'})
+
+
+@VIEWS.post("/review/report/<int:report_id>/cocheck", Perm.RELEASE)
+def cocheck(uow: UnitOfWork, report_id: int) -> Any:
+    """The second look at a report of solo duty."""
+    service.cocheck(uow, report_id, principal())
+    return redirect_to(request.form.get("next") or "/review")
+
+
+@VIEWS.get("/review/<code>/duty", Perm.SOLO)
+def duty(uow: UnitOfWork, code: str) -> Any:
+    """Who is flagged for a night alone."""
+    return page("reports/duty.html", section=_section(uow, code), people=people.users(uow), now=uow.now)
+
+
+@VIEWS.post("/review/<code>/duty", Perm.SOLO)
+def grant_duty(uow: UnitOfWork, code: str) -> Any:
+    """Flag a night for one person."""
+    section = _section(uow, code)
+    start_at, end_at = _local(request.form.get("from", "")), _local(request.form.get("to", ""))
+    service.grant_solo_duty(uow, section.id, request.form.get("user", type=int) or 0, start_at, end_at)
+    return redirect_to(f"/review/{section.code}")
+
+
+def _local(value: str) -> datetime:
+    try:
+        return datetime.fromisoformat(value).replace(tzinfo=ZoneInfo(web().settings.timezone))
+    except ValueError as error:
+        raise Invalid("请填写起止时间。", "from") from error
+
+
+def _detail(uow: UnitOfWork, specimen_id: int) -> bench_queries.Detail | None:
+    found = bench_queries.tube(uow, specimen_id)
+    if found is not None:
+        platform.log_read(uow, found.tube.patient_id, "review", request.path)
+    return found
+
+
+# --- told reports ---------------------------------------------------------------------------------------------------
+
+
+@VIEWS.get("/reports", Perm.READ)
+def search(uow: UnitOfWork) -> Any:
+    """Told reports of the own sections, newest first; by number, barcode or patient number."""
+    asked = request.args.get("q", "").strip()
+    found = queries.search(uow, asked, [s.id for s in _mine(uow)], request.args.get("before", type=int))
+    return page("reports/list.html", block="rows", found=found, q=asked, page_size=queries.PAGE)
+
+
+@VIEWS.get("/reports/<no>", Perm.READ)
+def report(uow: UnitOfWork, no: str) -> Any:
+    """One told report as it stands, or an earlier version of it."""
+    told = _told(uow, no)
+    return page(
+        "reports/report.html",
+        told=told,
+        holds=queries.signature_holds(uow, told.report_id, told.version_no),
+        views=queries.views(uow, told.report_id),
+        words=rules.REASON_WORDS,
+    )
+
+
+@VIEWS.get("/reports/<no>/versions", Perm.READ)
+def versions(uow: UnitOfWork, no: str) -> Any:
+    """All versions of a report, side by side."""
+    told = _told(uow, no)
+    found = queries.versions(uow, told.no)
+    return page("reports/versions.html", told=told, versions=found, words=rules.VERSION_WORDS, reasons=rules.REASON_WORDS)
+
+
+@VIEWS.get("/reports/<no>/pdf", Perm.READ)
+def pdf(uow: UnitOfWork, no: str) -> Any:
+    """The stored bytes, the same at every print (AC-R-3)."""
+    told = _told(uow, no)
+    data = service.pdf_bytes(uow, told, "print" if request.args.get("print") else "pdf")
+    if data is None:
+        return page("reports/waiting.html", status=202, told=told)
+    name = f"{told.no}-v{told.version_no}.pdf"
+    return Response(data, mimetype="application/pdf", headers={"Content-Disposition": f'inline; filename="{name}"'})
+
+
+@VIEWS.post("/reports/<no>/render", Perm.RELEASE)
+def render_again(uow: UnitOfWork, no: str) -> Any:
+    """Ask for the PDF again after what stopped it was mended."""
+    service.render_again(uow, _told(uow, no).report_id)
+    return redirect_to(f"/reports/{no}")
+
+
+@VIEWS.get("/reports/<no>/amend", Perm.AMEND)
+def amend_form(uow: UnitOfWork, no: str) -> Any:
+    """The form of an amendment: old value beside the new one."""
+    return page("reports/amend.html", told=_told(uow, no), reasons=rules.REASON_WORDS)
+
+
+@VIEWS.post("/reports/<no>/amend", Perm.AMEND)
+def amend(uow: UnitOfWork, no: str) -> Any:
+    """Issue the amended version."""
+    told, form = _told(uow, no), request.form
+    changes = {int(k[2:]): v for k, v in form.items() if k.startswith("v-") and k[2:].isdigit()}
+    asked = service.AmendRequest(told.report_id, form.get("version", type=int) or 0, changes, form.get("reason", ""), form.get("why", ""))
+    service.amend(uow, asked, principal(), desk())
+    return redirect_to(f"/reports/{no}")
+
+
+@VIEWS.post("/reports/<no>/recall", Perm.RECALL)
+def recall(uow: UnitOfWork, no: str) -> Any:
+    """Withdraw a report: its values are hidden at once."""
+    service.recall(uow, _told(uow, no).report_id, request.form.get("reason", ""), principal())
+    return redirect_to(f"/reports/{no}")
+
+
+@VIEWS.get("/reports/verify/<no>", Access.LOGIN)
+def verify(uow: UnitOfWork, no: str) -> Any:
+    """What a paper's code asks: is this number ours, which version counts, is the stored document untouched. No values, no name."""
+    told = queries.released(uow, no)
+    if told is None:
+        raise NotFound("该报告")
+    return page("reports/verify.html", told=told, holds=queries.signature_holds(uow, told.report_id, told.version_no))
+
+
+def _told(uow: UnitOfWork, no: str) -> queries.Told:
+    told = queries.released(uow, no, request.args.get("v", type=int))
+    if told is None or md.catalog(uow).sections[told.section_id].id not in {s.id for s in _mine(uow)}:
+        raise NotFound("该报告")
+    platform.log_read(uow, told.patient_id, "report", request.path)
+    return told

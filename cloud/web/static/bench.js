@@ -1,0 +1,90 @@
+// The bench: only lines that changed are fetched, values are typed from line to line, a reviewed tube hands over to the next.
+"use strict";
+(() => {
+  const $ = (sel, root = document) => root.querySelector(sel);
+  const bench = $(".bench"), list = $("#lines");
+  if (!bench || !list) return;
+  const code = encodeURIComponent(bench.dataset.code), show = bench.dataset.show, light = $(".live");
+  const shownTube = () => $("#tube .tube")?.dataset.specimen;
+  const typing = () => { const el = document.activeElement; return el && el.closest("#tube") && /^(INPUT|TEXTAREA)$/.test(el.tagName) && el.value !== (el.dataset.was ?? ""); };
+
+  // --- live: ids are gathered for a moment, then one small request brings those lines ---
+  let waiting = new Set(), timer = 0, busy = false;
+  const later = (ms) => { if (!timer) timer = setTimeout(refresh, ms); };
+  const refresh = async () => {
+    timer = 0;
+    if (busy) { later(120); return; }
+    const ids = [...waiting].slice(0, 60); ids.forEach((id) => waiting.delete(id));
+    if (!ids.length) return;
+    busy = true;
+    try {
+      const answer = await fetch(`/bench/${code}/lines?show=${show}&ids=${ids.join(",")}`, { headers: { "HX-Request": "true" } });
+      if (answer.ok) merge(new DOMParser().parseFromString(await answer.text(), "text/html"), ids);
+    } catch (e) { ids.forEach((id) => waiting.add(id)); setTimeout(() => later(0), 2000); }
+    busy = false;
+    if (waiting.size) later(150);
+  };
+  const merge = (doc, ids) => {
+    const counts = JSON.parse($("[data-counts]", doc)?.dataset.counts || "{}");
+    for (const [name, n] of Object.entries(counts)) { const el = $(`[data-count="${name}"]`); if (el) el.textContent = n; }
+    for (const id of ids) {
+      const old = document.getElementById(`t${id}`), fresh = doc.getElementById(`t${id}`), on = old && old.getAttribute("aria-selected") === "true";
+      if (!fresh) { if (old && on) old.classList.add("gone"); else if (old) old.remove(); continue; }
+      if (old && old.dataset.revision === fresh.dataset.revision) continue;
+      if (on) fresh.setAttribute("aria-selected", "true");
+      fresh.classList.add("fresh");
+      if (old) old.replaceWith(fresh); else insert(fresh);
+      window.htmx.process(fresh);
+      if (String(id) === shownTube()) reload(id);
+    }
+    $("#none").classList.toggle("hidden", list.children.length > 0);
+  };
+  const insert = (row) => {
+    const rows = [...list.querySelectorAll("tr[data-key-sort]")];
+    const before = rows.find((r) => r.dataset.keySort > row.dataset.keySort), more = $("tr.more", list);
+    if (before) list.insertBefore(row, before); else if (more) return; else list.append(row);
+  };
+  // The tube being looked at follows, unless somebody is typing in it: what is typed is never taken away.
+  const reload = (id) => { if (typing() || $("#tube dialog[open]") || $("#tube .ask")) { $("#tube .tube").classList.add("stale"); return; } window.htmx.ajax("GET", `/bench/${code}/tube/${id}`, { target: "#tube", swap: "innerHTML" }); };
+
+  let opened = false;
+  const source = new EventSource("/live?ch=bench");
+  source.addEventListener("open", () => { light.className = "live on"; if (opened && !typing()) location.reload(); opened = true; });
+  source.addEventListener("error", () => { light.className = "live off"; });
+  source.addEventListener("bench", (e) => {
+    const note = JSON.parse(e.data);
+    if (note.specimen_id === undefined) { for (const row of list.querySelectorAll("tr[id]")) waiting.add(row.id.slice(1)); later(0); return; }
+    if (String(note.section_id) !== bench.dataset.section) return;
+    waiting.add(String(note.specimen_id)); later(30);
+  });
+  addEventListener("pagehide", () => source.close());
+
+  // --- typing values: Enter saves and goes on, arrows move between values ---
+  const values = () => [...document.querySelectorAll("#tube .value input")];
+  const go = (el) => { if (el) { el.focus(); el.select(); el.scrollIntoView({ block: "nearest" }); } };
+  document.addEventListener("keydown", (e) => {
+    const input = e.target.closest && e.target.closest("#tube .value input");
+    if (!input) return;
+    const all = values(), at = all.indexOf(input);
+    if (e.key === "ArrowDown" || e.key === "ArrowUp") { e.preventDefault(); e.stopPropagation(); go(all[at + (e.key === "ArrowDown" ? 1 : -1)]); }
+    if (e.key === "Escape") { input.value = input.dataset.was; input.blur(); }
+    if (e.key === "Enter" && input.value === input.dataset.was) { e.preventDefault(); go(all[at + 1]); }
+  }, true);
+  document.addEventListener("benchSaved", (e) => {
+    const row = document.getElementById(`r${e.detail.value}`), all = values(), mine = row && $(".value input", row);
+    const next = all[all.indexOf(mine) + 1];
+    if (next) go(next); else if (mine) mine.blur();
+  });
+  document.addEventListener("click", (e) => {
+    if (e.target.closest("[data-first-value]")) { const all = values(); go(all.find((i) => !i.value) || all[0]); }
+  });
+  document.addEventListener("htmx:afterSwap", (e) => { const f = $("[autofocus]", e.target); if (f) f.focus(); });
+
+  // --- a reviewed tube leaves; the next one opens ---
+  document.addEventListener("benchNext", (e) => {
+    const row = document.getElementById(`t${e.detail.value}`), next = row && (row.nextElementSibling || row.previousElementSibling);
+    if (next && next.matches("tr[tabindex]")) next.click(); else if (row) window.htmx.ajax("GET", `/bench/${code}/tube/${e.detail.value}`, { target: "#tube", swap: "innerHTML" });
+    if (row) { row.remove(); $("#none").classList.toggle("hidden", list.children.length > 0); }
+    waiting.add(String(e.detail.value)); later(0);
+  });
+})();

@@ -1,0 +1,40 @@
+// Review and amendment: ticks survive a refresh of the list; a closed signing window asks for the PIN and goes on by itself.
+"use strict";
+(() => {
+  const $ = (sel, root = document) => root.querySelector(sel), all = (sel) => [...document.querySelectorAll(sel)];
+  const list = $(".review #lines"), form = $("#queue");
+  const boxes = () => all('#lines input[name="id"]');
+  const count = () => { const n = boxes().filter((b) => b.checked).length, el = $("#ticked"); if (el) el.textContent = n || ""; };
+  let kept = {};
+  document.addEventListener("htmx:beforeSwap", (e) => { if (e.target === list) kept = Object.fromEntries(boxes().map((b) => [b.value, b.checked])); });
+  document.addEventListener("htmx:afterSwap", (e) => {
+    if (e.target !== list) { const f = $("[autofocus]", e.target); if (f) f.focus(); return; }
+    for (const b of boxes()) if (b.value in kept) b.checked = kept[b.value];
+    const shown = $("#tube .tube")?.dataset.report, row = shown && document.getElementById(`q${shown}`);
+    if (row) row.setAttribute("aria-selected", "true"); else next();
+    count();
+  });
+  const next = () => { const row = $("#lines tr[tabindex]"); if (row) row.click(); else if ($("#tube")) $("#tube").replaceChildren(); };
+  document.addEventListener("change", (e) => {
+    if (e.target.id === "all") for (const b of boxes()) b.checked = e.target.checked && b.dataset.clean === "1";
+    if (e.target.matches('#lines input, #all')) count();
+  });
+  // A tick is not a choice of the row.
+  document.addEventListener("click", (e) => { if (e.target.matches('#lines input[name="id"]')) e.stopPropagation(); }, true);
+  document.addEventListener("keydown", (e) => {
+    if (e.key !== " " || !e.target.matches("#lines tr[tabindex]")) return;
+    e.preventDefault(); const b = $("input", e.target); b.checked = !b.checked; count();
+  });
+  if (form) form.addEventListener("submit", () => { if (!boxes().some((b) => b.checked)) { const b = $('#lines tr[aria-selected="true"] input'); if (b) b.checked = true; } }, true);
+  document.addEventListener("reviewNext", (e) => { const row = document.getElementById(`q${e.detail.value}`); if (row) row.remove(); next(); count(); });
+
+  // 401 to a signature: PIN first, then the same request again.
+  let waiting = null;
+  document.addEventListener("htmx:beforeSwap", (e) => {
+    if (e.detail.xhr.status !== 401) return;
+    e.detail.shouldSwap = false; waiting = e.detail.requestConfig.elt;
+    window.htmx.ajax("GET", "/sign/dialog", { target: "#signing", swap: "innerHTML" });
+  });
+  document.addEventListener("signing-open", () => { const again = waiting; waiting = null; if (again) window.htmx.trigger(again, "submit"); });
+  document.addEventListener("DOMContentLoaded", count); count();
+})();
