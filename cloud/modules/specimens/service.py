@@ -26,6 +26,7 @@ from cloud.reports.documents import LabelDocument, to_json
 from common import ids
 from common.errors import UserError
 
+__all__ = ["Answer", "Finding", "LabelDocument", "LabelJob", "Person", "Plan", "State", "TubeRow", "Waiting"]
 IDENTIFIERS = {"name": "姓名", "birth": "出生日期", "card": "卡号或患者号", "id_card": "身份证", "wristband": "腕带"}
 
 
@@ -65,6 +66,11 @@ def find_person(uow: UnitOfWork, code: str) -> Person | None:
         day = datetime.strptime(scan.code[2:7], "%y%j").replace(tzinfo=ZONE).date()
         return facts.person_by_ticket(uow, day, ids.ticket_number(scan.code[7], int(scan.code[8:12])))
     return facts.person_by_code(uow, scan.code)
+
+
+def hospital(uow: UnitOfWork) -> tuple[int, str]:
+    """The site digit of this hospital's codes, and its name."""
+    return facts.hospital(uow)
 
 
 def find(uow: UnitOfWork, code: str) -> list[TubeRow]:
