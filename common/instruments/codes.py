@@ -58,8 +58,10 @@ def order_specimen(o3: str, o4: str, separator: str, roche: bool) -> str | None:
     if found is not None:
         return found
     parts = o4.split(separator)
-    if len(parts) >= 4 and _attribute(parts[3]) and parts[2].strip():
-        return parts[2].strip()
+    if len(parts) >= 4 and _attribute(parts[3]):
+        return _id(parts[2])
+    if roche or len(parts) > 4:
+        return None  # sequence^rack^position^^type^container: where the tube was, not which one it is
     return _first_id(o4, separator, False)
 
 
@@ -90,7 +92,7 @@ def query_specimen(item: str, separator: str) -> str | None:
     if separator not in item:
         return _id(item)
     parts = item.split(separator)
-    if len(parts) >= 4 and parts[2].strip() and _attribute(parts[3]):
+    if len(parts) >= 4 and _attribute(parts[3]):
         return _id(parts[2])
     if parts[1].strip():
         return _id(parts[1])

@@ -11,7 +11,7 @@ from common.instruments import read_astm, read_bci, read_fixed, read_hl7
 from common.instruments.drivers import DRIVERS
 from common.instruments.reading import Message, Reading
 from common.protocol import bci
-from common.protocol.astm import framing, records
+from common.protocol.astm import records, unframe
 from common.protocol.charset import wide_codec
 from common.protocol.fixed import blocks, columns
 from common.protocol.hl7 import split as hl7_split
@@ -78,8 +78,8 @@ def protocol_of(data: bytes, driver: str | None = None) -> str:
         return "blocks"
     if columns.looks_like_ca(data) or columns.looks_like_kx(data):
         return "fixed"
-    restored = framing.restore_controls(data)
-    if _HEADER.search(restored) or framing.has_wide_header(restored):
+    restored = unframe.restore_controls(data)
+    if _HEADER.search(restored) or unframe.has_wide_header(restored):
         return "astm"
     if _HL7_BODY.search(data):
         return "hl7"
@@ -96,7 +96,7 @@ def _plain(data: bytes) -> bytes:
         return data[3:]
     if 0 not in data and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         return data
-    if _HL7_WIDE.search(data) or framing.has_wide_header(data):
+    if _HL7_WIDE.search(data) or unframe.has_wide_header(data):
         return data  # control bytes and wide text mixed: the protocol's own reader sorts it out
     codec = wide_codec(data)
     if codec is None:
@@ -117,7 +117,7 @@ def _reading(protocol: str, messages: list[Message], problems: list[Problem] | N
 def _astm(data: bytes, driver: str | None, encoding: str | None) -> Reading:
     messages: list[Message] = []
     problems: list[Problem] = []
-    for link in framing.unframe(framing.restore_controls(data)):
+    for link in unframe.unframe(unframe.restore_controls(data)):
         wide = wide_codec(link.text) if 0 in link.text else None
         if wide is not None:
             link.text = link.text[: len(link.text) & ~1].decode(wide, "replace").encode("utf-8", "replace")

@@ -2,7 +2,7 @@
 
 The generic reader works without any driver; a driver says where this model differs. A position is
 ``(record, field, component)`` in the standard's numbering: ``("O", 4, 3)`` is O.4.3, ``("SPM", 2, 1)``
-SPM-2.1. See README.md for how to add one.
+SPM-2.1; component 0 means the whole field, if it has no components. See README.md for how to add one.
 """
 
 from __future__ import annotations

@@ -254,6 +254,10 @@ class _Reader:
         return orphan
 
     def _detail(self, record: list[str]) -> None:
+        """Manufacturer and scientific records stay with what they follow; without a driver nobody knows them."""
+        if self.driver is None:
+            said = f"厂家记录 {record[0]} 未作解释,原文保留(record not interpreted):{quote(self.d.field.join(record))}"
+            self.message.problems.append(Problem("record.vendor", said))
         if self.last_result is not None:
             self.last_result.details.append(record)
         elif self.specimen is not None:
@@ -335,7 +339,11 @@ def _at(
 ) -> str | None:
     """First non-empty component at the given positions."""
     for record, number, component in positions:
-        parts = fields.get((record, number), "").split(separator)
+        field = fields.get((record, number), "")
+        if component == 0:
+            parts, component = ([field] if separator not in field else []), 1
+        else:
+            parts = field.split(separator)
         if len(parts) >= component and parts[component - 1].strip() not in ("", '""'):
             found = parts[component - 1].strip()
             return str(text(found)).strip() if callable(text) else found

@@ -13,7 +13,7 @@ DRIVER = Driver(
         Match((("H.5", "XN-"),)),
         Match((("H.5", "XR-"),)),
     ),
-    specimen=(("O", 4, 3), ("O", 3, 3), ("O", 3, 1)),
+    specimen=(("O", 4, 3), ("O", 3, 3), ("O", 3, 0)),
     qc_prefix="QC-",
     reply=QueryReply(echo=True, test="^^^^{code}", action="N", report_type="Q"),
     notes=(

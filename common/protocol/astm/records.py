@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from common.protocol.astm.framing import LinkText
+from common.protocol.astm.unframe import LinkText
 from common.protocol.charset import decode_bytes
 from common.protocol.problem import Problem, quote
 
@@ -151,6 +151,9 @@ def _damage(link: LinkText, raw: list[bytes]) -> tuple[set[int], dict[int, int]]
     return broken, lost
 
 
+_BLANK = " \t\x00\x1a\ufeff"
+
+
 class _Splitter:
     """Lines to messages: H opens, L closes, anything else belongs to the open one."""
 
@@ -167,9 +170,10 @@ class _Splitter:
 
     def line(self, line: str, whole: bool, ended: bool) -> None:
         """One record, or a piece of text that is none."""
-        line = line.strip("\x00") if "\x00" in line else line
-        if not line or line.isspace():
-            return
+        if line[0] in _BLANK or line[-1] in "\x00\x1a":
+            line = line.rstrip("\x00\x1a").lstrip(_BLANK)
+            if not line:
+                return
         kind = line[0]
         if kind == "H" and len(line) > 1 and not line[1].isalnum() and not line[1].isspace():
             self._open(line)

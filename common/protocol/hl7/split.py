@@ -178,7 +178,7 @@ class _Lines:
         self.open_line = open_end
 
     def _part(self, part: str, continued: bool) -> None:
-        if not part.strip("\x00 \t\ufeff"):
+        if not part.strip("\x00 \t\x1a\ufeff"):
             return
         text = part.lstrip("\x00 \t\ufeff")
         name = text[:3]

@@ -7,6 +7,8 @@ import pytest
 from common.instruments.codes import query_specimen, vendor_code
 from common.instruments.decode import decode, read
 from common.instruments.reading import Message
+from common.protocol.astm.framing import build_frames, checksum
+
 
 @pytest.mark.parametrize(
     ("field", "code"),
@@ -44,6 +46,7 @@ def test_vendor_code(field: str, code: str | None) -> None:
         ("S77", "S77"),
         ("S77^", "S77"),
         ("^", None),
+        ("2^1^               ^B", None),
     ],
 )
 def test_specimen_of_a_query(item: str, specimen: str | None) -> None:
@@ -62,6 +65,8 @@ def astm(body: str) -> Message:
         ("O|1||I7^6|", "I7"),
         ("O|1||2^1^   B9^B|", "B9"),
         ("O|1||^^      B9^M|", "B9"),
+        ("O|1||2^1^               ^B|", None),
+        ("O|1||874^0^1^^SAMPLE^NORMAL|", None),
         ("O|1|\"\"||", None),
         ("O|1|||", None),
     ],
@@ -98,9 +103,17 @@ def test_comments_and_details_stay_with_their_record() -> None:
     assert specimen.results[0].details == [["M", "1", "CURVE", "1"]]
 
 
+def test_one_record_a_frame_without_any_cr() -> None:
+    frames = build_frames(b"H|\\^&|||Acme\rP|1|P1\rO|1|S1||^^^A\rR|1|^^^A|1\rL|1|N\r", per_record=True)
+    bare = [frame[1:-5].rstrip(b"\r") + b"\x17" for frame in frames]
+    reading = read(b"\x05" + b"".join(b"\x02" + body + checksum(body) + b"\r\n" for body in bare) + b"\x04")
+    assert [result.value for result in reading.messages[0].specimens[0].results] == ["1"]
+    assert reading.problems == []
+
+
 def test_an_unknown_record_type_is_kept_and_told() -> None:
-    message = astm("O|1|S1||^^^A\rX|1|what\rR|1|^^^A|1\r")
-    assert [problem.code for problem in message.problems] == ["record.type"]
+    message = astm("O|1|S1||^^^A\rX|1|what\rM|1|curve\rR|1|^^^A|1\r")
+    assert [problem.code for problem in message.problems] == ["record.type", "record.vendor"]
     assert ["X", "1", "what"] in message.records
 
 

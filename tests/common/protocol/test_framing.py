@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import LocalError
-from common.protocol.astm.framing import build_frames, checksum, restore_controls, unframe
+from common.protocol.astm.framing import build_frames, checksum
+from common.protocol.astm.unframe import restore_controls, unframe
 
 RECORDS = b"H|\\^&|||Acme|||||||P|1\rP|1\rO|1|S1||^^^A\rR|1|^^^A|5.1|u||N||F\rL|1|N\r"
 TEXT = st.lists(

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.protocol.astm.framing import LinkText
 from common.protocol.astm.records import (
     DEFAULT,
     Delimiters,
@@ -16,6 +15,7 @@ from common.protocol.astm.records import (
     split_messages,
     unescape,
 )
+from common.protocol.astm.unframe import LinkText
 
 
 def split(text: bytes, encoding: str | None = None) -> list[RecordMessage]:

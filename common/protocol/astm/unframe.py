@@ -1,0 +1,378 @@
+"""Tolerant un-framing of captured ASTM streams: the texts, and every flaw as a problem.
+
+Reads a whole stream that is already there (a log, a journal, a terminal's file); the live link has its own
+state machine in ``link``. Nothing here raises, and nothing that was on the wire vanishes unsaid.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from common.protocol.astm.framing import CR, ENQ, EOT, ETB, ETX, LF, STX, checksum
+from common.protocol.problem import Problem, quote
+
+
+@dataclass(slots=True)
+class LinkText:
+    """The text one transfer phase carried, frames joined, retransmissions dropped.
+
+    Where bytes are missing: a record that ends at a ``cut_end`` offset of ``text``, or starts at a
+    ``cut_start`` offset, is not whole; ``gaps`` counts frames lost before an offset.
+    """
+
+    text: bytes
+    framed: bool
+    problems: list[Problem] = field(default_factory=list)
+    cut_end: set[int] = field(default_factory=set)
+    cut_start: set[int] = field(default_factory=set)
+    gaps: dict[int, int] = field(default_factory=dict)
+    frames: int = 0
+
+
+@dataclass(slots=True)
+class _Frame:
+    body: bytes
+    """Frame number (if any) and text."""
+    end: int
+    """ETX, ETB, or 0 when the end is missing."""
+    sent: bytes
+    """Checksum as sent, empty when missing."""
+    good: bool
+
+
+_STOP = re.compile(rb"[\x02\x03\x04\x05\x17]")
+_HEX = frozenset(b"0123456789ABCDEFabcdef")
+_IDLE = frozenset(b"\r\n\x00\x06\x15 ")
+_DECIMAL_AS_HEX = bytes.maketrans(b"\x13\x10", b"\r\n")
+"""A program that wrote CR (13) and LF (10) as 0x13 and 0x10: seen on a simulator of a urine analyzer."""
+_WIDE = re.compile(rb"\x02[0-7]?(?:H\x00[^\x00]\x00|\x00H\x00[^\x00])")
+_CARET = {b"^E": b"\x05", b"^B": b"\x02", b"^C": b"\x03", b"^D": b"\x04", b"^W": b"\x17"}
+_CARET_FRAME = re.compile(rb"(?:^|[\r\n]|\^E)\s*\^B[0-7][A-Z]")
+"""Caret notation is believed only where a frame begins a line: ``^B`` elsewhere is a component (``^BASO``)."""
+_CARET_MARK = re.compile(
+    rb"(?:(?<=[\r\n])|(?<=\^E)|^)\^B(?=[0-7])|(?:(?<=[\r\n])|^)\^[DE]|\^[CW](?=[0-9A-Fa-f]{2}[\r\n])|\^[CW](?=[0-9A-Fa-f]{2}$)"
+)
+_NAMED = re.compile(rb"[<\[](ENQ|STX|ETX|ETB|EOT|ACK|NAK|CR|LF)[>\]]", re.IGNORECASE)
+_NAMES = {
+    b"ENQ": b"\x05",
+    b"STX": b"\x02",
+    b"ETX": b"\x03",
+    b"ETB": b"\x17",
+    b"EOT": b"\x04",
+    b"ACK": b"\x06",
+    b"NAK": b"\x15",
+    b"CR": b"\r",
+    b"LF": b"\n",
+}
+
+
+def restore_controls(data: bytes) -> bytes:
+    """Undo the way logs write control characters (``^B``, ``<STX>``); other bytes stay."""
+    if STX in data:
+        return data
+    if b"^B" in data and _CARET_FRAME.search(data):
+        return _CARET_MARK.sub(lambda m: _CARET[m.group()], data)
+    upper = data[:4096].upper()
+    if b"<STX>" in upper or b"[STX]" in upper:
+        flat = data.replace(b"\r", b"").replace(b"\n", b"") if b"CR>" in upper or b"CR]" in upper else data
+        return _NAMED.sub(lambda m: _NAMES[m.group(1).upper()], flat)
+    return data
+
+
+def has_wide_header(data: bytes) -> bool:
+    """Is there a frame whose text is UTF-16 between single-byte control characters?"""
+    return _WIDE.search(data) is not None
+
+
+def unframe(data: bytes) -> list[LinkText]:
+    """All texts a captured byte stream carries, one per transfer phase; never raises."""
+    if STX not in data:
+        text = data.translate(None, b"\x05\x06\x15\x04")
+        return [LinkText(text, framed=False)]
+    whole = _unframe_clean(data)
+    if whole is not None:
+        return whole
+    mixed = b"\x13" in data and b"\r" not in data
+    if mixed:
+        data = data.translate(_DECIMAL_AS_HEX)
+    wide = _WIDE.search(data) is not None
+    phases: list[_Phase] = []
+    phase = _Phase()
+    for item in _scan(data, wide):
+        if isinstance(item, _Frame):
+            phase.take(item)
+        elif isinstance(item, bytes):
+            phase.stray(item)
+        elif phase.used:
+            phases.append(phase)
+            phase = _Phase()
+    if phase.used or not phases:
+        phases.append(phase)
+    if mixed:
+        said = "控制符 0x13/0x10 用作 CR/LF,已按 CR/LF 读取(decimal control codes written as hex)"
+        phases[0].out.problems.insert(0, Problem("frame.controls", said))
+    return [one.close() for one in phases]
+
+
+_CLEAN = re.compile(rb"\x02([0-7])([^\x00-\x09\x0b\x0c\x0e-\x1f]*\r[\x03]|[^\x00-\x09\x0b\x0c\x0e-\x1f]*\x17)([0-9A-F]{2})\r\n?")
+
+
+def _unframe_clean(data: bytes) -> list[LinkText] | None:
+    """The quick way for a stream without any flaw; None as soon as something is unusual."""
+    out: list[LinkText] = []
+    parts: list[bytes] = []
+    expected = 0x31
+    pos, size = 0, len(data)
+    while pos < size:
+        byte = data[pos]
+        if byte == STX:
+            found = _CLEAN.match(data, pos)
+            if found is None or data[pos + 1] != expected:
+                return None
+            start, end = found.span(2)
+            if int(found[3], 16) != sum(data[start - 1 : end]) & 0xFF:
+                return None
+            parts.append(data[start : end - 1])
+            expected = 0x30 if expected == 0x37 else expected + 1
+            pos = found.end()
+        elif byte in (ENQ, EOT):
+            if parts and not _flush(parts, out):
+                return None
+            expected = 0x31
+            pos += 1
+        elif byte in (CR, LF):
+            pos += 1
+        else:
+            return None
+    if parts and not _flush(parts, out):
+        return None
+    return out or None
+
+
+def _flush(parts: list[bytes], out: list[LinkText]) -> bool:
+    """Close a phase of the quick way; False when it has no CR at all and needs a second look."""
+    text = b"".join(parts)
+    if b"\r" not in text and len(parts) > 1:
+        return False
+    out.append(LinkText(text, True, frames=len(parts)))
+    parts.clear()
+    return True
+
+
+def _scan(data: bytes, wide: bool) -> Iterator[_Frame | bytes | int]:
+    """Frames, stray text between them, and ENQ/EOT as numbers."""
+    pos, size = 0, len(data)
+    while pos < size:
+        byte = data[pos]
+        if byte == STX:
+            frame, pos = _read_frame(data, pos + 1, wide)
+            yield frame
+        elif byte in (ENQ, EOT):
+            yield byte
+            pos += 1
+        elif byte in _IDLE:
+            pos += 1
+        else:
+            stop = _STOP.search(data, pos)
+            end = stop.start() if stop else size
+            if stop and data[end] in (ETX, ETB):
+                end += 1
+            yield data[pos:end]
+            pos = end
+
+
+def _read_frame(data: bytes, start: int, wide: bool) -> tuple[_Frame, int]:
+    """The frame whose STX is just before ``start`` and the position behind it."""
+    at = start
+    while True:
+        stop = _STOP.search(data, at)
+        if stop is None:
+            return _Frame(data[start:], 0, b"", False), len(data)
+        at = stop.start()
+        char = data[at]
+        if char not in (ETX, ETB):
+            if wide:
+                at += 1
+                continue
+            return _Frame(data[start:at], 0, b"", False), at
+        sent = data[at + 1 : at + 3]
+        if len(sent) == 2 and sent[0] in _HEX and sent[1] in _HEX:
+            good = _sum_fits(data[start : at + 1], int(sent, 16))
+            if not good and wide:
+                at += 1
+                continue
+            return _Frame(data[start:at], char, sent, good), at + 3
+        if wide:
+            at += 1
+            continue
+        return _Frame(data[start:at], char, sent if sent and sent[0] in _HEX else b"", False), at + 1
+
+
+def _sequence(text: bytes, delimiter: int) -> tuple[int, int] | None:
+    """Type and sequence number of the record a text starts with (``R|12|`` → (82, 12))."""
+    parts = text[:16].split(b"%c" % delimiter, 2)
+    if len(parts) < 3 or len(parts[0]) != 1 or not parts[1].isdigit():
+        return None
+    return parts[0][0], int(parts[1])
+
+
+def _sum_fits(body: bytes, sent: int) -> bool:
+    """Does the checksum fit, also when a text-mode log turned each CR into LF (three less each)?"""
+    total = sum(body)
+    if total & 0xFF == sent:
+        return True
+    return CR not in body and (total + 3 * body.count(LF)) & 0xFF == sent
+
+
+class _Phase:
+    """Joins the frames of one transfer phase (ENQ … EOT)."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+        self.size = 0
+        self.out = LinkText(b"", framed=True)
+        self.used = False
+        self.numbered: bool | None = None
+        self.last_number = -1
+        self.last_text = b""
+        self.last_end = ETX
+        self.held: tuple[_Frame, int, bytes] | None = None
+        self.delimiter = 0x7C
+        self.unsummed = 0
+        self.repeated = False
+
+    def take(self, frame: _Frame) -> None:
+        """Next frame on the wire; a damaged one waits for its possible retransmission."""
+        self.used = True
+        body = frame.body
+        if self.numbered is None:
+            self.numbered = bool(body) and 0x30 <= body[0] <= 0x39
+            at = 1 if self.numbered else 0
+            if body[at : at + 1] == b"H" and len(body) > at + 1:
+                self.delimiter = body[at + 1]
+        number = -1
+        if self.numbered and body and 0x30 <= body[0] <= 0x39:
+            number = body[0] - 0x30
+            body = body[1:]
+        self.out.frames += 1
+        if self.held is not None:
+            held, held_number, held_text = self.held
+            self.held = None
+            if not self._replaces(frame, number, body, held_number, held_text):
+                self._accept(held_number, held_text, held)
+        if frame.good or not frame.sent or len(frame.sent) < 2:
+            if frame.good and self.last_number == number >= 0 and body == self.last_text:
+                return
+            self._report(frame, number)
+            self._accept(number, body, frame)
+            return
+        self._report(frame, number)
+        self.held = (frame, number, body)
+
+    def _replaces(self, frame: _Frame, number: int, text: bytes, held_number: int, held_text: bytes) -> bool:
+        """Is this frame the retransmission of the damaged one before it? (LIS01 8.3.4: same number)"""
+        if text == held_text:
+            return True
+        if number < 0:
+            return False
+        expected = (self.last_number + 1) & 7 if self.last_number >= 0 else 1
+        return number in (expected, held_number) if frame.good else number == held_number
+
+    def _report(self, frame: _Frame, number: int) -> None:
+        name = f"第 {self.out.frames} 帧" + (f"(FN {number})" if number >= 0 else "")
+        if frame.good:
+            return
+        if not frame.end:
+            text = f"{name}没有 ETX/ETB 结束符,可能被截断(frame end missing)"
+            self.out.problems.append(Problem("frame.end", text))
+        elif len(frame.sent) < 2:
+            self.unsummed += 1
+        else:
+            right = checksum(b"%s%c" % (frame.body, frame.end)).decode()
+            text = f"{name}校验和错误:发来 {quote(frame.sent)},应为 {right}(wrong checksum)"
+            self.out.problems.append(Problem("frame.checksum", text))
+
+    def _accept(self, number: int, text: bytes, frame: _Frame) -> None:
+        if number >= 0 and self.last_number >= 0:
+            missing = (number - self.last_number - 1) & 7
+            if missing and not self._restart(number, text):
+                self._gap(number, missing)
+        self._join(text)
+        self.parts.append(text)
+        self.size += len(text)
+        if number >= 0:
+            self.last_number = number
+        self.last_text = text
+        self.last_end = frame.end
+        if not frame.end and text and text[-1] not in (CR, LF):
+            self._cut()
+
+    def _cut(self) -> None:
+        """What follows is missing: end the record here and remember that it is not whole."""
+        self.out.cut_end.add(self.size)
+        self.parts.append(b"\r")
+        self.size += 1
+
+    def _restart(self, number: int, text: bytes) -> bool:
+        """Numbering that starts again, or skips 0, without anything being lost."""
+        if text[:1] == b"H" and text[1:2] and text[1] == self.delimiter:
+            return not self._open()
+        if (self.last_number, number) != (7, 1):
+            return False
+        before, after = _sequence(self.last_text, self.delimiter), _sequence(text, self.delimiter)
+        return before is not None and after == (before[0], before[1] + 1)
+
+    def _gap(self, number: int, missing: int) -> None:
+        if missing == 7:
+            if not self.repeated:
+                said = f"帧号 {number} 重复而内容不同(frame number repeated, text differs)"
+                self.out.problems.append(Problem("frame.gap", said))
+            self.repeated = True
+            return
+        said = f"帧号不连续:{self.last_number} 之后是 {number},可能缺 {missing} 帧(frame number gap)"
+        self.out.problems.append(Problem("frame.gap", said))
+        if self._open():
+            self._cut()
+            self.out.cut_start.add(self.size)
+        self.out.gaps[self.size] = missing
+
+    def _open(self) -> bool:
+        """Does the text so far end inside a record?"""
+        for part in reversed(self.parts):
+            if part:
+                return part[-1] not in (CR, LF)
+        return False
+
+    def _join(self, text: bytes) -> None:
+        """After ETX a new record starts even when the instrument forgot the CR."""
+        if self.last_end == ETX and self._open() and self._starts_record(text):
+            self.parts.append(b"\r")
+            self.size += 1
+
+    def _starts_record(self, text: bytes) -> bool:
+        return len(text) > 1 and 0x41 <= text[0] <= 0x5A and (text[1] == self.delimiter or text[1] in (CR, LF))
+
+    def stray(self, data: bytes) -> None:
+        """Text outside any frame: LIS01 says ignore; we also say so."""
+        if not data.strip(b"\r\n\x00 "):
+            return
+        self.out.problems.append(
+            Problem("frame.stray", f"帧外有未归属的字节(bytes outside frames):{quote(data)}")
+        )
+
+    def close(self) -> LinkText:
+        """The joined text."""
+        if self.held is not None:
+            held, number, text = self.held
+            self.held = None
+            self._accept(number, text, held)
+        if self.unsummed:
+            said = f"{self.unsummed} 帧没有校验和,内容无法核对(checksum missing)"
+            self.out.problems.append(Problem("frame.unsummed", said))
+        bare = len(self.parts) > 1 and not any(b"\r" in part or b"\n" in part for part in self.parts)
+        # one record a frame and no CR anywhere: the frames are the records
+        whole = bare and all(self._starts_record(part) for part in self.parts)
+        self.out.text = (b"\r" if whole else b"").join(self.parts)
+        return self.out
