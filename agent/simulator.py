@@ -16,8 +16,8 @@ from agent.journal import Journal
 from common.instruments.decode import decode, protocol_of
 from common.protocol.astm import effects as fx
 from common.protocol.astm.framing import build_frames
-from common.protocol.astm.unframe import restore_controls, unframe
 from common.protocol.astm.link import Link, Role
+from common.protocol.astm.unframe import restore_controls, unframe
 from common.protocol.hl7 import mllp
 
 ANSWER_SECONDS = 30.0  # an HL7 answer
