@@ -14,6 +14,14 @@ from cloud.reports.fonts import FontSet
 from cloud.reports.text import SMALL_SIGNS, clean, local, unit_parts
 
 KIND_WORDS = {ReportKind.PRELIMINARY: "预报告", ReportKind.INTERIM: "中间报告", ReportKind.FINAL: ""}
+# Fixed words of a report. They are data and not the template's own text, so that the validator can tell whether they are printed.
+_WORDS = {
+    "statement": "本报告仅对本标本负责",
+    "end": "—— 报告结束，以下空白 ——",
+    "recognised": "HR",
+    "accredited": "◆",
+    "referral": "※",
+}
 PLACEHOLDER_NOTICE = "参考区间为占位示例，未经本实验室验证"
 _DRAWINGS = {"barcode_svg", "qr_svg", "image_svg"}
 _MANY_LINES = 99.0
@@ -43,9 +51,9 @@ def report_payload(document: ReportDocument, fonts: FontSet) -> dict[str, Any]:
             "paper": str(document.paper),
             "kind": str(document.kind),
             "kind_word": KIND_WORDS[document.kind],
+            "auto_word": "自动审核" if document.auto_verified else "",
             "version": document.version,
             "urgent": document.urgent,
-            "auto_verified": document.auto_verified,
             "collected_at": local(document.collected_at),
             "received_at": local(document.received_at),
             "reported_at": local(document.reported_at),
@@ -55,7 +63,7 @@ def report_payload(document: ReportDocument, fonts: FontSet) -> dict[str, Any]:
             "methods": [[_ordinal(index), clean(method)] for index, method in enumerate(methods)],
             "comments": [clean(comment) for comment in document.comments if comment.strip()],
             "amendment": None if document.amendment is None else _amendment(document.amendment),
-            "statement": "本报告仅对本标本负责",
+            "words": _WORDS | {"amended": f"修改报告 V{document.version}"},
             "placeholder_notice": PLACEHOLDER_NOTICE if document.placeholder_intervals else "",
             "barcode_svg": code128_svg(document.barcode),
             "barcode_modules": len(code128_modules(document.barcode)),

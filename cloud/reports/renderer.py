@@ -46,6 +46,10 @@ class Renderer:
         """The PDF of a report; ``template`` is the text of a hospital's own template in place of ``report.typ``."""
         return self._pdf("report.typ", report_payload(document, self.fonts), template)
 
+    def report_data(self, payload: Mapping[str, Any], template: str | None = None) -> bytes:
+        """The PDF of ready template data, for the template validator."""
+        return self._pdf("report.typ", payload, template)
+
     def label(self, document: LabelDocument) -> bytes:
         """The PDF of a tube label, 50 × 30 mm."""
         return self._pdf("label.typ", label_payload(document, self.fonts, _LABEL_MODULE_MM, draw_barcode=True))
