@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from cloud.modules import bench, catalog, critical, platform, portal, qc, reports
+from cloud.modules import bench, catalog, critical, edge, interfaces, orders, platform, portal, qc, reports
 from cloud.web.module import Module
 
-MODULES: tuple[Module, ...] = (platform.MODULE, catalog.MODULE, bench.MODULE, reports.MODULE, critical.MODULE, qc.MODULE, portal.MODULE)
+MODULES: tuple[Module, ...] = (
+    platform.MODULE,
+    catalog.MODULE,
+    orders.MODULE,
+    bench.MODULE,
+    edge.MODULE,
+    reports.MODULE,
+    critical.MODULE,
+    qc.MODULE,
+    portal.MODULE,
+    interfaces.MODULE,
+)

@@ -12,6 +12,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.interfaces import rules
 from cloud.modules.interfaces.models import Delivery, Endpoint, InboxMessage, InterfaceIssue
 from cloud.modules.interfaces.rules import Health
+from cloud.modules.orders import queries as orders
 
 PAGE = 100
 WAITING = tuple(s.value for s in rules.WAITING)
@@ -149,6 +150,7 @@ class MessageDetail:
     next_at: datetime | None
     done_at: datetime | None
     blocked_by: int | None = None
+    patient_id: int | None = None
 
 
 def inbox_message(uow: UnitOfWork, message_id: int) -> MessageDetail | None:
@@ -157,7 +159,8 @@ def inbox_message(uow: UnitOfWork, message_id: int) -> MessageDetail | None:
     if row is None:
         return None
     return MessageDetail(row.id, "in", _code(uow, row.endpoint_id), row.kind, row.control_id, row.subject, row.state, row.received_at,
-                         bytes(row.raw), bytes(row.answer), row.problem or "", row.repeats + 1, None, row.seen_at)  # fmt: skip
+                         bytes(row.raw), bytes(row.answer), row.problem or "", row.repeats + 1, None, row.seen_at,
+                         patient_id=_patient(uow, row.subject))  # fmt: skip
 
 
 def delivery(uow: UnitOfWork, delivery_id: int) -> MessageDetail | None:
@@ -166,7 +169,19 @@ def delivery(uow: UnitOfWork, delivery_id: int) -> MessageDetail | None:
     if row is None:
         return None
     return MessageDetail(row.id, "out", _code(uow, row.endpoint_id), row.kind, row.msg_id, row.subject, row.state, row.created_at,
-                         bytes(row.raw), b"", row.error or "", row.attempts, row.next_at, row.acked_at, _blocked_by(uow, row))  # fmt: skip
+                         bytes(row.raw), b"", row.error or "", row.attempts, row.next_at, row.acked_at, _blocked_by(uow, row),
+                         _number(row.order_key))  # fmt: skip
+
+
+def _patient(uow: UnitOfWork, subject: str) -> int | None:
+    """Whose message it is, by the number it came with."""
+    found = orders.patient_by_code(uow, subject.partition(" ")[0])
+    return found.id if found is not None else None
+
+
+def _number(order_key: str) -> int | None:
+    kind, _, number = order_key.partition(":")
+    return int(number) if kind == "patient" and number.isdigit() else None
 
 
 def _code(uow: UnitOfWork, endpoint_id: int) -> str:

@@ -1,1 +1,35 @@
-"""Module orders."""
+"""M03 Orders: right test, right patient, once, paid or authorised, traceable to the requester."""
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.orders import service
+from cloud.modules.orders.rules import Perm
+from cloud.modules.orders.views import VIEWS
+from cloud.web.module import Job, MenuItem, Module
+
+
+def _discard_parked(uow: UnitOfWork) -> None:
+    service.discard_parked(uow)
+
+
+MODULE = Module(
+    name="orders",
+    title="申请",
+    views=(VIEWS,),
+    depends=("catalog", "platform"),
+    permissions={
+        Perm.READ: ("nurse", "receiver", "guide", "tester", "verifier", "senior", "leader", "quality", "director"),
+        Perm.REGISTER: ("nurse", "receiver", "leader"),
+        Perm.REFUND: ("senior", "leader"),
+    },
+    menu=(
+        MenuItem("申请", "/orders", Perm.READ, "检验前", 10),
+        MenuItem("退费申请", "/orders/refund-requests", Perm.READ, "检验前", 12),
+    ),
+    handlers={
+        "catalog.mapped": (service.on_mapped,),
+        "result.received": (service.on_result,),
+        "report.released": (service.on_released,),
+        "report.recalled": (service.on_recalled,),
+    },
+    jobs=(Job("orders.discard_parked", "1m", _discard_parked),),
+)

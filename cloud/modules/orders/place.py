@@ -21,6 +21,7 @@ from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patie
 from cloud.modules.orders.rules import CancelAnswer, Change, ItemStatus
 
 CHINA = ZoneInfo("Asia/Shanghai")
+MANUAL = "LIS"  # source of requests registered by hand; its codes are our own order sets
 UNKNOWN_KEY, DUPLICATE_KEY, LOCKED = "204", "205", "206"
 
 
@@ -95,7 +96,7 @@ def _lock_items(uow: UnitOfWork, source: str, message: OrderMessage) -> dict[str
 def _judge(uow: UnitOfWork, message: OrderMessage, known: dict[str, OrderItem], found: patients.Found) -> None:
     """Refuse the whole message when any part of it contradicts what is stored."""
     if found.other_person is not None:
-        text = f"患者标识 {message.patient.ids[0].value} 在本系统属于另一人，姓名与性别或出生日期都不一致"
+        text = "该患者标识在本系统属于另一人，姓名与性别或出生日期都不一致"
         raise OrderRefused("patient_conflict", [Problem("PID^1^3", DUPLICATE_KEY, text)])
     owners = _owners(uow, known.values())
     problems = []
@@ -158,7 +159,7 @@ def _store_visit(uow: UnitOfWork, message: OrderMessage, source: str, patient: P
         uow.s.add(visit)
     elif visit.patient_id != patient.id:
         # One visit number for two patients: the order counts, the visit is not re-hung.
-        placed.problems.append(Problem("PV1^1^19", DUPLICATE_KEY, f"就诊号 {number} 已属于另一患者，本次未采用", Severity.WARNING))
+        placed.problems.append(Problem("PV1^1^19", DUPLICATE_KEY, "就诊号已属于另一患者，本次未采用", Severity.WARNING))
         return None
     new = {"dept": data.dept, "ward": data.ward, "bed": data.bed, "diagnosis": data.diagnosis, "kind": data.kind and data.kind.value}
     before = {}
@@ -264,7 +265,7 @@ def _create(
     charge = item.charge or default
     kind = VisitType(visit.kind) if visit is not None else None
     code = item.code or item.name or ""
-    mapped = catalog.catalog(uow).order_set_of(source, code)
+    mapped = _order_set(uow, source, code)
     row = OrderItem(
         order_id=order.id,
         source=source,
@@ -286,6 +287,11 @@ def _create(
     if mapped is None:
         _unmapped(item, code, placed)
     return row
+
+
+def _order_set(uow: UnitOfWork, source: str, code: str) -> catalog.OrderSetRow | None:
+    known = catalog.catalog(uow)
+    return known.order_sets_by_code.get(code) if source == MANUAL else known.order_set_of(source, code)
 
 
 def _unmapped(item: ItemData, code: str, placed: Placed) -> None:
@@ -312,7 +318,7 @@ def _apply_known(uow: UnitOfWork, item: ItemData, stored: OrderItem, placed: Pla
 def _update(uow: UnitOfWork, item: ItemData, stored: OrderItem, placed: Placed) -> None:
     before = {"code": stored.his_code, "name": stored.his_name, "charge": stored.charge_state, "note": stored.note}
     if item.code is not None and item.code != stored.his_code:
-        mapped = catalog.catalog(uow).order_set_of(stored.source, item.code)
+        mapped = _order_set(uow, stored.source, item.code)
         stored.his_code, stored.his_name = item.code, item.name or ""
         stored.order_set_id = mapped.id if mapped is not None else None
     if item.charge is not None:

@@ -1,0 +1,102 @@
+"""Pages of the interfaces: the board, the messages of both directions, the codes nobody has mapped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import request
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as catalog
+from cloud.modules.catalog import service as catalog_service
+from cloud.modules.interfaces import issues, masking, queries, rules, service
+from cloud.modules.interfaces.rules import Health, Perm
+from cloud.modules.orders import queries as orders
+from cloud.modules.platform import service as platform
+from cloud.web.faults import NotFound
+from cloud.web.page import page, redirect_to
+from cloud.web.view import Views, principal
+
+VIEWS = Views("interfaces", __name__)
+WORDS = {
+    "health": {Health.UP: "正常", Health.DEGRADED: "不稳定", Health.DOWN: "中断", Health.DISABLED: "停用", Health.IDLE: "尚无消息"},
+    "out": {s.value: text for s, text in rules.STATE_TEXT.items()},
+    "in": {"applied": "已处理", "parked": "暂存等待", "quarantined": "隔离", "refused": "拒收"},
+    "issue": issues.KINDS,
+}
+
+
+@VIEWS.get("/if/board", Perm.BOARD)
+def board(uow: UnitOfWork) -> Any:
+    """Each endpoint's lag, errors and last success, and what waits for a person."""
+    return page("interfaces/board.html", "rows", rows=queries.board(uow), issues=queries.open_issues(uow), words=WORDS)
+
+
+@VIEWS.post("/if/issues/<int:issue_id>/close", Perm.RESEND)
+def close_issue(uow: UnitOfWork, issue_id: int) -> Any:
+    """Say how it was dealt with."""
+    service.close_issue(uow, issue_id, request.form.get("reason", ""))
+    return redirect_to("/if/board")
+
+
+@VIEWS.get("/if/messages", Perm.MESSAGES)
+def messages(uow: UnitOfWork) -> Any:
+    """Messages of one direction, newest first."""
+    asked = request.args
+    f = queries.MessageFilter("in" if asked.get("dir") == "in" else "out", asked.get("state", ""), asked.get("q", "").strip())
+    rows = queries.messages(uow, f, asked.get("before", None, int))
+    context: dict[str, Any] = {"rows": rows, "f": f, "words": WORDS, "size": queries.PAGE, "clear": principal().may(Perm.RAW)}
+    return page("interfaces/messages.html", "rows", **context)
+
+
+@VIEWS.get("/if/messages/in/<int:message_id>", Perm.MESSAGES)
+def inbox_message(uow: UnitOfWork, message_id: int) -> Any:
+    """One message that came in, raw and answer."""
+    return _show(uow, queries.inbox_message(uow, message_id))
+
+
+@VIEWS.get("/if/messages/out/<int:message_id>", Perm.MESSAGES)
+def delivery(uow: UnitOfWork, message_id: int) -> Any:
+    """One message that goes out, with its delivery."""
+    return _show(uow, queries.delivery(uow, message_id))
+
+
+@VIEWS.post("/if/messages/out/<int:message_id>/resend", Perm.RESEND)
+def resend(uow: UnitOfWork, message_id: int) -> Any:
+    """A dead letter goes again."""
+    service.resend(uow, message_id)
+    return redirect_to(f"/if/messages/out/{message_id}")
+
+
+@VIEWS.post("/if/messages/out/<int:message_id>/close", Perm.RESEND)
+def close(uow: UnitOfWork, message_id: int) -> Any:
+    """A dead letter somebody dealt with otherwise."""
+    service.close(uow, message_id, request.form.get("reason", ""))
+    return redirect_to(f"/if/messages/out/{message_id}")
+
+
+@VIEWS.get("/if/maps", Perm.MAPS)
+def maps(uow: UnitOfWork) -> Any:
+    """Codes that came in and mean nothing yet."""
+    sets = sorted((s for s in catalog.catalog(uow).order_sets.values() if s.active), key=lambda s: s.code)
+    return page("interfaces/maps.html", "rows", rows=orders.unmapped_codes(uow), sets=sets)
+
+
+@VIEWS.post("/if/maps", Perm.MAPS)
+def map_code(uow: UnitOfWork) -> Any:
+    """Give a code its order set; waiting items follow by event."""
+    form = request.form
+    catalog_service.map_his_code(uow, form.get("source", ""), form.get("code", ""), form.get("order_set", ""), form.get("name", ""))
+    return redirect_to("/if/maps")
+
+
+def _show(uow: UnitOfWork, found: queries.MessageDetail | None) -> Any:
+    if found is None:
+        raise NotFound("这条消息")
+    clear = principal().may(Perm.RAW)
+    raw, answer = masking.text_of(found.raw), masking.text_of(found.answer)
+    if clear and found.patient_id is not None:
+        platform.log_read(uow, found.patient_id, "interface", request.path)
+    if not clear:
+        raw, answer = masking.mask(raw), masking.mask(answer)
+    return page("interfaces/message.html", "detail", m=found, raw=raw, answer=answer, clear=clear, words=WORDS)
