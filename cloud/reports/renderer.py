@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -53,6 +53,11 @@ class Renderer:
     def label(self, document: LabelDocument) -> bytes:
         """The PDF of a tube label, 50 × 30 mm."""
         return self._pdf("label.typ", label_payload(document, self.fonts, _LABEL_MODULE_MM, draw_barcode=True))
+
+    def labels(self, documents: Sequence[LabelDocument]) -> bytes:
+        """The PDF of several labels, a page each, in the order given."""
+        pages = [label_payload(each, self.fonts, _LABEL_MODULE_MM, draw_barcode=True) for each in documents]
+        return self._pdf("label.typ", {"labels": pages, "small_signs": any(each["small_signs"] for each in pages)})
 
     def ticket(self, document: TicketDocument) -> bytes:
         """The PDF of a queue ticket, 80 mm wide and as long as it needs."""
