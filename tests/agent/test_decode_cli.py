@@ -32,18 +32,14 @@ def test_one_json_document_a_file_and_zero_even_with_problems() -> None:
 
 
 def test_an_unreadable_file_is_told_and_the_others_are_read(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [*RUN, str(tmp_path / "absent"), str(CAPTURES / "cbs_400.bin")], capture_output=True, check=False
-    )
+    done = subprocess.run([*RUN, str(tmp_path / "absent"), str(CAPTURES / "cbs_400.bin")], capture_output=True, check=False)
     assert done.returncode == 1
     assert "absent" in done.stderr.decode("utf-8")
     assert json.loads(done.stdout)["driver"] == "cbs_400"
 
 
 def test_the_driver_can_be_named() -> None:
-    done = subprocess.run(
-        [*RUN, "--driver", "sysmex_xn", str(CAPTURES / "generic_cut.bin")], capture_output=True, check=True
-    )
+    done = subprocess.run([*RUN, "--driver", "sysmex_xn", str(CAPTURES / "generic_cut.bin")], capture_output=True, check=True)
     assert json.loads(done.stdout)["driver"] == "sysmex_xn"
 
 

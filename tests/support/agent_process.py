@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import apsw
+
 REPO = Path(__file__).resolve().parents[2]
 WAIT = 15.0
 
@@ -56,21 +58,30 @@ def configure(data: Path, *connections: dict[str, Any]) -> None:
 
 
 class AgentProcess:
-    """`jianlian-agent run`, or another launcher that takes the data folder, as a process of its own."""
+    """`jianlian-agent run` as a process of its own."""
 
-    def __init__(self, data: Path, launcher: list[str] | None = None) -> None:
+    command = (sys.executable, "-m", "agent", "run", "--data")
+
+    def __init__(self, data: Path) -> None:
         self.data = data
-        self.command = launcher or [sys.executable, "-m", "agent", "run", "--data"]
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, wait: bool = True) -> AgentProcess:
-        """Start; with `wait` until its status file is there."""
+    def start(self) -> AgentProcess:
+        """Start, and wait until its status file is there."""
         (self.data / "status.json").unlink(missing_ok=True)
         with open(self.data / "agent.log", "ab") as log:
             self.process = subprocess.Popen([*self.command, str(self.data)], cwd=REPO, stdout=log, stderr=log)
-        if wait:
-            until(self.status, what="the agent's status file")
+        until(self.status, what="the agent's status file")
         return self
+
+    def messages(self, state: int | None = None) -> int:
+        """How many messages its journal holds, read beside it: the status file is up to a second old."""
+        db = apsw.Connection(str(self.data / "journal.db"), flags=apsw.SQLITE_OPEN_READONLY)
+        try:
+            sql = "SELECT count(*) FROM messages WHERE ?1 IS NULL OR state = ?1"
+            return int(str(db.execute(sql, (state,)).get))
+        finally:
+            db.close()
 
     def status(self) -> dict[str, Any]:
         """The live state the agent writes."""
