@@ -15,7 +15,7 @@ from cloud.demo.state import Account, State
 from cloud.ports.pki import Pki
 
 
-def facts(state: State, ports: Mapping[str, int], pki: Pki) -> dict[str, Any]:
+def facts(state: State, ports: Mapping[str, int], pki: Pki, database: str) -> dict[str, Any]:
     """The one JSON object of `--json`."""
     return {
         "web": f"https://localhost:{ports['web']}",
@@ -24,6 +24,7 @@ def facts(state: State, ports: Mapping[str, int], pki: Pki) -> dict[str, Any]:
         "mllp": {"plain": f"127.0.0.1:{ports['mllp']}", "tls": f"localhost:{ports['mllp-tls']}", "ca": str(pki.ca_file)},
         "mqtt": f"localhost:{ports['mqtt']}",
         "ca": str(pki.ca_file),
+        "database": database,
         "data": str(state.folder),
         "tenants": [tenant(hospital, ports) for hospital in people_data.HOSPITALS],
         "agents": [
@@ -82,9 +83,9 @@ def user(account: Account) -> dict[str, Any]:
     }
 
 
-def show(state: State, ports: Mapping[str, int], pki: Pki, as_json: bool) -> None:
+def show(state: State, ports: Mapping[str, int], pki: Pki, database: str, as_json: bool) -> None:
     """Print to stdout."""
-    found = facts(state, ports, pki)
+    found = facts(state, ports, pki, database)
     if as_json:
         print(json.dumps(found, ensure_ascii=False), flush=True)
         return

@@ -21,7 +21,7 @@ from cloud.demo import agents, announce, people_data, seed
 from cloud.demo.analyzer_data import INSTRUMENTS
 from cloud.demo.processes import Child, StartFailed, Supervisor, port_free, port_open
 from cloud.demo.state import State, default_folder
-from cloud.embedded.postgres import EmbeddedPostgres, PostgresFailed
+from cloud.embedded.postgres import APP, EmbeddedPostgres, PostgresFailed
 from cloud.modules.tables import METADATA
 from cloud.ports.pki import HOSTS, Pki
 from common.errors import JianlianError
@@ -139,7 +139,7 @@ def run(data: str | None = None, port: int = 8443, as_json: bool = False) -> int
             demo = Demo(state, port)
             demo.up()
             demo.say("就绪 ready")
-            announce.show(demo.state, demo.ports, demo.pki, as_json)
+            announce.show(demo.state, demo.ports, demo.pki, demo.postgres.conninfo(APP), as_json)
             demo.watch()
         except Stopped:
             return 0

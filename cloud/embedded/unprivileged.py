@@ -48,9 +48,14 @@ class Runner:
         wheel = wheel_folder()
         if not self.as_nobody or _reachable(wheel / "bin"):
             return wheel / "bin"
-        copy = SHARED_PLACE / hashlib.sha256(os.fsencode(wheel)).hexdigest()[:16] / wheel.name
-        if not (copy / "bin" / "postgres").exists():
+        # The programs look for their libraries beside the package, so both are copied as they lie in site-packages.
+        site = SHARED_PLACE / hashlib.sha256(os.fsencode(wheel)).hexdigest()[:16]
+        copy = site / wheel.parent.name / wheel.name
+        if not (site / "complete").exists():
+            libraries = wheel.parent.with_name(f"{wheel.parent.name}.libs")
+            shutil.copytree(libraries, site / libraries.name, dirs_exist_ok=True)
             shutil.copytree(wheel, copy, dirs_exist_ok=True)
+            (site / "complete").touch()
         return copy / "bin"
 
 

@@ -98,9 +98,9 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.2)
 
 
-def rows(data: Path, tenant: int, query: str) -> list[tuple[Any, ...]]:
+def rows(demo: Run, tenant: int, query: str) -> list[tuple[Any, ...]]:
     """Ask the demo's database as the app role inside one hospital."""
-    with psycopg.connect(f"host={data}/postgres/run user=jianlian_app dbname=jianlian") as app:
+    with psycopg.connect(demo.facts["database"]) as app:
         app.execute("SELECT set_config('app.tenant', %s, true)", (str(tenant),))
         return app.execute(query.encode()).fetchall()
 
@@ -161,12 +161,12 @@ def test_a_visitor_plays_an_analyzer_on_an_idle_line(demo: Run, folder: Path, tm
     command = [sys.executable, "-m", "agent", "simulate", str(tmp_path / "message.txt"), f"--{transport}", row["address"]]
     done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, timeout=WAIT)
     assert done.returncode == 0, done.stdout + done.stderr
-    until(lambda: rows(folder, 1, f"SELECT 1 FROM observation WHERE specimen_text = '{specimen}' AND value = '6.6' AND state = 'orphan'"))
+    until(lambda: rows(demo, 1, f"SELECT 1 FROM observation WHERE specimen_text = '{specimen}' AND value = '6.6' AND state = 'orphan'"))
 
 
 def test_the_simulated_his_has_ordered_in_both_hospitals(demo: Run, folder: Path) -> None:
     for tenant, source in ((1, "HIS-RM"), (2, "HIS-ZX")):
-        until(lambda t=tenant, s=source: rows(folder, t, f"SELECT 1 FROM lab_order WHERE source = '{s}'"))  # type: ignore[misc]
+        until(lambda t=tenant, s=source: rows(demo, t, f"SELECT 1 FROM lab_order WHERE source = '{s}'"))  # type: ignore[misc]
 
 
 def test_a_second_launcher_with_the_same_folder_is_refused(demo: Run, folder: Path) -> None:
@@ -183,14 +183,15 @@ def test_a_process_that_dies_comes_back(demo: Run, folder: Path) -> None:
 
 
 def test_ctrl_c_stops_everything_and_a_second_start_goes_on(demo: Run, folder: Path, port: int) -> None:
-    orders = rows(folder, 1, "SELECT count(*) FROM lab_order")[0][0]
+    orders = rows(demo, 1, "SELECT count(*) FROM lab_order")[0][0]
     assert demo.stop() == 0
     assert own_processes(folder) == []
-    assert not (folder / "postgres" / "pg" / "postmaster.pid").exists()
+    with pytest.raises(psycopg.OperationalError):
+        rows(demo, 1, "SELECT 1")
     again = start(folder, port)
     try:
         assert again.facts == demo.facts
-        assert rows(folder, 1, "SELECT count(*) FROM lab_order")[0][0] >= orders
+        assert rows(again, 1, "SELECT count(*) FROM lab_order")[0][0] >= orders
     finally:
         assert again.stop() == 0
     assert own_processes(folder) == []

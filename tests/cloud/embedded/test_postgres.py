@@ -1,12 +1,15 @@
 """The embedded server: roles as production has them, and back after any kind of stop."""
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import errors
 
+from cloud.embedded import unprivileged
 from cloud.embedded.postgres import APP, DATABASE, OWNER, SUPERUSER, EmbeddedPostgres
 from tests.support.database import TestDatabase
 
@@ -63,18 +66,33 @@ def test_others_on_the_machine_cannot_reach_the_socket(tmp_path: Path) -> None:
             assert admin.execute("SHOW listen_addresses").fetchone() == ("",)
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become someone else")
-def test_root_without_user_namespaces_runs_as_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cloud.embedded import unprivileged
-
-    monkeypatch.setenv("JIANLIAN_PG_AS_NOBODY", "1")
-    unprivileged.prefix.cache_clear()
-    try:
-        with EmbeddedPostgres(tmp_path, durable=False) as server:
-            assert (server.cluster / "PG_VERSION").stat().st_uid == 65534
-    finally:
-        monkeypatch.undo()
+@pytest.fixture
+def nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """As where the kernel gives no user namespaces: everything unreachable for `nobody` goes to this folder."""
+    if os.geteuid() != 0:
+        pytest.skip("only root has to become someone else")
+    with tempfile.TemporaryDirectory(prefix="jl-shared-") as name:
+        os.chmod(name, 0o755)
+        monkeypatch.setenv("JIANLIAN_PG_AS_NOBODY", "1")
+        monkeypatch.setattr(unprivileged, "SHARED_PLACE", Path(name))
         unprivileged.prefix.cache_clear()
+        yield Path(name)
+    unprivileged.prefix.cache_clear()
+
+
+def test_root_without_user_namespaces_runs_as_nobody(nobody: Path) -> None:
+    with EmbeddedPostgres(nobody / "data", durable=False) as server:
+        assert (server.cluster / "PG_VERSION").stat().st_uid == 65534
+
+
+def test_nobody_cannot_reach_roots_home_so_both_move(nobody: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unprivileged, "_reachable", lambda path: path.is_relative_to(nobody))
+    for _start in range(2):
+        with EmbeddedPostgres(tmp_path, durable=False) as server:
+            assert server.cluster.is_relative_to(nobody)
+            assert server.runner.programs.is_relative_to(nobody)
+            with psycopg.connect(server.conninfo(APP)) as app:
+                assert app.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_fresh_databases_do_not_meet(fresh_db: TestDatabase, empty_db: TestDatabase) -> None:
