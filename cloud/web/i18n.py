@@ -57,6 +57,12 @@ def local_time(value: datetime | None, form: str = "%Y-%m-%d %H:%M") -> str:
     return value.astimezone(ZoneInfo(current_app.extensions["jianlian"].settings.timezone)).strftime(form)
 
 
+def midnight(now: datetime) -> datetime:
+    """Today's first moment in the hospital's time zone."""
+    zone = ZoneInfo(current_app.extensions["jianlian"].settings.timezone)
+    return now.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
 def init(app: Flask, folders: list[Path]) -> None:
     """Wire gettext and the time filters into the templates."""
     app.extensions["english"] = load(folders)

@@ -22,16 +22,17 @@ SPECIAL: dict[tuple[str, str], Any] = {}
 
 
 def fill(db: Database, tenant_id: int, marker: str) -> dict[str, int]:
-    """Insert one row per tenant table; returns table → id. Ids are far apart, so none is both own and foreign."""
+    """Insert one row per tenant table; returns table → id. A hospital's rows all have one id, no other hospital's:
+    so a route is asked once to be asked for every kind of object."""
     made: dict[str, int] = {}
-    first = 500_000_000 + tenant_id * 10_000_000
+    one = 500_000_000 + tenant_id * 10_000_000
     with db.tenant(tenant_id) as uow:
         uow.audit("canary", marker, "create", after={"marker": marker})
         for table in tenant_tables(METADATA):
             if table.name in SKIP:
                 continue
             values = {c.name: value for c in table.c if (value := _value(table, c, marker, made, tenant_id)) is not None}
-            made[table.name] = first + len(made)
+            made[table.name] = one
             uow.s.execute(table.insert().values(id=made[table.name], **values))
     return made
 

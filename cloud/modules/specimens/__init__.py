@@ -1,1 +1,40 @@
-"""Specimens (M05). (15:26: the lead is building views.py and templates of this module right now; WARD: go on with queue and kiosk.)"""
+"""Specimens (M05): each tube's identity, place and fitness at every minute."""
+
+from cloud.modules.specimens import handlers, service
+from cloud.modules.specimens.rules import Perm
+from cloud.modules.specimens.views import VIEWS
+from cloud.web.module import Job, MenuItem, Module
+
+BENCH = ("tester", "verifier", "senior", "leader")
+
+MODULE = Module(
+    name="specimens",
+    title="标本",
+    views=(VIEWS,),
+    depends=("bench", "catalog", "orders", "platform"),
+    permissions={
+        Perm.READ: (*BENCH, "quality", "director", "infogroup", "nurse", "receiver"),
+        Perm.LABEL: ("nurse", "receiver"),
+        Perm.COLLECT: ("nurse",),
+        Perm.RECEIVE: (*BENCH, "receiver"),
+        Perm.REJECT: (*BENCH, "receiver"),
+        Perm.CONDITIONAL: ("senior", "leader"),
+        Perm.LOST: ("leader",),
+        Perm.NOTICE: ("nurse",),
+    },
+    menu=(
+        MenuItem("打印标签", "/sp/labels", Perm.LABEL, "标本", 200),
+        MenuItem("采集", "/sp/collect", Perm.COLLECT, "标本", 210),
+        MenuItem("核收", "/sp/receive", Perm.RECEIVE, "标本", 220),
+        MenuItem("拒收", "/sp/reject", Perm.REJECT, "标本", 230),
+        MenuItem("拒收通知", "/sp/rejections", Perm.NOTICE, "标本", 240),
+        MenuItem("查找标本", "/sp/find", Perm.READ, "标本", 250),
+    ),
+    handlers={
+        "label.render": (handlers.render_labels,),
+        "order.item_status": (service.on_item_status,),
+        "result.received": (service.on_result,),
+        "report.released": (service.on_released,),
+    },
+    jobs=(Job("specimens.purge_labels", "03:20", handlers.purge_jobs),),
+)

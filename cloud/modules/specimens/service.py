@@ -68,6 +68,16 @@ def find_person(uow: UnitOfWork, code: str) -> Person | None:
     return facts.person_by_code(uow, scan.code)
 
 
+def person(uow: UnitOfWork, patient_id: int) -> Person | None:
+    """A patient by id."""
+    return facts.person(uow, patient_id)
+
+
+def is_tube_scan(scan: ids.Scan) -> bool:
+    """Whether a scan looks like a tube's code, sound or not (a patient's card of twelve digits would be told by a prefix rule)."""
+    return scan.kind is ids.CodeKind.TUBE
+
+
 def hospital(uow: UnitOfWork) -> tuple[int, str]:
     """The site digit of this hospital's codes, and its name."""
     return facts.hospital(uow)

@@ -1,0 +1,252 @@
+"""Pages of tubes: labels, collection, receipt, rejection, and where a tube is now. Made for a scanner that ends with Enter."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from flask import Response, request
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.platform import service as platform
+from cloud.modules.specimens import queries, rules, service
+from cloud.modules.specimens.rules import Finding, Perm
+from cloud.modules.specimens.service import Answer
+from cloud.web.faults import Invalid, NotFound
+from cloud.web.page import fragment, page, redirect_to
+from cloud.web.view import Views, principal, web
+
+VIEWS = Views("specimens", __name__)
+LABEL_WAIT_S = 8.0
+STATUS = {Finding.OK: 200, Finding.DOUBLE: 200, Finding.UNKNOWN: 404, Finding.CHECK_DIGIT: 422, Finding.WRONG_KIND: 422}
+SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
+
+
+def _base(uow: UnitOfWork) -> dict[str, Any]:
+    words = {"words": rules.STATE_WORDS, "signs": SIGNS, "sexes": {"M": "男", "F": "女"}}
+    return {"known": md.catalog(uow), "age": _age(uow), "identifiers": service.IDENTIFIERS, **words}
+
+
+def _age(uow: UnitOfWork) -> Any:
+    def told(person: Any) -> str:
+        age = md.subject_age(person.birth, person.age_text, uow.now)
+        return "" if age is None else age.text()
+
+    return told
+
+
+def _number(name: str) -> int:
+    value = request.form.get(name, "")
+    if not value.isascii() or not value.isdigit() or len(value) > 18:
+        raise Invalid("表单缺少内容，请刷新页面后重试。", field=name)
+    return int(value)
+
+
+# --- labels -------------------------------------------------------------------------------------------------------------------------------
+
+
+@VIEWS.get("/sp/labels", Perm.LABEL)
+def labels(uow: UnitOfWork) -> Any:
+    """Who needs labels; a scanned card, ticket or number opens the patient's plan."""
+    code = request.args.get("code", "")
+    context = {**_base(uow), "code": code, "plan": None, "missing": bool(code)}
+    person = service.find_person(uow, code) if code else None
+    if person is not None:
+        platform.log_read(uow, person.id, "打印标签", request.path)
+        context |= {"plan": service.plan_tubes(uow, person), "person": person, "missing": False, "open": service.open_tubes(uow, person.id)}
+    return page("specimens/labels.html", "plan", patients=queries.waiting_patients(uow, principal().wards), **context)
+
+
+@VIEWS.post("/sp/labels/print", Perm.LABEL)
+def print_labels(uow: UnitOfWork) -> Any:
+    """Two identifiers checked: make the tubes and print."""
+    items = [int(each) for each in request.form.getlist("item") if each.isascii() and each.isdigit()]
+    made, job = service.print_labels(uow, _number("patient_id"), items, request.form.getlist("identifier"))
+    return fragment("specimens/labels.html", "printed", trigger=_sound("ok"), documents=made, job_id=job.id, **_base(uow))
+
+
+@VIEWS.post("/sp/labels/reprint", Perm.LABEL)
+def reprint(uow: UnitOfWork) -> Any:
+    """The same label again, with the reason."""
+    made, job = service.reprint(uow, _number("specimen_id"), request.form.get("reason", ""))
+    return fragment("specimens/labels.html", "printed", trigger=_sound("ok"), documents=made, job_id=job.id, **_base(uow))
+
+
+@VIEWS.get("/sp/labels/jobs/<int:job_id>.<kind>", Perm.LABEL)
+def label_file(uow: UnitOfWork, job_id: int, kind: str) -> Any:
+    """The labels as PDF or ZPL; waits for the worker, which takes some ten milliseconds a label."""
+    if kind not in ("pdf", "zpl"):
+        raise NotFound("这个文件")
+    job = queries.label_job(uow, job_id)
+    end = time.monotonic() + LABEL_WAIT_S
+    while job is not None and job.pdf is None and job.error is None and time.monotonic() < end:
+        time.sleep(0.03)
+        # Each look is a transaction of its own: this one must not hold a connection's snapshot while it waits.
+        with web().db.tenant(uow.tenant_id, uow.actor) as look:
+            job = queries.label_job(look, job_id)
+    if job is None:
+        raise NotFound("这个打印任务")
+    if job.error is not None:
+        raise Invalid(job.error)
+    data = job.pdf if kind == "pdf" else job.zpl
+    if data is None:
+        raise Invalid("标签还没有生成，打印服务没有响应。请稍后再试；一直不行请联系信息管理组。")
+    mime = "application/pdf" if kind == "pdf" else "application/octet-stream"
+    return Response(data, mimetype=mime, headers={"Content-Disposition": f'inline; filename="labels-{job_id}.{kind}"'})
+
+
+# --- collection ---------------------------------------------------------------------------------------------------------------------------
+
+
+@VIEWS.get("/sp/collect", Perm.COLLECT)
+def collect(uow: UnitOfWork) -> Any:
+    """Scan the patient, then each tube closed."""
+    return page("specimens/collect.html", person=None, answer=None, tubes=[], **_base(uow))
+
+
+@VIEWS.post("/sp/collect", Perm.COLLECT)
+def collect_scan(uow: UnitOfWork) -> Any:
+    """One field for both: a ticket, card or number names the patient, a tube is closed for that patient."""
+    code, answer = request.form.get("code", ""), None
+    scan = service.recognise(uow, code)
+    patient_id = int(request.form["patient_id"]) if request.form.get("patient_id", "").isdigit() else None
+    if patient_id is not None and service.is_tube_scan(scan):
+        answer = service.collect(uow, code, patient_id)
+        person = service.person(uow, patient_id)
+    else:
+        person = None if service.is_tube_scan(scan) else service.find_person(uow, code)
+        if person is None:
+            answer = _no_patient(scan.code, service.is_tube_scan(scan))
+            person = None if patient_id is None else service.person(uow, patient_id)
+        else:
+            platform.log_read(uow, person.id, "采集标本", request.path)
+    tubes = [] if person is None else service.open_tubes(uow, person.id)
+    sound = answer.sound if answer else "ok"
+    context = {"person": person, "answer": answer, "tubes": tubes, **_base(uow)}
+    return fragment("specimens/collect.html", "work", status=_status(answer), trigger=_sound(sound), **context)
+
+
+def _no_patient(code: str, tube: bool) -> Answer:
+    if tube:
+        return Answer(Finding.OTHER_PATIENT, "请先扫患者的小票、腕带或就诊卡，再扫试管。", code)
+    return Answer(Finding.UNKNOWN, "没有找到这位患者。请核对小票或卡，或输入患者号。", code)
+
+
+# --- receipt ------------------------------------------------------------------------------------------------------------------------------
+
+
+@VIEWS.get("/sp/receive", Perm.RECEIVE)
+def receive(uow: UnitOfWork) -> Any:
+    """The receiving desk."""
+    coming, urgent = queries.on_the_way(uow)
+    counts = {"received": queries.received_today(uow), "coming": coming, "urgent": urgent}
+    return page("specimens/receive.html", answer=None, strays=queries.strays(uow), **counts, **_base(uow))
+
+
+@VIEWS.post("/sp/receive", Perm.RECEIVE)
+def receive_scan(uow: UnitOfWork) -> Any:
+    """One scan: the big answer, and a line in the list of this session."""
+    sections = principal().sections if request.form.get("own") else frozenset()
+    answer = service.receive(uow, request.form.get("code", ""), frozenset(sections))
+    context = {"answer": answer, "received": queries.received_today(uow), **_base(uow)}
+    return fragment("specimens/receive.html", "scanned", status=_status(answer), trigger=_sound(answer.sound), **context)
+
+
+@VIEWS.post("/sp/receive/stray", Perm.RECEIVE)
+def stray(uow: UnitOfWork) -> Any:
+    """登记为无主标本."""
+    service.register_stray(uow, request.form.get("code", ""), request.form.get("note", ""))
+    return fragment("specimens/receive.html", "strays", trigger=_sound("ok"), strays=queries.strays(uow), **_base(uow))
+
+
+# --- rejection ----------------------------------------------------------------------------------------------------------------------------
+
+
+@VIEWS.get("/sp/reject", Perm.REJECT)
+def reject_page(uow: UnitOfWork) -> Any:
+    """Scan a tube, choose the reason."""
+    code = request.args.get("code", "")
+    found = service.find(uow, code) if code else []
+    tube = found[0] if len(found) == 1 else None
+    reasons = sorted(md.catalog(uow).reject_reasons.values(), key=lambda each: each.id)
+    context: dict[str, Any] = {
+        "code": code,
+        "tube": tube,
+        "found": found,
+        "reasons": reasons,
+        "may": tube is not None and _rejectable(tube.state),
+    }
+    return page("specimens/reject.html", "form", **context, **_base(uow))
+
+
+def _rejectable(state: str) -> bool:
+    return rules.may_move(state, rules.State.REJECTED)
+
+
+@VIEWS.post("/sp/reject", Perm.REJECT)
+def reject(uow: UnitOfWork) -> Any:
+    """Reject a tube."""
+    row = service.reject(uow, request.form.get("code", ""), _number("reason_id"), request.form.get("note", ""))
+    return fragment("specimens/reject.html", "rejected", trigger=_sound("ok"), row=row, code=request.form.get("code", ""), **_base(uow))
+
+
+@VIEWS.get("/sp/rejections", Perm.NOTICE)
+def rejections(uow: UnitOfWork) -> Any:
+    """What the laboratory sent back, unread first."""
+    return page("specimens/rejections.html", "rows", rows=queries.rejections(uow, principal().wards), **_base(uow))
+
+
+@VIEWS.post("/sp/rejections/<int:rejection_id>/read", Perm.NOTICE)
+def read_rejection(uow: UnitOfWork, rejection_id: int) -> Any:
+    """The ward has read it."""
+    service.confirm_rejection(uow, rejection_id)
+    uow.s.flush()
+    return fragment("specimens/rejections.html", "rows", rows=queries.rejections(uow, principal().wards), **_base(uow))
+
+
+# --- find ---------------------------------------------------------------------------------------------------------------------------------
+
+
+@VIEWS.get("/sp/find", Perm.READ)
+def find(uow: UnitOfWork) -> Any:
+    """Where is this tube now: by barcode, today's sample number, patient number, card or name."""
+    code = request.args.get("code", "")
+    found = service.find(uow, code) if code else []
+    life = queries.life(uow, found[0].id) if len(found) == 1 else None
+    for each in {row.patient_id for row in found}:
+        platform.log_read(uow, each, "查找标本", request.path)
+    return page("specimens/find.html", "results", code=code, found=found, life=life, **_base(uow))
+
+
+@VIEWS.get("/sp/tubes/<int:specimen_id>", Perm.READ)
+def tube(uow: UnitOfWork, specimen_id: int) -> Any:
+    """One tube and all that happened to it."""
+    life = queries.life(uow, specimen_id)
+    if life is None:
+        raise NotFound("这管标本")
+    platform.log_read(uow, life.tube.patient_id, "查看标本", request.path)
+    return page("specimens/tube.html", "detail", life=life, **_base(uow))
+
+
+@VIEWS.post("/sp/tubes/<int:specimen_id>/conditional", Perm.CONDITIONAL)
+def conditional(uow: UnitOfWork, specimen_id: int) -> Any:
+    """让步接收."""
+    service.accept_conditionally(uow, specimen_id, request.form.get("caveat", ""))
+    return redirect_to(f"/sp/tubes/{specimen_id}")
+
+
+@VIEWS.post("/sp/tubes/<int:specimen_id>/lost", Perm.LOST)
+def lost(uow: UnitOfWork, specimen_id: int) -> Any:
+    """Declare a tube lost."""
+    service.mark_lost(uow, specimen_id, request.form.get("searched", ""))
+    return redirect_to(f"/sp/tubes/{specimen_id}")
+
+
+def _status(answer: Answer | None) -> int:
+    return 200 if answer is None else STATUS.get(answer.finding, 409)
+
+
+def _sound(kind: str) -> str:
+    return json.dumps({"sound": kind})
