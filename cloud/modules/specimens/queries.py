@@ -45,7 +45,7 @@ def received_today(uow: UnitOfWork) -> dict[int, int]:
     day = uow.now.astimezone(ZONE).date()
     here = (Specimen.section_id.in_(list(md.catalog(uow).sections))) & (Specimen.sample_day == day)
     rows = uow.s.execute(select(Specimen.section_id, func.count()).where(here).group_by(Specimen.section_id))
-    return {section: count for section, count in rows}
+    return {row[0]: row[1] for row in rows}
 
 
 def on_the_way(uow: UnitOfWork) -> tuple[int, int]:

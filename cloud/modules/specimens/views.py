@@ -141,7 +141,7 @@ def _no_patient(code: str, tube: bool) -> Answer:
 def receive(uow: UnitOfWork) -> Any:
     """The receiving desk."""
     coming, urgent = queries.on_the_way(uow)
-    counts = {"received": queries.received_today(uow), "coming": coming, "urgent": urgent}
+    counts: dict[str, Any] = {"received": queries.received_today(uow), "coming": coming, "urgent": urgent}
     return page("specimens/receive.html", answer=None, strays=queries.strays(uow), **counts, **_base(uow))
 
 
