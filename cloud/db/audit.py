@@ -115,8 +115,7 @@ def _columns_match(row: AuditLog, body: dict[str, Any]) -> bool:
         and body["tenant"] == row.tenant_id
         and datetime.fromisoformat(body["at"]) == row.at
         and body["actor_id"] == row.actor_id
-        and (body["actor"], body["entity"], body["entity_id"], body["action"])
-        == (row.actor, row.entity, row.entity_id, row.action)
+        and (body["actor"], body["entity"], body["entity_id"], body["action"]) == (row.actor, row.entity, row.entity_id, row.action)
     )
 
 

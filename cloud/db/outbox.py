@@ -18,9 +18,7 @@ class OutboxEvent(TenantTable, Base):
     """A fact other modules or systems must learn: topic ``specimen.received``, key = what keeps order."""
 
     __tablename__ = "outbox_event"
-    __table_args__ = (
-        Index("ix_outbox_event_due", "tenant_id", "id", postgresql_where=text("done_at IS NULL")),
-    )
+    __table_args__ = (Index("ix_outbox_event_due", "tenant_id", "id", postgresql_where=text("done_at IS NULL")),)
     topic: Mapped[str]
     key: Mapped[str]
     payload: Mapped[dict[str, Any]]
