@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import any_, func, select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.interfaces import rules
@@ -107,7 +107,7 @@ def _inbox(uow: UnitOfWork, f: MessageFilter, before: int | None) -> list[Messag
     if f.state:
         query = query.where(m.state == f.state)
     if f.text:
-        query = query.where((m.control_id == f.text) | (func.string_to_array(m.subject, " ").any(f.text)))
+        query = query.where((m.control_id == f.text) | (f.text == any_(func.string_to_array(m.subject, " "))))
     if before is not None:
         query = query.where(m.id < before)
     rows = uow.s.execute(query.order_by(m.id.desc()).limit(PAGE))
