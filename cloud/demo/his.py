@@ -115,7 +115,9 @@ class His:
                 stop.wait(RETRY_SECONDS)
             else:
                 print(f"order answered: {answer.decode('utf-8', 'replace')!r}", flush=True)
-                return
+                if b"MSA|AE|" not in answer:
+                    return
+                stop.wait(RETRY_SECONDS)  # the laboratory could not store it: the same message again
 
 
 def main(argv: Sequence[str] | None = None) -> int:
