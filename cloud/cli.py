@@ -84,9 +84,9 @@ def _serve(args: argparse.Namespace) -> int:
 
 
 def _intake(args: argparse.Namespace) -> int:
+    import cloud.modules.tables  # noqa: F401  # every table known, or a foreign key to another module's cannot be resolved
     from cloud.config import load
     from cloud.db.session import Database
-    import cloud.modules.tables  # noqa: F401  # every table known, or a foreign key to another module's cannot be resolved
     from cloud.modules.edge.intake import run_intake
     from cloud.web import log
 
@@ -104,9 +104,9 @@ def _worker(args: argparse.Namespace) -> int:
 
 
 def _mllp(args: argparse.Namespace) -> int:
+    import cloud.modules.tables  # noqa: F401
     from cloud.config import load
     from cloud.db.session import Database
-    import cloud.modules.tables  # noqa: F401
     from cloud.modules.interfaces.listener import run_mllp
     from cloud.web import log
 
