@@ -99,7 +99,7 @@ _COUNTS = text(f"""
 SELECT count(*) AS total, count(*) FILTER (WHERE state IN ('ready','held')) AS ready, count(*) FILTER (WHERE urgent = 1) AS urgent,
        count(*) FILTER (WHERE n_abnormal > 0 OR n_alarm > 0 OR n_pending > 0) AS abnormal
 FROM (SELECT b.state, b.urgent, b.n_abnormal, b.n_alarm, b.n_pending FROM bench_tube b
-      WHERE b.tenant_id = :t AND b.section_id = :section AND {_OPEN} LIMIT {COUNT_TO}) AS some
+      WHERE b.tenant_id = :t AND b.section_id = :section AND {_OPEN} LIMIT {COUNT_TO}) AS open_tubes
 """)
 
 
@@ -210,6 +210,11 @@ class Detail:
     def held(self) -> list[TestLine]:
         """Tests that wait for a decision."""
         return [t for t in self.tests if t.state is TestState.HELD or t.pending is not None]
+
+    @property
+    def acceptable(self) -> list[TestLine]:
+        """Held tests with a value and no rival: one key accepts them together."""
+        return [t for t in self.held if t.state is TestState.HELD and t.pending is None and t.current is not None and t.current.reported_text]
 
 
 _TESTS = text("""

@@ -38,7 +38,7 @@ class Waiting:
     n_critical: int
     n_alarm: int
     titles: str
-    reasons: tuple[str, ...] = ()
+    reasons: tuple[tuple[rules.Needs, int], ...] = ()
 
     @property
     def clean(self) -> bool:

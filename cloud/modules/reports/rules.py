@@ -183,18 +183,19 @@ class Look:
     solo: bool
 
 
-def batch_exceptions(look: Look) -> tuple[str, ...]:
-    """Reasons why a report is not ticked for a batch by itself: somebody must look at it first (LESSONS B11)."""
-    out = []
-    if look.critical:
-        out.append(f"危急值 {look.critical} 项")
-    if look.abnormal:
-        out.append(f"异常 {look.abnormal} 项")
-    if look.alarms:
-        out.append(f"仪器报警 {look.alarms} 项")
-    if look.solo:
-        out.append("本人初审")
-    return tuple(out)
+class Needs(StrEnum):
+    """Why a report needs an eye."""
+
+    CRITICAL = "critical"
+    ABNORMAL = "abnormal"
+    ALARM = "alarm"
+    OWN = "own"
+
+
+def batch_exceptions(look: Look) -> tuple[tuple[Needs, int], ...]:
+    """Reasons (and how often) why a report is not ticked for a batch by itself: somebody must look at it first (LESSONS B11)."""
+    found = ((Needs.CRITICAL, look.critical), (Needs.ABNORMAL, look.abnormal), (Needs.ALARM, look.alarms), (Needs.OWN, int(look.solo)))
+    return tuple((need, n) for need, n in found if n)
 
 
 def refused(problems: Sequence[tuple[str, str]]) -> str:

@@ -44,8 +44,13 @@
     const before = rows.find((r) => r.dataset.keySort > row.dataset.keySort), more = $("tr.more", list);
     if (before) list.insertBefore(row, before); else if (more) return; else list.append(row);
   };
-  // The tube being looked at follows, unless somebody is typing in it: what is typed is never taken away.
-  const reload = (id) => { if (typing() || $("#tube dialog[open]") || $("#tube .ask")) { $("#tube .tube").classList.add("stale"); return; } window.htmx.ajax("GET", `/bench/${code}/tube/${id}`, { target: "#tube", swap: "innerHTML" }); };
+  // The tube being looked at follows, unless somebody is typing in it: what is typed is never taken away. Focus stays on its line.
+  const reload = async (id) => {
+    if (typing() || $("#tube dialog[open]") || $("#tube .ask")) { $("#tube .tube").classList.add("stale"); return; }
+    const here = document.activeElement?.closest("#tube tbody.test")?.id;
+    await window.htmx.ajax("GET", `/bench/${code}/tube/${id}`, { target: "#tube", swap: "innerHTML" });
+    if (here) go($(`#${here} .value input`));
+  };
 
   let opened = false;
   const source = new EventSource("/live?ch=bench");
@@ -70,11 +75,17 @@
     if (e.key === "Escape") { input.value = input.dataset.was; input.blur(); }
     if (e.key === "Enter" && input.value === input.dataset.was) { e.preventDefault(); go(all[at + 1]); }
   }, true);
-  document.addEventListener("benchSaved", (e) => {
-    const row = document.getElementById(`r${e.detail.value}`), all = values(), mine = row && $(".value input", row);
-    const next = all[all.indexOf(mine) + 1];
-    if (next) go(next); else if (mine) mine.blur();
+  // The header's event comes before the swap: the next value is focused once the saved line stands.
+  let saved = null;
+  document.addEventListener("benchSaved", (e) => { saved = e.detail.value; });
+  document.addEventListener("htmx:afterSettle", () => {
+    if (saved === null) return;
+    const all = values(), next = all[all.indexOf($(`#r${saved} .value input`)) + 1];
+    saved = null;
+    if (next) go(next);
   });
+  // Refused because it changed meanwhile: show how it stands now, the notice says what happened.
+  document.addEventListener("htmx:responseError", (e) => { if (e.detail.xhr.status === 409 && shownTube()) reload(shownTube()); });
   document.addEventListener("click", (e) => {
     if (e.target.closest("[data-first-value]")) { const all = values(); go(all.find((i) => !i.value) || all[0]); }
   });
