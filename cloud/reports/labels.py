@@ -8,17 +8,16 @@ from __future__ import annotations
 from cloud.reports.documents import LabelDocument
 from cloud.reports.drawings import code128_modules, module_dots
 from cloud.reports.raster import from_png, to_zpl_graphic
-from cloud.reports.renderer import Renderer
+from cloud.reports.renderer import LABEL_DOTS, Renderer
 
-WIDTH, HEIGHT = 400, 240  # dots
-DOTS_PER_MM = 8
+WIDTH, HEIGHT = LABEL_DOTS, 240
 BARS_TOP, BARS_HEIGHT = 68, 64  # the white band that label.typ leaves (8.5 mm, 8 mm)
 
 
 def zpl(document: LabelDocument, renderer: Renderer, copies: int = 1) -> bytes:
     """The label as ZPL II, ASCII only. Raises UserError for a code or a character that cannot be printed."""
     dots, left = _bars(document.barcode)
-    graphic = to_zpl_graphic(from_png(renderer.label_bitmap(document, dots / DOTS_PER_MM)))
+    graphic = to_zpl_graphic(from_png(renderer.label_bitmap(document)))
     lines = [
         "^XA",
         f"^PW{WIDTH}^LL{HEIGHT}^LH0,0^LS0",
@@ -35,7 +34,7 @@ def zpl(document: LabelDocument, renderer: Renderer, copies: int = 1) -> bytes:
 def tspl(document: LabelDocument, renderer: Renderer, copies: int = 1) -> bytes:
     """The label as TSPL/TSPL2; the bitmap is binary, 0 is black there."""
     dots, left = _bars(document.barcode)
-    bitmap = from_png(renderer.label_bitmap(document, dots / DOTS_PER_MM))
+    bitmap = from_png(renderer.label_bitmap(document))
     head = f"SIZE 50 mm,30 mm\r\nGAP 2 mm,0 mm\r\nDIRECTION 1\r\nCLS\r\nBITMAP 0,0,{bitmap.row_bytes},{bitmap.height},0,"
     code = document.barcode.replace('"', '\\["]')
     tail = f'\r\nBARCODE {left},{BARS_TOP},"128",{BARS_HEIGHT},0,0,{dots},{dots},"{code}"\r\nPRINT 1,{copies}\r\n'

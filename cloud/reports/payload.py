@@ -37,7 +37,7 @@ _TICKET_TEXTS = ("hospital", "number", "class_name", "service", "code", "patient
 
 # Room of the two item lines in em of their 6.5 pt; the print time stands at the end of the second.
 _EM_MM = 6.5 * 25.4 / 72
-_LABEL_LINES_EM = (46.0 / _EM_MM, 33.5 / _EM_MM)
+_LABEL_LINES_EM = (46.0 / _EM_MM, 32.5 / _EM_MM)
 
 
 def report_payload(document: ReportDocument, fonts: FontSet) -> dict[str, Any]:

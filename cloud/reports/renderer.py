@@ -18,15 +18,16 @@ from typing import Any
 import typst
 
 from cloud.reports.documents import LabelDocument, ListDocument, ReportDocument, TicketDocument
+from cloud.reports.drawings import module_dots
 from cloud.reports.fonts import FontSet, default_fonts
 from cloud.reports.payload import label_payload, list_payload, report_payload, ticket_payload
 from common.errors import UserError
 
 TEMPLATES = Path(__file__).parent / "templates"
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # the file's own time stamp; the document's date is the report's
-_DOT_MM = 0.125  # a dot of a 203 dpi printer
-_LABEL_MODULE_MM = 0.375
-_TICKET_MODULE_MM = 0.375
+DOT_MM = 0.125  # a dot of a 203 dpi printer
+LABEL_DOTS = 400  # 50 mm
+TICKET_DOTS = 576  # the 72 mm of print of an 80 mm printer
 
 
 class Renderer:
@@ -52,34 +53,38 @@ class Renderer:
 
     def label(self, document: LabelDocument) -> bytes:
         """The PDF of a tube label, 50 × 30 mm."""
-        return self._pdf("label.typ", label_payload(document, self.fonts, _LABEL_MODULE_MM, draw_barcode=True))
+        return self._pdf("label.typ", self._label(document))
 
     def labels(self, documents: Sequence[LabelDocument]) -> bytes:
         """The PDF of several labels, a page each, in the order given."""
-        pages = [label_payload(each, self.fonts, _LABEL_MODULE_MM, draw_barcode=True) for each in documents]
+        pages = [self._label(each) for each in documents]
         return self._pdf("label.typ", {"labels": pages, "small_signs": any(each["small_signs"] for each in pages)})
 
     def ticket(self, document: TicketDocument) -> bytes:
         """The PDF of a queue ticket, 80 mm wide and as long as it needs."""
-        return self._pdf("ticket.typ", ticket_payload(document, self.fonts, _TICKET_MODULE_MM, draw_barcode=True, paper_mm=80))
+        module_mm = module_dots(document.code, TICKET_DOTS) * DOT_MM
+        return self._pdf("ticket.typ", ticket_payload(document, self.fonts, module_mm, draw_barcode=True, paper_mm=80))
 
     def list(self, document: ListDocument) -> bytes:
         """The PDF of a register or worklist, A4."""
         return self._pdf("list.typ", list_payload(document, self.fonts))
 
-    def label_bitmap(self, document: LabelDocument, module_mm: float) -> bytes:
+    def label_bitmap(self, document: LabelDocument) -> bytes:
         """The label as PNG at 203 dpi, one pixel a dot, without its bars: the printer draws those on its own grid."""
-        return self._png("label.typ", label_payload(document, self.fonts, module_mm, draw_barcode=False))
+        return self._png("label.typ", label_payload(document, self.fonts, DOT_MM, draw_barcode=False))
 
     def ticket_bitmap(self, document: TicketDocument) -> bytes:
         """The ticket's 72 mm of print as PNG at 203 dpi, without its bars."""
-        return self._png("ticket.typ", ticket_payload(document, self.fonts, _TICKET_MODULE_MM, draw_barcode=False, paper_mm=72))
+        return self._png("ticket.typ", ticket_payload(document, self.fonts, DOT_MM, draw_barcode=False, paper_mm=72))
+
+    def _label(self, document: LabelDocument) -> dict[str, Any]:
+        return label_payload(document, self.fonts, module_dots(document.barcode, LABEL_DOTS) * DOT_MM, draw_barcode=True)
 
     def _pdf(self, name: str, payload: Mapping[str, Any], template: str | None = None) -> bytes:
         return self._compile(name, payload, template, format="pdf", timestamp=_EPOCH, pdf_tags=False)
 
     def _png(self, name: str, payload: Mapping[str, Any]) -> bytes:
-        return self._compile(name, payload, None, format="png", ppi=25.4 / _DOT_MM)
+        return self._compile(name, payload, None, format="png", ppi=25.4 / DOT_MM)
 
     def _compile(self, name: str, payload: Mapping[str, Any], template: str | None, **options: Any) -> bytes:
         source = str(self._templates / name) if template is None else template.encode()

@@ -14,6 +14,7 @@ _SUBSCRIPT = dict(zip("₀₁₂₃₄₅₆₇₈₉₊₋", "0123456789+−", 
 # Raised and lowered signs that the CJK faces do not draw: the page draws the plain sign raised or lowered instead.
 SMALL_SIGNS = re.compile(f"[{''.join(_SUPERSCRIPT)}]+|[{''.join(_SUBSCRIPT)}]+")
 _POWER = re.compile(r"10[\^*]([+-]?[0-9]+)")
+_LEADING_POWER = re.compile(f"^[xX×]?10(?=[{''.join(_SUPERSCRIPT)}])")
 # Signs that look the same to every reader and of which the faces have only the other one.
 _SAME = str.maketrans("\u223c\u2219\u22c5\u2217\u2010\u2011\u00a0\u202f", "~··*--  ")
 _DIRTY = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\xa0\u200b\u200e\u200f\u2010\u2011\u2028\u2029\u202f\u2217\u2219\u223c\u22c5\ufeff]")
@@ -41,9 +42,7 @@ def clean(text: str) -> str:
 def unit_parts(unit: str) -> tuple[tuple[str, str], ...]:
     """A unit as runs of [style, text], style "" or "sup": ``10^9/L``, ``10*9/L`` and ``×10⁹/L`` all read ×10⁹/L on the page."""
     spelled = _POWER.sub(lambda found: f"10{_raise(found[1])}", clean(unit))
-    if spelled.startswith("10") and SMALL_SIGNS.match(spelled, 2):
-        spelled = "×" + spelled
-    return runs(spelled)
+    return runs(_LEADING_POWER.sub("×10", spelled))
 
 
 def runs(text: str) -> tuple[tuple[str, str], ...]:

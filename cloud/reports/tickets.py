@@ -10,9 +10,9 @@ from __future__ import annotations
 from cloud.reports.documents import TicketDocument
 from cloud.reports.drawings import QUIET_MODULES, code128_modules
 from cloud.reports.raster import Bitmap, from_png
-from cloud.reports.renderer import Renderer
+from cloud.reports.renderer import TICKET_DOTS, Renderer
 
-WIDTH = 576  # dots of 72 mm
+WIDTH = TICKET_DOTS
 BARS_HEIGHT = 104
 _WHITE_ROWS_OF_A_GAP = 90  # the white band that ticket.typ leaves for the bars is the only one as high
 _PICTURE_ROWS = 512  # rows of one picture command; cheap printers have no room for a whole ticket

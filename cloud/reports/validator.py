@@ -46,7 +46,7 @@ _ELEMENTS: dict[str, tuple[str, str]] = {
     "doctor": ("申请医生", "探针医生"),
     "bed": ("床号", "探床9"),
     "diagnosis": ("临床诊断", "探针诊断"),
-    "specimen_type": ("标本类型", "探针标本"),
+    "specimen_type": ("标本类型", "探针样品"),
     "barcode": ("标本条码号", "998877665544"),
     "sample_no": ("样本号", "TZ-S-7302"),
     "collected_at": ("采集时间", "2031-01-02 11:01"),
@@ -88,13 +88,13 @@ _ROW_ELEMENTS = {
 }
 
 
-def missing_elements(template: str, renderer: Renderer, papers: Iterable[Paper] = tuple(Paper)) -> list[Missing]:
-    """What the template lacks, as far as the papers tell; an empty list means it may be published (on those)."""
+def missing_elements(template: str, renderer: Renderer, documents: Iterable[ReportDocument] | None = None) -> list[Missing]:
+    """What the template lacks on the probe documents (all of them unless some are given); an empty list means it may be published."""
     if _PACKAGE.search(template):
         return [Missing("package", "模板不能引用网络上的 Typst 包，请删除以 @ 开头的 import 或 include。")]
     found: dict[str, Missing] = {}
     try:
-        for document in _probes(papers):
+        for document in probes() if documents is None else documents:
             for missing in _check(document, template, renderer):
                 found.setdefault(missing.element, missing)
     except UserError as error:
@@ -113,7 +113,7 @@ def require_valid(template: str, renderer: Renderer) -> None:
         )
 
 
-def _probes(papers: Iterable[Paper]) -> Iterator[ReportDocument]:
+def probes(papers: Iterable[Paper] = tuple(Paper)) -> Iterator[ReportDocument]:
     """Short and long, with groups and without, on every paper; the bare one shows that nothing optional is taken for granted."""
     full = _full()
     for paper in papers:

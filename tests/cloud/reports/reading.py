@@ -17,7 +17,7 @@ _TWENTIES = {letter: 20 * count for count, letter in enumerate("ghijklmnopqrstuv
 
 def texts(pdf: bytes) -> list[str]:
     """The text of each page, blanks taken out."""
-    return [re.sub(r"\s+", "", page.extract_text()) for page in PdfReader(io.BytesIO(pdf)).pages]
+    return [re.sub(r"\s+", "", page.get_textpage().get_text_range()) for page in pypdfium2.PdfDocument(pdf)]
 
 
 def fonts(pdf: bytes) -> set[str]:
