@@ -22,8 +22,8 @@ ORU = b"MSH|^~\\&|BC|Lab|||20260701||ORU^R01|%d|P|2.3.1||||||UNICODE\rPID|1\rOBR
 
 
 def dial(port: int) -> socket.socket:
-    link = socket.create_connection(("127.0.0.1", port), 5)
-    link.settimeout(5)
+    link: socket.socket = until(lambda: socket.create_connection(("127.0.0.1", port), 5), what="the agent's port")
+    link.settimeout(10)
     return link
 
 
@@ -52,11 +52,11 @@ def has(agent: AgentProcess, count: int) -> None:
 
 def test_tcp_sessions_arrive_byte_for_byte(tmp_path: Path) -> None:
     port = free_port()
-    with running(tmp_path, tcp("xn", port, driver="sysmex_xn", encoding="gb18030")) as agent:
+    with running(tmp_path, tcp("xn", port, driver="sysmex_xn", encoding="gb18030"), real=True) as agent:
         with dial(port) as link:
             bodies = [session(link, "S1"), session(link, "S2")]
             has(agent, 2)
-        assert agent.line("xn")["frames"] == 14
+        until(lambda: agent.line("xn")["frames"] == 14)
     found = stored(tmp_path)
     assert [s.body for s in found] == bodies
     assert [s.seq for s in found] == [1, 2]
@@ -73,7 +73,7 @@ def test_a_cut_session_is_kept_as_incomplete(tmp_path: Path) -> None:
             link.sendall(ENQ + build_frames(cbc("S1"), per_record=True)[0])
             assert link.recv(1) + link.recv(1) == ACK * 2
         has(agent, 1)
-        assert agent.line("xn")["incomplete"] == 1
+        until(lambda: agent.line("xn")["incomplete"] == 1)
     (found,) = stored(tmp_path)
     assert not found.meta["complete"]
     assert found.meta["problems"]
@@ -166,8 +166,7 @@ def test_one_failing_line_does_not_touch_another(tmp_path: Path) -> None:
         with dial(good) as link:
             session(link, "S1")
             has(agent, 1)
-        states = {row["conn"]: row["state"] for row in agent.status()["connections"]}
-        assert (states["taken"], states["dead"], states["gone"]) == ("fault", "fault", "fault")
+        until(lambda: all(agent.line(key)["state"] == "fault" for key in ("taken", "dead", "gone")))
         assert all(agent.line(key)["last_error"] for key in ("taken", "dead", "gone"))
 
 

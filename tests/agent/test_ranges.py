@@ -10,7 +10,8 @@ STEPS = st.lists(st.tuples(st.booleans(), st.integers(0, 30)), max_size=80)
 
 @given(STEPS)
 def test_ranges_behave_like_a_set(steps: list[tuple[bool, int]]) -> None:
-    ranges, model = Ranges(), set()
+    ranges = Ranges()
+    model: set[int] = set()
     for put, number in steps:
         (ranges.add if put else ranges.remove)(number)
         (model.add if put else model.discard)(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import queue
 import threading
 import uuid
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cloud.ports.pki import CLOUD_NAME
 from common import crypto, envelope, topics
 from common.envelope import Envelope, Header
 from tests.support import brokers
@@ -38,7 +40,7 @@ class ScriptedCloud:
 
     def connect(self) -> None:
         """Connect to the broker and begin to listen."""
-        client = brokers.make_client(self._broker.pki, self._broker.pki.pair(brokers.CLOUD_NAME), brokers.CLOUD_NAME + "-script")
+        client = brokers.make_client(self._broker.pki, self._broker.pki.pair(CLOUD_NAME), CLOUD_NAME + "-script")
         assert brokers.connect(client, self._broker.cloud_port) == 0
         client.subscribe(topics.up_filter())
         self._client = client
@@ -88,7 +90,7 @@ class ScriptedCloud:
                 continue
             try:
                 topic, payload = client.heard.get(timeout=0.1)
-            except brokers.queue.Empty:
+            except queue.Empty:
                 continue
             if not topic.endswith(topics.LAST_WILL):
                 self._take(envelope.parse(payload))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -58,21 +60,46 @@ def configure(data: Path, *connections: dict[str, Any]) -> None:
 
 
 class AgentProcess:
-    """`jianlian-agent run` as a process of its own."""
+    """`jianlian-agent run` as a process of its own: forked from one that has imported everything, or (`real`) the command."""
 
     command = (sys.executable, "-m", "agent", "run", "--data")
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, *, real: bool = False) -> None:
         self.data = data
-        self.process: subprocess.Popen[bytes] | None = None
+        self.pid = 0
+        self._real = real
+        self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> AgentProcess:
         """Start, and wait until its status file is there."""
         (self.data / "status.json").unlink(missing_ok=True)
-        with open(self.data / "agent.log", "ab") as log:
-            self.process = subprocess.Popen([*self.command, str(self.data)], cwd=REPO, stdout=log, stderr=log)
+        if self._real:
+            with open(self.data / "agent.log", "ab") as log:
+                self._process = subprocess.Popen([*self.command, str(self.data)], cwd=REPO, stdout=log, stderr=log)
+            self.pid = self._process.pid
+        else:
+            self.pid = _nursery().spawn(self.data).pid
         until(self.status, what="the agent's status file")
         return self
+
+    def kill(self) -> None:
+        """SIGKILL."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait; SIGKILL when that does not help."""
+        try:
+            self._end(signal.SIGTERM)
+        except AssertionError:
+            self._end(signal.SIGKILL)
+
+    def _end(self, sign: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, sign)
+        if self._process is not None:
+            until(lambda: self._process is None or self._process.poll() is not None, what="the agent's end")
+        else:
+            until(lambda: not Path(f"/proc/{self.pid}").exists(), what="the agent's end")
 
     def messages(self, state: int | None = None) -> int:
         """How many messages its journal holds, read beside it: the status file is up to a second old."""
@@ -93,33 +120,26 @@ class AgentProcess:
         rows: list[dict[str, Any]] = self.status()["connections"]
         return next(row for row in rows if row["conn"] == key)
 
-    def kill(self) -> None:
-        """SIGKILL."""
-        assert self.process is not None
-        os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait(WAIT)
-
-    def stop(self) -> None:
-        """SIGTERM, and wait."""
-        if self.process is not None and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(WAIT)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait(WAIT)
-
     def log(self) -> str:
         """What it wrote to its log."""
         return (self.data / "agent.log").read_text()
 
 
+@functools.cache
+def _nursery() -> Any:
+    from tests.support.crash.nursery import Nursery
+
+    nursery = Nursery()
+    atexit.register(nursery.close)
+    return nursery
+
+
 @contextlib.contextmanager
-def running(data: Path, *connections: dict[str, Any]) -> Iterator[AgentProcess]:
+def running(data: Path, *connections: dict[str, Any], real: bool = False) -> Iterator[AgentProcess]:
     """An agent with these connections, while the block runs."""
     if connections:
         configure(data, *connections)
-    agent = AgentProcess(data).start()
+    agent = AgentProcess(data, real=real).start()
     try:
         yield agent
     finally:

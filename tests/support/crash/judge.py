@@ -71,12 +71,12 @@ def _frames(body: bytes) -> list[bytes]:
 def _bodies(journal: Path) -> list[bytes]:
     """Messages, and frames of sessions that are not messages yet, read without the product's code."""
     db = apsw.Connection(str(journal))
-    bodies = [bytes(body) for (body,) in db.execute("SELECT body FROM messages ORDER BY id")]  # type: ignore[arg-type]
+    bodies = [bytes(body) for (body,) in db.execute("SELECT body FROM messages ORDER BY id")]
     left: dict[object, list[bytes]] = {}
     for session, data in db.execute("SELECT session, data FROM frames ORDER BY id"):
         if data is None:
             left.pop(session, None)
         else:
-            left.setdefault(session, []).append(data)  # type: ignore[arg-type]
+            left.setdefault(session, []).append(data)
     db.close()
     return bodies + [b"".join(frames) for frames in left.values()]

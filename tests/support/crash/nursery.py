@@ -89,7 +89,7 @@ def main() -> None:
         with open(data / "agent.log", "a") as out:
             os.dup2(out.fileno(), 2)
             os.dup2(out.fileno(), 1)
-        log.setup("WARNING")
+        log.setup("INFO")
         if args.plant:
             module, _, name = args.plant.partition(":")
             getattr(importlib.import_module(module), name)()

@@ -33,7 +33,7 @@ def forget_unfinished() -> None:
         self.db.execute("DELETE FROM frames")
         return 0
 
-    Journal.recover = recover  # type: ignore[method-assign, assignment]
+    Journal.recover = recover  # type: ignore[method-assign]
 
 
 def no_marker() -> None:
@@ -44,7 +44,7 @@ def no_marker() -> None:
         self._sessions[session].first = 0
         original(self, session, message, done)  # type: ignore[arg-type]
 
-    Journal.close_session = close_session  # type: ignore[method-assign, assignment]
+    Journal.close_session = close_session  # type: ignore[method-assign]
 
 
 def drop_at_end() -> None:
