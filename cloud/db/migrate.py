@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from procrastinate.schema import SchemaManager
-from sqlalchemy import Connection, MetaData, create_engine, text
+from sqlalchemy import Column, Connection, MetaData, create_engine, text
 
 from cloud.db import audit, tenancy
 
@@ -45,9 +46,18 @@ def differences(owner_url: str, metadata: MetaData) -> list[object]:
     engine = create_engine(owner_url)
     with engine.connect() as conn:
         context = MigrationContext.configure(conn, opts={"compare_type": True, "compare_server_default": False})
-        found = compare_metadata(context, metadata)
+        found = list(compare_metadata(context, metadata))
     engine.dispose()
-    return list(found)
+    return [each for each in found if not _same_expression(each, found)]
+
+
+def _same_expression(difference: Any, others: list[Any]) -> bool:
+    """An index over an expression (COLLATE "C") is reflected in other words than it was written: removed and added under one name."""
+    if difference[0] not in ("add_index", "remove_index"):
+        return False
+    twins = {each[0] for each in others if each[0] in ("add_index", "remove_index") and each[1].name == difference[1].name}
+    written = any(not isinstance(e, Column) for e in difference[1].expressions) or difference[0] == "remove_index"
+    return len(twins) == 2 and written
 
 
 def create_all(owner_url: str, metadata: MetaData, app_role: str) -> None:
