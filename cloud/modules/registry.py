@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from cloud.modules import bench, catalog, critical, edge, interfaces, orders, platform, portal, qc, reports, specimens
+from cloud.modules import bench, catalog, critical, edge, interfaces, orders, platform, portal, qc, queue, reports, specimens
 from cloud.web.module import Module
 
 MODULES: tuple[Module, ...] = (
     platform.MODULE,
     catalog.MODULE,
     orders.MODULE,
+    queue.MODULE,
     specimens.MODULE,
     bench.MODULE,
     edge.MODULE,

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Date, Index, Integer, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Date, Index, Integer, LargeBinary, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
@@ -87,3 +87,15 @@ class NumberLease(TenantTable, Base):
     kiosk: Mapped[str]
     first: Mapped[int] = mapped_column(Integer)
     last: Mapped[int] = mapped_column(Integer)
+
+
+class TicketJob(TenantTable, Base):
+    """A ticket to print again at the guide's desk: the document, and what the worker made of it. Deleted after a day."""
+
+    __tablename__ = "ticket_job"
+    __table_args__ = (Index("ix_ticket_job_at", "tenant_id", "at"),)
+    at: Mapped[datetime]
+    document: Mapped[dict[str, Any]]
+    pdf: Mapped[bytes | None] = mapped_column(LargeBinary)
+    escpos: Mapped[bytes | None] = mapped_column(LargeBinary)
+    error: Mapped[str | None]

@@ -17,10 +17,11 @@ from sqlalchemy import select
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.queue import rules, store
-from cloud.modules.queue.models import QueueTicket, QueueWindow
+from cloud.modules.queue.models import QueueTicket, QueueWindow, TicketJob
 from cloud.modules.queue.rules import Klass, Return, Ticket, Window
 from cloud.modules.specimens import service as specimens
 from cloud.modules.specimens.service import Person
+from cloud.reports.documents import TicketDocument, to_json
 from common import ids
 from common.errors import PeerError, UserError
 
@@ -154,9 +155,14 @@ def _told(uow: UnitOfWork, ticket: QueueTicket, name: str, repeated: bool = Fals
     return CheckedIn(ticket, name, code_of(uow, ticket), ahead, None if minutes is None else rules.eta_range(minutes), repeated)
 
 
+def hospital(uow: UnitOfWork) -> tuple[int, str]:
+    """The site digit of this hospital's codes, and its name."""
+    return specimens.hospital(uow)
+
+
 def code_of(uow: UnitOfWork, ticket: QueueTicket) -> str:
     """The bar code of a ticket."""
-    site, _name = specimens.hospital(uow)
+    site, _name = hospital(uow)
     return ids.ticket_code(site, ticket.day, ticket.no[0], int(ticket.no[1:]))
 
 
@@ -365,8 +371,58 @@ def serve(uow: UnitOfWork, window_id: int, code: str, identifiers: Collection[st
     if len(checked) < 2:
         raise UserError("invalid", "请先与患者核对两项身份信息（例如姓名和出生日期）。", field="identifiers")
     ticket.serving_at = uow.now
+    ticket.answers = {**ticket.answers, "identifiers": checked}
     _move(uow, ticket, Ticket.SERVING, {"identifiers": checked})
     return ticket
+
+
+def print_labels(uow: UnitOfWork, window_id: int) -> tuple[list[specimens.LabelDocument], specimens.LabelJob]:
+    """R9: labels are printed only now, for the patient whose identity was just checked at this window."""
+    window, ticket = _own(uow, window_id), _serving(uow, window_id)
+    person = None if ticket.patient_id is None else specimens.person(uow, ticket.patient_id)
+    if person is None:
+        raise UserError("conflict", "这张号票还没有对应的患者，请先扫患者的卡。")
+    plan = specimens.plan_tubes(uow, person)
+    wanted = [each.order_item_id for tube in plan.tubes for each in tube.asked]
+    return specimens.print_labels(uow, person.id, wanted, ticket.answers.get("identifiers", ()), f"{window.hall} {window.no} 号窗口")
+
+
+def scan_tube(uow: UnitOfWork, window_id: int, code: str) -> specimens.Answer:
+    """Scan a tube closed for the patient being served."""
+    window, ticket = _own(uow, window_id), _serving(uow, window_id)
+    return specimens.collect(uow, code, ticket.patient_id or 0, f"{window.hall} {window.no} 号窗口")
+
+
+def _serving(uow: UnitOfWork, window_id: int) -> QueueTicket:
+    ticket = current(uow, window_id)
+    if ticket is None or ticket.state != Ticket.SERVING:
+        raise UserError("conflict", "没有正在采血的患者，请先核对身份。")
+    return ticket
+
+
+def print_ticket(uow: UnitOfWork, ticket_id: int) -> TicketJob:
+    """The paper once more, at the guide's desk: made by the worker."""
+    ticket = _ticket(uow, ticket_id)
+    person = None if ticket.patient_id is None else specimens.person(uow, ticket.patient_id)
+    told = _told(uow, ticket, person.name if person else "")
+    document = TicketDocument(
+        hospital=hospital(uow)[1],
+        number=ticket.no,
+        class_name=rules.KLASS_WORDS[Klass(ticket.klass)],
+        service=rules.SERVICE_WORDS.get(ticket.service, ticket.service),
+        code=told.code,
+        ahead=told.ahead,
+        printed_at=uow.now,
+        patient_name=rules.mask(told.name),
+        hall_hint=ticket.hall,
+        wait_hint="" if told.eta is None else f"约等候 {told.eta[0]}–{told.eta[1]} 分钟",
+        offline=ticket.offline,
+    )
+    job = TicketJob(at=uow.now, document=to_json(document))
+    uow.s.add(job)
+    uow.s.flush()
+    uow.emit("ticket.render", f"ticket:{job.id}", {"job_id": job.id})
+    return job
 
 
 def done(uow: UnitOfWork, window_id: int) -> QueueTicket:

@@ -14,13 +14,13 @@ MODULE = Module(
     depends=("bench", "catalog", "orders", "platform"),
     permissions={
         Perm.READ: (*BENCH, "quality", "director", "infogroup", "nurse", "receiver"),
-        Perm.LABEL: ("nurse", "receiver"),
+        Perm.LABEL: ("nurse",),
         Perm.COLLECT: ("nurse",),
         Perm.RECEIVE: (*BENCH, "receiver"),
         Perm.REJECT: (*BENCH, "receiver"),
         Perm.CONDITIONAL: ("senior", "leader"),
         Perm.LOST: ("leader",),
-        Perm.NOTICE: ("nurse",),
+        Perm.NOTICE: ("nurse", "clinician"),
     },
     menu=(
         MenuItem("打印标签", "/sp/labels", Perm.LABEL, "标本", 200),
