@@ -62,13 +62,16 @@ class Demo:
         self.postgres.start()
         self.settings = self.state.write_settings(self.ports, self.pki, self.postgres.owner_url, self.postgres.app_url)
         self.say("消息代理 MQTT broker")
-        broker = self.supervisor.python("broker", "cloud.embedded.broker", "--pki", str(self.pki.folder), "--port", str(self.ports["mqtt"]))
+        broker = self._broker()
         self.say("数据库结构 schema")
         migrate.upgrade(self.settings.owner_url, METADATA, self.settings.app_role)
         self.say("医院与目录 hospitals and catalog")
         self.tenants = seed.seed(self.settings, self.state, self.ports)
         self._hosted(broker)
         self._outside()
+
+    def _broker(self) -> Child:
+        return self.supervisor.python("broker", "cloud.embedded.broker", "--pki", str(self.pki.folder), "--port", str(self.ports["mqtt"]))
 
     def _hosted(self, broker: Child) -> None:
         """The processes of the hosted side, and the serial lines, all at once: two cores are busy enough with them."""
@@ -94,6 +97,12 @@ class Demo:
         assert self.settings is not None
         self.say("采集端、模拟 HIS 与仪器 edge agents, simulated HIS and analyzers")
         agents.start(self.supervisor, self.state, self.settings, self.tenants)
+        self._his()
+        agents.wait_ready(self.supervisor, self.ports)
+        self._bustle()
+
+    def _his(self) -> None:
+        """Each hospital's information system: orders in, reports out."""
         for hospital in people_data.HOSPITALS:
             secure = hospital.code == "rm"
             lab = self.ports["mllp-tls" if secure else "mllp"]
@@ -101,7 +110,9 @@ class Demo:
             listen = ["--listen", str(self.ports[f"his-{hospital.code}"]), "--lab", f"localhost:{lab}"]
             folder = str(self.state.folder / "his" / hospital.code)
             self.supervisor.python(f"his-{hospital.code}", "cloud.demo.his", "--hospital", hospital.code, *listen, *ca, "--data", folder)
-        agents.wait_ready(self.supervisor, self.ports)
+
+    def _bustle(self) -> None:
+        """Analyzers that measure what the lab received, and staff who work."""
         self.supervisor.python("analyzers", "cloud.demo.analyzers", "--data", str(self.state.folder))
         self.supervisor.python("staff", "cloud.demo.staff", "--data", str(self.state.folder))
 
