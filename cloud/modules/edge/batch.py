@@ -24,6 +24,7 @@ from cloud.modules.edge.lookup import Cursor, Link
 from cloud.modules.edge.placing import Heard, Placed, place
 from cloud.modules.edge.rules import RawState
 from cloud.modules.edge.store import RawRow
+from common.errors import PeerError
 from common.instruments.decode import decode
 
 log = structlog.get_logger("edge")
@@ -173,10 +174,23 @@ class Intake:
     def _others(self, uow: UnitOfWork, cur: Cursor, stored: Sequence[Message]) -> None:
         for m in stored:
             if m.row.kind == "ticket" and m.row.state != RawState.QUARANTINED:
-                self._take_ticket(uow, m)
+                self._ticket(uow, cur, m)
         for m in stored:
             if m.row.state == RawState.DEFERRED:
                 uow.emit("edge.deferred", f"raw:{m.row.id}", {"raw_id": m.row.id})
+
+
+    def _ticket(self, uow: UnitOfWork, cur: Cursor, message: Message) -> None:
+        """A kiosk's ticket; one that cannot be true is put aside with the reason, without touching the others."""
+        try:
+            with uow.s.begin_nested():
+                self._take_ticket(uow, message)
+        except PeerError as exc:
+            message.row.state = RawState.QUARANTINED
+            cur.execute(
+                "UPDATE raw_message SET state = 'quarantined', problems = %s::jsonb WHERE tenant_id = %s AND id = %s",
+                (json.dumps([exc.message], ensure_ascii=False), uow.tenant_id, message.row.id),
+            )
 
 
 def read(row: RawRow, link: Link | None, catalog: md.Catalog) -> list[interpret.Said]:
@@ -186,7 +200,7 @@ def read(row: RawRow, link: Link | None, catalog: md.Catalog) -> list[interpret.
     encoding = (link.encoding if link else None) or _text(row.meta.get("encoding"))
     try:
         reading = decode(row.body, driver, encoding)
-        said = interpret.observations(reading, row.meta.get("complete") is not False)
+        said = interpret.observations(reading)
         row.problems = interpret.problems(reading)
     except Exception as exc:
         # Whatever a decoder meets, the bytes are kept and the stream goes on.

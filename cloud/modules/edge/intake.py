@@ -27,6 +27,7 @@ from cloud.modules.edge import alarms, batch, configuration, downlink, heartbeat
 from cloud.modules.edge.batch import Intake, Message, Receipted
 from cloud.modules.edge.door import SEQUENCED, Admitted, Refused, admit
 from cloud.modules.edge.registry import Registration, Registry
+from cloud.modules.queue import service as waiting
 from cloud.ports.mqtt import Address, Incoming, Mqtt
 from common import crypto, topics
 from common.errors import PeerError
@@ -219,8 +220,6 @@ def take_ticket(uow: UnitOfWork, message: Message) -> None:
     body = message.admitted.sealed.json()
     if not isinstance(body, dict):
         raise PeerError("ticket", "a ticket that is no object")
-    from cloud.modules.queue import service as waiting
-
     waiting.take_offline_ticket(uow, body)
 
 

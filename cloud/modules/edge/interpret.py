@@ -38,21 +38,16 @@ class Said:
     qc: bool
     no_result: bool
     nth: int = 0
-    cut: bool = False
     main: bool = True
     """False for a further statement about the same test in the same message (raw signal, interpretation, probe)."""
 
 
-def observations(reading: Reading, complete: bool = True) -> list[Said]:
-    """Everything a reading says about results, in order."""
+def observations(reading: Reading) -> list[Said]:
+    """Everything a reading says about results, in order. Of a cut message the decoder gives whole records only ("13" may be of "134")."""
     out: list[Said] = []
     for message in reading.messages:
         if message.kind in ("results", "qc"):
-            said = _of_message(message, len(out))
-            if said and not (complete and message.complete):
-                # The last record of a cut message may be cut itself: "13" of "134". It waits for a person.
-                said[-1].cut = True
-            out += said
+            out += _of_message(message, len(out))
     _count(out)
     return out
 

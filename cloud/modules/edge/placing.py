@@ -121,8 +121,6 @@ def decide(known: Known, heard: Heard, said: Said, given: Tube | None = None) ->
     same = rules.Identity.AGREES if given is not None else _identity(known, said, tube)
     if same is rules.Identity.DIFFERS:
         return Verdict(Fate.MISMATCH, "name_differs", tube)
-    if said.cut and given is None:
-        return Verdict(Fate.ORPHAN, "cut", tube)
     return _item(known, link.analyzer_id, code, said, tube, same is rules.Identity.UNSURE)
 
 

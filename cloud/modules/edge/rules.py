@@ -84,7 +84,6 @@ REASONS = {
     "late": "报告已发布，保留待处理",
     "same_value": "与现有结果相同，不另列",
     "resend": "仪器重发，与已有结果相同",
-    "cut": "报文不完整，最后一个结果可能被截断",
     "aspect": "同一项目的附加信息（原始信号、判读等）",
     "qc": "质控结果",
 }
@@ -327,14 +326,29 @@ def readable(data: bytes, encoding: str | None) -> list[list[Piece]]:
 
 
 MASK = "▇▇▇"
+_PATIENT = re.compile(r"^(?:[0-7])?(P|PID|NK1|PV1)(?=[^A-Za-z0-9])")
 
 
-def mask_patient(line: str) -> str:
-    """A record with the patient's fields hidden: P of ASTM and PID of HL7 whole, names in order and query records of neither."""
-    bare = line.lstrip("01234567\x02")
-    for kind, keep in (("P|", 2), ("PID|", 2)):
-        if bare.startswith(kind):
-            head = line[: len(line) - len(bare)]
-            fields = bare.split("|")
-            return head + "|".join(f if at < keep or not f.strip() else MASK for at, f in enumerate(fields))
-    return line
+def mask_lines(lines: Sequence[Sequence[Piece]]) -> list[list[Piece]]:
+    """Raw lines with the patient's fields hidden: of P (ASTM) and PID, NK1, PV1 (HL7) records all but the first two fields.
+
+    A record that a frame cuts (ETB) goes on in the next line and stays hidden there.
+    """
+    out: list[list[Piece]] = []
+    open_record = False
+    for line in lines:
+        at = next((n for n, p in enumerate(line) if not p.control), None)
+        found = None if at is None else _PATIENT.match(line[at].text)
+        masked = list(line)
+        if at is not None and (found is not None or open_record):
+            text = _mask(line[at].text, found.end()) if found is not None else MASK
+            masked[at] = Piece(text)
+            open_record = any(p.control and p.text == "ETB" for p in line)
+        out.append(masked)
+    return out
+
+
+def _mask(text: str, end: int) -> str:
+    separator = text[end : end + 1]
+    fields = text.split(separator)
+    return separator.join(f if at < 2 or not f.strip() else MASK for at, f in enumerate(fields))

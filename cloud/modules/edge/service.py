@@ -26,6 +26,7 @@ from common.errors import UserError
 
 __all__ = [
     "NewConnection",
+    "Attachment",
     "attach",
     "ca_certificate",
     "close_alarm",

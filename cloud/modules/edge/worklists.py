@@ -31,16 +31,15 @@ WHERE s.tenant_id = :t AND s.id = ANY(:ids)
 ORDER BY s.id
 """)
 
-# What the requests ask for, less what has a result already or will have none.
+# What the requests ask for, and whether it is still to be measured (no result yet, not given up).
 ITEMS = text("""
-SELECT a.specimen_id, a.item_id FROM (
+SELECT a.specimen_id, a.item_id, x.id IS NULL OR x.state = 'expected' AS open FROM (
   SELECT oi.specimen_id, m.item_id FROM order_item oi
   JOIN order_set_item m ON m.tenant_id = oi.tenant_id AND m.order_set_id = oi.order_set_id
   WHERE oi.tenant_id = :t AND oi.specimen_id = ANY(:ids) AND oi.status NOT IN ('cancelled', 'refunded')
   UNION
   SELECT specimen_id, item_id FROM test WHERE tenant_id = :t AND specimen_id = ANY(:ids)
 ) a LEFT JOIN test x ON x.tenant_id = :t AND x.specimen_id = a.specimen_id AND x.item_id = a.item_id
-WHERE x.id IS NULL OR x.state = 'expected'
 """)
 
 OPEN = text("""
@@ -80,7 +79,8 @@ class Tube:
     """A tube and its open items."""
 
     row: Any
-    items: tuple[int, ...]
+    items: dict[int, bool]
+    """Item → still to be measured."""
 
 
 def tubes(uow: UnitOfWork, specimens: Collection[int]) -> list[Tube]:
@@ -88,10 +88,10 @@ def tubes(uow: UnitOfWork, specimens: Collection[int]) -> list[Tube]:
     if not specimens:
         return []
     at = {"t": uow.tenant_id, "ids": list(specimens)}
-    items: dict[int, list[int]] = {}
-    for specimen, item in uow.s.execute(ITEMS, at):
-        items.setdefault(specimen, []).append(item)
-    return [Tube(row, tuple(items.get(row.id, ()))) for row in uow.s.execute(TUBES, at)]
+    items: dict[int, dict[int, bool]] = {}
+    for specimen, item, is_open in uow.s.execute(ITEMS, at):
+        items.setdefault(specimen, {})[item] = is_open
+    return [Tube(row, items.get(row.id, {})) for row in uow.s.execute(TUBES, at)]
 
 
 def for_target(catalog: md.Catalog, target: Target, found: Iterable[Tube], *, mention_all: bool = False) -> list[dict[str, Any]]:
@@ -100,10 +100,10 @@ def for_target(catalog: md.Catalog, target: Target, found: Iterable[Tube], *, me
     out = []
     for tube in found:
         live = tube.row.state in LIVE
-        wanted = sorted((i for i in tube.items if i in order), key=order.__getitem__) if live else []
+        wanted = sorted((i for i, is_open in tube.items.items() if is_open and i in order), key=order.__getitem__) if live else []
         codes = [c[0] for i in wanted if (c := catalog.item_channels.get((target.analyzer_id, i)))]
-        known = any((target.analyzer_id, i) in catalog.item_channels for i in tube.items)
-        if codes or (mention_all and (known or not tube.items)):
+        concerned = mention_all and any((target.analyzer_id, i) in catalog.item_channels for i in tube.items)
+        if codes or concerned:
             out.append(_body(tube.row, codes))
     return out
 

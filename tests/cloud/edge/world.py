@@ -16,12 +16,12 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
-from cloud.ports.pki import Pki
 from cloud.modules.bench.service import Incoming as ForBench
 from cloud.modules.catalog import models as md
 from cloud.modules.edge import models
 from cloud.modules.edge.intake import Loop
 from cloud.ports.mqtt import Incoming
+from cloud.ports.pki import Pki
 from common import crypto, envelope, topics
 from tests.cloud.bench import world as bench_world
 from tests.support import lab as labs
@@ -73,8 +73,8 @@ class Sender:
         topic = header.pop("topic", None) or topics.up(self.tenant, self.uuid, kind)
         key = header.pop("signed_by", self.key)
         values: dict[str, Any] = {
-            "tenant": self.tenant, "agent": self.uuid, "kind": kind, "at": AT, "mono": number * 1000, "boot": self.boot, "stream": self.stream,
-            "seq": number, "conn": "au1", "meta": {"protocol": "astm", "complete": True},
+            "tenant": self.tenant, "agent": self.uuid, "kind": kind, "at": AT, "mono": number * 1000, "boot": self.boot,
+            "stream": self.stream, "seq": number, "conn": "au1", "meta": {"protocol": "astm", "complete": True},
         }  # fmt: skip
         values.update(header)
         return Incoming(topic, envelope.seal(envelope.Header(**values), body, key), number & 0xFFFF, 1, 1)
@@ -175,11 +175,8 @@ def add_agent(uow: UnitOfWork, pki: Pki, tenant: str, analyzer: int | None, key:
     )
     uow.s.add(agent)
     uow.s.flush()
-    uow.s.add(
-        models.Connection(
-            agent_id=agent.id, key=key, name="生化仪一号", analyzer_id=analyzer, protocol="astm", transport={"type": "tcp-listen", "port": 1}
-        )
-    )
+    line = {"type": "tcp-listen", "host": "127.0.0.1", "port": 1}
+    uow.s.add(models.Connection(agent_id=agent.id, key=key, name="生化仪一号", analyzer_id=analyzer, protocol="astm", transport=line))
     uow.s.flush()
     sender.id = agent.id
     return sender

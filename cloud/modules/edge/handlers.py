@@ -1,0 +1,32 @@
+"""What the edge does about other modules' events, in the worker: worklists go down, waiting results are taken up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.edge import downlink, retake, worklists
+from cloud.modules.edge.service import CHINA
+
+
+def on_tube(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """A tube was collected, received, changed, rejected or cancelled: each analyzer it concerns hears of it."""
+    found = worklists.tubes(uow, [int(payload["specimen_id"])])
+    catalog = md.catalog(uow)
+    for target in worklists.targets(uow):
+        bodies = worklists.for_target(catalog, target, found, mention_all=True)
+        if bodies:
+            downlink.enqueue(uow, target.agent_id, "worklist", {"tubes": bodies}, target.conn_key)
+
+
+def on_received(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Received: results that were faster than the receipt leave the tray."""
+    barcode = uow.s.scalar(
+        text("SELECT barcode FROM specimen WHERE tenant_id = :t AND id = :i"), {"t": uow.tenant_id, "i": payload["specimen_id"]}
+    )
+    if barcode is not None:
+        retake.take_up_waiting(uow, str(barcode), CHINA)
+    on_tube(uow, payload)

@@ -1,0 +1,225 @@
+"""Pages of the edge: board, agents, trays, codes, raw messages; and the two public addresses an agent enrols through."""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import Response, jsonify, request
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.edge import configuration, queries, service
+from cloud.modules.edge.rules import REASONS, Perm
+from cloud.modules.edge.throttle import ENROLMENTS
+from cloud.modules.platform import service as platform
+from cloud.web.faults import STATUS, NotFound
+from cloud.web.i18n import gettext as _
+from cloud.web.page import fragment, page, redirect_to
+from cloud.web.view import Access, Views, principal, web
+from common.errors import UserError
+
+VIEWS = Views("edge", __name__)
+
+
+def _zone() -> ZoneInfo:
+    return ZoneInfo(web().settings.timezone)
+
+
+def _number(name: str) -> int:
+    value = request.form.get(name, "")
+    if not value.isdigit():
+        raise UserError("invalid", "请从列表中选择。", field=name)
+    return int(value)
+
+
+# --- the board and agents ---------------------------------------------------------------------------------------------
+
+
+@VIEWS.get("/edge/board", Perm.READ)
+def board(uow: UnitOfWork) -> Any:
+    """Every connection with its traffic light; live."""
+    return page(
+        "edge/board.html", block="tiles", agents=queries.board(uow), counts=queries.counts(uow), alarm_word=queries.alarm_word,
+        may_manage=principal().may(Perm.MANAGE),
+    )  # fmt: skip
+
+
+@VIEWS.post("/edge/agents", Perm.MANAGE)
+def create(uow: UnitOfWork) -> Any:
+    """A new agent."""
+    agent = service.create_agent(uow, request.form.get("name", ""), request.form.get("location", ""))
+    return redirect_to(f"/edge/agents/{agent.id}")
+
+
+@VIEWS.get("/edge/agents/<int:agent_id>", Perm.READ)
+def agent(uow: UnitOfWork, agent_id: int) -> Any:
+    """One agent: state, connections, configuration, newest messages."""
+    line = queries.agent_line(uow, agent_id)
+    if line is None:
+        raise NotFound(_("采集端"))
+    return page(
+        "edge/agent.html", block="state", line=line, balance=queries.balance(uow, agent_id), recent=queries.recent(uow, agent_id),
+        analyzers=md.catalog(uow).analyzers, protocols=configuration.PROTOCOLS, encodings=configuration.ENCODINGS,
+        transports=configuration.TRANSPORTS, alarm_word=queries.alarm_word, may_manage=principal().may(Perm.MANAGE),
+        may_raw=principal().may(Perm.RAW), config=service.config_document(uow, agent_id),
+    )  # fmt: skip
+
+
+@VIEWS.post("/edge/agents/<int:agent_id>/code", Perm.MANAGE)
+def code(uow: UnitOfWork, agent_id: int) -> Any:
+    """A fresh enrolment code, shown once."""
+    made = service.enrolment_code(uow, agent_id, web().settings)
+    if request.headers.get("HX-Request") == "true":
+        return fragment("edge/code.html", "code", enrol_code=made)
+    return page("edge/code.html", enrol_code=made, agent_id=agent_id)
+
+
+@VIEWS.post("/edge/agents/<int:agent_id>/revoke", Perm.MANAGE)
+def revoke(uow: UnitOfWork, agent_id: int) -> Any:
+    """Never trust this agent again."""
+    service.revoke(uow, agent_id, request.form.get("reason", ""), web().settings)
+    return redirect_to(f"/edge/agents/{agent_id}")
+
+
+@VIEWS.post("/edge/agents/<int:agent_id>/connections", Perm.MANAGE)
+def connection(uow: UnitOfWork, agent_id: int) -> Any:
+    """Add or change a connection."""
+    f = request.form
+    analyzer = f.get("analyzer_id", "")
+    new = service.NewConnection(
+        key=f.get("key", "").strip(), name=f.get("name", ""), analyzer_id=int(analyzer) if analyzer.isdigit() else None,
+        protocol=f.get("protocol", ""), driver=f.get("driver", "").strip(), encoding=f.get("encoding", ""),
+        transport=f.get("transport", ""), host=f.get("host", ""), port=f.get("port", ""), device=f.get("device", ""),
+        baud=f.get("baud", "") or "9600", host_query="host_query" in f, enabled="enabled" in f,
+    )  # fmt: skip
+    service.save_connection(uow, agent_id, new)
+    return redirect_to(f"/edge/agents/{agent_id}")
+
+
+@VIEWS.post("/edge/alarms/<int:alarm_id>/close", Perm.MANAGE)
+def close_alarm(uow: UnitOfWork, alarm_id: int) -> Any:
+    """Somebody looked at an alarm."""
+    service.close_alarm(uow, alarm_id, request.form.get("reason", ""))
+    back = request.form.get("back", "")
+    return redirect_to(back if back.startswith("/edge/") else "/edge/board")
+
+
+# --- trays -----------------------------------------------------------------------------------------------------------
+
+
+@VIEWS.get("/edge/orphans", Perm.ATTACH)
+def orphans(uow: UnitOfWork) -> Any:
+    """Results that match no tube."""
+    return page("edge/orphans.html", block="rows", rows=queries.tray(uow), words=REASONS, chosen=None)
+
+
+@VIEWS.get("/edge/orphans/<int:raw_id>", Perm.ATTACH)
+def orphan(uow: UnitOfWork, raw_id: int) -> Any:
+    """One of them beside the list."""
+    row = queries.tray_one(uow, raw_id, request.args.get("s", ""))
+    if row is None:
+        raise NotFound(_("这条无主结果"))
+    if row.patient_id is not None:
+        platform.log_read(uow, row.patient_id, "mismatch", request.path)
+    if request.headers.get("HX-Request") == "true":
+        return fragment("edge/orphans.html", "detail", chosen=row, words=REASONS)
+    return page("edge/orphans.html", rows=queries.tray(uow), words=REASONS, chosen=row)
+
+
+@VIEWS.post("/edge/orphans/<int:raw_id>/attach", Perm.ATTACH)
+def attach(uow: UnitOfWork, raw_id: int) -> Any:
+    """Whose result it is: barcode and patient, with a reason."""
+    f = request.form
+    given = service.Attachment(raw_id, f.get("specimen", ""), f.get("barcode", ""), f.get("patient", ""), f.get("reason", ""))
+    done = service.attach(uow, given, _zone())
+    return _tray_again(uow, _("已附加 %(n)s 个结果。", n=done.get("matched", 0)))
+
+
+@VIEWS.post("/edge/orphans/<int:raw_id>/discard", Perm.ATTACH)
+def discard(uow: UnitOfWork, raw_id: int) -> Any:
+    """Nobody's result; kept, with the reason."""
+    n = service.discard(uow, raw_id, request.form.get("specimen", ""), request.form.get("reason", ""))
+    return _tray_again(uow, _("已弃用 %(n)s 个结果，原始数据仍保留。", n=n))
+
+
+def _tray_again(uow: UnitOfWork, said: str) -> Any:
+    if request.headers.get("HX-Request") != "true":
+        return redirect_to("/edge/orphans")
+    return fragment("edge/orphans.html", "work", trigger='{"sound":"ok"}', rows=queries.tray(uow), words=REASONS, chosen=None, said=said)
+
+
+# --- codes -----------------------------------------------------------------------------------------------------------
+
+
+@VIEWS.get("/edge/unmapped", Perm.MAP)
+def unmapped(uow: UnitOfWork) -> Any:
+    """Codes that came and mean nothing yet."""
+    catalog = md.catalog(uow)
+    items = sorted((i for i in catalog.items.values() if i.active), key=lambda i: (i.section_id, i.print_order, i.code))
+    return page("edge/unmapped.html", block="rows", rows=queries.unmapped(uow), analyzers=catalog.analyzers, items=items, said="")
+
+
+@VIEWS.post("/edge/unmapped/map", Perm.MAP)
+def map_code(uow: UnitOfWork) -> Any:
+    """A code means an item; what is stored under it is interpreted again."""
+    f = request.form
+    service.map_code(uow, _number("analyzer_id"), f.get("code", ""), _number("item_id"), f.get("reason", ""), _zone())
+    return redirect_to("/edge/unmapped")
+
+
+@VIEWS.post("/edge/unmapped/ignore", Perm.MAP)
+def ignore_code(uow: UnitOfWork) -> Any:
+    """A code is no result."""
+    service.ignore_code(uow, _number("analyzer_id"), request.form.get("code", ""), request.form.get("reason", ""), _zone())
+    return redirect_to("/edge/unmapped")
+
+
+# --- raw messages ----------------------------------------------------------------------------------------------------
+
+
+@VIEWS.get("/edge/quarantine", Perm.RAW)
+def quarantine(uow: UnitOfWork) -> Any:
+    """Messages nobody could read."""
+    return page("edge/quarantine.html", block="rows", rows=queries.quarantined(uow))
+
+
+@VIEWS.get("/edge/raw/<int:raw_id>", Perm.RAW)
+def raw(uow: UnitOfWork, raw_id: int) -> Any:
+    """One message as it came, control characters named, patient fields hidden."""
+    found = queries.raw_page(uow, raw_id)
+    if found is None:
+        raise NotFound(_("报文"))
+    return page("edge/raw.html", found=found, words=REASONS, may_map=principal().may(Perm.MAP))
+
+
+@VIEWS.post("/edge/raw/<int:raw_id>/reinterpret", Perm.MAP)
+def reinterpret(uow: UnitOfWork, raw_id: int) -> Any:
+    """Read it again with today's drivers and mappings."""
+    service.reinterpret(uow, raw_id, request.form.get("reason", ""), _zone())
+    return redirect_to(f"/edge/raw/{raw_id}")
+
+
+# --- enrolment (no login: the code and the pin are the trust) ------------------------------------------------------------
+
+
+@VIEWS.get("/edge/ca", Access.PUBLIC)
+def ca() -> Any:
+    """The CA's certificate; the agent accepts it only by the pin in its code."""
+    try:
+        return Response(service.ca_certificate(web().settings), mimetype="application/x-pem-file")
+    except (UserError, OSError):
+        return Response("not configured\n", 404, mimetype="text/plain")
+
+
+@VIEWS.post("/edge/enrol", Access.PUBLIC)
+def enrol() -> Any:
+    """An agent shows its code and asks for a certificate."""
+    try:
+        ENROLMENTS.check(request.remote_addr or "")
+        body = request.get_json(force=True, silent=True)
+        if not isinstance(body, dict):
+            raise UserError("invalid", "请求不是 JSON 对象。")
+        return jsonify(service.enrol(web().db, web().settings, body, request.remote_addr or "").document)
+    except UserError as exc:
+        return jsonify(error=exc.code, message=exc.message), STATUS.get(exc.code, 422)
