@@ -27,7 +27,7 @@ from agent.host_query import HostQueries
 from agent.journal import Journal
 from agent.lock import DataLock
 from agent.rows import Outgoing, Unfinished
-from agent.salvage import damaged_files, open_journal
+from agent.salvage import damaged_files, mark_suspect, open_journal
 from agent.transport.file_drop import FileDrop
 from agent.transport.serial_port import SerialLine
 from agent.transport.tcp import TcpDial, TcpListen
@@ -209,6 +209,7 @@ class Agent:
         self.journal.flush()
         if self.journal.damaged:
             _log.error("the journal is damaged: starting anew")
+            mark_suspect(self.data.journal)
             self._again = True
             self.stop()
         if self.uplink is not None:

@@ -35,6 +35,7 @@ from agent.rows import (
 from common.crypto import sha256_hex
 
 KEEP_RECEIPTED_MS = 14 * 86_400_000  # RELIABILITY R2: the replay reserve
+BUSY_MS = 5_000  # a file locked by another program: after this a frame is refused, and the analyzer sends it again
 _PURGE_FRAMES = 2_000  # spent frames cleared at once: about a millisecond
 
 Done = Callable[[bool], None]
@@ -66,6 +67,7 @@ class Journal:
         self.schedule = schedule
         self.on_message: Callable[[], None] | None = None  # told after a COMMIT that put messages into the outbox
         self.db = store.connect(path, vfs)
+        self.db.set_busy_timeout(BUSY_MS)
         self.stream = self._current_stream()
         self._stream_no = self.number_of(self.stream)
         self._next_frame = 1 + (self._one("SELECT max(id) FROM frames") or 0)
@@ -270,11 +272,11 @@ class Journal:
     def pending_ids(self, *, urgent: bool, above: int, limit: int) -> list[int]:
         """Ids waiting for a receipt, oldest first."""
         sql = "SELECT id FROM messages INDEXED BY pending WHERE state = 0 AND urgent = ? AND id > ? ORDER BY id LIMIT ?"
-        return [row[0] for row in self.db.execute(sql, (int(urgent), above, limit))]
+        return [row[0] for row in self._read(sql, (int(urgent), above, limit))]
 
     def read(self, number: int) -> Stored | None:
         """One message, or None when there is none or its checksum is wrong (it is then quarantined)."""
-        for row in self.db.execute(f"SELECT {COLUMNS} FROM messages WHERE id = ?", (number,)):
+        for row in self._read(f"SELECT {COLUMNS} FROM messages WHERE id = ?", (number,)):
             stored = self._stored(row)
             if stored is None:
                 self.quarantine(number)
@@ -390,7 +392,7 @@ class Journal:
         """Forget receipted messages after the reserve's 14 days, never the newest one (it holds the numbering)."""
         sql = (
             "DELETE FROM messages WHERE id IN (SELECT id FROM messages INDEXED BY receipted "
-            "WHERE state = 1 AND receipted_at < ? AND id < ? LIMIT ?)"
+            "WHERE state = 1 AND receipted_at < ? AND id <> ? LIMIT ?)"
         )
         self._add(lambda: self.db.execute(sql, (now - KEEP_RECEIPTED_MS, self.highest, limit)), None)
 
@@ -425,7 +427,17 @@ class Journal:
             self.pending.setdefault(number >> SEQ_BITS, Ranges()).add(number & SEQ_MASK)
 
     def _one(self, sql: str, values: Sequence[Any] = ()) -> Any:
-        return self.db.execute(sql, values).get
+        rows = self._read(sql, values)
+        return rows[0][0] if rows else None
+
+    def _read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+        """Rows; none, and `damaged` set, when SQLite meets damage on the way."""
+        try:
+            return list(self.db.execute(sql, values))
+        except store.DAMAGE as error:
+            self.damaged = True
+            self.last_error = f"{type(error).__name__}: {error}"
+            return []
 
 
 def wall_ms() -> int:

@@ -20,20 +20,45 @@ CHECK_BYTES = 64 << 20  # every page of a file up to this size is looked at when
 
 def open_journal(path: Path, build: Build, now: int, *, schedule: Schedule | None = None) -> Journal:
     """Open the journal, turning what a crash cut into messages, and salvaging a damaged file into a new one."""
+    journal = _whole(path, build, schedule)
+    if journal is None:
+        set_aside(path, now)
+        _suspect_file(path).unlink(missing_ok=True)
+        journal = Journal(path, schedule=schedule)
+    for old in damaged_files(path):
+        if journal.get(_done_key(old)) is None:  # also one whose salvage a crash cut short
+            salvage(old, journal, build)
+    return journal
+
+
+def _whole(path: Path, build: Build, schedule: Schedule | None) -> Journal | None:
+    """The journal, recovered, or None when its file is damaged."""
+    if _suspect_file(path).exists():
+        return None
     try:
         journal = Journal(path, schedule=schedule)
         if path.stat().st_size <= CHECK_BYTES:
             store.check(journal.db)
         journal.recover(build)
-        if not journal.damaged:
-            return journal
-        journal.db.close(True)
     except (store.StoreDamaged, *store.DAMAGE):
-        pass
-    old = set_aside(path, now)
-    journal = Journal(path, schedule=schedule)
-    salvage(old, journal, build)
+        return None
+    if journal.damaged:
+        journal.db.close(True)
+        return None
     return journal
+
+
+def _done_key(old: Path) -> str:
+    return f"salvaged {old.name}"
+
+
+def mark_suspect(path: Path) -> None:
+    """Damage was met in an open journal: the next start sets it aside, however large it is."""
+    _suspect_file(path).touch()
+
+
+def _suspect_file(path: Path) -> Path:
+    return path.with_name(path.name + ".suspect")
 
 
 def damaged_files(path: Path) -> list[Path]:
@@ -52,24 +77,25 @@ def set_aside(path: Path, now: int) -> Path:
     return target
 
 
-def salvage(old: Path, journal: Journal, build: Build) -> tuple[int, int]:
-    """Copy what is whole: returns (messages kept, rows seen but damaged)."""
+def salvage(old: Path, journal: Journal, build: Build) -> None:
+    """Copy what is whole under its own stream and number; may be run again after a crash."""
     try:
         db = apsw.Connection(str(old), flags=apsw.SQLITE_OPEN_READWRITE)
         db.execute("PRAGMA writable_schema = ON")  # reads a file that is shorter than its header says; nothing is written
         streams: dict[int, str] = {int(no): str(name) for no, name in db.execute("SELECT no, uuid FROM streams")}
     except apsw.Error:
-        return 0, 0  # not even its first pages can be read: the file is kept for a specialist
-    kept = damaged = 0
-    for row in _rows(db, streams):
-        stored = journal.adopt(row, streams)
-        kept, damaged = kept + stored, damaged + (not stored)
-    for item in _unfinished(db):
-        journal.message(build(item))
-        kept += 1
+        streams, db = {}, None  # not even its first pages can be read: the file is kept for a specialist
+    if db is not None:
+        for number, row in enumerate(_rows(db, streams), 1):
+            journal.adopt(row, streams)
+            if number % 200 == 0:
+                journal.flush()
+        journal.flush()
+        for item in _unfinished(db):
+            journal.message(build(item))
+        db.close(True)
+    journal.put(_done_key(old), "1")  # in one transaction with the unfinished sessions, which have no number to know them by
     journal.flush()
-    db.close(True)
-    return kept, damaged
 
 
 def _unfinished(db: apsw.Connection) -> list[rows.Unfinished]:

@@ -1,0 +1,160 @@
+"""The commands around the agent: doctor, simulate, capture, replay."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from agent.__main__ import main
+from agent.journal import Journal
+from agent.rows import Outgoing
+from agent.simulator import load, respecimen, vary
+from common.instruments.decode import decode
+from common.protocol.astm.framing import build_frames
+from tests.support.agent_process import REPO, configure, free_port, running, serial, tcp, until
+from tests.support.crash.load import cbc
+
+Check = dict[str, object]
+
+
+def doctor(data: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Check]]:
+    code = main(["doctor", "--data", str(data), "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["level"] == code
+    return code, {row["check"]: row for row in told["checks"]}
+
+
+def test_doctor_without_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, found = doctor(tmp_path / "none", capsys)
+    assert code == 2
+    assert "enrol" in str(found["data"]["advice"])
+
+
+def test_doctor_of_a_working_agent_then_of_a_stopped_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    port = free_port()
+    with running(tmp_path, tcp("xn", port)) as agent:
+        with socket.create_connection(("127.0.0.1", port), 5):
+            until(lambda: agent.line("xn")["links"] == 1)
+            code, found = doctor(tmp_path, capsys)
+        assert code == 1, "not enrolled is worth a look"
+        assert {name: row["level"] for name, row in found.items()} == {
+            "config": 0, "identity": 1, "running": 0, "disk": 0, "journal": 0, "line:xn": 0,
+        }  # fmt: skip
+    code, found = doctor(tmp_path, capsys)
+    assert (code, found["running"]["level"], found["line:xn"]["level"]) == (2, 2, 0)
+
+
+def test_doctor_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        configure(tmp_path, tcp("xn", taken.getsockname()[1]), serial("ser", "/dev/no-such-device"))
+        identity = {"agent": "a", "tenant": "t", "url": "https://127.0.0.1:1", "mqtt": {"host": "127.0.0.1", "port": 1}}
+        (tmp_path / "identity.json").write_text(json.dumps(identity))
+        (tmp_path / "journal.db").write_bytes(b"no database at all" * 100)
+        (tmp_path / "journal.db.damaged-1").write_bytes(b"old")
+        code, found = doctor(tmp_path, capsys)
+    bad = {name for name, row in found.items() if row["level"] == 2}
+    assert code == 2
+    assert bad == {"running", "journal", "certificate", "broker", "line:xn", "line:ser"}
+    assert all(row["advice"] for row in found.values() if row["level"]), "every finding says what to do"
+
+
+def test_doctor_reads_like_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configure(tmp_path)
+    assert main(["doctor", "--data", str(tmp_path)]) == 2
+    assert "✗ 代理没有运行" in capsys.readouterr().out
+
+
+# --- simulate
+
+
+def test_bare_records_and_captures_give_the_same_script() -> None:
+    records = cbc("S1", 2)
+    bare = load(records.replace(b"\r", b"\n"))
+    raw = load(b"\x05" + b"".join(build_frames(records, per_record=True)) + b"\x04")
+    assert bare == raw
+    assert (bare.protocol, bare.messages) == ("astm", (records,))
+
+
+def test_hl7_files_with_and_without_blocks() -> None:
+    message = b"MSH|^~\\&|BC|Lab|||20260701||ORU^R01|9|P|2.3.1\rPID|1\rOBR|1|S1\rOBX|1|NM|WBC||6\r"
+    assert load(b"\x0b" + message + b"\x1c\r" + b"\x0b" + message + b"\x1c\r").messages == (message, message)
+    assert load(message.replace(b"\r", b"\n") + b"\n" + message.replace(b"\r", b"\n")).messages == (message, message)
+
+
+def test_another_specimen_changes_the_id_and_nothing_else() -> None:
+    script = load(cbc("SAMPLE0001", 2).replace(b"|1|^^^T1|1.5|", b"|1|^^^T1|SAMPLE0001x|"))
+    changed = vary(script, 42).messages[0]
+    (message,) = decode(changed).messages
+    assert [specimen.specimen_id for specimen in message.specimens] == ["SAMP000042"]
+    assert b"SAMPLE0001x" in changed
+    assert len(changed) == len(script.messages[0])
+    assert respecimen(b"O|1|12|\rR|1|12|\r", b"12", b"99") == b"O|1|99|\rR|1|12|\r"
+
+
+def test_simulate_fails_when_nobody_acknowledges(tmp_path: Path) -> None:
+    capture = tmp_path / "x.astm"
+    capture.write_bytes(cbc("S1"))
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        threading.Thread(target=_refuse, args=(deaf,), daemon=True).start()
+        command = [sys.executable, "-m", "agent", "simulate", str(capture), "--tcp", f"127.0.0.1:{deaf.getsockname()[1]}"]
+        done = subprocess.run(command, cwd=REPO, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, json.loads(done.stdout)) == (1, {"acknowledged": False})
+
+
+def _refuse(server: socket.socket) -> None:
+    link, _ = server.accept()
+    with link:
+        link.recv(1)
+        link.sendall(b"\x06")
+        for _ in range(6):
+            link.recv(4096)
+            link.sendall(b"\x15")
+        link.recv(1)
+
+
+# --- capture and replay
+
+
+def test_what_is_captured_replays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    port, source, target = free_port(), tmp_path / "cbc.astm", tmp_path / "captured.bin"
+    source.write_bytes(cbc("S1", 2))
+    agent = [sys.executable, "-m", "agent"]
+    recording = subprocess.Popen([*agent, "capture", str(target), "--listen", f"127.0.0.1:{port}"], cwd=REPO)
+    done = subprocess.run([*agent, "simulate", str(source), "--tcp", f"127.0.0.1:{port}"], cwd=REPO, timeout=60, check=False)
+    recording.send_signal(signal.SIGINT)
+    recording.wait(30)
+    assert done.returncode == 0
+    assert target.read_bytes() == b"\x05" + b"".join(build_frames(cbc("S1", 2), per_record=True)) + b"\x04"
+    sandbox = tmp_path / "sandbox"
+    assert main(["replay", str(target), "--data", str(sandbox)]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["complete"], told["messages"][0]["specimens"][0]["specimen_id"]) == (True, "S1")
+    assert [stored.body for stored in Journal(sandbox / "journal.db").messages()] == [target.read_bytes()]
+
+
+def test_replay_tells_a_cut_session(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cut = tmp_path / "cut.bin"
+    cut.write_bytes((b"\x05" + b"".join(build_frames(cbc("S1"), per_record=True)))[:-40])
+    assert main(["replay", str(cut)]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert not told["complete"]
+    assert told["problems"]
+
+
+def test_replay_never_touches_live_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    configure(tmp_path, tcp("xn", 1))
+    journal = Journal(tmp_path / "journal.db")
+    journal.message(Outgoing("xn", b"live", 1))
+    journal.close()
+    recorded = tmp_path / "r.bin"
+    recorded.write_bytes(cbc("S1"))
+    assert main(["replay", str(recorded), "--data", str(tmp_path)]) == 2
+    assert "不能用作沙箱" in capsys.readouterr().err
+    assert [stored.body for stored in Journal(tmp_path / "journal.db").messages()] == [b"live"]
