@@ -40,17 +40,37 @@ class Room:
         user = self.world.lab.users[(uow.tenant_id, role)]
         until = uow.now + timedelta(minutes=5)
         session = UserSession(
-            token_hash=uuid.uuid4().hex, user_id=user, workstation="WS1", created_at=uow.now, seen_at=uow.now, mfa_at=uow.now,
-            signing_until=until, signing_id=f"win-{role}",
-        )  # fmt: skip
+            token_hash=uuid.uuid4().hex,
+            user_id=user,
+            workstation="WS1",
+            created_at=uow.now,
+            seen_at=uow.now,
+            mfa_at=uow.now,
+            signing_until=until,
+            signing_id=f"win-{role}",
+        )
         uow.s.add(session)
         uow.s.flush()
         uow.actor = replace(uow.actor, user_id=user, name=role)
         return Principal(
-            user_id=user, name=role, employee_no=f"{role}1", tenant_id=uow.tenant_id, tenant_code="a", tenant_name="甲医院（虚构）",
-            session_id=session.id, permissions=frozenset(), roles=frozenset({role}), sections=sections, wards=frozenset(), workstation="WS1",
-            locale="zh", mfa=True, locked=False, signing_until=until, signing_id=f"win-{role}",
-        )  # fmt: skip
+            user_id=user,
+            name=role,
+            employee_no=f"{role}1",
+            tenant_id=uow.tenant_id,
+            tenant_code="a",
+            tenant_name="甲医院（虚构）",
+            session_id=session.id,
+            permissions=frozenset(),
+            roles=frozenset({role}),
+            sections=sections,
+            wards=frozenset(),
+            workstation="WS1",
+            locale="zh",
+            mfa=True,
+            locked=False,
+            signing_until=until,
+            signing_id=f"win-{role}",
+        )
 
     def tested(self, uow: UnitOfWork, values: dict[str, str] | None = None, **more: Any) -> int:
         """A report reviewed by the tester."""

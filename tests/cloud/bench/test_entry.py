@@ -1,0 +1,181 @@
+"""Typed values: what is refused, what is asked back, what is kept; and two people at one tube."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import queries, service
+from cloud.modules.bench.queries import TestLine
+from cloud.modules.bench.service import Entry
+from cloud.modules.critical import queries as critical
+from common.errors import UserError
+from tests.cloud.bench.world import NORMAL, World, build
+from tests.support import lab as labs
+from tests.support.database import TestDatabase
+
+RUN = datetime(2026, 5, 4, 2, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def world(fresh_db: TestDatabase) -> Iterator[World]:
+    lab = labs.make(fresh_db)
+    yield build(lab)
+    lab.db.dispose()
+
+
+def line(uow: UnitOfWork, tube: int, code: str) -> TestLine:
+    return next(t for t in queries.tests_of(uow, [tube])[tube] if t.item.code == code)
+
+
+def enter(uow: UnitOfWork, tube: int, code: str, value: str, **more: object) -> bool:
+    found = line(uow, tube, code)
+    return service.enter_result(uow, Entry(found.id, found.version, value, **more))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("typed", "word"), [("1,5", "逗号"), ("4.l", "l"), ("", "没有填写"), ("4..1", "不是")])
+def test_what_is_no_number_is_refused_by_name(world: World, typed: str, word: str) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        with pytest.raises(UserError, match=word) as refused:
+            enter(uow, tube, "K", typed)
+        assert "项目K" in refused.value.message
+
+
+def test_saving_what_is_there_writes_nothing(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        world.send(uow, tube, NORMAL, RUN)
+        before = uow.s.execute(text("SELECT count(*), max(version) FROM result_version, test")).one()
+        assert not enter(uow, tube, "K", "4.1")
+        assert not enter(uow, tube, "K", " 4.10 ")
+        assert uow.s.execute(text("SELECT count(*), max(version) FROM result_version, test")).one() == before
+
+
+def test_a_change_needs_a_reason_and_keeps_the_old_value(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        world.send(uow, tube, NORMAL, RUN)
+        with pytest.raises(UserError) as asked:
+            enter(uow, tube, "K", "4.6")
+        assert asked.value.fields["field"] == "reason"
+        assert enter(uow, tube, "K", "4.6", reason="溶血复查")
+        rows = uow.s.execute(
+            text("SELECT reported_text, source, reason FROM result_version WHERE test_id = :t ORDER BY id"), {"t": line(uow, tube, "K").id}
+        )
+        assert [tuple(r) for r in rows] == [("4.1", "analyzer", ""), ("4.6", "manual", "溶血复查")]
+
+
+def test_a_critical_value_is_typed_twice_and_then_called(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        for again in ("", "6.9"):
+            with pytest.raises(UserError) as asked:
+                enter(uow, tube, "K", "6.8", again=again)
+            assert asked.value.fields["field"] == "again"
+        assert critical.board(uow) == []
+        assert enter(uow, tube, "K", "6.8", again="6.8")
+        assert [c.event.value_text for c in critical.board(uow)] == ["6.8"]
+
+
+def test_a_value_a_thousand_times_off_is_asked_about(world: World) -> None:
+    with world.lab.uow() as uow:
+        patient = world.patient(uow)
+        first, second = world.tube(uow, patient), world.tube(uow, patient)
+        world.send(uow, first, NORMAL, RUN)
+        service.review(uow, first)
+        service.release(service.lock_reported(uow, [first]), [first])
+        with pytest.raises(UserError, match="1000 倍") as asked:
+            enter(uow, second, "CREA", "0.08")
+        assert asked.value.fields["field"] == "sure"
+        assert enter(uow, second, "CREA", "0.08", sure=True)
+
+
+def test_a_cancelled_item_takes_no_value(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        uow.s.execute(text("UPDATE test SET state = 'cancelled'"))
+        with pytest.raises(UserError, match="已取消") as refused:
+            enter(uow, tube, "K", "4.1")
+        assert refused.value.code == "conflict"
+
+
+def test_a_told_value_is_not_typed_over(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        world.send(uow, tube, NORMAL, RUN)
+        service.review(uow, tube)
+        service.release(service.lock_reported(uow, [tube]), [tube])
+        with pytest.raises(UserError, match="修改报告"):
+            enter(uow, tube, "K", "4.9", reason="x")
+
+
+def test_a_stale_form_is_told_the_other_value(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        mine = line(uow, tube, "K")
+        world.send(uow, tube, {"K": "4.7"}, RUN)
+        with pytest.raises(UserError, match=r"改为 4\.7") as refused:
+            service.enter_result(uow, Entry(mine.id, mine.version, "4.1"))
+        assert refused.value.code == "stale"
+
+
+def test_two_people_typing_at_once_leave_one_value(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        found = line(uow, tube, "K")
+    answers: list[str] = []
+    start = threading.Barrier(2)
+
+    def type_(value: str) -> None:
+        try:
+            with world.lab.uow() as uow:
+                start.wait()
+                service.enter_result(uow, Entry(found.id, found.version, value))
+            answers.append("saved")
+        except UserError as refused:
+            answers.append(refused.code)
+
+    threads = [threading.Thread(target=type_, args=(v,)) for v in ("4.1", "4.2")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert sorted(answers) == ["saved", "stale"]
+
+
+def test_an_instrument_never_replaces_a_typed_value(world: World) -> None:
+    """RELIABILITY F26."""
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        enter(uow, tube, "K", "4.1")
+        world.send(uow, tube, {"K": "4.9"}, RUN)
+        found = line(uow, tube, "K")
+        assert found.current is not None and found.pending is not None
+        assert (found.current.reported_text, found.pending.reported_text, found.state) == ("4.1", "4.9", "held")
+
+
+def test_no_result_needs_a_reason(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        found = line(uow, tube, "K")
+        with pytest.raises(UserError, match="写明原因"):
+            service.set_no_result(uow, found.id, found.version, " ")
+        service.set_no_result(uow, found.id, found.version, "标本量不足")
+        assert line(uow, tube, "K").state == "no_result"
+        world.send(uow, tube, {"K": "4.1"}, RUN)
+        assert line(uow, tube, "K").state == "received"
+
+
+def test_what_the_request_asks_for_is_expected_once(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        service.expect_tests(uow, [tube, tube])
+        assert uow.s.execute(text("SELECT count(*) FROM test")).scalar_one() == 5
+        service.on_withdrawn(uow, {"specimen_id": tube})
+        assert {t.state for t in queries.tests_of(uow, [tube])[tube]} == {"cancelled"}

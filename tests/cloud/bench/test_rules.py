@@ -1,0 +1,285 @@
+"""Rules of the bench: states without gaps, flags at their edges, what a second value means."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud.modules.bench import rules
+from cloud.modules.bench.rules import Critical, Flag, Hold, Incoming, Known, Limits, Outcome, ReviewItem, TestState, TubeState
+from common import values
+
+S = TestState
+AT = datetime(2026, 5, 4, 2, 0, tzinfo=UTC)
+WINDOW = timedelta(minutes=10)
+numbers = st.decimals(min_value=-1000, max_value=1000, places=2)
+
+
+def flag(text: str, low: str | None, high: str | None) -> Flag:
+    value = values.parse(text)
+    assert value.number is not None
+    return rules.flag_interval(value.comparator, value.number, _d(low), _d(high))
+
+
+def critical(text: str, low: str | None, high: str | None) -> Critical:
+    value = values.parse(text)
+    assert value.number is not None
+    return rules.judge_critical(value.comparator, value.number, _d(low), _d(high))
+
+
+def _d(text: str | None) -> Decimal | None:
+    return None if text is None else Decimal(text)
+
+
+# --- states ---------------------------------------------------------------------------------------------------------
+
+ALLOWED = (
+    {(S.EXPECTED, to) for to in (S.RECEIVED, S.HELD, S.NO_RESULT, S.CANCELLED)}
+    | {(S.RECEIVED, to) for to in (S.RECEIVED, S.HELD, S.REVIEWED, S.NO_RESULT, S.CANCELLED)}
+    | {(S.HELD, to) for to in (S.HELD, S.RECEIVED, S.NO_RESULT, S.CANCELLED)}
+    | {(S.REVIEWED, to) for to in (S.RECEIVED, S.HELD, S.RELEASED)}
+    | {(S.RELEASED, to) for to in (S.AMENDED, S.RECALLED)}
+    | {(S.AMENDED, to) for to in (S.AMENDED, S.RECALLED)}
+    | {(S.RECALLED, to) for to in (S.AMENDED, S.CANCELLED)}
+    | {(S.NO_RESULT, to) for to in (S.RECEIVED, S.HELD, S.RELEASED, S.CANCELLED)}
+)
+
+
+@pytest.mark.parametrize(("state", "to"), list(product(S, S)))
+def test_every_pair_of_states_is_decided(state: TestState, to: TestState) -> None:
+    assert rules.may_move(state, to) is ((state, to) in ALLOWED)
+
+
+def test_nothing_told_ever_becomes_untold() -> None:
+    for state in (S.RELEASED, S.AMENDED, S.RECALLED):
+        assert not rules.TRANSITIONS[state] & {S.EXPECTED, S.RECEIVED, S.HELD, S.REVIEWED, S.NO_RESULT}
+
+
+@pytest.mark.parametrize(
+    ("tests", "state"),
+    [
+        ([], TubeState.CLOSED),
+        ([(S.CANCELLED, True, False)], TubeState.CLOSED),
+        ([(S.EXPECTED, True, False)] * 2, TubeState.WAITING),
+        ([(S.RECEIVED, True, False), (S.EXPECTED, True, False)], TubeState.PARTIAL),
+        ([(S.RECEIVED, True, False), (S.EXPECTED, False, False)], TubeState.READY),
+        ([(S.RECEIVED, True, False), (S.HELD, True, False)], TubeState.HELD),
+        ([(S.HELD, True, False), (S.EXPECTED, True, False)], TubeState.HELD),
+        ([(S.REVIEWED, True, False), (S.EXPECTED, False, False)], TubeState.REVIEWED),
+        ([(S.REVIEWED, True, False), (S.RECEIVED, True, False)], TubeState.READY),
+        ([(S.REVIEWED, True, False), (S.NO_RESULT, True, False)], TubeState.REVIEWED),
+        ([(S.RELEASED, True, False), (S.EXPECTED, False, False)], TubeState.RELEASED),
+        ([(S.RELEASED, True, True)], TubeState.HELD),
+        ([(S.AMENDED, True, False), (S.CANCELLED, True, False)], TubeState.RELEASED),
+    ],
+)
+def test_a_tube_is_the_sum_of_its_tests(tests: list[tuple[TestState, bool, bool]], state: TubeState) -> None:
+    assert rules.tube_state(tests) is state
+
+
+@given(st.lists(st.tuples(st.sampled_from(S), st.booleans(), st.booleans())))
+def test_a_tube_counts_as_reviewed_only_without_open_work(tests: list[tuple[TestState, bool, bool]]) -> None:
+    live = {(state, mandatory) for state, mandatory, _ in tests if state is not S.CANCELLED}
+    if rules.tube_state(tests) in (TubeState.REVIEWED, TubeState.RELEASED):
+        assert not any(state in (S.RECEIVED, S.HELD) for state, _ in live)
+        assert not any(waits for state, _, waits in tests if state is not S.CANCELLED)
+
+
+# --- flags ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high", "expected"),
+    [
+        ("3.5", "3.5", "5.3", ""),
+        ("5.3", "3.5", "5.3", ""),
+        ("3.4", "3.5", "5.3", "L"),
+        ("5.4", "3.5", "5.3", "H"),
+        ("0", "0", "5", ""),
+        ("0", "0.1", None, "L"),
+        ("-3", "-3", "3", ""),
+        ("0", None, "40", ""),
+        ("41", None, "40", "H"),
+        ("<0.5", "0.5", "5", "L"),
+        (">100", None, "40", "H"),
+        ("<5", "2", "8", "?"),
+        ("<0.05", "0", "0.04", "?"),
+        ("<0.04", "0", "0.04", ""),
+        ("<5", None, "5", ""),
+        ("<6", None, "5", "?"),
+        (">5", "2", "8", "?"),
+        (">8", "2", "8", "H"),
+        ("≥8", "2", "8", "?"),
+        ("≤2", "2", "8", "?"),
+        (">2", "2", None, ""),
+        ("<1", "-3", "3", "?"),
+    ],
+)
+def test_ac_md_6_flags_at_the_edges(text: str, low: str | None, high: str | None, expected: str) -> None:
+    assert flag(text, low, high) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high", "expected"),
+    [
+        ("2.8", "2.8", "6.2", ""),
+        ("2.7", "2.8", "6.2", "low"),
+        ("6.2", "2.8", "6.2", ""),
+        ("6.3", "2.8", "6.2", "high"),
+        ("<2.8", "2.8", "6.2", "low"),
+        ("<3.0", "2.8", "6.2", "maybe"),
+        (">6.2", "2.8", "6.2", "high"),
+        (">6.0", "2.8", "6.2", "maybe"),
+        ("0", "1", None, "low"),
+        ("<5", None, "650", ""),
+        (">100", None, "650", "maybe"),
+        (">700", None, "650", "high"),
+        ("7", None, None, ""),
+    ],
+)
+def test_critical_limits_are_strict_and_doubt_is_said(text: str, low: str | None, high: str | None, expected: str) -> None:
+    assert critical(text, low, high) == expected
+
+
+@given(numbers, numbers, numbers)
+def test_a_value_is_normal_exactly_inside_its_interval(value: Decimal, a: Decimal, b: Decimal) -> None:
+    low, high = min(a, b), max(a, b)
+    assert (rules.flag_interval("", value, low, high) is Flag.NONE) is (low <= value <= high)
+
+
+@given(numbers, numbers, numbers, st.sampled_from(("<", "≤", ">", "≥")), st.decimals(min_value=0, max_value=500, places=2))
+def test_a_limit_is_never_flagged_against_what_it_may_be(limit: Decimal, a: Decimal, b: Decimal, sign: str, step: Decimal) -> None:
+    """Whatever the true value behind "<x" is, a flag given to "<x" is the flag of the true value."""
+    low, high = min(a, b), max(a, b)
+    true = limit - step if sign in "<≤" else limit + step
+    if (sign in "<>" and step == 0) or (low == 0 and true < 0):
+        return
+    found = rules.flag_interval(sign, limit, low, high)
+    if found is not Flag.UNSURE:
+        assert rules.flag_interval("", true, low, high) is found
+
+
+@given(numbers, numbers, numbers, st.sampled_from(("<", "≤", ">", "≥")), st.decimals(min_value=0, max_value=500, places=2))
+def test_a_limit_is_never_passed_over_as_not_critical(limit: Decimal, a: Decimal, b: Decimal, sign: str, step: Decimal) -> None:
+    low, high = min(a, b), max(a, b)
+    true = limit - step if sign in "<≤" else limit + step
+    if sign in "<>" and step == 0:
+        return
+    found = rules.judge_critical(sign, limit, low, high)
+    if found is not Critical.MAYBE:
+        assert rules.judge_critical("", true, low, high) is found
+
+
+def test_a_qualitative_result_is_judged_by_its_grade() -> None:
+    normal = Limits(None, None, "阴性")
+    assert rules.judge(values.parse("阳性(++)", "semi-quant"), False, normal, None).flag is Flag.ABNORMAL
+    assert rules.judge(values.parse("-", "semi-quant"), False, normal, None).flag is Flag.NONE
+    assert rules.judge(values.parse("黄色", "text"), False, Limits(None, None, "淡黄色"), None).flag is Flag.NONE
+
+
+def test_letters_in_a_number_are_held_and_absence_is_not() -> None:
+    assert [h.code for h in rules.judge(values.parse("ERR 12"), True, None, None).holds] == ["NOT_NUMERIC"]
+    assert rules.judge(values.parse("-----"), True, None, None).holds == ()
+    assert [h.code for h in rules.judge(values.parse("<3.0"), True, None, Limits(_d("2.8"), None)).holds] == ["MAYBE_CRITICAL"]
+
+
+@pytest.mark.parametrize(
+    ("f", "c", "sign"), [("H", True, "危↑"), ("L", True, "危↓"), ("", True, "危"), ("H", False, "↑"), ("?", False, "?")]
+)
+def test_marks(f: str, c: bool, sign: str) -> None:
+    assert rules.mark(f, c) == sign
+
+
+# --- a second value -------------------------------------------------------------------------------------------------
+
+
+def incoming(raw: str, run: datetime | None = AT, seq: int | None = None, analyzer: int | None = 1) -> Incoming:
+    return Incoming(1, 1, None, analyzer, raw, run_at=run, stream=None if seq is None else "s", seq=seq)
+
+
+def known(raw: str, run: datetime | None = AT, seq: int | None = None, source: str = "analyzer", no: int = 1) -> Known:
+    return Known(no, 1 if source == "analyzer" else None, source, raw, raw, "", run, AT, None if seq is None else "s", seq)
+
+
+def decide(state: TestState, before: list[Known], new: Incoming, holds: tuple[Hold, ...] = (), at: datetime = AT) -> rules.Decision:
+    return rules.decide(state, before, before[-1] if before else None, new, new.raw_text, "", holds, at, WINDOW)
+
+
+def test_the_first_value_counts() -> None:
+    found = decide(S.EXPECTED, [], incoming("5"))
+    assert (found.outcome, found.state, found.current) == (Outcome.RECORDED, S.RECEIVED, True)
+
+
+def test_a_hold_of_its_own_holds_the_first_value() -> None:
+    found = decide(S.EXPECTED, [], incoming("5"), (Hold("ID_MISMATCH", "姓名不符"),))
+    assert (found.outcome, found.state) == (Outcome.HELD, S.HELD)
+
+
+@pytest.mark.parametrize("state", [S.RECEIVED, S.HELD, S.REVIEWED, S.RELEASED, S.AMENDED])
+def test_the_same_measurement_is_a_repeat_whatever_the_state(state: TestState) -> None:
+    assert decide(state, [known("5")], incoming("5")).outcome is Outcome.REPEAT
+
+
+def test_an_older_version_sent_again_stays_a_repeat() -> None:
+    later = AT + timedelta(minutes=30)
+    before = [known("5"), known("6", later, no=2)]
+    assert decide(S.HELD, before, incoming("5"), at=later).outcome is Outcome.REPEAT
+
+
+def test_a_new_run_with_an_old_value_is_not_swallowed() -> None:
+    later = AT + timedelta(minutes=30)
+    before = [known("5"), known("6", AT + timedelta(minutes=5), no=2)]
+    assert decide(S.RECEIVED, before, incoming("5", later), at=later).outcome is Outcome.HELD
+
+
+def test_a_typed_value_is_never_replaced_by_the_instrument() -> None:
+    """RELIABILITY F26: both are kept, a person chooses."""
+    found = decide(S.RECEIVED, [known("5", None, source="manual")], incoming("6"))
+    assert (found.outcome, found.current, found.other_waits, found.state) == (Outcome.HELD, False, True, S.HELD)
+
+
+def test_a_cancelled_item_takes_nothing() -> None:
+    assert decide(S.CANCELLED, [], incoming("6")).outcome is Outcome.REFUSED
+
+
+@given(st.permutations([(1, "5"), (2, "6"), (3, "7")]))
+def test_in_any_order_the_highest_sequence_ends_up_current(order: list[tuple[int, str]]) -> None:
+    before: list[Known] = []
+    current: Known | None = None
+    state = S.EXPECTED
+    for no, (seq, raw) in enumerate(order, 1):
+        found = rules.decide(state, before, current, incoming(raw, AT + timedelta(minutes=seq), seq), raw, "", (), AT, WINDOW)
+        assert found.written
+        entry = known(raw, AT + timedelta(minutes=seq), seq, no=no)
+        before.append(entry)
+        current = entry if found.current else current
+        state = found.state
+    assert current is not None and current.raw_text == "7" and state is S.HELD
+
+
+def test_only_alarms_are_alarms() -> None:
+    assert rules.alarm_flags(("H", "", "Blast?", "l", "*")) == ("Blast?", "*")
+
+
+# --- entry and review -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "last", "hint"),
+    [("5000", "5.1", True), ("0.0051", "5.1", True), ("5.2", "5.1", False), ("0", "5", False), ("9", None, False)],
+)
+def test_a_slip_of_the_unit_is_hinted_at(value: str, last: str | None, hint: bool) -> None:
+    assert (rules.unit_slip(Decimal(value), _d(last)) is not None) is hint
+
+
+def test_review_names_what_is_missing_and_what_is_held() -> None:
+    items = [ReviewItem("钾", S.EXPECTED, True), ReviewItem("钠", S.RECEIVED, True), ReviewItem("镁", S.EXPECTED, False)]
+    assert "钾" in str(rules.review_problem(items)) and "镁" not in str(rules.review_problem(items))
+    assert "钠" in str(rules.review_problem([ReviewItem("钠", S.HELD, True)]))
+    assert rules.review_problem([ReviewItem("钠", S.RECEIVED, True), ReviewItem("镁", S.EXPECTED, False)]) is None
+    assert rules.review_problem([ReviewItem("钠", S.NO_RESULT, True)]) is not None

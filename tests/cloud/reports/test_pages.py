@@ -1,0 +1,232 @@
+"""The pages of bench, review, reports and clinic through the web: the whole way of a tube, and who is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+import pytest
+from sqlalchemy import text
+from werkzeug.test import TestResponse
+
+from cloud import relay, worker
+from cloud.modules.reports import queries
+from tests.cloud.bench.world import NORMAL, World, build
+from tests.support import lab as labs
+from tests.support.database import TestDatabase
+from tests.support.lab import Client
+
+RUN = datetime(2026, 5, 4, 2, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def world(fresh_db: TestDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    lab = labs.make(fresh_db, data_dir=str(tmp_path_factory.mktemp("files")))
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE app_user SET wards = '{内科一病区}' WHERE employee_no = 'clinician1'"))
+    yield build(lab)
+    lab.db.dispose()
+
+
+def work(world: World) -> None:
+    """What the worker does."""
+    relay.drain(world.lab.db, world.tenant, worker.all_handlers())
+
+
+def reviewed(world: World, values: dict[str, str] | None = None, **more: object) -> int:
+    """A tube with results, reviewed by the tester through the page; the report's id."""
+    with world.lab.uow() as uow:
+        tube = world.tube(uow, **more)  # type: ignore[arg-type]
+        world.send(uow, tube, values or NORMAL, RUN)
+    answer = world.lab.client("tester").post(f"/bench/CHEM/tube/{tube}/review", htmx=True)
+    assert answer.status_code == 204 and "benchNext" in answer.headers["HX-Trigger"], answer.text
+    with world.lab.uow() as uow:
+        return int(uow.s.execute(text("SELECT id FROM report WHERE specimen_id = :s"), {"s": tube}).scalar_one())
+
+
+def released(world: World, values: dict[str, str] | None = None, **more: object) -> str:
+    """A report's number after its release through the page."""
+    report = reviewed(world, values, **more)
+    verifier = world.lab.client("verifier")
+    world.lab.sign(verifier)
+    answer = verifier.post("/review/CHEM/release", {"id": report}, htmx=True)
+    assert answer.status_code == 200, answer.text
+    with world.lab.uow() as uow:
+        told = queries.released(uow, report_id=report)
+    assert told is not None
+    return told.no
+
+
+def test_the_bench_lists_what_is_ready_and_opens_it(world: World) -> None:
+    with world.lab.uow() as uow:
+        ready, waiting, urgent = world.tube(uow), world.tube(uow), world.tube(uow, stat=True)
+        for tube in (ready, urgent):
+            world.send(uow, tube, NORMAL | {"K": "6.8"}, RUN)
+    tester = world.lab.client("tester")
+    page = tester.get("/bench/CHEM").text
+    assert page.index(f'id="t{urgent}"') < page.index(f'id="t{ready}"') and f'id="t{waiting}"' not in page
+    assert "危↑" in page and "6.8" in page
+    everything = tester.get("/bench/CHEM?show=all").text
+    assert f'id="t{waiting}"' in everything
+    changed = tester.fragment(f"/bench/CHEM/lines?show=ready&ids={ready},{waiting}").text
+    assert f'id="t{ready}"' in changed and f'id="t{waiting}"' not in changed and "<html" not in changed
+    assert tester.get("/bench/NONE").status_code == 404
+
+
+def test_pages_of_the_list_hold_every_tube_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cloud.modules.bench import queries as bench
+
+    with world.lab.uow() as uow:
+        for n in range(7):
+            world.send(uow, world.tube(uow, stat=n % 3 == 0), NORMAL, RUN)
+        seen: list[str] = []
+        after = ""
+        while found := bench.worklist(uow, world.section, bench.Show.READY, after, limit=3):
+            seen += [line.key for line in found]
+            after = found[-1].key
+    assert len(seen) == 7 == len(set(seen)) and seen == sorted(seen)
+
+
+def test_a_typed_value_is_saved_or_asked_about_in_place(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        world.send(uow, tube, NORMAL, RUN)
+        test, version = uow.s.execute(text("SELECT id, version FROM test WHERE item_id = :i"), {"i": world.items["K"]}).one()
+    tester = world.lab.client("tester")
+    refused = tester.post(f"/bench/test/{test}/enter", {"version": version, "value": "4,6"}, htmx=True)
+    assert refused.status_code == 422 and refused.headers["HX-Retarget"] == "#notice" and "逗号" in refused.text
+    asked = tester.post(f"/bench/test/{test}/enter", {"version": version, "value": "4.6"}, htmx=True)
+    assert asked.status_code == 200 and 'name="reason"' in asked.text and 'value="4.6"' in asked.text
+    saved = tester.post(f"/bench/test/{test}/enter", {"version": version, "value": "4.6", "reason": "复查"}, htmx=True)
+    assert saved.status_code == 200 and "benchSaved" in saved.headers["HX-Trigger"]
+    stale = tester.post(f"/bench/test/{test}/enter", {"version": version, "value": "4.7", "reason": "复查"}, htmx=True)
+    assert stale.status_code == 409 and "4.6" in stale.text
+    assert world.lab.client("clinician").post(f"/bench/test/{test}/enter", {"version": 1, "value": "1"}, htmx=True).status_code == 403
+
+
+def test_release_asks_for_the_pin_and_refuses_the_tester(world: World) -> None:
+    report = reviewed(world)
+    assert world.lab.client("tester").post("/review/CHEM/release", {"id": report}, htmx=True).status_code == 403
+    verifier = world.lab.client("verifier")
+    assert verifier.post("/review/CHEM/release", {"id": report}, htmx=True).status_code == 401
+    world.lab.sign(verifier)
+    assert "无异常" in verifier.get("/review/CHEM").text
+    assert verifier.post("/review/CHEM/release", {"id": report}, htmx=True).status_code == 200
+    again = verifier.post("/review/CHEM/release", {"id": report}, htmx=True)
+    assert again.status_code == 409 and "已发布" in again.text
+    assert verifier.post("/review/CHEM/release", {}, htmx=True).status_code == 422
+
+
+def test_ac_r_3_every_print_has_the_bytes_of_the_first(world: World) -> None:
+    no = released(world)
+    verifier = world.lab.client("verifier")
+    waiting = verifier.get(f"/reports/{no}/pdf")
+    assert waiting.status_code == 202 and "正在生成" in waiting.text
+    work(world)
+    first = verifier.get(f"/reports/{no}/pdf")
+    assert first.mimetype == "application/pdf" and first.data.startswith(b"%PDF")
+    with world.lab.uow() as uow:
+        told = queries.released(uow, no)
+        assert told is not None and told.pdf_sha256 == sha256(first.data).hexdigest()
+        uow.emit("report.render", no, {"report_id": told.report_id, "version_no": 1})
+    work(world)
+    assert verifier.get(f"/reports/{no}/pdf?print=1").data == first.data == world.lab.client("leader").get(f"/reports/{no}/pdf").data
+
+
+def test_a_damaged_file_is_not_printed(world: World) -> None:
+    no = released(world)
+    work(world)
+    for path in world.lab.settings.files_dir.rglob("*.pdf"):
+        path.write_bytes(path.read_bytes().replace(b"%PDF", b"%PDG", 1))
+    answer = world.lab.client("verifier").get(f"/reports/{no}/pdf")
+    assert answer.status_code == 409 and answer.mimetype == "text/html"
+
+
+def test_ac_r_1_the_amended_report_through_the_pages(world: World) -> None:
+    no = released(world, NORMAL | {"GLU": "3.2"})
+    world.lab.client("clinician").get(f"/clinic/report/{no}")
+    senior = world.lab.client("senior")
+    form = {"version": 1, f"v-{world.items['GLU']}": "13.2", "reason": "result", "why": "小数点录入错误"}
+    assert world.lab.client("verifier").post(f"/reports/{no}/amend", form).status_code == 403
+    assert senior.post(f"/reports/{no}/amend", form, htmx=True).status_code == 401
+    world.lab.sign(senior)
+    assert senior.post(f"/reports/{no}/amend", form, htmx=True).status_code == 204
+    stale = senior.post(f"/reports/{no}/amend", form, htmx=True)
+    assert stale.status_code == 409 and "第 2 版" in stale.text
+    page = senior.get(f"/reports/{no}/versions").text
+    assert "已被替代" in page and "3.20" in page and "13.20" in page and "小数点录入错误" in page
+    work(world)
+    assert senior.get(f"/reports/{no}/pdf").data != senior.get(f"/reports/{no}/pdf?v=1").data
+    assert "13.20" in world.lab.client("clinician").get(f"/clinic/report/{no}").text
+
+
+def test_a_recalled_report_hides_its_values_everywhere(world: World) -> None:
+    no = released(world, NORMAL | {"K": "5.9"})
+    work(world)
+    leader, doctor = world.lab.client("leader"), world.lab.client("clinician")
+    assert "5.9" in doctor.get(f"/clinic/report/{no}").text
+    assert leader.post(f"/reports/{no}/recall", {"reason": ""}, htmx=True).status_code == 422
+    assert leader.post(f"/reports/{no}/recall", {"reason": "采错患者"}, htmx=True).status_code == 204
+    for who, url in ((leader, f"/reports/{no}"), (doctor, f"/clinic/report/{no}"), (leader, f"/reports/{no}/versions")):
+        page = who.get(url).text
+        assert "召回" in page and "5.9" not in page, url
+    assert leader.get(f"/reports/{no}/pdf").status_code == 409 and doctor.get(f"/clinic/report/{no}/pdf").status_code == 409
+    assert "召回" in leader.get(f"/reports/verify/{no}").text
+
+
+def test_ac_cl_1_two_doctors_two_receipts_first_view_after_25_minutes(world: World) -> None:
+    clock = world.lab.clock
+    clock.set(datetime(2026, 5, 4, 2, 0, tzinfo=UTC))
+    no = released(world)
+    with world.lab.uow() as uow:
+        uow.s.execute(text("UPDATE app_user SET wards = '{内科一病区}' WHERE employee_no = 'nurse1'"))
+        told = queries.released(uow, no)
+    assert told is not None
+    for role, minutes in (("clinician", 25), ("nurse", 60), ("clinician", 61)):
+        clock.set(told.released_at + timedelta(minutes=minutes))
+        assert _look(world.lab.client(role), no).status_code == 200
+    with world.lab.uow() as uow:
+        found = [v for v in queries.views(uow, told.report_id) if v.kind == "view"]
+    assert [(v.viewer, (v.first_at - told.released_at) / timedelta(minutes=1), v.times) for v in found] == [
+        ("临床医生一号", 25, 2),
+        ("护士/采血员一号", 60, 1),
+    ]
+
+
+def test_ac_cl_3_another_wards_patient_needs_a_reason_which_is_kept(world: World) -> None:
+    no = released(world, ward="外科二病区")
+    doctor = world.lab.client("clinician")
+    asked = _look(doctor, no)
+    assert 'name="reason"' in asked.text and "4.1" not in asked.text
+    with world.lab.uow() as uow:
+        told = queries.released(uow, no)
+        assert told is not None and list(queries.views(uow, told.report_id)) == []
+    doctor.post(f"/clinic/patient/{told.patient_id}/reason", {"reason": "急会诊，患者转入本科"})
+    assert "4.1" in _look(doctor, no).text
+    with world.lab.uow() as uow:
+        purposes = uow.s.execute(
+            text("SELECT purpose FROM access_log WHERE patient_id = :p AND actor LIKE '临床%'"), {"p": told.patient_id}
+        ).scalars()
+        assert any("急会诊" in p for p in purposes)
+
+
+def test_what_is_not_released_or_not_ours_is_absent(world: World) -> None:
+    report = reviewed(world)
+    no = released(world)
+    doctor, other = world.lab.client("clinician"), world.lab.client("clinician", world.lab.b)
+    assert doctor.get("/clinic/report/R000000000000").status_code == 404
+    assert other.get(f"/clinic/report/{no}").status_code == 404 and other.get(f"/clinic/report/{no}/pdf").status_code == 404
+    foreign = world.lab.client("verifier", world.lab.b)
+    world.lab.sign(foreign)
+    build(world.lab, world.lab.b)
+    for url in (f"/reports/{no}", f"/reports/{no}/versions", f"/reports/{no}/pdf", f"/reports/verify/{no}"):
+        assert foreign.get(url).status_code == 404, url
+    assert foreign.fragment(f"/review/CHEM/{report}").status_code == 404
+    assert foreign.post("/review/CHEM/release", {"id": report}, htmx=True).status_code == 404
+    with world.lab.uow() as uow:
+        assert uow.s.execute(text("SELECT state FROM report WHERE id = :i"), {"i": report}).scalar_one() == "tested"
+
+
+def _look(client: Client, no: str) -> TestResponse:
+    return client.get(f"/clinic/report/{no}")

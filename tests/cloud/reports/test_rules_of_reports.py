@@ -1,0 +1,108 @@
+"""Rules of reports: states without gaps, four eyes, completeness, amendments."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cloud.modules.reports import rules, signing
+from cloud.modules.reports.rules import Candidate, Duty, Look, Needs, State, Verifier
+
+NOW = datetime(2026, 5, 4, 15, 0, tzinfo=UTC)
+GOOD = Candidate("张三 126", State.TESTED, 7, "CHEM", 1, frozenset(), (), (), "1:1", "1:1")
+VERIFIER = Verifier(2, frozenset())
+ALLOWED = {
+    (State.DRAFT, State.TESTED),
+    (State.TESTED, State.TESTED),
+    (State.TESTED, State.DRAFT),
+    (State.TESTED, State.RELEASED),
+    (State.RELEASED, State.AMENDED),
+    (State.RELEASED, State.RECALLED),
+    (State.AMENDED, State.AMENDED),
+    (State.AMENDED, State.RECALLED),
+    (State.RECALLED, State.AMENDED),
+    (State.RECALLED, State.CANCELLED),
+}
+
+
+@pytest.mark.parametrize(("state", "to"), list(product(State, State)))
+def test_every_pair_of_states_is_decided(state: State, to: State) -> None:
+    assert rules.may_move(state, to) is ((state, to) in ALLOWED)
+
+
+def test_a_good_report_may_leave() -> None:
+    assert rules.release_problem(GOOD, VERIFIER, (), NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"state": State.DRAFT}, "待初审"),
+        ({"state": State.RELEASED}, "已发布"),
+        ({"missing": ("钾",)}, "缺少必报项目：钾"),
+        ({"held": ("钠",)}, "待处理的结果：钠"),
+        ({"found": "1:2"}, "重新初审"),
+        ({"tester_id": 2}, "同一人"),
+        ({"hands": frozenset({2})}, "同一人"),
+        ({"section_code": "HEM"}, "专业组"),
+    ],
+)
+def test_each_fault_stops_it_with_its_own_words(change: dict[str, object], word: str) -> None:
+    who = Verifier(2, frozenset({"CHEM"}))
+    assert word in str(rules.release_problem(replace(GOOD, **change), who, (), NOW))  # type: ignore[arg-type]
+
+
+@given(st.sampled_from([s for s in State if s is not State.TESTED]))
+def test_only_a_tested_report_leaves(state: State) -> None:
+    assert rules.release_problem(replace(GOOD, state=state), VERIFIER, (), NOW) is not None
+
+
+@pytest.mark.parametrize(("at", "free"), [(-1, False), (0, True), (539, True), (540, False)])
+def test_solo_duty_runs_from_its_start_to_before_its_end(at: int, free: bool) -> None:
+    duty = Duty(1, 7, NOW, NOW + timedelta(minutes=540))
+    own = Verifier(1, frozenset())
+    assert (rules.release_problem(GOOD, own, [duty], NOW + timedelta(minutes=at)) is None) is free
+    assert rules.release_problem(GOOD, own, [replace(duty, section_id=8)], NOW) is not None
+    assert rules.release_problem(GOOD, own, [replace(duty, user_id=9)], NOW) is not None
+
+
+def test_an_amendment_needs_a_class_words_and_a_change() -> None:
+    def problem(state: State = State.RELEASED, reason: str = "result", why: str = "录错", after: str = "13.2") -> str:
+        return str(rules.amend_problem(state, reason, why, {"1": "3.2"}, {"1": after}))
+
+    assert problem() == "None"
+    assert "类别" in problem(reason="") and "写明" in problem(why=" ") and "没有变化" in problem(after="3.2")
+    assert "不能修改" in problem(state=State.TESTED)
+
+
+def test_a_batch_takes_unseen_only_what_nothing_speaks_against() -> None:
+    assert rules.batch_exceptions(Look(0, 0, 0, False)) == ()
+    assert rules.batch_exceptions(Look(2, 1, 3, True)) == ((Needs.CRITICAL, 1), (Needs.ABNORMAL, 2), (Needs.ALARM, 3), (Needs.OWN, 1))
+
+
+PLAIN = st.none() | st.integers() | st.text(max_size=5) | st.lists(st.text(max_size=3), max_size=3)
+
+
+@given(st.dictionaries(st.text(max_size=5), PLAIN | st.dictionaries(st.text(max_size=3), PLAIN, max_size=3), max_size=5))
+def test_equal_documents_have_equal_bytes(document: dict[str, object]) -> None:
+    turned = dict(reversed(list(document.items())))
+    assert signing.canonical(document) == signing.canonical(turned)
+    assert signing.content_hash(document | {"x": 1}) != signing.content_hash(document | {"x": 2})
+
+
+def test_a_signature_is_over_exactly_its_payload() -> None:
+    import hashlib
+
+    signer = signing.open_signer("", "secret")
+    payload = signing.batch_payload("release", 5, "w", NOW, ["aa", "bb"])
+    value, digest = signer.sign(payload), hashlib.sha256(payload).hexdigest()
+    assert signing.holds(signer.public, payload, digest, value)
+    other = signing.batch_payload("release", 5, "w", NOW, ["bb", "aa"])
+    assert not signing.holds(signer.public, other, hashlib.sha256(other).hexdigest(), value)
+    assert not signing.holds(signing.open_signer("", "another").public, payload, digest, value)
+    assert not signing.holds(signer.public, payload, digest, value[:-4] + "AAAA") and not signing.holds(signer.public, payload, digest, "?")
