@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 from common.instruments import read_astm, read_bci, read_fixed, read_hl7
 from common.instruments.drivers import DRIVERS
@@ -111,7 +112,26 @@ def _reading(protocol: str, messages: list[Message], problems: list[Problem] | N
     said = list(problems or [])
     for message in messages:
         said.extend(message.problems)
-    return Reading(protocol, driver, messages, said)
+    return Reading(protocol, driver, messages, _bounded(said))
+
+
+MAX_OF_A_KIND = 50
+"""Problems of one code that are listed one by one; a stream of noise would have millions."""
+
+
+def _bounded(problems: list[Problem]) -> list[Problem]:
+    if len(problems) <= MAX_OF_A_KIND:
+        return problems
+    seen: Counter[str] = Counter()
+    kept = []
+    for problem in problems:
+        seen[problem.code] += 1
+        if seen[problem.code] <= MAX_OF_A_KIND:
+            kept.append(problem)
+    for code, count in seen.items():
+        if count > MAX_OF_A_KIND:
+            kept.append(Problem(code, f"同类问题另有 {count - MAX_OF_A_KIND} 处({code}, further ones not listed)"))
+    return kept
 
 
 def _astm(data: bytes, driver: str | None, encoding: str | None) -> Reading:

@@ -295,6 +295,7 @@ class _Reader:
             message.kind = "order"  # a cut message may be one of results: nothing is ordered from it
             for specimen, tests in self.orders:
                 self._ordered(specimen, tests)
+            message.specimens = [copy for one in message.specimens for copy in _each_id(one)]
         if message.kind in ("results", "qc"):
             for specimen in message.specimens:
                 if specimen.other_ids and specimen.results:
@@ -309,9 +310,6 @@ class _Reader:
             code = vendor_code(self._text(test), self.d.component, self.position)
             if code:
                 specimen.results.append(Result(code, None, qc=specimen.qc, test_id=test))
-        for other in specimen.other_ids:
-            copy = Specimen(other, specimen.patient_id, list(specimen.results), specimen.qc)
-            self.message.specimens.insert(self.message.specimens.index(specimen) + 1, copy)
 
     def _aborted(self) -> None:
         message = self.message
@@ -324,6 +322,12 @@ class _Reader:
 def _null(field: str) -> str:
     """Two quotes mean: no value (LIS02 6.4.5)."""
     return "" if field == '""' else field
+
+
+def _each_id(specimen: Specimen) -> list[Specimen]:
+    """An order for several specimens (O.3 repeats) is an order for each of them."""
+    others = [Specimen(one, specimen.patient_id, list(specimen.results), specimen.qc) for one in specimen.other_ids]
+    return [specimen, *others]
 
 
 def _same_tube(one: Specimen, other: Specimen) -> bool:

@@ -52,6 +52,7 @@ class _Reader:
         self.msh = self.source.msh
         self.driver: Driver | None = recognise("hl7", self._place, driver_id)
         self.message = Message("other", protocol="hl7", encoding=self.source.encoding)
+        self.kind = kind_of(self.source.type, self.source)
         self.patient: Segment | None = None
         self.specimen: Specimen | None = None
         self.group: _Group | None = None
@@ -90,7 +91,7 @@ class _Reader:
         for segment in self.source.segments:
             self._segment(segment)
         self._flush()
-        message.kind = kind_of(message.type or "", self.source)
+        message.kind = self.kind
         if message.type and message.type.startswith("DSR"):
             self._display()
         if message.kind == "query":
@@ -271,14 +272,14 @@ class _Reader:
         if self.trailing:
             self._place_trailing(pending, waiting)
             self.group = None
-        elif self.message.type and kind_of(self.message.type, self.source) == "order":
+        elif self.message.type and self.kind == "order":
             for group in pending:
                 if group.code:
                     at = sum(1 for one in group.results if one.value is None)
                     group.results.insert(at, Result(group.code, None, qc=group.qc or self.qc))
 
     def _place_trailing(self, pending: list[_Group], waiting: list[tuple[Segment, list[Result]]]) -> None:
-        order = kind_of(self.message.type or "", self.source) == "order"
+        order = self.kind == "order"
         tubes = [self._closing_tube(tube, pending, len(waiting)) for tube, _ in waiting]
         for group in pending:
             targets = tubes or [self._by_order(group)]

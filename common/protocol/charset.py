@@ -12,6 +12,9 @@ from typing import NamedTuple
 
 from common.protocol.problem import Problem
 
+_HIGH = re.compile(rb"[\x80-\xff]")
+_SAMPLE = 65536
+"""Bytes looked at, from the first one that is not ASCII, to tell GB18030 from Latin-1."""
 _LONE_HIGH = re.compile(rb"(?<![\x80-\xff])[\x80-\xff](?![\x80-\xff])")
 _SURROGATE = re.compile("[\udc80-\udcff]")
 _C1 = re.compile("[\x80-\x9f]")
@@ -83,7 +86,9 @@ def _guess(data: bytes) -> Decoded:
     except UnicodeDecodeError:
         pass
     chinese = _chinese_score(data)
-    lone = len(_LONE_HIGH.findall(data))
+    first = _HIGH.search(data)
+    start = first.start() if first else 0
+    lone = len(_LONE_HIGH.findall(data, start, start + _SAMPLE))
     if chinese and chinese * 2 >= lone:
         return _keep(data, "gb18030")
     soft = data.decode("utf-8", "surrogateescape")
@@ -95,7 +100,9 @@ def _guess(data: bytes) -> Decoded:
 
 def _chinese_score(data: bytes) -> int:
     """How many characters of the common GB 2312 plane the bytes hold when read as GB18030."""
-    soft = data.decode("gb18030", "surrogateescape")
+    first = _HIGH.search(data)
+    start = first.start() if first else 0
+    soft = data[start : start + _SAMPLE].decode("gb18030", "surrogateescape")
     common = 0
     odd = 0
     for ch in soft:

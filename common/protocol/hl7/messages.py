@@ -121,7 +121,7 @@ def parse(data: bytes | str, encoding: str | None = None) -> Message:
         text, used = decoded.text, decoded.encoding
     else:
         text, used = data, "utf-8"
-    lines = [line for line in text.strip("\x0b\x1c\r\n\x00 ").replace("\n", "\r").split("\r") if line.strip()]
+    lines = [line for line in text.strip("\x0b\x1c\r\n\x00").replace("\n", "\r").split("\r") if line.strip()]
     d = read_delimiters(lines[0].lstrip()) if lines else DEFAULT
     return Message([Segment(line.lstrip(), d) for line in lines], d, used)
 

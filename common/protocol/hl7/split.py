@@ -18,6 +18,8 @@ BODY = frozenset({"PID", "PV1", "ORC", "OBR", "OBX", "SPM", "SAC", "NTE", "QPD",
 _NAMED = re.compile(rb"[<\[](VT|SB|FS|EB|CR|LF)[>\]]", re.IGNORECASE)
 _NAMES = {b"VT": b"\x0b", b"SB": b"\x0b", b"FS": b"\x1c", b"EB": b"\x1c", b"CR": b"\r", b"LF": b"\n"}
 _HEAD = re.compile(rb"(?:^|[\r\n\x0b\x1c\x00 ])(?:MSH[^A-Za-z0-9]|(?:FHS|BHS|PID|OBR|OBX|ORC|SPM|QRD|QPD)\|)")
+_MARK = re.compile(rb"[\x0b\x1c]")
+_IDLE = b"\r\n\x00 "
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}$")
 _WIDE_MSH = b"M\x00S\x00H"
 
@@ -103,37 +105,22 @@ def _wide_end(data: bytes, start: int) -> int:
 
 
 def _blocks(data: bytes) -> list[tuple[bytes, bool, bool]]:
-    """``(bytes, framed, whole)`` pieces: MLLP blocks and what lies between them."""
-    if VT not in data:
-        body, mark, rest = data.partition(b"\x1c")
-        if not mark:
-            return [(data, False, True)]
-        pieces = [(body, True, True)]
-        return pieces + (_blocks(rest) if rest.strip(b"\r\n\x00 ") else [])
+    """``(bytes, framed, whole)`` pieces: MLLP blocks and what lies between them.
+
+    Framed: a VT before it or an FS behind it. Whole: not a block whose FS is missing.
+    """
     out: list[tuple[bytes, bool, bool]] = []
-    at = 0
-    while at < len(data):
-        start = data.find(b"\x0b", at)
-        if start < 0:
-            start = len(data)
-        if start > at:
-            between = data[at:start]
-            if between.strip(b"\r\n\x00 "):
-                body, _, tail = between.partition(b"\x1c")
-                out.append((body, b"\x1c" in between, True))
-                if tail.strip(b"\r\n\x00 "):
-                    out.append((tail, False, True))
-        if start >= len(data):
-            break
-        end = data.find(b"\x1c", start)
-        again = data.find(b"\x0b", start + 1)
-        if end < 0 or 0 <= again < end:
-            stop = again if again >= 0 else len(data)
-            out.append((data[start + 1 : stop], True, False))
-            at = stop
-            continue
-        out.append((data[start + 1 : end], True, True))
-        at = end + 1
+    start, opened = 0, False
+    for mark in _MARK.finditer(data):
+        at = mark.start()
+        piece = data[start:at]
+        ends = data[at] == FS
+        if opened or piece.strip(_IDLE):
+            out.append((piece, opened or ends, ends or not opened))
+        start, opened = at + 1, not ends
+    rest = data[start:]
+    if opened or rest.strip(_IDLE):
+        out.append((rest, opened, not opened))
     return out
 
 
@@ -170,6 +157,7 @@ class _Lines:
         self.before: list[Problem] = []
         self.batch: list[Segment] = []
         self.open_line = False
+        self.tail: list[str] = []
 
     def line(self, line: str, open_end: bool) -> None:
         """One line between CRs; LF inside is data, unless it starts a segment."""
@@ -182,6 +170,8 @@ class _Lines:
             return
         text = part.lstrip("\x00 \t\ufeff")
         name = text[:3]
+        if self.tail and (name in HEADERS or _NAME.match(name)):
+            self._close_tail()
         if name in HEADERS and len(text) > 3 and not text[3].isalnum():
             self._header(text, name)
             return
@@ -217,14 +207,21 @@ class _Lines:
     def _leftover(self, part: str, continued: bool) -> None:
         segments = self.found[-1].message.segments if self.found else []
         if segments and len(segments) > 1:
-            fields = segments[-1].fields
-            extra = part.split(self.d.field)
-            fields[-1] += "\n" + extra[0]
-            fields.extend(extra[1:])
+            self.tail.append(part)
             if continued:
                 return
         said = f"不是段的文本,已并入上一段(text that is no segment):{quote(part)}"
         (self.found[-1].problems if self.found else self.before).append(Problem("segment.text", said))
+
+    def _close_tail(self) -> None:
+        """Lines that are no segments go on the last field of the segment before them, once they are all there."""
+        if not self.tail:
+            return
+        fields = self.found[-1].message.segments[-1].fields
+        first, *more = "\n".join(self.tail).split(self.d.field)
+        fields[-1] += "\n" + first
+        fields.extend(more)
+        self.tail = []
 
     def drop_cut(self, one: Found) -> None:
         """The last segment of a cut block is not whole: do not read it as a result."""
@@ -254,6 +251,7 @@ class _Lines:
 
     def close(self) -> list[Found]:
         """The messages; text before the first MSH becomes its problem, or a message of its own."""
+        self._close_tail()
         if self.before and self.found:
             self.found[-1].problems.extend(self.before)
         elif self.before:

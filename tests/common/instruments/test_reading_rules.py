@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.instruments.codes import query_specimen, vendor_code
-from common.instruments.decode import decode, read
+from common.instruments.decode import MAX_OF_A_KIND, decode, read
 from common.instruments.reading import Message
 from common.protocol.astm.framing import build_frames, checksum
 
@@ -191,6 +191,13 @@ def test_decode_says_unknown_drivers_and_empty_files() -> None:
     reading = decode(b"", "no_such_driver")
     assert [problem.code for problem in reading.problems] == ["driver.unknown", "empty"]
     assert reading.messages == []
+
+
+def test_noise_is_listed_up_to_a_bound() -> None:
+    reading = read(b"H|\\^&|||Acme\r" + b"noise\r" * 100_000 + b"L|1\r")
+    assert len(reading.problems) == MAX_OF_A_KIND + 1
+    block = read(b"\x0bMSH|^~\\&|A|B|||2026||ORU^R01|1|P|2.3.1\rOBR|1||S1\rOBX|1|TX|A||x\n" + b"more\n" * 100_000 + b"\r\x1c\r")
+    assert block.messages[0].specimens[0].results[0].value == "x\n" + "more\n" * 99_999 + "more"
 
 
 def test_a_ten_megabyte_message_is_read() -> None:

@@ -25,6 +25,19 @@ def test_checksum_is_the_sum_from_the_frame_number_through_etx() -> None:
     assert build_frames(b"H|\\^&\r") == [b"\x021H|\\^&\r\x03E5\r\n"]
 
 
+@pytest.mark.parametrize(
+    ("body", "digits"),
+    [(b"1H|\\^&\r\x03", b"E5"), (b"3R|1|^^^GLU|5.60|mmol/L||N||F\r\x03", b"35"), (b"1H|\\^&|||LIS\r\x17", b"55")],
+)
+def test_ac_ed_1_checksums_of_the_spec(body: bytes, digits: bytes) -> None:
+    assert checksum(body) == digits
+
+
+def test_ac_ed_2_a_frame_sent_again_is_one_frame() -> None:
+    frames = build_frames(RECORDS, per_record=True)
+    assert unframe(stream(frames[:4] + frames[3:]))[0].text == RECORDS
+
+
 def test_long_text_is_cut_with_etb_and_numbers_run_modulo_eight() -> None:
     frames = build_frames(b"x" * 2401, limit=240)
     assert [frame[1:2] for frame in frames] == [b"%d" % (n & 7) for n in range(1, 12)]
