@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from pypinyin import Style, lazy_pinyin
 from sqlalchemy import select
 
 from cloud import admin
@@ -21,6 +20,7 @@ from cloud.modules.edge import models as edge
 from cloud.modules.interfaces import models as interfaces
 from cloud.modules.interfaces import service as interface_service
 from cloud.modules.orders import models as orders
+from cloud.modules.orders import names
 from cloud.modules.platform import service as platform
 from cloud.modules.queue import models as queue
 
@@ -45,11 +45,6 @@ def seed(settings: Settings, state: State, ports: Mapping[str, int]) -> dict[str
     finally:
         db.dispose()
     return ids
-
-
-def initials(name: str) -> str:
-    """拼音码: the first letters, as people type them."""
-    return "".join(lazy_pinyin(name, style=Style.FIRST_LETTER)).lower()
 
 
 def _hospital(uow: UnitOfWork, settings: Settings, hospital: people_data.Hospital, accounts: list[Account]) -> None:
@@ -111,10 +106,10 @@ def _catalog(uow: UnitOfWork, hospital: str) -> dict[str, int]:
         catalog.OrderSetItem(order_set_id=sets[row.code], item_id=items[code]) for row in catalog_data.ORDER_SETS for code in row.items
     )
     source = next(h.source for h in people_data.HOSPITALS if h.code == hospital)
-    names = {row.code: row.name for row in catalog_data.ORDER_SETS}
+    titles = {row.code: row.name for row in catalog_data.ORDER_SETS}
     uow.s.add_all(
-        catalog.HisItemMap(source=source, his_code=his, his_name=names[code], order_set_id=sets[code])
-        for code, his in (*catalog_data.HIS_CODES[hospital].items(), *zip(names, names, strict=True))
+        catalog.HisItemMap(source=source, his_code=his, his_name=titles[code], order_set_id=sets[code])
+        for code, his in (*catalog_data.HIS_CODES[hospital].items(), *zip(titles, titles, strict=True))
     )
     uow.s.add_all(catalog.RejectReason(code=c, name=n, indicator=i) for c, n, i in catalog_data.REJECT_REASONS)
     uow.s.flush()
@@ -128,7 +123,7 @@ def _item(row: catalog_data.Item, section_id: int, order: int) -> catalog.TestIt
         name=row.name,
         name_en=row.name_en,
         abbr=row.abbr,
-        pinyin=initials(row.name),
+        pinyin=names.initials(row.name),
         section_id=section_id,
         result_type=row.kind,
         unit=row.unit,
@@ -157,7 +152,7 @@ def _order_set(row: catalog_data.OrderSet, section_id: int, type_id: int, contai
         code=row.code,
         name=row.name,
         abbr=row.abbr,
-        pinyin=initials(row.name),
+        pinyin=names.initials(row.name),
         section_id=section_id,
         specimen_type_id=type_id,
         container_id=container_id,
@@ -172,7 +167,13 @@ def _patients(uow: UnitOfWork, hospital: str) -> None:
     for row in people_data.PATIENTS[hospital]:
         born = datetime.fromisoformat(row.born).replace(tzinfo=CHINA)
         patient = orders.Patient(
-            patient_no=row.number, name=row.name, pinyin=initials(row.name), sex=row.sex, birth=born, phone=row.phone or None
+            patient_no=row.number,
+            name=row.name,
+            pinyin=names.pinyin(row.name),
+            initials=names.initials(row.name),
+            sex=row.sex,
+            birth=born,
+            phone=row.phone or None,
         )
         uow.s.add(patient)
         uow.s.flush()
