@@ -11,6 +11,7 @@ import contextlib
 import signal
 import ssl
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ class Agent:
         self._again = False
         self._space = disk.space(data.root)
         self._config_error = ""
+        self._kiosk: Any = None  # agent.kiosk.server.Kiosk, imported only where one is set up
 
     async def run(self) -> bool:
         """Work until told to stop."""
@@ -157,6 +159,8 @@ class Agent:
         await asyncio.sleep(0)
         if self.uplink is not None:
             self.uplink.stop()
+        if self._kiosk is not None:
+            await asyncio.to_thread(self._kiosk.stop)
         with contextlib.suppress(Exception):
             self.journal.close()
         self.data.status.unlink(missing_ok=True)
@@ -172,6 +176,22 @@ class Agent:
         for key, conn in wanted.items():
             if key not in self.lines:
                 self._start_line(conn)
+        self._apply_kiosk(config.kiosk)
+
+    def _apply_kiosk(self, wanted: Mapping[str, Any] | None) -> None:
+        """Start, stop or restart the kiosk's page; its trouble never touches a line."""
+        if self._kiosk is not None and self._kiosk.config != wanted:
+            self._kiosk.stop()
+            self._kiosk = None
+        if wanted is None or self._kiosk is not None:
+            return
+        try:
+            from agent.kiosk.server import Kiosk
+
+            self._kiosk = Kiosk(wanted, self.data, self.journal, self.loop, self.boot)
+        except (ImportError, OSError, ValueError) as error:
+            self._config_error = f"自助机页面没有启动：{error}"
+            _log.error("kiosk cannot start", error=type(error).__name__)
 
     def _start_line(self, conn: Connection) -> None:
         line = Line(conn, self.journal, self.queries, self.loop, self.boot)

@@ -384,9 +384,9 @@ class Journal:
         value = self._one("SELECT value FROM state WHERE key = ?", (key,))
         return None if value is None else str(value)
 
-    def put(self, key: str, value: str) -> None:
-        """Keep a small value."""
-        self._add(lambda: self.db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, value)), None)
+    def put(self, key: str, value: str, done: Done | None = None) -> None:
+        """Keep a small value; `done` hears after the COMMIT whether it is on disk."""
+        self._add(lambda: self.db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, value)), done)
 
     def drop_old(self, now: int, limit: int = 500) -> None:
         """Forget receipted messages after the reserve's 14 days, never the newest one (it holds the numbering)."""

@@ -17,7 +17,7 @@ _MARGIN, _MODULE = 4 * MM, 0.33 * MM
 def ticket_pdf(paper: Paper) -> bytes:
     """The ticket."""
     small = [*paper.lines(), paper.printed_at]
-    height = 78 * MM + len(small) * 5.2 * MM
+    height = 70 * MM + len(small) * 5.2 * MM
     draw: list[str] = []
     y = height - 9 * MM
     y = _line(draw, paper.hospital, 13, y, 7)
