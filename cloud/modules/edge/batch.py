@@ -61,6 +61,7 @@ class Taken:
     receipts: list[Receipted]
     refused: list[Admitted]
     placed: Placed
+    unstorable: list[Admitted] = field(default_factory=list)
 
 
 class Intake:
@@ -83,15 +84,26 @@ class Intake:
             if database_away(exc):
                 raise
             if len(admitted) == 1:
-                log.error("poison", agent=admitted[0].reg.uuid, error=type(exc).__name__, exc_info=exc)
-                return self._take(tenant_id, admitted, poison=f"程序错误 {type(exc).__name__}")
-            log.warning("batch_split", size=len(admitted), error=type(exc).__name__)
+                log.error("poison", agent=admitted[0].reg.uuid, seq=admitted[0].header.seq, error=interpret.where(exc))
+                return self._set_aside(tenant_id, admitted[0], f"程序错误 {type(exc).__name__}")
+            log.warning("batch_split", size=len(admitted), error=interpret.where(exc))
         parts = [self.take(tenant_id, [one]) for one in admitted]
         total = Placed()
         for part in parts:
             for fate, n in part.placed.fates.items():
                 total.fates[fate] = total.fates.get(fate, 0) + n
-        return Taken([r for p in parts for r in p.receipts], [a for p in parts for a in p.refused], total)
+        lists = ([r for p in parts for r in p.receipts], [a for p in parts for a in p.refused])
+        return Taken(*lists, total, [a for p in parts for a in p.unstorable])
+
+    def _set_aside(self, tenant_id: int, one: Admitted, why: str) -> Taken:
+        """Keep the bytes without touching them. What cannot even be stored gets no receipt: its agent keeps it, and an alarm says so."""
+        try:
+            return self._take(tenant_id, [one], poison=why)
+        except Exception as exc:
+            if database_away(exc):
+                raise
+            log.error("unstorable", agent=one.reg.uuid, seq=one.header.seq, error=interpret.where(exc))
+        return Taken([], [], Placed(), [one])
 
     def _take(self, tenant_id: int, admitted: Sequence[Admitted], poison: str | None = None) -> Taken:
         with self._db.tenant(tenant_id, ACTOR) as uow:
@@ -204,10 +216,11 @@ def read(row: RawRow, link: Link | None, catalog: md.Catalog) -> list[interpret.
         row.problems = interpret.problems(reading)
     except Exception as exc:
         # Whatever a decoder meets, the bytes are kept and the stream goes on.
-        log.error("undecodable", driver=driver, error=type(exc).__name__, exc_info=exc)
+        log.error("undecodable", driver=driver, error=interpret.where(exc))
         row.state, row.problems = RawState.QUARANTINED, [f"解析失败：{type(exc).__name__}"]
         return []
-    unread = not said and (not reading.messages or any(p.code == "decoder.error" for p in reading.problems))
+    # An acknowledgement or a query has no results and is understood; what is neither, and has problems, is not.
+    unread = not said and all(m.kind == "other" for m in reading.messages) and bool(reading.problems or not reading.messages)
     row.state = RawState.QUARANTINED if unread else RawState.INTERPRETED
     if unread and not row.problems:
         row.problems = ["报文中没有可以识别的内容"]
@@ -254,10 +267,10 @@ def _raw(uow: UnitOfWork, one: Admitted) -> RawRow:
         seq=header.seq,
         kind=one.kind,
         sha256=header.sha256,
-        boot=header.boot,
+        boot=(interpret.clean(header.boot) or "")[:64],
         mono_ns=header.mono,
         connection_id=None,
-        conn_key=interpret.clean(header.conn) or "",
+        conn_key=(interpret.clean(header.conn) or "")[:200],
         agent_at=interpret.agent_time(header.at),
         received_at=uow.now,
         body=one.body,

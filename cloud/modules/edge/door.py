@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from cloud.modules.edge.registry import Registration, Registry
@@ -10,6 +11,8 @@ from common.errors import PeerError
 
 SEQUENCED = frozenset({"raw", "ticket"})
 """Kinds an agent keeps until our receipt; without a number nothing could be receipted."""
+
+_STREAM = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,6 @@ def _signed(reg: Registration, key: crypto.PublicKey, topic: str, kind: str, pay
     header = read.header
     if (header.tenant, header.agent, header.kind) != (reg.tenant_code, reg.uuid, kind):
         raise Refused("header_differs", topic, reg, tenant=header.tenant[:64], agent=header.agent[:64], kind=header.kind[:16])
-    if kind in SEQUENCED and (header.seq < 1 or not header.stream):
+    if kind in SEQUENCED and (header.seq < 1 or _STREAM.fullmatch(header.stream) is None):
         raise Refused("no_sequence", topic, reg)
     return read

@@ -118,6 +118,8 @@ class Loop:
             for one in taken.refused:
                 self.registry.invalidate()
                 self._refuse(Refused("revoked", topics.up(one.reg.tenant_code, one.reg.uuid, one.kind), one.reg))
+            for one in taken.unstorable:
+                self._refuse(Refused("unstorable", topics.up(one.reg.tenant_code, one.reg.uuid, one.kind), one.reg, seq=one.header.seq))
             self.counts["receipts"] += len(taken.receipts)
             self.counts.update(taken.placed.fates)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -141,3 +142,9 @@ def agent_time(text: str) -> datetime | None:
     except ValueError:
         return None
     return at.replace(tzinfo=UTC) if at.tzinfo is None else at
+
+
+def where(exc: BaseException) -> str:
+    """An error for the log: its kind and place, without its words or values, which may be a patient's."""
+    at = traceback.extract_tb(exc.__traceback__)[-1:]
+    return type(exc).__name__ + "".join(f" {f.filename.rsplit('/', 1)[-1]}:{f.lineno}" for f in at)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cloud.modules.edge import batch, placing, service
+from cloud.modules.edge import batch, interpret, placing, service
 from cloud.modules.edge.rules import RawState
 from cloud.ports.mqtt import Incoming
 from common import crypto, envelope, topics
@@ -81,6 +81,17 @@ def test_headers_with_what_postgresql_cannot_store(edge: Edge, header: str) -> N
     edge.take(sealed(edge, 1, header, b"x"), edge.agent.raw(astm(good, {"K": "4.1"}), 2))
     assert set(edge.receipts()) == {(edge.agent.stream, 1), (edge.agent.stream, 2)}
     assert edge.current(good) == {"K": "4.1"}
+
+
+def test_what_cannot_even_be_stored_stops_nothing_and_gets_no_receipt(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last line of defence: a message that makes the database itself refuse."""
+    barcode = edge.tube()
+    monkeypatch.setattr(interpret, "clean", lambda text: text)
+    edge.take(edge.agent.raw(b"x", 1, conn="a\x00b"), edge.agent.raw(astm(barcode, {"K": "4.1"}), 2))
+    assert set(edge.receipts()) == {(edge.agent.stream, 2)}
+    assert edge.current(barcode) == {"K": "4.1"}
+    edge.loop._alarm()
+    assert edge.rows("SELECT kind FROM edge_alarm") == [("unstorable",)]
 
 
 def test_a_large_message_waits_for_the_worker(edge: Edge) -> None:
