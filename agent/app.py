@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import signal
 import ssl
+import traceback
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
@@ -65,6 +66,7 @@ class Agent:
     async def run(self) -> bool:
         """Work until told to stop."""
         self.loop = asyncio.get_running_loop()
+        self.loop.set_exception_handler(_stray_error)
         with DataLock(self.data.lock):
             self.journal = self.open_journal()
             self.worklist = Worklist(self.journal)
@@ -307,6 +309,14 @@ class Agent:
         self.apply(config)
         self._config_error = ""
         _log.info("configuration applied", version=config.version)
+
+
+def _stray_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """An error nobody caught, without its text, which may quote data."""
+    error = context.get("exception")
+    frames = traceback.extract_tb(error.__traceback__)[-6:] if error is not None else []
+    where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    _log.error("uncaught", exception=type(error).__name__, where=where)
 
 
 def ms(at: str) -> int:

@@ -16,7 +16,7 @@ from typing import Any
 
 import apsw
 
-from agent import store
+from agent import log, store
 from agent.ranges import Ranges
 from agent.rows import (
     COLUMNS,
@@ -37,6 +37,8 @@ from common.crypto import sha256_hex
 KEEP_RECEIPTED_MS = 14 * 86_400_000  # RELIABILITY R2: the replay reserve
 BUSY_MS = 5_000  # a file locked by another program: after this a frame is refused, and the analyzer sends it again
 _PURGE_FRAMES = 2_000  # spent frames cleared at once: about a millisecond
+
+_log = log.get("journal")
 
 Done = Callable[[bool], None]
 Schedule = Callable[[bool], object]  # called with True when the flush may wait some milliseconds
@@ -181,11 +183,12 @@ class Journal:
 
     @staticmethod
     def _answer(waiting: list[Done], work: list[_Work], *, ok: bool) -> None:
-        for done in waiting:
-            done(ok)
-        for _, after in work:
-            if after is not None:
-                after(ok)
+        """Tell the callers; one that fails (our bug in one link) must not keep the others waiting."""
+        for done in (*waiting, *(after for _, after in work if after is not None)):
+            try:
+                done(ok)
+            except Exception:
+                _log.exception("a caller of the journal failed")
 
     def _mark(self) -> None:
         self._dirty = True

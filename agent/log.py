@@ -1,29 +1,56 @@
-"""Structured logs as JSON lines on standard error. No patient data: callers name connections, counts and codes only."""
+"""Structured logs as JSON lines on standard error. No patient data: callers name connections, counts and codes only.
+
+Our own thirty lines in place of structlog: with the console parts it imports, that takes 9 MB of the agent's 60.
+"""
 
 from __future__ import annotations
 
-import logging
+import json
 import sys
-from typing import Any
+import traceback
+from datetime import UTC, datetime
 
-import structlog
+LEVELS = {"DEBUG": 0, "INFO": 1, "WARNING": 2, "ERROR": 3}
+_least = [LEVELS["INFO"]]
 
 
 def setup(level: str = "INFO") -> None:
-    """Configure once, at start."""
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.dict_tracebacks,
-            structlog.processors.JSONRenderer(ensure_ascii=False),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
+    """Set the least level that is written."""
+    _least[0] = LEVELS[level]
 
 
-def get(name: str) -> Any:
+class Log:
+    """A part's logger."""
+
+    def __init__(self, part: str) -> None:
+        self._part = part
+
+    def info(self, event: str, **fields: object) -> None:
+        """Something worth knowing happened."""
+        self._write("INFO", event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        """Something that may need a look."""
+        self._write("WARNING", event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        """Something went wrong."""
+        self._write("ERROR", event, fields)
+
+    def exception(self, event: str, **fields: object) -> None:
+        """Our own bug: with where it happened. The exception's text is left out, for it may quote data."""
+        kind, _, trace = sys.exc_info()
+        where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)[-6:]]
+        self._write("ERROR", event, {"exception": kind.__name__ if kind else None, "where": where, **fields})
+
+    def _write(self, level: str, event: str, fields: dict[str, object]) -> None:
+        if LEVELS[level] < _least[0]:
+            return
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        row = {"at": at, "level": level.lower(), "part": self._part, "event": event, **fields}
+        sys.stderr.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+
+
+def get(part: str) -> Log:
     """A logger."""
-    return structlog.get_logger(part=name)
+    return Log(part)

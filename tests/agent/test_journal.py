@@ -65,6 +65,21 @@ def test_several_links_share_one_commit(journal: Journal) -> None:
     assert heard == [True] * 3
 
 
+def test_a_failing_caller_does_not_keep_the_others_waiting(journal: Journal, capsys: pytest.CaptureFixture[str]) -> None:
+    heard: list[bool] = []
+
+    def broken(ok: bool) -> None:
+        raise RuntimeError("PATIENT NAME")
+
+    for done in (broken, heard.append):
+        journal.frame(journal.open_session("a", NOW), NOW, FRAMES[0], done)
+    journal.flush()
+    assert heard == [True]
+    told = capsys.readouterr().err
+    assert "RuntimeError" in told
+    assert "PATIENT NAME" not in told
+
+
 def test_a_session_becomes_a_message(journal: Journal) -> None:
     session = journal.open_session("xn", NOW)
     for data in FRAMES:
