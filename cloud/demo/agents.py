@@ -17,7 +17,7 @@ from cloud.modules.edge import service as edge
 from cloud.modules.edge.models import Agent
 
 SEEDER = Actor("demo")
-READY_SECONDS = 30.0
+READY_SECONDS = 60.0
 ENROL_SECONDS = 60.0
 MARKER = "demo-enrolled"
 
@@ -56,15 +56,13 @@ def enrolment_code(settings: Settings, hospital: Hospital, tenant_id: int) -> st
 
 
 def wait_ready(supervisor: Supervisor, ports: Mapping[str, int]) -> None:
-    """Wait until every listening line of every agent listens, and the kiosks do."""
-    wanted = [ports[f"{t}-{row.key}"] for t, rows in INSTRUMENTS.items() for row in rows if row.transport == "tcp-listen"]
-    wanted += [ports[f"kiosk-{hospital.code}"] for hospital in HOSPITALS]
-    children = {child.name: child for child in supervisor.children}
+    """Wait until each agent listens on its lines, and its kiosk answers."""
     for hospital in HOSPITALS:
-        child = children[f"agent-{hospital.code}"]
+        wanted = [ports[f"{hospital.code}-{row.key}"] for row in INSTRUMENTS[hospital.code] if row.transport == "tcp-listen"]
+        wanted.append(ports[f"kiosk-{hospital.code}"])
+        child = next(child for child in supervisor.children if child.name == f"agent-{hospital.code}")
         end = time.monotonic() + READY_SECONDS
-        while not all(port_open(port) for port in wanted):
+        while closed := [port for port in wanted if not port_open(port)]:
             if child.process.poll() is not None or time.monotonic() > end:
-                closed = [port for port in wanted if not port_open(port)]
                 raise StartFailed(f"{child.name} does not listen on {closed}:\n{child.last_words()}")
             time.sleep(0.1)

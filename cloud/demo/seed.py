@@ -215,7 +215,7 @@ def _addresses(uow: UnitOfWork, state: State, hospital: people_data.Hospital, po
         wanted = transport(state, hospital.code, rows[link.key], ports)
         if link.transport != wanted:
             link.transport, changed = wanted, True
-    kiosk = {"host": "127.0.0.1", "port": ports[f"kiosk-{hospital.code}"], "hall": HALL}
+    kiosk = {"name": "自助机 1 号", "host": "127.0.0.1", "port": ports[f"kiosk-{hospital.code}"], "hall": HALL}
     if agent.kiosk != kiosk:
         agent.kiosk, changed = kiosk, True
     if changed:

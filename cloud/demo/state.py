@@ -63,7 +63,7 @@ class State:
         return path.read_text()
 
     def ports(self, first: int) -> dict[str, int]:
-        """A port for each name; kept while they stay free. The web's is the one that was asked for."""
+        """A port for each name, the web's is the one that was asked for; kept while they stay free."""
         path = self.folder / "ports.json"
         try:
             kept: dict[str, int] = json.loads(path.read_text())
@@ -71,7 +71,7 @@ class State:
             kept = {}
         if kept.get("web") != first:
             kept = {}
-        wanted = {name: kept.get(name, first + offset) for offset, name in enumerate(port_names())}
+        wanted = {name: kept.get(name, near(first) + offset) for offset, name in enumerate(port_names())} | {"web": first}
         stays = {port for name, port in wanted.items() if name == "web" or port_free(port)}
         ports: dict[str, int] = {}
         for name, port in wanted.items():
@@ -131,6 +131,24 @@ def port_names() -> list[str]:
         *(f"kiosk-{h.code}" for h in people_data.HOSPITALS),
     ]
     return names + [f"{t}-{i.key}" for t, rows in INSTRUMENTS.items() for i in rows if i.transport != "serial"]
+
+
+def near(first: int) -> int:
+    """Where the other ports begin: at the web's, unless the system draws the ports of outgoing connections from there.
+
+    A listener on such a port is refused now and then, because some connection of ours has just been given it.
+    """
+    low, high = drawn_ports()
+    return first if first + len(port_names()) < low or first > high else 12_000 + first % 16_000
+
+
+def drawn_ports() -> tuple[int, int]:
+    """The range for outgoing connections; Linux's usual one where it cannot be read."""
+    try:
+        low, high = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    except (OSError, ValueError):
+        return 32_768, 60_999
+    return int(low), int(high)
 
 
 def _free(wanted: int, taken: set[int]) -> int:

@@ -147,7 +147,7 @@ def test_a_visitors_order_arrives_whole_plain_and_over_tls(demo: Run, folder: Pa
             assert b"MSA|AA|VISIT1" in line.recv(65536)
             line.close()
     found = rows(
-        folder, 1, "SELECT count(*), min(p.name) FROM lab_order o JOIN patient p ON p.id = o.patient_id WHERE p.patient_no = 'V900001'"
+        demo, 1, "SELECT count(*), min(p.name) FROM lab_order o JOIN patient p ON p.id = o.patient_id WHERE p.patient_no = 'V900001'"
     )
     assert found == [(1, "来访䶮")]
 

@@ -15,7 +15,7 @@ import pytest
 
 from cloud.demo import processes
 from cloud.demo.processes import MARK, StartFailed, Supervisor, port_free, port_open
-from cloud.demo.state import State, port_names
+from cloud.demo.state import State, drawn_ports, near, port_names
 from tests.support.brokers import free_port
 
 SLEEP = ("import time", "time.sleep(600)")
@@ -136,6 +136,14 @@ def test_ports_are_kept_and_moved_when_taken(tmp_path: Path) -> None:
         moved = State(tmp_path).ports(first)
     assert moved["mqtt"] != ports["mqtt"]
     assert {name: port for name, port in moved.items() if name != "mqtt"} == {name: port for name, port in ports.items() if name != "mqtt"}
+
+
+def test_ports_stay_out_of_the_range_for_outgoing_connections() -> None:
+    low, high = drawn_ports()
+    for first in (8443, low - 1, low, (low + high) // 2, high):
+        start = near(first)
+        assert start > 1024
+        assert start + len(port_names()) < low or start > high
 
 
 def test_secrets_are_drawn_once_and_only_for_the_owner(tmp_path: Path) -> None:
