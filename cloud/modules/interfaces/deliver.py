@@ -28,6 +28,7 @@ from cloud.ports.mllp import MllpClient, SendFailed
 log = structlog.get_logger("deliver")
 SENDER = Actor("deliver")
 LEASE_MARGIN = timedelta(seconds=15)
+OK_EVERY = timedelta(seconds=5)
 
 _DUE_ENDPOINTS = text("""
 SELECT e.id FROM endpoint e WHERE e.tenant_id = :t AND e.direction = 'out' AND e.enabled AND e.transport = 'mllp'
@@ -90,19 +91,22 @@ class Line:
         self._client: MllpClient | None = None
         self._settings: Outgoing | None = None
         self._silent = 0
+        self._ok_at: datetime | None = None
         self._failing = True  # after a start, what was put off before is looked at anew
         self.rest_until: datetime | None = None
 
     def run(self, stop: threading.Event) -> int:
         """Send what is due until nothing is, the endpoint rests, or we stop. Returns how many were accepted."""
         accepted = 0
-        while not stop.is_set() and not self._resting():
-            claim = self._claim()
-            if claim is None:
-                break
+        with self._db.tenant(self._tenant, SENDER) as uow:
+            claim = None if stop.is_set() else self._claim(uow)
+        while claim is not None:
             result = self._send(claim)
-            self._note(claim, result)
             accepted += result.outcome is Outcome.ACCEPTED
+            # One transaction for the answer to this message and the claim of the next.
+            with self._db.tenant(self._tenant, SENDER) as uow:
+                self._note(uow, claim, result)
+                claim = None if stop.is_set() else self._claim(uow)
         return accepted
 
     def close(self) -> None:
@@ -111,23 +115,22 @@ class Line:
             self._client.close()
         self._client = None
 
-    def _resting(self) -> bool:
-        return self.rest_until is not None and self._db.clock() < self.rest_until
-
-    def _claim(self) -> Claim | None:
-        with self._db.tenant(self._tenant, SENDER) as uow:
-            settings = self._read(uow)
-            if settings is None:
-                return None
-            found = uow.s.execute(_NEXT, {"t": uow.tenant_id, "e": self._endpoint, "now": uow.now}).scalar()
-            if found is None:
-                return None
-            row = uow.s.get_one(Delivery, (uow.tenant_id, found))
-            rules.move(State(row.state), State.SENT)
-            row.state, row.attempts = State.SENT.value, row.attempts + 1
-            row.first_try_at = row.first_try_at or uow.now
-            row.next_at = uow.now + timedelta(seconds=settings.connect_s + settings.answer_s) + LEASE_MARGIN
-            return Claim(row.id, row.msg_id, bytes(row.raw))
+    def _claim(self, uow: UnitOfWork) -> Claim | None:
+        """Take the next message that may go; it is ours once this transaction commits."""
+        if self.rest_until is not None and uow.now < self.rest_until:
+            return None
+        settings = self._read(uow)
+        if settings is None:
+            return None
+        found = uow.s.execute(_NEXT, {"t": uow.tenant_id, "e": self._endpoint, "now": uow.now}).scalar()
+        if found is None:
+            return None
+        row = uow.s.get_one(Delivery, (uow.tenant_id, found))
+        rules.move(State(row.state), State.SENT)
+        row.state, row.attempts = State.SENT.value, row.attempts + 1
+        row.first_try_at = row.first_try_at or uow.now
+        row.next_at = uow.now + timedelta(seconds=settings.connect_s + settings.answer_s) + LEASE_MARGIN
+        return Claim(row.id, row.msg_id, bytes(row.raw))
 
     def _read(self, uow: UnitOfWork) -> Outgoing | None:
         """The endpoint's settings now; None when it is switched off or cannot be used. New settings mean a new connection."""
@@ -169,12 +172,12 @@ class Line:
         said = f"{code} {answer.text}".strip() if answer is not None else ""
         return Result(outcome, code, None if outcome is Outcome.ACCEPTED else said[:500])
 
-    def _note(self, claim: Claim, result: Result) -> None:
-        with self._db.tenant(self._tenant, SENDER) as uow:
-            row = uow.s.get_one(Delivery, (uow.tenant_id, claim.id), with_for_update=True)
-            if State(row.state) is State.SENT:
-                _finish(uow, row, result)
-            self._weigh(uow, result, row.next_at)
+    def _note(self, uow: UnitOfWork, claim: Claim, result: Result) -> None:
+        row = uow.s.get_one(Delivery, (uow.tenant_id, claim.id), with_for_update=True)
+        if State(row.state) is State.SENT:
+            _finish(uow, row, result)
+        self._weigh(uow, result, row.next_at)
+        uow.s.flush()
 
     def _weigh(self, uow: UnitOfWork, result: Result, next_at: datetime) -> None:
         """What the attempt says about the endpoint itself."""
@@ -186,10 +189,11 @@ class Line:
             self.rest_until = uow.now + rules.PROBE
         if result.error is not None:
             _failed(uow, self._endpoint, result.error)
-        if answered:
+        if answered and (self._failing or self._ok_at is None or uow.now - self._ok_at >= OK_EVERY):
+            self._ok_at = uow.now
             uow.s.execute(update(Endpoint).where(Endpoint.id == self._endpoint).values(last_ok_at=uow.now))
-            if self._failing:
-                _wake(uow, self._endpoint)
+        if answered and self._failing:
+            _wake(uow, self._endpoint)
         self._failing = not answered
 
 

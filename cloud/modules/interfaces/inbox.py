@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
-from sqlalchemy import select, update
+from sqlalchemy import or_, select, update
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from cloud.db.session import Actor, Database, UnitOfWork
@@ -25,6 +25,7 @@ from cloud.modules.orders.messages import Problem
 
 APPLIED, PARKED, QUARANTINED, REFUSED = "applied", "parked", "quarantined", "refused"
 MAX_REMARKS = 20
+HEARD_EVERY = timedelta(seconds=5)
 log = structlog.get_logger("interfaces")
 
 
@@ -73,27 +74,35 @@ def _receive(uow: UnitOfWork, to: Incoming, raw: bytes, refusal: Refused | None)
         if row.state in (APPLIED, PARKED):
             return bytes(row.answer)
     outcome = _judge(uow, to, raw, refusal)
+    code = hl7_ack.ENHANCED[outcome.code] if to.enhanced else outcome.code
+    answer = hl7_ack.build(outcome.header, code, outcome.problems[:MAX_REMARKS], uow.now, _own_id(key))
     if row is None:
-        row = InboxMessage(endpoint_id=to.id, key=key, received_at=uow.now, answer=b"", raw=raw, sha256=hashlib.sha256(raw).hexdigest())
+        row = InboxMessage(endpoint_id=to.id, key=key, received_at=uow.now, raw=raw, sha256=hashlib.sha256(raw).hexdigest())
         uow.s.add(row)
     header = outcome.header
     row.control_id, row.kind = header.control_id[:200], f"{header.kind}^{header.event}".strip("^")[:20]
     row.state, row.problem, row.subject = outcome.state, outcome.problem, outcome.subject
-    row.answer_code = hl7_ack.ENHANCED[outcome.code] if to.enhanced else outcome.code
-    uow.s.flush()
-    row.answer = hl7_ack.build(header, row.answer_code, outcome.problems[:MAX_REMARKS], uow.now, f"A{row.id}")
+    row.answer_code, row.answer = code, answer
     if outcome.issue is not None:
+        uow.s.flush()
         issues.raise_issue(uow, outcome.issue[0], f"inbox:{row.id}", outcome.issue[1], f"/if/messages/in/{row.id}")
     _heard(uow, to, outcome)
-    return row.answer
+    return answer
+
+
+def _own_id(key: str) -> str:
+    """MSH-10 of our answer: the same for the same message, so that a repeat gets the same answer to the byte."""
+    return "A" + hashlib.sha256(key.encode()).hexdigest()[:18]
 
 
 def _heard(uow: UnitOfWork, to: Incoming, outcome: Outcome) -> None:
-    """The endpoint's last word, for the board; its version is for people's edits and stays."""
-    values: dict[str, object] = {"last_ok_at": uow.now}
+    """The endpoint's last word, for the board. A good one is noted every few seconds only, or messages would queue for the row's lock."""
+    same = update(Endpoint).where(Endpoint.id == to.id)
     if outcome.code != "AA":
-        values = {"last_error_at": uow.now, "last_error": outcome.problem}
-    uow.s.execute(update(Endpoint).where(Endpoint.id == to.id).values(**values))
+        uow.s.execute(same.values(last_error_at=uow.now, last_error=outcome.problem))
+        return
+    stale = or_(Endpoint.last_ok_at.is_(None), Endpoint.last_ok_at < uow.now - HEARD_EVERY)
+    uow.s.execute(same.where(stale).values(last_ok_at=uow.now))
 
 
 def _judge(uow: UnitOfWork, to: Incoming, raw: bytes, refusal: Refused | None) -> Outcome:

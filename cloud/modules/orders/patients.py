@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.orders import names, rules
@@ -21,11 +22,12 @@ OWN_NUMBERS = ("patient_no", "empi")
 
 @dataclass(frozen=True)
 class Found:
-    """The patient a message means, or the other person who holds its number."""
+    """The patient a message means, or the other person who holds its number; and who holds each of its identifiers."""
 
     patient: Patient | None
     other_person: Patient | None = None
     renamed: bool = False
+    holders: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 def final_id(uow: UnitOfWork, patient_id: int) -> int:
@@ -40,16 +42,22 @@ def final_id(uow: UnitOfWork, patient_id: int) -> int:
 
 def find(uow: UnitOfWork, data: PatientData) -> Found:
     """By the sender's own number first, then by the other identifiers, but those only for a person of the same name."""
+    holders = _holders(uow, data)
     main = data.ids[0]
-    by_number = (_by_number(uow, main.value) if main.kind in OWN_NUMBERS else None) or _by_identifier(uow, main.kind, main.value)
-    if by_number is not None:
-        same = rules.same_person(by_number.name, by_number.sex, local_day(by_number.birth), data)
-        return Found(None, by_number) if same is SamePerson.NO else Found(by_number, renamed=same is SamePerson.RENAMED)
+    owner = _by_number(uow, main.value) if main.kind in OWN_NUMBERS else None
+    if owner is None and (main.kind, main.value) in holders:
+        owner = _by_id(uow, holders[main.kind, main.value])
+    if owner is not None:
+        same = rules.same_person(owner.name, owner.sex, local_day(owner.birth), data)
+        if same is SamePerson.NO:
+            return Found(None, owner, holders=holders)
+        return Found(owner, renamed=same is SamePerson.RENAMED, holders=holders)
     for identifier in data.ids[1:]:
-        other = _by_identifier(uow, identifier.kind, identifier.value)
+        held = holders.get((identifier.kind, identifier.value))
+        other = _by_id(uow, held) if held is not None else None
         if other is not None and rules.same_person(other.name, other.sex, local_day(other.birth), data) is SamePerson.YES:
-            return Found(other)
-    return Found(None)
+            return Found(other, holders=holders)
+    return Found(None, holders=holders)
 
 
 def store(uow: UnitOfWork, data: PatientData, found: Found) -> Patient:
@@ -57,11 +65,10 @@ def store(uow: UnitOfWork, data: PatientData, found: Found) -> Patient:
     patient = found.patient or _create(uow, data)
     if found.patient is not None:
         _update(uow, patient, data)
-    held = {(i.kind, i.value) for i in uow.s.scalars(select(PatientIdentifier).where(PatientIdentifier.patient_id == patient.id))}
     for identifier in data.ids:
-        if (identifier.kind, identifier.value) not in held and _by_identifier(uow, identifier.kind, identifier.value) is None:
+        # What somebody else holds stays theirs: a person decides about a merge, not a message.
+        if (identifier.kind, identifier.value) not in found.holders:
             uow.s.add(PatientIdentifier(patient_id=patient.id, kind=identifier.kind, value=identifier.value))
-    uow.s.flush()
     return patient
 
 
@@ -85,10 +92,16 @@ def _by_number(uow: UnitOfWork, number: str) -> Patient | None:
     return _final(uow, row)
 
 
-def _by_identifier(uow: UnitOfWork, kind: str, value: str) -> Patient | None:
-    query = select(PatientIdentifier.patient_id).where(PatientIdentifier.kind == kind, PatientIdentifier.value == value)
-    patient_id = uow.s.scalars(query).one_or_none()
-    return _final(uow, uow.s.get(Patient, (uow.tenant_id, patient_id))) if patient_id is not None else None
+def _by_id(uow: UnitOfWork, patient_id: int) -> Patient | None:
+    return _final(uow, uow.s.get(Patient, (uow.tenant_id, patient_id)))
+
+
+def _holders(uow: UnitOfWork, data: PatientData) -> dict[tuple[str, str], int]:
+    """Who holds the message's identifiers, in one statement."""
+    wanted = [(i.kind, i.value) for i in data.ids]
+    query = select(PatientIdentifier.kind, PatientIdentifier.value, PatientIdentifier.patient_id)
+    match = or_(*(and_(PatientIdentifier.kind == kind, PatientIdentifier.value == value) for kind, value in wanted))
+    return {(kind, value): patient_id for kind, value, patient_id in uow.s.execute(query.where(match))}
 
 
 def _final(uow: UnitOfWork, row: Patient | None) -> Patient | None:

@@ -62,14 +62,10 @@ def place_order(uow: UnitOfWork, message: OrderMessage, source: str, *, default_
     if found.renamed:
         placed.problems.append(Problem("PID^1^5", DUPLICATE_KEY, "姓名与本系统记录不同，已按本次更新，请核对", Severity.WARNING))
     visit = _store_visit(uow, message, source, patient, placed)
-    parked = _parked(uow, source, message)
+    work = _Work(uow, message, source, patient, visit, known, default_charge, placed)
     for order in message.orders:
-        _apply(uow, message, order, source, patient, visit, known, parked, default_charge, placed)
-    uow.s.flush()
-    if placed.created:
-        uow.emit(
-            "order.placed", f"patient:{patient.id}", {"patient_id": patient.id, "order_ids": placed.order_ids, "item_ids": placed.created}
-        )
+        work.apply(order)
+    work.finish()
     return placed
 
 
@@ -176,117 +172,132 @@ def _store_visit(uow: UnitOfWork, message: OrderMessage, source: str, patient: P
     return visit
 
 
-def _parked(uow: UnitOfWork, source: str, message: OrderMessage) -> dict[str, ParkedCancel]:
-    numbers = [i.order_item_no for i in message.items]
-    query = select(ParkedCancel).where(ParkedCancel.source == source, ParkedCancel.order_item_no.in_(numbers))
-    return {p.order_item_no: p for p in uow.s.scalars(query.with_for_update())}
+class _Work:
+    """One message being applied: what is new is collected and written together, then what hangs on it."""
 
+    def __init__(
+        self,
+        uow: UnitOfWork,
+        message: OrderMessage,
+        source: str,
+        patient: Patient,
+        visit: Visit | None,
+        known: dict[str, OrderItem],
+        default_charge: Charge,
+        placed: Placed,
+    ) -> None:
+        self.uow, self.message, self.source, self.patient, self.visit = uow, message, source, patient, visit
+        self.known, self.default, self.placed = known, default_charge, placed
+        self.parked = self._parked()
+        self.new: list[OrderItem] = []
 
-def _apply(
-    uow: UnitOfWork,
-    message: OrderMessage,
-    data: OrderData,
-    source: str,
-    patient: Patient,
-    visit: Visit | None,
-    known: dict[str, OrderItem],
-    parked: dict[str, ParkedCancel],
-    default_charge: Charge,
-    placed: Placed,
-) -> None:
-    order: LabOrder | None = None
-    for item in data.items:
-        stored = known.get(item.order_item_no)
-        if stored is not None:
-            order = uow.s.get_one(LabOrder, (uow.tenant_id, stored.order_id))
-            _apply_known(uow, item, stored, placed)
-        elif item.action is Action.CANCEL:
-            _park(uow, message, item, source, parked, placed)
-            continue
-        else:
-            order = order if order is not None and order.placer_no == data.order_no else _order(uow, message, data, source, patient, visit)
-            known[item.order_item_no] = stored = _create(uow, order, data, item, source, visit, default_charge, placed)
-            _apply_parked(uow, stored, parked.get(item.order_item_no), placed)
-        _refresh(uow, order, data, message)
-        if order.id not in placed.order_ids:
-            placed.order_ids.append(order.id)
+    def apply(self, data: OrderData) -> None:
+        """One form of the message."""
+        order: LabOrder | None = None
+        for item in data.items:
+            stored = self.known.get(item.order_item_no)
+            if stored is not None:
+                self._refresh(self.uow.s.get_one(LabOrder, (self.uow.tenant_id, stored.order_id)), data)
+                _apply_known(self.uow, item, stored, self.placed)
+            elif item.action is Action.CANCEL:
+                _park(self.uow, self.message, item, self.source, self.parked, self.placed)
+            else:
+                order = order or self._order(data)
+                self._create(order, data, item)
 
+    def finish(self) -> None:
+        """Write the new items, audit them, let overtaken cancellations take effect, tell the other modules."""
+        self.uow.s.flush()
+        for row in self.new:
+            after = {"no": row.order_item_no, "code": row.his_code, "charge": row.charge_state, "status": row.status}
+            self.uow.audit("order_item", row.id, "placed", after=after)
+            self.placed.created.append(row.id)
+            _apply_parked(self.uow, row, self.parked.get(row.order_item_no), self.placed)
+        if self.new:
+            payload = {"patient_id": self.patient.id, "order_ids": self.placed.order_ids, "item_ids": self.placed.created}
+            self.uow.emit("order.placed", f"patient:{self.patient.id}", payload)
 
-def _order(uow: UnitOfWork, message: OrderMessage, data: OrderData, source: str, patient: Patient, visit: Visit | None) -> LabOrder:
-    """The request form of this number, or a new one."""
-    query = select(LabOrder).where(LabOrder.source == source, LabOrder.placer_no == data.order_no).with_for_update()
-    order = uow.s.scalars(query).one_or_none()
-    if order is not None and order.patient_id == patient.id:
-        return order
-    # A form number used for another patient: the items are what counts, so the form gets a number of its own.
-    number = data.order_no if order is None else f"{data.order_no}/{data.items[0].order_item_no}"
-    order = LabOrder(
-        source=source,
-        placer_no=number,
-        patient_id=patient.id,
-        visit_id=visit.id if visit is not None else None,
-        doctor=data.doctor or "",
-        dept=data.dept or (message.visit.dept if message.visit else None) or "",
-        priority=data.priority.value,
-        ordered_at=data.ordered_at or message.sent_at or uow.now,
-        planned_at=data.planned_at,
-        note=data.clinical_note or "",
-        created_at=uow.now,
-    )
-    uow.s.add(order)
-    uow.s.flush()
-    after = {"source": source, "placer_no": number, "patient_id": patient.id, "priority": order.priority}
-    uow.audit("lab_order", order.id, "placed", after=after)
-    return order
+    def _parked(self) -> dict[str, ParkedCancel]:
+        numbers = [i.order_item_no for i in self.message.items if i.order_item_no not in self.known]
+        if not numbers:
+            return {}
+        query = select(ParkedCancel).where(ParkedCancel.source == self.source, ParkedCancel.order_item_no.in_(numbers))
+        return {p.order_item_no: p for p in self.uow.s.scalars(query.with_for_update())}
 
+    def _touch(self, order: LabOrder) -> None:
+        order.heard_at = self.uow.now
+        if order.id not in self.placed.order_ids:
+            self.placed.order_ids.append(order.id)
 
-def _refresh(uow: UnitOfWork, order: LabOrder, data: OrderData, message: OrderMessage) -> None:
-    """What may change at any time: priority and note (R1); and that the sender has spoken of it."""
-    before, after = {}, {}
-    for name, value in (("priority", data.priority.value), ("note", data.clinical_note or "")):
-        if value and getattr(order, name) != value and (name != "priority" or not _only_cancels(data)):
-            before[name], after[name] = getattr(order, name), value
-            setattr(order, name, value)
-    if before:
-        uow.audit("lab_order", order.id, "changed", before=before, after=after)
+    def _refresh(self, order: LabOrder, data: OrderData) -> None:
+        """What may change at any time: priority and note (R1); and that the sender has spoken of it."""
+        before, after = {}, {}
+        for name, value in (("priority", data.priority.value), ("note", data.clinical_note or "")):
+            if value and getattr(order, name) != value and (name != "priority" or not _only_cancels(data)):
+                before[name], after[name] = getattr(order, name), value
+                setattr(order, name, value)
+        if before:
+            self.uow.audit("lab_order", order.id, "changed", before=before, after=after)
         if "priority" in after:
-            payload = {"order_id": order.id, "priority": order.priority}
-            uow.emit("order.priority", f"order:{order.id}", payload)
-    order.heard_at = uow.now
+            self.uow.emit("order.priority", f"order:{order.id}", {"order_id": order.id, "priority": order.priority})
+        self._touch(order)
+
+    def _order(self, data: OrderData) -> LabOrder:
+        """The request form of this number, or a new one."""
+        query = select(LabOrder).where(LabOrder.source == self.source, LabOrder.placer_no == data.order_no)
+        found = self.uow.s.scalars(query.with_for_update()).one_or_none()
+        if found is not None and found.patient_id == self.patient.id:
+            self._refresh(found, data)
+            return found
+        # A form number used for another patient: the items are what counts, so the form gets a number of its own.
+        number = data.order_no if found is None else f"{data.order_no}/{data.items[0].order_item_no}"
+        order = LabOrder(
+            source=self.source,
+            placer_no=number,
+            patient_id=self.patient.id,
+            visit_id=self.visit.id if self.visit is not None else None,
+            doctor=data.doctor or "",
+            dept=data.dept or (self.message.visit.dept if self.message.visit else None) or "",
+            priority=data.priority.value,
+            ordered_at=data.ordered_at or self.message.sent_at or self.uow.now,
+            planned_at=data.planned_at,
+            note=data.clinical_note or "",
+            created_at=self.uow.now,
+            heard_at=self.uow.now,
+        )
+        self.uow.s.add(order)
+        self.uow.s.flush()
+        after = {"source": self.source, "placer_no": number, "patient_id": self.patient.id, "priority": order.priority}
+        self.uow.audit("lab_order", order.id, "placed", after=after)
+        self._touch(order)
+        return order
+
+    def _create(self, order: LabOrder, data: OrderData, item: ItemData) -> None:
+        charge = item.charge or self.default
+        kind = VisitType(self.visit.kind) if self.visit is not None else None
+        code = item.code or item.name or ""
+        mapped = _order_set(self.uow, self.source, code)
+        row = OrderItem(
+            order_id=order.id,
+            source=self.source,
+            order_item_no=item.order_item_no,
+            his_code=code,
+            his_name=item.name or "",
+            order_set_id=mapped.id if mapped is not None else None,
+            charge_state=charge.value,
+            status=rules.first_status(charge, kind, data.priority).value,
+            note=item.note or "",
+            status_at=self.uow.now,
+        )
+        self.uow.s.add(row)
+        self.new.append(row)
+        self.known[item.order_item_no] = row
+        if mapped is None:
+            _unmapped(item, code, self.placed)
 
 
 def _only_cancels(data: OrderData) -> bool:
     return all(i.action is Action.CANCEL for i in data.items)
-
-
-def _create(
-    uow: UnitOfWork, order: LabOrder, data: OrderData, item: ItemData, source: str, visit: Visit | None, default: Charge, placed: Placed
-) -> OrderItem:
-    charge = item.charge or default
-    kind = VisitType(visit.kind) if visit is not None else None
-    code = item.code or item.name or ""
-    mapped = _order_set(uow, source, code)
-    row = OrderItem(
-        order_id=order.id,
-        source=source,
-        order_item_no=item.order_item_no,
-        his_code=code,
-        his_name=item.name or "",
-        order_set_id=mapped.id if mapped is not None else None,
-        charge_state=charge.value,
-        status=rules.first_status(charge, kind, data.priority).value,
-        note=item.note or "",
-        status_at=uow.now,
-    )
-    uow.s.add(row)
-    uow.s.flush()
-    uow.audit(
-        "order_item", row.id, "placed", after={"no": row.order_item_no, "code": code, "charge": row.charge_state, "status": row.status}
-    )
-    placed.created.append(row.id)
-    if mapped is None:
-        _unmapped(item, code, placed)
-    return row
 
 
 def _order_set(uow: UnitOfWork, source: str, code: str) -> catalog.OrderSetRow | None:

@@ -237,7 +237,8 @@ def test_a_sender_that_died_between_sending_and_noting(db: Database, sender: Del
         with db.tenant(1) as uow:
             endpoint_id = uow.s.scalars(select(Endpoint.id)).one()
         dead = Line(db, 1, endpoint_id, connect)
-        claim = dead._claim()
+        with db.tenant(1) as uow:
+            claim = dead._claim(uow)
         assert claim is not None and claim.msg_id == msg_id
         assert (sender.drain(1), states(db)) == (0, ["sent"])
         clock.now += timedelta(seconds=16)
@@ -398,7 +399,8 @@ def test_the_next_message_is_the_one_the_rule_names(db: Database, clock: Clock) 
                     row.state = dice.choice(["pending", "sent", "retrying", "resent", "acked", "acked", "dead_letter", "closed"])
                     row.next_at = clock.now + timedelta(seconds=dice.choice([-1, 0, 1]))
             expected = next_by_rule(rows(db), clock.now)
-            claim = line._claim()
+            with db.tenant(1) as uow:
+                claim = line._claim(uow)
             assert (claim.id if claim else None) == expected
             seen.add(expected)
         assert len(seen) > 6
