@@ -1,5 +1,6 @@
 """Real lines into a real agent process: TCP and serial, ASTM and HL7 and one-way; each line for itself."""
 
+import json
 import re
 import socket
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.journal import Journal
+from agent.journal import Journal, wall_ms
 from agent.rows import Stored
 from common.protocol.astm.framing import build_frames
 from common.protocol.hl7 import mllp
@@ -215,3 +216,26 @@ def test_logs_hold_no_patient_data(tmp_path: Path) -> None:
             session(link, "GEHEIM77")
             has(agent, 1)
     assert "GEHEIM77" not in agent.log()
+
+
+def test_an_hl7_query_is_answered_with_orders_and_no_second_acknowledgement(tmp_path: Path) -> None:
+    port = free_port()
+    tube = {"barcode": "LAB77", "tests": ["GLU", "ALT"], "priority": "routine", "order_version": 1, "cancelled": False}
+    journal = Journal(tmp_path / "journal.db")
+    journal.inbox_put("cl", [("LAB77", json.dumps(tube))], wall_ms())
+    journal.close()
+    asked = (
+        b"MSH|^~\\&|||||20260701080000||QRY^Q02|5|P|2.3.1||||||ASCII\r"
+        b"QRD|20260701080000|R|D|7|||RD|LAB77|OTH|||T\rQRF||20260701|20260701|||RCT|COR|ALL\r"
+    )
+    with running(tmp_path, tcp("cl", port, "hl7", host_query=True)) as agent, dial(port) as link:
+        link.sendall(mllp.frame(asked))
+        answers = b""
+        while b"DSR^Q03" not in answers or not answers.endswith(b"\x1c\r"):
+            answers += link.recv(65536)
+        assert [block.message[:3] for block in mllp.Deframer().receive(answers)] == [b"MSH", b"MSH"]
+        assert b"QCK^Q02" in answers
+        assert b"LAB77" in answers
+        assert b"GLU" in answers
+        assert b"ACK^" not in answers
+        has(agent, 1)
