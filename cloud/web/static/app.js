@@ -44,10 +44,12 @@
   });
 
   // A scanner types fast and ends with Enter: characters that arrive outside a field within 60 ms are a scan.
-  let buffer = "", last = 0;
+  // A single character is a shortcut only when nothing follows as fast as a scanner types: a scan must never tick a box.
+  let buffer = "", last = 0, lone = 0;
+  const press = (el) => { el.matches("input:not([type=checkbox],[type=radio]),select,textarea") ? el.focus() : el.click(); };
   document.addEventListener("keydown", (e) => {
     const now = performance.now(), fast = now - last < 60;
-    last = now;
+    last = now; clearTimeout(lone);
     if (e.key === "F2") { e.preventDefault(); focusScan(); return; }
     if (e.key === "Escape" && !$("dialog[open]")) { const n = $("#notice"); if (n) n.replaceChildren(); }
     if (!typing(e.target) && !e.ctrlKey && !e.altKey && !e.metaKey) {
@@ -63,7 +65,8 @@
     if (combo === "?" && !typing(e.target)) { showKeys(); return; }
     if (typing(e.target) && combo.length === 1) return;
     const hit = [...document.querySelectorAll("[data-key]")].find((el) => el.dataset.key === combo && !el.disabled && el.offsetParent !== null && (!$("dialog[open]") || el.closest("dialog[open]")));
-    if (hit) { e.preventDefault(); buffer = ""; hit.matches("input,select,textarea") ? hit.focus() : hit.click(); return; }
+    if (hit && combo.length === 1) { e.preventDefault(); if (!fast) lone = setTimeout(() => { buffer = ""; press(hit); }, 80); return; }
+    if (hit) { e.preventDefault(); buffer = ""; press(hit); return; }
     moveInList(e);
   });
 
