@@ -99,11 +99,8 @@ def priority_every(uow: UnitOfWork) -> int:
 
 def lease(uow: UnitOfWork, hall: str, kiosk: str, day: date, blocks: int = 1) -> list[tuple[int, int]]:
     """The number blocks of one kiosk for one day, at least ``blocks`` of them; asking again gives the same ones."""
-    rows = list(
-        uow.s.scalars(
-            select(NumberLease).where(NumberLease.hall == hall, NumberLease.day == day).order_by(NumberLease.id).with_for_update()
-        )
-    )
+    lock_line(uow, hall, day, "lease")  # two kiosks asking together get blocks of their own
+    rows = list(uow.s.scalars(select(NumberLease).where(NumberLease.hall == hall, NumberLease.day == day).order_by(NumberLease.id)))
     mine = [(each.first, each.last) for each in rows if each.kiosk == kiosk]
     size = int(md.catalog(uow).setting("queue", "lease_size", LEASE_SIZE))
     while len(mine) < blocks:

@@ -431,3 +431,19 @@ def test_blocks_of_kiosks_never_touch(hospital: Hospital) -> None:
     assert more == [(800, 859), (5060, 5119)]
     tomorrow = datetime(2026, 11, 23, tzinfo=UTC).date().isoformat()
     assert hospital.act(lambda u: service.lease(u, HALL, "K2"))[tomorrow] == [(860, 919)]
+
+
+def test_kiosks_that_ask_together_get_blocks_of_their_own(hospital: Hospital) -> None:
+    found: list[tuple[int, int]] = []
+    gate = threading.Barrier(4)
+
+    def ask(kiosk: str) -> None:
+        gate.wait()
+        found.extend(hospital.act(lambda u: service.lease(u, HALL, kiosk))[MORNING.date().isoformat()])
+
+    threads = [threading.Thread(target=ask, args=(f"K{n % 3}",)) for n in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(found) == 4 and sorted(set(found)) == [(800, 849), (850, 899), (900, 949)]
