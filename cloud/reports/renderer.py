@@ -8,11 +8,11 @@ Errors: UserError for a character no face draws or a template that does not comp
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import typst
@@ -31,17 +31,27 @@ TICKET_DOTS = 576  # the 72 mm of print of an 80 mm printer
 
 
 class Renderer:
-    """Renders with the templates of one folder. Safe to share between threads: the compiler is used by one at a time."""
+    """Renders with the templates of one folder. Safe to share between threads: ``compilers`` of them render at once, others wait.
 
-    def __init__(self, fonts: FontSet | None = None, templates: Path = TEMPLATES) -> None:
+    Compilers share the fonts, so a second one costs some 15 MB; Typst works outside the interpreter lock, so two keep two cores busy.
+    """
+
+    def __init__(self, fonts: FontSet | None = None, templates: Path = TEMPLATES, compilers: int = 1) -> None:
         self.fonts = fonts or default_fonts()
         self._templates = templates
-        self._lock = threading.Lock()
         faces = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(self.fonts.folder)])
         # Root and package paths are the template folder: a hospital's template can read nothing else, and nothing is downloaded.
-        self._compiler = typst.Compiler(
-            root=str(templates), font_paths=faces, ignore_system_fonts=True, package_path=str(templates), package_cache_path=str(templates)
-        )
+        self._idle: SimpleQueue[typst.Compiler] = SimpleQueue()
+        for _ in range(compilers):
+            self._idle.put(
+                typst.Compiler(
+                    root=str(templates),
+                    font_paths=faces,
+                    ignore_system_fonts=True,
+                    package_path=str(templates),
+                    package_cache_path=str(templates),
+                )
+            )
 
     def report(self, document: ReportDocument, template: str | None = None) -> bytes:
         """The PDF of a report; ``template`` is the text of a hospital's own template in place of ``report.typ``."""
@@ -89,13 +99,15 @@ class Renderer:
     def _compile(self, name: str, payload: Mapping[str, Any], template: str | None, **options: Any) -> bytes:
         source = str(self._templates / name) if template is None else template.encode()
         inputs = {"data": json.dumps(payload, ensure_ascii=False)}
-        with self._lock:
-            try:
-                made = self._compiler.compile(input=source, sys_inputs=inputs, **options)
-            except typst.TypstError as error:
-                raise UserError(
-                    "template_error", f"打印模板 {name} 有错误，无法生成：{error.message}", template=name, place=error.diagnostic
-                ) from error
+        compiler = self._idle.get()
+        try:
+            made = compiler.compile(input=source, sys_inputs=inputs, **options)
+        except typst.TypstError as error:
+            raise UserError(
+                "template_error", f"打印模板 {name} 有错误，无法生成：{error.message}", template=name, place=error.diagnostic
+            ) from error
+        finally:
+            self._idle.put(compiler)
         page = made[0] if isinstance(made, list) else made
         assert page is not None, "typst returns bytes when no output file is named"
         return page

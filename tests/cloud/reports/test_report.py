@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 from pypdf import PdfReader
 
+from cloud.reports.bench import measure
 from cloud.reports.documents import Amendment, Change, Paper, ReportImage, ReportKind, ReportRow
 from cloud.reports.renderer import Renderer
 from common.errors import UserError
@@ -236,3 +238,23 @@ def test_a_hospitals_template_reaches_nothing_outside_its_folder(renderer: Rende
     with pytest.raises(UserError) as caught:
         renderer.report(samples.report(), template=escape)
     assert caught.value.code == "template_error"
+
+
+def test_two_compilers_render_at_once_and_alike(renderer: Renderer) -> None:
+    pair = Renderer(compilers=2)
+    documents = [replace(samples.report(5), report_no=f"R{number}") for number in range(12)]
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(pair.report, documents)) == [renderer.report(document) for document in documents]
+
+
+def test_an_error_in_one_report_does_not_stop_the_next(renderer: Renderer) -> None:
+    for _ in range(3):
+        with pytest.raises(UserError):
+            renderer.report(samples.report(), template="#panic()")
+    assert renderer.report(samples.report())
+
+
+def test_the_bench_gives_figures() -> None:
+    figures = measure(count=4, warm_up=1)
+    assert set(figures) == {"pdf_per_s", "ms_p50", "ms_p95", "cpu_ms", "kilobytes", "rss_mb"}
+    assert all(value > 0 for value in figures.values())
