@@ -16,6 +16,7 @@ from pathlib import Path
 MARK = "JIANLIAN_DEMO_DATA"  # in the environment of every child, so that left-over ones are told from strangers
 STOP_SECONDS = 15.0
 RESTART_SECONDS = 1.0
+POLL_SECONDS = 0.15  # looking costs the processor that those who are waited for need
 MAX_LOG = 20 * 2**20
 PR_SET_PDEATHSIG = 1
 
@@ -77,7 +78,7 @@ class Supervisor:
                 raise StartFailed(f"{child.name} ended with code {child.process.returncode}:\n{child.last_words()}")
             if time.monotonic() > end:
                 raise StartFailed(f"{child.name} is not ready after {timeout:.0f} s:\n{child.last_words()}")
-            time.sleep(0.05)
+            time.sleep(POLL_SECONDS)
 
     def watch(self) -> None:
         """Restart whoever died, as a service manager does. Call it once a second or so."""

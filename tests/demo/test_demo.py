@@ -42,7 +42,8 @@ class Run:
     def stop(self) -> int:
         """Ctrl-C."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(WAIT)
+        self.process.communicate(timeout=WAIT)
+        return self.process.returncode
 
 
 def start(data: Path, port: int) -> Run:
