@@ -93,6 +93,13 @@ class World:
         page.wait_for_selector("header.top")
         return page
 
+    def pictures(self, folder: Path) -> None:
+        """What every open page shows, for whoever reads a failure."""
+        for n, page in enumerate(p for c in self.browser.contexts for p in c.pages):
+            with contextlib.suppress(Exception):
+                page.screenshot(path=str(folder / f"page-{n}.png"))
+                print(n, page.url)
+
     def url(self, path: str) -> str:
         return f"https://localhost:{self.stack.ports['web']}{path}"
 
