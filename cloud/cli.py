@@ -48,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--json", action="store_true")
     demo.add_argument("--data", help="状态目录")
     demo.add_argument("--port", type=int, default=8443)
+    demo.add_argument("--codes", action="store_true", help="只显示各人此刻的动态口令")
     _tenant_parser(add("tenant", _tenant, "医院（租户）"))
     _user_parser(add("user", _user, "账号"))
     audit = add("audit", _audit, "审计链").add_subparsers(dest="what", required=True)
@@ -146,9 +147,9 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from cloud.demo import launcher
+    from cloud.demo.__main__ import start
 
-    return launcher.run(args.data, args.port, args.json)
+    return start(args)
 
 
 def _tenant(args: argparse.Namespace) -> int:

@@ -18,7 +18,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--data", metavar="DIR", help=f"where it keeps its state (default {default_folder()})")
     parser.add_argument("--port", type=int, default=8443, help="the web's port; the others follow it (default 8443)")
     parser.add_argument("--codes", action="store_true", help="only print everyone's present second-factor code")
-    args = parser.parse_args(argv)
+    return start(parser.parse_args(argv))
+
+
+def start(args: argparse.Namespace) -> int:
+    """What both command lines do with the same arguments."""
     if args.codes:
         announce.codes(State(Path(args.data) if args.data else default_folder()))
         return 0
