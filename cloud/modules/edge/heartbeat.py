@@ -92,7 +92,7 @@ class Pulses:
         sent = interpret.agent_time(header.at)
         pulse.skew = timedelta(0) if sent is None else sent - now
         _boots(pulse, header.boot)
-        signature = json.dumps([[_get(c, "conn"), _get(c, "state"), _get(c, "errors")] for c in connections(body)], default=str)
+        signature = json.dumps([body.get("refusing"), *([c.get("conn"), c.get("state")] for c in connections(body))], default=str)
         if signature != pulse.signature or hello or pulse.written is None or now - pulse.written >= WRITE_EVERY:
             pulse.signature, pulse.dirty = signature, True
         behind = body.get("config_version") != one.reg.config_version
@@ -214,6 +214,3 @@ def connections(status: Mapping[str, Any]) -> list[dict[str, Any]]:
     found = status.get("connections")
     return [c for c in found if isinstance(c, dict)] if isinstance(found, list) else []
 
-
-def _get(connection: dict[str, Any], name: str) -> Any:
-    return connection.get(name)

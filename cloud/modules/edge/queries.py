@@ -71,8 +71,10 @@ def _line(uow: UnitOfWork, agent: Agent, links: Sequence[Connection], open_alarm
     tiles = []
     for link in links:
         now = said.get(link.key, {})
-        state, errors = str(now.get("state") or ""), _errors(now.get("errors"))
-        light, word = rules.link_light(link.enabled, online, state, pending, errors)
+        state = "refusing" if status.get("refusing") is True else str(now.get("state") or "")
+        errors = _int(now.get("checksum_errors"))
+        noisy = errors * 100 > max(_int(now.get("frames")), 1)
+        light, word = rules.link_light(link.enabled, online, state, pending, noisy)
         analyzer = analyzers.get(link.analyzer_id) if link.analyzer_id is not None else None
         tiles.append(Tile(link, "" if analyzer is None else analyzer.name, light, word, state, str(now.get("last_byte") or ""), errors))
     behind = agent.applied_version is not None and agent.applied_version != agent.config_version
@@ -205,8 +207,3 @@ def _time(value: object) -> datetime | None:
 def _int(value: object) -> int:
     return value if isinstance(value, int) and value >= 0 else 0
 
-
-def _errors(value: object) -> int:
-    if isinstance(value, dict):
-        return sum(_int(v) for v in value.values())
-    return _int(value)

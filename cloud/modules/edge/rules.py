@@ -246,8 +246,8 @@ def agent_online(last_seen: datetime | None, gone: datetime | None, now: datetim
     return gone is None or gone < last_seen
 
 
-def link_light(enabled: bool, online: bool, state: str, backlog: int, errors: int) -> tuple[Light, str]:
-    """Light and word (a key for the page) of one connection."""
+def link_light(enabled: bool, online: bool, state: str, backlog: int, noisy: bool) -> tuple[Light, str]:
+    """Light and word (a key for the page) of one connection. ``noisy``: more than 1 % of its frames had a wrong checksum (M06 alerts)."""
     if not enabled:
         return Light.GREY, "已停用"
     if not online:
@@ -258,7 +258,7 @@ def link_light(enabled: bool, online: bool, state: str, backlog: int, errors: in
         return Light.AMBER, "等待仪器连接"
     if backlog > 100:
         return Light.AMBER, "有积压"
-    if errors > 0:
+    if noisy:
         return Light.AMBER, "有校验错误"
     return Light.GREEN, "正常"
 

@@ -126,14 +126,14 @@ def test_the_board_says_what_each_line_does(edge: Edge) -> None:
     status = {
         "version": "0.1", "config_version": 1, "pending": 3, "oldest": "2026-05-04T01:00:00+00:00", "disk_free": 5 << 30,
         "pending_ranges": [],
-        "connections": [{"conn": "au1", "state": "connected", "last_byte": None, "last_result": None, "errors": {"checksum": 2}}],
+        "connections": [{"conn": "au1", "state": "idle", "last_byte": None, "frames": 100, "checksum_errors": 2}],
     }  # fmt: skip
     tester = edge.lab.client("tester")
     assert "离线" in tester.get("/edge/board").text
     edge.take(edge.agent.say("status", status, conn=""))
     page = tester.get("/edge/board").text
     assert "在线" in page and "有校验错误" in page and "生化仪一号" in page
-    edge.take(edge.agent.say("status", {**status, "connections": [{"conn": "au1", "state": "refusing"}]}))
+    edge.take(edge.agent.say("status", {**status, "refusing": True, "connections": [{"conn": "au1", "state": "transferring"}]}))
     assert "磁盘满，拒收" in tester.get("/edge/board").text
     edge.take(type(edge.agent.say("status", status))(f"t/a/a/{edge.agent.uuid}/up/lwt", b"", 0, 0, 1))
     assert "采集端离线" in tester.fragment("/edge/board").text

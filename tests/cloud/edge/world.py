@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -15,7 +16,9 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
-from cloud.db.session import UnitOfWork
+from cloud.app import create_app
+from cloud.config import Settings
+from cloud.db.session import Database, UnitOfWork
 from cloud.modules.bench.service import Incoming as ForBench
 from cloud.modules.catalog import models as md
 from cloud.modules.edge import models
@@ -102,7 +105,8 @@ class Edge:
         """A tube; its barcode."""
         with self.lab.uow() as uow:
             made = self.bench.tube(uow, self.bench.patient(uow, name), state=state, **more)
-            return str(uow.s.scalar(text("SELECT barcode FROM specimen WHERE id = :i"), {"i": made}))
+            fresh = text("UPDATE specimen SET received_at = now() WHERE id = :i RETURNING barcode")
+            return str(uow.s.scalar(fresh, {"i": made}))
 
     def take(self, *incoming: Incoming) -> None:
         """One batch."""
@@ -182,30 +186,65 @@ def add_agent(uow: UnitOfWork, pki: Pki, tenant: str, analyzer: int | None, key:
     return sender
 
 
-@contextmanager
-def build(database: TestDatabase, folder: Path) -> Iterator[Edge]:
-    """Hospital ``a`` with everything; hospital ``b`` exists."""
+@dataclass
+class Seed:
+    """A filled database to clone from, and what its rows are called."""
+
+    database: TestDatabase
+    pki: Path
+    bench: bench_world.World
+    users: dict[tuple[int, str], int]
+    agent: Sender
+
+
+def seed(database: TestDatabase, folder: Path) -> Seed:
+    """Hospital ``a`` with everything; hospital ``b`` exists. Afterwards nobody is connected."""
     pki = Pki(folder / "pki").ensure(datetime.now(UTC))
-    lab = labs.make(
-        database,
+    lab = labs.make(database)
+    bench = bench_world.build(lab)
+    with lab.uow() as uow:
+        for code, item in CODES.items():
+            uow.s.add(md.AnalyzerItemMap(analyzer_id=bench.analyzer, channel_code=code, item_id=bench.items[item]))
+        agent = add_agent(uow, pki, "a", bench.analyzer)
+    lab.db.dispose()
+    return Seed(database, folder / "pki", bench, lab.users, agent)
+
+
+@contextmanager
+def opened(made: Seed, database: TestDatabase, folder: Path) -> Iterator[Edge]:
+    """A world of this test's own: a clone of the seed's database, a copy of its keys."""
+    shutil.copytree(made.pki, folder / "pki")
+    pki = Pki(folder / "pki")
+    clock = labs.Clock()
+    conf = Settings(
+        database_url=database.app_url,
+        owner_url=database.owner_url,
+        secret=labs.SECRET,
         ca_cert=str(pki.ca_file),
         ca_key=str(pki.ca_key),
         cloud_key=str(pki.signing_key),
         mqtt_host="localhost",
         base_url="https://localhost",
     )
-    bench = bench_world.build(lab)
-    with lab.uow() as uow:
-        for code, item in CODES.items():
-            uow.s.add(md.AnalyzerItemMap(analyzer_id=bench.analyzer, channel_code=code, item_id=bench.items[item]))
-        agent = add_agent(uow, pki, "a", bench.analyzer)
-    wire = Wire()
+    db = Database(database.app_url, clock=clock)
+    lab = labs.Lab(db, create_app(conf, db), clock, conf, users=dict(made.users))
+    bench = replace(made.bench, lab=lab, numbers=count(1))
+    agent = replace(made.agent, stream=str(uuid.uuid4()), boot=str(uuid.uuid4()), numbers=count(1))
     cloud_key = crypto.load_private(pki.signing_key.read_bytes())
-    loop = Loop(lab.db, wire, cloud_key, ZONE)  # type: ignore[arg-type]
+    wire = Wire()
+    loop = Loop(db, wire, cloud_key, ZONE)  # type: ignore[arg-type]
     try:
         yield Edge(lab, bench, pki, wire, loop, cloud_key.public_key(), agent)
     finally:
-        lab.db.dispose()
+        db.dispose()
 
 
-__all__ = ["AT", "ZONE", "Edge", "ForBench", "Sender", "Wire", "add_agent", "astm", "build"]
+@contextmanager
+def build(database: TestDatabase, folder: Path) -> Iterator[Edge]:
+    """Seed and world in one database, for benches and trials."""
+    made = seed(database, folder / "seed")
+    with opened(made, database, folder) as edge:
+        yield edge
+
+
+__all__ = ["AT", "ZONE", "Edge", "ForBench", "Seed", "Sender", "Wire", "add_agent", "astm", "build", "opened", "seed"]
