@@ -16,7 +16,7 @@ from cloud.modules.queue import kiosk, queries, rules, service
 from cloud.modules.queue.rules import Klass, Perm, Ticket
 from cloud.modules.specimens import service as specimens
 from cloud.web.faults import STATUS, Invalid, NotFound
-from cloud.web.page import fragment, page, redirect_to
+from cloud.web.page import fragment, is_fragment, page, redirect_to
 from cloud.web.view import Access, Views, principal, web
 from common.errors import UserError
 
@@ -98,6 +98,8 @@ def act(uow: UnitOfWork, window_id: int, verb: str) -> Any:
     else:
         raise NotFound("这个操作")
     uow.s.flush()
+    if not is_fragment():
+        return redirect_to(f"/queue/window/{window_id}")
     return fragment("queue/window.html", "desk", trigger=json.dumps({"sound": sound}), **_desk(uow, window_id), **extra)
 
 

@@ -41,7 +41,7 @@
   if (navigator.userActivation && navigator.userActivation.hasBeenActive) allow();
 
   const clock = document.getElementById("clock");
-  const tick = () => { if (clock) clock.textContent = new Date().toLocaleTimeString("zh-CN", { hour: "2-digit", minute: "2-digit", hour12: false }); };
+  const tick = () => { if (clock) clock.textContent = new Date().toLocaleTimeString("zh-CN", { hour: "2-digit", minute: "2-digit", hour12: false, timeZone: "Asia/Shanghai" }); };
   setInterval(tick, 1000); tick();
   document.addEventListener("htmx:afterSwap", () => look(false));
   document.addEventListener("DOMContentLoaded", () => look(true));
