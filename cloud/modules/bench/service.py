@@ -21,7 +21,7 @@ from common.errors import UserError
 
 
 def on_received(uow: UnitOfWork, payload: dict[str, Any]) -> None:
-    """Event ``specimen.received`` (or labelled): the bench expects what the tube is asked for."""
+    """Event ``specimen.received``: the bench expects what the tube is asked for."""
     expect_tests(uow, [payload["specimen_id"]])
     tube = facts.tubes(uow, [payload["specimen_id"]]).get(payload["specimen_id"])
     if tube is not None:
