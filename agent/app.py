@@ -158,7 +158,8 @@ class Agent:
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
-        await asyncio.sleep(0)
+        for _ in range(3):
+            await asyncio.sleep(0)  # closing links hand in what they had begun
         if self.uplink is not None:
             self.uplink.stop()
         if self._kiosk is not None:

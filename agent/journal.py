@@ -426,7 +426,7 @@ class Journal:
 
     def _load_pending(self) -> None:
         self.pending = {}
-        for (number,) in self.db.execute("SELECT id FROM messages WHERE state = 0 ORDER BY id"):
+        for (number,) in self.db.execute("SELECT id FROM messages INDEXED BY pending WHERE state = 0"):
             self.pending.setdefault(number >> SEQ_BITS, Ranges()).add(number & SEQ_MASK)
 
     def _one(self, sql: str, values: Sequence[Any] = ()) -> Any:

@@ -224,6 +224,16 @@ def test_every_changed_byte_of_a_body_is_noticed(tmp_path: Path) -> None:
     assert journal.counts() == {"pending": 2, "receipted": 0, "quarantined": 1}
 
 
+@pytest.mark.parametrize("column", ["kind", "conn", "at", "meta", "body", "sha256", "crc"])
+def test_a_change_in_any_column_is_noticed(journal: Journal, column: str) -> None:
+    put(journal, "GLU 5.60")
+    flipped = "CASE typeof({0}) WHEN 'integer' THEN {0} + 1 WHEN 'blob' THEN x'00' ELSE replace({0}, substr({0}, 2, 1), '~') END"
+    journal.db.execute(f"UPDATE messages SET {column} = {flipped.format(column)}")
+    assert journal.read(journal.highest) is None
+    journal.flush()
+    assert journal.counts()["quarantined"] == 1
+
+
 def test_a_changed_frame_is_left_out_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "j.db"
     journal = Journal(path)

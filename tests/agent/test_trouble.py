@@ -115,6 +115,18 @@ def test_a_silent_peer_is_noticed_in_thirty_seconds() -> None:
         assert idle + probes <= 30
 
 
+def test_a_stop_in_mid_session_keeps_its_half(tmp_path: Path) -> None:
+    port = free_port()
+    frames = build_frames(cbc("S1"), per_record=True)
+    with running(tmp_path, tcp("xn", port)) as agent, dial(port) as link:
+        link.sendall(ENQ + frames[0])
+        assert link.recv(1) + link.recv(1) == ACK * 2
+        agent.stop()
+        assert agent.messages() == 1
+    (found,) = stored(tmp_path)
+    assert (found.body, found.meta["complete"]) == (ENQ + frames[0], False)
+
+
 def test_half_a_session_of_a_killed_agent_is_listed_after_the_start(tmp_path: Path) -> None:
     port = free_port()
     frames = build_frames(cbc("S1"), per_record=True)
