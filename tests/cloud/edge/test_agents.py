@@ -28,7 +28,7 @@ from tests.cloud.edge.world import Edge, astm
 def https(edge: Edge) -> Iterator[str]:
     """The app behind TLS with a certificate of the deployment's CA."""
     pair = edge.pki.pair("web")
-    server = make_server("127.0.0.1", 0, edge.lab.app, threaded=True, ssl_context=(str(pair.certificate), str(pair.key)))
+    server = make_server("127.0.0.1", 0, edge.lab.web(), threaded=True, ssl_context=(str(pair.certificate), str(pair.key)))
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     yield f"https://localhost:{server.port}"
@@ -71,7 +71,7 @@ def test_a_code_ends_after_30_minutes_or_with_the_next_one(edge: Edge, https: st
 
 
 def test_whatever_is_wrong_with_a_code_the_answer_is_the_same(edge: Edge) -> None:
-    client = edge.lab.app.test_client()
+    client = edge.lab.web().test_client()
     csr = crypto.make_csr(crypto.new_key(), "x").decode()
     answers = set()
     for bad in ("", "a:" + "x" * 32, "b:" + "x" * 32, "zz:1", "a", ":", "a:\x00", "张:三"):
@@ -86,7 +86,7 @@ def test_whatever_is_wrong_with_a_code_the_answer_is_the_same(edge: Edge) -> Non
 def test_a_bad_request_does_not_spend_the_code(edge: Edge, https: str, tmp_path: Path) -> None:
     text_ = code_for(edge, https)
     code = crypto.decode_enrol_code(text_).code
-    client = edge.lab.app.test_client()
+    client = edge.lab.web().test_client()
     assert client.post("/edge/enrol", json={"code": code, "csr": "no request"}, base_url="https://localhost").status_code == 422
     assert agent_enrol(DataDir(tmp_path / "agent"), text_, "pc", "boot") == edge.agent.uuid
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from flask import Flask
 from sqlalchemy import text
 
 from cloud.app import create_app
@@ -89,11 +90,25 @@ class Sender:
         return self.seal(kind, json.dumps(body).encode(), None, **header)
 
 
+class EdgeLab(labs.Lab):
+    """A lab whose pages are only built when a test opens one."""
+
+    def web(self) -> Flask:
+        """The app."""
+        if self.app is None:
+            self.app = create_app(self.settings, self.db)
+        return self.app
+
+    def client(self, role: str, tenant_id: int | None = None, workstation: str = "WS1") -> labs.Client:
+        self.web()
+        return super().client(role, tenant_id, workstation)
+
+
 @dataclass
 class Edge:
     """Everything a test of the edge needs."""
 
-    lab: labs.Lab
+    lab: EdgeLab
     bench: bench_world.World
     pki: Pki
     wire: Wire
@@ -227,7 +242,7 @@ def opened(made: Seed, database: TestDatabase, folder: Path) -> Iterator[Edge]:
         base_url="https://localhost",
     )
     db = Database(database.app_url, clock=clock)
-    lab = labs.Lab(db, create_app(conf, db), clock, conf, users=dict(made.users))
+    lab = EdgeLab(db, None, clock, conf, users=dict(made.users))  # type: ignore[arg-type]
     bench = replace(made.bench, lab=lab, numbers=count(1))
     agent = replace(made.agent, stream=str(uuid.uuid4()), boot=str(uuid.uuid4()), numbers=count(1))
     cloud_key = crypto.load_private(pki.signing_key.read_bytes())

@@ -148,9 +148,10 @@ def zygote(edge: Edge, broker: brokers.Broker, database: TestDatabase, mutant: s
     try:
         yield process
     finally:
-        assert process.stdin is not None
+        assert process.stdin is not None and process.stdout is not None
         process.stdin.close()
         process.wait(10)
+        process.stdout.close()
 
 
 def start(process: subprocess.Popen[str], command: str = "go") -> int:

@@ -1,0 +1,36 @@
+"""The intake is killed under load, at random moments and at each step from receive to PUBACK; the broker forgets in between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cloud.edge.world import Edge
+from tests.support import brokers
+from tests.support.brokers import Broker
+from tests.support.crash import intake_trial
+from tests.support.database import TestDatabase
+
+pytestmark = pytest.mark.skipif(brokers.MOSQUITTO is None, reason="mosquitto is not installed")
+
+
+@pytest.fixture
+def broker(edge: Edge, tmp_path: Path) -> Iterator[Broker]:
+    with brokers.running("mosquitto", tmp_path) as made:
+        yield made
+
+
+def test_nothing_receipted_is_lost_and_nothing_shows_twice(edge: Edge, edge_db: TestDatabase, broker: Broker) -> None:
+    """A handful here; the crash command runs it at any size."""
+    verdict = intake_trial.run(edge, broker, edge_db, kills=8, seed=11)
+    print(verdict.bound, verdict)
+    assert verdict.problems == []
+    assert verdict.sent == verdict.receipted > 20
+
+
+@pytest.mark.parametrize("mutant", ["receipt-before-commit", "two-transactions"])
+def test_the_checker_catches_a_planted_bug(edge: Edge, edge_db: TestDatabase, broker: Broker, mutant: str) -> None:
+    verdict = intake_trial.run(edge, broker, edge_db, kills=8, seed=3, mutant=mutant)
+    assert verdict.problems
