@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections import Counter, defaultdict
@@ -142,6 +143,15 @@ def test_each_fault_ends_in_one_delivery_under_one_number(db: Database, sender: 
         assert len(set(first)) == 1  # the same bytes each time
 
 
+@pytest.mark.parametrize("act", ["noise", "twice"])
+def test_an_answer_among_foreign_ones_needs_no_second_sending(db: Database, sender: Deliverer, act: str) -> None:
+    with FakeHis([act]) as his:
+        point_at(db, his, answer_s=5)
+        ids = queue(db, ("P1", "1"), ("P2", "2"))
+        assert sender.drain(1) == 2
+        assert [s.control_id for s in his.seen] == ids
+
+
 def test_retry_schedule_of_an_ae(db: Database, sender: Deliverer, clock: Clock) -> None:
     with FakeHis(["ae"] * 6) as his:
         point_at(db, his)
@@ -251,7 +261,9 @@ def test_faults_in_every_fifth_message_lose_nothing_and_keep_each_patients_order
     faults = ["silent", "close", "half", "wrong_id", "ae", "late", "garbage"]
     with FakeHis(decide=lambda raw: dice.choice(faults) if dice.random() < 0.2 else "ack") as his:
         point_at(db, his, answer_s=0.05)
-        bodies = [(f"P{dice.randrange(15)}", f"{n}.1") for n in range(200)]
+        # The size of F12 itself is 10 000: JIANLIAN_F12_SENDS=10000 pytest -k every_fifth
+        count = int(os.environ.get("JIANLIAN_F12_SENDS", "200"))
+        bodies = [(f"P{dice.randrange(15 + count // 50)}", f"{n}.1") for n in range(count)]
         ids = queue(db, *bodies)
         run(sender, clock, 30)
         assert set(states(db)) == {"acked"}

@@ -80,6 +80,15 @@ def test_ac_or_1_same_message_three_times_one_order_and_the_same_answer(db: Data
     assert (row.state, row.repeats, bytes(row.raw), bytes(row.answer)) == ("applied", 2, raw, answers[0])
 
 
+def test_a_repeat_gets_its_first_answer_whatever_happened_to_the_order_since(db: Database, port: int) -> None:
+    raw = order()
+    first, _, again = send(port, raw, order(action="CA", control="M2"), raw)
+    assert again == first
+    assert errors(first) == []
+    with db.tenant(1) as uow:
+        assert uow.s.scalars(select(OrderItem.status)).one() == "refunded"
+
+
 @pytest.mark.parametrize("kind", ["OML^O21^OML_O21", "ORM^O01"])
 @pytest.mark.parametrize(("charset", "encoding"), [("UNICODE UTF-8", "utf-8"), ("GB18030", "gb18030"), ("", "gb18030")])
 def test_ac_if_2_rare_names_arrive_whole(db: Database, port: int, kind: str, charset: str, encoding: str) -> None:
