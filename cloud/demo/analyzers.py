@@ -40,7 +40,7 @@ FROM test t
 JOIN specimen s ON s.tenant_id = t.tenant_id AND s.id = t.specimen_id
 JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
 JOIN test_item i ON i.tenant_id = t.tenant_id AND i.id = t.item_id
-WHERE s.received_at IS NOT NULL AND t.current_id IS NULL
+WHERE s.received_at > now() - interval '12 hours' AND t.current_id IS NULL
 GROUP BY s.barcode, p.sex, s.received_at ORDER BY s.received_at
 """)
 
@@ -86,7 +86,7 @@ class Rack:
 
 
 def waiting(db: Database, tenant_id: int) -> list[Tube]:
-    """Tubes that the laboratory received and that still lack results."""
+    """Tubes that the laboratory received today and that still lack results; the tubes of the past were measured by others."""
     with db.tenant(tenant_id, RACK) as uow:
         return [Tube(row.barcode, row.sex, row.items) for row in uow.s.execute(WAITING)]
 

@@ -63,7 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         ids = {row.code: row.id for row in s.execute(select(Tenant)).scalars()}
     wards = {hospital.source: walk.ward(db, ids[hospital.code]) for hospital in people_data.HOSPITALS}
     tenants = {hospital.code: ids[hospital.code] for hospital in people_data.HOSPITALS}
-    print(f"{history.write(settings, state, tenants, datetime.now(UTC))} reports of the past", flush=True)
+    try:
+        print(f"{history.write(settings, state, tenants, datetime.now(UTC))} reports of the past", flush=True)
+    except JianlianError as error:
+        print(f"the past stays incomplete: {error}", flush=True)
     while not stop.wait(args.every):
         for source, where in wards.items():
             try:
