@@ -19,7 +19,7 @@ class QueueWindow(Versioned, TenantTable, Base):
     __table_args__ = (UniqueConstraint("tenant_id", "hall", "no"),)
     hall: Mapped[str]
     no: Mapped[int] = mapped_column(Integer)
-    services: Mapped[list[Any]] = mapped_column(default=list, server_default='["blood"]')
+    services: Mapped[list[Any]] = mapped_column(default=lambda: ["blood"], server_default='["blood"]')
     state: Mapped[str] = mapped_column(default="closed", server_default="closed")
     operator_id: Mapped[int | None] = mapped_column(BigInteger)
     priority_run: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
