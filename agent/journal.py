@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,13 @@ from agent.rows import (
     SEQ_MASK,
     Build,
     Outgoing,
+    Row,
     Stored,
     frame_crc,
     message_crc,
+    read_row,
+    state_mark,
+    text_crc,
     unfinished,
 )
 from common.crypto import sha256_hex
@@ -46,8 +50,8 @@ _Work = tuple[Callable[[], object], Done | None]
 
 _INSERT_FRAME = "INSERT INTO frames(id, session, conn, at, data, crc) VALUES (?, ?, ?, ?, ?, ?)"
 _INSERT_MESSAGE = (
-    "INSERT INTO messages(id, kind, conn, at, meta, body, sha256, crc, urgent, state, receipted_at) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, NULL)"
+    "INSERT OR IGNORE INTO messages(id, kind, conn, at, meta, body, sha256, crc, urgent, state, receipted_at, mark) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 
 
@@ -216,12 +220,18 @@ class Journal:
         number = self._stream_no << SEQ_BITS | seq
         meta = json.dumps(message.meta, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
         sha256 = sha256_hex(message.body)
-        crc = message_crc(number, message.kind, message.conn, message.at, meta, sha256)
-        row = (number, message.kind, message.conn, message.at, meta, message.body, sha256, crc, int(message.urgent), PENDING)
-        self.db.execute(_INSERT_MESSAGE, row)
+        self._write(number, message.kind, message.conn, message.at, meta, message.body, sha256, int(message.urgent), PENDING, 0)
+        if not self.db.changes():
+            raise apsw.ConstraintError("a number was given twice")
         ranges = self.pending.setdefault(self._stream_no, Ranges())
         ranges.add(seq)
         self._undo.append(lambda: ranges.remove(seq))
+
+    def _write(self, number: int, kind: str, conn: str, at: int, meta: str, body: bytes, sha256: str, *state: int) -> None:
+        """One row with its checksums; `state` is urgent, state, receipted_at."""
+        crc = message_crc(number, kind, conn, at, meta, sha256)
+        mark = state_mark(number, state[1], state[2])
+        self.db.execute(_INSERT_MESSAGE, (number, kind, conn, at, meta, body, sha256, crc, *state, mark))
 
     # --- after a crash
 
@@ -250,9 +260,10 @@ class Journal:
         self._add(work, done)
 
     def _receipt_one(self, stream: int, seq: int, sha256: str, now: int) -> None:
+        number = stream << SEQ_BITS | seq
         self.db.execute(
-            "UPDATE messages SET state = ?, receipted_at = ? WHERE id = ? AND sha256 = ? AND state <> ?",
-            (RECEIPTED, now, stream << SEQ_BITS | seq, sha256, RECEIPTED),
+            "UPDATE messages SET state = ?, receipted_at = ?, mark = ? WHERE id = ? AND sha256 = ? AND state <> ?",
+            (RECEIPTED, now, state_mark(number, RECEIPTED, now), number, sha256, RECEIPTED),
         )
         if self.db.changes():
             self._leave_pending(stream, seq)
@@ -267,7 +278,8 @@ class Journal:
         """A record whose checksum is wrong: it is kept, shown and not sent."""
 
         def work() -> None:
-            self.db.execute("UPDATE messages SET state = ? WHERE id = ?", (QUARANTINED, number))
+            mark = state_mark(number, QUARANTINED, 0)
+            self.db.execute("UPDATE messages SET state = ?, receipted_at = 0, mark = ? WHERE id = ?", (QUARANTINED, mark, number))
             self._leave_pending(number >> SEQ_BITS, number & SEQ_MASK)
 
         self._add(work, None)
@@ -275,55 +287,42 @@ class Journal:
     def pending_ids(self, *, urgent: bool, above: int, limit: int) -> list[int]:
         """Ids waiting for a receipt, oldest first."""
         sql = "SELECT id FROM messages INDEXED BY pending WHERE state = 0 AND urgent = ? AND id > ? ORDER BY id LIMIT ?"
-        return [row[0] for row in self._read(sql, (int(urgent), above, limit))]
+        return [row[0] for row in self.select(sql, (int(urgent), above, limit))]
 
     def read(self, number: int) -> Stored | None:
         """One message, or None when there is none or its checksum is wrong (it is then quarantined)."""
-        for row in self._read(f"SELECT {COLUMNS} FROM messages WHERE id = ?", (number,)):
-            stored = self._stored(row)
-            if stored is None:
-                self.quarantine(number)
-            return stored
+        for values in self.select(f"SELECT {COLUMNS} FROM messages WHERE id = ?", (number,)):
+            row = read_row(values)
+            if row is not None and row.whole:
+                return self._stored(row)
+            self.quarantine(number)
         return None
 
     def messages(self) -> Iterator[Stored]:
         """Every readable message, oldest first (for doctor, replay and tests)."""
-        for row in self.db.execute(f"SELECT {COLUMNS} FROM messages ORDER BY id"):
-            stored = self._stored(row)
-            if stored is not None:
-                yield stored
+        for values in self.db.execute(f"SELECT {COLUMNS} FROM messages ORDER BY id"):
+            row = read_row(values)
+            if row is not None and row.whole:
+                yield self._stored(row)
 
-    def _stored(self, row: Sequence[Any]) -> Stored | None:
-        number, kind, conn, at, meta, body, sha256, crc, urgent, state = row
-        if crc != message_crc(number, kind, conn, at, meta, sha256) or sha256_hex(body) != sha256:
-            return None
-        stream = self._one("SELECT uuid FROM streams WHERE no = ?", (number >> SEQ_BITS,))
-        return Stored(number, stream, number & SEQ_MASK, kind, conn, at, json.loads(meta), body, sha256, bool(urgent), state)
-
-    def adopt(self, row: Sequence[Any], streams: Mapping[int, str]) -> bool:
-        """Take over a row of a damaged journal under its own stream and number, if it is whole."""
-        number, kind, conn, at, meta, body, sha256, crc, urgent, state, receipted_at = row
-        try:
-            whole = crc == message_crc(number, kind, conn, at, meta, sha256) and sha256_hex(body) == sha256
-        except (TypeError, ValueError):
-            whole = False
-        stream = streams.get(number >> SEQ_BITS) if isinstance(number, int) else None
-        if not whole or stream is None or state not in (PENDING, RECEIPTED, QUARANTINED):
-            return False
-        self._add(lambda: self._adopt(stream, number & SEQ_MASK, row), None)
-        return True
-
-    def _adopt(self, stream: str, seq: int, row: Sequence[Any]) -> None:
-        _, kind, conn, at, meta, body, sha256, _, urgent, state, receipted_at = row
-        self.db.execute("INSERT OR IGNORE INTO streams(uuid) VALUES (?)", (stream,))
-        number = self.number_of(stream) << SEQ_BITS | seq
-        crc = message_crc(number, kind, conn, at, meta, sha256)
-        self.db.execute(
-            "INSERT OR IGNORE" + _INSERT_MESSAGE.removeprefix("INSERT").replace("NULL)", "?)"),
-            (number, kind, conn, at, meta, body, sha256, crc, urgent, state, receipted_at),
+    def _stored(self, row: Row) -> Stored:
+        stream = self._one("SELECT uuid FROM streams WHERE no = ?", (row.id >> SEQ_BITS,))
+        meta = json.loads(row.meta)
+        return Stored(
+            row.id, stream, row.id & SEQ_MASK, row.kind, row.conn, row.at, meta, row.body, row.sha256, bool(row.urgent), row.state
         )
+
+    def adopt(self, row: Row, stream: str) -> None:
+        """Take over a whole row of a damaged journal under its own stream and number; does nothing when it is here."""
+        self._add(lambda: self._adopt(row, stream), None)
+
+    def _adopt(self, row: Row, stream: str) -> None:
+        self._add_stream(stream)
+        no, seq, state = int(self.number_of(stream)), row.id & SEQ_MASK, row.sure_state
+        at = row.receipted_at if state == RECEIPTED else 0
+        self._write(no << SEQ_BITS | seq, row.kind, row.conn, row.at, row.meta, row.body, row.sha256, row.urgent, state, at)
         if state == PENDING and self.db.changes():
-            self.pending.setdefault(number >> SEQ_BITS, Ranges()).add(seq)
+            self.pending.setdefault(no, Ranges()).add(seq)
 
     def counts(self) -> dict[str, int]:
         """How many messages are in each state; their sum is what was received and is still kept (R8)."""
@@ -366,21 +365,11 @@ class Journal:
         names: dict[Any, Any] = dict(map(tuple, self.db.execute("SELECT no, uuid FROM streams")))
         return {names[no]: ranges.pairs(limit) for no, ranges in self.pending.items() if ranges}
 
-    # --- the worklist cache and small state
+    # --- small state
 
-    def inbox_put(self, conn: str, tubes: Iterable[tuple[str, str]], now: int) -> None:
-        """Remember what the cloud said about tubes: (barcode, JSON)."""
-        rows = [(conn, barcode, body, now) for barcode, body in tubes]
-        sql = "INSERT OR REPLACE INTO inbox(conn, barcode, body, received_at) VALUES (?, ?, ?, ?)"
-        self._add(lambda: self.db.executemany(sql, rows), None)
-
-    def inbox_drop(self, before: int) -> None:
-        """Forget what was received before a time."""
-        self._add(lambda: self.db.execute("DELETE FROM inbox WHERE received_at < ?", (before,)), None)
-
-    def inbox(self) -> list[tuple[str, str, str, int]]:
-        """All cached tubes: (conn, barcode, JSON, received at)."""
-        return list(self.db.execute("SELECT conn, barcode, body, received_at FROM inbox"))
+    def later(self, work: Callable[[], object]) -> None:
+        """Do this in the next transaction; nobody waits for it."""
+        self._add(work, None)
 
     def get(self, key: str) -> str | None:
         """A small value kept beside the messages."""
@@ -411,9 +400,14 @@ class Journal:
         if current is None:
             current = str(uuid.uuid4())
             with self.db:
-                self.db.execute("INSERT INTO streams(uuid) VALUES (?)", (current,))
+                self._add_stream(current)
                 self.db.execute("INSERT INTO state VALUES ('stream', ?)", (current,))
+        if self.number_of(current) is None:
+            raise store.StoreDamaged("journal.stream", "the journal does not know its own stream")
         return current
+
+    def _add_stream(self, stream: str) -> None:
+        self.db.execute("INSERT OR IGNORE INTO streams(uuid, crc) VALUES (?, ?)", (stream, text_crc(stream)))
 
     def number_of(self, stream: str) -> Any:
         """The number of a stream in this file, None when it is not ours."""
@@ -430,10 +424,10 @@ class Journal:
             self.pending.setdefault(number >> SEQ_BITS, Ranges()).add(number & SEQ_MASK)
 
     def _one(self, sql: str, values: Sequence[Any] = ()) -> Any:
-        rows = self._read(sql, values)
+        rows = self.select(sql, values)
         return rows[0][0] if rows else None
 
-    def _read(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
+    def select(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         """Rows; none, and `damaged` set, when SQLite meets damage on the way."""
         try:
             return list(self.db.execute(sql, values))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from zlib import crc32
 
 import apsw
 
+from common.crypto import sha256_hex
+
 PENDING, RECEIPTED, QUARANTINED = 0, 1, 2
 SEQ_BITS = 40
 SEQ_MASK = (1 << SEQ_BITS) - 1
-COLUMNS = "id, kind, conn, at, meta, body, sha256, crc, urgent, state"
+# Text is read as bytes: a flipped bit may make it no text at all, and must not make it unreadable.
+COLUMNS = (
+    "id, CAST(kind AS BLOB), CAST(conn AS BLOB), at, CAST(meta AS BLOB), body, CAST(sha256 AS BLOB), crc, urgent, state, receipted_at, mark"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +64,72 @@ class Unfinished:
 Build = Callable[[Unfinished], Outgoing]
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the outbox as it stands in the file, whole or not."""
+
+    id: int
+    kind: str
+    conn: str
+    at: int
+    meta: str
+    body: bytes
+    sha256: str
+    crc: int
+    urgent: int
+    state: int
+    receipted_at: int
+    mark: int
+
+    @property
+    def whole(self) -> bool:
+        """True when what never changes is as it was written."""
+        wanted = message_crc(self.id, self.kind, self.conn, self.at, self.meta, self.sha256)
+        return self.crc == wanted and sha256_hex(self.body) == self.sha256
+
+    @property
+    def sure_state(self) -> int:
+        """The state, or pending where a flipped bit may have changed it: sending once more does no harm."""
+        sure = self.mark == state_mark(self.id, self.state, self.receipted_at)
+        return self.state if sure and self.state in (PENDING, RECEIPTED, QUARANTINED) else PENDING
+
+
+def read_row(values: Sequence[Any]) -> Row | None:
+    """A row selected by COLUMNS; None when its values have not even the right kinds."""
+    try:
+        number, kind, conn, at, meta, body, sha256, *numbers = values
+        texts = [bytes(value).decode("utf-8", "replace") for value in (kind, conn, meta, sha256)]
+        crc, urgent, state, receipted_at, mark = (int(value) for value in numbers)
+        return Row(int(number), texts[0], texts[1], int(at), texts[2], bytes(body), texts[3], crc, urgent, state, receipted_at, mark)
+    except (TypeError, ValueError):
+        return None
+
+
 def unfinished(db: apsw.Connection) -> Iterator[Unfinished]:
     """Sessions whose frames were stored and whose end was not, in the order they began."""
     found: dict[Any, Unfinished] = {}
-    for session, conn, at, data, crc in db.execute("SELECT session, conn, at, data, crc FROM frames ORDER BY id"):
+    for session, raw, at, data, crc in db.execute("SELECT session, CAST(conn AS BLOB), at, data, crc FROM frames ORDER BY id"):
         if data is None:
             found.pop(session, None)
             continue
-        item = found.setdefault(session, Unfinished(session, conn, at))
-        item.ended = at
-        if crc == frame_crc(session, conn, at, data):
+        conn = bytes(raw).decode("utf-8", "replace") if isinstance(raw, bytes) else ""
+        item = found.setdefault(session, Unfinished(session, conn, at if isinstance(at, int) else 0))
+        if isinstance(data, bytes) and isinstance(at, int) and crc == frame_crc(session, conn, at, data):
+            item.ended = at
             item.frames.append(data)
         else:
             item.damaged += 1
     yield from found.values()
+
+
+def state_mark(number: int, state: int, receipted_at: int) -> int:
+    """Checksum of a message's state."""
+    return crc32(b"%d %d %d" % (number, state, receipted_at))
+
+
+def text_crc(*parts: object) -> int:
+    """Checksum of a small row."""
+    return crc32("\x1f".join(map(str, parts)).encode())
 
 
 def frame_crc(session: int, conn: str, at: int, data: bytes) -> int:

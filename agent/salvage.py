@@ -6,8 +6,12 @@ number, so that the cloud knows those it already has. The old file stays beside 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import apsw
 
@@ -79,23 +83,84 @@ def set_aside(path: Path, now: int) -> Path:
 
 def salvage(old: Path, journal: Journal, build: Build) -> None:
     """Copy what is whole under its own stream and number; may be run again after a crash."""
-    try:
-        db = apsw.Connection(str(old), flags=apsw.SQLITE_OPEN_READWRITE)
-        db.execute("PRAGMA writable_schema = ON")  # reads a file that is shorter than its header says; nothing is written
-        streams: dict[int, str] = {int(no): str(name) for no, name in db.execute("SELECT no, uuid FROM streams")}
-    except apsw.Error:
-        streams, db = {}, None  # not even its first pages can be read: the file is kept for a specialist
-    if db is not None:
-        for number, row in enumerate(_rows(db, streams), 1):
-            journal.adopt(row, streams)
-            if number % 200 == 0:
-                journal.flush()
-        journal.flush()
-        for item in _unfinished(db):
-            journal.message(build(item))
-        db.close(True)
-    journal.put(_done_key(old), "1")  # in one transaction with the unfinished sessions, which have no number to know them by
+    with _readable(old) as db:
+        if db is not None:
+            streams = _streams(db)
+            strays = [row for row in _keep(db, journal, streams) if row.sure_state == rows.PENDING]
+            unfinished = [build(item) for item in _unfinished(db)]
+            # What has no number any more to know it by goes over in one transaction with the note that it did.
+            for message in (*map(_anew, strays), *unfinished):
+                journal.message(message)
+    journal.put(_done_key(old), "1")
     journal.flush()
+
+
+@contextmanager
+def _readable(old: Path) -> Iterator[apsw.Connection | None]:
+    """The damaged file, open. Where its first page is broken, a copy with the first page of a new file, whose tables lie
+    where those of every file of ours do. None when even that cannot be read: the file is kept for a specialist.
+    """
+    copy = old.with_name(f".{old.name}.copy")
+    try:
+        for source in (old, _transplanted(old, copy)):
+            db = apsw.Connection(str(source), flags=apsw.SQLITE_OPEN_READWRITE)
+            try:
+                db.execute("PRAGMA writable_schema = ON")  # reads a file shorter than its header says; nothing is written
+                db.execute("SELECT count(*) FROM streams; SELECT id FROM messages LIMIT 1").fetchall()
+            except (apsw.Error, UnicodeDecodeError):
+                db.close(True)
+                continue
+            yield db
+            db.close(True)
+            return
+        yield None
+    finally:
+        for name in (copy.name, f"{copy.name}-wal", f"{copy.name}-shm"):
+            copy.with_name(name).unlink(missing_ok=True)
+
+
+def _transplanted(old: Path, copy: Path) -> Path:
+    shutil.copyfile(old, copy)
+    wal = old.with_name(old.name + "-wal")
+    if wal.exists():
+        shutil.copyfile(wal, copy.with_name(copy.name + "-wal"))
+    with TemporaryDirectory() as folder:
+        store.connect(Path(folder) / "new.db").close()
+        page = bytearray((Path(folder) / "new.db").read_bytes()[: store.PAGE])
+    page[92:96] = bytes(4)  # "version valid for" that does not fit: SQLite then takes the size from the file itself
+    page[32:40] = bytes(8)  # no free pages
+    with open(copy, "r+b") as file:
+        file.write(page)
+    return copy
+
+
+def _streams(db: apsw.Connection) -> dict[int, str]:
+    """Streams by number; one whose name was changed is left out."""
+    try:
+        found = list(db.execute("SELECT no, CAST(uuid AS BLOB), crc FROM streams"))
+    except apsw.Error:
+        return {}
+    named = [(int(str(no)), bytes(raw).decode("utf-8", "replace"), crc) for no, raw, crc in found if isinstance(raw, bytes)]
+    return {no: name for no, name, crc in named if crc == rows.text_crc(name)}
+
+
+def _keep(db: apsw.Connection, journal: Journal, streams: dict[int, str]) -> list[rows.Row]:
+    """Adopt what is whole; return what is whole and whose stream is not known any more."""
+    strays: list[rows.Row] = []
+    for number, row in enumerate(_rows(db), 1):
+        if row.id >> rows.SEQ_BITS in streams:
+            journal.adopt(row, streams[row.id >> rows.SEQ_BITS])
+        else:
+            strays.append(row)
+        if number % 200 == 0:
+            journal.flush()
+    journal.flush()
+    return strays
+
+
+def _anew(row: rows.Row) -> rows.Outgoing:
+    """A message that must take a new number; the cloud knows it by its content if it has it."""
+    return rows.Outgoing(row.conn, row.body, row.at, json.loads(row.meta), bool(row.urgent), row.kind)
 
 
 def _unfinished(db: apsw.Connection) -> list[rows.Unfinished]:
@@ -105,26 +170,40 @@ def _unfinished(db: apsw.Connection) -> list[rows.Unfinished]:
         return []
 
 
-def _rows(db: apsw.Connection, streams: dict[int, str]) -> Iterator[tuple[object, ...]]:
-    """Every row that can still be reached: in order as far as that goes, then one by one up to the last."""
-    for no in streams:
-        low, high = no << rows.SEQ_BITS, (no + 1) << rows.SEQ_BITS
-        reached = low
-        try:
-            for row in db.execute(f"{_SELECT} WHERE id > ? AND id < ? ORDER BY id", (low, high)):
-                reached = int(str(row[0]))
-                yield row
-        except apsw.Error:
-            for number in range(reached + 1, _last(db, low, high) + 1):
+def _rows(db: apsw.Connection) -> Iterator[rows.Row]:
+    """Every whole row that can still be reached: in order as far as that goes, then one by one up to the last."""
+    reached = 0
+    try:
+        for values in db.execute(f"{_SELECT} ORDER BY id"):
+            reached = int(str(values[0]))
+            yield from _judged(values)
+    except apsw.Error:
+        for low, high in _spans(db, reached):
+            for number in range(low, high + 1):
                 yield from _one(db, number)
 
 
-_SELECT = f"SELECT {rows.COLUMNS}, receipted_at FROM messages"
+def _judged(values: Sequence[object]) -> list[rows.Row]:
+    row = rows.read_row(values)
+    return [row] if row is not None and row.whole else []
 
 
-def _one(db: apsw.Connection, number: int) -> list[tuple[object, ...]]:
+_SELECT = f"SELECT {rows.COLUMNS} FROM messages"
+
+
+def _spans(db: apsw.Connection, reached: int) -> list[tuple[int, int]]:
+    """Where ids may still lie: numbers of a stream have no gaps, so only its last one must be known."""
+    no = reached >> rows.SEQ_BITS or 1
+    spans = [(reached + 1, _last(db, no << rows.SEQ_BITS, (no + 1) << rows.SEQ_BITS))]
+    for later in range(no + 1, no + 50):
+        low = later << rows.SEQ_BITS
+        spans.append((low + 1, _last(db, low, low + (1 << rows.SEQ_BITS))))
+    return spans
+
+
+def _one(db: apsw.Connection, number: int) -> list[rows.Row]:
     try:
-        return list(db.execute(f"{_SELECT} WHERE id = ?", (number,)))
+        return [row for values in db.execute(f"{_SELECT} WHERE id = ?", (number,)) for row in _judged(values)]
     except apsw.Error:
         return []
 

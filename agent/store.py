@@ -14,27 +14,30 @@ import apsw
 from common.errors import LocalError
 
 SCHEMA = 1
+PAGE = 4096
 
 _TABLES = """
 CREATE TABLE state(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 -- A stream is the numbering of one journal file; a new file never goes on with an old one's numbers.
-CREATE TABLE streams(no INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE);
+CREATE TABLE streams(no INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, crc INTEGER NOT NULL);
 -- Accepted frames in the order they came; data NULL closes a session whose message is in `messages`.
 -- Appended only and cleared from its beginning, so that a commit touches few pages however many links are busy.
 CREATE TABLE frames(
   id INTEGER PRIMARY KEY, session INTEGER NOT NULL, conn TEXT NOT NULL, at INTEGER NOT NULL, data BLOB, crc INTEGER NOT NULL
 );
 -- The outbox. id = stream number * 2^40 + seq. state: 0 pending, 1 receipted, 2 quarantined.
+-- crc covers what never changes (the body by its hash), mark covers the state.
 CREATE TABLE messages(
   id INTEGER PRIMARY KEY, kind TEXT NOT NULL, conn TEXT NOT NULL, at INTEGER NOT NULL, meta TEXT NOT NULL,
   body BLOB NOT NULL, sha256 TEXT NOT NULL, crc INTEGER NOT NULL,
-  state INTEGER NOT NULL DEFAULT 0, urgent INTEGER NOT NULL DEFAULT 0, receipted_at INTEGER
+  urgent INTEGER NOT NULL, state INTEGER NOT NULL, receipted_at INTEGER NOT NULL, mark INTEGER NOT NULL
 );
 CREATE INDEX pending ON messages(urgent, id) WHERE state = 0;
 CREATE INDEX receipted ON messages(receipted_at) WHERE state = 1;
 -- The cached worklist: what the cloud said about a tube, per connection.
 CREATE TABLE inbox(
-  conn TEXT NOT NULL, barcode TEXT NOT NULL, body TEXT NOT NULL, received_at INTEGER NOT NULL, PRIMARY KEY (conn, barcode)
+  conn TEXT NOT NULL, barcode TEXT NOT NULL, body TEXT NOT NULL, received_at INTEGER NOT NULL, crc INTEGER NOT NULL,
+  PRIMARY KEY (conn, barcode)
 ) WITHOUT ROWID;
 -- Number blocks leased to a kiosk: next is the first unused number.
 CREATE TABLE leases(
@@ -52,7 +55,7 @@ class StoreError(LocalError):
 
 
 # SQLite's words for "these bytes are not what I wrote"; everything else is trouble around the file, not in it.
-DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError)
+DAMAGE = (apsw.CorruptError, apsw.NotADBError, apsw.FormatError, UnicodeDecodeError)
 
 
 def connect(path: Path, vfs: str | None = None) -> apsw.Connection:
@@ -73,6 +76,7 @@ def connect(path: Path, vfs: str | None = None) -> apsw.Connection:
 
 def prepare(connection: apsw.Connection) -> None:
     """Set the pragmas every connection needs, and create the tables in a new file."""
+    connection.execute(f"PRAGMA page_size = {PAGE}")
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -88,9 +92,9 @@ def prepare(connection: apsw.Connection) -> None:
 
 
 def check(connection: apsw.Connection) -> None:
-    """Look at every page. Raises StoreDamaged when one is not right."""
+    """Look at every page and every index. Raises StoreDamaged when one is not right."""
     try:
-        answer = connection.execute("PRAGMA quick_check(1)").get
+        answer = connection.execute("PRAGMA integrity_check(1)").get
     except DAMAGE as error:
         raise StoreDamaged("journal.damaged", f"the journal is damaged: {error}") from error
     if answer != "ok":

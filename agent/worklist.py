@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.channels.base import now_ms
+from agent.inbox import Inbox
 from agent.journal import Journal
 
 MAX_AGE_MS = 24 * 3_600_000  # RELIABILITY F25
@@ -58,11 +59,11 @@ class Worklist:
     """All cached tubes."""
 
     def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+        self._inbox = Inbox(journal)
         self._tubes: dict[tuple[str, str], Tube] = {}
         self._numbers: dict[tuple[str, str], str] = {}  # sample number to barcode
         self._stat: dict[bytes, int] = {}
-        for conn, _, body, received_at in journal.inbox():
+        for conn, _, body, received_at in self._inbox.all():
             self._keep(conn, Tube(json.loads(body), received_at))
 
     def __len__(self) -> int:
@@ -85,7 +86,7 @@ class Worklist:
             self._keep(conn, tube)
             kept.append((tube.barcode, json.dumps(raw, ensure_ascii=False, sort_keys=True)))
         if kept:
-            self._journal.inbox_put(conn, kept, age)
+            self._inbox.put(conn, kept, age)
         return len(kept)
 
     def find(self, conn: str, specimen: str) -> Tube | None:
@@ -111,7 +112,7 @@ class Worklist:
         for key in old:
             self._forget(key)
         if old:
-            self._journal.inbox_drop(now - MAX_AGE_MS)
+            self._inbox.drop(now - MAX_AGE_MS)
 
     def _keep(self, conn: str, tube: Tube) -> None:
         key = (conn, tube.barcode.upper())

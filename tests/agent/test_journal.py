@@ -1,11 +1,13 @@
 """The journal: what was answered is there, what is there balances, and damage is noticed."""
 
+import random
 from pathlib import Path
 
 import apsw
 import pytest
 
 from agent import salvage, store
+from agent.inbox import Inbox
 from agent.journal import KEEP_RECEIPTED_MS, Journal
 from agent.rows import Outgoing, Unfinished
 
@@ -282,6 +284,30 @@ def test_a_damaged_file_is_set_aside_and_what_is_whole_moves_on(tmp_path: Path, 
     assert bodies(journal)[-1] == b"capture goes on" or b"capture goes on" in bodies(journal)
 
 
+def test_a_flipped_bit_anywhere_costs_at_most_the_record_it_hits(tmp_path: Path) -> None:
+    dice = random.Random(20260701)
+    source = Journal(tmp_path / "source.db")
+    texts = [f"message {number} {dice.getrandbits(800):x}" for number in range(25)]
+    put(source, *texts)
+    first = next(source.messages())
+    source.receipt(source.stream, [(1, first.sha256)], NOW)
+    source.close()
+    whole = (tmp_path / "source.db").read_bytes()
+    for number in range(60):
+        flipped = bytearray(whole)
+        flipped[dice.randrange(len(flipped))] ^= 1 << dice.randrange(8)
+        path = tmp_path / str(number) / "j.db"
+        path.parent.mkdir()
+        path.write_bytes(flipped)
+        journal = salvage.open_journal(path, build, NOW)
+        found = {stored.seq: stored.body.decode() for stored in journal.messages() if stored.stream == source.stream}
+        assert len(found) >= len(texts) - 1, f"flip {number}"
+        assert all(text == texts[seq - 1] for seq, text in found.items()), f"flip {number}"
+        put(journal, "capture goes on")
+        assert journal.last_error is None
+        journal.close()
+
+
 def test_a_lost_wal_keeps_what_was_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "j.db"
     journal = Journal(path)
@@ -312,10 +338,12 @@ def test_a_newer_schema_is_left_alone(tmp_path: Path) -> None:
 
 def test_the_worklist_cache_survives(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "j.db")
-    journal.inbox_put("xn", [("T1", "{}")], NOW)
+    Inbox(journal).put("xn", [("T1", "{}"), ("T2", "{}")], NOW)
+    journal.flush()
+    journal.db.execute("UPDATE inbox SET barcode = 'T3' WHERE barcode = 'T2'")
     journal.close()
     journal = Journal(tmp_path / "j.db")
-    assert journal.inbox() == [("xn", "T1", "{}", NOW)]
-    journal.inbox_drop(NOW + 1)
+    assert Inbox(journal).all() == [("xn", "T1", "{}", NOW)]
+    Inbox(journal).drop(NOW + 1)
     journal.flush()
-    assert journal.inbox() == []
+    assert Inbox(journal).all() == []

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.inbox import Inbox
 from agent.journal import Journal, wall_ms
 from agent.rows import Stored
 from common.protocol.astm.framing import build_frames
@@ -222,7 +223,7 @@ def test_an_hl7_query_is_answered_with_orders_and_no_second_acknowledgement(tmp_
     port = free_port()
     tube = {"barcode": "LAB77", "tests": ["GLU", "ALT"], "priority": "routine", "order_version": 1, "cancelled": False}
     journal = Journal(tmp_path / "journal.db")
-    journal.inbox_put("cl", [("LAB77", json.dumps(tube))], wall_ms())
+    Inbox(journal).put("cl", [("LAB77", json.dumps(tube))], wall_ms())
     journal.close()
     asked = (
         b"MSH|^~\\&|||||20260701080000||QRY^Q02|5|P|2.3.1||||||ASCII\r"

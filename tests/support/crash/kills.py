@@ -27,6 +27,7 @@ def kill_agent(folder: Path, kills: int, seed: int, *, instruments: int = 3, pla
         with under_load([Instrument(f"i{n}", ("127.0.0.1", port), recorder) for n, port in enumerate(ports)]):
             for _ in range(kills):
                 child = nursery.spawn(data).ready()
+                _busy(recorder, dice)
                 time.sleep(dice.uniform(0.0, longest))
                 child.end()
         child = nursery.spawn(data).ready()
@@ -37,3 +38,12 @@ def kill_agent(folder: Path, kills: int, seed: int, *, instruments: int = 3, pla
         nursery.close()
     recorder.save(folder / "recorder.jsonl")
     return judge(data / "journal.db", recorder)
+
+
+def _busy(recorder: Recorder, dice: random.Random) -> None:
+    """Most kills come when analyzers are at work; some at once, into the start."""
+    if dice.random() < 0.1:
+        return
+    before, end = recorder.acked_frames, time.monotonic() + 5
+    while recorder.acked_frames < before + 3 and time.monotonic() < end:
+        time.sleep(0.005)
