@@ -266,6 +266,7 @@ def test_faults_in_every_fifth_message_lose_nothing_and_keep_each_patients_order
         bodies = [(f"P{dice.randrange(15 + count // 50)}", f"{n}.1") for n in range(count)]
         ids = queue(db, *bodies)
         run(sender, clock, 30)
+        run(sender, clock, 8 * 60, step_s=600)  # who met a fault five times in a row waits for an hour
         assert set(states(db)) == {"acked"}
         assert sorted(his.accepted) == sorted(ids)
         by_patient = defaultdict(list)
