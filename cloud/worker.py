@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from cloud import jobs, relay
 from cloud.config import Settings
 from cloud.db.session import Database
-from cloud.modules.interfaces import deliver
+from cloud.modules.interfaces.deliver import Deliverer
 from cloud.modules.registry import MODULES
 from cloud.ports import s3
 from cloud.web import log as logs
@@ -68,7 +68,7 @@ def run_worker(settings: Settings) -> int:
         for tenant_id in jobs.tenant_ids(db):
             relay.drain(db, tenant_id, handlers)
 
-    sender = deliver.Deliverer(db)
+    sender = Deliverer(db)
 
     def deliver_all() -> None:
         for tenant_id in jobs.tenant_ids(db):
