@@ -49,7 +49,9 @@ def test_nothing_to_draw_is_nothing() -> None:
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 4000), st.decimals("-1e6", "1e6", places=3, allow_nan=False), st.sampled_from(["a", "b"])), min_size=1, max_size=40
+        st.tuples(st.integers(0, 4000), st.decimals("-1e6", "1e6", places=3, allow_nan=False), st.sampled_from(["a", "b"])),
+        min_size=1,
+        max_size=40,
     ),
     st.booleans(),
 )
