@@ -37,7 +37,9 @@ UPDATE bench_tube b SET n_tests = c.n FROM (
 ) c WHERE b.tenant_id = :t AND b.specimen_id = c.specimen_id AND b.n_tests <> c.n
 """)
 
-_LOCK = text("SELECT specimen_id FROM bench_tube WHERE tenant_id = :t AND specimen_id = ANY(:ids) ORDER BY specimen_id FOR NO KEY UPDATE")
+_LOCK = text(
+    "SELECT specimen_id, revision FROM bench_tube WHERE tenant_id = :t AND specimen_id = ANY(:ids) ORDER BY specimen_id FOR NO KEY UPDATE"
+)
 
 
 def expect_tests(uow: UnitOfWork, specimen_ids: Iterable[int]) -> None:
@@ -80,11 +82,17 @@ def _columns(asked: Sequence[Ordered], tubes: Mapping[int, Tube], catalog: md.Ca
     }
 
 
-def lock_tubes(uow: UnitOfWork, tubes: Mapping[int, Tube]) -> None:
-    """Take the tubes' locks in a fixed order, making their rows first where a result is quicker than the event that announces them."""
+def lock_tubes(uow: UnitOfWork, tubes: Mapping[int, Tube]) -> dict[int, int]:
+    """Take the tubes' locks in a fixed order and return their revisions; a tube that a result reaches before the event that announces it
+    gets its row here."""
     ids = sorted(tubes)
-    have = set(uow.s.execute(_LOCK, {"t": uow.tenant_id, "ids": ids}).scalars())
-    new = {i: tubes[i] for i in ids if i not in have}
+    found = _lock(uow, ids)
+    new = {i: tubes[i] for i in ids if i not in found}
     if new:
         _expect(uow, new)
-        uow.s.execute(_LOCK, {"t": uow.tenant_id, "ids": ids})
+        found |= _lock(uow, sorted(new))
+    return found
+
+
+def _lock(uow: UnitOfWork, ids: Sequence[int]) -> dict[int, int]:
+    return {r.specimen_id: r.revision for r in uow.s.execute(_LOCK, {"t": uow.tenant_id, "ids": list(ids)})}

@@ -17,7 +17,7 @@ from cloud.modules.bench.facts import Request, Tube
 from cloud.modules.bench.rules import TestState
 from cloud.modules.catalog import queries as md
 
-PAGE = 60
+PAGE = 40
 COUNT_TO = 1000
 
 
@@ -214,7 +214,8 @@ class Detail:
     @property
     def acceptable(self) -> list[TestLine]:
         """Held tests with a value and no rival: one key accepts them together."""
-        return [t for t in self.held if t.state is TestState.HELD and t.pending is None and t.current is not None and t.current.reported_text]
+        alone = [t for t in self.held if t.state is TestState.HELD and t.pending is None]
+        return [t for t in alone if t.current is not None and t.current.reported_text]
 
 
 _TESTS = text("""

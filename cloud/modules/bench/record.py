@@ -50,7 +50,7 @@ class Work:
         self.catalog = md.catalog(uow)
         self.reader = Reader(self.catalog, uow.now)
         self.tubes = facts.tubes(uow, specimen_ids)
-        lock_tubes(uow, self.tubes)
+        self.revisions = lock_tubes(uow, self.tubes)
         self.tests = {(t.specimen_id, t.item_id): t for t in rows.load_tests(uow, list(self.tubes))}
         self.by_tube: dict[int, list[TestRow]] = {}
         for test in self.tests.values():

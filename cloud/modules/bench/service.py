@@ -249,9 +249,7 @@ def _open_tube(uow: UnitOfWork, specimen_id: int, revision: int | None = None) -
     work = Work(uow, [specimen_id])
     if specimen_id not in work.tubes:
         raise UserError("not_found", "该标本不存在，请核对条码后重试。")
-    found = uow.s.execute(
-        text("SELECT revision FROM bench_tube WHERE tenant_id = :t AND specimen_id = :i"), {"t": uow.tenant_id, "i": specimen_id}
-    ).scalar_one()
+    found = work.revisions[specimen_id]
     if revision is not None and found != revision:
         raise UserError("stale", f"您打开之后，标本 {work.tubes[specimen_id].barcode} 又有新的变化，已为您刷新，请核对后再操作。")
     return work, found

@@ -46,10 +46,10 @@ def numbers(uow: UnitOfWork, n: int) -> list[str]:
     day = uow.now.astimezone(ZONE).date()
     query = text(
         "INSERT INTO report_counter (tenant_id, day, last) VALUES (:t, :d, :n) "
-        "ON CONFLICT (tenant_id, day) DO UPDATE SET last = report_counter.last + :n RETURNING last"
+        "ON CONFLICT (tenant_id, day) DO UPDATE SET last = report_counter.last + :n "
+        "RETURNING last, (SELECT site FROM tenant WHERE id = :t) AS site"
     )
-    last = uow.s.execute(query, {"t": uow.tenant_id, "d": day, "n": n}).scalar_one()
-    site = uow.s.execute(text("SELECT site FROM tenant WHERE id = :t"), {"t": uow.tenant_id}).scalar_one()
+    last, site = uow.s.execute(query, {"t": uow.tenant_id, "d": day, "n": n}).one()
     return [ids.report_number(site, day, k) for k in range(last - n + 1, last + 1)]
 
 
