@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,9 +23,13 @@ def broker(edge: Edge, tmp_path: Path) -> Iterator[Broker]:
         yield made
 
 
+KILLS = int(os.environ.get("JIANLIAN_INTAKE_KILLS", "100"))
+
+
+@pytest.mark.timeout(1200)
 def test_nothing_receipted_is_lost_and_nothing_shows_twice(edge: Edge, edge_db: TestDatabase, broker: Broker) -> None:
-    """A handful here; the crash command runs it at any size."""
-    verdict = intake_trial.run(edge, broker, edge_db, kills=8, seed=11)
+    """100 kills in the test run; `./dev crash` runs it at any size."""
+    verdict = intake_trial.run(edge, broker, edge_db, kills=KILLS, seed=11)
     print(verdict.bound, verdict)
     assert verdict.problems == []
     assert verdict.sent == verdict.receipted > 20
