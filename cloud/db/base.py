@@ -46,7 +46,7 @@ class TenantTable:
 
     @declared_attr
     def id(cls) -> Mapped[int]:
-        return mapped_column(BigInteger, Identity(), primary_key=True, autoincrement=True, sort_order=-1)
+        return mapped_column(BigInteger, Identity(), primary_key=True, insert_sentinel=True, sort_order=-1)
 
 
 class Versioned:
