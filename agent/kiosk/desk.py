@@ -149,11 +149,10 @@ class Desk:
         if self._cloud is None:
             return
         today = self._now().astimezone(tickets.CHINA).date()
-        blocks = max(1, len(self._book.days.get(today.isoformat(), ())))
-        if self._book.used.get(today.isoformat(), 0) and self._book.left(today) < tickets.FEW:
-            blocks += 1
+        have = {day: [first for first, _ in blocks] for day, blocks in self._book.days.items()}
+        short = bool(have.get(today.isoformat())) and self._book.left(today) < tickets.FEW
         try:
-            told = self._cloud.ask({"do": "lease", "hall": self.settings.hall, "kiosk": self.settings.name, "blocks": blocks})
+            told = self._cloud.ask({"do": "lease", "hall": self.settings.hall, "have": have, "more": short})
         except Away:
             self.online = False
             return

@@ -6,7 +6,6 @@ one same refusal. Asking again with the same ``ticket_key`` gives the same ticke
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -37,7 +36,7 @@ def answer(db: Database, data: bytes, ip: str) -> dict[str, Any]:
         raise Refused("kiosk_unknown")
     with db.tenant(tenant.id, Actor(f"kiosk:{header.agent[:36]}", ip=ip)) as uow:
         _admit(uow, sealed)
-        return _handle(uow, sealed.json())
+        return _handle(uow, header.agent, sealed.json())
 
 
 def _admit(uow: UnitOfWork, sealed: envelope.Envelope) -> None:
@@ -58,13 +57,14 @@ def _admit(uow: UnitOfWork, sealed: envelope.Envelope) -> None:
         raise Refused("kiosk_clock", "the kiosk's clock differs by more than 15 minutes")
 
 
-def _handle(uow: UnitOfWork, body: Any) -> dict[str, Any]:
+def _handle(uow: UnitOfWork, agent: str, body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Refused("kiosk_shape")
-    verb: Callable[[UnitOfWork, dict[str, Any]], dict[str, Any]] | None = {"checkin": _check_in, "lease": _lease}.get(str(body.get("do")))
-    if verb is None:
-        raise Refused("kiosk_shape")
-    return verb(uow, body)
+    if body.get("do") == "checkin":
+        return _check_in(uow, body)
+    if body.get("do") == "lease":
+        return _lease(uow, agent, body)
+    raise Refused("kiosk_shape")
 
 
 def _check_in(uow: UnitOfWork, body: dict[str, Any]) -> dict[str, Any]:
@@ -87,9 +87,11 @@ def _check_in(uow: UnitOfWork, body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _lease(uow: UnitOfWork, body: dict[str, Any]) -> dict[str, Any]:
-    hall, kiosk, blocks = str(body.get("hall") or ""), str(body.get("kiosk") or ""), body.get("blocks", 1)
-    if not hall or not kiosk or not isinstance(blocks, int):
+def _lease(uow: UnitOfWork, agent: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Blocks belong to the agent that signed, whatever it calls its kiosk: two of one name must not share numbers."""
+    hall, have = str(body.get("hall") or ""), body.get("have")
+    if not hall or not isinstance(have, dict):
         raise Refused("kiosk_shape")
+    kept = {str(day): [n for n in firsts if isinstance(n, int)] for day, firsts in have.items() if isinstance(firsts, list)}
     site, name = service.hospital(uow)
-    return {"hospital": name, "site": site, "days": service.lease(uow, hall[:32], kiosk[:64], blocks)}
+    return {"hospital": name, "site": site, "days": service.lease(uow, hall[:32], agent, kept, bool(body.get("more")))}

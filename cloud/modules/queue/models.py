@@ -78,7 +78,10 @@ class QueueCounter(TenantTable, Base):
 
 
 class NumberLease(TenantTable, Base):
-    """A block of numbers reserved for one kiosk, to go on without the cloud (M04 R11)."""
+    """A block of numbers reserved for one kiosk, to go on without the cloud (M04 R11).
+
+    ``confirmed`` once the kiosk has named it as kept; a block it never named is offered again instead of a new one.
+    """
 
     __tablename__ = "number_lease"
     __table_args__ = (UniqueConstraint("tenant_id", "hall", "day", "first"),)
@@ -87,6 +90,7 @@ class NumberLease(TenantTable, Base):
     kiosk: Mapped[str]
     first: Mapped[int] = mapped_column(Integer)
     last: Mapped[int] = mapped_column(Integer)
+    confirmed: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
 
 
 class TicketJob(TenantTable, Base):

@@ -7,7 +7,7 @@ ticket: two windows pressing together never get one ticket (AC-Q-4).
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -223,13 +223,19 @@ def _offline_fields(payload: dict[str, Any]) -> tuple[str, str, int, datetime]:
     return key, hall, number, at
 
 
-def lease(uow: UnitOfWork, hall: str, kiosk: str, blocks: int = 1) -> dict[str, list[tuple[int, int]]]:
-    """The kiosk's number blocks of today and tomorrow (so that midnight without us is no trouble), by ISO day."""
-    day = store.today(uow)
-    found = {day.isoformat(): store.lease(uow, hall, kiosk, day, max(1, min(blocks, 20)))}
+def lease(
+    uow: UnitOfWork, hall: str, kiosk: str, have: Mapping[str, Collection[int]] | None = None, more: bool = False
+) -> dict[str, list[tuple[int, int]]]:
+    """The kiosk's number blocks of today and tomorrow (so that midnight without us is no trouble), by ISO day.
+
+    ``have``: first numbers of the blocks it keeps, by day; ``more``: today's run short.
+    """
+    day, kept = store.today(uow), have or {}
     tomorrow = day + timedelta(days=1)
-    found[tomorrow.isoformat()] = store.lease(uow, hall, kiosk, tomorrow)
-    return found
+    return {
+        day.isoformat(): store.lease(uow, hall, kiosk, day, kept.get(day.isoformat(), ()), more),
+        tomorrow.isoformat(): store.lease(uow, hall, kiosk, tomorrow, kept.get(tomorrow.isoformat(), ())),
+    }
 
 
 # --- windows ------------------------------------------------------------------------------------------------------------------------------

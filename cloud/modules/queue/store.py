@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -97,23 +97,32 @@ def priority_every(uow: UnitOfWork) -> int:
     return int(md.catalog(uow).setting("queue", "k", rules.RUN_OF_P))
 
 
-def lease(uow: UnitOfWork, hall: str, kiosk: str, day: date, blocks: int = 1) -> list[tuple[int, int]]:
-    """The number blocks of one kiosk for one day, at least ``blocks`` of them; asking again gives the same ones."""
+def lease(uow: UnitOfWork, hall: str, kiosk: str, day: date, have: Collection[int] = (), more: bool = False) -> list[tuple[int, int]]:
+    """A kiosk's number blocks of one day: those it has (by first number), and one more when it has none or asks for ``more``.
+
+    A kiosk that lost its book has none, and gets a block nobody gave numbers from; the lost one is never handed out again.
+    """
     lock_line(uow, hall, day, "lease")  # two kiosks asking together get blocks of their own
     rows = list(uow.s.scalars(select(NumberLease).where(NumberLease.hall == hall, NumberLease.day == day).order_by(NumberLease.id)))
-    mine = [(each.first, each.last) for each in rows if each.kiosk == kiosk]
+    mine = [each for each in rows if each.kiosk == kiosk]
+    kept = [each for each in mine if each.first in have]
+    for each in kept:
+        each.confirmed = True
+    if more or not kept:
+        offered = next((each for each in mine if not each.confirmed), None)
+        kept.append(offered or _new_block(uow, hall, kiosk, day, rows))
+    return [(each.first, each.last) for each in kept]
+
+
+def _new_block(uow: UnitOfWork, hall: str, kiosk: str, day: date, rows: list[NumberLease]) -> NumberLease:
     size = int(md.catalog(uow).setting("queue", "lease_size", LEASE_SIZE))
-    while len(mine) < blocks:
-        first = _free_block({(each.first, each.last) for each in rows}, size)
-        row = NumberLease(hall=hall, day=day, kiosk=kiosk, first=first, last=first + size - 1)
-        uow.s.add(row)
-        uow.s.flush()
-        uow.audit(
-            "number_lease", row.id, "lease", after={"hall": hall, "day": day.isoformat(), "kiosk": kiosk, "first": first, "last": row.last}
-        )
-        rows.append(row)
-        mine.append((row.first, row.last))
-    return mine
+    first = _free_block({(each.first, each.last) for each in rows}, size)
+    row = NumberLease(hall=hall, day=day, kiosk=kiosk, first=first, last=first + size - 1)
+    uow.s.add(row)
+    uow.s.flush()
+    after = {"hall": hall, "day": day.isoformat(), "kiosk": kiosk, "first": first, "last": row.last}
+    uow.audit("number_lease", row.id, "lease", after=after)
+    return row
 
 
 def _free_block(taken: set[tuple[int, int]], size: int) -> int:

@@ -6,7 +6,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from agent.config import DataDir
 from agent.journal import Journal
 from agent.kiosk import server
 from agent.kiosk.desk import NO_NUMBERS, NOT_KEPT
+from agent.kiosk.tickets import CHINA
 from agent.rows import Stored
 from cloud.modules.edge.models import Agent
 from cloud.modules.queue import service as queue
@@ -245,6 +246,18 @@ def test_a_kiosk_killed_after_the_commit_gives_no_number_twice(shared: Lab, clou
     assert station.ask("CARD-1")[1]["number"] == "N800" and station.ask("CARD-1")[1]["repeated"]
     assert station.ask("CARD-2")[1]["number"] == "N801"
     assert [json.loads(m.body)["number"] for m in station.outbox()] == [800, 801]
+    station.stop()
+
+
+def test_a_short_block_is_followed_by_another(shared: Lab, cloud: Cloud, station: Station) -> None:
+    station.start()
+    renewed(station)
+    desk, today = station.kiosk.desk, datetime.now(UTC).astimezone(CHINA).date()
+    desk._book = replace(desk.book, used={today.isoformat(): 45})
+    renewed(station)
+    assert desk.book.left(today) == 55
+    renewed(station)
+    assert desk.book.left(today) == 55
     station.stop()
 
 

@@ -427,10 +427,20 @@ def test_blocks_of_kiosks_never_touch(hospital: Hospital) -> None:
     day = MORNING.date().isoformat()
     blocks = [hospital.act(lambda u, k=kiosk: service.lease(u, HALL, k))[day] for kiosk in ("K1", "K2", "K1", "K3", "K4")]
     assert blocks == [[(800, 859)], [(860, 919)], [(800, 859)], [(920, 979)], [(5000, 5059)]]
-    more = hospital.act(lambda u: service.lease(u, HALL, "K1", 2))[day]
+    more = hospital.act(lambda u: service.lease(u, HALL, "K1", {day: [800]}, more=True))[day]
     assert more == [(800, 859), (5060, 5119)]
+    again = hospital.act(lambda u: service.lease(u, HALL, "K1", {day: [800]}, more=True))[day]
+    assert again == more  # the answer was lost on the way: the same block, not another
     tomorrow = datetime(2026, 11, 23, tzinfo=UTC).date().isoformat()
     assert hospital.act(lambda u: service.lease(u, HALL, "K2"))[tomorrow] == [(860, 919)]
+
+
+def test_a_kiosk_that_lost_its_book_never_sees_its_old_numbers(hospital: Hospital) -> None:
+    day = MORNING.date().isoformat()
+    hospital.act(lambda u: service.lease(u, HALL, "K1"))
+    hospital.act(lambda u: service.lease(u, HALL, "K1", {day: [800]}))
+    assert hospital.act(lambda u: service.lease(u, HALL, "K1"))[day] == [(850, 899)]
+    assert hospital.act(lambda u: service.lease(u, HALL, "K1", {day: [850]}))[day] == [(850, 899)]
 
 
 def test_kiosks_that_ask_together_get_blocks_of_their_own(hospital: Hospital) -> None:
