@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -53,7 +55,7 @@ class Stack(Demo):
         """kill -9 everything of the hosted side but the database."""
         for child in self.supervisor.children:
             if child.name in CLOUD:
-                child.process.kill()
+                os.killpg(child.process.pid, signal.SIGKILL)  # gunicorn's workers too
                 child.process.wait()
 
     def start_cloud(self) -> None:
