@@ -44,6 +44,11 @@ def start(supervisor: Supervisor, state: State, settings: Settings, tenants: Map
         supervisor.python(f"agent-{hospital.code}", "agent", "run", "--data", str(folder))
 
 
+def enrolled(state: State) -> bool:
+    """Whether every agent was enrolled at an earlier start; then none has to wait for the web."""
+    return all((state.agent_folder(hospital.code) / MARKER).exists() for hospital in HOSPITALS)
+
+
 def enrolment_code(settings: Settings, hospital: Hospital, tenant_id: int) -> str:
     """A fresh code, as an administrator gets it from the agents' page."""
     db = Database(settings.database_url)

@@ -91,17 +91,25 @@ class Demo:
         ]
         cables = self.supervisor.python("serial", "cloud.demo.nullmodem", *lines)
         self.supervisor.wait_for(cables, lambda: all(os.path.exists(line) for line in lines))
+        early = agents.enrolled(self.state)
+        if early:
+            self._agents()
         self.supervisor.wait_for(web, lambda: answers(self.ports["web"]))
+        if not early:
+            self._agents()
         self.supervisor.wait_for(mllp, lambda: port_open(self.ports["mllp"]) and port_open(self.ports["mllp-tls"]))
 
     def _outside(self) -> None:
-        """What a hospital has: agents, an information system, analyzers."""
-        assert self.settings is not None
-        self.say("采集端、模拟 HIS 与仪器 edge agents, simulated HIS and analyzers")
-        agents.start(self.supervisor, self.state, self.settings, self.tenants)
+        """What else a hospital has: an information system, analyzers, staff."""
+        self.say("模拟 HIS 与仪器 simulated HIS and analyzers")
         self._his()
         agents.wait_ready(self.supervisor, self.ports)
         self._bustle()
+
+    def _agents(self) -> None:
+        assert self.settings is not None
+        self.say("采集端 edge agents")
+        agents.start(self.supervisor, self.state, self.settings, self.tenants)
 
     def _his(self) -> None:
         """Each hospital's information system: orders in, reports out."""
