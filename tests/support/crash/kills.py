@@ -44,6 +44,6 @@ def _busy(recorder: Recorder, dice: random.Random) -> None:
     """Most kills come when analyzers are at work; some at once, into the start."""
     if dice.random() < 0.1:
         return
-    before, end = recorder.acked_frames, time.monotonic() + 5
-    while recorder.acked_frames < before + 3 and time.monotonic() < end:
+    before, end = recorder.ended, time.monotonic() + 5
+    while recorder.ended == before and time.monotonic() < end:
         time.sleep(0.005)

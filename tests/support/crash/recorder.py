@@ -40,6 +40,11 @@ class Recorder:
         """How many frames were acknowledged."""
         return sum(attempt.acked for attempt in self.attempts)
 
+    @property
+    def ended(self) -> int:
+        """How many sessions came to their EOT."""
+        return sum(attempt.ended for attempt in self.attempts)
+
     def save(self, path: Path) -> None:
         """Write it down, a line an attempt, to judge or replay later."""
         with open(path, "w") as out:
