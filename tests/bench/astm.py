@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from common.protocol.astm.framing import build_frames
-from tests.bench.common import arguments, emit, percentile, resident, shared
+from tests.bench.common import arguments, cpu, emit, percentile, resident, shared
 from tests.support import agent_process
 from tests.support.crash import load
 
@@ -83,11 +83,14 @@ def main() -> int:
         with agent_process.running(folder / "agent", agent_process.tcp(KEY, port), real=True) as agent:
             for connections in (1, 10, 100):
                 sessions = 100 if quick else {1: 500, 10: 2000, 100: 4000}[connections]
+                used = cpu(agent.pid)
                 got = measure(folder, port, connections, sessions, 1 if quick else 3)
                 acknowledged += got["acknowledged"]
                 agent_process.until(lambda: agent.messages() >= acknowledged, what="everything is a message")  # noqa: B023
                 stored = agent.messages()
+                used = (cpu(agent.pid) - used) * 1000 / got["acknowledged"]
                 more = {k: got[k] for k in ("failed", "naks", "generator")} | {"acknowledged": acknowledged, "stored": stored}
+                more["agent_cpu_ms_per_session"] = round(used, 2)
                 emit(f"durable ASTM sessions/s, {connections} connections", got["rate"], f">= {REACH[connections]}", **more)
                 if connections == 10:
                     emit("ASTM ACK p99 at 10 connections, ms", got["p99"], "<= 5")

@@ -1,6 +1,6 @@
 """Report PDFs a second in one process, and its memory.
 
-    python -m tests.bench.pdf [--quick]
+python -m tests.bench.pdf [--quick]
 """
 
 from __future__ import annotations
