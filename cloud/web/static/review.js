@@ -32,9 +32,15 @@
   let waiting = null;
   document.addEventListener("htmx:beforeSwap", (e) => {
     if (e.detail.xhr.status !== 401) return;
-    e.detail.shouldSwap = false; waiting = e.detail.requestConfig.elt;
+    e.detail.shouldSwap = false;
+    waiting = { path: e.detail.requestConfig.path, values: e.detail.requestConfig.formData, target: e.detail.requestConfig.target, swap: e.detail.requestConfig.elt.getAttribute("hx-swap") || "innerHTML" };
     window.htmx.ajax("GET", "/sign/dialog", { target: "#signing", swap: "innerHTML" });
   });
-  document.addEventListener("signing-open", () => { const again = waiting; waiting = null; if (again) window.htmx.trigger(again, "submit"); });
+  // Exactly what was refused is sent again, even if the list was refreshed under the dialog meanwhile.
+  document.addEventListener("signing-open", () => {
+    const again = waiting; waiting = null; if (!again) return;
+    const target = again.target && again.target.isConnected ? again.target : "#lines";
+    window.htmx.ajax("POST", again.path, { values: again.values, target, swap: again.swap });
+  });
   document.addEventListener("DOMContentLoaded", count); count();
 })();
