@@ -14,7 +14,7 @@ from cloud.modules.bench import queries as bench
 from cloud.modules.catalog import queries as md
 from cloud.modules.portal.rules import TREND_POINTS, Point, Show
 from cloud.modules.reports import queries as reports
-from cloud.modules.reports.queries import Brief
+from cloud.modules.reports.queries import Brief, Told
 
 LIST_DAYS = 7
 COLUMNS = 6
@@ -85,3 +85,10 @@ def trend(uow: UnitOfWork, patient_id: int, item_id: int) -> list[Point]:
     """The last told numbers of an item."""
     past = bench.history(uow, patient_id, [item_id], TREND_POINTS).get(item_id, [])
     return [Point(p.at, p.value, p.reported_text, p.mark, p.method, p.low, p.high) for p in past if p.value is not None]
+
+
+def before(uow: UnitOfWork, told: Told) -> dict[int, bench.Past]:
+    """Item → the value told last before this report, to see what changed."""
+    past = bench.history(uow, told.patient_id, [line["item_id"] for line in told.lines], 4, told.specimen_id)
+    found = {item: next((p for p in values if p.at < told.released_at), None) for item, values in past.items()}
+    return {item: value for item, value in found.items() if value is not None}

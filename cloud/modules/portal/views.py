@@ -99,6 +99,7 @@ def report(uow: UnitOfWork, no: str) -> Any:
     return page(
         "portal/report.html",
         told=told,
+        before=queries.before(uow, told),
         lines=[(line, queries.line_mark(line)) for line in lines],
         coming=bench.coming(uow, told.patient_id),
         views=reports.views(uow, told.report_id),
