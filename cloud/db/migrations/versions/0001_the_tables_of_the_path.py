@@ -25,7 +25,7 @@ def upgrade() -> None:
     )
     op.create_table('access_log',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('user_id', sa.BigInteger(), nullable=True),
     sa.Column('actor', sa.Text(), nullable=False),
@@ -40,7 +40,7 @@ def upgrade() -> None:
     op.create_index('ix_access_log_patient', 'access_log', ['tenant_id', 'patient_id', 'at'], unique=False)
     op.create_table('agent',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('uuid', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('location', sa.Text(), server_default='', nullable=False),
@@ -67,7 +67,7 @@ def upgrade() -> None:
     )
     op.create_table('app_user',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('employee_no', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('dept', sa.Text(), server_default='', nullable=False),
@@ -117,7 +117,7 @@ def upgrade() -> None:
     op.create_index('ix_audit_log_entity', 'audit_log', ['tenant_id', 'entity', 'entity_id', 'seq'], unique=False)
     op.create_table('catalog_version',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('number', sa.BigInteger(), nullable=False),
     sa.ForeignKeyConstraint(['tenant_id'], ['tenant.id'], name=op.f('fk_catalog_version_tenant_id')),
     sa.PrimaryKeyConstraint('tenant_id', 'id', name=op.f('pk_catalog_version')),
@@ -125,7 +125,7 @@ def upgrade() -> None:
     )
     op.create_table('container',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('code', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('colour', sa.Text(), nullable=False),
@@ -138,7 +138,7 @@ def upgrade() -> None:
     )
     op.create_table('endpoint',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('code', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('direction', sa.Text(), nullable=False),
@@ -156,7 +156,7 @@ def upgrade() -> None:
     )
     op.create_table('interface_issue',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False),
     sa.Column('key', sa.Text(), nullable=False),
     sa.Column('text', sa.Text(), nullable=False),
@@ -174,7 +174,7 @@ def upgrade() -> None:
     op.create_index('uq_interface_issue_open', 'interface_issue', ['tenant_id', 'kind', 'key'], unique=True, postgresql_where=sa.text('closed_at IS NULL'))
     op.create_table('label_job',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('by_id', sa.BigInteger(), nullable=True),
     sa.Column('documents', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
@@ -187,7 +187,7 @@ def upgrade() -> None:
     op.create_index('ix_label_job_at', 'label_job', ['tenant_id', 'at'], unique=False)
     op.create_table('login_event',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('employee_no', sa.Text(), nullable=False),
     sa.Column('ip', sa.Text(), nullable=False),
@@ -198,19 +198,20 @@ def upgrade() -> None:
     op.create_index('ix_login_event_at', 'login_event', ['tenant_id', 'at'], unique=False)
     op.create_table('number_lease',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('hall', sa.Text(), nullable=False),
     sa.Column('day', sa.Date(), nullable=False),
     sa.Column('kiosk', sa.Text(), nullable=False),
     sa.Column('first', sa.Integer(), nullable=False),
     sa.Column('last', sa.Integer(), nullable=False),
+    sa.Column('confirmed', sa.Boolean(), server_default='false', nullable=False),
     sa.ForeignKeyConstraint(['tenant_id'], ['tenant.id'], name=op.f('fk_number_lease_tenant_id')),
     sa.PrimaryKeyConstraint('tenant_id', 'id', name=op.f('pk_number_lease')),
     sa.UniqueConstraint('tenant_id', 'hall', 'day', 'first', name=op.f('uq_number_lease_tenant_id_hall_day_first'))
     )
     op.create_table('outbox_event',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('topic', sa.Text(), nullable=False),
     sa.Column('key', sa.Text(), nullable=False),
     sa.Column('payload', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
@@ -225,7 +226,7 @@ def upgrade() -> None:
     op.create_index('ix_outbox_event_due', 'outbox_event', ['tenant_id', 'id'], unique=False, postgresql_where=sa.text('done_at IS NULL'))
     op.create_table('parked_cancel',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('source', sa.Text(), nullable=False),
     sa.Column('order_item_no', sa.Text(), nullable=False),
     sa.Column('patient_no', sa.Text(), nullable=False),
@@ -237,7 +238,7 @@ def upgrade() -> None:
     )
     op.create_table('patient',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('patient_no', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('pinyin', sa.Text(), server_default='', nullable=False),
@@ -258,7 +259,7 @@ def upgrade() -> None:
     op.create_index('ix_patient_pinyin', 'patient', ['tenant_id', sa.literal_column('pinyin COLLATE "C"')], unique=False)
     op.create_table('queue_counter',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('hall', sa.Text(), nullable=False),
     sa.Column('day', sa.Date(), nullable=False),
     sa.Column('prefix', sa.Text(), nullable=False),
@@ -270,7 +271,7 @@ def upgrade() -> None:
     )
     op.create_table('queue_window',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('hall', sa.Text(), nullable=False),
     sa.Column('no', sa.Integer(), nullable=False),
     sa.Column('services', postgresql.JSONB(astext_type=sa.Text()), server_default='["blood"]', nullable=False),
@@ -284,7 +285,7 @@ def upgrade() -> None:
     )
     op.create_table('reject_reason',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('code', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('indicator', sa.Text(), server_default='', nullable=False),
@@ -294,7 +295,7 @@ def upgrade() -> None:
     )
     op.create_table('report_counter',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('day', sa.Date(), nullable=False),
     sa.Column('last', sa.Integer(), server_default='0', nullable=False),
     sa.ForeignKeyConstraint(['tenant_id'], ['tenant.id'], name=op.f('fk_report_counter_tenant_id')),
@@ -303,7 +304,7 @@ def upgrade() -> None:
     )
     op.create_table('role',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('code', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('second_factor', sa.Boolean(), server_default='false', nullable=False),
@@ -314,7 +315,7 @@ def upgrade() -> None:
     )
     op.create_table('section',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('code', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('name_en', sa.Text(), server_default='', nullable=False),
@@ -326,7 +327,7 @@ def upgrade() -> None:
     )
     op.create_table('setting',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('key', sa.Text(), nullable=False),
     sa.Column('value', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
     sa.Column('changed_at', sa.DateTime(timezone=True), nullable=True),
@@ -337,7 +338,7 @@ def upgrade() -> None:
     )
     op.create_table('specimen_counter',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('key', sa.Text(), nullable=False),
     sa.Column('day', sa.Date(), nullable=False),
     sa.Column('last', sa.Integer(), server_default='0', nullable=False),
@@ -347,7 +348,7 @@ def upgrade() -> None:
     )
     op.create_table('specimen_type',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('code', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('name_en', sa.Text(), server_default='', nullable=False),
@@ -357,7 +358,7 @@ def upgrade() -> None:
     )
     op.create_table('stray_tube',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('code', sa.Text(), nullable=False),
     sa.Column('note', sa.Text(), server_default='', nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
@@ -372,7 +373,7 @@ def upgrade() -> None:
     op.create_index('ix_stray_tube_open', 'stray_tube', ['tenant_id', 'id'], unique=False, postgresql_where=sa.text('closed_at IS NULL'))
     op.create_table('ticket_job',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('document', postgresql.JSONB(astext_type=sa.Text()), nullable=False),
     sa.Column('pdf', sa.LargeBinary(), nullable=True),
@@ -384,7 +385,7 @@ def upgrade() -> None:
     op.create_index('ix_ticket_job_at', 'ticket_job', ['tenant_id', 'at'], unique=False)
     op.create_table('workstation',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('code', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('location', sa.Text(), server_default='', nullable=False),
@@ -397,7 +398,7 @@ def upgrade() -> None:
     )
     op.create_table('analyzer',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('code', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('model', sa.Text(), server_default='', nullable=False),
@@ -413,7 +414,7 @@ def upgrade() -> None:
     )
     op.create_table('break_glass',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('user_id', sa.BigInteger(), nullable=False),
     sa.Column('patient_id', sa.BigInteger(), nullable=False),
     sa.Column('reason', sa.Text(), nullable=False),
@@ -427,7 +428,7 @@ def upgrade() -> None:
     op.create_index('ix_break_glass_user', 'break_glass', ['tenant_id', 'user_id', 'patient_id', 'until'], unique=False)
     op.create_table('delivery',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('endpoint_id', sa.BigInteger(), nullable=False),
     sa.Column('event_key', sa.Text(), nullable=False),
     sa.Column('order_key', sa.Text(), nullable=False),
@@ -454,7 +455,7 @@ def upgrade() -> None:
     op.create_index('ix_delivery_order', 'delivery', ['tenant_id', 'endpoint_id', 'order_key', 'id'], unique=False, postgresql_where=sa.text("state NOT IN ('acked','closed')"))
     op.create_table('downlink',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('agent_id', sa.BigInteger(), nullable=False),
     sa.Column('conn_key', sa.Text(), server_default='', nullable=False),
     sa.Column('kind', sa.Text(), nullable=False),
@@ -468,7 +469,7 @@ def upgrade() -> None:
     op.create_index('ix_downlink_due', 'downlink', ['tenant_id', 'id'], unique=False, postgresql_where=sa.text('sent_at IS NULL'))
     op.create_table('edge_alarm',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('agent_id', sa.BigInteger(), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False),
     sa.Column('detail', postgresql.JSONB(astext_type=sa.Text()), server_default='{}', nullable=False),
@@ -485,7 +486,7 @@ def upgrade() -> None:
     op.create_index('ix_edge_alarm_open', 'edge_alarm', ['tenant_id', 'agent_id', 'kind'], unique=True, postgresql_where=sa.text('closed_at IS NULL'))
     op.create_table('enrol_code',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('agent_id', sa.BigInteger(), nullable=False),
     sa.Column('code_hash', sa.Text(), nullable=False),
     sa.Column('expires_at', sa.DateTime(timezone=True), nullable=False),
@@ -497,7 +498,7 @@ def upgrade() -> None:
     )
     op.create_table('inbox_message',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('endpoint_id', sa.BigInteger(), nullable=False),
     sa.Column('key', sa.Text(), nullable=False),
     sa.Column('control_id', sa.Text(), server_default='', nullable=False),
@@ -521,7 +522,7 @@ def upgrade() -> None:
     op.create_index('ix_inbox_message_state', 'inbox_message', ['tenant_id', 'state', 'id'], unique=False)
     op.create_table('order_set',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('code', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('abbr', sa.Text(), nullable=False),
@@ -546,7 +547,7 @@ def upgrade() -> None:
     )
     op.create_table('patient_identifier',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('patient_id', sa.BigInteger(), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False),
     sa.Column('value', sa.Text(), nullable=False),
@@ -559,7 +560,7 @@ def upgrade() -> None:
     op.create_index('ix_patient_identifier_value', 'patient_identifier', ['tenant_id', 'value'], unique=False)
     op.create_table('queue_ticket',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('ticket_key', sa.Text(), nullable=False),
     sa.Column('hall', sa.Text(), nullable=False),
     sa.Column('day', sa.Date(), nullable=False),
@@ -595,7 +596,7 @@ def upgrade() -> None:
     op.create_index('ix_queue_ticket_waiting', 'queue_ticket', ['tenant_id', 'hall', 'day', 'state'], unique=False)
     op.create_table('role_permission',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('role_id', sa.BigInteger(), nullable=False),
     sa.Column('permission', sa.Text(), nullable=False),
     sa.ForeignKeyConstraint(['tenant_id', 'role_id'], ['role.tenant_id', 'role.id'], name=op.f('fk_role_permission_tenant_id_role_id')),
@@ -605,7 +606,7 @@ def upgrade() -> None:
     )
     op.create_table('signature',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('signer_id', sa.BigInteger(), nullable=False),
     sa.Column('target', sa.Text(), nullable=False),
     sa.Column('target_id', sa.BigInteger(), nullable=False),
@@ -626,7 +627,7 @@ def upgrade() -> None:
     op.create_index('ix_signature_target', 'signature', ['tenant_id', 'target', 'target_id'], unique=False)
     op.create_table('solo_duty',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('section_id', sa.BigInteger(), nullable=False),
     sa.Column('user_id', sa.BigInteger(), nullable=False),
     sa.Column('starts_at', sa.DateTime(timezone=True), nullable=False),
@@ -640,7 +641,7 @@ def upgrade() -> None:
     op.create_index('ix_solo_duty_user', 'solo_duty', ['tenant_id', 'user_id', 'ends_at'], unique=False)
     op.create_table('test_item',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('code', sa.Text(), nullable=False),
     sa.Column('wst886_code', sa.Text(), nullable=True),
     sa.Column('name', sa.Text(), nullable=False),
@@ -664,7 +665,7 @@ def upgrade() -> None:
     )
     op.create_table('user_role',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('user_id', sa.BigInteger(), nullable=False),
     sa.Column('role_id', sa.BigInteger(), nullable=False),
     sa.ForeignKeyConstraint(['tenant_id', 'role_id'], ['role.tenant_id', 'role.id'], name=op.f('fk_user_role_tenant_id_role_id')),
@@ -675,7 +676,7 @@ def upgrade() -> None:
     )
     op.create_table('user_session',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('token_hash', sa.Text(), nullable=False),
     sa.Column('user_id', sa.BigInteger(), nullable=False),
     sa.Column('workstation', sa.Text(), server_default='', nullable=False),
@@ -696,7 +697,7 @@ def upgrade() -> None:
     )
     op.create_table('visit',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('visit_no', sa.Text(), nullable=False),
     sa.Column('patient_id', sa.BigInteger(), nullable=False),
     sa.Column('kind', sa.Text(), server_default='outpatient', nullable=False),
@@ -713,7 +714,7 @@ def upgrade() -> None:
     op.create_index('ix_visit_patient', 'visit', ['tenant_id', 'patient_id'], unique=False)
     op.create_table('analyzer_item_map',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('analyzer_id', sa.BigInteger(), nullable=False),
     sa.Column('channel_code', sa.Text(), nullable=False),
     sa.Column('item_id', sa.BigInteger(), nullable=False),
@@ -728,7 +729,7 @@ def upgrade() -> None:
     )
     op.create_table('connection',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('agent_id', sa.BigInteger(), nullable=False),
     sa.Column('key', sa.Text(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
@@ -749,7 +750,7 @@ def upgrade() -> None:
     )
     op.create_table('critical_limit',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('item_id', sa.BigInteger(), nullable=False),
     sa.Column('dept_class', sa.Text(), nullable=True),
     sa.Column('low', sa.Numeric(), nullable=True),
@@ -763,7 +764,7 @@ def upgrade() -> None:
     op.create_index(op.f('ix_critical_limit_item_id'), 'critical_limit', ['item_id'], unique=False)
     op.create_table('his_item_map',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('source', sa.Text(), nullable=False),
     sa.Column('his_code', sa.Text(), nullable=False),
     sa.Column('his_name', sa.Text(), server_default='', nullable=False),
@@ -775,7 +776,7 @@ def upgrade() -> None:
     )
     op.create_table('ignored_code',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('analyzer_id', sa.BigInteger(), nullable=False),
     sa.Column('code', sa.Text(), nullable=False),
     sa.Column('reason', sa.Text(), nullable=False),
@@ -788,7 +789,7 @@ def upgrade() -> None:
     )
     op.create_table('lab_order',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('source', sa.Text(), nullable=False),
     sa.Column('placer_no', sa.Text(), nullable=False),
     sa.Column('patient_id', sa.BigInteger(), nullable=False),
@@ -812,7 +813,7 @@ def upgrade() -> None:
     op.create_index('ix_lab_order_patient', 'lab_order', ['tenant_id', 'patient_id'], unique=False)
     op.create_table('order_set_item',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('order_set_id', sa.BigInteger(), nullable=False),
     sa.Column('item_id', sa.BigInteger(), nullable=False),
     sa.ForeignKeyConstraint(['tenant_id', 'item_id'], ['test_item.tenant_id', 'test_item.id'], name=op.f('fk_order_set_item_tenant_id_item_id')),
@@ -823,7 +824,7 @@ def upgrade() -> None:
     )
     op.create_table('ref_interval',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('item_id', sa.BigInteger(), nullable=False),
     sa.Column('method', sa.Text(), nullable=True),
     sa.Column('analyzer_id', sa.BigInteger(), nullable=True),
@@ -850,7 +851,7 @@ def upgrade() -> None:
     op.create_index(op.f('ix_ref_interval_item_id'), 'ref_interval', ['item_id'], unique=False)
     op.create_table('specimen',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('barcode', sa.Text(), nullable=False),
     sa.Column('patient_id', sa.BigInteger(), nullable=False),
     sa.Column('visit_id', sa.BigInteger(), nullable=True),
@@ -889,7 +890,7 @@ def upgrade() -> None:
     op.create_index('ix_specimen_state', 'specimen', ['tenant_id', 'section_id', 'state', 'id'], unique=False)
     op.create_table('bench_tube',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('specimen_id', sa.BigInteger(), nullable=False),
     sa.Column('section_id', sa.BigInteger(), nullable=False),
     sa.Column('patient_id', sa.BigInteger(), nullable=False),
@@ -919,7 +920,7 @@ def upgrade() -> None:
     op.create_index('ix_bench_tube_state', 'bench_tube', ['tenant_id', 'section_id', 'state', sa.literal_column('urgent DESC'), 'id'], unique=False)
     op.create_table('order_item',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('order_id', sa.BigInteger(), nullable=False),
     sa.Column('source', sa.Text(), nullable=False),
     sa.Column('order_item_no', sa.Text(), nullable=False),
@@ -945,7 +946,7 @@ def upgrade() -> None:
     op.create_index('ix_order_item_unmapped', 'order_item', ['tenant_id', 'source', 'his_code'], unique=False, postgresql_where=sa.text('order_set_id IS NULL'))
     op.create_table('raw_message',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('agent_id', sa.BigInteger(), nullable=False),
     sa.Column('stream_uuid', sa.Text(), nullable=False),
     sa.Column('seq', sa.BigInteger(), nullable=False),
@@ -972,7 +973,7 @@ def upgrade() -> None:
     op.create_index('ix_raw_message_open', 'raw_message', ['tenant_id', 'id'], unique=False, postgresql_where=sa.text("state IN ('quarantined','deferred')"))
     op.create_table('rejection',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('specimen_id', sa.BigInteger(), nullable=False),
     sa.Column('reason_id', sa.BigInteger(), nullable=False),
     sa.Column('note', sa.Text(), server_default='', nullable=False),
@@ -988,7 +989,7 @@ def upgrade() -> None:
     op.create_index(op.f('ix_rejection_specimen_id'), 'rejection', ['specimen_id'], unique=False)
     op.create_table('report',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('no', sa.Text(), nullable=True),
     sa.Column('specimen_id', sa.BigInteger(), nullable=False),
     sa.Column('patient_id', sa.BigInteger(), nullable=False),
@@ -1026,7 +1027,7 @@ def upgrade() -> None:
     op.create_index('ix_report_ward', 'report', ['tenant_id', 'ward', sa.literal_column('released_at DESC')], unique=False, postgresql_where=sa.text('released_at IS NOT NULL'))
     op.create_table('specimen_event',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('specimen_id', sa.BigInteger(), nullable=False),
     sa.Column('kind', sa.Text(), nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
@@ -1040,7 +1041,7 @@ def upgrade() -> None:
     op.create_index('ix_specimen_event_specimen', 'specimen_event', ['tenant_id', 'specimen_id', 'id'], unique=False)
     op.create_table('refund_request',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('order_item_id', sa.BigInteger(), nullable=False),
     sa.Column('state', sa.Text(), server_default='waiting', nullable=False),
     sa.Column('reason', sa.Text(), server_default='', nullable=False),
@@ -1057,7 +1058,7 @@ def upgrade() -> None:
     op.create_index('uq_refund_request_waiting', 'refund_request', ['tenant_id', 'order_item_id'], unique=True, postgresql_where=sa.text("state = 'waiting'"))
     op.create_table('report_notice',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('report_id', sa.BigInteger(), nullable=False),
     sa.Column('version_no', sa.Integer(), nullable=False),
     sa.Column('user_id', sa.BigInteger(), nullable=False),
@@ -1072,7 +1073,7 @@ def upgrade() -> None:
     op.create_index('ix_report_notice_user', 'report_notice', ['tenant_id', 'user_id'], unique=False, postgresql_where=sa.text('read_at IS NULL'))
     op.create_table('report_version',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('report_id', sa.BigInteger(), nullable=False),
     sa.Column('version_no', sa.Integer(), nullable=False),
     sa.Column('state', sa.Text(), server_default='current', nullable=False),
@@ -1094,7 +1095,7 @@ def upgrade() -> None:
     )
     op.create_table('report_view',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('report_id', sa.BigInteger(), nullable=False),
     sa.Column('version_no', sa.Integer(), nullable=False),
     sa.Column('user_id', sa.BigInteger(), nullable=True),
@@ -1108,7 +1109,7 @@ def upgrade() -> None:
     op.create_index('ix_report_view_report', 'report_view', ['tenant_id', 'report_id', 'id'], unique=False)
     op.create_table('test',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('specimen_id', sa.BigInteger(), nullable=False),
     sa.Column('item_id', sa.BigInteger(), nullable=False),
     sa.Column('section_id', sa.BigInteger(), nullable=False),
@@ -1129,7 +1130,7 @@ def upgrade() -> None:
     op.create_index('ix_test_open', 'test', ['tenant_id', 'section_id', 'state', 'id'], unique=False)
     op.create_table('critical_event',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('test_id', sa.BigInteger(), nullable=False),
     sa.Column('patient_id', sa.BigInteger(), nullable=False),
     sa.Column('patient_name', sa.Text(), server_default='', nullable=False),
@@ -1161,7 +1162,7 @@ def upgrade() -> None:
     op.create_index('ix_critical_event_state', 'critical_event', ['tenant_id', 'state', 'id'], unique=False)
     op.create_table('observation',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('raw_message_id', sa.BigInteger(), nullable=False),
     sa.Column('idx', sa.Integer(), nullable=False),
     sa.Column('connection_id', sa.BigInteger(), nullable=True),
@@ -1201,7 +1202,7 @@ def upgrade() -> None:
     op.create_index('ix_observation_waiting', 'observation', ['tenant_id', 'specimen_text'], unique=False, postgresql_where=sa.text("state = 'orphan'"))
     op.create_table('critical_attempt',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('event_id', sa.BigInteger(), nullable=False),
     sa.Column('at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('by_id', sa.BigInteger(), nullable=True),
@@ -1218,7 +1219,7 @@ def upgrade() -> None:
     op.create_index('ix_critical_attempt_event', 'critical_attempt', ['tenant_id', 'event_id', 'id'], unique=False)
     op.create_table('result_version',
     sa.Column('tenant_id', sa.Integer(), nullable=False),
-    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), autoincrement=True, nullable=False),
+    sa.Column('id', sa.BigInteger(), sa.Identity(always=False), nullable=False),
     sa.Column('test_id', sa.BigInteger(), nullable=False),
     sa.Column('version_no', sa.Integer(), nullable=False),
     sa.Column('patient_id', sa.BigInteger(), nullable=False),
