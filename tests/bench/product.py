@@ -119,10 +119,9 @@ class Product:
         self._people += 1
         number = f"bench{self._people:03d}-{time.time_ns() % 10**9}"
         with self.db.tenant(self.tenant) as uow:
-            user = User(
-                employee_no=number, name=f"测速{self._people}", dept="内科", password_hash=self._pin, password_set_at=uow.now, pin_hash=self._pin,
-                badge=number, wards=PLACES,
-            )  # fmt: skip
+            user = User(employee_no=number, name=f"测速{self._people}", dept="内科", badge=number, wards=PLACES)
+            user.password_hash = user.pin_hash = self._pin
+            user.password_set_at = uow.now
             uow.s.add(user)
             uow.s.flush()
             for role in uow.s.execute(select(Role).where(Role.code.in_(roles))).scalars():
