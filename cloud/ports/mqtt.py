@@ -133,9 +133,7 @@ class Mqtt:
 
     # callbacks, on paho's thread: none may raise, or paho's loop ends
 
-    def _connected(
-        self, client: paho.Client, _user: object, _flags: paho.ConnectFlags, code: ReasonCode, _p: Properties | None
-    ) -> None:
+    def _connected(self, client: paho.Client, _user: object, _flags: paho.ConnectFlags, code: ReasonCode, _p: Properties | None) -> None:
         if code.is_failure:
             log.warning("refused_by_broker", reason=str(code))
             return

@@ -96,7 +96,7 @@ def query_specimen(item: str, separator: str) -> str | None:
         return _id(parts[2])
     if parts[1].strip():
         return _id(parts[1])
-    for part in (parts[2:] if not parts[0].strip() else parts):
+    for part in parts[2:] if not parts[0].strip() else parts:
         if part.strip():
             return _id(part)
     return None

@@ -44,9 +44,7 @@ class TubeOrder:
         return self.priority.lower() in ("stat", "s", "urgent", "a")
 
 
-def order_reply(
-    query: Message, tubes: Sequence[TubeOrder], driver: Driver | str | None = None, now: str = ""
-) -> list[bytes]:
+def order_reply(query: Message, tubes: Sequence[TubeOrder], driver: Driver | str | None = None, now: str = "") -> list[bytes]:
     """Messages to send back for a query, in order; empty when this model wants silence.
 
     ``tubes`` are those found for the query; a specimen asked about and not among them has no orders.
@@ -70,9 +68,7 @@ def _driver(query: Message, driver: Driver | str | None) -> Driver | None:
     return DRIVERS.get(driver or query.driver or "")
 
 
-def _reply_astm(
-    query: Message, tubes: Sequence[TubeOrder], shape: QueryReply, driver: Driver | None, now: str
-) -> list[bytes]:
+def _reply_astm(query: Message, tubes: Sequence[TubeOrder], shape: QueryReply, driver: Driver | None, now: str) -> list[bytes]:
     if not tubes and shape.none == "-":
         return []
     d = _delimiters(query)

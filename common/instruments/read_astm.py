@@ -338,9 +338,7 @@ def _same_tube(one: Specimen, other: Specimen) -> bool:
     return same and one.qc == other.qc and one.other_ids == other.other_ids
 
 
-def _at(
-    positions: tuple[Position, ...], fields: dict[tuple[str, int], str], separator: str, text: object
-) -> str | None:
+def _at(positions: tuple[Position, ...], fields: dict[tuple[str, int], str], separator: str, text: object) -> str | None:
     """First non-empty component at the given positions."""
     for record, number, component in positions:
         field = fields.get((record, number), "")
@@ -352,4 +350,3 @@ def _at(
             found = parts[component - 1].strip()
             return str(text(found)).strip() if callable(text) else found
     return None
-

@@ -65,9 +65,7 @@ class _Reader:
         self.surely = found.complete or not (self.trailing or self.msh.get(12)[:3] >= "2.5")
         self.pending: list[_Group] = []
         self.waiting: list[tuple[Segment, list[Result]]] = []
-        self.qc = self.msh.component(11).strip() == "Q" or (
-            self.msh.get(16).strip() in ("1", "2") and self.msh.get(12).startswith("2.3")
-        )
+        self.qc = self.msh.component(11).strip() == "Q" or (self.msh.get(16).strip() in ("1", "2") and self.msh.get(12).startswith("2.3"))
 
     def _place(self, where: str) -> str:
         name, _, number = where.partition("-")

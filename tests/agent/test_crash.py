@@ -17,5 +17,10 @@ def test_nothing_acknowledged_is_lost_when_the_agent_is_killed(tmp_path: Path) -
 
 @pytest.mark.parametrize("plant", ["late_commit", "forget_unfinished", "no_marker", "drop_at_end"])
 def test_a_planted_bug_is_caught(tmp_path: Path, plant: str) -> None:
-    verdict = kill_agent(tmp_path, 4, seed=7, plant=f"tests.support.crash.plants:{plant}")
-    assert not verdict.good, f"{plant} was not noticed: {verdict}"
+    """Within 24 kills: whether one kill shows a bug is chance, the more so on a busy machine."""
+    verdicts = []
+    for seed in range(6):
+        verdicts.append(kill_agent(tmp_path / str(seed), 4, seed=seed, plant=f"tests.support.crash.plants:{plant}"))
+        if not verdicts[-1].good:
+            return
+    pytest.fail(f"{plant} was not noticed: {'; '.join(map(str, verdicts))}")

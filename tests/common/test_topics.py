@@ -28,9 +28,7 @@ def test_a_name_that_could_widen_a_topic_is_refused(name: str) -> None:
         topics.client_name("h1", name)
 
 
-@pytest.mark.parametrize(
-    "topic", ["", "t/h1/a/x/up", "t/h1/a/x/up/raw/x", "t/h1/b/x/up/raw", "t/h1/a/x/side/raw", "t/h1/a/x/up/receipt"]
-)
+@pytest.mark.parametrize("topic", ["", "t/h1/a/x/up", "t/h1/a/x/up/raw/x", "t/h1/b/x/up/raw", "t/h1/a/x/side/raw", "t/h1/a/x/up/receipt"])
 def test_a_topic_outside_the_grammar_is_refused(topic: str) -> None:
     with pytest.raises(TopicError):
         topics.parse(topic)

@@ -105,9 +105,7 @@ def _objects(conn: Connection) -> list[str]:
         elif "security_invoker=true" not in v.options:
             out.append(f"view {v.relname} runs with its owner's rights")
     functions = conn.execute(
-        text(
-            "SELECT proname FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname IN ('public','jobs') AND prosecdef"
-        )
+        text("SELECT proname FROM pg_proc p JOIN pg_namespace n ON n.oid = pronamespace WHERE nspname IN ('public','jobs') AND prosecdef")
     )
     out += [f"SECURITY DEFINER function {f.proname} is not on the list" for f in functions if f.proname not in DEFINER_FUNCTIONS]
     return out

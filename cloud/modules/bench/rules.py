@@ -386,6 +386,7 @@ def alarm_flags(flags: Iterable[str]) -> tuple[str, ...]:
 
 # --- manual entry ---------------------------------------------------------------------------------------------------
 
+
 def unit_slip(value: Decimal, reference: Decimal | None) -> str | None:
     """A hint when the digits equal the reference's (last value, middle of the interval) but the size is 1000 times off."""
     if reference is None or value == 0 or reference == 0:

@@ -109,9 +109,7 @@ def enter(uow: UnitOfWork, test_id: int) -> Any:
     """Save a typed value. Where one more answer is needed (reason, second typing, sure?) the line comes back asking for it."""
     form = request.form
     version = form.get("version", type=int) or 0
-    entry = service.Entry(
-        test_id, version, form.get("value", ""), form.get("again", ""), form.get("sure") == "1", form.get("reason", "")
-    )
+    entry = service.Entry(test_id, version, form.get("value", ""), form.get("again", ""), form.get("sure") == "1", form.get("reason", ""))
     try:
         changed = service.enter_result(uow, entry)
     except UserError as asked:

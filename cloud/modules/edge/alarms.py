@@ -36,9 +36,7 @@ RETURNING id, count AS times
 def raise_alarm(uow: UnitOfWork, agent_id: int, kind: str, detail: dict[str, Any], times: int = 1) -> int:
     """Open an alarm of this kind for an agent, or count it up; the id."""
     body = json.dumps(detail, ensure_ascii=False, default=str)
-    row = uow.s.execute(
-        UPSERT, {"t": uow.tenant_id, "agent": agent_id, "kind": kind, "detail": body, "n": times, "now": uow.now}
-    ).one()
+    row = uow.s.execute(UPSERT, {"t": uow.tenant_id, "agent": agent_id, "kind": kind, "detail": body, "n": times, "now": uow.now}).one()
     if row.times == times:
         uow.audit("edge_alarm", row.id, "raise", after={"agent_id": agent_id, "kind": kind, **detail})
     uow.notify("edge", {"what": "alarm", "agent": agent_id})

@@ -191,7 +191,6 @@ class Intake:
             if m.row.state == RawState.DEFERRED:
                 uow.emit("edge.deferred", f"raw:{m.row.id}", {"raw_id": m.row.id})
 
-
     def _ticket(self, uow: UnitOfWork, cur: Cursor, message: Message) -> None:
         """A kiosk's ticket; one that cannot be true is put aside with the reason, without touching the others."""
         try:

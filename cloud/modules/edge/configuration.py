@@ -124,8 +124,7 @@ def _known_links(uow: UnitOfWork, agent_id: int, row: Connection) -> None:
     """Messages that came before the connection was known here now belong to it."""
     uow.s.execute(
         text(
-            "UPDATE raw_message SET connection_id = :c "
-            "WHERE tenant_id = :t AND agent_id = :a AND conn_key = :k AND connection_id IS NULL"
+            "UPDATE raw_message SET connection_id = :c WHERE tenant_id = :t AND agent_id = :a AND conn_key = :k AND connection_id IS NULL"
         ),
         {"c": row.id, "t": uow.tenant_id, "a": agent_id, "k": row.key},
     )

@@ -213,4 +213,3 @@ def connections(status: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The connections of a status, whatever else stands there."""
     found = status.get("connections")
     return [c for c in found if isinstance(c, dict)] if isinstance(found, list) else []
-

@@ -85,9 +85,7 @@ def tubes_by_id(cur: Cursor, tenant: int, ids: Collection[int]) -> dict[int, Tub
     return {t.id: t for t in map(_tube, cur.fetchall())}
 
 
-def tubes_by_number(
-    cur: Cursor, tenant: int, asked: Collection[tuple[int, date, str]]
-) -> dict[tuple[int, date, str], list[Tube]]:
+def tubes_by_number(cur: Cursor, tenant: int, asked: Collection[tuple[int, date, str]]) -> dict[tuple[int, date, str], list[Tube]]:
     """Tubes by (section, day, sample number as typed at the instrument); several when the number does not tell."""
     if not asked:
         return {}

@@ -85,12 +85,7 @@ def load(uow: UnitOfWork, cur: Cursor, heard: Sequence[Heard], zone: tzinfo) -> 
 
 
 def _numbers(known: Known, heard: Sequence[Heard]) -> set[Number]:
-    return {
-        key
-        for h in heard
-        for s in h.said
-        if not s.qc and h.link is not None and (key := _number(known, h, h.link, s)) is not None
-    }
+    return {key for h in heard for s in h.said if not s.qc and h.link is not None and (key := _number(known, h, h.link, s)) is not None}
 
 
 def _number(known: Known, heard: Heard, link: Link, said: Said) -> Number | None:

@@ -52,9 +52,7 @@ def board(uow: UnitOfWork) -> list[AgentLine]:
     agents = uow.s.scalars(select(Agent).order_by(Agent.name, Agent.id)).all()
     links = uow.s.scalars(select(Connection).order_by(Connection.key)).all()
     open_alarms = uow.s.scalars(select(EdgeAlarm).where(EdgeAlarm.closed_at.is_(None)).order_by(EdgeAlarm.id)).all()
-    return [
-        _line(uow, a, [c for c in links if c.agent_id == a.id], [x for x in open_alarms if x.agent_id == a.id]) for a in agents
-    ]
+    return [_line(uow, a, [c for c in links if c.agent_id == a.id], [x for x in open_alarms if x.agent_id == a.id]) for a in agents]
 
 
 def agent_line(uow: UnitOfWork, agent_id: int) -> AgentLine | None:
@@ -206,4 +204,3 @@ def _time(value: object) -> datetime | None:
 
 def _int(value: object) -> int:
     return value if isinstance(value, int) and value >= 0 else 0
-

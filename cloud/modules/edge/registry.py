@@ -97,9 +97,7 @@ class Registry:
     def _of(self, tenant_id: int, code: str) -> list[Registration]:
         with self._db.tenant(tenant_id) as uow:
             rows = uow.s.execute(text(AGENTS), {"t": tenant_id}).all()
-        return [
-            Registration(tenant_id, code, r.id, r.uuid, r.state, r.serial, self._key(r.certificate), r.config_version) for r in rows
-        ]
+        return [Registration(tenant_id, code, r.id, r.uuid, r.state, r.serial, self._key(r.certificate), r.config_version) for r in rows]
 
     def _key(self, certificate: str | None) -> crypto.PublicKey | None:
         if certificate is None:

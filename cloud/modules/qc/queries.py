@@ -51,5 +51,3 @@ def since(uow: UnitOfWork, start: datetime) -> dict[str, list[Measured]]:
 def total(groups: dict[str, list[Measured]]) -> int:
     """How many there are."""
     return sum(len(each) for each in groups.values())
-
-

@@ -10,9 +10,6 @@ DRIVER = Driver(
     model="Afinion 2",
     protocol="astm",
     match=(Match((("H.5", "Afinion 2"),)),),
-    notes=(
-        "Whole message in one frame. The run number is in O.4, the id typed by the operator in "
-        "P.4."
-    ),
+    notes=("Whole message in one frame. The run number is in O.4, the id typed by the operator in P.4."),
     evidence="A recorded message of this model (public repository), read by hand.",
 )

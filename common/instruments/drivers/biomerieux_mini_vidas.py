@@ -9,9 +9,6 @@ DRIVER = Driver(
     vendor="bioMerieux",
     model="mini VIDAS",
     protocol="bci",
-    notes=(
-        "ql is the qualitative, qn the quantitative result (unit inside the value, y3 when sent);"
-        " tt and td time and date."
-    ),
+    notes=("ql is the qualitative, qn the quantitative result (unit inside the value, y3 when sent); tt and td time and date."),
     evidence="A recorded message of this model (public repository), read by hand.",
 )

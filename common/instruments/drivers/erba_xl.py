@@ -11,9 +11,6 @@ DRIVER = Driver(
     protocol="astm",
     match=(Match((("H.2", "=`^&"), ("H.13", "E 1394"))),),
     reply=QueryReply(test="^^^{code}"),
-    notes=(
-        "Repeat delimiter is a grave accent; one test a message; several specimens in one Q "
-        "record."
-    ),
+    notes=("Repeat delimiter is a grave accent; one test a message; several specimens in one Q record."),
     evidence="A recorded message of this model (public repository), read by hand.",
 )

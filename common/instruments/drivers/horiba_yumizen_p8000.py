@@ -14,9 +14,6 @@ DRIVER = Driver(
         Match((("MSH-3", "P8000"),)),
     ),
     reply=QueryReply(shape="law"),
-    notes=(
-        "One OBR/ORC/TQ1/OBX group an analyte; the tube is in SPM-2, the laboratory number in "
-        "OBR-2."
-    ),
+    notes=("One OBR/ORC/TQ1/OBX group an analyte; the tube is in SPM-2, the laboratory number in OBR-2."),
     evidence="A recorded message of this model (public repository), read by hand.",
 )

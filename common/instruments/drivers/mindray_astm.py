@@ -23,8 +23,5 @@ DRIVER = Driver(
         "H.12: PR results, QR control, CR calibration, RQ query. O.3 is sample "
         "number^tray^position, the barcode is O.4. R.3 is number^name^replicate^result type."
     ),
-    evidence=(
-        "The layout of the maker's host interface manual as quoted in public sources; no "
-        "recording seen."
-    ),
+    evidence=("The layout of the maker's host interface manual as quoted in public sources; no recording seen."),
 )

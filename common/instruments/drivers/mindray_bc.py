@@ -14,9 +14,6 @@ DRIVER = Driver(
         Match((("MSH-4", "BC-"), ("MSH-3", "Mindray"))),
     ),
     reply=QueryReply(shape="orr"),
-    notes=(
-        "MSH-11 Q is control material; OBX-13 E is edited; histograms as numbers and ED pictures;"
-        " asks with ORM^O01, ORC-1 RF."
-    ),
+    notes=("MSH-11 Q is control material; OBX-13 E is edited; histograms as numbers and ED pictures; asks with ORM^O01, ORC-1 RF."),
     evidence="An example of the maker's manual, read by hand.",
 )

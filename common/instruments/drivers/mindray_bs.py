@@ -14,9 +14,6 @@ DRIVER = Driver(
         Match((("MSH-3", "BS-"),)),
     ),
     reply=QueryReply(shape="dsr"),
-    notes=(
-        "MSH-16: 0 specimen, 1 calibration, 2 control (whose result is in OBR-20). OBR-2 barcode,"
-        " OBR-3 sample number."
-    ),
+    notes=("MSH-16: 0 specimen, 1 calibration, 2 control (whose result is in OBR-20). OBR-2 barcode, OBR-3 sample number."),
     evidence="An example of the maker's manual, read by hand.",
 )

@@ -11,9 +11,6 @@ DRIVER = Driver(
     protocol="hl7",
     match=(Match((("MSH-3", "cobas"), ("MSH-3", "pro"))),),
     reply=QueryReply(shape="law"),
-    notes=(
-        "Query name INISEQ; SPM-2 is id&BARCODE; supplements follow the result with S_OTHER in "
-        "OBX-3.4."
-    ),
+    notes=("Query name INISEQ; SPM-2 is id&BARCODE; supplements follow the result with S_OTHER in OBX-3.4."),
     evidence="A recorded message of this model (public repository), read by hand.",
 )

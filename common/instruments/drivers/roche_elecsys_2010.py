@@ -14,9 +14,6 @@ DRIVER = Driver(
         Match((("H.5", "="), ("O.4", "^CONTROL^"))),
     ),
     reply=QueryReply(none="-", echo=True),
-    notes=(
-        "Empty sender; O.4 is sequence^carrier^position^^SAMPLE or CONTROL^NORMAL; L without a "
-        "code."
-    ),
+    notes=("Empty sender; O.4 is sequence^carrier^position^^SAMPLE or CONTROL^NORMAL; L without a code."),
     evidence="A message in a public driver, read by hand.",
 )

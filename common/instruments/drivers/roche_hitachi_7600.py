@@ -11,9 +11,6 @@ DRIVER = Driver(
     protocol="astm",
     match=(Match((("H.5", "H7600"),)),),
     reply=QueryReply(header_11="TSDWN^REPLY", none="-", echo=True, test="^^^{code}^", action="A", report_type="O"),
-    notes=(
-        "Specimen id padded on the left in O.3 and Q.3 component 3; frames cut anywhere; codes "
-        "end with a slash."
-    ),
+    notes=("Specimen id padded on the left in O.3 and Q.3 component 3; frames cut anywhere; codes end with a slash."),
     evidence="A recorded message of this model (public repository), read by hand.",
 )

@@ -14,8 +14,5 @@ DRIVER = Driver(
         "STX D1 21 01 01 U date time rack position id attribute name, then code(3) value(5) "
         "flag(1); R records ask for orders. Values are kept as sent; the point is implied."
     ),
-    evidence=(
-        "Recorded messages and the maker's example, read by hand; decimals of 041, 043, 044, 051 "
-        "only are confirmed."
-    ),
+    evidence=("Recorded messages and the maker's example, read by hand; decimals of 041, 043, 044, 051 only are confirmed."),
 )

@@ -18,9 +18,6 @@ DRIVER = Driver(
     specimen=(("O", 4, 3), ("O", 3, 3), ("O", 3, 0)),
     qc_prefix="QC-",
     reply=QueryReply(echo=True, test="^^^^{code}", action="N", report_type="Q"),
-    notes=(
-        "O.4 and Q.3 are rack^tube^id^attribute; the answer must repeat the rack and tube of the "
-        "query."
-    ),
+    notes=("O.4 and Q.3 are rack^tube^id^attribute; the answer must repeat the rack and tube of the query."),
     evidence="A recorded message of this model (public repository), read by hand.",
 )

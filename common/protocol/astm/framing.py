@@ -32,9 +32,7 @@ def _records(text: bytes) -> list[bytes]:
     return whole + [parts[-1]] if parts[-1] else whole
 
 
-def build_frames(
-    text: bytes, limit: int = DEFAULT_LIMIT, start: int = 1, per_record: bool = False
-) -> list[bytes]:
+def build_frames(text: bytes, limit: int = DEFAULT_LIMIT, start: int = 1, per_record: bool = False) -> list[bytes]:
     """Frames that carry one message (records, each ended by CR).
 
     ``limit`` is the most bytes of text in a frame, ``start`` the number of the first frame (1 in a

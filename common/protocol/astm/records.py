@@ -223,9 +223,7 @@ class _Splitter:
             if not message.has_header:
                 message.problems.append(Problem("message.head", "消息没有 H 记录(header record missing)"))
             if not message.has_end:
-                message.problems.append(
-                    Problem("message.cut", "消息不完整:没有 L 终止记录(cut message, no L record)")
-                )
+                message.problems.append(Problem("message.cut", "消息不完整:没有 L 终止记录(cut message, no L record)"))
         if self.problems:
             if not self.done:
                 self.done.append(RecordMessage([], self.delimiters, self.encoding, has_header=False))

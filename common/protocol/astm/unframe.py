@@ -358,9 +358,7 @@ class _Phase:
         """Text outside any frame: LIS01 says ignore; we also say so."""
         if not data.strip(b"\r\n\x00 "):
             return
-        self.out.problems.append(
-            Problem("frame.stray", f"帧外有未归属的字节(bytes outside frames):{quote(data)}")
-        )
+        self.out.problems.append(Problem("frame.stray", f"帧外有未归属的字节(bytes outside frames):{quote(data)}"))
 
     def close(self) -> LinkText:
         """The joined text."""

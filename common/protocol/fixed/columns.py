@@ -68,9 +68,7 @@ def _cut_ca(text: str, widths: tuple[int, int, int, int, int]) -> Telegram:
     body = text[at:]
     end = len(body) - len(body) % ITEM
     items = [(body[pos : pos + 3], body[pos + 3 : pos + 8], body[pos + 8]) for pos in range(0, end, ITEM)]
-    return Telegram(
-        text[0], text[9:15], text[15:19], rack + "^" + place, specimen, attribute, name, text[8], items, body[end:]
-    )
+    return Telegram(text[0], text[9:15], text[15:19], rack + "^" + place, specimen, attribute, name, text[8], items, body[end:])
 
 
 KX_FIRST = 29

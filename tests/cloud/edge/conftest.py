@@ -10,9 +10,7 @@ from tests.support import database
 
 
 @pytest.fixture(scope="session")
-def edge_seed(
-    pg: database.TestServer, schema_template: database.TestDatabase, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Seed]:
+def edge_seed(pg: database.TestServer, schema_template: database.TestDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seed]:
     """A database with two hospitals, an enrolled agent and one analyzer. Nobody may stay connected to it."""
     made = pg.create(schema_template.name)
     yield seed(made, tmp_path_factory.mktemp("edge-seed"))

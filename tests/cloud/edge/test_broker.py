@@ -179,5 +179,3 @@ def state(edge: Edge, stream: str) -> str:
     versions = edge.rows("SELECT s.barcode, v.raw_text, v.id = t.current_id FROM result_version v JOIN test t ON t.id = v.test_id "
                          "JOIN specimen s ON s.id = t.specimen_id")  # fmt: skip
     return json.dumps([[list(r) for r in raw], sorted([list(r) for r in said], key=str), sorted([list(r) for r in versions], key=str)])
-
-

@@ -53,9 +53,7 @@ def test_hitachi_style_answer_repeats_the_position_and_says_tsdwn() -> None:
     query = asked("horiba_pentra_400")
     (answer,) = lines(order_reply(query, [tube_for(query)], None, NOW))
     assert answer[0] == "H|\\^&|||host|||||abxpentra400^1|TSDWN^REPLY|P|1|20260105200000"
-    assert answer[2] == (
-        "O|1|               26000881|0^5010^3^^S1^SC|^^^WBC^\\^^^PLT^|R||20260105080000||||A||||blood||||||||||O"
-    )
+    assert answer[2] == ("O|1|               26000881|0^5010^3^^S1^SC|^^^WBC^\\^^^PLT^|R||20260105080000||||A||||blood||||||||||O")
 
 
 def test_a_model_that_wants_silence_gets_none() -> None:
@@ -63,9 +61,7 @@ def test_a_model_that_wants_silence_gets_none() -> None:
 
 
 def test_no_order_is_said_with_i() -> None:
-    assert lines(order_reply(asked("erba_xl_query"), [], None, NOW)) == [
-        ["H|`^&|||LIS|||||||P|E 1394-97|20260105200000", "L|1|I"]
-    ]
+    assert lines(order_reply(asked("erba_xl_query"), [], None, NOW)) == [["H|`^&|||LIS|||||||P|E 1394-97|20260105200000", "L|1|I"]]
 
 
 def test_several_specimens_in_one_answer_with_their_delimiters() -> None:
@@ -136,9 +132,7 @@ def test_law_says_when_there_is_nothing_to_do() -> None:
 
 
 def test_mindray_haematology_gets_orr() -> None:
-    query = decode(
-        b"MSH|^~\\&|BC-5390|Mindray|||20260105||ORM^O01|4|P|2.3.1||||||UNICODE\rORC|RF||BC77||IP\r"
-    ).messages[0]
+    query = decode(b"MSH|^~\\&|BC-5390|Mindray|||20260105||ORM^O01|4|P|2.3.1||||||UNICODE\rORC|RF||BC77||IP\r").messages[0]
     assert (query.kind, query.query) == ("query", ["BC77"])
     (answer,) = lines(order_reply(query, [replace(TUBE, barcode="BC77")], None, NOW))
     assert answer[1] == "MSA|AA|4"

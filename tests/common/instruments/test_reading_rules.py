@@ -67,7 +67,7 @@ def astm(body: str) -> Message:
         ("O|1||^^      B9^M|", "B9"),
         ("O|1||2^1^               ^B|", None),
         ("O|1||874^0^1^^SAMPLE^NORMAL|", None),
-        ("O|1|\"\"||", None),
+        ('O|1|""||', None),
         ("O|1|||", None),
     ],
 )

@@ -41,12 +41,7 @@ def reading_of(row: dict[str, str]) -> tuple[bytes, Reading]:
 
 def values(reading: Reading) -> int:
     """Results of results messages, without the ordered tests of order messages."""
-    return sum(
-        len(specimen.results)
-        for message in reading.messages
-        for specimen in message.specimens
-        if message.kind in ("results", "qc")
-    )
+    return sum(len(specimen.results) for message in reading.messages for specimen in message.specimens if message.kind in ("results", "qc"))
 
 
 def sent(data: bytes, protocol: str) -> int | None:

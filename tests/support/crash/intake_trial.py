@@ -170,9 +170,7 @@ def alive(pid: int) -> bool:
     return True
 
 
-def run(
-    edge: Edge, broker: brokers.Broker, database: TestDatabase, kills: int, seed: int = 1, mutant: str | None = None
-) -> Verdict:
+def run(edge: Edge, broker: brokers.Broker, database: TestDatabase, kills: int, seed: int = 1, mutant: str | None = None) -> Verdict:
     """Kill the intake ``kills`` times: half at random moments, half at a named point of its code. Then let it finish, and judge."""
     dice = random.Random(seed)
     agent = Agent(edge, broker, [edge.tube() for _ in range(8)], seed)

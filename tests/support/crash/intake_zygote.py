@@ -192,5 +192,6 @@ def main() -> int:
             os.kill(pid, signal.SIGKILL)
     return 0
 
+
 if __name__ == "__main__":
     sys.exit(main())
