@@ -62,6 +62,7 @@ class Browser:
             del headers["HX-Request"]
         if body is not None:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
+        kept = self._line is not None
         if self._line is None:
             self._line = http.client.HTTPSConnection("localhost", self._port, timeout=60, context=self._tls)
         try:
@@ -69,8 +70,11 @@ class Browser:
             answer = self._line.getresponse()
             data = answer.read().decode("utf-8", "replace")
         except (http.client.HTTPException, OSError):
+            # The server ends connections that were idle for 30 s; a browser asks again, too, where that is safe.
             self._line.close()
             self._line = None
+            if method == "GET" and kept:
+                return self._ask(method, path, body, page)
             raise
         self.requests += 1
         found = re.search(r"dur=([\d.]+)", answer.headers.get("Server-Timing", ""))
