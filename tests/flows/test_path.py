@@ -237,7 +237,7 @@ def test_one_tube_from_order_to_screen(lab: World, tmp_path: Path) -> None:
     expect(clinician.locator("main")).to_contain_text(NAME)
     expect(clinician.locator("main")).to_contain_text("15.21")
     no = clinician.url.rsplit("/", 1)[1]
-    clinician.locator("tr", has_text="白细胞").first.get_by_role("link", name=re.compile("趋势")).click()
+    clinician.locator("tr", has_text="白细胞").locator("a[href*='/clinic/trend']").first.click()
     expect(clinician.locator("svg.trend circle")).to_have_count(1)
     got = eventually(
         lambda: r.body() if (r := clinician.request.get(lab.url(f"/clinic/report/{no}/pdf"))).body().startswith(b"%PDF") else None,
