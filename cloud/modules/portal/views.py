@@ -48,7 +48,7 @@ def find(uow: UnitOfWork) -> Any:
         no = reports.numbers_of(uow, [tube[0]]).get(tube[0])
         if no is not None:
             return redirect_to(f"/clinic/report/{no}")
-    one = orders.patient_by_code(uow, code)
+    one = orders.patient_by_code(uow, code) or orders.patient_by_code(uow, typed)
     if one is not None:
         return redirect_to(f"/clinic/patient/{one.id}")
     found = orders.search_patients(uow, typed, FIND_MANY + 1)

@@ -65,7 +65,8 @@ def find_person(uow: UnitOfWork, code: str) -> Person | None:
     if scan.kind is ids.CodeKind.TICKET and scan.ok:
         day = datetime.strptime(scan.code[2:7], "%y%j").replace(tzinfo=ZONE).date()
         return facts.person_by_ticket(uow, day, ids.ticket_number(scan.code[7], int(scan.code[8:12])))
-    return facts.person_by_code(uow, scan.code)
+    # A HIS may number its patients in small letters, which the folding of scans (C10) would hide.
+    return facts.person_by_code(uow, scan.code) or facts.person_by_code(uow, code.strip())
 
 
 def person(uow: UnitOfWork, patient_id: int) -> Person | None:

@@ -455,6 +455,12 @@ def test_a_patient_is_found_by_whatever_is_scanned(hospital: Hospital) -> None:
         assert act(hospital, lambda u, c=code: service.find_person(u, c)) is None
 
 
+def test_a_card_numbered_in_small_letters_is_found_as_well(hospital: Hospital) -> None:
+    order = ordered(hospital, "1001", card="w0x0")
+    found = act(hospital, lambda u: service.find_person(u, " w0x0 "))
+    assert found is not None and found.id == order.patient_id
+
+
 def test_a_tube_is_found_by_barcode_number_name_or_card(hospital: Hospital) -> None:
     (code,) = collected(hospital, "1002", card="C-778899")
     receive(hospital, code)
