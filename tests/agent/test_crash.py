@@ -6,9 +6,10 @@ import pytest
 
 from tests.support.crash.kills import kill_agent
 
-KILLS = 12
+KILLS = 300
 
 
+@pytest.mark.timeout(900)
 def test_nothing_acknowledged_is_lost_when_the_agent_is_killed(tmp_path: Path) -> None:
     verdict = kill_agent(tmp_path, KILLS, seed=20260701)
     assert verdict.good, verdict
