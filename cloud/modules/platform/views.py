@@ -11,13 +11,14 @@ from flask import Response, g, make_response, request
 from cloud.db.session import Actor, UnitOfWork
 from cloud.modules.platform import queries, service
 from cloud.modules.platform.rules import Perm
-from cloud.modules.platform.throttle import ATTEMPTS
 from cloud.web import cookie, csrf
 from cloud.web.faults import NotFound
 from cloud.web.page import fragment, page, redirect_to
+from cloud.web.throttle import Attempts
 from cloud.web.view import Access, Views, principal, web
 from common.errors import UserError
 
+ATTEMPTS = Attempts(60, "尝试过于频繁，请一分钟后再试。")
 VIEWS = Views("platform", __name__)
 WORKSTATION_COOKIE = "jl-ws"
 

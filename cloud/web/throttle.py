@@ -1,4 +1,4 @@
-"""Login attempts per address in this process: a slow-down in front of the account lockout (SR10)."""
+"""Attempts per address in this process: a slow-down in front of lockouts and single-use codes (SR10). Memory is bounded."""
 
 from __future__ import annotations
 
@@ -8,31 +8,28 @@ from collections import OrderedDict, deque
 
 from common.errors import UserError
 
-LIMIT = 60
 PER_SECONDS = 60.0
 ADDRESSES = 10_000
 
 
 class Attempts:
-    """A sliding window of attempts per address; memory is bounded."""
+    """A sliding window of one minute; ``limit`` attempts an address, then ``message``."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int, message: str) -> None:
+        self._limit, self._message = limit, message
         self._lock = threading.Lock()
         self._seen: OrderedDict[str, deque[float]] = OrderedDict()
 
     def check(self, address: str) -> None:
-        """Count an attempt; raises when there were too many in the last minute."""
+        """Count an attempt. Raises UserError ``throttled`` (429) when there were too many."""
         now = time.monotonic()
         with self._lock:
-            times = self._seen.setdefault(address, deque())
+            times = self._seen.setdefault(address, deque(maxlen=self._limit + 1))
             self._seen.move_to_end(address)
             while times and now - times[0] > PER_SECONDS:
                 times.popleft()
             times.append(now)
             while len(self._seen) > ADDRESSES:
                 self._seen.popitem(last=False)
-            if len(times) > LIMIT:
-                raise UserError("throttled", "尝试过于频繁，请一分钟后再试。")
-
-
-ATTEMPTS = Attempts()
+            if len(times) > self._limit:
+                raise UserError("throttled", self._message)
