@@ -9,8 +9,12 @@ import re
 from collections import Counter
 
 from common.instruments import read_astm, read_bci, read_fixed, read_hl7
+from common.instruments.driver import Driver
 from common.instruments.drivers import DRIVERS
+from common.instruments.read_layout import read_layout
 from common.instruments.reading import Message, Reading
+from common.instruments.recognise import ANY, Choice
+from common.instruments.site import Site
 from common.protocol import bci
 from common.protocol.astm import records, unframe
 from common.protocol.charset import wide_codec
@@ -25,20 +29,18 @@ _HEADER = re.compile(rb"(?:^|[\r\n\x02\x05\x00 ])[0-7]?H[^A-Za-z0-9\s\x00-\x1f][
 _RECORD = re.compile(rb"(?:^|[\r\n\x02])[0-7]?[HPORCMQL]([|!~,;\t])")
 
 
-def decode(data: bytes, driver: str | None = None, encoding: str | None = None) -> Reading:
+def decode(data: bytes, driver: str | None = None, encoding: str | None = None, site: Site | None = None) -> Reading:
     """Read a capture or one raw message.
 
-    ``driver`` is a driver id (unknown ones are ignored with a problem), ``encoding`` the configured
-    charset of the connection. Returns a Reading whatever the bytes are.
+    ``driver`` is a driver id (unknown ones are ignored with a problem), ``encoding`` the configured charset of the
+    connection, ``site`` how this analyzer differs from its driver. Returns a Reading whatever the bytes are.
     """
     problems: list[Problem] = []
     known = DRIVERS.get(driver) if driver else None
     if driver and known is None:
         problems.append(Problem("driver.unknown", f"没有驱动 {driver},按通用方式读取(unknown driver)"))
-    if known is not None and encoding is None:
-        encoding = known.encoding
     try:
-        reading = read(data, known.id if known else None, encoding)
+        reading = read(data, Choice(known, site), encoding)
     except Exception as error:  # a bug of ours must not lose the message: it is kept raw and reported
         said = f"解码程序出错,消息整体保留(decoder error {type(error).__name__}):{quote(data)}"
         reading = Reading("unknown", None, [Message("other", complete=False)], [Problem("decoder.error", said)])
@@ -46,16 +48,31 @@ def decode(data: bytes, driver: str | None = None, encoding: str | None = None) 
     return reading
 
 
-def read(data: bytes, driver: str | None = None, encoding: str | None = None) -> Reading:
+def read(data: bytes, choice: Choice = ANY, encoding: str | None = None) -> Reading:
     """As ``decode`` without its safety net (tests use it to find our bugs)."""
+    known, site = choice.known, choice.site
+    encoding = encoding or (site.encoding if site else None) or (known.encoding if known else None)
+    reading = _read(data, choice, encoding)
+    if site is not None and (site.codes or site.units):
+        for message in reading.messages:
+            for specimen in message.specimens:
+                for result in specimen.results:
+                    site.rename(result)
+    return reading
+
+
+def _read(data: bytes, choice: Choice, encoding: str | None) -> Reading:
     if not data.strip(b"\r\n\x00 \t"):
         return Reading("unknown", None, [], [Problem("empty", "没有内容(no content)")])
     data = _plain(data)
-    protocol = protocol_of(data, driver)
+    layout = (choice.site.layout if choice.site else None) or (choice.known.layout if choice.known else None)
+    if layout is not None:
+        return _reading("fixed", read_layout(data, layout, choice.known.id if choice.known else None, encoding))
+    protocol = protocol_of(data, choice.known)
     if protocol == "hl7":
-        return _hl7(data, driver, encoding)
+        return _hl7(data, choice, encoding)
     if protocol == "bci":
-        return _reading("bci", [read_bci.read_message(one, driver) for one in bci.split_stream(data, encoding)])
+        return _reading("bci", [read_bci.read_message(one, choice) for one in bci.split_stream(data, encoding)])
     if protocol == "fixed":
         return _reading("fixed", read_fixed.read_columns(data, encoding))
     if protocol == "blocks":
@@ -65,11 +82,11 @@ def read(data: bytes, driver: str | None = None, encoding: str | None = None) ->
         if found is not None:
             return _reading("text", found)
     if protocol == "astm":
-        return _astm(data, driver, encoding)
+        return _astm(data, choice, encoding)
     return _unknown(data)
 
 
-def protocol_of(data: bytes, driver: str | None = None) -> str:
+def protocol_of(data: bytes, known: Driver | None = None) -> str:
     """Protocol by the bytes themselves; a driver decides only where they leave it open."""
     if (b"MSH" in data or b"HS" in data) and _HL7.search(data) or 0 in data and _HL7_WIDE.search(data):
         return "hl7"
@@ -88,7 +105,7 @@ def protocol_of(data: bytes, driver: str | None = None) -> str:
         return "text"
     if _RECORD.search(restored):
         return "astm"
-    return DRIVERS[driver].protocol if driver else "unknown"
+    return known.protocol if known else "unknown"
 
 
 def _plain(data: bytes) -> bytes:
@@ -134,15 +151,15 @@ def _bounded(problems: list[Problem]) -> list[Problem]:
     return kept
 
 
-def _astm(data: bytes, driver: str | None, encoding: str | None) -> Reading:
+def _astm(data: bytes, choice: Choice, encoding: str | None) -> Reading:
     messages: list[Message] = []
     problems: list[Problem] = []
     for link in unframe.unframe(unframe.restore_controls(data)):
         wide = wide_codec(link.text) if 0 in link.text else None
         if wide is not None:
             link.text = link.text[: len(link.text) & ~1].decode(wide, "replace").encode("utf-8", "replace")
-        here = [read_astm.read_message(one, driver) for one in records.split_messages(link, encoding)]
-        tolerated = next((DRIVERS[one.driver].tolerates for one in here if one.driver in DRIVERS), frozenset())
+        here = [read_astm.read_message(one, choice) for one in records.split_messages(link, encoding)]
+        tolerated = here[0].tolerates if here else frozenset()
         mine = [problem for problem in link.problems if problem.code not in tolerated]
         if here:
             here[0].problems[:0] = mine
@@ -154,9 +171,9 @@ def _astm(data: bytes, driver: str | None, encoding: str | None) -> Reading:
     return _reading("astm", messages, problems)
 
 
-def _hl7(data: bytes, driver: str | None, encoding: str | None) -> Reading:
+def _hl7(data: bytes, choice: Choice, encoding: str | None) -> Reading:
     found, problems = hl7_split.split_stream(data, encoding)
-    messages = [read_hl7.read_message(one, driver) for one in found]
+    messages = [read_hl7.read_message(one, choice) for one in found]
     if not messages and not problems:
         return _unknown(data)
     return _reading("hl7", messages, problems)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from common.instruments.layout import Layout
+
 Position = tuple[str, int, int]
 
 
@@ -63,7 +65,7 @@ class Driver:
     """Component of the test id that is the vendor's code, or ``whole``; for HL7 also ``OBX-4``."""
     shifted_from: int = 0
     """R records of some firmware have one field more, empty, from this field on."""
-    qc_prefix: str = ""
+    qc_prefix: str | tuple[str, ...] = ""
     """Specimen ids that begin so are control material."""
     encoding: str | None = None
     reply: QueryReply | None = None
@@ -71,8 +73,14 @@ class Driver:
     """Implied decimals by code."""
     columns: tuple[str, ...] = ()
     """Codes of positional values, in their order."""
+    layout: Layout | None = None
+    """A positional format described by its columns."""
     tolerates: frozenset[str] = frozenset()
     """Problem codes that are this model's habit and say nothing about the data."""
     notes: str = ""
     evidence: str = ""
     """What the description was checked against."""
+    unverified: str = ""
+    """Why this model counts as not verified (未验证): what no recording or maker's document was seen for."""
+    two_way: str = ""
+    """Whether the query and order path was ever tried, and against what; empty: never."""

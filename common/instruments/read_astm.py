@@ -7,6 +7,8 @@ problem that says so.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+
 from common.instruments.codes import (
     control_word,
     first_component,
@@ -16,7 +18,7 @@ from common.instruments.codes import (
 )
 from common.instruments.driver import Position
 from common.instruments.reading import Message, Result, Specimen
-from common.instruments.recognise import recognise
+from common.instruments.recognise import ANY, Choice
 from common.protocol.astm.records import RecordMessage, unescape
 from common.protocol.problem import Problem, quote
 
@@ -30,17 +32,17 @@ def _get(record: list[str], number: int) -> str:
     return record[number - 1] if len(record) >= number else ""
 
 
-def read_message(source: RecordMessage, driver_id: str | None = None) -> Message:
+def read_message(source: RecordMessage, choice: Choice = ANY) -> Message:
     """One message of records in the common shape."""
-    return _Reader(source, driver_id).read()
+    return _Reader(source, choice).read()
 
 
 class _Reader:
-    def __init__(self, source: RecordMessage, driver_id: str | None) -> None:
+    def __init__(self, source: RecordMessage, choice: Choice) -> None:
         self.source = source
         self.d = source.delimiters
         self.header = source.records[0] if source.records and source.records[0][0] == "H" else []
-        self.driver = recognise("astm", self._place, driver_id)
+        self.driver = choice.driver("astm", self._place)
         self.position = self.driver.code if self.driver else None
         self.roche = _get(self.header, 11)[:5] in ("RSUPL", "TSDWN")
         self.qc = _get(self.header, 12).strip() in _NOT_PATIENT
@@ -69,7 +71,8 @@ class _Reader:
     def read(self) -> Message:
         """Walk the records; never raises on any content."""
         message, source = self.message, self.source
-        message.driver = self.driver.id if self.driver else None
+        message.driver = (self.driver.id or None) if self.driver else None
+        message.tolerates = self.driver.tolerates if self.driver else frozenset()
         message.delimiters = "".join(self.d)
         message.records = source.records
         message.problems.extend(source.problems)
@@ -133,7 +136,7 @@ class _Reader:
             ids = [one for one in o3.split(d.repeat) if one.strip()] or [o3]
         o4, o12, o16 = _get(record, 4), _get(record, 12), _get(record, 16)
         before = self.specimen
-        specimen = self._new_specimen(self._specimen_id(ids[0], o4))
+        specimen = self._new_specimen(self._specimen_id(record, ids[0], o4))
         specimen.position = o4 or (o3 if d.component in o3 else None)
         specimen.priority = _get(record, 6) or None
         specimen.action = o12 or None
@@ -159,9 +162,10 @@ class _Reader:
         self.orders.append((specimen, tests_field.split(d.repeat) if tests_field else []))
         self.lost = 0
 
-    def _specimen_id(self, o3: str, o4: str) -> str | None:
+    def _specimen_id(self, order: list[str], o3: str, o4: str) -> str | None:
         if self.driver and self.driver.specimen:
-            return _at(self.driver.specimen, {("O", 3): o3, ("O", 4): o4}, self.d.component, self._text)
+            sources = {"O": [*order[:2], o3, *order[3:]], "P": self.patient, "H": self.header}
+            return _at(self.driver.specimen, sources, self.d.component, self._text)
         found = order_specimen(o3, o4, self.d.component, self.roche)
         return self._text(found).strip() or None if found else None
 
@@ -170,11 +174,14 @@ class _Reader:
         if self.lost:  # the patient record may be among the lost frames
             record = []
         specimen = Specimen(specimen_id)
-        for number in (3, 4, 5):
-            found = first_component(_get(record, number), comp)
-            if found:
-                specimen.patient_id = self._text(found)
-                break
+        if self.driver and self.driver.patient:
+            specimen.patient_id = _at(self.driver.patient, {"P": record, "H": self.header}, comp, self._text)
+        else:
+            for number in (3, 4, 5):
+                found = first_component(_get(record, number), comp)
+                if found:
+                    specimen.patient_id = self._text(found)
+                    break
         name = _get(record, 6)
         specimen.patient_name = self._opt(name) if name.strip(comp) else None
         specimen.birth = _get(record, 8) or None
@@ -338,15 +345,15 @@ def _same_tube(one: Specimen, other: Specimen) -> bool:
     return same and one.qc == other.qc and one.other_ids == other.other_ids
 
 
-def _at(positions: tuple[Position, ...], fields: dict[tuple[str, int], str], separator: str, text: object) -> str | None:
+def _at(positions: tuple[Position, ...], sources: Mapping[str, Sequence[str]], separator: str, text: Callable[[str], str]) -> str | None:
     """First non-empty component at the given positions."""
-    for record, number, component in positions:
-        field = fields.get((record, number), "")
+    for kind, number, component in positions:
+        record = sources.get(kind, ())
+        field = record[number - 1] if len(record) >= number else ""
         if component == 0:
             parts, component = ([field] if separator not in field else []), 1
         else:
             parts = field.split(separator)
         if len(parts) >= component and parts[component - 1].strip() not in ("", '""'):
-            found = parts[component - 1].strip()
-            return str(text(found)).strip() if callable(text) else found
+            return text(parts[component - 1].strip()).strip()
     return None

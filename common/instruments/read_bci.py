@@ -9,16 +9,16 @@ each antibiotic (group ``ra``) is a result with the antibiotic's code, the MIC a
 from __future__ import annotations
 
 from common.instruments.reading import Message, Result, Specimen
-from common.instruments.recognise import recognise
+from common.instruments.recognise import ANY, Choice
 from common.protocol.bci import BciMessage
 from common.protocol.problem import Problem
 
 _ORGANISM = {"o1": "organism", "o2": "organism", "o3": "bionumber", "o9": "probability"}
 
 
-def read_message(source: BciMessage, driver_id: str | None = None) -> Message:
+def read_message(source: BciMessage, choice: Choice = ANY) -> Message:
     """One BCI message in the common shape."""
-    return _Reader(source).read(driver_id)
+    return _Reader(source).read(choice)
 
 
 class _Reader:
@@ -31,12 +31,12 @@ class _Reader:
         self.family: str | None = None
         self.found = False
 
-    def read(self, driver_id: str | None) -> Message:
+    def read(self, choice: Choice) -> Message:
         """Walk the fields."""
         message, source = self.message, self.source
         flat = "|" + "".join(f"{key}{value}|" for key, value in source.fields)
-        driver = recognise("bci", lambda _: flat, driver_id)
-        message.driver = driver.id if driver else self._family()
+        driver = choice.driver("bci", lambda _: flat)
+        message.driver = (driver.id if driver else "") or self._family()
         message.problems.extend(source.problems)
         message.complete = source.complete
         message.records = [[key, value] for key, value in source.fields]

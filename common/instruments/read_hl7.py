@@ -20,7 +20,7 @@ from common.instruments.hl7_fields import (
     unit_of,
 )
 from common.instruments.reading import Message, Result, Specimen
-from common.instruments.recognise import recognise
+from common.instruments.recognise import ANY, Choice
 from common.protocol.hl7 import messages as hl7
 from common.protocol.hl7.messages import Segment
 from common.protocol.hl7.split import Found
@@ -30,9 +30,9 @@ _NOT_PATIENT = frozenset({"Q", "C", "E", "F", "O", "V"})
 """SPM-11 (table 0369): control, calibrator, electronic QC, proficiency (two), verifying calibrator."""
 
 
-def read_message(found: Found, driver_id: str | None = None) -> Message:
+def read_message(found: Found, choice: Choice = ANY) -> Message:
     """One HL7 message in the common shape. Never raises on any content."""
-    return _Reader(found, driver_id).read()
+    return _Reader(found, choice).read()
 
 
 class _Group:
@@ -46,11 +46,11 @@ class _Group:
 
 
 class _Reader:
-    def __init__(self, found: Found, driver_id: str | None) -> None:
+    def __init__(self, found: Found, choice: Choice) -> None:
         self.found = found
         self.source = found.message
         self.msh = self.source.msh
-        self.driver: Driver | None = recognise("hl7", self._place, driver_id)
+        self.driver: Driver | None = choice.driver("hl7", self._place)
         self.message = Message("other", protocol="hl7", encoding=self.source.encoding)
         self.kind = kind_of(self.source.type, self.source)
         self.patient: Segment | None = None
@@ -77,7 +77,8 @@ class _Reader:
     def read(self) -> Message:
         """Walk the segments."""
         message, msh = self.message, self.msh
-        message.driver = self.driver.id if self.driver else None
+        message.driver = (self.driver.id or None) if self.driver else None
+        message.tolerates = self.driver.tolerates if self.driver else frozenset()
         message.delimiters = "".join(self.source.d)
         message.records = [segment.fields for segment in self.source.segments]
         message.type = self.source.type or None
@@ -175,7 +176,7 @@ class _Reader:
         specimen = Specimen(specimen_id, qc=self.qc)
         if self.patient is not None:
             pid = self.patient
-            specimen.patient_id = pid.id(3) or pid.id(2) or pid.id(4)
+            specimen.patient_id = self._patient_id(pid)
             name = pid.component(5, 1).strip() + pid.component(5, 2).strip()
             specimen.patient_name = hl7.unescape(name, pid.d) or None
             specimen.birth = pid.id(7)
@@ -184,6 +185,14 @@ class _Reader:
             specimen.details.append(tube.fields)
         self.message.specimens.append(specimen)
         return specimen
+
+    def _patient_id(self, pid: Segment) -> str | None:
+        for name, number, component in self.driver.patient if self.driver else ():
+            segment = pid if name == "PID" else self.source.first(name)
+            found = segment.id(number, component) if segment else None
+            if found:
+                return found
+        return pid.id(3) or pid.id(2) or pid.id(4)
 
     def _tube(self, segment: Segment) -> None:
         if self.trailing:

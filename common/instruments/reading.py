@@ -109,6 +109,8 @@ class Message:
     """Records (ASTM) or segments (HL7) as sent, for replies that echo fields."""
     comments: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    tolerates: frozenset[str] = frozenset()
+    """Problem codes this analyzer's driver or site declared to be a habit."""
 
     def to_json(self) -> Json:
         """The message in the outside contract."""

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from common.instruments.driver import Driver, Match
-from common.instruments.drivers import BY_PROTOCOL, DRIVERS
+from common.instruments.drivers import BY_PROTOCOL
+from common.instruments.site import Site
 
 
-def recognise(protocol: str, place: Callable[[str], str], driver: str | None = None) -> Driver | None:
-    """The driver named ``driver`` if it exists, else the first one whose conditions hold, else None."""
-    if driver is not None and driver in DRIVERS:
-        return DRIVERS[driver]
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the connection says about its analyzer: a driver, a site's differences, both or nothing."""
+
+    known: Driver | None = None
+    site: Site | None = None
+
+    def driver(self, protocol: str, place: Callable[[str], str]) -> Driver | None:
+        """The driver for one message: the connection's, else the recognised one, with the site laid over it."""
+        found = self.known or recognise(protocol, place)
+        return found if self.site is None else self.site.over(found, protocol)
+
+
+ANY = Choice()
+
+
+def recognise(protocol: str, place: Callable[[str], str]) -> Driver | None:
+    """The first driver whose conditions hold, else None."""
     seen: dict[str, str] = {}
 
     def holds(match: Match) -> bool:

@@ -1,0 +1,198 @@
+"""Positional formats described by marked columns, site differences as rows, and proposals for an unknown recording."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from common.errors import UserError
+from common.instruments.layout import describe
+from common.instruments.propose import propose, replay, telegrams
+from common.instruments.reading import Reading
+
+FOLDER = Path(__file__).resolve().parents[2] / "captures"
+COLUMNS = [
+    {"role": "sequence", "start": 0, "end": 4},
+    {"role": "specimen", "start": 4, "end": 14},
+    {"role": "date", "start": 14, "end": 22},
+    {"role": "value", "start": 22, "end": 28, "code": "K"},
+    {"role": "flag", "start": 28, "end": 29, "code": "K"},
+    {"role": "value", "start": 29, "end": 35, "code": "NA", "decimals": 1},
+    {"role": "unit", "start": 35, "end": 41, "code": "NA"},
+]
+ONE = "0001 S2600001 20260105  4.21H  1402mmol/L"
+
+
+def stored(telegram: str, marks: list[dict[str, object]], **more: object) -> dict[str, object]:
+    """A site row as it comes back from a JSON column."""
+    row: dict[str, object] = json.loads(json.dumps({"layout": describe(telegram, marks, **more)}))  # type: ignore[arg-type]
+    return row
+
+
+def facts(reading: Reading) -> list[tuple[object, ...]]:
+    return [
+        (specimen.specimen_id, result.code, result.value, result.unit, tuple(result.flags), result.time)
+        for message in reading.messages
+        for specimen in message.specimens
+        for result in specimen.results
+    ]
+
+
+def codes(reading: Reading) -> list[str]:
+    return [problem.code for problem in reading.problems]
+
+
+WANTED = [("S2600001", "K", "4.21", None, ("H",), "20260105"), ("S2600001", "NA", "1402", "mmol/L", (), "20260105")]
+
+
+@pytest.mark.parametrize(
+    ("telegram", "data"),
+    [
+        ("stx", f"\x02{ONE}\x03"),
+        ("stx", f"\x05\x02{ONE}\x035A\r\n\x04"),
+        ("line", f"{ONE}\r\n"),
+        ("whole", ONE),
+    ],
+)
+def test_marked_columns_are_read(telegram: str, data: str) -> None:
+    reading = replay(data.encode(), None, stored(telegram, COLUMNS))
+    assert facts(reading) == WANTED
+    assert codes(reading) == []
+    assert reading.messages[0].specimens[0].results[1].decimals == 1
+
+
+def test_several_telegrams_and_fixed_length() -> None:
+    second = ONE.replace("S2600001", "S2600002")
+    for telegram, data, more in (
+        ("line", f"{ONE}\r\n{second}\r\n", {}),
+        ("length", ONE + second, {"length": len(ONE)}),
+        ("stx", f"\x02{ONE}\x03\x02{second}\x03", {}),
+    ):
+        reading = replay(data.encode(), None, stored(telegram, COLUMNS, **more))
+        assert [one[0] for one in facts(reading)] == ["S2600001", "S2600001", "S2600002", "S2600002"]
+        assert codes(reading) == []
+
+
+def test_a_cut_telegram_is_never_read() -> None:
+    site = stored("stx", COLUMNS)
+    whole = f"\x02{ONE}\x03".encode()
+    for at in range(1, len(whole)):
+        reading = replay(whole[:at], None, site)
+        assert facts(reading) == []
+        assert at == 1 or codes(reading) == ["message.cut"]
+    line = replay(ONE[:25].encode(), None, stored("line", COLUMNS))
+    assert (facts(line), codes(line)) == ([], ["message.cut"])
+
+
+def test_what_no_mark_covers_is_said() -> None:
+    reading = replay((ONE + " 7.35").encode(), None, stored("line", COLUMNS))
+    assert facts(reading) == WANTED
+    assert codes(reading) == ["layout.left"]
+    assert "7.35" in reading.problems[0]
+
+
+def test_text_of_another_kind_is_kept_whole() -> None:
+    reading = replay(f"READY\r\n{ONE}\r\n".encode(), None, stored("line", COLUMNS, starts="0"))
+    assert (facts(reading), codes(reading)) == (WANTED, ["layout.other"])
+    quiet = replay(f"READY\r\n{ONE}\r\n".encode(), None, stored("line", COLUMNS, starts="0", quiet=["READY"]))
+    assert (facts(quiet), codes(quiet)) == (WANTED, [])
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_separated_fields(separator: str) -> None:
+    line = separator.join(["S1", "GLU", "5.6", "mmol/L", "H"])
+    marks: list[dict[str, object]] = [{"role": "specimen", "start": 0}, {"role": "ignore", "start": 1}]
+    marks += [{"role": role, "start": at, "code": "GLU"} for role, at in (("value", 2), ("unit", 3), ("flag", 4))]
+    reading = replay(line.encode(), None, stored("line", marks, separator=separator))
+    assert (facts(reading), codes(reading)) == ([("S1", "GLU", "5.6", "mmol/L", ("H",), None)], [])
+
+
+def test_repeated_groups_on_one_line_and_one_a_line() -> None:
+    marks: list[dict[str, object]] = [{"role": "specimen", "start": 0, "end": 6}]
+    group = {"start": 6, "width": 9, "parts": [("code", 0, 3), ("value", 3, 8), ("flag", 8, 9)]}
+    reading = replay(b"\x02S00001041  123 044  101*\x03", None, stored("stx", marks, repeat=group))
+    assert [one[1:5] for one in facts(reading)] == [("041", "123", None, ()), ("044", "101", None, ("*",))]
+    assert codes(reading) == []
+    odd = replay(b"\x02S00001041  123 044\x03", None, stored("stx", marks, repeat=group))
+    assert (len(facts(odd)), codes(odd)) == (1, ["layout.left"])
+    lines = {"start": 0, "width": 20, "parts": [("code", 0, 4), ("value", 4, 10), ("unit", 10, 20)], "line": 1, "lines": True}
+    ticket = replay(b"\x02S00001\rWBC   6.2 10^9/L\rRBC   4.5 10^12/L\r\x03", None, stored("stx", marks, repeat=lines))
+    assert [one[1:4] for one in facts(ticket)] == [("WBC", "6.2", "10^9/L"), ("RBC", "4.5", "10^12/L")]
+
+
+def test_checksums_and_control_material() -> None:
+    marks = [*COLUMNS, {"role": "qc", "start": 41, "end": 42, "text": "Q"}]
+    body = (ONE + "Q").encode()
+    right = b"%02X" % (sum(body) & 0xFF)
+    reading = replay(b"\x02" + body + right + b"\x03", None, stored("stx", marks, checksum="sum"))
+    assert (reading.messages[0].kind, codes(reading)) == ("qc", [])
+    wrong = replay(b"\x02" + body + b"00\x03", None, stored("stx", marks, checksum="sum"))
+    assert codes(wrong) == ["layout.checksum"]
+
+
+@pytest.mark.parametrize(
+    ("telegram", "marks", "more", "word"),
+    [
+        ("card", COLUMNS, {}, "card"),
+        ("line", [{"role": "specimen", "start": 0, "end": 4}], {}, "结果值"),
+        ("line", [{"role": "value", "start": 0, "end": 4}], {}, "项目代码"),
+        ("line", [{"role": "value", "start": 4, "end": 4, "code": "K"}], {}, "起止"),
+        ("line", [{"role": "colour", "start": 4, "end": 5, "code": "K"}], {}, "colour"),
+        ("length", COLUMNS, {}, "字符数"),
+        ("line", [{"rule": "value"}], {}, "rule"),
+        ("line", [], {"repeat": {"start": 0, "width": 4, "parts": [("value", 2, 6)]}}, "宽"),
+    ],
+)
+def test_a_wrong_description_is_named(telegram: str, marks: list[dict[str, object]], more: dict[str, object], word: str) -> None:
+    with pytest.raises(UserError, match=word):
+        describe(telegram, marks, **more)  # type: ignore[arg-type]
+
+
+def test_site_differences_need_no_driver_of_their_own() -> None:
+    data = b"H|\\^&|||Acme\rP|1|P1||PAT9\rO|1|SEQ1^B77|R2|^^^G|R\rR|1|^^^G|5.1\rL|1|N\r"
+    site = {"specimen": [["O", 3, 2]], "patient": [["P", 5, 1]], "codes": {"G": "GLU"}, "units": {"GLU": "mmol/L"}, "qc_prefix": "B77"}
+    reading = replay(data, None, site)
+    assert facts(reading) == [("B77", "GLU", "5.1", "mmol/L", (), None)]
+    assert (reading.messages[0].kind, reading.messages[0].specimens[0].patient_id, reading.driver) == ("qc", "PAT9", None)
+    hl7 = b"MSH|^~\\&|A|B|||2026||ORU^R01|1|P|2.3.1\rPID|1|P1|P2\rOBR|1|O1|O2^X9|t\rOBX|1|NM|G||5.1\r"
+    overlaid = replay(hl7, None, {"specimen": [["OBR", 3, 2]], "patient": [["PID", 2, 1]], "encoding": "gb18030"})
+    assert (overlaid.messages[0].specimens[0].specimen_id, overlaid.messages[0].specimens[0].patient_id) == ("X9", "P1")
+
+
+def test_a_site_lies_over_the_named_driver() -> None:
+    data = (FOLDER / "sysmex_xn.bin").read_bytes()
+    before, after = replay(data, "sysmex_xn"), replay(data, "sysmex_xn", {"codes": {"WBC": "白细胞"}})
+    assert after.driver == before.driver == "sysmex_xn"
+    assert [one[1] for one in facts(after)] == ["白细胞" if one[1] == "WBC" else one[1] for one in facts(before)]
+
+
+def test_a_wrong_site_is_named() -> None:
+    for site, word in (({"colour": 1}, "colour"), ({"specimen": [["O", "x", 1]]}, "写法"), ({"reply": {"tune": 1}}, "tune")):
+        with pytest.raises(UserError, match=word):
+            replay(b"", None, site)
+
+
+def test_proposals_begin_with_the_recognised_model() -> None:
+    best, *others = propose((FOLDER / "sysmex_xn.bin").read_bytes())
+    assert (best.driver, best.recognised, best.unplaced) == ("sysmex_xn", True, 0)
+    assert all(one.rank <= best.rank for one in others)
+
+
+def test_an_unknown_positional_recording_gets_columns_to_confirm() -> None:
+    data = b"\x02  1 2026-01-05 08:12 S2600123  WBC  6.21 RBC 4.55\x03\x02  2 2026-01-05 08:13 S2600124  WBC  7.00 RBC 4.15\x03"
+    best = propose(data)[0]
+    stored_row = json.loads(json.dumps(best.site))
+    assert facts(replay(data, None, stored_row)) == [
+        ("S2600123", "WBC", "6.21", None, (), "2026-01-05 08:12"),
+        ("S2600123", "RBC", "4.55", None, (), "2026-01-05 08:12"),
+        ("S2600124", "WBC", "7.00", None, (), "2026-01-05 08:13"),
+        ("S2600124", "RBC", "4.15", None, (), "2026-01-05 08:13"),
+    ]
+    assert telegrams(data)[1] == ["  2 2026-01-05 08:13 S2600124  WBC  7.00 RBC 4.15"]
+
+
+def test_proposals_never_raise() -> None:
+    for data in (b"", b"\x02", b"\x02\x03", b"\xff" * 40, b"1,2,3,4", b"a;b;c;d;5"):
+        propose(data)
