@@ -1,0 +1,87 @@
+"""What expressions are made of: kinds, the reasons for no value, and the error of a wrong text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from common.errors import UserError
+
+
+class Kind(StrEnum):
+    """What an expression yields. ``REF`` stands only as a parameter: the function gets the quoted name, not its value."""
+
+    NUMBER = "number"
+    TEXT = "text"
+    BOOL = "bool"
+    REF = "ref"
+    NEVER = "never"  # na('…'): fits everywhere, for it never yields a value
+
+
+class Cause(StrEnum):
+    """Why there is no value."""
+
+    MISSING = "missing"
+    NOT_NUMERIC = "not_numeric"
+    CENSORED = "censored"
+    DIVISION = "division"
+    DOMAIN = "domain"
+    OVERFLOW = "overflow"
+    STATED = "stated"
+
+
+_ZH = {
+    Cause.MISSING: "缺少 {subject}",
+    Cause.NOT_NUMERIC: "{subject} 不是数值",
+    Cause.CENSORED: "{subject} 只有界限，没有确切数值",
+    Cause.DIVISION: "除数为 0",
+    Cause.DOMAIN: "{subject} 在此数值下没有意义",
+    Cause.OVERFLOW: "数值过大",
+    Cause.STATED: "{subject}",
+}
+_EN = {
+    Cause.MISSING: "{subject} is missing",
+    Cause.NOT_NUMERIC: "{subject} is not a number",
+    Cause.CENSORED: "{subject} is only a limit, not an exact number",
+    Cause.DIVISION: "division by zero",
+    Cause.DOMAIN: "{subject} has no meaning for this number",
+    Cause.OVERFLOW: "the number is too large",
+    Cause.STATED: "{subject}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class NotCalculable:
+    """No value, and why; ``subject`` names the input or the operation (for ``STATED`` it is the sentence the formula's author wrote)."""
+
+    cause: Cause
+    subject: str = ""
+
+    @property
+    def text(self) -> str:
+        """The cause in Chinese, to stand behind 无法计算."""
+        return _ZH[self.cause].format(subject=self.subject)
+
+    @property
+    def english(self) -> str:
+        """The cause in English."""
+        return _EN[self.cause].format(subject=self.subject)
+
+
+Result = Decimal | str | bool | NotCalculable
+
+
+class ExpressionError(UserError):
+    """A text that is no expression: where (``position`` from 0, ``line`` and ``column`` from 1), what stands there, and why, twice."""
+
+    def __init__(self, source: str, position: int, token: str, chinese: str, english: str) -> None:
+        position = max(0, min(position, len(source)))
+        before = source[:position]
+        self.position, self.token, self.reason, self.reason_en = position, token, chinese, english
+        self.line = before.count("\n") + 1
+        self.column = position - (before.rfind("\n") + 1) + 1
+        where = f"第 {self.line} 行第 {self.column} 列" if "\n" in source else f"第 {self.column} 个字符"
+        shown = f"“{token}”" if token else "（结尾）"
+        super().__init__("invalid", f"公式有误：{where} {shown}：{chinese}", position=position, token=token)
+        self.english = f"line {self.line}, column {self.column}, {token!r}: {english}"
