@@ -39,8 +39,8 @@ class Principal:
 class Identity(Protocol):
     """How the web layer asks the platform module who holds a session token."""
 
-    def authenticate(self, uow: UnitOfWork, token: str, ip: str) -> Principal | None:
-        """The person behind the token, or None when there is no living session."""
+    def authenticate(self, uow: UnitOfWork, token: str, ip: str, idle: int = 0) -> Principal | None:
+        """The person behind the token, or None when there is no living session. ``idle``: seconds since the person did something."""
 
     def failed_lookup(self, uow: UnitOfWork, principal: Principal | None, path: str) -> None:
         """Record that somebody asked for what is not there (AC-PL-1)."""

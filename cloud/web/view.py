@@ -101,7 +101,7 @@ def _in_tenant(fn: Callable[..., Any], permission: str, while_locked: bool, kwar
     actor = Actor("anonymous", ip=request.remote_addr or "", request_id=g.request_id)
     try:
         with ext.db.tenant(tenant_id, actor) as uow:
-            who = ext.identity.authenticate(uow, token, actor.ip)
+            who = ext.identity.authenticate(uow, token, actor.ip, _idle())
             if who is None:
                 return to_login()
             g.principal = who
@@ -118,6 +118,12 @@ def _in_tenant(fn: Callable[..., Any], permission: str, while_locked: bool, kwar
         raise
     except StaleDataError as exc:
         raise Stale from exc
+
+
+def _idle() -> int:
+    """Seconds since the person last touched the page, as the page tells (app.js); 0 when it does not."""
+    told = request.headers.get("X-Idle", "")
+    return int(told) if told.isascii() and told.isdigit() and len(told) < 9 else 0
 
 
 def to_login() -> BaseResponse:

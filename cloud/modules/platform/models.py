@@ -1,11 +1,11 @@
-"""Tables of identity: tenants, people, roles, sessions, workstations, and who looked at whom."""
+"""Tables of identity: tenants, people, roles, sessions, workstations, alerts, and who looked at whom."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -138,3 +138,28 @@ class AccessLog(TenantTable, Base):
     purpose: Mapped[str]
     path: Mapped[str]
     request_id: Mapped[str]
+
+
+class Alert(TenantTable, Base):
+    """Something of any module that a person must look at: open until its cause is gone, quiet once acknowledged.
+
+    ``kind`` × ``subject`` names the cause ('edge.offline', 'connection:12'); at most one of each is open at a time.
+    """
+
+    __tablename__ = "alert"
+    __table_args__ = (
+        Index("uq_alert_open", "tenant_id", "kind", "subject", unique=True, postgresql_where=text("cleared_at IS NULL")),
+        Index("ix_alert_raised", "tenant_id", "raised_at"),
+    )
+    kind: Mapped[str]
+    subject: Mapped[str]
+    level: Mapped[int] = mapped_column(Integer)
+    message: Mapped[str]
+    fields: Mapped[dict[str, Any]]
+    url: Mapped[str]
+    permission: Mapped[str]
+    raised_at: Mapped[datetime]
+    cleared_at: Mapped[datetime | None]
+    acknowledged_at: Mapped[datetime | None]
+    acknowledged_by: Mapped[str | None]
+    note: Mapped[str] = mapped_column(default="", server_default="")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 MAX_FAILURES = 5
 LOCK_FOR = timedelta(minutes=30)
@@ -14,6 +14,7 @@ PASSWORD_LIFE = timedelta(days=90)
 REMEMBERED = 5
 IDLE_LOCK = timedelta(minutes=15)
 BENCH_LOCK = timedelta(minutes=5)
+BACKGROUND = 60  # seconds without a key or a click after which a page's own requests do not count as somebody being there
 SESSION_LIFE = timedelta(hours=12)
 MFA_LIFE = timedelta(hours=12)
 SIGNING_WINDOW = timedelta(minutes=5)
@@ -31,6 +32,14 @@ class Perm(StrEnum):
     WORKSTATIONS = "platform:workstations"
     AUDIT = "platform:audit"
     OPERATE = "platform:operate"
+
+
+class Level(IntEnum):
+    """How pressing an alert is."""
+
+    NOTICE = 1
+    WARNING = 2
+    URGENT = 3
 
 
 STANDARD_ROLES: tuple[tuple[str, str, bool], ...] = (

@@ -65,13 +65,17 @@ GROUP BY s.tenant_id, s.id, u.tenant_id, u.id, t.id
 class SessionIdentity:
     """How the web layer recognises a session (cloud.web.principal.Identity)."""
 
-    def authenticate(self, uow: UnitOfWork, token: str, ip: str) -> Principal | None:
-        """The person behind a token; touches last-seen at most every 30 s and locks an idle session."""
+    def authenticate(self, uow: UnitOfWork, token: str, ip: str, idle: int = 0) -> Principal | None:
+        """The person behind a token; touches last-seen at most every 30 s and locks an idle session.
+
+        A page that refreshes by itself says how many seconds ago a person last touched it; such a request keeps nobody in (R3).
+        """
         row = uow.s.execute(_AUTH, {"t": uow.tenant_id, "h": secrets.token_hash(token)}).one_or_none()
         if row is None or rules.session_over(row.created_at, uow.now):
             return None
         locked = row.locked_at is not None or uow.now - row.seen_at >= rules.idle_limit(bool(row.workstation))
-        self._touch(uow, row.session_id, row.seen_at, locked, row.locked_at)
+        if locked or idle < rules.BACKGROUND:
+            self._touch(uow, row.session_id, row.seen_at, locked, row.locked_at)
         open_window = not locked and rules.signing_open(row.signing_until, uow.now)
         return Principal(
             user_id=row.user_id,

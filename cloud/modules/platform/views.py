@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from flask import Response, g, make_response, request
 
 from cloud.db.session import Actor, UnitOfWork
-from cloud.modules.platform import queries, service
-from cloud.modules.platform.rules import Perm
+from cloud.modules.platform import alerts, queries, service
+from cloud.modules.platform.rules import Level, Perm
 from cloud.web import cookie, csrf
 from cloud.web.faults import NotFound
 from cloud.web.page import fragment, page, redirect_to
@@ -219,3 +219,25 @@ def audit_export(uow: UnitOfWork) -> Any:
     """The newest entries as text, a JSON body a line, for outside holders."""
     lines = [e.body for e in queries.audit_page(uow, queries.AuditFilter())]
     return Response("\n".join(lines) + "\n", mimetype="application/x-ndjson")
+
+
+@VIEWS.get("/alerts", Access.LOGIN)
+def alert_list(uow: UnitOfWork) -> Any:
+    """What is open for this person, or with ``?cleared=1`` what was within the last week."""
+    cleared, before = bool(request.args.get("cleared")), request.args.get("before", None, type=int)
+    rows = alerts.visible(uow, principal().permissions, cleared=cleared, before=before)
+    return page("platform/alerts.html", "rows", rows=rows, cleared=cleared, Level=Level, page_size=alerts.PAGE)
+
+
+@VIEWS.get("/alerts/count", Access.LOGIN)
+def alert_count(uow: UnitOfWork) -> Any:
+    """The top bar's sign."""
+    total, urgent = alerts.counts(uow, principal().permissions)
+    return fragment("platform/alerts.html", "count", total=total, urgent=urgent)
+
+
+@VIEWS.post("/alerts/<int:alert_id>/acknowledge", Access.LOGIN)
+def alert_acknowledge(uow: UnitOfWork, alert_id: int) -> Any:
+    """Take an alert on."""
+    row = alerts.acknowledge(uow, alert_id, principal().permissions, request.form.get("note", ""))
+    return fragment("platform/alerts.html", "one", trigger='{"sound":"ok"}', a=row, Level=Level)

@@ -1,0 +1,129 @@
+"""One alert facility for every module: raise, clear, acknowledge. The top bar counts what is open for the person.
+
+An alert is told by ``kind`` ('edge.offline') and ``subject`` ('connection:12'). Raising what is open already changes its words at
+most; an acknowledged one stays quiet until it gets worse (a higher level) or its cause goes and comes back. Words are a message of
+the module's ``en.po`` with ``%(name)s`` fields, so that each reader gets the own language.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import case, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.platform import models
+from cloud.modules.platform.rules import Level
+from cloud.web.faults import Conflict, Invalid, NotFound
+
+PAGE = 100
+CLEARED_SHOWN = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Alert:
+    """What a module tells: ``permission`` is who may see it, ``url`` where the matter is dealt with."""
+
+    kind: str
+    subject: str
+    level: Level
+    message: str
+    url: str
+    permission: str
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+def raise_alert(uow: UnitOfWork, alert: Alert) -> None:
+    """Open the alert, or bring the open one up to date; only an opening or a rise of level is audited and told to open pages."""
+    t = models.Alert
+    values = {
+        "tenant_id": uow.tenant_id,
+        "kind": alert.kind,
+        "subject": alert.subject,
+        "level": alert.level,
+        "message": alert.message,
+        "fields": alert.fields,
+        "url": alert.url,
+        "permission": str(alert.permission),
+        "raised_at": uow.now,
+    }
+    before = uow.s.execute(select(t.id, t.level).where(t.kind == alert.kind, t.subject == alert.subject, t.cleared_at.is_(None))).first()
+    worse = before is not None and alert.level > Level(before.level)
+    new = {"level": alert.level, "message": alert.message, "fields": alert.fields, "url": alert.url}
+    if worse:
+        new |= {"acknowledged_at": None, "acknowledged_by": None}
+    uow.s.execute(
+        insert(t)
+        .values(**values)
+        .on_conflict_do_update(index_elements=[t.tenant_id, t.kind, t.subject], index_where=t.cleared_at.is_(None), set_=new)
+    )
+    if before is None or worse:
+        uow.audit("alert", f"{alert.kind}/{alert.subject}", "raise", after={"level": alert.level, "message": alert.message})
+        uow.notify("alert", {})
+
+
+def clear(uow: UnitOfWork, kind: str, subject: str) -> None:
+    """The cause is gone; nothing happens when nothing was open."""
+    _clear(uow, kind, [subject])
+
+
+def sync(uow: UnitOfWork, kind: str, found: Iterable[Alert]) -> None:
+    """What a calendar job found now is open, what it did not find any more is cleared."""
+    alerts = {a.subject: a for a in found}
+    t = models.Alert
+    gone = [s for (s,) in uow.s.execute(select(t.subject).where(t.kind == kind, t.cleared_at.is_(None))) if s not in alerts]
+    for alert in alerts.values():
+        raise_alert(uow, alert)
+    _clear(uow, kind, gone)
+
+
+def _clear(uow: UnitOfWork, kind: str, subjects: Sequence[str]) -> None:
+    if not subjects:
+        return
+    t = models.Alert
+    query = update(t).where(t.kind == kind, t.subject.in_(subjects), t.cleared_at.is_(None)).values(cleared_at=uow.now)
+    for (subject,) in uow.s.execute(query.returning(t.subject)).all():
+        uow.audit("alert", f"{kind}/{subject}", "clear")
+        uow.notify("alert", {})
+
+
+def acknowledge(uow: UnitOfWork, alert_id: int, permissions: frozenset[str], note: str) -> models.Alert:
+    """A person takes it on, with a word on what is done. NotFound for what this person may not see."""
+    row = uow.s.execute(select(models.Alert).where(models.Alert.id == alert_id).with_for_update()).scalar_one_or_none()
+    if row is None or row.permission not in permissions:
+        raise NotFound("这条提醒")
+    if row.cleared_at is not None:
+        raise Conflict("这条提醒的原因已经消除，不必再确认。")
+    if row.acknowledged_at is not None:
+        raise Conflict("这条提醒已有人确认。")
+    if not note.strip():
+        raise Invalid("请写明已经怎样处理或交给了谁。", "note")
+    row.acknowledged_at, row.acknowledged_by, row.note = uow.now, uow.actor.name, note.strip()[:500]
+    uow.audit("alert", f"{row.kind}/{row.subject}", "acknowledge", after={"note": row.note})
+    uow.notify("alert", {})
+    return row
+
+
+def counts(uow: UnitOfWork, permissions: frozenset[str]) -> tuple[int, int]:
+    """Open and not yet acknowledged for this person: all, and of them the urgent ones."""
+    t = models.Alert
+    urgent = func.count(case((t.level >= Level.URGENT, 1)))
+    query = select(func.count(), urgent).where(t.cleared_at.is_(None), t.acknowledged_at.is_(None), t.permission.in_(permissions))
+    total, serious = uow.s.execute(query).one()
+    return int(total), int(serious)
+
+
+def visible(uow: UnitOfWork, permissions: frozenset[str], *, cleared: bool = False, before: int | None = None) -> Sequence[models.Alert]:
+    """A page of what this person may see: open ones by level then age, or those cleared within a week, newest first."""
+    t = models.Alert
+    query = select(t).where(t.permission.in_(permissions))
+    if cleared:
+        query = query.where(t.cleared_at >= uow.now - CLEARED_SHOWN).order_by(t.id.desc())
+        query = query.where(t.id < before) if before else query
+    else:
+        query = query.where(t.cleared_at.is_(None)).order_by(t.acknowledged_at.is_not(None), t.level.desc(), t.raised_at)
+    return uow.s.execute(query.limit(PAGE)).scalars().all()
