@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from agent import disk, log, status
+from agent import disk, log, sealing, status
 from agent.channels.astm import AstmChannel
 from agent.channels.base import Line, OpenChannel, iso, now_ms
 from agent.channels.hl7 import Hl7Channel
@@ -61,6 +61,7 @@ class Agent:
         self._again = False
         self._space = disk.space(data.root)
         self._config_error = ""
+        self._sealing = False
         self._kiosk: Any = None  # agent.kiosk.server.Kiosk, imported only where one is set up
 
     async def run(self) -> bool:
@@ -88,6 +89,7 @@ class Agent:
         """The journal, recovered; flushed by a Committer."""
         journal = open_journal(self.data.journal, self.unfinished, now_ms())
         journal.schedule = Committer(journal, self.loop).schedule
+        self._sealing = sealing.needed(journal)
         return journal
 
     def unfinished(self, found: Unfinished) -> Outgoing:
@@ -230,6 +232,8 @@ class Agent:
         """The once-a-second work."""
         self._watch_disk()
         self.journal.flush()
+        if self._sealing:
+            self._sealing = not sealing.step(self.journal)
         if self.journal.damaged:
             _log.error("the journal is damaged: starting anew")
             mark_suspect(self.data.journal)

@@ -6,6 +6,7 @@ configuration accepted; `local.json`, when a technician puts it there, is used i
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
@@ -163,9 +164,23 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600, sync: bool = Tru
                 os.fsync(stream.fileno())
         os.chmod(name, mode)
         os.replace(name, path)
+        if sync:
+            sync_folder(path.parent)
     except BaseException:
-        os.unlink(name)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
         raise
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder outlive a power cut (Windows has no such call and does it by itself)."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def parse_config(raw: Any) -> Config:

@@ -16,10 +16,11 @@ from typing import Any
 
 import apsw
 
-from agent import log, store
+from agent import log, store, vault
 from agent.ranges import Ranges
 from agent.rows import (
     COLUMNS,
+    FRAME_PLACE,
     PENDING,
     QUARANTINED,
     RECEIPTED,
@@ -31,6 +32,7 @@ from agent.rows import (
     Stored,
     frame_crc,
     message_crc,
+    message_place,
     read_row,
     state_mark,
     text_crc,
@@ -72,6 +74,7 @@ class Journal:
         self.last_error: str | None = None
         self.schedule = schedule
         self.on_message: Callable[[], None] | None = None  # told after a COMMIT that put messages into the outbox
+        self.vault = vault.beside(path)
         self.db = store.connect(path, vfs)
         self.db.set_busy_timeout(BUSY_MS)
         self.stream = self._current_stream()
@@ -85,6 +88,7 @@ class Journal:
         self._work: list[_Work] = []
         self._undo: list[Callable[[], None]] = []  # in-memory changes of the open transaction
         self._dirty = False
+        self.sealed_to = 0  # messages up to this id are sealed (agent/sealing.py)
         self._purged = self._one("SELECT min(id) FROM frames") or self._next_frame
         self.pending: dict[int, Ranges] = {}  # by stream number
         self._load_pending()
@@ -108,7 +112,8 @@ class Journal:
         entry = self._sessions[session]
         entry.first = entry.first or number
         conn = entry.conn
-        self._frames.append((number, session, conn, at, data, frame_crc(session, conn, at, data)))
+        sealed = self.vault.seal(data, FRAME_PLACE)
+        self._frames.append((number, session, conn, at, sealed, frame_crc(session, conn, at, sealed)))
         self._waiting.append(done)
         if not self._dirty:
             self._mark()
@@ -214,6 +219,14 @@ class Journal:
             self.db.execute("DELETE FROM frames WHERE id < ?", (lowest,))
             self._purged = lowest
 
+    def clear_spent_frames(self) -> None:
+        """Clear all frames whose sessions are closed, inside an open transaction (agent/sealing.py)."""
+        self.db.execute("DELETE FROM frames WHERE id < ?", (min((s.first for s in self._sessions.values() if s.first), default=1 << 62),))
+
+    def plain_frames(self) -> bool:
+        """True while a frame of the time before encryption lies in the file."""
+        return bool(self._one("SELECT 1 FROM frames WHERE data IS NOT NULL AND substr(data, 1, 2) <> ? LIMIT 1", (vault.MAGIC,)))
+
     def _insert(self, message: Outgoing) -> None:
         seq = self._next_seq
         self._next_seq = seq + 1
@@ -231,13 +244,15 @@ class Journal:
         """One row with its checksums; `state` is urgent, state, receipted_at."""
         crc = message_crc(number, kind, conn, at, meta, sha256)
         mark = state_mark(number, state[1], state[2])
-        self.db.execute(_INSERT_MESSAGE, (number, kind, conn, at, meta, body, sha256, crc, *state, mark))
+        place = message_place(number)
+        sealed = self.vault.seal(meta.encode(), place), self.vault.seal(body, place)
+        self.db.execute(_INSERT_MESSAGE, (number, kind, conn, at, *sealed, sha256, crc, *state, mark))
 
     # --- after a crash
 
     def recover(self, build: Build) -> int:
         """Turn the frames of sessions that never ended into messages; `build(unfinished)` makes each. Returns how many."""
-        found = list(unfinished(self.db))
+        found = list(unfinished(self.db, self.vault))
         for item in found:
             self._sessions[item.session] = _Session(item.conn, item.started, first=1)
             self.close_session(item.session, build(item))
@@ -292,7 +307,7 @@ class Journal:
     def read(self, number: int) -> Stored | None:
         """One message, or None when there is none or its checksum is wrong (it is then quarantined)."""
         for values in self.select(f"SELECT {COLUMNS} FROM messages WHERE id = ?", (number,)):
-            row = read_row(values)
+            row = read_row(values, self.vault)
             if row is not None and row.whole:
                 return self._stored(row)
             self.quarantine(number)
@@ -301,7 +316,7 @@ class Journal:
     def messages(self) -> Iterator[Stored]:
         """Every readable message, oldest first (for doctor, replay and tests)."""
         for values in self.db.execute(f"SELECT {COLUMNS} FROM messages ORDER BY id"):
-            row = read_row(values)
+            row = read_row(values, self.vault)
             if row is not None and row.whole:
                 yield self._stored(row)
 
@@ -374,11 +389,20 @@ class Journal:
     def get(self, key: str) -> str | None:
         """A small value kept beside the messages."""
         value = self._one("SELECT value FROM state WHERE key = ?", (key,))
-        return None if value is None else str(value)
+        if value is None:
+            return None
+        try:
+            return value if isinstance(value, str) else self.vault.open(value, b"state " + key.encode()).decode()
+        except (vault.Sealed, ValueError) as error:
+            raise store.StoreDamaged("journal.state", "a value of the journal does not open: damaged, or another key") from error
 
     def put(self, key: str, value: str, done: Done | None = None) -> None:
         """Keep a small value; `done` hears after the COMMIT whether it is on disk."""
-        self._add(lambda: self.db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, value)), done)
+        self._add(lambda: self.put_now(key, value), done)
+
+    def put_now(self, key: str, value: str) -> None:
+        """The same inside an open transaction."""
+        self.db.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (key, self.vault.seal(value.encode(), b"state " + key.encode())))
 
     def drop_old(self, now: int, limit: int = 500) -> None:
         """Forget receipted messages after the reserve's 14 days, never the newest one (it holds the numbering)."""
@@ -401,7 +425,7 @@ class Journal:
             current = str(uuid.uuid4())
             with self.db:
                 self._add_stream(current)
-                self.db.execute("INSERT INTO state VALUES ('stream', ?)", (current,))
+                self.put_now("stream", current)
         if self.number_of(current) is None:
             raise store.StoreDamaged("journal.stream", "the journal does not know its own stream")
         return current

@@ -9,6 +9,7 @@ from zlib import crc32
 
 import apsw
 
+from agent.vault import Sealed, Vault
 from common.crypto import sha256_hex
 
 PENDING, RECEIPTED, QUARANTINED = 0, 1, 2
@@ -94,18 +95,21 @@ class Row:
         return self.state if sure and self.state in (PENDING, RECEIPTED, QUARANTINED) else PENDING
 
 
-def read_row(values: Sequence[Any]) -> Row | None:
-    """A row selected by COLUMNS; None when its values have not even the right kinds."""
+def read_row(values: Sequence[Any], vault: Vault) -> Row | None:
+    """A row selected by COLUMNS, opened; None when its values have not even the right kinds or its seal does not open."""
     try:
         number, kind, conn, at, meta, body, sha256, *numbers = values
-        texts = [bytes(value).decode("utf-8", "replace") for value in (kind, conn, meta, sha256)]
+        place = message_place(int(number))
+        sealed = (bytes(kind), bytes(conn), vault.open(bytes(meta), place), bytes(sha256))
+        texts = [value.decode("utf-8", "replace") for value in sealed]
+        opened = vault.open(bytes(body), place)
         crc, urgent, state, receipted_at, mark = (int(value) for value in numbers)
-        return Row(int(number), texts[0], texts[1], int(at), texts[2], bytes(body), texts[3], crc, urgent, state, receipted_at, mark)
-    except (TypeError, ValueError):
+        return Row(int(number), texts[0], texts[1], int(at), texts[2], opened, texts[3], crc, urgent, state, receipted_at, mark)
+    except (TypeError, ValueError, Sealed):
         return None
 
 
-def unfinished(db: apsw.Connection) -> Iterator[Unfinished]:
+def unfinished(db: apsw.Connection, vault: Vault) -> Iterator[Unfinished]:
     """Sessions whose frames were stored and whose end was not, in the order they began."""
     found: dict[Any, Unfinished] = {}
     for session, raw, at, data, crc in db.execute("SELECT session, CAST(conn AS BLOB), at, data, crc FROM frames ORDER BY id"):
@@ -114,12 +118,22 @@ def unfinished(db: apsw.Connection) -> Iterator[Unfinished]:
             continue
         conn = bytes(raw).decode("utf-8", "replace") if isinstance(raw, bytes) else ""
         item = found.setdefault(session, Unfinished(session, conn, at if isinstance(at, int) else 0))
-        if isinstance(data, bytes) and isinstance(at, int) and crc == frame_crc(session, conn, at, data):
+        try:
+            if not isinstance(data, bytes) or not isinstance(at, int) or crc != frame_crc(session, conn, at, data):
+                raise Sealed
+            item.frames.append(vault.open(data, FRAME_PLACE))
             item.ended = at
-            item.frames.append(data)
-        else:
+        except Sealed:
             item.damaged += 1
     yield from found.values()
+
+
+FRAME_PLACE = b"frame"  # a frame's row is held together by its crc; the seal says that it is a frame of this journal
+
+
+def message_place(number: int) -> bytes:
+    """What a message's seals are bound to: moved to another row they do not open."""
+    return b"message %d" % number
 
 
 def state_mark(number: int, state: int, receipted_at: int) -> int:

@@ -18,6 +18,7 @@ import apsw
 from agent import rows, store
 from agent.journal import Journal, Schedule
 from agent.rows import Build
+from agent.vault import Vault
 
 CHECK_BYTES = 64 << 20  # every page of a file up to this size is looked at when it is opened; F2 allows 5 s to start
 
@@ -87,7 +88,7 @@ def salvage(old: Path, journal: Journal, build: Build) -> None:
         if db is not None:
             streams = _streams(db)
             strays = [row for row in _keep(db, journal, streams) if row.sure_state == rows.PENDING]
-            unfinished = [build(item) for item in _unfinished(db)]
+            unfinished = [build(item) for item in _unfinished(db, journal.vault)]
             # What has no number any more to know it by goes over in one transaction with the note that it did.
             for message in (*map(_anew, strays), *unfinished):
                 journal.message(message)
@@ -147,7 +148,7 @@ def _streams(db: apsw.Connection) -> dict[int, str]:
 def _keep(db: apsw.Connection, journal: Journal, streams: dict[int, str]) -> list[rows.Row]:
     """Adopt what is whole; return what is whole and whose stream is not known any more."""
     strays: list[rows.Row] = []
-    for number, row in enumerate(_rows(db), 1):
+    for number, row in enumerate(_rows(db, journal.vault), 1):
         if row.id >> rows.SEQ_BITS in streams:
             journal.adopt(row, streams[row.id >> rows.SEQ_BITS])
         else:
@@ -163,28 +164,28 @@ def _anew(row: rows.Row) -> rows.Outgoing:
     return rows.Outgoing(row.conn, row.body, row.at, json.loads(row.meta), bool(row.urgent), row.kind)
 
 
-def _unfinished(db: apsw.Connection) -> list[rows.Unfinished]:
+def _unfinished(db: apsw.Connection, vault: Vault) -> list[rows.Unfinished]:
     try:
-        return list(rows.unfinished(db))
+        return list(rows.unfinished(db, vault))
     except apsw.Error:
         return []
 
 
-def _rows(db: apsw.Connection) -> Iterator[rows.Row]:
+def _rows(db: apsw.Connection, vault: Vault) -> Iterator[rows.Row]:
     """Every whole row that can still be reached: in order as far as that goes, then one by one up to the last."""
     reached = 0
     try:
         for values in db.execute(f"{_SELECT} ORDER BY id"):
             reached = int(str(values[0]))
-            yield from _judged(values)
+            yield from _judged(values, vault)
     except apsw.Error:
         for low, high in _spans(db, reached):
             for number in range(low, high + 1):
-                yield from _one(db, number)
+                yield from _one(db, number, vault)
 
 
-def _judged(values: Sequence[object]) -> list[rows.Row]:
-    row = rows.read_row(values)
+def _judged(values: Sequence[object], vault: Vault) -> list[rows.Row]:
+    row = rows.read_row(values, vault)
     return [row] if row is not None and row.whole else []
 
 
@@ -201,9 +202,9 @@ def _spans(db: apsw.Connection, reached: int) -> list[tuple[int, int]]:
     return spans
 
 
-def _one(db: apsw.Connection, number: int) -> list[rows.Row]:
+def _one(db: apsw.Connection, number: int, vault: Vault) -> list[rows.Row]:
     try:
-        return [row for values in db.execute(f"{_SELECT} WHERE id = ?", (number,)) for row in _judged(values)]
+        return [row for values in db.execute(f"{_SELECT} WHERE id = ?", (number,)) for row in _judged(values, vault)]
     except apsw.Error:
         return []
 

@@ -13,7 +13,7 @@ import apsw
 
 from common.errors import LocalError
 
-SCHEMA = 1
+SCHEMA = 2  # 1: the same tables with plain rows (agent/sealing.py)
 PAGE = 4096
 
 _TABLES = """

@@ -8,6 +8,7 @@ import ipaddress
 import random
 import socket
 from collections.abc import Callable
+from typing import cast
 
 from agent.channels.base import Channel, Line, OpenChannel
 
@@ -41,8 +42,7 @@ class TcpLink(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = transport = cast(asyncio.Transport, transport)  # uvloop's is one by duck typing only
         peer = transport.get_extra_info("peername") or ("?", 0)
         if not _allowed(self._line.conn.transport.peers, str(peer[0])):
             self._line.trouble(f"拒绝了未登记地址 {peer[0]} 的连接 (peer not on the list)")
@@ -57,7 +57,11 @@ class TcpLink(asyncio.Protocol):
         health.peer = f"{peer[0]}:{peer[1]}"
         health.state = "idle"
         self._channel = channel = self._open(self._line, self._write, health.peer)
-        self.data_received = channel.received  # type: ignore[method-assign]  # saves a call a frame
+        self._received = channel.received
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        self._received(data)
 
     def _write(self, data: bytes) -> None:
         transport = self.transport

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import apsw
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from tests.support.crash.recorder import Attempt, Recorder
 
@@ -71,12 +72,17 @@ def _frames(body: bytes) -> list[bytes]:
 def _bodies(journal: Path) -> list[bytes]:
     """Messages, and frames of sessions that are not messages yet, read without the product's code."""
     db = apsw.Connection(str(journal))
-    bodies = [bytes(body) for (body,) in db.execute("SELECT body FROM messages ORDER BY id")]
+    key = AESGCM(bytes.fromhex(journal.with_name("journal.key").read_text().split()[0]))
+
+    def plain(sealed: bytes, place: str) -> bytes:
+        return key.decrypt(sealed[2:14], sealed[14:], place.encode())
+
+    bodies = [plain(body, f"message {number}") for number, body in db.execute("SELECT id, body FROM messages ORDER BY id")]
     left: dict[object, list[bytes]] = {}
     for session, data in db.execute("SELECT session, data FROM frames ORDER BY id"):
         if data is None:
             left.pop(session, None)
         else:
-            left.setdefault(session, []).append(data)
+            left.setdefault(session, []).append(plain(data, "frame"))
     db.close()
     return bodies + [b"".join(frames) for frames in left.values()]
