@@ -4,6 +4,7 @@ from cloud.db import audit, outbox
 from cloud.db.base import Base
 from cloud.modules.bench import models as bench
 from cloud.modules.catalog import models as catalog
+from cloud.modules.catalog import rule_models as catalog_rules
 from cloud.modules.critical import models as critical
 from cloud.modules.edge import models as edge
 from cloud.modules.interfaces import models as interfaces
@@ -14,5 +15,5 @@ from cloud.modules.queue import models as queue
 from cloud.modules.reports import models as reports
 from cloud.modules.specimens import models as specimens
 
-ALL = (audit, outbox, bench, catalog, critical, edge, interfaces, orders, platform, portal, queue, reports, specimens)
+ALL = (audit, outbox, bench, catalog, catalog_rules, critical, edge, interfaces, orders, platform, portal, queue, reports, specimens)
 METADATA = Base.metadata

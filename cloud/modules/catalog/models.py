@@ -12,7 +12,11 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
 
 
-class Section(TenantTable, Base):
+class Counted(TenantTable):
+    """Mixin of a table whose change makes every process load the catalog anew."""
+
+
+class Section(Counted, Base):
     """专业组: 血液, 生化, 凝血, 尿液 …; ``share_group`` lets sections share a tube (合管)."""
 
     __tablename__ = "section"
@@ -24,7 +28,7 @@ class Section(TenantTable, Base):
     sample_no_prefix: Mapped[str] = mapped_column(default="", server_default="")
 
 
-class SpecimenType(TenantTable, Base):
+class SpecimenType(Counted, Base):
     """标本类型: 全血, 血清, 尿 …"""
 
     __tablename__ = "specimen_type"
@@ -34,7 +38,7 @@ class SpecimenType(TenantTable, Base):
     name_en: Mapped[str] = mapped_column(default="", server_default="")
 
 
-class Container(TenantTable, Base):
+class Container(Counted, Base):
     """容器: cap colour, additive, nominal volume in ml, order of draw."""
 
     __tablename__ = "container"
@@ -47,8 +51,13 @@ class Container(TenantTable, Base):
     draw_order: Mapped[int] = mapped_column(Integer)
 
 
-class TestItem(Versioned, TenantTable, Base):
-    """检验项目: one analyte as it stands on the report."""
+class TestItem(Versioned, Counted, Base):
+    """检验项目: one analyte as it stands on the report.
+
+    ``amr_low``/``amr_high``: analytical measuring range, ``crr_high``: reportable after the highest dilution of ``dilutions`` (factors),
+    ``lod``: limit of detection, all in ``unit``. ``tea``: allowable total error, see ``rules.allowed_error``. ``stability_h``: hours from
+    collection to measurement. ``mutual_recognition``: scope printed as HR mark, "" = none.
+    """
 
     __tablename__ = "test_item"
     __table_args__ = (UniqueConstraint("tenant_id", "code"), tenant_fk("section_id", "section"))
@@ -64,12 +73,23 @@ class TestItem(Versioned, TenantTable, Base):
     decimals: Mapped[int] = mapped_column(Integer, default=2, server_default="2")
     rounding: Mapped[str] = mapped_column(default="half_up", server_default="half_up")
     method: Mapped[str] = mapped_column(default="", server_default="")
+    amr_low: Mapped[Decimal | None]
+    amr_high: Mapped[Decimal | None]
+    crr_high: Mapped[Decimal | None]
+    lod: Mapped[Decimal | None]
+    dilutions: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    tea: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    stability_h: Mapped[int | None] = mapped_column(Integer)
+    sensitive: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    mutual_recognition: Mapped[str] = mapped_column(default="", server_default="")
+    loinc: Mapped[str | None]
+    report_name: Mapped[str] = mapped_column(default="", server_default="")
     print_order: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     mandatory: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
     active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
 
 
-class OrderSet(Versioned, TenantTable, Base):
+class OrderSet(Versioned, Counted, Base):
     """医嘱项目/组合: what a doctor orders; names specimen, container, volume in ml and the executing section."""
 
     __tablename__ = "order_set"
@@ -92,10 +112,14 @@ class OrderSet(Versioned, TenantTable, Base):
     service: Mapped[str] = mapped_column(default="blood", server_default="blood")
     prep_notes: Mapped[str] = mapped_column(default="", server_default="")
     tat_minutes: Mapped[int | None] = mapped_column(Integer)
+    sex: Mapped[str | None]
+    age_low: Mapped[int | None] = mapped_column(Integer)
+    age_high: Mapped[int | None] = mapped_column(Integer)
+    price_code: Mapped[str] = mapped_column(default="", server_default="")
     active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
 
 
-class OrderSetItem(TenantTable, Base):
+class OrderSetItem(Counted, Base):
     """Member item of an order set."""
 
     __tablename__ = "order_set_item"
@@ -108,7 +132,7 @@ class OrderSetItem(TenantTable, Base):
     item_id: Mapped[int] = mapped_column(BigInteger)
 
 
-class HisItemMap(TenantTable, Base):
+class HisItemMap(Counted, Base):
     """A HIS's own item code → order set; what is not here is 未对照, never guessed (M23 R6)."""
 
     __tablename__ = "his_item_map"
@@ -119,7 +143,7 @@ class HisItemMap(TenantTable, Base):
     order_set_id: Mapped[int] = mapped_column(BigInteger)
 
 
-class RefInterval(Versioned, TenantTable, Base):
+class RefInterval(Versioned, Counted, Base):
     """参考区间, half-open in age [low, high); a column left NULL means "any"; ``placeholder`` until a laboratory approves it."""
 
     __tablename__ = "ref_interval"
@@ -146,19 +170,27 @@ class RefInterval(Versioned, TenantTable, Base):
     placeholder: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
 
 
-class CriticalLimit(Versioned, TenantTable, Base):
-    """危急值界限: below low or above high (strict) is critical; placeholder until approved."""
+class CriticalLimit(Versioned, Counted, Base):
+    """危急值界限: below low or above high (strict) is critical; placeholder until approved.
+
+    NULL conditions mean "any"; ages are half-open. ``repeat_rule``: none, repeat (measure again before telling), first (only the
+    first of an episode is repeated).
+    """
 
     __tablename__ = "critical_limit"
     __table_args__ = (tenant_fk("item_id", "test_item"),)
     item_id: Mapped[int] = mapped_column(BigInteger, index=True)
     dept_class: Mapped[str | None]
+    age_low: Mapped[int | None] = mapped_column(Integer)
+    age_high: Mapped[int | None] = mapped_column(Integer)
+    age_unit: Mapped[str] = mapped_column(default="year", server_default="year")
+    repeat_rule: Mapped[str] = mapped_column(default="none", server_default="none")
     low: Mapped[Decimal | None]
     high: Mapped[Decimal | None]
     placeholder: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
 
 
-class Analyzer(Versioned, TenantTable, Base):
+class Analyzer(Versioned, Counted, Base):
     """检验仪器: one unit (not the model) in a section."""
 
     __tablename__ = "analyzer"
@@ -172,8 +204,8 @@ class Analyzer(Versioned, TenantTable, Base):
     active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
 
 
-class AnalyzerItemMap(Versioned, TenantTable, Base):
-    """Channel code of one analyzer → item; reported = raw·factor + offset."""
+class AnalyzerItemMap(Versioned, Counted, Base):
+    """Channel code of one analyzer → item; reported = raw·factor + offset. ``unit``: the analyzer's own; ``priority``: 1 is asked first."""
 
     __tablename__ = "analyzer_item_map"
     __table_args__ = (
@@ -186,9 +218,12 @@ class AnalyzerItemMap(Versioned, TenantTable, Base):
     item_id: Mapped[int] = mapped_column(BigInteger)
     factor: Mapped[Decimal] = mapped_column(default=Decimal(1), server_default="1")
     offset: Mapped[Decimal] = mapped_column(default=Decimal(0), server_default="0")
+    dilution: Mapped[Decimal] = mapped_column(default=Decimal(1), server_default="1")
+    unit: Mapped[str] = mapped_column(default="", server_default="")
+    priority: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
 
 
-class RejectReason(TenantTable, Base):
+class RejectReason(Counted, Base):
     """拒收原因, each feeding one quality indicator."""
 
     __tablename__ = "reject_reason"
@@ -196,9 +231,10 @@ class RejectReason(TenantTable, Base):
     code: Mapped[str]
     name: Mapped[str]
     indicator: Mapped[str] = mapped_column(default="", server_default="")
+    active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
 
 
-class SavedSetting(Versioned, TenantTable, Base):
+class SavedSetting(Versioned, Counted, Base):
     """A hospital's own value of a configurable choice ([C] in the specification)."""
 
     __tablename__ = "setting"
@@ -220,10 +256,6 @@ RAISE_VERSION = text(
     "INSERT INTO catalog_version (tenant_id, number) VALUES (:t, 1) "
     "ON CONFLICT (tenant_id) DO UPDATE SET number = catalog_version.number + 1"
 )
-_TABLES = (
-    *(Section, SpecimenType, Container, TestItem, OrderSet, OrderSetItem, HisItemMap, RefInterval, CriticalLimit),
-    *(Analyzer, AnalyzerItemMap, RejectReason, SavedSetting),
-)
 
 
 def raise_version(session: Session) -> None:
@@ -235,5 +267,5 @@ def raise_version(session: Session) -> None:
 @event.listens_for(Session, "before_flush")
 def _on_flush(session: Session, _context: object, _instances: object) -> None:
     changed = (*session.new, *session.deleted, *(each for each in session.dirty if session.is_modified(each)))
-    if any(isinstance(each, _TABLES) for each in changed):
+    if any(isinstance(each, Counted) for each in changed):
         raise_version(session)

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, tzinfo
-from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -19,147 +18,43 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.catalog import models
+from cloud.modules.catalog import models, rule_models
+from cloud.modules.catalog.rows import (
+    AnalyzerRow,
+    AvRangeRow,
+    CalcRow,
+    ChannelRow,
+    CommentRow,
+    ContainerRow,
+    CriticalRow,
+    DeltaRow,
+    HilRow,
+    ItemRow,
+    JudgeRow,
+    LogicRow,
+    OrderSetRow,
+    ReflexRow,
+    RejectReasonRow,
+    SectionRow,
+    SpecimenTypeRow,
+)
 from cloud.modules.catalog.rules import (
     NO_INTERVAL_TEXT,
     Age,
     AgeUnit,
     Interval,
     NoInterval,
+    Specific,
     Subject,
     age_at,
     age_from_text,
+    allowed_error,
     choose,
+    most_specific,
 )
 
 # Not a fixed offset: the summer times of 1986–1991 would otherwise move birthdays to the day before.
 HOSPITAL_ZONE = ZoneInfo("Asia/Shanghai")
-
-
-@dataclass(frozen=True, slots=True)
-class SectionRow:
-    """专业组."""
-
-    id: int
-    code: str
-    name: str
-    name_en: str
-    share_group: str | None
-    sample_no_prefix: str
-
-
-@dataclass(frozen=True, slots=True)
-class SpecimenTypeRow:
-    """标本类型."""
-
-    id: int
-    code: str
-    name: str
-    name_en: str
-
-
-@dataclass(frozen=True, slots=True)
-class ContainerRow:
-    """容器; ``nominal_ml`` in ml, ``draw_order`` 1 is drawn first."""
-
-    id: int
-    code: str
-    name: str
-    colour: str
-    additive: str
-    nominal_ml: Decimal
-    draw_order: int
-
-
-@dataclass(frozen=True, slots=True)
-class ItemRow:
-    """检验项目."""
-
-    id: int
-    code: str
-    wst886_code: str | None
-    name: str
-    name_en: str
-    abbr: str
-    pinyin: str
-    section_id: int
-    result_type: str
-    unit: str
-    decimals: int
-    rounding: str
-    method: str
-    print_order: int
-    mandatory: bool
-    active: bool
-
-
-@dataclass(frozen=True, slots=True)
-class OrderSetRow:
-    """医嘱项目/组合; ``volume_ml`` is what it needs of the tube."""
-
-    id: int
-    code: str
-    name: str
-    abbr: str
-    pinyin: str
-    section_id: int
-    specimen_type_id: int
-    container_id: int
-    volume_ml: Decimal
-    no_merge: bool
-    handling: str
-    service: str
-    prep_notes: str
-    tat_minutes: int | None
-    active: bool
-
-
-@dataclass(frozen=True, slots=True)
-class AnalyzerRow:
-    """检验仪器; a repeat without a run time counts as one inside ``resend_window_s``."""
-
-    id: int
-    code: str
-    name: str
-    model: str
-    section_id: int
-    driver: str | None
-    resend_window_s: int
-    active: bool
-
-
-@dataclass(frozen=True, slots=True)
-class ChannelRow:
-    """A channel code of one analyzer: reported = raw·factor + offset."""
-
-    id: int
-    analyzer_id: int
-    channel_code: str
-    item_id: int
-    factor: Decimal
-    offset: Decimal
-
-
-@dataclass(frozen=True, slots=True)
-class CriticalRow:
-    """危急值界限 of an item; both limits strict."""
-
-    id: int
-    item_id: int
-    dept_class: str | None
-    low: Decimal | None
-    high: Decimal | None
-    placeholder: bool
-
-
-@dataclass(frozen=True, slots=True)
-class RejectReasonRow:
-    """拒收原因."""
-
-    id: int
-    code: str
-    name: str
-    indicator: str
 
 
 _Row = TypeVar("_Row")
@@ -188,6 +83,16 @@ class Catalog:
     """Item → its reference intervals."""
     criticals: Mapping[int, tuple[CriticalRow, ...]]
     """Item → its critical limits."""
+    deltas: Mapping[int, tuple[DeltaRow, ...]]
+    """Item → its active delta rules (so the next ones)."""
+    hil_limits: Mapping[int, tuple[HilRow, ...]]
+    av_ranges: Mapping[int, tuple[AvRangeRow, ...]]
+    judges: Mapping[int, JudgeRow]
+    calcs: Mapping[int, CalcRow]
+    logic_rules: tuple[LogicRow, ...]
+    """Active ones, in order of code (so the next two)."""
+    reflex_rules: tuple[ReflexRow, ...]
+    comments: tuple[CommentRow, ...]
     settings: Mapping[str, Mapping[str, Any]]
     items_by_code: Mapping[str, ItemRow] = field(default_factory=dict)
     order_sets_by_code: Mapping[str, OrderSetRow] = field(default_factory=dict)
@@ -213,11 +118,20 @@ class Catalog:
         """The reference interval of an item for somebody (M02)."""
         return choose(self.intervals.get(item_id, ()), subject)
 
-    def critical_limit(self, item_id: int, dept_class: str | None = None) -> CriticalRow | None:
-        """The critical limits of an item: the department's own row before the general one."""
+    def critical_limit(self, item_id: int, dept_class: str | None = None, age: Age | None = None) -> CriticalRow | None:
+        """The critical limits of an item: the department's own row before the general one, then the age's own."""
         rows = self.criticals.get(item_id, ())
-        own = next((each for each in rows if dept_class is not None and each.dept_class == dept_class), None)
-        return own or next((each for each in rows if each.dept_class is None), None)
+        return most_specific(rows, lambda r: Specific(((r.dept_class, dept_class),), r.age_low, r.age_high, r.age_unit), age)
+
+    def av_range(self, item_id: int, sex: str | None, age: Age | None) -> AvRangeRow | None:
+        """The autoverification range of an item for somebody; None = there is none, which holds."""
+        return most_specific(self.av_ranges.get(item_id, ()), lambda r: Specific(((r.sex, sex),), r.age_low, r.age_high, r.age_unit), age)
+
+    def deltas_of(self, item_id: int, specimen_type_id: int | None) -> tuple[DeltaRow, ...]:
+        """The delta rules of an item in a kind of specimen; rows of that kind alone replace the general ones."""
+        rows = self.deltas.get(item_id, ())
+        own = tuple(each for each in rows if each.specimen_type_id is not None and each.specimen_type_id == specimen_type_id)
+        return own or tuple(each for each in rows if each.specimen_type_id is None)
 
     def setting(self, key: str, name: str, default: Any) -> Any:
         """A hospital's own value of a choice ([C]), or the default."""
@@ -290,6 +204,14 @@ def _load(uow: UnitOfWork, number: int) -> Catalog:
         channels=MappingProxyType({(each.analyzer_id, each.channel_code): each for each in channels}),
         intervals=_grouped(_rows(uow, models.RefInterval, Interval), lambda each: each.item_id),
         criticals=_grouped(_rows(uow, models.CriticalLimit, CriticalRow), lambda each: each.item_id),
+        deltas=_active_of_items(uow, rule_models.DeltaRule, DeltaRow),
+        hil_limits=_active_of_items(uow, rule_models.HilLimit, HilRow),
+        av_ranges=_active_of_items(uow, rule_models.AvRange, AvRangeRow),
+        judges=_one_an_item(uow, rule_models.JudgeFormula, JudgeRow),
+        calcs=_one_an_item(uow, rule_models.CalcFormula, CalcRow),
+        logic_rules=_active_by_code(uow, rule_models.LogicRule, LogicRow),
+        reflex_rules=_active_by_code(uow, rule_models.ReflexRule, ReflexRow),
+        comments=_active_by_code(uow, rule_models.CommentTemplate, CommentRow),
         settings=MappingProxyType({each.key: each.value for each in uow.s.scalars(select(models.SavedSetting))}),
         items_by_code=MappingProxyType({each.code: each for each in items.values()}),
         order_sets_by_code=MappingProxyType({each.code: each for each in order_sets.values()}),
@@ -304,6 +226,19 @@ def _load(uow: UnitOfWork, number: int) -> Catalog:
 def _rows(uow: UnitOfWork, table: type[Any], row: type[_Row]) -> list[_Row]:
     columns = [getattr(table, each.name) for each in fields(row)]  # type: ignore[arg-type]
     return [row(*values) for values in uow.s.execute(select(*columns).order_by(table.id))]
+
+
+def _active_of_items(uow: UnitOfWork, table: type[Any], row: type[_Row]) -> Mapping[int, tuple[_Row, ...]]:
+    return _grouped((each for each in _rows(uow, table, row) if each.active), lambda each: each.item_id)  # type: ignore[attr-defined]
+
+
+def _one_an_item(uow: UnitOfWork, table: type[Any], row: type[_Row]) -> Mapping[int, _Row]:
+    return MappingProxyType({item_id: rows[0] for item_id, rows in _active_of_items(uow, table, row).items()})
+
+
+def _active_by_code(uow: UnitOfWork, table: type[Any], row: type[_Row]) -> tuple[_Row, ...]:
+    found = [each for each in _rows(uow, table, row) if each.active]  # type: ignore[attr-defined]
+    return tuple(sorted(found, key=lambda each: each.code))  # type: ignore[attr-defined]
 
 
 def _by_id(uow: UnitOfWork, table: type[Any], row: type[_Row]) -> Mapping[int, _Row]:
@@ -335,20 +270,29 @@ __all__ = [
     "Age",
     "AgeUnit",
     "AnalyzerRow",
+    "AvRangeRow",
+    "CalcRow",
     "Catalog",
     "ChannelRow",
+    "CommentRow",
     "ContainerRow",
     "CriticalRow",
+    "DeltaRow",
+    "HilRow",
     "Interval",
     "ItemRow",
+    "JudgeRow",
+    "LogicRow",
     "NoInterval",
     "OrderSetRow",
+    "ReflexRow",
     "RejectReasonRow",
     "SectionRow",
     "SpecimenTypeRow",
     "Subject",
     "age_at",
     "age_from_text",
+    "allowed_error",
     "catalog",
     "subject_age",
 ]

@@ -6,11 +6,12 @@ Pure: no clock, no store. Ages are completed units at collection, intervals are 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any, TypeVar
 
 # Only a default for callers without a hospital's zone; they pass ZoneInfo("Asia/Shanghai"), which knows the summer times of 1986–1991.
 CHINA = timezone(timedelta(hours=8))
@@ -211,6 +212,47 @@ def _within(value: int | None, low: int | None, high: int | None) -> bool:
     if not _has(low, high):
         return True
     return value is not None and (low is None or low <= value) and (high is None or value < high)
+
+
+# --- other rows chosen by person and place ------------------------------------------------------------------------------------------------
+
+_Row = TypeVar("_Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Specific:
+    """What a row asks for: (asked, given) pairs, the first weighing most, and a half-open range of ages."""
+
+    pairs: tuple[tuple[object, object], ...]
+    age_low: int | None = None
+    age_high: int | None = None
+    age_unit: str = AgeUnit.YEAR
+
+
+def most_specific(rows: Iterable[_Row], asks: Callable[[_Row], Specific], age: Age | None) -> _Row | None:
+    """The fitting row that asks for most; of equals the narrower age, then the first. None when nothing fits."""
+    best: tuple[tuple[int, ...], _Row] | None = None
+    for row in rows:
+        asked = asks(row)
+        if any(want is not None and want != have for want, have in asked.pairs):
+            continue
+        if not _within(None if age is None else age.in_unit(asked.age_unit), asked.age_low, asked.age_high):
+            continue
+        points = (*(int(want is not None) for want, _ in asked.pairs), int(asked.age_low is not None) + int(asked.age_high is not None))
+        if best is None or points > best[0]:
+            best = points, row
+    return None if best is None else best[1]
+
+
+def allowed_error(tea: Mapping[str, Any], value: Decimal) -> Decimal | None:
+    """TEa in the item's unit at a value, from ``{"steps": [{"to": "3.3", "abs": "0.2"}, {"pct": "6.0"}]}`` (WS/T 403 is piecewise).
+
+    The first step whose ``to`` (inclusive) reaches the value counts, one without ``to`` always; None when no rule is set.
+    """
+    for step in tea.get("steps", ()):
+        if "to" not in step or value <= Decimal(str(step["to"])):
+            return Decimal(str(step["abs"])) if "abs" in step else abs(value) * Decimal(str(step["pct"])) / 100
+    return None
 
 
 # --- checks at save time -----------------------------------------------------------------------------------------------------------------

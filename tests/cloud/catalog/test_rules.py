@@ -14,10 +14,13 @@ from cloud.modules.catalog.rules import (
     AgeUnit,
     Interval,
     NoInterval,
+    Specific,
     Subject,
     age_at,
     age_from_text,
+    allowed_error,
     choose,
+    most_specific,
     overlapping,
     problems,
     score,
@@ -265,3 +268,39 @@ def test_shown_text() -> None:
     assert interval(low=None, high=D(40)).shown == "≤40"
     assert interval(low=D("0"), high=None).shown == "≥0"
     assert interval(text="阴性").shown == "阴性"
+
+
+# --- rows chosen by person and place ----------------------------------------------------------------------------------------------------
+
+
+def _critical(id: int, dept: str | None = None, low: int | None = None, high: int | None = None, unit: str = "year") -> tuple[Any, ...]:
+    return id, dept, low, high, unit
+
+
+@pytest.mark.parametrize(
+    ("dept", "years", "expected"),
+    [
+        ("ICU", 30, 2),  # the department's own before the general
+        ("ICU", 0, 2),  # … and before the general one for the age
+        (None, 0, 3),
+        (None, 1, 1),
+        (None, 65, 4),
+        (None, 70, 5),  # narrower age first: both limits before one
+        (None, 80, 4),
+        (None, None, 1),
+    ],
+)
+def test_the_most_specific_row_counts(dept: str | None, years: int | None, expected: int) -> None:
+    table = [_critical(1), _critical(2, "ICU"), _critical(3, None, 0, 1), _critical(4, None, 65), _critical(5, None, 70, 80)]
+    age = None if years is None else Age(0, years * 365, years * 12, years)
+    found = most_specific(table, lambda r: Specific(((r[1], dept),), r[2], r[3], r[4]), age)
+    assert found is not None and found[0] == expected
+    assert most_specific(table[1:], lambda r: Specific(((r[1], "ER"),), r[2], r[3], r[4]), Age(0, 0, 24, 2)) is None
+
+
+@pytest.mark.parametrize(("value", "expected"), [("3.0", "0.2"), ("3.3", "0.2"), ("3.31", "0.1986"), ("5", "0.300"), ("-5", "0.300")])
+def test_allowed_error_is_piecewise(value: str, expected: str) -> None:
+    tea = {"steps": [{"to": "3.3", "abs": "0.2"}, {"pct": "6.0"}]} if value != "-5" else {"steps": [{"pct": 6}]}
+    assert allowed_error(tea, D(value)) == D(expected)
+    assert allowed_error({}, D(value)) is None
+    assert allowed_error({"steps": [{"to": "1", "abs": "1"}]}, D(2)) is None
