@@ -11,7 +11,8 @@ from cloud.config import Settings
 from cloud.db.session import Database
 from cloud.modules import registry
 from cloud.modules.platform import service as platform
-from cloud.ports import s3
+from cloud.modules.platform import signing
+from cloud.ports import ca, s3
 from cloud.web import cookie, csrf, errors, guard, i18n, live, site, view
 from cloud.web.module import MenuItem
 
@@ -28,6 +29,8 @@ def create_app(settings: Settings, db: Database | None = None) -> Flask:
     db = db or Database(settings.database_url)
     hub = live.Hub(settings.database_url)
     s3.configure(settings)
+    ca.configure(settings)
+    signing.configure(settings)
     app.extensions["jianlian"] = view.Web(settings, db, platform.SessionIdentity(), {"live": hub})
     guard.init(app)
     errors.init(app)

@@ -29,6 +29,8 @@ class Settings:
     ca_cert: str = ""
     ca_key: str = ""
     cloud_key: str = ""
+    ca_sign_url: str = ""
+    ca_sign_pem: str = ""
     mqtt_host: str = "localhost"
     mqtt_port: int = 8883
     mqtt_ca: str = ""

@@ -16,8 +16,9 @@ from cloud import jobs, relay
 from cloud.config import Settings
 from cloud.db.session import Database
 from cloud.modules.interfaces.deliver import Deliverer
+from cloud.modules.platform import signing
 from cloud.modules.registry import MODULES
-from cloud.ports import s3
+from cloud.ports import ca, s3
 from cloud.web import log as logs
 from cloud.web.module import Handler
 
@@ -60,6 +61,8 @@ def run_worker(settings: Settings) -> int:
     """Run until SIGTERM."""
     logs.setup(settings.log_level)
     s3.configure(settings)
+    ca.configure(settings)
+    signing.configure(settings)
     db = Database(settings.database_url)
     dsn = make_url(settings.database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     handlers, stop = all_handlers(), threading.Event()

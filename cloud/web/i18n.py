@@ -1,4 +1,9 @@
-"""Chinese first: messages are written in Chinese, English comes from ``en.po`` beside each module's templates."""
+"""Chinese first: messages are written in Chinese, English comes from ``en.po`` beside each module's templates.
+
+Templates say ``_('…')``. Rules and services say ``say("…{name}…", name=…)`` (``common/say.py``) where a sentence has values in it, and
+raise it as the message of a ``UserError``: the error page and every ``{{ _(problem) }}`` then show it in the reader's language. The key,
+with its ``{name}``s, is the msgid in ``en.po``; a test holds that each has its English.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +17,8 @@ from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 from flask import Flask, current_app, g, has_request_context
+
+from common.say import Said
 
 NULL = NullTranslations()
 
@@ -37,9 +44,10 @@ def locale() -> str:
 
 
 def gettext(message: str, **values: Any) -> str:
-    """The message in the reader's language, filled with ``%(name)s`` values."""
+    """The message in the reader's language, filled with ``%(name)s`` values; a ``say`` sentence is filled again from its own."""
     if locale() == "en":
-        message = current_app.extensions["english"].gettext(message)
+        english = current_app.extensions["english"].gettext
+        message = message.in_words_of(english) if isinstance(message, Said) else english(message)
     return message % values if values else message
 
 

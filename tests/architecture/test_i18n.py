@@ -33,7 +33,26 @@ def used() -> dict[str, str]:
                 for arg in (node.args[0], node.args[3]):
                     if isinstance(arg, ast.Constant):
                         out.setdefault(str(arg.value), str(path.relative_to(ROOT)))
+    for path in sorted(tree for folder in ("cloud", "common") for tree in (ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say":
+                assert isinstance(node.args[0], ast.Constant), (
+                    f"{path}:{node.lineno}: the key of say() is a literal, so that it can be found"
+                )
+                out.setdefault(str(node.args[0].value), str(path.relative_to(ROOT)))
     return out
+
+
+def placeholders(text: str) -> set[str]:
+    """Names a sentence is filled with."""
+    return set(re.findall(r"\{(\w+)\}", text))
+
+
+def test_english_sentences_are_filled_with_nothing_their_chinese_lacks() -> None:
+    for path in (ROOT / "cloud").rglob("en.po"):
+        with path.open("rb") as f:
+            wrong = [m.id for m in read_po(f, locale="en") if m.id and m.string and placeholders(str(m.string)) - placeholders(str(m.id))]
+        assert not wrong, f"{path}: {wrong}"
 
 
 def test_every_message_has_english() -> None:

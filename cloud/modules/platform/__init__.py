@@ -1,5 +1,6 @@
 """Platform (M01): tenancy, identity, permissions, sessions, audit."""
 
+from cloud.modules.platform import signing
 from cloud.modules.platform.rules import Perm
 from cloud.modules.platform.service import verify_chain
 from cloud.modules.platform.views import VIEWS
@@ -25,5 +26,5 @@ MODULE = Module(
         MenuItem("工作站", "/workstations", Perm.WORKSTATIONS, "管理", 930),
         MenuItem("审计", "/audit", Perm.AUDIT, "管理", 940),
     ),
-    jobs=(Job("audit_verify", "00:30", verify_chain),),
+    jobs=(Job("audit_verify", "00:30", verify_chain), Job("signing.countersign", "1m", signing.countersign)),
 )

@@ -163,3 +163,34 @@ class Alert(TenantTable, Base):
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str | None]
     note: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class Signature(TenantTable, Base):
+    """An electronic signature (C9): who signed what hash, meaning what, when; a batch signs its list of hashes once."""
+
+    __tablename__ = "signature"
+    __table_args__ = (
+        Index("ix_signature_target", "tenant_id", "target", "target_id"),
+        Index("ix_signature_batch", "tenant_id", "batch_sha256", "batch_no"),
+        Index("ix_signature_ca", "tenant_id", "id", postgresql_where=text("ca_state = 'pending'")),
+        tenant_fk("signer_id", "app_user"),
+    )
+    signer_id: Mapped[int] = mapped_column(BigInteger)
+    target: Mapped[str]
+    target_id: Mapped[int] = mapped_column(BigInteger)
+    meaning: Mapped[str]
+    content_sha256: Mapped[str]
+    batch_sha256: Mapped[str]
+    batch_no: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    window_id: Mapped[str]
+    algorithm: Mapped[str]
+    certificate: Mapped[str] = mapped_column(default="", server_default="")
+    value: Mapped[str]
+    at: Mapped[datetime]
+    # none: no CA is set up, the internal signature is all there is · pending: waits for the CA · done: countersigned.
+    ca_state: Mapped[str] = mapped_column(default="none", server_default="none")
+    ca_serial: Mapped[str | None]
+    ca_certificate: Mapped[str | None]
+    ca_value: Mapped[str | None]
+    ca_at: Mapped[datetime | None]
+    ca_error: Mapped[str | None]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -14,23 +12,16 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
 from cloud.modules.bench.queries import Detail
-from cloud.modules.reports import document, rules, signing
-from cloud.modules.reports.models import Report, ReportVersion, Signature
+from cloud.modules.platform import signing
+from cloud.modules.platform.signing import Desk
+from cloud.modules.reports import document, rules
+from cloud.modules.reports.models import Report, ReportVersion
 from cloud.modules.reports.rules import State, VersionState
-from cloud.modules.reports.signing import Signer
 from cloud.web.principal import Principal
 from common import ids
 from common.errors import UserError
 
 ZONE = ZoneInfo("Asia/Shanghai")
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What releasing needs of the deployment: the signing key, the address printed for verification."""
-
-    signer: Signer
-    base_url: str
 
 
 def details(uow: UnitOfWork, work: bench.Work, specimen_ids: Sequence[int]) -> dict[int, Detail]:
@@ -72,26 +63,8 @@ def freeze(
     )
 
 
-def sign(uow: UnitOfWork, meaning: str, hashes: Sequence[tuple[int, str]], who: Principal, window: str, signer: Signer) -> None:
-    payload = signing.batch_payload(meaning, who.user_id, window, uow.now, [h for _, h in hashes])
-    value, batch = signer.sign(payload), hashlib.sha256(payload).hexdigest()
-    uow.s.add_all(
-        Signature(
-            signer_id=who.user_id,
-            target="report",
-            target_id=report_id,
-            meaning=meaning,
-            content_sha256=content,
-            batch_sha256=batch,
-            batch_no=n,
-            window_id=window,
-            algorithm=signing.ALGORITHM,
-            certificate=signer.public,
-            value=value,
-            at=uow.now,
-        )
-        for n, (report_id, content) in enumerate(hashes)
-    )
+def sign(uow: UnitOfWork, meaning: str, hashes: Sequence[tuple[int, str]], who: Principal, window: str, signer: signing.Signer) -> None:
+    signing.sign(uow, signing.Act("report", meaning, who.user_id, window), hashes, signer)
 
 
 def tell(uow: UnitOfWork, topic: str, report: Report) -> None:

@@ -1,4 +1,4 @@
-"""Tables of reports: versions that were told, signatures over them, who looked."""
+"""Tables of reports: versions that were told, who looked, who must be told."""
 
 from __future__ import annotations
 
@@ -74,29 +74,6 @@ class ReportVersion(TenantTable, Base):
     reason_text: Mapped[str | None]
     released_at: Mapped[datetime]
     released_by: Mapped[int | None] = mapped_column(BigInteger)
-
-
-class Signature(TenantTable, Base):
-    """An electronic signature (C9): who signed what hash, meaning what, when; a batch signs its list of hashes once."""
-
-    __tablename__ = "signature"
-    __table_args__ = (
-        Index("ix_signature_target", "tenant_id", "target", "target_id"),
-        Index("ix_signature_batch", "tenant_id", "batch_sha256", "batch_no"),
-        tenant_fk("signer_id", "app_user"),
-    )
-    signer_id: Mapped[int] = mapped_column(BigInteger)
-    target: Mapped[str]
-    target_id: Mapped[int] = mapped_column(BigInteger)
-    meaning: Mapped[str]
-    content_sha256: Mapped[str]
-    batch_sha256: Mapped[str]
-    batch_no: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
-    window_id: Mapped[str]
-    algorithm: Mapped[str]
-    certificate: Mapped[str] = mapped_column(default="", server_default="")
-    value: Mapped[str]
-    at: Mapped[datetime]
 
 
 class ReportView(TenantTable, Base):

@@ -10,8 +10,9 @@ from typing import Any
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.reports import rules, signing
-from cloud.modules.reports.models import Report, ReportVersion, Signature
+from cloud.modules.platform import signing
+from cloud.modules.reports import rules
+from cloud.modules.reports.models import Report, ReportVersion
 from cloud.modules.reports.rules import State
 
 PAGE = 60
@@ -203,19 +204,7 @@ def signature_holds(uow: UnitOfWork, report_id: int, version_no: int) -> bool:
     ).one_or_none()
     if version is None or signing.content_hash(version.document) != version.content_sha256:
         return False
-    own = uow.s.execute(
-        select(Signature).where(
-            Signature.target == "report", Signature.target_id == report_id, Signature.content_sha256 == version.content_sha256
-        )
-    ).scalars()
-    return any(_batch_holds(uow, s) for s in own)
-
-
-def _batch_holds(uow: UnitOfWork, one: Signature) -> bool:
-    query = select(Signature.content_sha256).where(Signature.batch_sha256 == one.batch_sha256).order_by(Signature.batch_no)
-    hashes = list(uow.s.execute(query).scalars())
-    payload = signing.batch_payload(one.meaning, one.signer_id, one.window_id, one.at, hashes)
-    return signing.holds(one.certificate, payload, one.batch_sha256, one.value)
+    return signing.signed(uow, "report", report_id, version.content_sha256)
 
 
 def views(uow: UnitOfWork, report_id: int) -> Sequence[Any]:

@@ -13,7 +13,8 @@ from cloud.modules.bench import queries as bench_queries
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import queries as people
 from cloud.modules.platform import service as platform
-from cloud.modules.reports import queries, rules, service, signing
+from cloud.modules.platform import signing
+from cloud.modules.reports import queries, rules, service
 from cloud.modules.reports.rules import Perm
 from cloud.web.faults import Invalid, NotFound
 from cloud.web.page import fragment, is_fragment, page, redirect_to
@@ -24,8 +25,7 @@ VIEWS = Views("reports", __name__)
 
 def desk() -> service.Desk:
     """This deployment's signing key and address."""
-    settings = web().settings
-    return service.Desk(signing.open_signer(settings.cloud_key, settings.secret), settings.base_url.rstrip("/"))
+    return signing.desk_of(web().settings)
 
 
 def _section(uow: UnitOfWork, code: str) -> md.SectionRow:

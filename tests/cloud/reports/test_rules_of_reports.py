@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.modules.reports import rules, signing
+from cloud.modules.platform import signing
+from cloud.modules.reports import rules
 from cloud.modules.reports.rules import Candidate, Duty, Look, Needs, State, Verifier
 
 NOW = datetime(2026, 5, 4, 15, 0, tzinfo=UTC)
