@@ -12,7 +12,7 @@ from cloud.db.session import Database
 from cloud.modules import registry
 from cloud.modules.platform import service as platform
 from cloud.modules.platform import signing
-from cloud.ports import ca, s3
+from cloud.ports import s3, signature_server
 from cloud.web import cookie, csrf, errors, guard, i18n, live, site, view
 from cloud.web.module import MenuItem
 
@@ -29,7 +29,7 @@ def create_app(settings: Settings, db: Database | None = None) -> Flask:
     db = db or Database(settings.database_url)
     hub = live.Hub(settings.database_url)
     s3.configure(settings)
-    ca.configure(settings)
+    signature_server.configure(settings)
     signing.configure(settings)
     app.extensions["jianlian"] = view.Web(settings, db, platform.SessionIdentity(), {"live": hub})
     guard.init(app)

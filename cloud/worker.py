@@ -18,7 +18,7 @@ from cloud.db.session import Database
 from cloud.modules.interfaces.deliver import Deliverer
 from cloud.modules.platform import signing
 from cloud.modules.registry import MODULES
-from cloud.ports import ca, s3
+from cloud.ports import s3, signature_server
 from cloud.web import log as logs
 from cloud.web.module import Handler
 
@@ -61,7 +61,7 @@ def run_worker(settings: Settings) -> int:
     """Run until SIGTERM."""
     logs.setup(settings.log_level)
     s3.configure(settings)
-    ca.configure(settings)
+    signature_server.configure(settings)
     signing.configure(settings)
     db = Database(settings.database_url)
     dsn = make_url(settings.database_url).set(drivername="postgresql").render_as_string(hide_password=False)

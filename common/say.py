@@ -1,9 +1,9 @@
 """Sentences for people that keep what they were filled with, so that a page can say them in the reader's language.
 
-``say("缺少必报项目：{items}。", items=names)`` is the Chinese sentence (a ``str``: log it, store it, match it), and it remembers its key and
-its values. The web layer looks the key up in ``en.po`` and fills it again (``cloud/web/i18n.py``); a value that is itself a ``say``
-(a state word, another sentence) is translated too, a plain text (a name, a result, what somebody typed) never is. A tuple or list of
-values is joined with 、 in Chinese. Pure.
+``say("缺少必报项目：{items}。", items=names)`` is the Chinese sentence (a ``str``: log it, store it, match it), and it remembers its
+key and its values. The web layer looks the key up in ``en.po`` and fills it again (``cloud/web/i18n.py``); a value that is itself a
+``say`` (a state word, another sentence) is translated too, a plain text (a name, a result, what somebody typed) never is. A tuple or
+list of values is joined with 、 in Chinese. Pure.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
 from cloud.modules.orders.models import OrderItem
 from cloud.modules.platform import service as platform
+from cloud.modules.platform import signing
 from cloud.modules.platform.models import User
 from cloud.modules.reports import service as reports
-from cloud.modules.platform import signing
 from cloud.modules.specimens import facts
 from cloud.modules.specimens import service as specimens
 from cloud.modules.specimens.models import Specimen

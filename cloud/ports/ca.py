@@ -1,98 +1,89 @@
-"""The hospital's signature server (CA, 签名验签服务器): a second signature with a certificate that others trust.
+"""The certificate authority that agents and brokers trust: one folder with a key, a certificate and a revocation list.
 
-Spoken to in the plainest way such a server can be put behind: ``POST {ca_sign_url}`` with JSON ``{"payload": base64, "signer": id}``,
-answered by ``{"certificate": PEM, "signature": base64}``; a vendor's own protocol goes into a small proxy of that form. What comes back is
-believed only when the signature holds over the payload under that certificate. Not set up means 未配置: nothing waits, nothing is claimed.
+Who holds the folder can make agents, so only the process that enrols reads the key; brokers read certificate and list.
 """
 
-from __future__ import annotations
-
-import base64
-import json
-import ssl
-import urllib.error
-import urllib.request
-from dataclasses import dataclass
-from typing import Protocol
+import os
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from pathlib import Path
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from cryptography.hazmat.primitives import hashes, serialization
 
-from cloud.config import Settings
-from common.errors import LocalError, PeerError
+from common import crypto
 
-TIMEOUT_S = 5.0
-MAX_ANSWER = 64 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Countersignature:
-    """What a CA gives: the certificate (PEM) with its serial number in hex, and its signature (base64)."""
-
-    serial: str
-    certificate: str
-    value: str
+CA_DAYS = 3650
+AGENT_DAYS = 365
+CRL_DAYS = 3650  # The list is rewritten at each change; a broker that meets an outdated one refuses every agent.
+CLOCK_SLACK = timedelta(minutes=5)  # a lab PC whose clock is a little slow must still find its certificate valid
 
 
-class Authority(Protocol):
-    """What signers may rely on."""
+class CertificateAuthority:
+    """Signs agents' certificates and keeps the list of the revoked ones."""
 
-    def countersign(self, payload: bytes, signer_id: int) -> Countersignature:
-        """Sign the payload in the name of this person. Raises PeerError while the server is away or its answer does not hold."""
+    def __init__(self, certificate_file: Path, key_file: Path) -> None:
+        """Open an existing authority. Raises CryptoError or OSError."""
+        self.certificate_file = certificate_file
+        self.certificate = crypto.load_certificate(certificate_file.read_bytes())
+        self._key = crypto.load_private(key_file.read_bytes())
+
+    @property
+    def revoked_file(self) -> Path:
+        """The list that brokers read, beside the certificate."""
+        return self.certificate_file.with_name("crl.pem")
+
+    @classmethod
+    def create(cls, folder: Path, name: str, now: datetime) -> "CertificateAuthority":
+        """Make a new authority in an empty folder, with an empty revocation list."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        key = crypto.new_key()
+        certificate = crypto.make_ca(key, name, now - CLOCK_SLACK, now + timedelta(days=CA_DAYS))
+        write_secret(folder / "ca.key", crypto.private_pem(key))
+        (folder / "ca.pem").write_bytes(crypto.certificate_pem(certificate))
+        made = cls(folder / "ca.pem", folder / "ca.key")
+        made.write_revoked([], now)
+        return made
+
+    def certificate_pem(self) -> bytes:
+        return crypto.certificate_pem(self.certificate)
+
+    def pin(self) -> str:
+        """What an enrolment code carries: SHA-256 of this certificate."""
+        return crypto.pin(self.certificate)
+
+    def sign_agent(self, csr: bytes, tenant: str, agent: str, now: datetime, days: int = AGENT_DAYS) -> x509.Certificate:
+        """A client certificate for the request's key. Its names are ours, whatever the request asks for."""
+        key = crypto.csr_key(csr)
+        return crypto.issue_agent(self.certificate, self._key, key, tenant, agent, now - CLOCK_SLACK, now + timedelta(days=days))
+
+    def sign_server(self, key: crypto.PublicKey, hosts: list[str], now: datetime, days: int = AGENT_DAYS) -> x509.Certificate:
+        return crypto.issue_server(self.certificate, self._key, key, hosts, now - CLOCK_SLACK, now + timedelta(days=days))
+
+    def sign_cloud(self, key: crypto.PublicKey, name: str, now: datetime, days: int = AGENT_DAYS) -> x509.Certificate:
+        """A client certificate for one of our own processes at the broker."""
+        return crypto.issue_client(self.certificate, self._key, key, name, now - CLOCK_SLACK, now + timedelta(days=days))
+
+    def write_revoked(self, serials: Iterable[int], now: datetime) -> None:
+        """Replace the revocation list by one that names these serial numbers, in one step."""
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self.certificate.subject)
+        builder = builder.last_update(now - CLOCK_SLACK).next_update(now + timedelta(days=CRL_DAYS))
+        for serial in sorted(set(serials)):
+            entry = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
+            builder = builder.add_revoked_certificate(entry)
+        signed = builder.sign(self._key, hashes.SHA256())
+        fresh = self.revoked_file.with_name("crl.pem.new")
+        fresh.write_bytes(signed.public_bytes(serialization.Encoding.PEM))
+        fresh.replace(self.revoked_file)
 
 
-class HttpAuthority:
-    """A signature server behind HTTPS (HTTP on the loopback only)."""
-
-    def __init__(self, url: str, ca_pem: str = "") -> None:
-        if not url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
-            raise LocalError("config_ca", f"ca_sign_url 须为 https 地址：{url}")
-        self._url = url
-        self._tls = ssl.create_default_context(cafile=ca_pem or None) if url.startswith("https://") else None
-
-    def countersign(self, payload: bytes, signer_id: int) -> Countersignature:
-        """One request; the answer is verified."""
-        body = json.dumps({"payload": base64.b64encode(payload).decode("ascii"), "signer": signer_id}).encode()
-        asked = urllib.request.Request(self._url, data=body, headers={"Content-Type": "application/json"})
-        try:
-            with urllib.request.urlopen(asked, timeout=TIMEOUT_S, context=self._tls) as answer:
-                found = json.loads(answer.read(MAX_ANSWER))
-            pem, value = str(found["certificate"]), str(found["signature"])
-            certificate = x509.load_pem_x509_certificate(pem.encode())
-            signature = base64.b64decode(value, validate=True)
-        except (urllib.error.URLError, OSError) as error:
-            raise PeerError("ca_away", f"CA 签名服务连不上：{error}") from error
-        except (ValueError, KeyError, TypeError) as error:
-            raise PeerError("ca_answer", f"CA 签名服务的回答无法识别：{error}") from error
-        if not _holds(certificate, payload, signature):
-            raise PeerError("ca_answer", "CA 签名服务的签名与内容不符。")
-        return Countersignature(f"{certificate.serial_number:x}", pem, value)
+def revoked_serials(crl: Path) -> frozenset[int]:
+    """The serial numbers on a revocation list."""
+    return frozenset(entry.serial_number for entry in x509.load_pem_x509_crl(crl.read_bytes()))
 
 
-def _holds(certificate: x509.Certificate, payload: bytes, signature: bytes) -> bool:
-    key = certificate.public_key()
-    try:
-        if isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, payload, ec.ECDSA(hashes.SHA256()))
-        elif isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, payload, padding.PKCS1v15(), hashes.SHA256())
-        else:
-            return False
-    except InvalidSignature:
-        return False
-    return True
-
-
-_opened: list[Authority | None] = [None]
-
-
-def configure(settings: Settings) -> None:
-    """The authority of this process, once at its start; none where no address is set."""
-    _opened[:] = [HttpAuthority(settings.ca_sign_url, settings.ca_sign_pem) if settings.ca_sign_url else None]
-
-
-def current() -> Authority | None:
-    """The authority, or None: 未配置."""
-    return _opened[0]
+def write_secret(path: Path, data: bytes) -> None:
+    """Write a file that only its owner can read, from its first byte on."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(data)

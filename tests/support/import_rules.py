@@ -21,7 +21,8 @@ ONLY_IN = {
     "paho": ("agent/uplink.py", "cloud/ports/mqtt.py"),
     "boto3": ("cloud/ports/s3.py",),
 }
-FROM_OUTSIDE = {"service", "queries", "messages"}  # what other modules may use of a module; messages: the shapes its verbs take
+# What other modules may use of a module; messages: the shapes its verbs take; signing: electronic signatures, platform's.
+FROM_OUTSIDE = {"service", "queries", "messages", "signing"}
 
 
 def is_pure(source: Source) -> bool:

@@ -24,7 +24,7 @@ from sqlalchemy import select, update
 from cloud.config import Settings
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform.models import Signature
-from cloud.ports import ca
+from cloud.ports import signature_server
 from common import crypto
 from common.errors import LocalError, PeerError
 
@@ -127,7 +127,7 @@ def sign(uow: UnitOfWork, act: Act, hashes: Sequence[tuple[int, str]], signer: S
     """Sign a batch: ``hashes`` are (id of the thing, SHA-256 of its canonical document)."""
     payload = batch_payload(act.meaning, act.signer_id, act.window_id, uow.now, [h for _, h in hashes])
     value, batch = signer.sign(payload), hashlib.sha256(payload).hexdigest()
-    state = "none" if ca.current() is None else "pending"
+    state = "none" if signature_server.current() is None else "pending"
     uow.s.add_all(
         Signature(
             signer_id=act.signer_id,
@@ -174,7 +174,7 @@ CA_BATCHES = 50
 
 def countersign(uow: UnitOfWork) -> None:
     """Calendar job, every minute: batches that wait are shown to the CA, oldest first; one that is away keeps them waiting."""
-    authority = ca.current()
+    authority = signature_server.current()
     if authority is None:
         return
     query = select(Signature).where(Signature.ca_state == "pending", Signature.batch_no == 0).order_by(Signature.id).limit(CA_BATCHES)

@@ -14,8 +14,9 @@ from cloud.modules.bench.service import TestState
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import service as platform
 from cloud.modules.platform import signing
+from cloud.modules.platform.signing import Desk
 from cloud.modules.reports import document, rules
-from cloud.modules.reports.issue import Desk, details, freeze, lock, move, names_of, sign, specimen_of, tell, version_of
+from cloud.modules.reports.issue import details, freeze, lock, move, names_of, sign, specimen_of, tell, version_of
 from cloud.modules.reports.models import Report, ReportNotice, ReportView
 from cloud.modules.reports.rules import State, VersionState
 from cloud.reports.documents import Amendment, Change

@@ -13,7 +13,6 @@ from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
 from cloud.modules.bench.queries import Detail
 from cloud.modules.platform import signing
-from cloud.modules.platform.signing import Desk
 from cloud.modules.reports import document, rules
 from cloud.modules.reports.models import Report, ReportVersion
 from cloud.modules.reports.rules import State, VersionState

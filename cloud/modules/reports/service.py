@@ -16,10 +16,10 @@ from cloud.modules.bench.service import TestState
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import service as platform
 from cloud.modules.platform import signing
+from cloud.modules.platform.signing import Desk
 from cloud.modules.reports import document, rules
 from cloud.modules.reports.changes import AmendRequest, amend, recall
 from cloud.modules.reports.issue import (
-    Desk,
     details,
     freeze,
     lock,

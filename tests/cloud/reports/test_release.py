@@ -15,8 +15,8 @@ from sqlalchemy import text
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
-from cloud.modules.platform.models import UserSession
 from cloud.modules.platform import signing
+from cloud.modules.platform.models import UserSession
 from cloud.modules.reports import document, queries, service
 from cloud.modules.reports.rules import State, VersionState
 from cloud.web.principal import Principal
