@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from cloud.modules import bench, catalog, critical, edge, interfaces, orders, platform, portal, qc, queue, reports, specimens
+from cloud.modules import (
+    bench,
+    catalog,
+    critical,
+    edge,
+    equipment,
+    interfaces,
+    orders,
+    personnel,
+    platform,
+    portal,
+    qc,
+    queue,
+    reagents,
+    reports,
+    scheduling,
+    specimens,
+)
 from cloud.web.module import Module
 
 MODULES: tuple[Module, ...] = (
@@ -16,6 +33,10 @@ MODULES: tuple[Module, ...] = (
     reports.MODULE,
     critical.MODULE,
     qc.MODULE,
+    reagents.MODULE,
+    equipment.MODULE,
+    personnel.MODULE,
+    scheduling.MODULE,
     portal.MODULE,
     interfaces.MODULE,
 )

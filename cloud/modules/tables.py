@@ -7,13 +7,20 @@ from cloud.modules.catalog import models as catalog
 from cloud.modules.catalog import rule_models as catalog_rules
 from cloud.modules.critical import models as critical
 from cloud.modules.edge import models as edge
+from cloud.modules.equipment import models as equipment
 from cloud.modules.interfaces import models as interfaces
 from cloud.modules.orders import models as orders
+from cloud.modules.personnel import models as personnel
 from cloud.modules.platform import models as platform
 from cloud.modules.portal import models as portal
 from cloud.modules.queue import models as queue
+from cloud.modules.reagents import models as reagents
 from cloud.modules.reports import models as reports
+from cloud.modules.scheduling import models as scheduling
 from cloud.modules.specimens import models as specimens
 
-ALL = (audit, outbox, bench, catalog, catalog_rules, critical, edge, interfaces, orders, platform, portal, queue, reports, specimens)
+ALL = (
+    *(audit, outbox, bench, catalog, catalog_rules, critical, edge, equipment, interfaces, orders, personnel),
+    *(platform, portal, queue, reagents, reports, scheduling, specimens),
+)
 METADATA = Base.metadata

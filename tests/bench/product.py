@@ -23,6 +23,7 @@ from cloud.web import cookie, csrf
 from tests.bench.common import cpu
 from tests.flows.stack import Stack
 from tests.support import brokers
+from tests.support import lab as labs
 
 HOSPITAL = "rm"
 PIN = "246810"
@@ -130,6 +131,7 @@ class Product:
             uow.s.flush()
             for role in uow.s.execute(select(Role).where(Role.code.in_(roles))).scalars():
                 uow.s.add(UserRole(user_id=user.id, role_id=role.id))
+            labs.authorise(uow, [user.id])
             token = service._enter(uow, user, f"BENCH{self._people}", "bench", mfa=True).token
         return Browser(self, token)
 

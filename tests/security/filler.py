@@ -5,11 +5,11 @@ Every text carries a marker; a page of another hospital that shows it leaks.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Boolean, Column, Date, DateTime, Integer, LargeBinary, Numeric, Table
+from sqlalchemy import Boolean, Column, Date, DateTime, Integer, LargeBinary, Numeric, Table, Time
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from cloud.db.session import Database
@@ -68,6 +68,8 @@ def _by_type(table: Table, column: Column[Any], marker: str) -> Any:
         return False
     if isinstance(kind, DateTime):
         return datetime(2026, 11, 20, 1, 2, 3, tzinfo=UTC)
+    if isinstance(kind, Time):
+        return time(8)
     if isinstance(kind, Date):
         return date(2026, 11, 20)
     if isinstance(kind, Integer):

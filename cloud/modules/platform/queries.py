@@ -30,6 +30,11 @@ def users(uow: UnitOfWork, after: int = 0) -> Sequence[Any]:
     return uow.s.execute(query.where(User.id > after).order_by(User.id).limit(PAGE)).all()
 
 
+def exists(uow: UnitOfWork, user_id: int) -> bool:
+    """Whether this hospital has such a person."""
+    return uow.s.execute(select(User.id).where(User.id == user_id)).first() is not None
+
+
 def roles(uow: UnitOfWork) -> Sequence[Role]:
     """All roles of this hospital."""
     return uow.s.execute(select(Role).order_by(Role.id)).scalars().all()

@@ -14,6 +14,7 @@ from cloud.modules.bench import service as bench
 from cloud.modules.bench.queries import Detail
 from cloud.modules.bench.service import TestState
 from cloud.modules.catalog import queries as md
+from cloud.modules.personnel import service as personnel
 from cloud.modules.platform import service as platform
 from cloud.modules.platform import signing
 from cloud.modules.platform.signing import Desk
@@ -92,6 +93,7 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
     reports = lock(uow, wanted)
     found = details(uow, work, [r.specimen_id for r in reports])
     solo = _check(uow, reports, found, who)
+    _authorised(uow, reports, found, who.user_id)
     names = names_of(uow, {who.user_id, *(r.tester_id for r in reports if r.tester_id is not None)})
     sections = md.catalog(uow).sections
     for report, no in zip(reports, numbers(uow, len(reports)), strict=True):
@@ -135,6 +137,16 @@ def _check(uow: UnitOfWork, reports: Sequence[Report], details: Mapping[int, Det
     if problems:
         raise UserError("conflict", rules.refused(problems))
     return solo
+
+
+def _authorised(uow: UnitOfWork, reports: Sequence[Report], details: Mapping[int, Detail], user_id: int) -> None:
+    """Function rights are role ∩ authorisation (M01 R4): for each report's section and all its items."""
+    wanted = []
+    for report in reports:
+        detail = details[report.specimen_id]
+        items = {t.item.id for t in detail.tests if t.state is not TestState.CANCELLED}
+        wanted.append((f"{detail.tube.name} {detail.tube.barcode}", report.section_id, items))
+    personnel.require(uow, user_id, personnel.Function.VERIFY, wanted)
 
 
 def _candidate(uow: UnitOfWork, report: Report, detail: Detail) -> rules.Candidate:

@@ -11,6 +11,7 @@ from flask import Response, request
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench_queries
 from cloud.modules.catalog import queries as md
+from cloud.modules.personnel import queries as personnel
 from cloud.modules.platform import queries as people
 from cloud.modules.platform import service as platform
 from cloud.modules.platform import signing
@@ -66,6 +67,7 @@ def queue(uow: UnitOfWork, code: str) -> Any:
         return fragment("reports/queue.html", "rows", section=section, waiting=waiting)
     chosen = request.args.get("report", type=int) or (waiting[0].id if waiting else None)
     shown = next((w for w in waiting if w.id == chosen), None)
+    detail = _detail(uow, shown.specimen_id) if shown is not None else None
     return page(
         "reports/queue.html",
         section=section,
@@ -73,7 +75,9 @@ def queue(uow: UnitOfWork, code: str) -> Any:
         waiting=waiting,
         chosen=chosen,
         one=shown,
-        detail=_detail(uow, shown.specimen_id) if shown is not None else None,
+        detail=detail,
+        authorised=personnel.any_in(uow, principal().user_id, personnel.Function.VERIFY, section.id),
+        may_verify=_may_verify(uow, section.id, detail),
         cochecks=queries.cochecks(uow, section.id),
     )
 
@@ -87,7 +91,16 @@ def one(uow: UnitOfWork, code: str, report_id: int) -> Any:
     found = next((w for w in queries.queue(uow, section.id, principal().user_id) if w.id == report_id), None)
     if found is None:
         raise NotFound("该待审报告")
-    return fragment("reports/queue.html", "report", section=section, one=found, detail=_detail(uow, found.specimen_id))
+    detail = _detail(uow, found.specimen_id)
+    return fragment(
+        "reports/queue.html", "report", section=section, one=found, detail=detail, may_verify=_may_verify(uow, section.id, detail)
+    )
+
+
+def _may_verify(uow: UnitOfWork, section_id: int, detail: bench_queries.Detail | None) -> bool:
+    """Whether this person's authorisation covers the report's items: without it no button (M01 R4)."""
+    items = {t.item.id for t in detail.tests} if detail is not None else set()
+    return personnel.may(uow, principal().user_id, personnel.Function.VERIFY, section_id, items)
 
 
 @VIEWS.post("/review/<code>/release", Perm.RELEASE)

@@ -1,0 +1,85 @@
+"""Read-only: calibrations in force, faults that were open."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.equipment.rules import Calibrated, holds, in_force
+
+_CALIBRATIONS = text("""
+SELECT analyzer_id, id, item_id, done_at, valid_until, passed FROM (
+  SELECT c.*, row_number() OVER (PARTITION BY analyzer_id, item_id ORDER BY done_at DESC, id DESC) AS n
+  FROM calibration c WHERE c.tenant_id = :t AND c.analyzer_id = ANY(:analyzers)) x
+WHERE n <= 3
+""")
+
+
+def calibrations(uow: UnitOfWork, analyzers: Collection[int]) -> dict[int, list[Calibrated]]:
+    """Analyzer → its last three calibrations an item; one statement."""
+    out: dict[int, list[Calibrated]] = {}
+    if analyzers:
+        for r in uow.s.execute(_CALIBRATIONS, {"t": uow.tenant_id, "analyzers": sorted(set(analyzers))}):
+            out.setdefault(r.analyzer_id, []).append(Calibrated(r.id, r.item_id, r.done_at, r.valid_until, r.passed))
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault of an analyzer."""
+
+    analyzer_id: int
+    started_at: datetime
+    ended_at: datetime | None
+    symptom: str
+
+    def at(self, when: datetime) -> bool:
+        """Whether it was open at this moment."""
+        return self.started_at <= when and (self.ended_at is None or when < self.ended_at)
+
+
+_FAULTS = text("""
+SELECT analyzer_id, started_at, ended_at, symptom FROM equipment_fault
+WHERE tenant_id = :t AND analyzer_id = ANY(:analyzers) AND (ended_at IS NULL OR ended_at > :since)
+""")
+
+
+def faults(uow: UnitOfWork, analyzers: Collection[int], since: datetime) -> dict[int, list[Fault]]:
+    """Analyzer → faults open at any time since a moment; one statement."""
+    out: dict[int, list[Fault]] = {}
+    if analyzers:
+        for r in uow.s.execute(_FAULTS, {"t": uow.tenant_id, "analyzers": sorted(set(analyzers)), "since": since}):
+            out.setdefault(r.analyzer_id, []).append(Fault(*r))
+    return out
+
+
+_SHOWN = text("""
+SELECT c.id, a.name AS analyzer, i.name AS item, c.certificate, c.done_at, c.valid_until, c.passed
+FROM calibration c
+JOIN analyzer a ON a.tenant_id = c.tenant_id AND a.id = c.analyzer_id
+LEFT JOIN test_item i ON i.tenant_id = c.tenant_id AND i.id = c.item_id
+WHERE c.tenant_id = :t ORDER BY c.valid_until DESC, c.id DESC LIMIT 200
+""")
+_OPEN = text("""
+SELECT f.id, a.name AS analyzer, f.started_at, f.symptom FROM equipment_fault f
+JOIN analyzer a ON a.tenant_id = f.tenant_id AND a.id = f.analyzer_id
+WHERE f.tenant_id = :t AND f.ended_at IS NULL ORDER BY f.started_at LIMIT 200
+""")
+
+
+def shown(uow: UnitOfWork) -> Sequence[Any]:
+    """Calibrations for the page."""
+    return uow.s.execute(_SHOWN, {"t": uow.tenant_id}).all()
+
+
+def open_faults(uow: UnitOfWork) -> Sequence[Any]:
+    """Analyzers that are out of order."""
+    return uow.s.execute(_OPEN, {"t": uow.tenant_id}).all()
+
+
+__all__ = ["Calibrated", "Fault", "calibrations", "faults", "holds", "in_force", "open_faults", "shown"]

@@ -1,0 +1,74 @@
+"""Read-only: lots, and which lot was on board when a result was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+
+
+@dataclass(frozen=True, slots=True)
+class OnBoard:
+    """A pack that serves an item on an analyzer. ``usable``: its lot is accepted (available) today."""
+
+    analyzer_id: int
+    item_id: int
+    lot_id: int
+    lot_no: str
+    usable: bool
+    opened_at: datetime
+    expires_at: datetime
+    removed_at: datetime | None
+
+    def at(self, when: datetime) -> bool:
+        """Whether it was on board at this moment."""
+        return self.opened_at <= when and (self.removed_at is None or when < self.removed_at)
+
+
+_ON_BOARD = text("""
+SELECT p.analyzer_id, i.item_id, l.id AS lot_id, l.lot_no, l.state = 'available' AS usable, p.opened_at, p.expires_at, p.removed_at
+FROM open_pack p
+JOIN reagent_lot l ON l.tenant_id = p.tenant_id AND l.id = p.lot_id
+JOIN reagent_lot_item i ON i.tenant_id = l.tenant_id AND i.lot_id = l.id
+WHERE p.tenant_id = :t AND p.analyzer_id = ANY(:analyzers) AND (p.removed_at IS NULL OR p.removed_at > :since)
+ORDER BY p.opened_at, p.id
+""")
+
+
+def on_board(uow: UnitOfWork, analyzers: Collection[int], since: datetime) -> dict[tuple[int, int], list[OnBoard]]:
+    """(analyzer, item) → packs on board at any time since a moment, the latest opened last; one statement."""
+    out: dict[tuple[int, int], list[OnBoard]] = {}
+    if analyzers:
+        for r in uow.s.execute(_ON_BOARD, {"t": uow.tenant_id, "analyzers": sorted(set(analyzers)), "since": since}):
+            out.setdefault((r.analyzer_id, r.item_id), []).append(OnBoard(*r))
+    return out
+
+
+_LOTS = text("""
+SELECT l.id, l.version, l.product, l.lot_no, l.expiry, l.open_days, l.state, l.evidence,
+       (SELECT string_agg(t.abbr, ' ' ORDER BY t.print_order, t.id) FROM reagent_lot_item i
+          JOIN test_item t ON t.tenant_id = i.tenant_id AND t.id = i.item_id WHERE i.tenant_id = l.tenant_id AND i.lot_id = l.id) AS items
+FROM reagent_lot l WHERE l.tenant_id = :t AND l.state <> 'scrapped' ORDER BY l.expiry, l.id LIMIT 200
+""")
+_PACKS = text("""
+SELECT p.id, a.name AS analyzer, l.product, l.lot_no, l.state, p.opened_at, p.expires_at
+FROM open_pack p
+JOIN reagent_lot l ON l.tenant_id = p.tenant_id AND l.id = p.lot_id
+JOIN analyzer a ON a.tenant_id = p.tenant_id AND a.id = p.analyzer_id
+WHERE p.tenant_id = :t AND p.removed_at IS NULL ORDER BY p.expires_at, p.id LIMIT 200
+""")
+
+
+def lots(uow: UnitOfWork) -> Sequence[Any]:
+    """Lots, the first to expire first."""
+    return uow.s.execute(_LOTS, {"t": uow.tenant_id}).all()
+
+
+def packs(uow: UnitOfWork) -> Sequence[Any]:
+    """What is on board, the first to end first."""
+    return uow.s.execute(_PACKS, {"t": uow.tenant_id}).all()

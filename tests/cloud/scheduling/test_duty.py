@@ -1,0 +1,76 @@
+"""Duty: who stands where at a moment, over midnight, and nobody in two places."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import text
+
+from cloud.modules.scheduling import queries
+from cloud.modules.scheduling.rules import Hours, Stretch, on_duty, overlapping
+from tests.support.lab import Lab
+
+ZONE = ZoneInfo("Asia/Shanghai")
+NIGHT, DAY = Hours(time(20), time(8)), Hours(time(8), time(17))
+
+
+def at(day: int, hour: int, minute: int = 0) -> datetime:
+    return datetime(2026, 11, day, hour, minute, tzinfo=ZONE)
+
+
+def test_the_night_belongs_to_the_day_it_began() -> None:
+    night = Stretch(1, NIGHT, date(2026, 11, 23), date(2026, 11, 23))
+    assert [on_duty(night, each, ZONE) for each in (at(23, 19, 59), at(23, 20), at(24, 7, 59), at(24, 8))] == [False, True, True, False]
+    day = Stretch(1, DAY, date(2026, 11, 23), date(2026, 11, 24))
+    assert [on_duty(day, each, ZONE) for each in (at(23, 7), at(23, 8), at(24, 16, 59), at(24, 17), at(25, 9))] == [
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_overlap_is_found_across_midnight_and_only_for_the_same_person() -> None:
+    night = Stretch(1, NIGHT, date(2026, 11, 23), date(2026, 11, 23))
+
+    def clash(hours: Hours, day: int, user: int = 1) -> bool:
+        return any(overlapping(Stretch(user, hours, date(2026, 11, day), date(2026, 11, day)), [night], ZONE))
+
+    assert clash(Hours(time(7), time(15)), 24)
+    assert not clash(DAY, 24) and not clash(DAY, 23)
+    assert clash(Hours(time(17), time(21)), 23)
+    assert not clash(Hours(time(7), time(15)), 24, user=2)
+
+
+def test_pages_put_on_duty_refuse_overlaps_and_take_back(lab: Lab) -> None:
+    lab.clock.set(datetime(2026, 11, 23, 2, 0, tzinfo=UTC))
+    with lab.uow() as uow:
+        from cloud.modules.catalog.models import Section
+
+        section = Section(code="CHEM", name="生化组")
+        uow.s.add(section)
+        uow.s.flush()
+        section_id = section.id
+    leader, user = lab.client("leader"), lab.users[(lab.a, "verifier")]
+    assert leader.post("/sch/shifts", {"code": "D", "name": "白班", "start": "08:00", "end": "17:00"}).status_code == 303
+    assert leader.post("/sch/shifts", {"code": "D", "name": "白班", "start": "08:00", "end": "17:00"}).status_code == 409
+    with lab.uow() as uow:
+        shift = uow.s.execute(text("SELECT id FROM shift")).scalar_one()
+    form = {"user": user, "section": section_id, "shift": shift, "first": "2026-11-23", "last": "2026-11-25"}
+    assert leader.post("/sch/duty", form).status_code == 303
+    assert leader.post("/sch/duty", form).status_code == 409
+    assert leader.post("/sch/duty", form | {"shift": 99}).status_code == 404
+    assert leader.post("/sch/duty", form | {"last": "2026-11-22"}).status_code == 422
+    assert lab.client("tester").post("/sch/duty", form).status_code == 403
+    with lab.uow() as uow:
+        assert [d.user_id for d in queries.duty(uow, uow.now, [section_id])] == [user]
+        duty = uow.s.execute(text("SELECT id FROM duty")).scalar_one()
+    assert "审核者一号" in leader.get("/sch/duty").text
+    assert leader.post(f"/sch/duty/{duty}/cancel", {"reason": ""}).status_code == 422
+    assert leader.post(f"/sch/duty/{duty}/cancel", {"reason": "病假"}).status_code == 303
+    with lab.uow() as uow:
+        assert queries.duty(uow, uow.now) == []
+    with lab.uow(lab.b) as uow:
+        assert queries.planned(uow) == []
