@@ -1,60 +1,115 @@
-"""The outbox relay: domain events to their handlers, in order per key, one transaction an event.
+"""The outbox relay: domain events to their handlers, in order per key, many events a transaction.
 
-A handler that fails keeps its event and the later ones of the same key waiting (with backoff); other keys go on.
+A round takes what is due and at the head of its key, handles it for a tenth of a second and commits. When a handler of the round fails,
+nothing of it happened and its events are tried one by one: the failing one waits (with backoff), and with it the later ones of its key;
+other keys go on. So a handler may be called again for an event; what it does outside the database must bear repeating.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy import text
 
 from cloud.db.outbox import OutboxEvent
-from cloud.db.session import Actor, Database
+from cloud.db.session import Actor, Database, UnitOfWork
 from cloud.web.module import Handler
 
 log = structlog.get_logger("relay")
 RELAY = Actor("relay")
 BACKOFF_S = (1, 5, 30, 120, 600)
+ROUND = 60
+ROUND_S = 0.1  # rows that people may want are locked no longer than this
+Handlers = Mapping[str, Sequence[Handler]]
 
-# The oldest open event of each key, if it is due; SKIP LOCKED lets several workers share the work.
-_NEXT = text("""
-SELECT e.id FROM outbox_event e
+# People go first: a round that must wait for a lock gives up before PostgreSQL looks for a deadlock (1 s) and perhaps ends theirs.
+_YIELD = text("SET LOCAL lock_timeout = '300ms'")
+
+# Open events that are due and behind no postponed one of their key; SKIP LOCKED lets several workers share the work.
+_DUE = text("""
+SELECT e.id, e.topic, e.key, e.payload FROM outbox_event e
 WHERE e.tenant_id = :t AND e.done_at IS NULL AND (e.next_at IS NULL OR e.next_at <= :now) AND e.id > :after
   AND NOT EXISTS (SELECT 1 FROM outbox_event p
-                  WHERE p.tenant_id = e.tenant_id AND p.done_at IS NULL AND p.key = e.key AND p.id < e.id)
-ORDER BY e.id LIMIT 1 FOR UPDATE OF e SKIP LOCKED
+                  WHERE p.tenant_id = e.tenant_id AND p.done_at IS NULL AND p.key = e.key AND p.id < e.id AND p.next_at > :now)
+ORDER BY e.id LIMIT :n FOR UPDATE OF e SKIP LOCKED
+""")
+_OPEN = text("SELECT id, key FROM outbox_event WHERE tenant_id = :t AND done_at IS NULL AND key = ANY(:keys) AND id <= :last ORDER BY id")
+_DONE = text("UPDATE outbox_event SET done_at = :now WHERE tenant_id = :t AND id = ANY(:ids)")
+_HEAD = text("""
+SELECT e.id, e.topic, e.key, e.payload FROM outbox_event e
+WHERE e.tenant_id = :t AND e.id = :id AND e.done_at IS NULL AND NOT EXISTS (
+  SELECT 1 FROM outbox_event p WHERE p.tenant_id = e.tenant_id AND p.done_at IS NULL AND p.key = e.key AND p.id < e.id)
+FOR UPDATE OF e SKIP LOCKED
 """)
 
 
-def drain(db: Database, tenant_id: int, handlers: Mapping[str, Sequence[Handler]]) -> int:
+def drain(db: Database, tenant_id: int, handlers: Handlers) -> int:
     """Handle what is due for one hospital; returns how many events were done."""
     done, after = 0, 0
     while True:
-        with db.tenant(tenant_id, RELAY) as uow:
-            found = uow.s.execute(_NEXT, {"t": tenant_id, "now": uow.now, "after": after}).scalar()
-        if found is None:
-            return done
-        if _one(db, tenant_id, int(found), handlers):
-            done += 1
+        taken: list[Any] = []
+        try:
+            with db.tenant(tenant_id, RELAY) as uow:
+                uow.s.execute(_YIELD)
+                found = uow.s.execute(_DUE, {"t": tenant_id, "now": uow.now, "after": after, "n": ROUND}).all()
+                if not found:
+                    return done
+                taken = _heads(uow, found)
+                handled = _handle(uow, taken, handlers)
+        except Exception as exc:
+            log.info("round_failed", tenant=tenant_id, events=len(taken), error=type(exc).__name__)
+            if not taken:
+                raise
+            done += sum(_one(db, tenant_id, event.id, handlers) for event in taken)
+            # Whatever of them is still open has been tried: the next look goes on behind it.
+            after = taken[-1].id
+            continue
+        done += handled
+        if not taken:
+            after = found[-1].id
+
+
+def _heads(uow: UnitOfWork, found: Sequence[Any]) -> list[Any]:
+    """Those of the locked events with no open event of their key before them but such as are locked here too."""
+    ours, keys = {e.id: e for e in found}, {e.key for e in found}
+    out, blocked = [], set()
+    for id_, key in uow.s.execute(_OPEN, {"t": uow.tenant_id, "keys": list(keys), "last": found[-1].id}):
+        if key in blocked:
+            continue
+        if id_ in ours:
+            out.append(ours[id_])
         else:
-            after = int(found)
+            blocked.add(key)
+    return out
 
 
-def _one(db: Database, tenant_id: int, event_id: int, handlers: Mapping[str, Sequence[Handler]]) -> bool:
+def _handle(uow: UnitOfWork, events: Sequence[Any], handlers: Handlers) -> int:
+    """Call the handlers in order until the round's time is over; the number of events done."""
+    end, done = time.monotonic() + ROUND_S, []
+    for event in events:
+        for handler in handlers.get(event.topic, ()):
+            handler(uow, {**event.payload, "event_id": event.id})
+        done.append(event.id)
+        if time.monotonic() > end:
+            break
+    if done:
+        uow.s.execute(_DONE, {"now": uow.now, "t": uow.tenant_id, "ids": done})
+    return len(done)
+
+
+def _one(db: Database, tenant_id: int, event_id: int, handlers: Handlers) -> bool:
     topic = ""
     try:
         with db.tenant(tenant_id, RELAY) as uow:
-            event = uow.s.get(OutboxEvent, (tenant_id, event_id), with_for_update={"skip_locked": True})
-            if event is None or event.done_at is not None:
+            event = uow.s.execute(_HEAD, {"t": tenant_id, "id": event_id}).one_or_none()
+            if event is None:
                 return False
             topic = event.topic
-            for handler in handlers.get(topic, ()):
-                handler(uow, {**event.payload, "event_id": event.id})
-            event.done_at = uow.now
-        return True
+            return _handle(uow, [event], handlers) == 1
     except Exception as exc:
         log.warning("event_failed", tenant=tenant_id, topic=topic, event_id=event_id, error=f"{type(exc).__name__}: {exc}"[:300])
         _postpone(db, tenant_id, event_id, exc)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, Text, text
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, LargeBinary, Text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from cloud.db.base import Base
@@ -82,12 +82,6 @@ class Broken:
 
     seq: int
     reason: str
-
-
-def append(session: Session, entries: list[dict[str, Any]]) -> None:
-    """Append entries to the tenant's chain; takes the chain lock, so call it last before COMMIT."""
-    payload = json.dumps(entries, ensure_ascii=False, default=str)
-    session.execute(text("SELECT audit_append(cast(:e as jsonb))"), {"e": payload})
 
 
 def verify(session: Session, batch: int = 5000) -> tuple[int, Broken | None]:

@@ -1,7 +1,7 @@
 """One transaction, one tenant: the unit of work every service is handed.
 
 ``SET LOCAL`` (set_config with is_local) puts the tenant in the transaction, so a pooled connection carries
-nothing over to its next user (SR5). At the end: flush, notify, audit (chain lock last), COMMIT.
+nothing over to its next user (SR5). At the end: flush, then one statement with all that goes out, then COMMIT.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.orm import Session, UOWTransaction, sessionmaker
 
-from cloud.db import audit as audit_chain
 from cloud.db.base import TenantTable
-from cloud.db.outbox import OutboxEvent
+from cloud.db.closing import Closing
+from cloud.db.plain import PlainSession
 
 Clock = Callable[[], datetime]
 
@@ -51,8 +51,7 @@ class UnitOfWork:
     tenant_id: int
     actor: Actor
     now: datetime
-    _entries: list[dict[str, Any]] = field(default_factory=list)
-    _notices: dict[tuple[str, str], None] = field(default_factory=dict)
+    _closing: Closing = field(default_factory=Closing)
 
     def audit(
         self,
@@ -64,7 +63,7 @@ class UnitOfWork:
         reason: str | None = None,
     ) -> None:
         """Record one state change; written to the chain at the end of the transaction."""
-        self._entries.append(
+        self._closing.entries.append(
             {
                 "at": self.now.isoformat(),
                 "actor_id": self.actor.user_id,
@@ -83,24 +82,25 @@ class UnitOfWork:
 
     def emit(self, topic: str, key: str, payload: dict[str, Any]) -> None:
         """Write a domain event into the outbox, in this transaction."""
-        self.s.add(OutboxEvent(tenant_id=self.tenant_id, topic=topic, key=key, payload=payload, at=self.now))
+        self._closing.events.append({"topic": topic, "key": key, "payload": payload})
         self.notify("outbox", {})
+
+    def look(self, user_id: int | None, name: str, patient_id: int | None, purpose: str, path: str) -> None:
+        """Record in the access log that somebody looked, or tried to look, at data of a patient."""
+        request = self.actor.request_id
+        self._closing.looks.append(
+            {"user_id": user_id, "actor": name, "patient_id": patient_id, "purpose": purpose, "path": path, "request_id": request}
+        )
 
     def notify(self, channel: str, payload: dict[str, Any]) -> None:
         """Tell listeners after COMMIT; equal notices of one transaction are sent once. Keep payloads to ids."""
         body = json.dumps({"t": self.tenant_id, **payload}, separators=(",", ":"), sort_keys=True, default=str)
-        self._notices[(channel, body)] = None
+        self._closing.notices[(channel, body)] = None
 
     def finish(self) -> None:
-        """Flush, notify, append the audit entries; the caller commits next."""
+        """Flush, then events, looks, notices and audit entries in one statement; the caller commits next."""
         self.s.flush()
-        if self._notices:
-            # Every notice of a transaction in one statement: a round trip costs more than the notice.
-            calls = ", ".join(f"pg_notify(:c{i}, :b{i})" for i in range(len(self._notices)))
-            params = {f"{k}{i}": v for i, pair in enumerate(self._notices) for k, v in zip("cb", pair, strict=True)}
-            self.s.execute(text(f"SELECT {calls}"), params)
-        if self._entries:
-            audit_chain.append(self.s, self._entries)
+        self._closing.write(self.s, self.tenant_id, self.now)
 
 
 def _fill_tenant(session: Session, _ctx: UOWTransaction, _instances: Any) -> None:
@@ -110,6 +110,11 @@ def _fill_tenant(session: Session, _ctx: UOWTransaction, _instances: Any) -> Non
             obj.tenant_id = tenant
 
 
+def _many_prepared(connection: Any, _record: object) -> None:
+    """The product has more statements than psycopg's hundred: with fewer, each connection would prepare and forget without end."""
+    connection.prepared_max = 600
+
+
 class Database:
     """The app role's connection pool and the doors to it."""
 
@@ -117,8 +122,9 @@ class Database:
         self.engine: Engine = create_engine(
             url, pool_size=pool_size, max_overflow=10, pool_pre_ping=False, pool_recycle=1800, pool_use_lifo=True
         )
+        event.listen(self.engine, "connect", _many_prepared)
         self.clock = clock
-        self._maker = sessionmaker(self.engine, expire_on_commit=False)
+        self._maker = sessionmaker(self.engine, class_=PlainSession, expire_on_commit=False)
         event.listen(self._maker, "before_flush", _fill_tenant)
 
     @contextmanager

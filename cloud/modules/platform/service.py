@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from cloud.db import audit as chain
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform import rules, secrets
-from cloud.modules.platform.models import AccessLog, LoginEvent, Role, RolePermission, Tenant, User, UserRole, UserSession, Workstation
+from cloud.modules.platform.models import LoginEvent, Role, RolePermission, Tenant, User, UserRole, UserSession, Workstation
 from cloud.web.faults import Conflict, Invalid, ReauthRequired
 from cloud.web.principal import Principal
 from common.errors import UserError
@@ -49,16 +49,15 @@ class Entered:
 _AUTH = text("""
 SELECT s.id AS session_id, s.user_id, s.created_at, s.seen_at, s.mfa_at, s.locked_at, s.workstation, s.signing_until, s.signing_id,
        u.name, u.employee_no, u.sections, u.wards, u.locale, t.code AS tenant_code, t.name AS tenant_name, t.status,
-       array_agg(DISTINCT r.code) FILTER (WHERE r.code IS NOT NULL) AS roles,
-       array_agg(DISTINCT p.permission) FILTER (WHERE p.permission IS NOT NULL) AS permissions
+       held.roles, ARRAY(SELECT p.permission FROM role_permission p WHERE p.tenant_id = :t AND p.role_id = ANY(held.ids)) AS permissions
 FROM user_session s
 JOIN app_user u ON u.tenant_id = s.tenant_id AND u.id = s.user_id AND u.status = 'active'
 JOIN tenant t ON t.id = s.tenant_id AND t.status <> 'closed'
-LEFT JOIN user_role ur ON ur.tenant_id = s.tenant_id AND ur.user_id = s.user_id
-LEFT JOIN role r ON r.tenant_id = s.tenant_id AND r.id = ur.role_id
-LEFT JOIN role_permission p ON p.tenant_id = s.tenant_id AND p.role_id = r.id
+CROSS JOIN LATERAL (
+  SELECT array_agg(r.code) AS roles, array_agg(r.id) AS ids FROM user_role ur
+  JOIN role r ON r.tenant_id = ur.tenant_id AND r.id = ur.role_id WHERE ur.tenant_id = s.tenant_id AND ur.user_id = s.user_id
+) held
 WHERE s.tenant_id = :t AND s.token_hash = :h AND s.revoked_at IS NULL
-GROUP BY s.tenant_id, s.id, u.tenant_id, u.id, t.id
 """)
 
 
@@ -105,26 +104,17 @@ class SessionIdentity:
 
     def failed_lookup(self, uow: UnitOfWork, principal: Principal | None, path: str) -> None:
         """The same entry for a foreign and an absent id (AC-PL-1)."""
-        _log(uow, None, "lookup_failed", path, principal)
+        user_id, name = (principal.user_id, principal.name) if principal else (uow.actor.user_id, uow.actor.name)
+        uow.look(user_id, name, None, "lookup_failed", path)
 
 
 def _set_session(uow: UnitOfWork, session_id: int, **values: object) -> None:
     uow.s.execute(update(UserSession).where(UserSession.tenant_id == uow.tenant_id, UserSession.id == session_id).values(**values))
 
 
-def _log(uow: UnitOfWork, patient_id: int | None, purpose: str, path: str, principal: Principal | None = None) -> None:
-    user_id = principal.user_id if principal else uow.actor.user_id
-    name = principal.name if principal else uow.actor.name
-    uow.s.add(
-        AccessLog(
-            at=uow.now, user_id=user_id, actor=name, patient_id=patient_id, purpose=purpose, path=path, request_id=uow.actor.request_id
-        )
-    )
-
-
 def log_read(uow: UnitOfWork, patient_id: int, purpose: str, path: str) -> None:
     """Record that a person looked at a patient's data."""
-    _log(uow, patient_id, purpose, path)
+    uow.look(uow.actor.user_id, uow.actor.name, patient_id, purpose, path)
 
 
 def find_tenant(session: Session, code: str, host: str) -> Tenant | None:

@@ -6,7 +6,7 @@ import threading
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from cloud import jobs, relay
 from cloud.web.module import Job
@@ -57,6 +57,59 @@ def test_two_workers_never_handle_an_event_twice(lab: Lab) -> None:
     with lab.uow() as uow:
         assert uow.s.execute(text("SELECT count(*) FROM setting")).scalar() == 50
         assert uow.s.execute(text("SELECT count(*) FROM outbox_event WHERE done_at IS NULL OR attempts > 0")).scalar() == 0
+
+
+def test_a_round_with_a_failing_event_does_all_others_and_each_once_in_the_database(lab: Lab) -> None:
+    emit(lab, *[(f"k{n}", n) for n in range(30)], ("k7", 30))
+
+    def handler(uow: Any, payload: dict[str, Any]) -> None:
+        if payload["n"] == 7:
+            raise ValueError("never")
+        uow.s.execute(
+            text("INSERT INTO setting (tenant_id, key, value) VALUES (:t, :k, '{}')"), {"t": uow.tenant_id, "k": f"n{payload['n']}"}
+        )
+
+    assert relay.drain(lab.db, lab.a, {"t": [handler]}) == 29
+    with lab.uow() as uow:
+        open_ = uow.s.execute(text("SELECT key, attempts FROM outbox_event WHERE done_at IS NULL ORDER BY id")).all()
+        assert [tuple(row) for row in open_] == [("k7", 1), ("k7", 0)]
+        assert uow.s.execute(text("SELECT count(*) FROM setting")).scalar() == 29
+
+
+def test_an_event_behind_one_that_another_worker_holds_waits(lab: Lab) -> None:
+    emit(lab, ("a", 1), ("a", 2), ("b", 3))
+    seen: list[int] = []
+    with lab.uow() as other:
+        other.s.execute(text("SELECT id FROM outbox_event WHERE payload->>'n' = '1' FOR UPDATE"))
+        relay.drain(lab.db, lab.a, {"t": [lambda _uow, payload: seen.append(payload["n"])]})
+        assert seen == [3]
+    relay.drain(lab.db, lab.a, {"t": [lambda _uow, payload: seen.append(payload["n"])]})
+    assert seen == [3, 1, 2]
+
+
+def test_many_events_cost_few_transactions(lab: Lab) -> None:
+    emit(lab, *[(f"k{n}", n) for n in range(50)])
+    commits: list[int] = []
+    event.listen(lab.db.engine, "commit", lambda _c: commits.append(1))
+    assert relay.drain(lab.db, lab.a, {"t": []}) == 50
+    assert len(commits) <= 2
+
+
+def test_a_round_gives_way_to_a_person_who_holds_a_row(lab: Lab) -> None:
+    emit(lab, ("a", 1))
+    with lab.uow() as uow:
+        uow.s.execute(text("INSERT INTO setting (tenant_id, key, value) VALUES (:t, 'row', '{}')"), {"t": uow.tenant_id})
+    seen: list[str] = []
+
+    def handler(uow: Any, _payload: dict[str, Any]) -> None:
+        seen.append("asked")
+        if len(seen) == 1:
+            uow.s.execute(text("UPDATE setting SET value = '1' WHERE tenant_id = :t AND key = 'row'"), {"t": uow.tenant_id})
+
+    with lab.uow() as person:
+        person.s.execute(text("UPDATE setting SET value = '2' WHERE tenant_id = :t AND key = 'row'"), {"t": person.tenant_id})
+        assert relay.drain(lab.db, lab.a, {"t": [handler]}) == 1
+    assert len(seen) == 2
 
 
 def test_failed_transaction_of_a_handler_leaves_nothing_behind(lab: Lab) -> None:
