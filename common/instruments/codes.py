@@ -5,6 +5,8 @@ Pure functions over one field; the choices are explained in README.md.
 
 from __future__ import annotations
 
+import re
+
 RESULT_TYPES = frozenset({"F", "I", "P", "S"})
 """Fourth components that name the kind of result (final, interpretation, preliminary, SI), no code."""
 
@@ -52,6 +54,33 @@ def _whole(field: str, separator: str) -> str | None:
     return text if text.strip(separator + " ") else None
 
 
+ASPECTS = RESULT_TYPES | {
+    *("C", "M", "DOSE", "RLU", "INDX", "INDEX", "INTR", "INTERP", "COFF", "CUTOFF", "CONC", "RAW", "SIGNAL", "RESP", "MAIN"),
+    *("AREA", "TIME", "RT", "HEIGHT", "QUAL", "QUANT", "QN", "QL", "INTERPRETATION", "RESULT", "VALUE", "TEXT", "COI", "S/CO"),
+}
+"""Words that say which statement about a test a row makes; such rows share the test's code."""
+
+
+def ambiguous(fields: list[str], separator: str) -> bool:
+    """Do test ids that share a code differ in a word that names something else (antibiotic, target, unit)?
+
+    Numbers (dilution, replicate) and the words for a kind of statement do not count.
+    """
+    rows = [field.split(separator) for field in dict.fromkeys(fields)]
+    if len(rows) < 2:
+        return False
+    for at in range(max(len(row) for row in rows)):
+        words = {row[at].strip() for row in rows if at < len(row)} - {""}
+        named = {word for word in words if (word.upper() if len(word) > 1 else word) not in ASPECTS and not _numeric(word)}
+        if len(words) > 1 and len(named) > 1:
+            return True
+    return False
+
+
+def _numeric(word: str) -> bool:
+    return not any(char.isalpha() for char in word)
+
+
 def order_specimen(o3: str, o4: str, separator: str, roche: bool) -> str | None:
     """Specimen id of an O record when no driver says where it is (LIS02 8.4.3, 8.4.4)."""
     found = _first_id(o3, separator, roche)
@@ -60,7 +89,7 @@ def order_specimen(o3: str, o4: str, separator: str, roche: bool) -> str | None:
     parts = o4.split(separator)
     if len(parts) >= 4 and _attribute(parts[3]):
         return _id(parts[2])
-    if roche or len(parts) > 4:
+    if roche or len(parts) > 4 or not any(char.isdigit() for char in parts[0] or o4):
         return None  # sequence^rack^position^^type^container: where the tube was, not which one it is
     return _first_id(o4, separator, False)
 
@@ -69,12 +98,25 @@ def _first_id(field: str, separator: str, roche: bool) -> str | None:
     if separator not in field:
         return _id(field)
     parts = field.split(separator)
+    if len(parts) >= 4 and _attribute(parts[3]):  # rack^tube^id^attribute
+        return _id(parts[2])
     if roche and parts[1].strip():
         return _id(parts[1])
+    first = parts[0].strip()
+    if first.isdigit() and len(first) <= 4:  # a sequence or rack number, when the one long text behind it is the id
+        longer = [part for part in parts[1:] if _like_an_id(part.strip())]
+        if len(longer) == 1:
+            return _id(longer[0])
     for part in parts:
         if part.strip():
             return _id(part)
     return None
+
+
+def _like_an_id(text: str) -> bool:
+    """At least five characters with a digit, and no date."""
+    dated = len(text) in (8, 14) and text.isdigit() and text[:2] in ("19", "20")
+    return len(text) >= 5 and any(char.isdigit() for char in text) and not dated
 
 
 def _id(text: str) -> str | None:
@@ -94,6 +136,10 @@ def query_specimen(item: str, separator: str) -> str | None:
     parts = item.split(separator)
     if len(parts) >= 4 and _attribute(parts[3]):
         return _id(parts[2])
+    placed = [part.strip() for part in parts[1:] if part.strip()]
+    first = parts[0].strip()
+    if len(placed) >= 2 and len(first) > 5 and all(part.isdigit() and len(part) <= 4 for part in placed):
+        return _id(first)  # id^rack^position
     if parts[1].strip():
         return _id(parts[1])
     for part in parts[2:] if not parts[0].strip() else parts:
@@ -108,6 +154,14 @@ def first_component(field: str, separator: str) -> str | None:
 
 
 CONTROL_WORDS = frozenset({"CTRL", "CONTROL", "QC", "CONTR", "QCS", "CAL", "CALIBRATOR", "PRECICONTROL"})
+
+
+_CONTROL_ID = re.compile(r"(?:QC|CTRL|CONTROL)(?:[-_ #].*|\d{0,2}|L\d)", re.IGNORECASE)
+
+
+def control_id(text: str | None) -> bool:
+    """Is an id (of a specimen or in the place of a patient) plainly one of control material: ``QC``, ``QC2``, ``QC-…``, ``CTRL_L1``?"""
+    return text is not None and _CONTROL_ID.fullmatch(text) is not None
 
 
 def control_word(field: str, separators: str) -> bool:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from common.instruments import read_astm, read_bci, read_fixed, read_hl7
+from common.instruments import read_astm, read_bci, read_fixed, read_hl7, read_poct
 from common.instruments.driver import Driver
 from common.instruments.drivers import DRIVERS
 from common.instruments.read_layout import read_layout
 from common.instruments.reading import Message, Reading
 from common.instruments.recognise import ANY, Choice
 from common.instruments.site import Site
-from common.protocol import bci
+from common.protocol import bci, poct1a
 from common.protocol.astm import records, unframe
 from common.protocol.charset import wide_codec
 from common.protocol.fixed import blocks, columns
@@ -64,6 +64,8 @@ def read(data: bytes, choice: Choice = ANY, encoding: str | None = None) -> Read
 def _read(data: bytes, choice: Choice, encoding: str | None) -> Reading:
     if not data.strip(b"\r\n\x00 \t"):
         return Reading("unknown", None, [], [Problem("empty", "没有内容(no content)")])
+    if not data.strip(b"\r\n\x00 \t\x04\x05\x06\x15"):
+        return Reading("unknown", None, [], [])  # a line being tried: nothing was said on it
     data = _plain(data)
     layout = (choice.site.layout if choice.site else None) or (choice.known.layout if choice.known else None)
     if layout is not None:
@@ -71,6 +73,8 @@ def _read(data: bytes, choice: Choice, encoding: str | None) -> Reading:
     protocol = protocol_of(data, choice.known)
     if protocol == "hl7":
         return _hl7(data, choice, encoding)
+    if protocol == "poct1a":
+        return _reading("poct1a", [read_poct.read_message(one, choice) for one in poct1a.split_stream(data, encoding)])
     if protocol == "bci":
         return _reading("bci", [read_bci.read_message(one, choice) for one in bci.split_stream(data, encoding)])
     if protocol == "fixed":
@@ -92,6 +96,8 @@ def protocol_of(data: bytes, known: Driver | None = None) -> str:
         return "hl7"
     if bci.looks_like(data):
         return "bci"
+    if poct1a.looks_like(data):
+        return "poct1a"
     if blocks.looks_like(data):
         return "blocks"
     if columns.looks_like_ca(data) or columns.looks_like_kx(data):
@@ -103,9 +109,16 @@ def protocol_of(data: bytes, known: Driver | None = None) -> str:
         return "hl7"
     if read_fixed.read_tickets(data, None) is not None:
         return "text"
-    if _RECORD.search(restored):
+    if _RECORD.search(restored) or _framed_header(restored):
         return "astm"
     return known.protocol if known else "unknown"
+
+
+def _framed_header(data: bytes) -> bool:
+    """Is there a header once the frames are joined (a session cut into frames of a few bytes)?"""
+    if b"\x02" not in data or not (b"\x03" in data or b"\x17" in data):
+        return False
+    return any(_HEADER.search(link.text) for link in unframe.unframe(data) if link.frames > 1)
 
 
 def _plain(data: bytes) -> bytes:

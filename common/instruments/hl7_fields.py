@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from common.instruments.codes import control_word
 from common.protocol.hl7.messages import Message, Segment, unescape
 
 KNOWN = frozenset(
@@ -186,7 +187,9 @@ _CONTROL = re.compile(r"^(?:L?QC|PRF|CONTROL|CTRL)$|\bQCR?\b", re.IGNORECASE)
 
 
 def control_order(segment: Segment) -> bool:
-    """Is the order itself about control material (LQC and PRF of HemoScreen, ``LJ QCR`` of Mindray)?"""
+    """Is the order itself about control material (OBR-4 LQC and PRF of HemoScreen, ``LJ QCR`` of Mindray; OBR-11 Q, OBR-15)?"""
+    if segment.component(11).strip() == "Q" or control_word(segment.get(15), segment.d.component + segment.d.sub + segment.d.repeat):
+        return True
     if "C" not in segment.get(4).upper() and "PRF" not in segment.get(4).upper():
         return False
     return any(_CONTROL.search(part.strip()) for part in segment.get(4).split(segment.d.component)[:2])
@@ -199,6 +202,8 @@ def query_ids(message: Message) -> list[str]:
         if segment.name == "QPD":
             number = 4 if "Z03" in segment.get(1).upper() else 3
             ids.extend(_ids(segment, number))
+            if not ids and segment.get(1).upper().startswith("WOS_ALL"):
+                ids.append("ALL")
         elif segment.name == "QRD":
             ids.extend(_ids(segment, 8))
         elif segment.name == "ORC":

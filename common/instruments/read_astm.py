@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from common.instruments.codes import (
+    ambiguous,
+    control_id,
     control_word,
     first_component,
     order_specimen,
@@ -151,6 +153,8 @@ class _Reader:
             or control_word(o16, separators)
             or control_word(o4, separators)
             or bool(prefix and specimen.specimen_id and specimen.specimen_id.startswith(prefix))
+            or control_id(specimen.specimen_id)
+            or control_id(specimen.patient_id)
         )
         if specimen.qc:
             specimen.control = self._opt(o16) or specimen.specimen_id
@@ -309,8 +313,25 @@ class _Reader:
                     others = "、".join(specimen.other_ids)
                     said = f"O.3 有多个标本号,结果归入第一个,其余:{others}(several specimen ids)"
                     message.problems.append(Problem("specimen.several", said))
+            if self.position is None:
+                self._tell_apart()
         if self.driver and self.driver.tolerates:
             message.problems = [one for one in message.problems if one.code not in self.driver.tolerates]
+
+    def _tell_apart(self) -> None:
+        """Rows of one specimen whose code is the same though they name different things get the whole test id as code."""
+        separator = self.d.component
+        for specimen in self.message.specimens:
+            codes = [result.code for result in specimen.results]
+            if len(set(codes)) == len(codes):
+                continue
+            rows: dict[str | None, list[Result]] = {}
+            for result in specimen.results:
+                rows.setdefault(result.code, []).append(result)
+            for same in rows.values():
+                if len(same) > 1 and ambiguous([one.test_id or "" for one in same], separator):
+                    for one in same:
+                        one.code = (one.test_id or "").strip() or None
 
     def _ordered(self, specimen: Specimen, tests: list[str]) -> None:
         for test in tests:

@@ -8,6 +8,7 @@ specimens behind it, its results go under none, with a problem.
 
 from __future__ import annotations
 
+from common.instruments.codes import control_id
 from common.instruments.driver import Driver
 from common.instruments.hl7_fields import (
     KNOWN,
@@ -148,7 +149,7 @@ class _Reader:
         if specimen is not None and specimen.details:  # from SPM or SAC: it governs
             if specimen.specimen_id is None:
                 specimen.specimen_id = own
-        elif specimen is None or specimen.specimen_id != own or specimen.qc != (group.qc or self.qc):
+        elif specimen is None or specimen.specimen_id != own or specimen.qc != self._is_control(own, group):
             specimen = self._new_specimen(own)
         if group.order is not None:
             specimen.observed_at = specimen.observed_at or group.order.get(7) or None
@@ -159,6 +160,10 @@ class _Reader:
         self.pending.append(group)
         self.specimen = specimen
         self.holder = specimen
+
+    def _is_control(self, specimen_id: str | None, group: _Group) -> bool:
+        patient_id = self._patient_id(self.patient) if self.patient is not None else None
+        return self.qc or group.qc or control_id(specimen_id) or control_id(patient_id)
 
     def _order_specimen(self, order: Segment | None) -> str | None:
         """Specimen id in the OBR (or, as a driver says, elsewhere) for messages without SPM."""
@@ -181,6 +186,7 @@ class _Reader:
             specimen.patient_name = hl7.unescape(name, pid.d) or None
             specimen.birth = pid.id(7)
             specimen.sex = pid.id(8)
+        specimen.qc = specimen.qc or control_id(specimen_id) or control_id(specimen.patient_id)
         if tube is not None:
             specimen.details.append(tube.fields)
         self.message.specimens.append(specimen)
@@ -365,9 +371,13 @@ class _Reader:
 
     def _control_results(self) -> None:
         """Mindray chemistry control: the result stands in the OBR (2 test, 13 control, 14 lot, 20 value, 21 unit)."""
-        if self.source.first("OBX") or self.msh.get(16).strip() != "2":
+        calibration = self.msh.get(16).strip() == "1"
+        if self.source.first("OBX") or not (calibration or self.msh.get(16).strip() == "2"):
             return
         self.message.specimens = []
+        if calibration:  # its OBR names a test, no specimen and no result
+            self.message.kind = "qc"
+            return
         for order in self.source.all("OBR"):
             specimen = self._new_specimen(None)
             specimen.control = "^".join(part for part in (order.text(13), order.text(14)) if part) or None

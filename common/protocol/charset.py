@@ -85,6 +85,8 @@ def _guess(data: bytes) -> Decoded:
         return Decoded(data.decode("utf-8"), "utf-8", [])
     except UnicodeDecodeError:
         pass
+    if _surely_chinese(data):
+        return _keep(data, "gb18030")
     chinese = _chinese_score(data)
     first = _HIGH.search(data)
     start = first.start() if first else 0
@@ -96,6 +98,30 @@ def _guess(data: bytes) -> Decoded:
     if good * 2 > lone and good:
         return _keep(data, "utf-8")
     return _latin(data)
+
+
+_PAIR = re.compile(rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]")
+_COMMON = re.compile(rb"[\xa1-\xf7][\xa1-\xfe]")
+
+
+def _surely_chinese(data: bytes) -> bool:
+    """Bytes that are whole GB18030 and would be control characters, or mostly not letters, in Latin-1.
+
+    Rare characters (生僻字) have an ASCII letter or a delimiter as second byte and so look like Latin-1; a pair that begins below A1,
+    or stands beside one of the common plane, is Chinese.
+    """
+    first = _HIGH.search(data)
+    start = first.start() if first else 0
+    sample = data[start : start + _SAMPLE]
+    try:
+        codecs.getincrementaldecoder("gb18030")().decode(sample, final=start + _SAMPLE >= len(data))
+    except UnicodeDecodeError:
+        return False
+    pairs = _PAIR.findall(sample)
+    if any(pair[0] < 0xA1 for pair in pairs):
+        return True
+    common = sum(1 for pair in pairs if _COMMON.match(pair))
+    return common * 2 > len(_LONE_HIGH.findall(sample))
 
 
 def _chinese_score(data: bytes) -> int:

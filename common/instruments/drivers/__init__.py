@@ -92,5 +92,5 @@ DRIVERS: dict[str, Driver] = {
 
 BY_PROTOCOL: dict[str, tuple[Driver, ...]] = {
     protocol: tuple(driver for driver in DRIVERS.values() if driver.protocol == protocol)
-    for protocol in ("astm", "hl7", "bci", "fixed", "text", "blocks")
+    for protocol in ("astm", "hl7", "bci", "fixed", "text", "blocks", "poct1a")
 }

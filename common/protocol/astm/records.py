@@ -175,7 +175,7 @@ class _Splitter:
             if not line:
                 return
         kind = line[0]
-        if kind == "H" and len(line) > 1 and not line[1].isalnum() and not line[1].isspace():
+        if kind == "H" and len(line) > 1 and (line[1] == "\t" or not line[1].isalnum() and not line[1].isspace()):
             self._open(line)
         elif self.now is None:
             self.delimiters = _headless(line, self.delimiters)

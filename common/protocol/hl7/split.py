@@ -16,6 +16,9 @@ VT, FS = 0x0B, 0x1C
 BODY = frozenset({"PID", "PV1", "ORC", "OBR", "OBX", "SPM", "SAC", "NTE", "QPD", "QRD", "MSA", "DSP"})
 """Segments that are read even when the MSH before them is missing."""
 _NAMED = re.compile(rb"[<\[](VT|SB|FS|EB|CR|LF)[>\]]", re.IGNORECASE)
+_GLUED = re.compile(r"(?<=.)(?=MSH([^A-Za-z0-9\s])[^A-Za-z0-9\s]{3,5}\1)")
+"""A header that goes on where the segment before it has no end."""
+_AS_BLOCK = bytes.maketrans(b"\x02\x03", b"\x0b\x1c")
 _NAMES = {b"VT": b"\x0b", b"SB": b"\x0b", b"FS": b"\x1c", b"EB": b"\x1c", b"CR": b"\r", b"LF": b"\n"}
 _HEAD = re.compile(rb"(?:^|[\r\n\x0b\x1c\x00 ])(?:MSH[^A-Za-z0-9]|(?:FHS|BHS|PID|OBR|OBX|ORC|SPM|QRD|QPD)\|)")
 _MARK = re.compile(rb"[\x0b\x1c]")
@@ -36,9 +39,13 @@ class Found:
 def split_stream(data: bytes, encoding: str | None = None) -> tuple[list[Found], list[Problem]]:
     """Messages of the stream and the problems that belong to none of them. Never raises."""
     data = _narrow(restore_controls(data))
+    if VT not in data and b"\x02MSH" in data:
+        data = data.translate(_AS_BLOCK)
     found: list[Found] = []
     problems: list[Problem] = []
     for block, framed, whole in _blocks(data):
+        if framed and block in (b"\x06", b"\x15"):
+            continue  # a commit answer of MLLP release 2 carries no message
         if not framed and not _HEAD.search(block):
             if block.strip(b"\r\n\x00 \t\x06\x15\x1a"):
                 said = f"消息块之外有未归属的字节(bytes outside blocks):{quote(block)}"
@@ -147,6 +154,12 @@ def _read_block(block: bytes, framed: bool, whole: bool, encoding: str | None) -
     return found
 
 
+def _glued(part: str) -> list[str]:
+    """The pieces of a line that holds the beginning of another message."""
+    starts = [0, *(found.start() for found in _GLUED.finditer(part)), len(part)]
+    return [part[start:end] for start, end in zip(starts, starts[1:], strict=False)]
+
+
 class _Lines:
     """Lines to segments to messages."""
 
@@ -162,7 +175,11 @@ class _Lines:
     def line(self, line: str, open_end: bool) -> None:
         """One line between CRs; LF inside is data, unless it starts a segment."""
         for at, part in enumerate(line.split("\n")):
-            self._part(part, continued=at > 0)
+            if "MSH" in part[1:]:
+                for glued in _glued(part):
+                    self._part(glued, continued=at > 0)
+            else:
+                self._part(part, continued=at > 0)
         self.open_line = open_end
 
     def _part(self, part: str, continued: bool) -> None:
@@ -170,6 +187,9 @@ class _Lines:
             return
         text = part.lstrip("\x00 \t\ufeff")
         name = text[:3]
+        if name not in HEADERS and text[3:4] == self.d.field and name.islower() and name.upper() in BODY:
+            name = name.upper()
+            text = name + text[3:]
         if self.tail and (name in HEADERS or _NAME.match(name)):
             self._close_tail()
         if name in HEADERS and len(text) > 3 and not text[3].isalnum():
