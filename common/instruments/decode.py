@@ -65,6 +65,8 @@ def _read(data: bytes, choice: Choice, encoding: str | None) -> Reading:
     if not data.strip(b"\r\n\x00 \t"):
         return Reading("unknown", None, [], [Problem("empty", "没有内容(no content)")])
     if not data.strip(b"\r\n\x00 \t\x04\x05\x06\x15"):
+        if data.rfind(b"\x05") > max(data.rfind(b"\x04"), data.rfind(b"\x15")):
+            return Reading("unknown", None, [], [Problem("empty", "会话已开始,之后没有内容(session begun, nothing followed)")])
         return Reading("unknown", None, [], [])  # a line being tried: nothing was said on it
     data = _plain(data)
     layout = (choice.site.layout if choice.site else None) or (choice.known.layout if choice.known else None)
