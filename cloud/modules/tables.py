@@ -13,6 +13,7 @@ from cloud.modules.orders import models as orders
 from cloud.modules.personnel import models as personnel
 from cloud.modules.platform import models as platform
 from cloud.modules.portal import models as portal
+from cloud.modules.qc import models as qc
 from cloud.modules.queue import models as queue
 from cloud.modules.reagents import models as reagents
 from cloud.modules.reports import models as reports
@@ -21,6 +22,6 @@ from cloud.modules.specimens import models as specimens
 
 ALL = (
     *(audit, outbox, bench, catalog, catalog_rules, critical, edge, equipment, interfaces, orders, personnel),
-    *(platform, portal, queue, reagents, reports, scheduling, specimens),
+    *(platform, portal, qc, queue, reagents, reports, scheduling, specimens),
 )
 METADATA = Base.metadata

@@ -182,9 +182,21 @@ def place(uow: UnitOfWork, cur: Cursor, heard: Sequence[Heard], zone: tzinfo) ->
     fresh = store.insert_observations(cur, uow.tenant_id, rows)
     todo = [(r, *o) for r, o in zip(rows, origin, strict=True) if r.id in fresh and r.state == Fate.MATCHED]
     changed = hand_over(uow, cur, known, [(r.id, r.test_id, h, s, v) for r, h, s, v in todo])
+    controls = [(r, h, s) for r, (h, s, _) in zip(rows, origin, strict=True) if r.id in fresh and r.state == Fate.QC]
+    _tell_controls(uow, known, controls)
     placed = Placed()
     placed.count(changed[r.id][0] if r.id in changed else r.state for r in rows)
     return placed
+
+
+def _tell_controls(uow: UnitOfWork, known: Known, controls: Sequence[tuple[ObservationRow, Heard, Said]]) -> None:
+    """Control results go on by event, by analyzer and in order: whatever is wrong with one holds up no patient's result."""
+    by_source: dict[str, list[tuple[int, str | None]]] = {}
+    for row, heard, said in controls:
+        at = rules.run_time(said.time, known.zone)
+        by_source.setdefault(heard.source, []).append((row.id, None if at is None else at.isoformat()))
+    for source, told in by_source.items():
+        uow.emit("qc.observed", f"qc:{source}", {"observations": told})
 
 
 def _row(known: Known, heard: Heard, said: Said, verdict: Verdict) -> ObservationRow:

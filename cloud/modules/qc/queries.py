@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.qc.gate import Ask, Gate, gate_state
 
 LIMIT = 500
 
@@ -51,3 +52,6 @@ def since(uow: UnitOfWork, start: datetime) -> dict[str, list[Measured]]:
 def total(groups: dict[str, list[Measured]]) -> int:
     """How many there are."""
     return sum(len(each) for each in groups.values())
+
+
+__all__ = ["LIMIT", "Ask", "Gate", "Measured", "gate_state", "since", "total"]

@@ -9,7 +9,7 @@ MODULE = Module(
     name="reports",
     title="报告",
     views=(VIEWS,),
-    depends=("bench", "catalog", "personnel", "platform"),
+    depends=("bench", "catalog", "personnel", "platform", "qc"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
         Perm.TEST: ("tester", "verifier", "senior", "leader"),

@@ -120,6 +120,8 @@ class Candidate:
     reviewed: str
     found: str
     """What the reviewer saw and what is there now (bench.queries.basis)."""
+    qc_closed: tuple[str, ...] = ()
+    """Items whose quality control keeps them from leaving, each with the reason (M11)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,8 @@ def release_problem(report: Candidate, who: Verifier, duties: Collection[Duty], 
         return f"缺少必报项目：{'、'.join(report.missing)}。"
     if report.held:
         return f"有待处理的结果：{'、'.join(report.held)}。"
+    if report.qc_closed:
+        return f"质控未放行：{'；'.join(report.qc_closed)}。"
     if report.reviewed != report.found:
         return "初审之后结果有变化，请重新初审。"
     if needs_second_look(report, who) and not on_solo_duty(duties, who.user_id, report.section_id, at):

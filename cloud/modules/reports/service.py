@@ -18,6 +18,7 @@ from cloud.modules.personnel import service as personnel
 from cloud.modules.platform import service as platform
 from cloud.modules.platform import signing
 from cloud.modules.platform.signing import Desk
+from cloud.modules.qc import queries as qc
 from cloud.modules.reports import document, rules
 from cloud.modules.reports.changes import AmendRequest, amend, recall
 from cloud.modules.reports.issue import (
@@ -124,7 +125,8 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
 def _check(uow: UnitOfWork, reports: Sequence[Report], details: Mapping[int, Detail], who: Principal) -> set[int]:
     """Refuse the batch naming each report at fault; the ids of those released on solo duty."""
     verifier = rules.Verifier(who.user_id, who.sections)
-    candidates = [_candidate(uow, report, details[report.specimen_id]) for report in reports]
+    closed = _closed(uow, details.values())
+    candidates = [_candidate(uow, report, details[report.specimen_id], closed) for report in reports]
     # Most releases are by a second person: only the others ask for the roster.
     duties = _duties(uow, who.user_id) if any(rules.needs_second_look(c, verifier) for c in candidates) else []
     problems, solo = [], set()
@@ -149,7 +151,15 @@ def _authorised(uow: UnitOfWork, reports: Sequence[Report], details: Mapping[int
     personnel.require(uow, user_id, personnel.Function.VERIFY, wanted)
 
 
-def _candidate(uow: UnitOfWork, report: Report, detail: Detail) -> rules.Candidate:
+def _closed(uow: UnitOfWork, found: Iterable[Detail]) -> dict[int, str]:
+    """Test id → why its quality control keeps it from leaving (M11), in one question for the whole batch."""
+    shown = [(t, t.current) for d in found for t in d.tests if t.current is not None and t.state is not TestState.CANCELLED]
+    asks = {t.id: qc.Ask(t.item.id, c.analyzer_id, c.run_at or c.at, c.id) for t, c in shown}
+    gates = qc.gate_state(uow, asks.values())
+    return {test_id: gates[ask].reason for test_id, ask in asks.items() if not gates[ask].open}
+
+
+def _candidate(uow: UnitOfWork, report: Report, detail: Detail, closed: Mapping[int, str]) -> rules.Candidate:
     live = [t for t in detail.tests if t.state is not TestState.CANCELLED]
     hands = {t.current.entered_by for t in live if t.current is not None and t.current.entered_by is not None}
     empty = [t for t in live if t.current is None and not t.no_result_reason]
@@ -162,6 +172,7 @@ def _candidate(uow: UnitOfWork, report: Report, detail: Detail) -> rules.Candida
         hands=frozenset(hands),
         missing=tuple(t.item.name for t in empty if t.item.mandatory),
         held=tuple(t.item.name for t in live if t.state is TestState.HELD),
+        qc_closed=tuple(f"{t.item.name}（{closed[t.id]}）" for t in live if t.id in closed),
         reviewed=report.basis,
         found=bench_queries.basis((t.id, t.current.id if t.current is not None else None) for t in detail.tests),
     )

@@ -1,0 +1,122 @@
+"""Control results of analyzers into runs, in the worker: by material, channel and plan; what fits nothing stays listed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import select, text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.qc import record, rules
+from cloud.modules.qc.models import QcMaterial, QcPlan
+from cloud.modules.qc.record import Measured
+from common import ids, values
+
+FUTURE = timedelta(minutes=5)
+RETAKE = timedelta(days=7)
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A control observation as the edge stored it."""
+
+    id: int
+    analyzer_id: int | None
+    material: str | None
+    code: str | None
+    aspect: str | None
+    text: str | None
+    received_at: datetime
+
+
+_BY_ID = text("""
+SELECT o.id, o.analyzer_id, o.specimen_text, o.code, o.aspect, coalesce(o.read_as, o.value), o.received_at FROM observation o
+WHERE o.tenant_id = :t AND o.id = ANY(:ids) AND o.state = 'qc'
+  AND NOT EXISTS (SELECT 1 FROM qc_result q WHERE q.tenant_id = o.tenant_id AND q.observation_id = o.id)
+ORDER BY o.id
+""")
+_OPEN = text("""
+SELECT o.id, o.analyzer_id, o.specimen_text, o.code, o.aspect, coalesce(o.read_as, o.value), o.received_at FROM observation o
+WHERE o.tenant_id = :t AND o.state = 'qc' AND o.received_at >= :since
+  AND NOT EXISTS (SELECT 1 FROM qc_result q WHERE q.tenant_id = o.tenant_id AND q.observation_id = o.id)
+ORDER BY o.id DESC LIMIT :n
+""")
+
+
+class Shelf:
+    """Materials and plans of the hospital, loaded once."""
+
+    def __init__(self, uow: UnitOfWork) -> None:
+        self.catalog = md.catalog(uow)
+        self.materials: dict[str, list[QcMaterial]] = {}
+        for m in uow.s.execute(select(QcMaterial).where(QcMaterial.active).order_by(QcMaterial.id.desc())).scalars():
+            self.materials.setdefault(ids.normalise_scan(m.code), []).append(m)
+        query = select(QcPlan.analyzer_id, QcPlan.item_id, QcPlan.id).where(QcPlan.active)
+        self.plans = {(a, i): p for a, i, p in uow.s.execute(query)}
+
+    def place(self, seen: Observed, at: datetime | None = None) -> Measured | str:
+        """Where an observation belongs, or why nowhere."""
+        if seen.analyzer_id is None:
+            return "线路没有对应的仪器"
+        lots = self.materials.get(ids.normalise_scan(seen.material)) if seen.material else None
+        if not lots:
+            return "质控品编号未登记"
+        code = (seen.code or "").strip()
+        own = self.catalog.channel(seen.analyzer_id, f"{code}/{seen.aspect}") if seen.aspect else None
+        channel = own or self.catalog.channel(seen.analyzer_id, code)
+        if channel is None:
+            return "通道代码未对照"
+        plan = self.plans.get((seen.analyzer_id, channel.item_id))
+        if plan is None:
+            return "没有质控计划"
+        when = seen.received_at if at is None or at > seen.received_at + FUTURE else at
+        lot = lots[0]
+        problem = rules.material_problem(lot.expires_at, lot.opened_at, lot.open_days, when)
+        if problem is not None:
+            return problem
+        item = self.catalog.items[channel.item_id]
+        value = values.scaled(values.parse(seen.text, item.result_type), channel.factor, channel.offset)
+        number: Decimal | None = value.number if value.kind is values.ValueKind.NUMBER and not value.comparator else None
+        if value.missing or (number is None and item.result_type == "numeric"):
+            return "结果不是数值"
+        note = "" if when == (at or when) else "仪器时间晚于接收时间，按接收时间"
+        raw = values.plain(number) if number is not None else value.text
+        return Measured(plan, lot.id, lot.level, when, raw, number, "analyzer", observation_id=seen.id, note=note)
+
+
+def take(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``qc.observed``: observations with the time each was run at (or None)."""
+    times = {int(i): None if at is None else datetime.fromisoformat(at) for i, at in payload["observations"]}
+    found = [Observed(*row) for row in uow.s.execute(_BY_ID, {"t": uow.tenant_id, "ids": sorted(times)})]
+    _record(uow, ((each, times[each.id]) for each in found))
+
+
+def take_again(uow: UnitOfWork) -> int:
+    """Try once more what lies unplaced (a material or a plan was added since); how many found their place."""
+    found = [Observed(*row) for row in uow.s.execute(_OPEN, {"t": uow.tenant_id, "since": uow.now - RETAKE, "n": 2000})]
+    return _record(uow, ((each, None) for each in reversed(found)))
+
+
+def unplaced(uow: UnitOfWork, since: datetime, limit: int = 200) -> list[tuple[Observed, str]]:
+    """What lies unplaced since a moment, each with the reason, newest first."""
+    found = [Observed(*row) for row in uow.s.execute(_OPEN, {"t": uow.tenant_id, "since": since, "n": limit})]
+    if not found:
+        return []
+    shelf = Shelf(uow)
+    placed = [(each, shelf.place(each)) for each in found]
+    return [(each, why if isinstance(why, str) else "可重新归入") for each, why in placed]
+
+
+def _record(uow: UnitOfWork, found: Iterable[tuple[Observed, datetime | None]]) -> int:
+    seen = list(found)
+    if not seen:
+        return 0
+    shelf = Shelf(uow)
+    fits = [placed for each, at in seen if not isinstance(placed := shelf.place(each, at), str)]
+    record.record(uow, fits)
+    return len(fits)

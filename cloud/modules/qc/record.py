@@ -1,0 +1,280 @@
+"""Control measurements into runs: joined, judged by the plan's rules, and a rejection closes the gate in the same transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import func, select, text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.qc import immediate, qualitative, rules, targets, westgard
+from cloud.modules.qc.models import QcMaterial, QcOoc, QcPlan, QcResult, QcRun, QcTarget, QcViolation
+from cloud.modules.qc.rules import Method, Ooc, RunState
+from cloud.modules.qc.westgard import Freeze, Point, Rule, Severity, Violation
+from common.errors import UserError
+
+HISTORY = 60
+"""Points loaded for the look-back: enough for twelve runs of three levels with frozen ones between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One control value of one level. ``value`` None: a qualitative answer (``raw_text``)."""
+
+    plan_id: int
+    material_id: int
+    level: int
+    at: datetime
+    raw_text: str
+    value: Decimal | None
+    source: str
+    run_key: str | None = None
+    observation_id: int | None = None
+    reagent_lot: str = ""
+    calibration: str = ""
+    note: str = ""
+
+
+def record(uow: UnitOfWork, measured: Iterable[Measured]) -> list[int]:
+    """Write control values, oldest first; returns the runs they came to. A value stored already (observation) is left alone.
+
+    UserErrors: not_found for a plan that is not there; invalid for material that must not be used.
+    """
+    touched: dict[int, None] = {}
+    for each in sorted(measured, key=lambda m: (m.plan_id, m.at, m.level)):
+        plan = lock_plan(uow, each.plan_id)
+        material = uow.s.get(QcMaterial, (uow.tenant_id, each.material_id))
+        if material is None:
+            raise UserError("not_found", "质控品不存在，请从列表中选择。")
+        problem = rules.material_problem(material.expires_at, material.opened_at, material.open_days, each.at)
+        if problem is not None:
+            raise UserError("invalid", f"{material.name} 批号 {material.lot}：{problem}", field="material")
+        run = _add(uow, plan, material, each)
+        touched[run.id] = None
+    return list(touched)
+
+
+def lock_plan(uow: UnitOfWork, plan_id: int) -> QcPlan:
+    """The plan, locked: two measurements of one plan are judged one after the other."""
+    plan = uow.s.execute(select(QcPlan).where(QcPlan.id == plan_id).with_for_update(key_share=True)).scalar_one_or_none()
+    if plan is None:
+        raise UserError("not_found", "质控计划不存在，请核对后重试。")
+    return plan
+
+
+def target_at(uow: UnitOfWork, plan_id: int, level: int, material_id: int, at: datetime) -> QcTarget | None:
+    """The approved target of a lot at a moment, or None."""
+    query = (
+        select(QcTarget)
+        .where(QcTarget.plan_id == plan_id, QcTarget.level == level, QcTarget.material_id == material_id)
+        .where(QcTarget.effective_at <= at, QcTarget.ended_at.is_(None) | (QcTarget.ended_at > at))
+        .order_by(QcTarget.effective_at.desc(), QcTarget.id.desc())
+        .limit(1)
+    )
+    return uow.s.execute(query).scalar_one_or_none()
+
+
+def _add(uow: UnitOfWork, plan: QcPlan, material: QcMaterial, each: Measured) -> QcRun:
+    target = target_at(uow, plan.id, each.level, material.id, each.at)
+    trial = each.level not in plan.levels or (target is None and plan.method != Method.IMMEDIATE)
+    run = _run_for(uow, plan, each, trial)
+    has_number = each.value is not None and target is not None and target.mean is not None and target.sd
+    z = targets.z_score(each.value, target.mean, target.sd) if has_number else None  # type: ignore[union-attr, arg-type]
+    result = QcResult(
+        run_id=run.id,
+        plan_id=plan.id,
+        level=each.level,
+        material_id=material.id,
+        target_id=None if target is None else target.id,
+        raw_text=each.raw_text,
+        value=each.value,
+        z=z,
+        at=each.at,
+        received_at=uow.now,
+        operator_id=uow.actor.user_id,
+        operator=uow.actor.name if each.source == "manual" else "",
+        reagent_lot=each.reagent_lot,
+        calibration=each.calibration,
+        note=each.note,
+        observation_id=each.observation_id,
+    )
+    uow.s.add(result)
+    if material.stock is not None and material.stock > 0:
+        material.stock -= 1
+    uow.s.flush()
+    uow.audit("qc_run", run.id, "measured", after={"level": each.level, "lot": material.lot, "value": each.raw_text, "source": each.source})
+    if not trial:
+        judge(uow, plan, run, result)
+    uow.notify("qc", {"plan_id": plan.id})
+    return run
+
+
+def _run_for(uow: UnitOfWork, plan: QcPlan, each: Measured, trial: bool) -> QcRun:
+    query = select(QcRun).where(QcRun.plan_id == plan.id, (QcRun.state == RunState.TRIAL) if trial else (QcRun.state != RunState.TRIAL))
+    query = query.where(QcRun.at.between(each.at - rules.SAME_RUN, each.at + rules.SAME_RUN)).order_by(QcRun.at.desc(), QcRun.id.desc())
+    for run in uow.s.execute(query.limit(5)).scalars():
+        levels = set(uow.s.execute(select(QcResult.level).where(QcResult.run_id == run.id)).scalars())
+        same_key = each.run_key is not None and run.run_key == each.run_key and each.level not in levels
+        unnamed = each.run_key is None or run.run_key is None
+        full = not trial and levels >= set(plan.levels)
+        if not full and (same_key or (unnamed and rules.joins_run(run.at, each.at, levels, each.level))):
+            return run
+    state = RunState.TRIAL if trial else RunState.INCOMPLETE
+    run = QcRun(plan_id=plan.id, run_key=each.run_key, at=each.at, state=state.value, source=each.source)
+    uow.s.add(run)
+    uow.s.flush()
+    return run
+
+
+# --- judging --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A violation as stored: rule, scope, level, severity, result ids."""
+
+    rule: str
+    scope: str
+    level: int | None
+    severity: Severity
+    points: tuple[int, ...]
+
+
+def judge(uow: UnitOfWork, plan: QcPlan, run: QcRun, newest: QcResult) -> None:
+    """Judge a run with the point that just joined it, and do what follows."""
+    if plan.method == Method.IMMEDIATE:
+        broken = _immediate(uow, plan, newest)
+    elif plan.method == Method.QUALITATIVE:
+        broken = [*_qualitative(uow, newest), *_westgard(uow, plan, run)]
+    else:
+        broken = _westgard(uow, plan, run)
+    levels = set(uow.s.execute(select(QcResult.level).where(QcResult.run_id == run.id)).scalars())
+    rejected = [b for b in broken if b.severity is Severity.REJECT]
+    before = RunState(run.state)
+    state = rules.run_state(levels >= set(plan.levels), bool(rejected) or before is RunState.REJECTED, bool(broken))
+    if not rules.may_become(before, state):
+        raise UserError("conflict", f"该批质控已判为“{rules.RUN_WORDS[before]}”，不能再改为“{rules.RUN_WORDS[state]}”。")
+    run.state = state.value
+    _store(uow, run, broken)
+    if rejected:
+        _reject(uow, plan, run, rejected)
+    elif state is RunState.WARNING:
+        uow.emit("qc.warning", f"qc:{plan.id}", _payload(plan, run))
+    elif state in rules.GOOD:
+        uow.emit("qc.passed", f"qc:{plan.id}", _payload(plan, run))
+    if state in rules.GOOD and plan.overdue_since is not None:
+        # Beside the ORM: a measurement is nobody's edit of the plan.
+        uow.s.execute(text("UPDATE qc_plan SET overdue_since = NULL WHERE tenant_id = :t AND id = :i"), {"t": uow.tenant_id, "i": plan.id})
+    uow.audit("qc_run", run.id, "judged", {"state": before.value}, {"state": run.state, "rules": run.rules})
+
+
+_HISTORY = text("""
+SELECT q.id, q.run_id, q.level, q.z, q.target_id, q.frozen
+FROM qc_result q JOIN qc_run r ON r.tenant_id = q.tenant_id AND r.id = q.run_id
+WHERE q.tenant_id = :t AND q.plan_id = :plan AND q.z IS NOT NULL AND r.state <> 'trial' AND r.at >= :since
+  AND (r.at, r.id) <= (:at, :run)
+ORDER BY r.at DESC, r.id DESC LIMIT :n
+""")
+
+
+def _westgard(uow: UnitOfWork, plan: QcPlan, run: QcRun) -> list[Broken]:
+    params = {"t": uow.tenant_id, "plan": plan.id, "since": restart(uow, plan.id, run.at), "at": run.at, "run": run.id, "n": HISTORY}
+    runs: dict[int, list[Point]] = {}
+    ids: dict[tuple[int, int], int] = {}
+    for row in uow.s.execute(_HISTORY, params):
+        runs.setdefault(row.run_id, []).append(Point(row.run_id, row.level, row.z, row.target_id or 0, row.frozen))
+        ids[(row.run_id, row.level)] = row.id
+    found = westgard.evaluate([*reversed(runs.values())], {Rule(r) for r in plan.rules}, Freeze(plan.freeze))
+    return [_broken(v, plan, ids) for v in found if any(p.run == run.id for p in v.points)]
+
+
+def _broken(v: Violation, plan: QcPlan, ids: dict[tuple[int, int], int]) -> Broken:
+    points = tuple(ids[(p.run, p.level)] for p in v.points)
+    return Broken(v.rule.value, v.scope.value, v.level, westgard.severity(v.rule, {Rule(w) for w in plan.warnings}), points)
+
+
+def restart(uow: UnitOfWork, plan_id: int, at: datetime) -> datetime:
+    """From when a look-back may count: the corrective action of the last closed out-of-control work."""
+    query = select(func.max(QcOoc.corrected_at)).where(QcOoc.plan_id == plan_id, QcOoc.state == Ooc.CLOSED, QcOoc.corrected_at <= at)
+    found = uow.s.execute(query).scalar_one_or_none()
+    return found or datetime.fromisoformat("1900-01-01T00:00:00+00:00")
+
+
+def _immediate(uow: UnitOfWork, plan: QcPlan, newest: QcResult) -> list[Broken]:
+    if newest.value is None:
+        return []
+    same = (QcResult.plan_id == plan.id, QcResult.level == newest.level, QcResult.material_id == newest.material_id)
+    query = select(QcResult.value).where(*same, QcResult.frozen.is_(False), QcResult.value.is_not(None), QcResult.id != newest.id)
+    before = uow.s.execute(query.order_by(QcResult.at.desc()).limit(immediate.CONVERT_AT)).scalars()
+    verdict = immediate.judge([*(v for v in before if v is not None), newest.value]).verdict
+    severity = {immediate.Verdict.WARNING: Severity.WARNING, immediate.Verdict.REJECTED: Severity.REJECT}.get(verdict)
+    return [] if severity is None else [Broken("即刻法", "level", newest.level, severity, (newest.id,))]
+
+
+def _qualitative(uow: UnitOfWork, newest: QcResult) -> list[Broken]:
+    target = uow.s.get(QcTarget, (uow.tenant_id, newest.target_id)) if newest.target_id is not None else None
+    if target is None or not target.expected or qualitative.agrees(target.expected, newest.raw_text):
+        return []
+    return [Broken("定性不符", "level", newest.level, Severity.REJECT, (newest.id,))]
+
+
+def _store(uow: UnitOfWork, run: QcRun, broken: Sequence[Broken]) -> None:
+    query = select(QcViolation.rule, QcViolation.scope, QcViolation.level).where(QcViolation.run_id == run.id)
+    known = {tuple(row) for row in uow.s.execute(query)}
+    for b in broken:
+        if (b.rule, b.scope, b.level) not in known:
+            uow.s.add(
+                QcViolation(
+                    run_id=run.id,
+                    plan_id=run.plan_id,
+                    at=run.at,
+                    rule=b.rule,
+                    scope=b.scope,
+                    level=b.level,
+                    severity=b.severity.value,
+                    points=list(b.points),
+                )
+            )
+    run.rules = "、".join(dict.fromkeys([*(run.rules.split("、") if run.rules else []), *(name(b) for b in broken)]))
+
+
+def name(b: Broken) -> str:
+    """A broken rule as people write it: 2-2s(L1), 4-1s(跨水平)."""
+    if b.rule in ("R-4s", "R-range4"):
+        return b.rule
+    return f"{b.rule}(L{b.level})" if b.level is not None else f"{b.rule}(跨水平)"
+
+
+def _reject(uow: UnitOfWork, plan: QcPlan, run: QcRun, rejected: Sequence[Broken]) -> None:
+    """Freeze the points, close the gate, open the work, stop the autoverification (by event), tell the leader."""
+    own = set(uow.s.execute(select(QcResult.id).where(QcResult.run_id == run.id)).scalars())
+    hit = own & {p for b in rejected for p in b.points}
+    uow.s.execute(
+        text("UPDATE qc_result SET frozen = true, rejected = true WHERE tenant_id = :t AND id = ANY(:ids)"),
+        {"t": uow.tenant_id, "ids": sorted(hit)},
+    )
+    ooc = uow.s.execute(select(QcOoc).where(QcOoc.plan_id == plan.id, QcOoc.verified_at.is_(None))).scalar_one_or_none()
+    words = "、".join(name(b) for b in rejected)
+    if ooc is None:
+        good = select(func.max(QcRun.at)).where(QcRun.plan_id == plan.id, QcRun.at < run.at, QcRun.state.in_([s.value for s in rules.GOOD]))
+        ooc = QcOoc(
+            plan_id=plan.id,
+            run_id=run.id,
+            rules=words,
+            suspect_from=uow.s.execute(good).scalar_one_or_none(),
+            rejected_at=run.at,
+            opened_at=uow.now,
+        )
+        uow.s.add(ooc)
+        uow.s.flush()
+        uow.audit("qc_ooc", ooc.id, "open", after={"plan": plan.id, "rules": words})
+    run.ooc_id = ooc.id
+    uow.emit("qc.rejected", f"qc:{plan.id}", _payload(plan, run) | {"rules": words, "ooc_id": ooc.id})
+
+
+def _payload(plan: QcPlan, run: QcRun) -> dict[str, Any]:
+    return {"plan_id": plan.id, "item_id": plan.item_id, "analyzer_id": plan.analyzer_id, "run_id": run.id, "at": run.at.isoformat()}
