@@ -13,11 +13,11 @@ import ssl
 import traceback
 import uuid
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent import disk, log, sealing, status
+from agent import disk, log, orders, renewal, sealing, status
 from agent.channels.astm import AstmChannel
 from agent.channels.base import Line, OpenChannel, iso, now_ms
 from agent.channels.hl7 import Hl7Channel
@@ -62,6 +62,8 @@ class Agent:
         self._space = disk.space(data.root)
         self._config_error = ""
         self._sealing = False
+        self._renewal_error = ""
+        self._background: asyncio.Task[bool] | None = None
         self._kiosk: Any = None  # agent.kiosk.server.Kiosk, imported only where one is set up
 
     async def run(self) -> bool:
@@ -133,7 +135,39 @@ class Agent:
             crypto.load_public(self.data.file("cloud.pem").read_bytes()),
         )
         names = [str(self.data.file(name)) for name in ("ca.pem", "certificate.pem", "key.pem")]
-        return Uplink(self.journal, identity, keys, self.boot, self.on_down, tls_context(*names))
+        context = tls_context(*names)
+        if not self.clock_plausible():
+            _log.error("the clock cannot be right: dates of certificates are not looked at")
+            renewal.forgive_dates(context)
+        return Uplink(self.journal, identity, keys, self.boot, self.on_down, context)
+
+    def clock_plausible(self) -> bool:
+        """False when our clock cannot be right (F15)."""
+        told = self.journal.get("cloud_at")
+        try:
+            last = datetime.fromisoformat(told) if told else None
+        except ValueError:
+            last = None
+        return renewal.plausible(datetime.now(UTC), last)
+
+    async def renew(self) -> bool:
+        """Fetch the next certificate when it is time, and go on with it. True when there is a new one."""
+        identity = self.data.identity()
+        plausible = self.clock_plausible()
+        if identity is None or not plausible or not renewal.due(self.data.file("certificate.pem").read_bytes(), datetime.now(UTC)):
+            return False
+        try:
+            await asyncio.to_thread(renewal.renew, self.data, identity, self.boot)
+        except (renewal.RenewalFailed, crypto.CryptoError, OSError) as error:
+            self._renewal_error = str(error)
+            _log.warning("certificate not renewed yet", error=type(error).__name__)
+            return False
+        self._renewal_error = ""
+        _log.info("certificate renewed")
+        if self.uplink is not None:
+            await asyncio.to_thread(self.uplink.stop)
+        self._start_uplink()
+        return True
 
     # --- start and stop
 
@@ -144,6 +178,10 @@ class Agent:
         except ConfigError as error:
             self._config_error = error.message
             _log.error("configuration refused", code=error.code)
+        self._start_uplink()
+        _log.info("started", boot=self.boot, stream=self.journal.stream, pending=self.journal.pending_count)
+
+    def _start_uplink(self) -> None:
         try:
             self.uplink = self.make_uplink()
         except (OSError, ssl.SSLError, crypto.CryptoError, ConfigError) as error:
@@ -154,7 +192,6 @@ class Agent:
             self.journal.on_message = self.uplink.wake
             self.uplink.on_connect = self.send_status
             self.uplink.start()
-        _log.info("started", boot=self.boot, stream=self.journal.stream, pending=self.journal.pending_count)
 
     async def _close(self) -> None:
         for task in self._tasks.values():
@@ -244,7 +281,9 @@ class Agent:
         status.write_file(self.data, self.heartbeat())
         if count % STATUS_SECONDS == 0:
             self.send_status()
+        orders.second(self)
         if count % CLEAN_SECONDS == 0:
+            self._background = self.loop.create_task(self.renew())
             self.worklist.drop_old(now_ms())
             self.journal.drop_old(now_ms())
 
@@ -277,6 +316,8 @@ class Agent:
             "damaged_files": [path.name for path in damaged_files(self.data.journal)],
             "journal_error": self.journal.last_error,
             "config_error": self._config_error,
+            "renewal_error": self._renewal_error,
+            "clock_plausible": self.clock_plausible(),
         }
         return status.heartbeat(self.journal, self.lines.values(), self.config.version, self._space, extra)
 
@@ -289,6 +330,10 @@ class Agent:
                 self._worklist(found)
             elif kind == "config":
                 self._config(found)
+            elif kind == "command":
+                orders.obey(self, found.json())
+            elif kind == "time":
+                self.journal.put("cloud_at", found.header.at)
             else:
                 _log.info("nothing to do for this kind", kind=kind)
         except (EnvelopeError, ConfigError, KeyError, TypeError, ValueError) as error:

@@ -289,6 +289,22 @@ class Journal:
             ranges.remove(seq)
             self._undo.append(lambda: ranges.add(seq))
 
+    def pend_again(self, since: int, done: Callable[[], object]) -> None:
+        """Receipted messages of the reserve that ended at or after `since` (milliseconds) wait for a receipt once more (F24)."""
+        sql = "SELECT id FROM messages INDEXED BY receipted WHERE state = 1 AND at >= ?"
+        numbers = [row[0] for row in self.select(sql, (since,))]
+
+        def work() -> None:
+            marks = [(state_mark(number, PENDING, 0), number) for number in numbers]
+            self.db.executemany("UPDATE messages SET state = 0, receipted_at = 0, mark = ? WHERE id = ? AND state = 1", marks)
+
+        def after(ok: bool) -> None:
+            if ok:
+                self._load_pending()
+                done()
+
+        self._add(work, after)
+
     def quarantine(self, number: int) -> None:
         """A record whose checksum is wrong: it is kept, shown and not sent."""
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from common.errors import PeerError
 
-UP_KINDS = frozenset({"raw", "status", "query", "ticket", "pending", "lwt"})
+UP_KINDS = frozenset({"raw", "status", "query", "ticket", "pending", "tail", "lwt"})
 DOWN_KINDS = frozenset({"receipt", "worklist", "config", "command", "time"})
 LAST_WILL = "lwt"
 

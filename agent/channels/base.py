@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from agent.config import Connection
 from agent.journal import Journal
 from agent.rows import Outgoing
+from agent.tail import Tap
 
 
 class Queries(Protocol):
@@ -59,6 +60,7 @@ class Line:
     loop: asyncio.AbstractEventLoop
     boot: str = ""
     health: Health = field(default_factory=Health)
+    tap: Tap | None = None  # somebody looks at the bytes (agent/tail.py)
 
     def trouble(self, text: str) -> None:
         """Remember what went wrong last."""

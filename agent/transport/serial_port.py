@@ -13,7 +13,7 @@ from typing import Any
 
 import serial
 
-from agent.channels.base import Channel, Line, OpenChannel
+from agent.channels.base import Channel, Line, OpenChannel, Write, iso, now_ms
 
 RETRY_FIRST, RETRY_MOST = 1.0, 15.0
 _READ = 65_536
@@ -61,7 +61,7 @@ class SerialLine:
 
     async def _serve(self, port: Any) -> None:
         link = (_Watched if hasattr(port, "fileno") and os.name == "posix" else _Threaded)(port, self._line)
-        channel = self._open(self._line, link.write, self._line.conn.transport.device)
+        channel: Channel = Looked(self._line, link.write, self._open)
         try:
             await link.pump(channel)
         except OSError as error:
@@ -69,6 +69,28 @@ class SerialLine:
         finally:
             channel.closed()
             link.close()
+
+
+class Looked:
+    """A channel whose bytes somebody may look at (agent/tail.py)."""
+
+    def __init__(self, line: Line, write: Write, open_channel: OpenChannel) -> None:
+        self._line = line
+        self._write = write
+        self._channel = open_channel(line, self.write, line.conn.transport.device)
+        self.closed = self._channel.closed
+
+    def received(self, data: bytes) -> None:
+        """Bytes came."""
+        if self._line.tap is not None:
+            self._line.tap.note("in", data, iso(now_ms()))
+        self._channel.received(data)
+
+    def write(self, data: bytes) -> None:
+        """Bytes go."""
+        if self._line.tap is not None:
+            self._line.tap.note("out", data, iso(now_ms()))
+        self._write(data)
 
 
 class _Watched:

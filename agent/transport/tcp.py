@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-from agent.channels.base import Channel, Line, OpenChannel
+from agent.channels.base import Channel, Line, OpenChannel, iso, now_ms
 
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 30.0
 # A peer whose cable is out is noticed within 30 s of silence (RELIABILITY F7): 10 s idle, then 4 probes 5 s apart.
@@ -61,6 +61,8 @@ class TcpLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
+        if self._line.tap is not None:
+            self._line.tap.note("in", data, iso(now_ms()))
         self._received(data)
 
     def _write(self, data: bytes) -> None:
@@ -68,6 +70,8 @@ class TcpLink(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         transport.write(data)
+        if self._line.tap is not None:
+            self._line.tap.note("out", data, iso(now_ms()))
         if transport.get_write_buffer_size() > WRITE_LIMIT:
             self._line.trouble("对方不读取应答，已断开 (peer does not read)")
             transport.abort()

@@ -1,6 +1,6 @@
 """M06 Edge: lossless, ordered, explained traffic between analyzers and the laboratory."""
 
-from cloud.modules.edge import handlers, service
+from cloud.modules.edge import handlers, machine_views, service
 from cloud.modules.edge.rules import Perm
 from cloud.modules.edge.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
@@ -8,7 +8,7 @@ from cloud.web.module import Job, MenuItem, Module
 MODULE = Module(
     name="edge",
     title="仪器接入",
-    views=(VIEWS,),
+    views=(VIEWS, machine_views.VIEWS),
     depends=("bench", "catalog", "platform", "queue"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup", "engineer", "sysadmin"),

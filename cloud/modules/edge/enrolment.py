@@ -82,7 +82,8 @@ def _admit(uow: UnitOfWork, settings: Settings, agent: Agent, csr: str, request:
     except JianlianError as exc:
         raise UserError("invalid", "证书申请无法读取，请升级采集端程序后重试。", problem=exc.code) from exc
     if agent.serial is not None:
-        revoke_serial(ca, int(agent.serial, 16), uow)
+        for serial in (int(agent.serial, 16), *_earlier(uow, agent.id)):
+            revoke_serial(ca, serial, uow)
     before = {"state": agent.state, "serial": agent.serial}
     agent.state, agent.enrolled_at, agent.revoked_at, agent.revoke_reason = AgentState.ENROLLED, uow.now, None, None
     agent.certificate, agent.serial = crypto.certificate_pem(certificate).decode(), f"{certificate.serial_number:x}"
@@ -122,7 +123,15 @@ def revoke(uow: UnitOfWork, agent_id: int, reason: str, settings: Settings) -> N
     uow.notify("edge", {"what": "agent", "agent": agent_id})
     if agent.serial is not None and settings.ca_key:
         # Without the CA's key here the intake still refuses at once; only the broker's own list is written elsewhere.
-        revoke_serial(authority(settings), int(agent.serial, 16), uow)
+        ca = authority(settings)
+        for serial in (int(agent.serial, 16), *_earlier(uow, agent_id)):
+            revoke_serial(ca, serial, uow)
+
+
+def _earlier(uow: UnitOfWork, agent_id: int) -> list[int]:
+    """Certificates it had before the newest and could still show to the broker (see renewal.py)."""
+    sql = text("SELECT serial FROM agent_certificate WHERE tenant_id = :t AND agent_id = :a AND not_after > :now")
+    return [int(row.serial, 16) for row in uow.s.execute(sql, {"t": uow.tenant_id, "a": agent_id, "now": uow.now})]
 
 
 def revoke_serial(ca: CertificateAuthority, serial: int, uow: UnitOfWork) -> None:

@@ -26,7 +26,7 @@ from sqlalchemy.engine import make_url
 
 from cloud.config import Settings
 from cloud.db.session import Database, UnitOfWork
-from cloud.modules.edge import alarms, batch, configuration, downlink, heartbeat, worklists
+from cloud.modules.edge import alarms, batch, commands, configuration, downlink, heartbeat, worklists
 from cloud.modules.edge.batch import Intake, Message, Receipted
 from cloud.modules.edge.door import SEQUENCED, Admitted, Refused, admit
 from cloud.modules.edge.registry import Registration, Registry
@@ -158,6 +158,9 @@ class Loop:
                 self._config(one.reg)
         elif one.kind == "query":
             self._answer(one)
+        elif one.kind == "tail":
+            with self.db.tenant(one.reg.tenant_id, batch.ACTOR) as uow:
+                commands.keep(uow, one)
 
     def _hello(self, reg: Registration) -> None:
         """An agent (re)connected: it gets the time and its whole worklist."""

@@ -189,3 +189,53 @@ class EdgeAlarm(TenantTable, Base):
     closed_at: Mapped[datetime | None]
     closed_by: Mapped[str | None]
     close_reason: Mapped[str | None]
+
+
+class AgentCertificate(TenantTable, Base):
+    """Every certificate an agent ever got: revoking the agent revokes all that have not ended yet."""
+
+    __tablename__ = "agent_certificate"
+    __table_args__ = (UniqueConstraint("tenant_id", "serial"), tenant_fk("agent_id", "agent"))
+    agent_id: Mapped[int] = mapped_column(BigInteger)
+    serial: Mapped[str]
+    issued_at: Mapped[datetime]
+    not_after: Mapped[datetime]
+
+
+class TailLine(TenantTable, Base):
+    """A line of the live tail somebody asked for: control characters named and patient fields masked by the agent already."""
+
+    __tablename__ = "edge_tail"
+    __table_args__ = (Index("ix_edge_tail_connection", "tenant_id", "agent_id", "conn_key", "id"), tenant_fk("agent_id", "agent"))
+    agent_id: Mapped[int] = mapped_column(BigInteger)
+    conn_key: Mapped[str]
+    at: Mapped[datetime]
+    direction: Mapped[str]
+    text: Mapped[str]
+
+
+class AgentRelease(TenantTable, Base):
+    """A release of the agent offered to this hospital: the maker's signed manifest and its bundle."""
+
+    __tablename__ = "agent_release"
+    __table_args__ = (UniqueConstraint("tenant_id", "version"),)
+    version: Mapped[str]
+    manifest: Mapped[str]
+    signature: Mapped[bytes] = mapped_column(LargeBinary)
+    bundle: Mapped[bytes] = mapped_column(LargeBinary, deferred=True)
+    published_at: Mapped[datetime]
+    published_by: Mapped[str]
+    withdrawn_at: Mapped[datetime | None]
+
+
+class AgentConsent(TenantTable, Base):
+    """The laboratory's recorded consent to one release (M29 R1); given by phone it must be written within 24 hours."""
+
+    __tablename__ = "agent_consent"
+    __table_args__ = (UniqueConstraint("tenant_id", "release_id"), tenant_fk("release_id", "agent_release"))
+    release_id: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str]
+    person: Mapped[str]
+    recorded_by: Mapped[str]
+    at: Mapped[datetime]
+    written_at: Mapped[datetime | None]

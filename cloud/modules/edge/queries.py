@@ -16,6 +16,7 @@ from cloud.modules.edge.alarms import KINDS
 from cloud.modules.edge.heartbeat import connections
 from cloud.modules.edge.models import Agent, Connection, EdgeAlarm, RawMessage
 from cloud.modules.edge.rules import Light
+from common import visible
 
 PAGE = 100
 
@@ -165,7 +166,7 @@ class RawPage:
     """One message as its page shows it: patient fields hidden, control characters named."""
 
     raw: RawMessage
-    lines: list[list[rules.Piece]]
+    lines: list[list[visible.Piece]]
     observations: list[Any]
     agent: str
 
@@ -184,9 +185,9 @@ def raw_page(uow: UnitOfWork, raw_id: int) -> RawPage | None:
         return None
     agent = uow.s.get(Agent, (uow.tenant_id, raw.agent_id))
     meta = raw.meta.get("encoding")
-    lines = rules.readable(raw.body[:SHOWN_BYTES], meta if isinstance(meta, str) and meta in ("gb18030", "gbk", "latin-1") else None)
+    lines = visible.readable(raw.body[:SHOWN_BYTES], meta if isinstance(meta, str) and meta in ("gb18030", "gbk", "latin-1") else None)
     rows = list(uow.s.execute(SAID, {"t": uow.tenant_id, "r": raw_id}))
-    return RawPage(raw, rules.mask_lines(lines), rows, "" if agent is None else agent.name)
+    return RawPage(raw, visible.mask_lines(lines), rows, "" if agent is None else agent.name)
 
 
 def recent(uow: UnitOfWork, agent_id: int, limit: int = 20) -> list[Any]:

@@ -14,7 +14,7 @@ from sqlalchemy import select, text
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.catalog import service as catalog
-from cloud.modules.edge import batch, interpret, lookup, placing, retake, store
+from cloud.modules.edge import batch, commands, interpret, lookup, placing, retake, store
 from cloud.modules.edge.configuration import NewConnection, save_connection
 from cloud.modules.edge.configuration import document as config_document
 from cloud.modules.edge.enrolment import ca_certificate, enrol, enrolment_code, revoke
@@ -206,7 +206,8 @@ def close_alarm(uow: UnitOfWork, alarm_id: int, reason: str) -> None:
 
 
 def expire(uow: UnitOfWork) -> None:
-    """Daily: delivered downlinks are forgotten after a week."""
+    """Daily: delivered downlinks are forgotten after a week, lines of live tails after an hour."""
+    commands.forget(uow)
     uow.s.execute(
         text("DELETE FROM downlink WHERE tenant_id = :t AND sent_at < CAST(:now AS timestamptz) - interval '7 days'"),
         {"t": uow.tenant_id, "now": uow.now},
