@@ -28,6 +28,8 @@ class PlainSession(Session):
             connection = self.connection()
             # Somebody who listens to statements (a test that counts them) must hear of all.
             if not connection.engine._has_events:
+                # What was changed in memory is written first, as SQLAlchemy does before any statement.
+                self._autoflush()
                 return _ask(connection, statement, params)
         return super().execute(statement, params, **kw)
 
