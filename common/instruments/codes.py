@@ -6,11 +6,13 @@ Pure functions over one field; the choices are explained in README.md.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 RESULT_TYPES = frozenset({"F", "I", "P", "S"})
 """Fourth components that name the kind of result (final, interpretation, preliminary, SI), no code."""
 
 
+@lru_cache(maxsize=4096)
 def vendor_code(field: str, separator: str, position: int | str | None = None) -> str | None:
     """Vendor's code in an ASTM test id (LIS02 7.5.3: the fourth component is the local code).
 

@@ -34,6 +34,16 @@ def _get(record: list[str], number: int) -> str:
     return record[number - 1] if len(record) >= number else ""
 
 
+_BLANKS = [""] * 14
+_NO_RECORD: list[str] = []
+
+
+def _sequence(record: list[str]) -> int:
+    """Number of a record within its parent, 0 when it has none."""
+    text = record[1] if len(record) > 1 else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+
+
 def read_message(source: RecordMessage, choice: Choice = ANY) -> Message:
     """One message of records in the common shape."""
     return _Reader(source, choice).read()
@@ -53,14 +63,13 @@ class _Reader:
         self.specimen: Specimen | None = None
         self.holder: Message | Specimen | Result = self.message
         self.last_result: Result | None = None
-        self.last_sequence = 0
+        self.last_record = _NO_RECORD
         self.lost = 0
         self.shift = self.driver.shifted_from if self.driver else 0
         self.loose = bool(self.driver and "frame.gap" in self.driver.tolerates)
         self.escape = self.d.escape
         self.escaped = source.escaped
         self.orders: list[tuple[Specimen, list[str]]] = []
-        self.has_results = False
 
     def _place(self, where: str) -> str:
         if where.startswith("H."):
@@ -125,7 +134,7 @@ class _Reader:
         self.patient = record
         self.specimen = None
         self.last_result = None
-        self.last_sequence = 0
+        self.last_record = _NO_RECORD
         self.lost = 0
         self.holder = self.message
 
@@ -195,16 +204,14 @@ class _Reader:
         self.specimen = specimen
         self.holder = specimen
         self.last_result = None
-        self.last_sequence = 0
+        self.last_record = _NO_RECORD
         return specimen
 
     def _result(self, record: list[str]) -> None:
         specimen = self.specimen
-        sequence = record[1] if len(record) > 1 else ""
-        number = int(sequence) if sequence.isascii() and sequence.isdigit() and len(sequence) < 9 else 0
         if specimen is None or self.lost:
-            specimen = self._parent(specimen, number)
-        self.last_sequence = number
+            specimen = self._parent(specimen, record)
+        self.last_record = record
         if self.shift and not _get(record, 9) and _get(record, 10).strip() in _STATUS:
             record = record[: self.shift - 1] + record[self.shift :]
         if self.escaped and self.escape in "".join(record):
@@ -212,9 +219,7 @@ class _Reader:
         else:
             result = self._plain(record, specimen.qc)
         specimen.results.append(result)
-        self.has_results = True
-        self.holder = result
-        self.last_result = result
+        self.holder = self.last_result = result
         if result.code is None and result.value is None:
             said = f"结果记录既无项目代码也无值(R record without code and value):{quote(self.d.field.join(record))}"
             self.message.problems.append(Problem("result.empty", said.rstrip(self.d.field)))
@@ -222,12 +227,12 @@ class _Reader:
     def _plain(self, record: list[str], qc: bool) -> Result:
         """A result record without any escape sequence: the quick way."""
         if len(record) < 14:
-            record = record + [""] * (14 - len(record))
-        _, _, test, value, unit, ref_range, flag, _, status, _, operator, started, completed, device = record[:14]
+            record = record + _BLANKS[len(record) :]
+        _, _, test, value, unit, ref_range, flag, _, status, _, operator, started, completed, device, *_ = record
         if '""' in record:
             value, unit, flag, status = (_null(one) for one in (value, unit, flag, status))
             started, completed = _null(started), _null(completed)
-        result = Result(
+        return Result(
             vendor_code(test, self.d.component, self.position),
             value or None,
             unit or None,
@@ -235,12 +240,13 @@ class _Reader:
             status or None,
             completed or started or None,
             qc,
+            None,
+            test or None,
+            ref_range or None,
+            None,
+            operator or None,
+            device or None,
         )
-        result.test_id = test or None
-        result.ref_range = ref_range or None
-        result.operator = operator or None
-        result.instrument = device or None
-        return result
 
     def _decoded(self, record: list[str], qc: bool) -> Result:
         """A result record with escape sequences: decoded field by field, after splitting (LIS02 6.6)."""
@@ -250,10 +256,11 @@ class _Reader:
         result.flags = [self._text(one) for one in raw_flags if one and one != '""']
         return result
 
-    def _parent(self, specimen: Specimen | None, number: int) -> Specimen:
+    def _parent(self, specimen: Specimen | None, record: list[str]) -> Specimen:
         """The specimen for a result whose own O record is missing or may be."""
         lost, self.lost = self.lost, 0
-        if specimen is not None and number and number - self.last_sequence - 1 == lost:
+        number = _sequence(record)
+        if specimen is not None and number and number - _sequence(self.last_record) - 1 == lost:
             return specimen  # exactly the missing results are missing
         said = "结果前没有 O 记录,样本未知(result without an order record)"
         if specimen is not None or lost:
@@ -297,8 +304,8 @@ class _Reader:
         if ended in ("R", "E", "Q"):
             said = {"R": "接收方要求中止", "E": "发送方报告未知错误", "Q": "上次请求有错误"}[ended]
             message.problems.append(Problem("message.end", f"消息以 L|{ended} 结束:{said}(termination code)"))
-        if self.has_results:
-            judged = [specimen.qc for specimen in message.specimens if specimen.results]
+        judged = [specimen.qc for specimen in message.specimens if specimen.results]
+        if judged:
             message.kind = "qc" if all(judged) else "results"
         elif has_query:
             message.kind = "query"

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
-from common.instruments.driver import Driver, Match
+from common.instruments.driver import Driver
 from common.instruments.drivers import BY_PROTOCOL
 from common.instruments.site import Site
+
+
+def _in_head(where: str) -> bool:
+    return where.startswith(("H.", "MSH-"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,23 +33,32 @@ ANY = Choice()
 
 def recognise(protocol: str, place: Callable[[str], str]) -> Driver | None:
     """The first driver whose conditions hold, else None."""
-    seen: dict[str, str] = {}
-
-    def holds(match: Match) -> bool:
-        for where, text in match.conditions:
-            if where not in seen:
-                seen[where] = place(where).lower()
-            have = seen[where]
-            wanted = text.lower()
-            if wanted[:1] == "=":
-                if have != wanted[1:]:
-                    return False
-            elif wanted not in have:
-                return False
-        return True
-
-    for candidate in BY_PROTOCOL.get(protocol, ()):
-        for match in candidate.match:
-            if holds(match):
-                return candidate
+    head = tuple([place(where).lower() for where in _PLACES.get(protocol, ())])
+    for candidate, rest in _candidates(protocol, head):
+        if all(_fits(place(where).lower(), text) for where, text in rest):
+            return candidate
     return None
+
+
+_PLACES = {
+    protocol: tuple(sorted({where for driver in drivers for match in driver.match for where, _ in match.conditions if _in_head(where)}))
+    for protocol, drivers in BY_PROTOCOL.items()
+}
+"""Places of a message's header that any driver looks at: they are the same in nearly every message of a line."""
+
+
+@lru_cache(maxsize=512)
+def _candidates(protocol: str, head: tuple[str, ...]) -> tuple[tuple[Driver, tuple[tuple[str, str], ...]], ...]:
+    """Drivers whose header conditions hold, in order, each with its conditions on other places."""
+    seen = dict(zip(_PLACES.get(protocol, ()), head, strict=True))
+    out = []
+    for driver in BY_PROTOCOL.get(protocol, ()):
+        for match in driver.match:
+            if all(_fits(seen[where], text) for where, text in match.conditions if where in seen):
+                out.append((driver, tuple(one for one in match.conditions if one[0] not in seen)))
+    return tuple(out)
+
+
+def _fits(have: str, wanted: str) -> bool:
+    wanted = wanted.lower()
+    return have == wanted[1:] if wanted[:1] == "=" else wanted in have

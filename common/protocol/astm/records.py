@@ -123,6 +123,10 @@ def split_messages(link: LinkText, encoding: str | None = None) -> list[RecordMe
     lines = decoded.text.split("\r")
     if len(lines) != len(raw):  # an encoding that swallows a CR cannot be the right one
         lines = [part.decode("latin-1") for part in raw]
+    if not broken and not lost and not open_end and not decoded.problems:
+        whole = _split_clean(lines, decoded.encoding)
+        if whole is not None:
+            return [whole]
     splitter = _Splitter(decoded.encoding, list(decoded.problems))
     last = len(lines) - 1
     for at, line in enumerate(lines):
@@ -131,6 +135,22 @@ def split_messages(link: LinkText, encoding: str | None = None) -> list[RecordMe
         if line:
             splitter.line(line, whole=at not in broken, ended=not (open_end and at == last))
     return splitter.close()
+
+
+def _split_clean(lines: list[str], encoding: str) -> RecordMessage | None:
+    """The quick way for one message from H to L without anything odd; None where a second look is needed."""
+    if lines[-1] == "":
+        lines = lines[:-1]
+    if len(lines) < 2 or lines[0][:2] != "H|" or lines[-1][:2] != "L|":
+        return None
+    delimiters = read_delimiters(lines[0])
+    sep, esc = delimiters.field, delimiters.escape
+    for line in lines[1:-1]:
+        if line[1:2] != sep or not "A" <= line[0] <= "Z" or line[0] in "HL" or line[-1] in "\x00\x1a":
+            return None
+    message = RecordMessage([line.split(sep) for line in lines], delimiters, encoding)
+    message.has_end, message.escaped = True, any(esc in line for line in lines[1:])
+    return message
 
 
 def _ends(line: bytes) -> bool:

@@ -119,6 +119,9 @@ def unframe(data: bytes) -> list[LinkText]:
 _CLEAN = re.compile(rb"\x02([0-7])([^\x00-\x09\x0b\x0c\x0e-\x1f]*\r[\x03]|[^\x00-\x09\x0b\x0c\x0e-\x1f]*\x17)([0-9A-F]{2})\r\n?")
 
 
+_SUMS = [b"%02X" % value for value in range(256)]
+
+
 def _unframe_clean(data: bytes) -> list[LinkText] | None:
     """The quick way for a stream without any flaw; None as soon as something is unusual."""
     out: list[LinkText] = []
@@ -128,15 +131,17 @@ def _unframe_clean(data: bytes) -> list[LinkText] | None:
     while pos < size:
         byte = data[pos]
         if byte == STX:
-            found = _CLEAN.match(data, pos)
-            if found is None or data[pos + 1] != expected:
+            for found in _CLEAN.finditer(data, pos):
+                if found.start() != pos:
+                    break
+                start, end = found.span(2)
+                if data[start - 1] != expected or found[3] != _SUMS[sum(data[start - 1 : end]) & 0xFF]:
+                    return None
+                parts.append(data[start : end - 1])
+                expected = 0x30 if expected == 0x37 else expected + 1
+                pos = found.end()
+            if data[pos : pos + 1] == b"\x02":
                 return None
-            start, end = found.span(2)
-            if int(found[3], 16) != sum(data[start - 1 : end]) & 0xFF:
-                return None
-            parts.append(data[start : end - 1])
-            expected = 0x30 if expected == 0x37 else expected + 1
-            pos = found.end()
         elif byte in (ENQ, EOT):
             if parts and not _flush(parts, out):
                 return None
