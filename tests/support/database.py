@@ -1,6 +1,7 @@
 """A PostgreSQL server for the test session, and a fresh database for a test, cloned from one that has the schema."""
 
 import os
+import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -67,6 +68,16 @@ def sqlalchemy_url(conninfo: str) -> str:
     return url.set(query=parts).render_as_string(hide_password=False)
 
 
+def _memory() -> str | None:
+    """Where a server that forgets everything anyway lives: in memory, if there is room, else in the ordinary temporary folder.
+
+    Every test makes a database, some 700 files: on a busy disk that takes seconds, in memory a tenth of one.
+    """
+    shm = Path("/dev/shm")
+    roomy = shm.is_dir() and os.access(shm, os.W_OK) and shutil.disk_usage(shm).free > 4 << 30
+    return str(shm) if roomy else None
+
+
 @contextmanager
 def server() -> Iterator[TestServer]:
     """The server that `JIANLIAN_TEST_PG` (a libpq connection string of a superuser) names, or one made for this session."""
@@ -75,7 +86,7 @@ def server() -> Iterator[TestServer]:
         postgres.prepare(given)
         yield TestServer(given, None)
         return
-    with tempfile.TemporaryDirectory(prefix="jl-pg-") as folder:
+    with tempfile.TemporaryDirectory(prefix="jl-pg-", dir=_memory()) as folder:
         with postgres.EmbeddedPostgres(Path(folder), durable=False) as embedded:
             yield TestServer(embedded.conninfo(postgres.SUPERUSER, "postgres"), embedded)
 
