@@ -14,6 +14,7 @@ from common.errors import JianlianError
 # Each command's module has `add_arguments(parser)` and `main(args) -> int`; it is only imported when it is used.
 COMMANDS = {
     "run": ("agent.commands.run", "运行代理 (run the agent)"),
+    "launch": ("agent.launch", "启动当前版本并看护升级 (run the version that is due; for the service manager)"),
     "enrol": ("agent.commands.enrol", "用登记码登记本代理 (enrol with a code)"),
     "doctor": ("agent.commands.doctor", "检查本机并说明如何处理 (check and advise)"),
     "simulate": ("agent.commands.simulate", "模拟一台仪器 (play an analyzer)"),

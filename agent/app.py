@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from agent import disk, log, orders, renewal, sealing, status
+from agent import disk, launch, log, orders, renewal, sealing, status
 from agent.channels.astm import AstmChannel
 from agent.channels.base import Line, OpenChannel, iso, now_ms
 from agent.channels.hl7 import Hl7Channel
@@ -31,14 +31,17 @@ from agent.lock import DataLock
 from agent.rows import Outgoing, Unfinished
 from agent.salvage import damaged_files, mark_suspect, open_journal
 from agent.transport.file_drop import FileDrop
+from agent.transport.poller import Poller
 from agent.transport.serial_port import SerialLine
 from agent.transport.tcp import TcpDial, TcpListen
+from agent.update import Updater
 from agent.uplink import Keys, Uplink, tls_context
 from agent.worklist import Worklist
 from common import crypto
 from common.envelope import Envelope, EnvelopeError
 
 STATUS_SECONDS = 10
+STANDALONE_SECONDS = 3.0  # an agent without a cloud has shown that it works after so long
 CLEAN_SECONDS = 600
 _RESTART_LINE = 5.0
 _log = log.get("app")
@@ -59,6 +62,8 @@ class Agent:
         self.transports: dict[str, Any] = {}
         self._stop = asyncio.Event()
         self._again = False
+        self.exit_code = 0
+        self._began = 0.0
         self._space = disk.space(data.root)
         self._config_error = ""
         self._sealing = False
@@ -70,16 +75,41 @@ class Agent:
         """Work until told to stop."""
         self.loop = asyncio.get_running_loop()
         self.loop.set_exception_handler(_stray_error)
+        self._began = self.loop.time()
         with DataLock(self.data.lock):
+            self.poller = Poller.make(self.loop)
             self.journal = self.open_journal()
             self.worklist = Worklist(self.journal)
             self.queries = HostQueries(self.worklist, self.loop)
+            self.updater = Updater(self.data, status.VERSION, self._fetch_bundle, self._restart_updated)
             try:
                 self.start()
                 await self._every_second()
             finally:
                 await self._close()
         return self._again
+
+    def _fetch_bundle(self, version: str) -> bytes:
+        identity = self.data.identity()
+        if identity is None:
+            raise renewal.RenewalFailed("update.identity", "本机尚未登记")
+        return renewal.ask(self.data, identity, "bundle", {"version": version}, boot=self.boot, path="/edge/bundle")
+
+    def _restart_updated(self) -> None:
+        """End with the exit code that tells `launch` to look which version is to run now. May be called from a thread."""
+        self.exit_code = launch.RESTART
+        self.loop.call_soon_threadsafe(self.stop)
+
+    @property
+    def healthy(self) -> bool:
+        """True when a version on trial has shown that it works: the journal takes, no line has an inner fault, the cloud answers."""
+        if self.journal.damaged or self.journal.last_error or any(task.done() for task in self._tasks.values()):
+            return False
+        return self.uplink.connected if self.uplink is not None else not self._config_error and self._age > STANDALONE_SECONDS
+
+    @property
+    def _age(self) -> float:
+        return self.loop.time() - self._began
 
     def stop(self) -> None:
         """End `run()` soon."""
@@ -90,7 +120,7 @@ class Agent:
     def open_journal(self) -> Journal:
         """The journal, recovered; flushed by a Committer."""
         journal = open_journal(self.data.journal, self.unfinished, now_ms())
-        journal.schedule = Committer(journal, self.loop).schedule
+        journal.schedule = Committer(journal, self.loop, self.poller.look if self.poller else None).schedule
         self._sealing = sealing.needed(journal)
         return journal
 
@@ -203,6 +233,8 @@ class Agent:
             self.uplink.stop()
         if self._kiosk is not None:
             await asyncio.to_thread(self._kiosk.stop)
+        if self.poller is not None:
+            self.poller.close()
         with contextlib.suppress(Exception):
             self.journal.close()
         self.data.status.unlink(missing_ok=True)
@@ -236,7 +268,7 @@ class Agent:
             _log.error("kiosk cannot start", error=type(error).__name__)
 
     def _start_line(self, conn: Connection) -> None:
-        line = Line(conn, self.journal, self.queries, self.loop, self.boot)
+        line = Line(conn, self.journal, self.queries, self.loop, self.boot, poller=self.poller)
         self.lines[conn.key] = line
         self._tasks[conn.key] = self.loop.create_task(self._serve(line), name=f"line {conn.key}")
 
@@ -282,6 +314,7 @@ class Agent:
         if count % STATUS_SECONDS == 0:
             self.send_status()
         orders.second(self)
+        self.updater.second(self._age, healthy=self.healthy)
         if count % CLEAN_SECONDS == 0:
             self._background = self.loop.create_task(self.renew())
             self.worklist.drop_old(now_ms())
@@ -317,6 +350,7 @@ class Agent:
             "journal_error": self.journal.last_error,
             "config_error": self._config_error,
             "renewal_error": self._renewal_error,
+            "update": {"state": self.updater.state, "trial": self.updater.on_trial, "failed": self.updater.slots.failed()},
             "clock_plausible": self.clock_plausible(),
         }
         return status.heartbeat(self.journal, self.lines.values(), self.config.version, self._space, extra)
@@ -388,9 +422,12 @@ def run(root: Path, make: type[Agent] = Agent) -> int:
     data = DataDir(root)
     data.create()
 
+    agents: list[Agent] = []
+
     async def once() -> bool:
-        return await run_agent(make(data))
+        agents[:] = [make(data)]
+        return await run_agent(agents[0])
 
     while asyncio.run(once()):
         continue
-    return 0
+    return agents[0].exit_code

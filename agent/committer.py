@@ -7,6 +7,7 @@ again for a part of that time: measured with 10 and 100 links, see agent/README.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import perf_counter
 
 from agent.journal import Journal
@@ -16,27 +17,24 @@ PATIENCE = 0.005  # seconds a message whose frames are all acknowledged may wait
 
 
 class Committer:
-    """Flushes a journal from the event loop."""
+    """Flushes a journal from the event loop. `look` hands over what has come on the links meanwhile."""
 
-    def __init__(self, journal: Journal, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, journal: Journal, loop: asyncio.AbstractEventLoop, look: Callable[[], None] | None = None) -> None:
         self._journal = journal
         self._loop = loop
-        self._until = 0.0
+        self._look = look
 
     def schedule(self, patient: bool) -> None:
         """The journal has something to flush."""
         if patient:
             self._loop.call_later(PATIENCE, self._journal.flush)
             return
-        self._until = 0.0
         self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
-        journal = self._journal
-        if journal.queued < journal.open_sessions:
-            now = perf_counter()
-            self._until = self._until or now + LOOK_SECONDS
-            if now < self._until:
-                self._loop.call_soon(self._turn)
-                return
+        journal, look = self._journal, self._look
+        if look is not None and journal.queued < journal.open_sessions:
+            until = perf_counter() + LOOK_SECONDS
+            while journal.queued < journal.open_sessions and perf_counter() < until:
+                look()
         journal.flush()

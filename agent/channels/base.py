@@ -13,6 +13,7 @@ from agent.config import Connection
 from agent.journal import Journal
 from agent.rows import Outgoing
 from agent.tail import Tap
+from agent.transport.poller import Poller
 
 
 class Queries(Protocol):
@@ -60,6 +61,7 @@ class Line:
     loop: asyncio.AbstractEventLoop
     boot: str = ""
     health: Health = field(default_factory=Health)
+    poller: Poller | None = None  # where the system has one
     tap: Tap | None = None  # somebody looks at the bytes (agent/tail.py)
 
     def trouble(self, text: str) -> None:

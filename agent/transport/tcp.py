@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import random
 import socket
 from collections.abc import Callable
 from typing import cast
 
+from agent import log
 from agent.channels.base import Channel, Line, OpenChannel, iso, now_ms
 
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 30.0
 # A peer whose cable is out is noticed within 30 s of silence (RELIABILITY F7): 10 s idle, then 4 probes 5 s apart.
 KEEPALIVE = (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4), ("TCP_USER_TIMEOUT", 30_000))
+_READ = 65_536
+_log = log.get("tcp")
 WRITE_LIMIT = 4 << 20  # a peer that never reads what we answer is cut off
 
 
@@ -39,6 +43,7 @@ class TcpLink(asyncio.Protocol):
         self._ended = ended
         self.transport: asyncio.Transport | None = None
         self._channel: Channel | None = None
+        self._sock: socket.socket | None = None  # a handle of our own on the same connection, read through the poller
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
@@ -58,6 +63,42 @@ class TcpLink(asyncio.Protocol):
         health.state = "idle"
         self._channel = channel = self._open(self._line, self._write, health.peer)
         self._received = channel.received
+        if self._line.poller is not None and sock is not None:
+            transport.pause_reading()
+            self._sock = own = socket.socket(fileno=os.dup(sock.fileno()))
+            own.setblocking(False)
+            self._line.poller.add(own, self._readable)
+
+    def _readable(self) -> None:
+        """The poller says that there are bytes, or an end."""
+        sock, transport = self._sock, self.transport
+        if sock is None or transport is None or transport.is_closing():
+            return
+        try:
+            data = sock.recv(_READ)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError as error:
+            self._unwatch()
+            self._line.trouble(f"连接中断：{error}")
+            transport.abort()
+            return
+        try:
+            if data:
+                self.data_received(data)
+            else:
+                self._unwatch()
+                transport.close()
+        except Exception:  # our own bug in one link ends that link, and nothing else
+            _log.exception("link failed", conn=self._line.conn.key)
+            self._unwatch()
+            transport.abort()
+
+    def _unwatch(self) -> None:
+        sock, self._sock = self._sock, None
+        if sock is not None and self._line.poller is not None:
+            self._line.poller.remove(sock)
+            sock.close()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
@@ -69,7 +110,12 @@ class TcpLink(asyncio.Protocol):
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        transport.write(data)
+        sent = 0
+        if self._sock is not None and not transport.get_write_buffer_size():
+            with contextlib.suppress(OSError):  # what cannot go at once, and every error, is asyncio's to handle
+                sent = self._sock.send(data)
+        if sent < len(data):
+            transport.write(data[sent:])
         if self._line.tap is not None:
             self._line.tap.note("out", data, iso(now_ms()))
         if transport.get_write_buffer_size() > WRITE_LIMIT:
@@ -78,6 +124,7 @@ class TcpLink(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
+        self._unwatch()
         self._links.discard(self)
         health = self._line.health
         health.links = len(self._links)
