@@ -19,6 +19,13 @@ class Forbidden(UserError):
         super().__init__("forbidden", "您没有这项操作的权限，请联系专业组长或信息管理组。", permission=permission)
 
 
+class ReadOnly(UserError):
+    """An outside engineer without a change ticket (M01 R7)."""
+
+    def __init__(self) -> None:
+        super().__init__("forbidden", "这次临时访问只能查看。要修改请重新申请，并写明变更工单号。")
+
+
 class Stale(UserError):
     """Somebody else saved first (C7); ``theirs`` names what they changed."""
 
@@ -63,5 +70,6 @@ STATUS = {
     "invalid": 422,
     "csrf": 403,
     "reauth": 401,
+    "sso": 401,
     "throttled": 429,
 }

@@ -7,6 +7,7 @@ with its ``{name}``s, is the msgid in ``en.po``; a test holds that each has its 
 
 from __future__ import annotations
 
+import functools
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -23,7 +24,8 @@ from common.say import Said
 NULL = NullTranslations()
 
 
-def load(folders: list[Path]) -> Translations:
+@functools.cache
+def load(folders: tuple[Path, ...]) -> Translations:
     """All ``en.po`` of the folders as one English catalogue (a later folder's word wins)."""
     merged = Translations()
     for folder in folders:
@@ -73,7 +75,7 @@ def midnight(now: datetime) -> datetime:
 
 def init(app: Flask, folders: list[Path]) -> None:
     """Wire gettext and the time filters into the templates."""
-    app.extensions["english"] = load(folders)
+    app.extensions["english"] = load(tuple(folders))
     app.jinja_env.add_extension("jinja2.ext.i18n")
     app.jinja_env.install_gettext_callables(gettext, ngettext, newstyle=False)  # type: ignore[attr-defined]
     app.jinja_env.globals["_"] = gettext

@@ -30,6 +30,11 @@ class Principal:
     locked: bool
     signing_until: datetime | None = None
     signing_id: str | None = None
+    must_change: bool = False
+    """The password is past its life; nothing but changing it is open."""
+    read_only: bool = False
+    recorded: bool = False
+    """An access granted just in time: each step is recorded."""
 
     def may(self, permission: str) -> bool:
         """True when a role of this person grants the permission."""
@@ -41,6 +46,9 @@ class Identity(Protocol):
 
     def authenticate(self, uow: UnitOfWork, token: str, ip: str, idle: int = 0) -> Principal | None:
         """The person behind the token, or None when there is no living session. ``idle``: seconds since the person did something."""
+
+    def visited(self, uow: UnitOfWork, principal: Principal, path: str) -> None:
+        """Record a step of somebody whose access is recorded."""
 
     def failed_lookup(self, uow: UnitOfWork, principal: Principal | None, path: str) -> None:
         """Record that somebody asked for what is not there (AC-PL-1)."""

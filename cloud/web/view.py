@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from cloud.config import Settings
 from cloud.db.session import Actor, Database
 from cloud.web import cookie, csrf
-from cloud.web.faults import Forbidden, NotFound, Stale
+from cloud.web.faults import Forbidden, NotFound, ReadOnly, Stale
 from cloud.web.principal import Identity, Principal
 
 
@@ -108,9 +108,15 @@ def _in_tenant(fn: Callable[..., Any], permission: str, while_locked: bool, kwar
             uow.actor = replace(actor, name=who.name, user_id=who.user_id, workstation=who.workstation)
             if who.locked and not while_locked:
                 return _redirect(url_for("platform.lock_page", next=_here()))
+            if who.must_change and not while_locked:
+                return _redirect(url_for("platform.password_page"))
             csrf.check(token, ext.settings.secret)
             if permission != Access.LOGIN and not who.may(permission):
                 raise Forbidden(permission)
+            if who.read_only and request.method != "GET" and not while_locked:
+                raise ReadOnly
+            if who.recorded:
+                ext.identity.visited(uow, who, f"{request.method} {request.path}")
             return make_response(fn(uow, **kwargs))
     except NotFound:
         with ext.db.tenant(tenant_id, actor) as uow:

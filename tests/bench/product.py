@@ -132,7 +132,7 @@ class Product:
             for role in uow.s.execute(select(Role).where(Role.code.in_(roles))).scalars():
                 uow.s.add(UserRole(user_id=user.id, role_id=role.id))
             labs.authorise(uow, [user.id])
-            token = service._enter(uow, user, f"BENCH{self._people}", "bench", mfa=True).token
+            token = service.enter_as(uow, user, f"BENCH{self._people}", "bench", mfa=True).token
         return Browser(self, token)
 
     def sql(self, statement: str, **params: object) -> list[tuple[object, ...]]:

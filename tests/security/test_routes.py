@@ -11,6 +11,7 @@ from sqlalchemy import text
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
+from cloud.app import create_app
 from cloud.modules.platform.rules import STANDARD_ROLES
 from cloud.web.view import Access, Views, check_declared
 from tests.security.filler import fill
@@ -57,7 +58,7 @@ def test_matrix_file_is_the_running_app(lab: Lab) -> None:
 
 
 def test_route_without_permission_stops_the_start(lab: Lab) -> None:
-    lab.app._got_first_request = False
+    lab.app = create_app(lab.settings, lab.db)
     lab.app.add_url_rule("/forgotten", "forgotten", lambda: "x")
     with pytest.raises(RuntimeError, match="forgotten"):
         check_declared(lab.app)
@@ -169,7 +170,7 @@ def test_planted_leak_is_caught(lab: Lab) -> None:
         engine.dispose()
         return str(found or "absent")
 
-    lab.app._got_first_request = False
+    lab.app = create_app(lab.settings, lab.db)
     lab.app.register_blueprint(views.blueprint)
     lab.app.extensions["permissions"].update(views.declared)
     foreign = fill(lab.db, lab.b, MARKER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +21,8 @@ from cloud.config import Settings
 from cloud.db.session import Database, UnitOfWork
 from cloud.modules.platform import rules, secrets, service
 from cloud.modules.registry import MODULES
-from cloud.web import cookie, csrf
+from cloud.ports import s3
+from cloud.web import cookie, csrf, live, view
 from tests.support.database import TestDatabase
 
 SECRET = "5e" * 32
@@ -93,7 +95,7 @@ class Lab:
 
             user = uow.s.get(User, (tenant_id, self.users[(tenant_id, role)]))
             assert user is not None
-            entered = service._enter(uow, user, workstation, "test", mfa=True)
+            entered = service.enter_as(uow, user, workstation, "test", mfa=True)
         return Client(self.app.test_client(), tenant_id, entered.token, entered.user_id)
 
     def sign(self, client: Client) -> None:
@@ -107,6 +109,20 @@ def all_permissions() -> dict[str, tuple[str, ...]]:
     return {str(p): tuple(roles) for m in MODULES for p, roles in m.permissions.items()}
 
 
+@functools.cache
+def _app() -> Flask:
+    """The one app of this process: its URL table takes longer to build than most tests to run."""
+    return create_app(Settings(database_url="postgresql+psycopg:///none", owner_url="postgresql+psycopg:///none", secret=SECRET))
+
+
+def shared_app(conf: Settings, db: Database) -> Flask:
+    """The app on another database. Who changes the app itself (adds a route) makes one of the own: ``create_app(lab.settings, lab.db)``."""
+    app = _app()
+    app.extensions["jianlian"] = view.Web(conf, db, service.SessionIdentity(), {"live": live.Hub(conf.database_url)})
+    s3.configure(conf)
+    return app
+
+
 def make(database: TestDatabase, clock: Clock | None = None, **settings: Any) -> Lab:
     """Two hospitals with all standard roles; one person a role, ``<role>1``, password and PIN as above."""
     clock = clock or Clock()
@@ -116,8 +132,7 @@ def make(database: TestDatabase, clock: Clock | None = None, **settings: Any) ->
     owner.dispose()
     conf = Settings(database_url=database.app_url, owner_url=database.owner_url, secret=SECRET, **settings)
     db = Database(database.app_url, clock=clock)
-    lab = Lab(db, create_app(conf, db), clock, conf)
-    lab.app.testing = False
+    lab = Lab(db, shared_app(conf, db), clock, conf)
     for tenant_id in (lab.a, lab.b):
         _people(lab, tenant_id)
     return lab
@@ -130,8 +145,8 @@ def _people(lab: Lab, tenant_id: int) -> None:
         service.seed_roles(uow, all_permissions())
         roles = {r.code: r.id for r in uow.s.query(Role)}
         sealed = secrets.seal_totp(SEED, SECRET)
-        for code, name, second in rules.STANDARD_ROLES:
-            user = User(
+        people = {
+            code: User(
                 employee_no=f"{code}1",
                 name=f"{name}一号",
                 dept="检验科",
@@ -141,10 +156,12 @@ def _people(lab: Lab, tenant_id: int) -> None:
                 badge=f"B-{code}",
                 totp_sealed=sealed if second else None,
             )
-            uow.s.add(user)
-            uow.s.flush()
-            uow.s.add(UserRole(user_id=user.id, role_id=roles[code]))
-            lab.users[(tenant_id, code)] = user.id
+            for code, name, second in rules.STANDARD_ROLES
+        }
+        uow.s.add_all(people.values())
+        uow.s.flush()
+        uow.s.add_all(UserRole(user_id=user.id, role_id=roles[code]) for code, user in people.items())
+        lab.users |= {(tenant_id, code): user.id for code, user in people.items()}
         authorise(uow, [lab.users[(tenant_id, code)] for code in ("tester", "verifier", "senior", "leader")])
 
 

@@ -1,6 +1,6 @@
 """Platform (M01): tenancy, identity, permissions, sessions, audit."""
 
-from cloud.modules.platform import signing
+from cloud.modules.platform import signing, watch
 from cloud.modules.platform.rules import Perm
 from cloud.modules.platform.service import verify_chain
 from cloud.modules.platform.views import VIEWS
@@ -18,13 +18,24 @@ MODULE = Module(
         Perm.WORKSTATIONS: ("sysadmin", "secadmin"),
         Perm.AUDIT: ("auditadmin",),
         Perm.OPERATE: ("sysadmin",),
+        Perm.GRANTS: ("infogroup",),
+        Perm.SSO: ("secadmin",),
     },
     menu=(
         MenuItem("用户", "/admin/users", Perm.USERS, "管理", 900),
         MenuItem("权限矩阵", "/admin/roles", Perm.MATRIX, "管理", 910),
         MenuItem("会话", "/sessions", Perm.SESSIONS, "管理", 920),
         MenuItem("工作站", "/workstations", Perm.WORKSTATIONS, "管理", 930),
+        MenuItem("临时访问", "/admin/grants", Perm.GRANTS, "管理", 935),
+        MenuItem("单点登录", "/admin/sso", Perm.SSO, "管理", 938),
         MenuItem("审计", "/audit", Perm.AUDIT, "管理", 940),
+        MenuItem("安全报表", "/admin/reports", Perm.AUDIT, "管理", 945),
     ),
-    jobs=(Job("audit_verify", "00:30", verify_chain), Job("signing.countersign", "1m", signing.countersign)),
+    jobs=(
+        Job("audit_verify", "00:30", verify_chain),
+        Job("platform.dormant", "08:00", watch.dormant),
+        Job("platform.bulk_views", "15m", watch.bulk_views),
+        Job("platform.end_grants", "1m", watch.end_grants),
+        Job("signing.countersign", "1m", signing.countersign),
+    ),
 )

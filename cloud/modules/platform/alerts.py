@@ -35,11 +35,15 @@ class Alert:
     url: str
     permission: str
     fields: dict[str, Any] = field(default_factory=dict)
+    once: bool = False
+    """Something that happened rather than something that is: acknowledging ends it."""
 
 
 def raise_alert(uow: UnitOfWork, alert: Alert) -> None:
     """Open the alert, or bring the open one up to date; only an opening or a rise of level is audited and told to open pages."""
     t = models.Alert
+    if alert.once and uow.s.execute(select(t.id).where(t.kind == alert.kind, t.subject == alert.subject).limit(1)).first():
+        return
     values = {
         "tenant_id": uow.tenant_id,
         "kind": alert.kind,
@@ -50,6 +54,7 @@ def raise_alert(uow: UnitOfWork, alert: Alert) -> None:
         "url": alert.url,
         "permission": str(alert.permission),
         "raised_at": uow.now,
+        "once": alert.once,
     }
     before = uow.s.execute(select(t.id, t.level).where(t.kind == alert.kind, t.subject == alert.subject, t.cleared_at.is_(None))).first()
     worse = before is not None and alert.level > Level(before.level)
@@ -102,7 +107,10 @@ def acknowledge(uow: UnitOfWork, alert_id: int, permissions: frozenset[str], not
         raise Conflict("这条提醒已有人确认。")
     if not note.strip():
         raise Invalid("请写明已经怎样处理或交给了谁。", "note")
-    row.acknowledged_at, row.acknowledged_by, row.note = uow.now, uow.actor.name, note.strip()[:500]
+    row.acknowledged_at, row.acknowledged_by, row.acknowledged_by_id = uow.now, uow.actor.name, uow.actor.user_id
+    row.note = note.strip()[:500]
+    if row.once:
+        row.cleared_at = uow.now
     uow.audit("alert", f"{row.kind}/{row.subject}", "acknowledge", after={"note": row.note})
     uow.notify("alert", {})
     return row
@@ -127,3 +135,18 @@ def visible(uow: UnitOfWork, permissions: frozenset[str], *, cleared: bool = Fal
     else:
         query = query.where(t.cleared_at.is_(None)).order_by(t.acknowledged_at.is_not(None), t.level.desc(), t.raised_at)
     return uow.s.execute(query.limit(PAGE)).scalars().all()
+
+
+def held_by(uow: UnitOfWork, user_id: int) -> Sequence[models.Alert]:
+    """Open alerts this person took on: what a leaver must hand over."""
+    t = models.Alert
+    return uow.s.execute(select(t).where(t.acknowledged_by_id == user_id, t.cleared_at.is_(None)).order_by(t.id)).scalars().all()
+
+
+def hand_over(uow: UnitOfWork, user_id: int, to_id: int, to_name: str) -> int:
+    """Everything open of one person becomes another's; returns how many."""
+    rows = held_by(uow, user_id)
+    for row in rows:
+        uow.audit("alert", f"{row.kind}/{row.subject}", "hand_over", before={"by": row.acknowledged_by}, after={"by": to_name})
+        row.acknowledged_by_id, row.acknowledged_by = to_id, to_name
+    return len(rows)

@@ -60,6 +60,9 @@ class User(Versioned, TenantTable, Base):
     sections: Mapped[list[str]] = mapped_column(ARRAY(TEXT), default=list, server_default="{}")
     wards: Mapped[list[str]] = mapped_column(ARRAY(TEXT), default=list, server_default="{}")
     locale: Mapped[str] = mapped_column(default="zh", server_default="zh")
+    valid_until: Mapped[datetime | None]
+    """End of an access granted just in time (R7); None for people of the hospital."""
+    read_only: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
 
 
 class Role(TenantTable, Base):
@@ -113,6 +116,44 @@ class UserSession(TenantTable, Base):
     signing_until: Mapped[datetime | None]
     signing_id: Mapped[str | None]
     locale: Mapped[str | None]
+    must_change: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+
+
+class SsoSource(TenantTable, Base):
+    """A neighbouring system that sends its people over with signed one-time tickets (R5); the key is sealed."""
+
+    __tablename__ = "sso_source"
+    __table_args__ = (UniqueConstraint("tenant_id", "code"),)
+    code: Mapped[str]
+    name: Mapped[str]
+    key_sealed: Mapped[bytes] = mapped_column(LargeBinary)
+    active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+
+
+class SsoNonce(TenantTable, Base):
+    """A ticket that was used; it is kept until it could not be used any more anyway."""
+
+    __tablename__ = "sso_nonce"
+    __table_args__ = (UniqueConstraint("tenant_id", "source", "nonce"),)
+    source: Mapped[str]
+    nonce: Mapped[str]
+    at: Mapped[datetime]
+
+
+class AccessGrant(TenantTable, Base):
+    """An outside engineer's access for some hours: asked for, approved by the information group, ended (R7)."""
+
+    __tablename__ = "access_grant"
+    __table_args__ = (tenant_fk("user_id", "app_user"), Index("ix_access_grant_state", "tenant_id", "state", "id"))
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    purpose: Mapped[str]
+    change_ticket: Mapped[str] = mapped_column(default="", server_default="")
+    hours: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str]
+    asked_at: Mapped[datetime]
+    decided_at: Mapped[datetime | None]
+    decided_by: Mapped[str | None]
+    until: Mapped[datetime | None]
 
 
 class LoginEvent(TenantTable, Base):
@@ -162,7 +203,10 @@ class Alert(TenantTable, Base):
     cleared_at: Mapped[datetime | None]
     acknowledged_at: Mapped[datetime | None]
     acknowledged_by: Mapped[str | None]
+    acknowledged_by_id: Mapped[int | None] = mapped_column(BigInteger)
     note: Mapped[str] = mapped_column(default="", server_default="")
+    once: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    """An event rather than a state: acknowledging it is the end of it."""
 
 
 class Signature(TenantTable, Base):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
@@ -12,13 +12,25 @@ from sqlalchemy import func, select
 from cloud.db import audit as chain
 from cloud.db.audit import AuditLog
 from cloud.db.session import Database, UnitOfWork
-from cloud.modules.platform.models import Role, RolePermission, Tenant, User, UserRole, UserSession, Workstation
+from cloud.modules.platform.models import (
+    AccessLog,
+    LoginEvent,
+    Role,
+    RolePermission,
+    SsoSource,
+    Tenant,
+    User,
+    UserRole,
+    UserSession,
+    Workstation,
+)
+from cloud.modules.platform.rules import DORMANT
 
 PAGE = 100
 
 
-def users(uow: UnitOfWork, after: int = 0) -> Sequence[Any]:
-    """A page of accounts with their role names, by id."""
+def users(uow: UnitOfWork, after: int = 0, q: str = "") -> Sequence[Any]:
+    """A page of accounts with their role names, by id; ``q`` is the start of an employee number or of a name."""
     roles = (
         select(func.string_agg(Role.name, "、"))
         .join(UserRole, (UserRole.tenant_id == Role.tenant_id) & (UserRole.role_id == Role.id))
@@ -27,6 +39,8 @@ def users(uow: UnitOfWork, after: int = 0) -> Sequence[Any]:
         .scalar_subquery()
     )
     query = select(User.id, User.employee_no, User.name, User.dept, User.status, User.locked_until, roles.label("roles"))
+    if q:
+        query = query.where(User.employee_no.startswith(q, autoescape=True) | User.name.startswith(q, autoescape=True))
     return uow.s.execute(query.where(User.id > after).order_by(User.id).limit(PAGE)).all()
 
 
@@ -112,3 +126,57 @@ def open_tenants(db: Database) -> list[int]:
     """Ids of the hospitals that are not closed."""
     with db.registry() as s:
         return list(s.scalars(select(Tenant.id).where(Tenant.status != "closed").order_by(Tenant.id)))
+
+
+def effective(uow: UnitOfWork, user_id: int) -> list[tuple[str, list[str]]]:
+    """What a person may really do, and by which of the roles: (permission, role names)."""
+    query = (
+        select(RolePermission.permission, func.array_agg(Role.name))
+        .join(Role, (Role.tenant_id == RolePermission.tenant_id) & (Role.id == RolePermission.role_id))
+        .join(UserRole, (UserRole.tenant_id == Role.tenant_id) & (UserRole.role_id == Role.id))
+        .where(UserRole.user_id == user_id)
+        .group_by(RolePermission.permission)
+        .order_by(RolePermission.permission)
+    )
+    return [(p, list(names)) for p, names in uow.s.execute(query)]
+
+
+def sources(uow: UnitOfWork) -> Sequence[SsoSource]:
+    """Systems whose tickets are taken."""
+    return uow.s.execute(select(SsoSource).order_by(SsoSource.code).limit(PAGE)).scalars().all()
+
+
+def dormant(uow: UnitOfWork) -> Sequence[Any]:
+    """Active accounts without any successful login for 90 days, longest first."""
+    seen = select(func.max(UserSession.created_at)).where(UserSession.user_id == User.id).correlate(User).scalar_subquery()
+    last = func.coalesce(seen, User.password_set_at).label("last")
+    query = select(User.id, User.employee_no, User.name, User.dept, last).where(User.status == "active", last < uow.now - DORMANT)
+    return uow.s.execute(query.order_by("last").limit(PAGE)).all()
+
+
+def failed_logins(uow: UnitOfWork, days: int = 30) -> Sequence[Any]:
+    """Refused attempts by person, outcome and address within the last days, most first."""
+    e = LoginEvent
+    query = select(e.employee_no, e.outcome, e.ip, func.count().label("n"), func.max(e.at).label("last"))
+    query = query.where(e.at >= uow.now - timedelta(days=days), e.outcome.not_in(("ok", "sso")))
+    return uow.s.execute(query.group_by(e.employee_no, e.outcome, e.ip).order_by(func.count().desc()).limit(PAGE)).all()
+
+
+PRIVILEGED = ("user", "role", "access_grant", "sso_source", "workstation", "tenant")
+
+
+def privileged(uow: UnitOfWork, before_seq: int | None = None) -> Sequence[AuditLog]:
+    """What administrators did, newest first."""
+    query = select(AuditLog).where(AuditLog.entity.in_(PRIVILEGED))
+    query = query.where(AuditLog.seq < before_seq) if before_seq else query
+    return uow.s.execute(query.order_by(AuditLog.seq.desc()).limit(PAGE)).scalars().all()
+
+
+def readers(uow: UnitOfWork, since: datetime) -> list[tuple[int, str, int]]:
+    """(user id, name, different patients read) since a moment, most first."""
+    a = AccessLog
+    n = func.count(a.patient_id.distinct())
+    query = select(a.user_id, func.max(a.actor), n).where(a.at >= since, a.user_id.is_not(None), a.patient_id.is_not(None))
+    return [
+        (u, str(name), int(k)) for u, name, k in uow.s.execute(query.group_by(a.user_id).order_by(n.desc()).limit(PAGE)) if u is not None
+    ]

@@ -14,6 +14,13 @@ PASSWORD_LIFE = timedelta(days=90)
 REMEMBERED = 5
 IDLE_LOCK = timedelta(minutes=15)
 BENCH_LOCK = timedelta(minutes=5)
+TICKET_LIFE = timedelta(seconds=60)
+TICKET_SKEW = timedelta(seconds=5)
+GRANT_HOURS = 8
+JUST_IN_TIME = frozenset({"engineer"})
+DORMANT = timedelta(days=90)
+BULK_PATIENTS = 200
+OFFICE_HOURS = (7, 19)  # local hours outside which many records read by one person is told (M01 alerts)
 BACKGROUND = 60  # seconds without a key or a click after which a page's own requests do not count as somebody being there
 SESSION_LIFE = timedelta(hours=12)
 MFA_LIFE = timedelta(hours=12)
@@ -31,6 +38,8 @@ class Perm(StrEnum):
     SESSIONS = "platform:sessions"
     WORKSTATIONS = "platform:workstations"
     AUDIT = "platform:audit"
+    GRANTS = "platform:grants"
+    SSO = "platform:sso"
     OPERATE = "platform:operate"
 
 
@@ -41,6 +50,9 @@ class Level(IntEnum):
     WARNING = 2
     URGENT = 3
 
+
+ADMINISTRATION = frozenset({Perm.USERS, Perm.ROLES, Perm.SESSIONS, Perm.SSO, Perm.WORKSTATIONS, Perm.AUDIT, Perm.OPERATE})
+"""What only the three administrators may do; no composed role may hold any of it (R10)."""
 
 STANDARD_ROLES: tuple[tuple[str, str, bool], ...] = (
     # code, name, needs a second factor (R2: remote, admin and release roles)
@@ -140,3 +152,76 @@ def signing_open(until: datetime | None, now: datetime) -> bool:
 def admin_conflict(roles: Iterable[str]) -> bool:
     """True when one person would hold two of the three admin roles (R10)."""
     return sum(r in ADMIN_ROLES for r in roles) > 1
+
+
+class UserState(StrEnum):
+    """States of an account (M01)."""
+
+    PENDING = "pending"
+    ACTIVE = "active"
+    LOCKED = "locked"
+    SUSPENDED = "suspended"
+    LEFT = "left"
+
+
+USER_MOVES: dict[UserState, frozenset[UserState]] = {
+    UserState.PENDING: frozenset({UserState.ACTIVE, UserState.LEFT}),
+    UserState.ACTIVE: frozenset({UserState.LOCKED, UserState.SUSPENDED, UserState.LEFT}),
+    UserState.LOCKED: frozenset({UserState.ACTIVE, UserState.SUSPENDED, UserState.LEFT}),
+    UserState.SUSPENDED: frozenset({UserState.ACTIVE, UserState.LEFT}),
+    UserState.LEFT: frozenset(),
+}
+
+
+def may_move(state: UserState, to: UserState) -> bool:
+    """True when an account in ``state`` may become ``to``; who has left never comes back under the same account."""
+    return to in USER_MOVES[state]
+
+
+def password_expired(set_at: datetime, now: datetime) -> bool:
+    """True from the end of a password's 90 days on (R1)."""
+    return now - set_at >= PASSWORD_LIFE
+
+
+def ticket_problem(issued: datetime, now: datetime) -> str | None:
+    """Why a single sign-on ticket is too old or from the future (R5: 60 s; AC-PL-3), or None."""
+    if now - issued > TICKET_LIFE:
+        return "expired"
+    return "future" if issued - now > TICKET_SKEW else None
+
+
+class GrantState(StrEnum):
+    """States of an outside engineer's access."""
+
+    ASKED = "asked"
+    APPROVED = "approved"
+    REFUSED = "refused"
+    ENDED = "ended"
+
+
+GRANT_MOVES: dict[GrantState, frozenset[GrantState]] = {
+    GrantState.ASKED: frozenset({GrantState.APPROVED, GrantState.REFUSED}),
+    GrantState.APPROVED: frozenset({GrantState.ENDED}),
+    GrantState.REFUSED: frozenset(),
+    GrantState.ENDED: frozenset(),
+}
+
+
+def grant_problem(hours: int, purpose: str) -> str | None:
+    """Why an access cannot be asked for so (R7: at most 8 h, with a purpose), or None."""
+    if not 1 <= hours <= GRANT_HOURS:
+        return f"临时访问须在 1 到 {GRANT_HOURS} 小时之间。"
+    return None if purpose.strip() else "请写明访问目的（做什么、涉及哪台设备或哪个页面）。"
+
+
+def is_bulk_view(patients: int, local_hour: int) -> bool:
+    """True when one person's reading of many patients in an hour outside office hours must be told (M01 alerts)."""
+    return patients > BULK_PATIENTS and not OFFICE_HOURS[0] <= local_hour < OFFICE_HOURS[1]
+
+
+def pin_problem(pin: str) -> str | None:
+    """Why a signing PIN is refused (6 digits, not alike, not a row), or None."""
+    if not re.fullmatch(r"[0-9]{6}", pin):
+        return "签名 PIN 须为 6 位数字。"
+    steps = {(int(b) - int(a)) % 10 for a, b in zip(pin, pin[1:], strict=False)}
+    return "这个 PIN 太容易被猜到，请换一个。" if len(steps) == 1 and steps <= {0, 1, 9} else None

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cloud.db import audit as chain
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import rules, secrets
+from cloud.modules.platform import grants, rules, secrets
 from cloud.modules.platform.models import LoginEvent, Role, RolePermission, Tenant, User, UserRole, UserSession, Workstation
 from cloud.web.faults import Conflict, Invalid, ReauthRequired
 from cloud.web.principal import Principal
@@ -31,10 +31,17 @@ class LoginRefused(UserError):
 
 
 class SecondFactorNeeded(UserError):
-    """The password was right; a TOTP code must follow."""
+    """The password was right; a TOTP code must follow. ``proof`` stands for the password in that step."""
 
-    def __init__(self) -> None:
-        super().__init__("second_factor", "请输入动态口令（6 位数字）。")
+    def __init__(self, proof: str) -> None:
+        super().__init__("second_factor", "请输入动态口令（6 位数字）。", proof=proof)
+
+
+class GrantNeeded(UserError):
+    """An outside engineer showed both factors but has no approved access now (R7); ``user_id`` is who may ask for one."""
+
+    def __init__(self, user_id: int, proof: str) -> None:
+        super().__init__("grant", "您目前没有已批准的访问。请填写目的和时长，由医院信息管理组批准后再登录。", user_id=user_id, proof=proof)
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,7 @@ class Entered:
 
 _AUTH = text("""
 SELECT s.id AS session_id, s.user_id, s.created_at, s.seen_at, s.mfa_at, s.locked_at, s.workstation, s.signing_until, s.signing_id,
+       s.must_change, u.valid_until, u.read_only,
        u.name, u.employee_no, u.sections, u.wards, u.locale, t.code AS tenant_code, t.name AS tenant_name, t.status,
        held.roles, ARRAY(SELECT p.permission FROM role_permission p WHERE p.tenant_id = :t AND p.role_id = ANY(held.ids)) AS permissions
 FROM user_session s
@@ -70,7 +78,7 @@ class SessionIdentity:
         A page that refreshes by itself says how many seconds ago a person last touched it; such a request keeps nobody in (R3).
         """
         row = uow.s.execute(_AUTH, {"t": uow.tenant_id, "h": secrets.token_hash(token)}).one_or_none()
-        if row is None or rules.session_over(row.created_at, uow.now):
+        if row is None or rules.session_over(row.created_at, uow.now) or (row.valid_until is not None and uow.now >= row.valid_until):
             return None
         locked = row.locked_at is not None or uow.now - row.seen_at >= rules.idle_limit(bool(row.workstation))
         if locked or idle < rules.BACKGROUND:
@@ -94,6 +102,9 @@ class SessionIdentity:
             locked=locked,
             signing_until=row.signing_until if open_window else None,
             signing_id=row.signing_id if open_window else None,
+            must_change=row.must_change,
+            read_only=row.read_only,
+            recorded=row.valid_until is not None,
         )
 
     def _touch(self, uow: UnitOfWork, session_id: int, seen: datetime, locked: bool, locked_at: datetime | None) -> None:
@@ -106,6 +117,10 @@ class SessionIdentity:
         """The same entry for a foreign and an absent id (AC-PL-1)."""
         user_id, name = (principal.user_id, principal.name) if principal else (uow.actor.user_id, uow.actor.name)
         uow.look(user_id, name, None, "lookup_failed", path)
+
+    def visited(self, uow: UnitOfWork, principal: Principal, path: str) -> None:
+        """An outside engineer's steps are recorded one by one (R7)."""
+        uow.look(principal.user_id, principal.name, None, "support", path)
 
 
 def _set_session(uow: UnitOfWork, session_id: int, **values: object) -> None:
@@ -126,39 +141,68 @@ def find_tenant(session: Session, code: str, host: str) -> Tenant | None:
 
 
 def log_in(
-    uow: UnitOfWork, employee_no: str, password: str, totp: str, secret: str, *, workstation: str = "", agent: str = ""
+    uow: UnitOfWork, employee_no: str, password: str, totp: str, secret: str, *, workstation: str = "", agent: str = "", proof: str = ""
 ) -> Entered | UserError:
-    """Check password, lockout and second factor. Returns a refusal (so that its counters commit) or a session."""
+    """Check password (or the proof of it from the step before), lockout and second factor.
+
+    Returns a refusal (so that its counters commit) or a session.
+    """
     user = uow.s.execute(select(User).where(User.employee_no == employee_no.strip()).with_for_update()).scalar_one_or_none()
     if user is None:
         secrets.check_secret(None, password)
         return _refuse(uow, employee_no, "unknown")
-    state = rules.Lockout(user.failures, user.locked_until)
-    if rules.is_locked(state, uow.now):
+    if rules.is_locked(rules.Lockout(user.failures, user.locked_until), uow.now):
         secrets.check_secret(None, password)
         return _refuse(uow, employee_no, "locked")
-    if user.status != "active" or not secrets.check_secret(user.password_hash, password):
+    now_s = uow.now.timestamp()
+    known = secrets.proven(proof, user.employee_no, user.password_hash, secret, now_s) if proof else None
+    if user.status != "active" or not (secrets.check_secret(user.password_hash, password) if known is None else known):
         return _fail(uow, user, "password")
-    if user.totp_sealed is not None:
-        if not totp.strip():
-            return SecondFactorNeeded()
-        step = secrets.totp_step(user.totp_sealed, secret, totp, uow.now.timestamp())
-        if step is None or step <= (user.totp_last_step or -1):
-            return _fail(uow, user, "second_factor")
-        user.totp_last_step = step
-    elif _needs_second_factor(uow, user.id):
-        return _refuse(uow, employee_no, "no_second_factor", "您的角色须启用动态口令，请联系安全管理员。")
+    refusal = _second_factor(uow, user, totp, secret)
+    if refusal is not None:
+        return refusal
     user.failures, user.locked_until = 0, None
-    _event(uow, employee_no, "ok")
-    return _enter(uow, user, workstation, agent, mfa=user.totp_sealed is not None)
+    if grants.needed(uow, user.id) and (user.valid_until is None or uow.now >= user.valid_until):
+        login_event(uow, employee_no, "no_grant")
+        return GrantNeeded(user.id, secrets.proof(user.employee_no, user.password_hash, secret, now_s, stage="grant"))
+    login_event(uow, employee_no, "ok")
+    entered = enter_as(uow, user, workstation, agent, mfa=user.totp_sealed is not None)
+    if rules.password_expired(user.password_set_at, uow.now):
+        _set_session(uow, entered.session_id, must_change=True)
+    return entered
 
 
-def _needs_second_factor(uow: UnitOfWork, user_id: int) -> bool:
+def _second_factor(uow: UnitOfWork, user: User, totp: str, secret: str) -> UserError | None:
+    """None when the second factor is shown, or none is needed."""
+    if user.totp_sealed is None:
+        if needs_second_factor(uow, user.id):
+            return _refuse(uow, user.employee_no, "no_second_factor", "您的角色须启用动态口令，请联系安全管理员。")
+        return None
+    if not totp.strip():
+        return SecondFactorNeeded(secrets.proof(user.employee_no, user.password_hash, secret, uow.now.timestamp()))
+    step = secrets.totp_step(user.totp_sealed, secret, totp, uow.now.timestamp())
+    if step is None or step <= (user.totp_last_step or -1):
+        return _fail(uow, user, "second_factor")
+    user.totp_last_step = step
+    return None
+
+
+def proven_user(uow: UnitOfWork, employee_no: str, proof: str, secret: str) -> User | None:
+    """The outside engineer whose both factors were right within the last minutes."""
+    user = uow.s.execute(select(User).where(User.employee_no == employee_no.strip(), User.status == "active")).scalar_one_or_none()
+    if user is None or not secrets.proven(proof, user.employee_no, user.password_hash, secret, uow.now.timestamp(), stage="grant"):
+        return None
+    return user if grants.needed(uow, user.id) else None
+
+
+def needs_second_factor(uow: UnitOfWork, user_id: int) -> bool:
+    """True when a role of this person demands two factors (R2)."""
     query = select(func.bool_or(Role.second_factor)).join(UserRole, (UserRole.tenant_id == Role.tenant_id) & (UserRole.role_id == Role.id))
     return bool(uow.s.execute(query.where(UserRole.user_id == user_id)).scalar())
 
 
-def _enter(uow: UnitOfWork, user: User, workstation: str, agent: str, mfa: bool) -> Entered:
+def enter_as(uow: UnitOfWork, user: User, workstation: str, agent: str, mfa: bool) -> Entered:
+    """A fresh session for somebody whose proof was checked by the caller."""
     token = secrets.new_token()
     row = UserSession(
         token_hash=secrets.token_hash(token),
@@ -176,12 +220,13 @@ def _enter(uow: UnitOfWork, user: User, workstation: str, agent: str, mfa: bool)
     return Entered(token, row.id, user.id)
 
 
-def _event(uow: UnitOfWork, employee_no: str, outcome: str) -> None:
+def login_event(uow: UnitOfWork, employee_no: str, outcome: str) -> None:
+    """Record an attempt to come in."""
     uow.s.add(LoginEvent(at=uow.now, employee_no=employee_no[:64], ip=uow.actor.ip, outcome=outcome))
 
 
 def _refuse(uow: UnitOfWork, employee_no: str, outcome: str, message: str = WRONG) -> UserError:
-    _event(uow, employee_no, outcome)
+    login_event(uow, employee_no, outcome)
     return LoginRefused(message)
 
 
@@ -217,10 +262,10 @@ def switch_user(uow: UnitOfWork, principal: Principal, badge: str, pin: str) -> 
     if not principal.workstation or not principal.mfa:
         raise Conflict("快速换人只能在已登记的工作站、12 小时内用动态口令登录过的会话中使用。请退出后重新登录。")
     user = uow.s.execute(select(User).where(User.badge == badge.strip(), User.status == "active").with_for_update()).scalar_one_or_none()
-    if user is None or not _pin_ok(uow, user, pin):
+    if user is None or not _pin_ok(uow, user, pin) or grants.needed(uow, user.id):
         return None
     log_out(uow, principal)
-    entered = _enter(uow, user, principal.workstation, "", mfa=False)
+    entered = enter_as(uow, user, principal.workstation, "", mfa=False)
     # The two-factor proof stays that of the bench's session, and so does its age.
     row = uow.s.execute(select(UserSession.mfa_at).where(UserSession.id == principal.session_id)).scalar_one()
     _set_session(uow, entered.session_id, mfa_at=row)
@@ -238,7 +283,7 @@ def _pin_ok(uow: UnitOfWork, user: User, pin: str) -> bool:
     if user.pin_failures >= rules.PIN_FAILURES:
         user.locked_until, user.pin_failures = uow.now + rules.LOCK_FOR, 0
         uow.audit("user", user.id, "lock", reason="pin")
-    _event(uow, user.employee_no, "pin")
+    login_event(uow, user.employee_no, "pin")
     return False
 
 
@@ -308,6 +353,8 @@ class NewUser:
     dept: str = ""
     sections: tuple[str, ...] = ()
     wards: tuple[str, ...] = ()
+    temporary: bool = False
+    """The password is somebody else's choice and must be changed at the first login."""
 
 
 def create_user(uow: UnitOfWork, new: NewUser, secret: str) -> User:
@@ -322,7 +369,7 @@ def create_user(uow: UnitOfWork, new: NewUser, secret: str) -> User:
         name=new.name,
         dept=new.dept,
         password_hash=secrets.hash_secret(new.password),
-        password_set_at=uow.now,
+        password_set_at=uow.now - rules.PASSWORD_LIFE if new.temporary else uow.now,
         pin_hash=secrets.hash_secret(new.pin) if new.pin else None,
         badge=new.badge,
         totp_sealed=secrets.seal_totp(new.totp_seed, secret) if new.totp_seed else None,

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from flask import Response, g, make_response, request
 
 from cloud.db.session import Actor, UnitOfWork
-from cloud.modules.platform import alerts, queries, service
+from cloud.modules.platform import accounts, alerts, grants, queries, rules, service, sso
 from cloud.modules.platform.rules import Level, Perm
 from cloud.web import cookie, csrf
-from cloud.web.faults import NotFound
+from cloud.web.faults import Invalid, NotFound
 from cloud.web.page import fragment, page, redirect_to
 from cloud.web.throttle import Attempts
 from cloud.web.view import Access, Views, principal, web
@@ -59,6 +59,7 @@ def login() -> Any:
             web().settings.secret,
             workstation=workstation,
             agent=request.headers.get("User-Agent", ""),
+            proof=form.get("proof", ""),
         )
     if isinstance(result, UserError):
         return _login_again(tenant, result)
@@ -68,9 +69,61 @@ def login() -> Any:
 
 
 def _login_again(tenant: Any, error: UserError) -> Any:
-    step = "totp" if error.code == "second_factor" else "password"
-    status = 200 if step == "totp" else 422
-    return page("platform/login.html", status=status, tenant=tenant, next=_next(), step=step, form=request.form, error=error)
+    step = {"second_factor": "totp", "grant": "grant"}.get(error.code, "password")
+    status = 422 if step == "password" else 200
+    proof = error.fields.get("proof", "")
+    return page("platform/login.html", status=status, tenant=tenant, next=_next(), step=step, form=request.form, error=error, proof=proof)
+
+
+@VIEWS.post("/login/access", Access.PUBLIC)
+def ask_access() -> Any:
+    """An outside engineer, whose password and code were right just now, asks for some hours (R7)."""
+    csrf.same_origin()
+    form = request.form
+    ATTEMPTS.check(request.remote_addr or "")
+    with web().db.registry() as s:
+        tenant = service.find_tenant(s, form.get("tenant", ""), request.host.split(":")[0])
+    if tenant is None:
+        return _login_again(None, service.LoginRefused())
+    actor = Actor(form.get("employee_no", "")[:64], ip=request.remote_addr or "", request_id=g.request_id)
+    with web().db.tenant(tenant.id, actor) as uow:
+        user = service.proven_user(uow, form.get("employee_no", ""), form.get("proof", ""), web().settings.secret)
+        if user is None:
+            return _login_again(tenant, service.LoginRefused("验证已过期，请重新登录后再申请。"))
+        try:
+            grants.ask(uow, user, form.get("hours", 0, type=int), form.get("purpose", ""), form.get("change_ticket", ""))
+        except UserError as exc:
+            again = UserError("grant", exc.message, proof=form.get("proof", ""))
+            return _login_again(tenant, again)
+    return page("platform/login.html", tenant=tenant, next="/", step="asked", form={}, error=None)
+
+
+@VIEWS.get("/sso", Access.PUBLIC)
+def sso_page() -> Any:
+    """Where a neighbouring system sends its person; the page hands the ticket on by POST, so that a GET never writes."""
+    return page("platform/sso.html", tenant=request.args.get("tenant", ""), ticket=request.args.get("ticket", ""), error=None)
+
+
+@VIEWS.post("/sso", Access.PUBLIC)
+def sso_enter() -> Any:
+    """Come in with a one-time ticket (R5)."""
+    csrf.same_origin()
+    form = request.form
+    ATTEMPTS.check(request.remote_addr or "")
+    with web().db.registry() as s:
+        tenant = service.find_tenant(s, form.get("tenant", ""), request.host.split(":")[0])
+    result: Any = sso.TicketRefused()
+    if tenant is not None:
+        actor = Actor("sso", ip=request.remote_addr or "", request_id=g.request_id)
+        with web().db.tenant(tenant.id, actor) as uow:
+            agent = request.headers.get("User-Agent", "")
+            result = sso.enter(uow, tenant.code, form.get("ticket", ""), web().settings.secret, agent=agent)
+    if isinstance(result, UserError):
+        return page("platform/sso.html", status=401, tenant="", ticket="", error=result)
+    entered, target = result
+    response = redirect_to(target)
+    cookie.write(response, tenant.id, entered.token)  # type: ignore[union-attr]
+    return response
 
 
 @VIEWS.post("/logout", Access.LOGIN, while_locked=True)
@@ -135,11 +188,37 @@ def me(uow: UnitOfWork) -> Any:
     return page("platform/me.html")
 
 
+@VIEWS.get("/me/password", Access.LOGIN, while_locked=True)
+def password_page(uow: UnitOfWork) -> Any:
+    """Change the own password; where it is past its life nothing else is open."""
+    return page("platform/password.html", error=None, done="")
+
+
+@VIEWS.post("/me/password", Access.LOGIN, while_locked=True)
+def change_password(uow: UnitOfWork) -> Any:
+    """Change the own password."""
+    f, who = request.form, principal()
+    if who.locked:
+        return redirect_to("/locked")
+    error = accounts.change_own_password(uow, who, f.get("old", ""), f.get("new", ""), f.get("again", ""))
+    return page(
+        "platform/password.html", status=422 if error else 200, error=error, done="" if error else "密码已更改，其他地方的登录已退出。"
+    )
+
+
+@VIEWS.post("/me/pin", Access.LOGIN)
+def change_pin(uow: UnitOfWork) -> Any:
+    """Set the own signing PIN."""
+    error = accounts.set_own_pin(uow, principal(), request.form.get("password", ""), request.form.get("pin", ""))
+    return page("platform/password.html", status=422 if error else 200, error=error, done="" if error else "签名 PIN 已更改。")
+
+
 @VIEWS.get("/admin/users", Perm.USERS)
 def users(uow: UnitOfWork) -> Any:
     """Accounts."""
-    after = request.args.get("after", 0, type=int)
-    return page("platform/users.html", "rows", users=queries.users(uow, after), roles=queries.roles(uow), page_size=queries.PAGE)
+    after, q = request.args.get("after", 0, type=int), request.args.get("q", "").strip()
+    rows = queries.users(uow, after, q)
+    return page("platform/users.html", "rows", users=rows, roles=queries.roles(uow), page_size=queries.PAGE, q=q)
 
 
 @VIEWS.post("/admin/users", Perm.USERS)
@@ -150,16 +229,160 @@ def add_user(uow: UnitOfWork) -> Any:
     f = request.form
     seed = new_seed() if f.get("totp") else None
     new = service.NewUser(
-        f.get("employee_no", "").strip(), f.get("name", "").strip(), f.get("password", ""), tuple(f.getlist("role")), totp_seed=seed
+        f.get("employee_no", "").strip(),
+        f.get("name", "").strip(),
+        f.get("password", ""),
+        tuple(f.getlist("role")),
+        totp_seed=seed,
+        temporary=True,
     )
     service.create_user(uow, new, web().settings.secret)
     return page("platform/users.html", users=queries.users(uow), roles=queries.roles(uow), page_size=queries.PAGE, seed=seed, made=new)
 
 
+@VIEWS.get("/admin/users/<int:user_id>", Perm.USERS)
+def user_page(uow: UnitOfWork, user_id: int) -> Any:
+    """One account: facts, roles, what it may really do, its life."""
+    return _user(uow, user_id)
+
+
+def _user(uow: UnitOfWork, user_id: int, done: str = "", seed: str | None = None) -> Any:
+    user = accounts.load(uow, user_id)
+    moves = rules.USER_MOVES[rules.UserState(user.status)] - {rules.UserState.LOCKED}
+    return page(
+        "platform/user.html",
+        user=user,
+        held=accounts.roles_of(uow, user_id),
+        roles=queries.roles(uow),
+        effective=queries.effective(uow, user_id),
+        tasks=alerts.held_by(uow, user_id),
+        moves=[each for each in rules.UserState if each in moves],
+        done=done,
+        seed=seed,
+    )
+
+
+@VIEWS.post("/admin/users/<int:user_id>", Perm.USERS)
+def change_user(uow: UnitOfWork, user_id: int) -> Any:
+    """Save the account page."""
+    f = request.form
+    words = {key: tuple(filter(None, f.get(key, "").replace("，", ",").replace("、", ",").split(","))) for key in ("sections", "wards")}
+    new = accounts.Changes(
+        f.get("version", 0, type=int),
+        f.get("name", ""),
+        f.get("dept", ""),
+        f.get("title", ""),
+        f.get("badge", ""),
+        tuple(w.strip() for w in words["sections"]),
+        tuple(w.strip() for w in words["wards"]),
+        tuple(f.getlist("role")),
+    )
+    accounts.change(uow, user_id, new)
+    uow.s.flush()
+    return _user(uow, user_id, "已保存。")
+
+
+@VIEWS.post("/admin/users/<int:user_id>/move", Perm.USERS)
+def move_user(uow: UnitOfWork, user_id: int) -> Any:
+    """Suspend, take up again, let leave."""
+    to = request.form.get("to", "")
+    if to not in set(rules.UserState):
+        raise Invalid("请选择要改成的状态。", "to")
+    accounts.move(uow, user_id, rules.UserState(to), request.form.get("successor", ""))
+    uow.s.flush()
+    return _user(uow, user_id, "状态已更改。")
+
+
+@VIEWS.post("/admin/users/<int:user_id>/unlock", Perm.USERS)
+def unlock_user(uow: UnitOfWork, user_id: int) -> Any:
+    """Open an account shut by wrong passwords."""
+    accounts.unlock(uow, user_id)
+    uow.s.flush()
+    return _user(uow, user_id, "已解锁。")
+
+
+@VIEWS.post("/admin/users/<int:user_id>/password", Perm.USERS)
+def reset_password(uow: UnitOfWork, user_id: int) -> Any:
+    """Give a first password again."""
+    accounts.reset_password(uow, user_id, request.form.get("password", ""))
+    uow.s.flush()
+    return _user(uow, user_id, "已设置临时密码，本人下次登录时必须更改。")
+
+
+@VIEWS.post("/admin/users/<int:user_id>/totp", Perm.USERS)
+def reset_totp(uow: UnitOfWork, user_id: int) -> Any:
+    """A new second-factor seed, shown once."""
+    _changed, seed = accounts.reset_second_factor(uow, user_id, web().settings.secret)
+    uow.s.flush()
+    return _user(uow, user_id, seed=seed)
+
+
 @VIEWS.get("/admin/roles", Perm.MATRIX)
 def roles(uow: UnitOfWork) -> Any:
     """The permission matrix: every permission × every role."""
-    return page("platform/matrix.html", roles=queries.roles(uow), matrix=sorted(queries.matrix(uow).items()))
+    return _roles(uow)
+
+
+def _roles(uow: UnitOfWork, done: str = "") -> Any:
+    matrix = sorted(queries.matrix(uow).items())
+    chosen = request.args.get("role", "")
+    open_to_compose = [p for p, _ in matrix if p not in rules.ADMINISTRATION]
+    return page(
+        "platform/matrix.html", roles=queries.roles(uow), matrix=matrix, choices=open_to_compose, chosen=chosen, Perm=Perm, done=done
+    )
+
+
+@VIEWS.post("/admin/roles", Perm.ROLES)
+def compose_role(uow: UnitOfWork) -> Any:
+    """Make or change a role of the hospital's own."""
+    f = request.form
+    known = frozenset(queries.matrix(uow))
+    accounts.compose_role(uow, f.get("code", ""), f.get("name", ""), f.getlist("permission"), known)
+    uow.s.flush()
+    return _roles(uow, "角色已保存。")
+
+
+@VIEWS.get("/admin/grants", Perm.GRANTS)
+def grant_list(uow: UnitOfWork) -> Any:
+    """Accesses asked for and given."""
+    rows = grants.page(uow, request.args.get("before", None, type=int))
+    return page("platform/grants.html", "rows", rows=rows, page_size=grants.PAGE)
+
+
+@VIEWS.post("/admin/grants/<int:grant_id>", Perm.GRANTS)
+def decide_grant(uow: UnitOfWork, grant_id: int) -> Any:
+    """Approve, refuse or end."""
+    to = request.form.get("to", "")
+    if to not in (rules.GrantState.APPROVED, rules.GrantState.REFUSED, rules.GrantState.ENDED):
+        raise Invalid("请选择批准、拒绝或结束。", "to")
+    grants.decide(uow, grant_id, rules.GrantState(to))
+    uow.s.flush()
+    return page("platform/grants.html", "rows", rows=grants.page(uow), page_size=grants.PAGE)
+
+
+@VIEWS.get("/admin/sso", Perm.SSO)
+def sso_sources(uow: UnitOfWork) -> Any:
+    """Systems whose tickets are taken."""
+    return page("platform/sso_sources.html", rows=queries.sources(uow), key=None)
+
+
+@VIEWS.post("/admin/sso", Perm.SSO)
+def add_sso_source(uow: UnitOfWork) -> Any:
+    """Register a system or renew its key; the key is shown once."""
+    key = sso.add_source(uow, request.form.get("code", ""), request.form.get("name", ""), web().settings.secret)
+    return page("platform/sso_sources.html", rows=queries.sources(uow), key=key)
+
+
+@VIEWS.get("/admin/reports", Perm.AUDIT)
+def security_reports(uow: UnitOfWork) -> Any:
+    """Failed logins, privileged actions, dormant accounts."""
+    return page(
+        "platform/reports.html",
+        failed=queries.failed_logins(uow),
+        done=queries.privileged(uow, request.args.get("before", None, type=int)),
+        dormant=queries.dormant(uow),
+        page_size=queries.PAGE,
+    )
 
 
 @VIEWS.get("/sessions", Perm.SESSIONS)

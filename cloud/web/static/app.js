@@ -30,6 +30,8 @@
   const scanField = () => $("[data-scan-here]:not(:disabled)") || $("#scan");
   const focusScan = () => { const f = scanField(); if (f) { f.focus(); f.select(); } };
   document.addEventListener("DOMContentLoaded", () => {
+    const once = $("form[data-submit-at-once]");
+    if (once) once.requestSubmit();
     const first = $("[autofocus]") || $("[data-scan-here]");
     if (first) first.focus();
   });
