@@ -22,7 +22,10 @@ from common.instruments.orders import TubeOrder, order_reply
 from common.instruments.reading import Message
 
 CLOUD_SECONDS = 1.5
-_MAY_ASK = re.compile(rb"(?:^|[\r\n\x02\x0b])(?:[0-7]?Q[^A-Za-z0-9\s]|QRD[^A-Za-z0-9]|QPD[^A-Za-z0-9])")
+_MAY_ASK = re.compile(
+    rb"(?:^|[\r\n\x02\x0b])(?:[0-7]?Q[^A-Za-z0-9\s]|QRD[^A-Za-z0-9]|QPD[^A-Za-z0-9]|ORC[^A-Za-z0-9]RF|R1\d{6})|(?:^|[\x02\x1e])mt(?!rsl)[a-z]{3}\|"
+)
+"""ASTM Q, HL7 QRD, QPD and ORC|RF (Mindray haematology), an R telegram of Sysmex CA, a BCI request."""
 
 _log = log.get("query")
 

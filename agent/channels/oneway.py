@@ -1,4 +1,4 @@
-"""The shell for analyzers that only send: bytes are stored as they come and grouped into messages by silence.
+"""The shell for analyzers without a link layer: bytes are stored as they come and grouped into messages by silence.
 
 Each read is on disk as soon as it is seen, so that a crash keeps even half a message. Formats whose blocks end in ETX or
 EOT end there when nothing follows within the group time, like the others.
@@ -67,11 +67,19 @@ class OneWayChannel:
             return
         complete = self._size <= MAX_GROUP
         message = line.outgoing(body, self._started, count, complete=complete, problems=[], peer=self._peer)
-        line.journal.close_session(session, message, self._answer)
+        line.journal.close_session(session, message, lambda: self._answer(body))
 
-    def _answer(self) -> None:
-        if self._line.conn.answer:
-            self._write(self._line.conn.answer)
+    def _answer(self, body: bytes) -> None:
+        line = self._line
+        if line.conn.answer:
+            self._write(line.conn.answer)
+        if line.queries.asks(line.conn, body):  # a column format can ask too (Sysmex CA)
+            line.health.queries += 1
+            line.queries.answer(line.conn, body, self._send)
+
+    def _send(self, messages: list[bytes]) -> None:
+        for message in messages:
+            self._write(message)
 
 
 def _nowhere(data: bytes) -> None:

@@ -155,7 +155,7 @@ def first_component(field: str, separator: str) -> str | None:
     return _id(field.split(separator, 1)[0])
 
 
-CONTROL_WORDS = frozenset({"CTRL", "CONTROL", "QC", "CONTR", "QCS", "CAL", "CALIBRATOR", "PRECICONTROL"})
+CONTROL_WORDS = frozenset({"CTRL", "CONTROL", "QC", "QC #", "QCLEVEL", "CONTR", "QCS", "CAL", "CALIBRATOR", "PRECICONTROL"})
 
 
 _CONTROL_ID = re.compile(r"(?:QC|CTRL|CONTROL)(?:[-_ #].*|\d{0,2}|L\d)", re.IGNORECASE)

@@ -31,7 +31,8 @@ class QueryReply:
     """How a host answers this model's query."""
 
     shape: str = "astm"
-    """``astm`` H P O L; ``dsr`` QCK+DSR; ``law`` RSP^K11+OML^O33; ``z02`` RSP^Z02; ``orr`` ORR^O02."""
+    """``astm`` H P O L; ``dsr`` QCK+DSR; ``law`` RSP^K11+OML^O33; ``z02`` RSP^Z02; ``orr`` ORR^O02; ``ca`` a telegram of fixed
+    columns (Sysmex CA); ``bci`` an mtmpr message."""
     specimen: tuple[int, int] = (3, 1)
     """Field and component of the O record that take the specimen id."""
     echo: bool = False

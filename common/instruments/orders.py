@@ -1,8 +1,8 @@
 """What the host answers when an analyzer asks which tests a specimen needs.
 
-Pure: from the query as read, the tubes known and the driver to message texts (records joined by CR,
-or HL7 segments), unframed. Times are passed in. For an unknown model ASTM gets the standard's answer
-and HL7 the answer its query asks for.
+Pure: from the query as read, the tubes known and the driver to message texts (records joined by CR, or HL7 segments), unframed;
+column and BCI telegrams have no link layer of their own and come with STX and ETX. Times are passed in. For an unknown model ASTM
+gets the standard's answer and HL7 the answer its query asks for.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from common.instruments.drivers import DRIVERS
 from common.instruments.orders_hl7 import reply_hl7
 from common.instruments.reading import Message
 from common.protocol.astm.records import Delimiters, escape
+from common.protocol.fixed.columns import write_ca
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +58,36 @@ def order_reply(query: Message, tubes: Sequence[TubeOrder], driver: Driver | str
         usable = [tube for tube in usable if tube.barcode.upper() in wanted or tube.sample_no.upper() in wanted]
     if query.protocol == "hl7":
         return reply_hl7(query, usable, known, now)
+    if query.protocol == "fixed":
+        return _reply_columns(query, usable)
+    if query.protocol == "bci":
+        return [_bci(tube) for tube in usable]
     if query.protocol != "astm":
         return []
     return _reply_astm(query, usable, known.reply if known and known.reply else QueryReply(), known, now)
+
+
+def _reply_columns(query: Message, tubes: Sequence[TubeOrder]) -> list[bytes]:
+    """A telegram of fixed columns (Sysmex CA), with its STX and ETX; silence when nothing is ordered."""
+    head = query.records[0][0] if query.records and query.records[0] else ""
+    if not head:
+        return []
+    return [b"\x02" + write_ca(head, list(tube.tests)).encode("ascii", "replace") + b"\x03" for tube in tubes]
+
+
+def _bci(tube: TubeOrder) -> bytes:
+    """One mtmpr message: patient, specimen, a field a test; RS before each field, GS and the sum behind."""
+    fields = [
+        "mtmpr",
+        f"pi{tube.patient_id}",
+        f"pn{tube.patient_name}",
+        "si",
+        f"ci{tube.barcode}",
+        *(f"rt{code}" for code in tube.tests),
+        "qd1",
+    ]
+    body = b"".join(b"\x1e" + one.replace("|", " ").encode("utf-8") + b"|" for one in fields) + b"\x1d"
+    return b"\x02" + body + b"%02x" % (sum(body) & 0xFF) + b"\x03"
 
 
 def _driver(query: Message, driver: Driver | str | None) -> Driver | None:

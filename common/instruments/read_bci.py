@@ -45,9 +45,24 @@ class _Reader:
             self._field(key, value)
         self._close_drug()
         self._close_test()
-        if not any(specimen.results for specimen in message.specimens):
+        if source.fields and source.fields[0][0] == "mt" and source.fields[0][1] != "rsl":
+            self._request(source.fields[0][1])
+        elif not any(specimen.results for specimen in message.specimens):
             message.kind = "other"
         return message
+
+    def _request(self, kind: str) -> None:
+        """Not results: ``mtmpr`` orders tests, another type that names specimens and no test asks about them."""
+        message = self.message
+        ordered = any(specimen.results for specimen in message.specimens)
+        named = [specimen.specimen_id for specimen in message.specimens if specimen.specimen_id]
+        message.type = f"mt{kind}"
+        if ordered and all(result.value is None for specimen in message.specimens for result in specimen.results):
+            message.kind = "order"
+        elif not ordered and named and kind != "mpr":
+            message.kind, message.specimens, message.query = "query", [], named
+        elif not ordered:
+            message.kind = "other"
 
     def _family(self) -> str | None:
         keys = {key for key, _ in self.source.fields}

@@ -64,7 +64,7 @@ def _telegram(message: Message, telegram: columns.Telegram, decimals: object, wh
     if telegram.kind == "R":
         message.kind = "query"
         message.query = [specimen_id] if specimen_id else []
-        message.records = [[code for code, _, _ in telegram.items]]
+        message.records = [[telegram.head, *(code for code, _, _ in telegram.items)]]
         return
     places = decimals if isinstance(decimals, dict) else {}
     specimen = Specimen(specimen_id, position=telegram.position)

@@ -245,3 +245,17 @@ def test_results_are_no_queries(tmp_path: Path) -> None:
         assert not desk.queries.asks(Connection("x", "x", "", "astm", XN.transport), query("B1"))
 
     run(test)
+
+
+@pytest.mark.parametrize(
+    "name", ["sysmex_ca_inquiry", "mindray_bs_query", "beckman_access_query", "cepheid_genexpert_hl7", "erba_xl_query"]
+)
+def test_every_way_to_ask_is_noticed(tmp_path: Path, name: str) -> None:
+    body = (Path(__file__).resolve().parents[1] / "captures" / f"{name}.bin").read_bytes()
+
+    async def test() -> None:
+        assert Desk(tmp_path).queries.asks(XN, body)
+        assert Desk(tmp_path).queries.asks(XN, b"\x0bMSH|^~\\&|BC-6800||||2026||ORM^O01|1|P|2.3.1\rORC|RF||B1||IP\r\x1c\r")
+        assert not Desk(tmp_path).queries.asks(XN, b"\x0bMSH|^~\\&|A||||2026||ORU^R01|1|P|2.3.1\rORC|RE\rOBR|1||B1\r\x1c\r")
+
+    run(test)

@@ -24,4 +24,5 @@ DRIVER = Driver(
         "number^tray^position, the barcode is O.4. R.3 is number^name^replicate^result type."
     ),
     evidence=("The layout of the maker's host interface manual as quoted in public sources; no recording seen."),
+    unverified="没有见过这种模式的真实记录；版式来自公开资料转述的厂家手册",
 )

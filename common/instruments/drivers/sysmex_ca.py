@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from common.instruments.driver import Driver
+from common.instruments.driver import Driver, QueryReply
 
 DRIVER = Driver(
     id="sysmex_ca",
@@ -10,9 +10,11 @@ DRIVER = Driver(
     model="CA series",
     protocol="fixed",
     decimals={"041": 1, "042": 1, "043": 2, "044": 2, "045": 1, "051": 1, "052": 1, "061": 1, "062": 1},
+    reply=QueryReply(shape="ca", test="{code}      "),
     notes=(
         "STX D1 21 01 01 U date time rack position id attribute name, then code(3) value(5) "
         "flag(1); R records ask for orders. Values are kept as sent; the point is implied."
     ),
     evidence=("Recorded messages and the maker's example, read by hand; decimals of 041, 043, 044, 051 only are confirmed."),
+    two_way="Never tried with an analyzer: the answer repeats the inquiry's columns as an S telegram, a code and six blanks a test.",
 )

@@ -48,4 +48,5 @@ DRIVER = Driver(
     },
     notes=("STX D1U, specimen id from column 11 (12 characters), from column 30 a value of four digits and a flag each."),
     evidence=("Column positions of a public driver; no recording seen, decimals must be confirmed on site."),
+    unverified="没有见过真实记录；列位置来自公开的驱动程序，小数位须在现场核对",
 )

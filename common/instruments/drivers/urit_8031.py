@@ -13,4 +13,5 @@ DRIVER = Driver(
     code="OBX-4",
     notes="The code is in OBX-4.",
     evidence="A remark in public sources; no recording seen.",
+    unverified="没有见过真实记录；只在公开资料中提到代码在 OBX-4",
 )

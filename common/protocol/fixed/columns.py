@@ -30,6 +30,8 @@ class Telegram:
     mark: str = "U"
     items: list[tuple[str, str, str]] = field(default_factory=list)
     rest: str = ""
+    head: str = ""
+    """Everything before the items, as sent: an answer repeats it."""
 
 
 def looks_like_ca(data: bytes) -> bool:
@@ -68,7 +70,18 @@ def _cut_ca(text: str, widths: tuple[int, int, int, int, int]) -> Telegram:
     body = text[at:]
     end = len(body) - len(body) % ITEM
     items = [(body[pos : pos + 3], body[pos + 3 : pos + 8], body[pos + 8]) for pos in range(0, end, ITEM)]
-    return Telegram(text[0], text[9:15], text[15:19], rack + "^" + place, specimen, attribute, name, text[8], items, body[end:])
+    telegram = Telegram(text[0], text[9:15], text[15:19], rack + "^" + place, specimen, attribute, name, text[8], items, body[end:])
+    telegram.head = text[:at]
+    return telegram
+
+
+def write_ca(head: str, codes: list[str]) -> str:
+    """The S telegram that answers an inquiry: its head, then a parameter code and six blanks a test.
+
+    Results of one assay (041 seconds, 044 INR) are ordered together by the code that ends in 0.
+    """
+    ordered = dict.fromkeys(code[:2] + "0" if len(code) == 3 and code.isdigit() else code[:3].ljust(3) for code in codes)
+    return "S" + head[1:] + "".join(code + " " * (ITEM - 3) for code in ordered)
 
 
 KX_FIRST = 29

@@ -162,6 +162,20 @@ def test_an_answer_is_written_in_the_configured_charset() -> None:
     assert "张伟".encode("gb18030") in answer
 
 
-def test_fixed_width_inquiries_have_no_answer_yet() -> None:
+def test_a_column_inquiry_is_answered_in_its_columns() -> None:
     query = asked("sysmex_ca_inquiry")
-    assert order_reply(query, [tube_for(query)], None, NOW) == []
+    tube = replace(tube_for(query), tests=("041", "044", "051"))
+    (answer,) = order_reply(query, [tube], None, NOW)
+    assert answer == b"\x02S1210101 2601051720000102CA26000000043B           040      050      \x03"
+    assert order_reply(query, [], None, NOW) == []
+
+
+def test_a_bci_request_is_answered_with_an_order() -> None:
+    body = b"\x1emtqry|\x1eciV100|\x1d"
+    query = decode(b"\x02" + body + b"%02x" % (sum(body) & 0xFF) + b"\x03").messages[0]
+    (answer,) = order_reply(query, [replace(TUBE, barcode="V100", tests=("TSH", "FT4"))], None, NOW)
+    reading = decode(answer)
+    assert reading.problems == []
+    (order,) = reading.messages
+    assert (order.kind, order.specimens[0].specimen_id) == ("order", "V100")
+    assert [result.code for result in order.specimens[0].results] == ["TSH", "FT4"]

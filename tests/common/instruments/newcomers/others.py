@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tests.common.instruments.newcomers.tools import OTHER, Kind, kind, qc, results
+from tests.common.instruments.newcomers.tools import OTHER, Kind, Want, kind, order, qc, query, results
 
 RS, GS = b"\x1e", b"\x1d"
 
@@ -33,6 +33,10 @@ GLU = observation("2339-0", '<OBS.value V="5.6" U="mmol/L"/>')
 PATIENT = '<PT><PT.patient_id V="P77"/><PT.name V="王芳"/>{}</PT>'
 
 KINDS: list[Kind] = [
+    kind("BCI order download", bci("mtmpr", "piP1", "pnLI SI", "si", "ciV100", "rtTSH", "rtFT4", "qd1"), order(("V100", "TSH=;FT4="))),
+    kind("BCI query", bci("mtqry", "ciV100"), query("V100")),
+    kind("BCI log that dropped RS and GS", "".join(f"{one}|" for one in (*VIDAS, "zz")) + "8a", results(("V100", "TSH=1.24"))),
+    kind("BCI message cut in a field", bci(*VIDAS)[:60], Want("other", (("V100", ""),)), problem="bci.cut"),
     kind("BCI quantitative", bci(*VIDAS), results(("V100", "TSH=1.24"))),
     kind("BCI qualitative and quantitative", bci(*VIDAS, "qlNegative"), results(("V100", "TSH=1.24;TSH=Negative"))),
     kind("BCI two tests of one specimen", bci(*VIDAS, "rtFT4", "qn15.2", "y3pmol/l"), results(("V100", "TSH=1.24;FT4=15.2"))),
