@@ -17,6 +17,7 @@ from sqlalchemy import create_engine, select, text
 
 from cloud.db.session import Database
 from cloud.demo.state import State
+from cloud.modules.catalog.models import SavedSetting
 from cloud.modules.platform import secrets, service
 from cloud.modules.platform.models import Role, User, UserRole
 from cloud.web import cookie, csrf
@@ -134,6 +135,12 @@ class Product:
             labs.authorise(uow, [user.id])
             token = service.enter_as(uow, user, f"BENCH{self._people}", "bench", mfa=True).token
         return Browser(self, token)
+
+    def printed_roll(self, prefix: str) -> None:
+        """The hospital has tubes with codes printed on them: a letter and eleven digits."""
+        with self.db.tenant(self.tenant) as uow:
+            rule = {"prefix": prefix, "kind": "tube", "length": 12}
+            uow.s.add(SavedSetting(key="specimens", value={"barcode_rules": [rule]}, changed_at=uow.now))
 
     def sql(self, statement: str, **params: object) -> list[tuple[object, ...]]:
         """As superuser."""

@@ -16,7 +16,6 @@ MODULE = Module(
     },
     menu=(MenuItem("检验工作台", "/bench", Perm.READ, "检验", 30),),
     handlers={
-        "specimen.received": (service.on_received,),
         "specimen.rejected": (service.on_withdrawn,),
         "specimen.cancelled": (service.on_withdrawn,),
     },

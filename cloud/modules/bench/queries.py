@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -16,6 +16,7 @@ from cloud.modules.bench import facts, rules
 from cloud.modules.bench.facts import Request, Tube
 from cloud.modules.bench.rules import TestState
 from cloud.modules.catalog import queries as md
+from common.errors import UserError
 
 PAGE = 40
 COUNT_TO = 1000
@@ -280,6 +281,22 @@ def tube(uow: UnitOfWork, specimen_id: int, past: int = 3) -> Detail | None:
     return Detail(found, age_text(found, uow.now), state, revision, tests, requests)
 
 
+_ANSWERS = (("value", "v"), ("again", "again"), ("sure", "sure"), ("reason", "reason"))
+
+
+def entered(
+    uow: UnitOfWork, specimen_id: int, written: Iterable[int], asked: Mapping[int, UserError], form: Mapping[str, str]
+) -> dict[str, Any]:
+    """What the page shows after values were typed: the lines that were saved or must be answered first, with what was typed in them."""
+    detail = tube(uow, specimen_id)
+    assert detail is not None, "values were just written for it"
+    section = md.catalog(uow).sections[detail.tube.section_id]
+    typed = {i: {k: form.get(f"{f}-{i}", "") for k, f in _ANSWERS} for i in asked}
+    touched = {*written, *asked}
+    lines = [t for t in detail.tests if t.id in touched]
+    return {"section": section, "detail": detail, "now": uow.now, "asked": asked, "typed": typed, "touched": lines}
+
+
 def requests_of(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, list[Request]]:
     """Specimen id → the request lines behind it."""
     return facts.requests(uow, specimen_ids)
@@ -309,10 +326,9 @@ def _limits(snapshot: dict[str, Any]) -> tuple[Decimal | None, Decimal | None]:
     return (None if low is None else Decimal(low)), (None if high is None else Decimal(high))
 
 
-def last_told(uow: UnitOfWork, patient_id: int, item_id: int) -> Decimal | None:
-    """The patient's last told number of an item, to hint at a slip of the unit."""
-    found = history(uow, patient_id, [item_id], 1).get(item_id)
-    return found[0].value if found else None
+def last_told(uow: UnitOfWork, patient_id: int, item_ids: Sequence[int]) -> dict[int, Decimal | None]:
+    """The patient's last told number of each item, to hint at a slip of the unit."""
+    return {item: past[0].value for item, past in history(uow, patient_id, item_ids, 1).items() if past}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import facts, rows, rules
+from cloud.modules.bench import rows, rules
 from cloud.modules.bench.expect import expect_tests
+from cloud.modules.bench.messages import Entry
 from cloud.modules.bench.queries import last_told
+from cloud.modules.bench.reading import Reading
 from cloud.modules.bench.record import Work, record_results
 from cloud.modules.bench.rows import NewVersion, TestRow
 from cloud.modules.bench.rules import Hold, Incoming, Outcome, Recorded, ReviewItem, TestState
 from cloud.modules.catalog import queries as md
 from common import values
 from common.errors import UserError
-
-
-def on_received(uow: UnitOfWork, payload: dict[str, Any]) -> None:
-    """Event ``specimen.received``: the bench expects what the tube is asked for."""
-    expect_tests(uow, [payload["specimen_id"]])
-    tube = facts.tubes(uow, [payload["specimen_id"]]).get(payload["specimen_id"])
-    if tube is not None:
-        uow.notify("bench", {"section_id": tube.section_id, "specimen_id": tube.specimen_id})
 
 
 def on_withdrawn(uow: UnitOfWork, payload: dict[str, Any]) -> None:
@@ -40,24 +35,77 @@ def on_withdrawn(uow: UnitOfWork, payload: dict[str, Any]) -> None:
 # --- a person's value -----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """What a person typed for one test. ``version``: the one the form showed; ``again``: typed twice; ``sure``: the hint was confirmed."""
-
-    test_id: int
-    version: int
-    text: str
-    again: str = ""
-    sure: bool = False
-    reason: str = ""
-
-
 def enter_result(uow: UnitOfWork, entry: Entry) -> bool:
     """Write a typed value as a new version. False: nothing changed, nothing written.
 
     UserErrors: not_found; conflict (cancelled, told); stale (another value came meanwhile); invalid (``field`` says which to fill).
     """
     work, test = _open_test(uow, entry.test_id)
+    reading = _judge_entry(work, test, entry, _lasts(work, [test]))
+    if reading is None:
+        return False
+    _write_entries(work, [(test, reading, entry)])
+    _store(work, [test.specimen_id])
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Entered:
+    """What became of the values typed for one tube: the tests written, and for others the one more answer that is needed."""
+
+    work: Work
+    specimen_id: int
+    written: list[int]
+    asked: dict[int, UserError]
+
+    @property
+    def review_problem(self) -> str | None:
+        """Why the tube cannot be reviewed as it stands now."""
+        return rules.review_problem([_item(self.work, t) for t in self.work.tests.values()])
+
+    def keep(self) -> None:
+        """Write the tests and the tube back."""
+        if self.written:
+            _store(self.work, [self.specimen_id])
+
+
+def enter_tube(uow: UnitOfWork, specimen_id: int, entries: Sequence[Entry], revision: int | None = None) -> Entered:
+    """Write all values typed for a tube in one go. A value that needs an answer first is in ``asked`` and not written, the others are.
+
+    The caller ends with ``keep`` or with ``review`` of the same work; ``revision``: the tube as it was shown to who reviews.
+    UserErrors as ``enter_result``: a stale or told test refuses the whole, and nothing is written.
+    """
+    work, _ = _open_tube(uow, specimen_id, revision)
+    mine = {t.id: t for t in work.tests.values()}
+    if any(e.test_id not in mine for e in entries):
+        raise UserError("not_found", "有检验项目不属于这管标本，请刷新后重试。")
+    lasts = _lasts(work, [mine[e.test_id] for e in entries])
+    ready, asked = [], dict[int, UserError]()
+    for entry in entries:
+        try:
+            reading = _judge_entry(work, mine[entry.test_id], entry, lasts)
+        except UserError as error:
+            if error.code != "invalid":
+                raise
+            asked[entry.test_id] = error
+            continue
+        if reading is not None:
+            ready.append((mine[entry.test_id], reading, entry))
+    if ready:
+        _write_entries(work, ready)
+    return Entered(work, specimen_id, [test.id for test, _, _ in ready], asked)
+
+
+def _lasts(work: Work, tests: Sequence[TestRow]) -> dict[int, Decimal | None]:
+    """Item → the patient's last told number, in one question for all."""
+    if not tests:
+        return {}
+    patient = work.tubes[tests[0].specimen_id].patient_id
+    return last_told(work.uow, patient, [t.item_id for t in tests])
+
+
+def _judge_entry(work: Work, test: TestRow, entry: Entry, lasts: Mapping[int, Decimal | None]) -> Reading | None:
+    """The reading to write, or None when it says what stands there already."""
     item = work.catalog.items[test.item_id]
     _must_be_open(test, item.name)
     current = work.current.get(test.id)
@@ -67,38 +115,45 @@ def enter_result(uow: UnitOfWork, entry: Entry) -> bool:
     value = values.require(entry.text, item.result_type, item.name)
     reading = work.reader.read(test.item_id, None, entry.text.strip(), work.tubes[test.specimen_id])
     if current is not None and rules.equal_value(current.known, reading.reported_text, reading.unit) and test.state != TestState.HELD:
-        return False
-    last = last_told(uow, work.tubes[test.specimen_id].patient_id, test.item_id)
-    hint = None if value.number is None or entry.sure else rules.unit_slip(value.number, last)
+        return None
+    hint = None if value.number is None or entry.sure else rules.unit_slip(value.number, lasts.get(test.item_id))
     if hint is not None:
         raise UserError("invalid", f"{item.name}：{hint}", field="sure")
     if reading.critical and entry.again.strip() != entry.text.strip():
         raise UserError("invalid", f"{item.name} {reading.reported_text} 达到危急值界限，请再输入一次同样的数值确认。", field="again")
     if current is not None and not entry.reason.strip():
         raise UserError("invalid", f"{item.name} 已有结果 {current.known.reported_text}，更改请写明原因。", field="reason")
-    holds = tuple(h for h in reading.holds if h.code != "NOT_NUMERIC")
-    _insert(work, test, replace(reading, holds=holds), entry.reason.strip())
-    return True
+    return replace(reading, holds=tuple(h for h in reading.holds if h.code != "NOT_NUMERIC"))
+
+
+def _write_entries(work: Work, ready: Sequence[tuple[TestRow, Reading, Entry]]) -> None:
+    """Versions in one statement, the tests pointed at them, an audit entry each; a tube that has all its values now is told on."""
+    uow, new = work.uow, []
+    for test, reading, entry in ready:
+        no = max((v.known.version_no for v in work.versions.get(test.id, ())), default=0) + 1
+        patient, who = work.tubes[test.specimen_id].patient_id, uow.actor.user_id
+        made = NewVersion(test, no, patient, "manual", reading, uow.now, holds=reading.holds, entered_by=who, reason=entry.reason.strip())
+        new.append(made)
+    rows.insert_versions(uow, new)
+    for version in new:
+        test, before = version.test, work.current.get(version.test.id)
+        test.current_id, test.pending_id, test.dirty = version.id, None, True
+        test.state = (TestState.HELD if version.reading.holds else TestState.RECEIVED).value
+        work.current[test.id] = version
+        old = None if before is None else before.known.reported_text
+        after = {"item": version.reading.name, "value": version.reading.reported_text}
+        uow.audit("specimen", test.specimen_id, "bench:enter", before={"value": old}, after=after, reason=version.reason or None)
+    work.alert(new)
+    specimen_id = new[0].test.specimen_id
+    if work.sums(specimen_id).state not in (rules.TubeState.WAITING.value, rules.TubeState.PARTIAL.value):
+        payload = {"specimen_id": specimen_id, "test_ids": [v.test.id for v in new]}
+        uow.emit("result.received", work.tubes[specimen_id].barcode, payload)
 
 
 def check_entry(uow: UnitOfWork, item_id: int, entered: str) -> None:
     """Refuse a text that cannot be a value of the item (UserError invalid, naming it)."""
     item = md.catalog(uow).items[item_id]
     values.require(entered, item.result_type, item.name)
-
-
-def _insert(work: Work, test: TestRow, reading: Any, reason: str) -> None:
-    uow, before = work.uow, work.current.get(test.id)
-    no = max((v.known.version_no for v in work.versions.get(test.id, ())), default=0) + 1
-    patient = work.tubes[test.specimen_id].patient_id
-    version = NewVersion(test, no, patient, "manual", reading, uow.now, holds=reading.holds, entered_by=uow.actor.user_id, reason=reason)
-    rows.insert_versions(uow, [version])
-    test.current_id, test.pending_id, test.dirty = version.id, None, True
-    test.state = (TestState.HELD if reading.holds else TestState.RECEIVED).value
-    work.current[test.id] = version
-    work.alert([version])
-    old = None if before is None else before.known.reported_text
-    _save(work, "enter", {"item": reading.name, "value": reading.reported_text}, before={"value": old}, reason=reason or None)
 
 
 def set_no_result(uow: UnitOfWork, test_id: int, version: int, reason: str) -> None:
@@ -165,9 +220,13 @@ def dismiss_late(uow: UnitOfWork, test_id: int, version: int, reason: str) -> No
 # --- review and what reports does with tests ------------------------------------------------------------------------
 
 
-def review(uow: UnitOfWork, specimen_id: int, revision: int | None = None) -> Work:
-    """初审: every value of the tube has been looked at. Refuses with the names of what is missing or held."""
-    work, _ = _open_tube(uow, specimen_id, revision)
+def review(uow: UnitOfWork, specimen_id: int, revision: int | None = None, work: Work | None = None) -> Work:
+    """初审: every value of the tube has been looked at. Refuses with the names of what is missing or held.
+
+    ``work``: the tube as it was opened and changed in this transaction, so that values and review are one look at it.
+    """
+    if work is None:
+        work, _ = _open_tube(uow, specimen_id, revision)
     problem = rules.review_problem([_item(work, t) for t in work.tests.values()])
     if problem is not None:
         raise UserError("conflict", f"标本 {work.tubes[specimen_id].barcode}：{problem}")
@@ -306,6 +365,7 @@ def _save(work: Work, action: str, after: dict[str, Any], before: Any = None, re
 
 __all__ = [
     "Hold",
+    "Entered",
     "Entry",
     "Incoming",
     "Outcome",
@@ -318,9 +378,9 @@ __all__ = [
     "choose_version",
     "dismiss_late",
     "enter_result",
+    "enter_tube",
     "expect_tests",
     "lock_reported",
-    "on_received",
     "on_withdrawn",
     "record_results",
     "release",

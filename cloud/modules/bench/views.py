@@ -9,6 +9,7 @@ from flask import request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries, service
+from cloud.modules.bench.messages import entries_of
 from cloud.modules.bench.queries import Show
 from cloud.modules.bench.rules import Perm
 from cloud.modules.catalog import queries as md
@@ -118,6 +119,16 @@ def enter(uow: UnitOfWork, test_id: int) -> Any:
         return _line(uow, test_id, WARN, ask=asked, typed=form)
     told: dict[str, Any] = {"benchSaved": test_id} | ({"sound": "ok"} if changed else {})
     return _line(uow, test_id, json.dumps(told))
+
+
+@VIEWS.post("/bench/<code>/tube/<int:specimen_id>/values", Perm.ENTER)
+def enter_values(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
+    """Save what was typed so far for a tube in one go."""
+    section_of(uow, code)
+    entered = service.enter_tube(uow, specimen_id, entries_of(request.form))
+    entered.keep()
+    lines = queries.entered(uow, specimen_id, entered.written, entered.asked, request.form)
+    return fragment("bench/section.html", "entered", trigger=WARN if entered.asked else OK, **lines)
 
 
 @VIEWS.post("/bench/test/<int:test_id>/none", Perm.ENTER)

@@ -70,7 +70,10 @@ class Target:
 
 def targets(uow: UnitOfWork, agent_id: int | None = None) -> list[Target]:
     """Connections with an analyzer, of one agent or of all."""
-    rows = [Target(*row) for row in uow.s.execute(CONNECTIONS, {"t": uow.tenant_id})]
+    # Asked once a transaction: the relay handles many tubes in one.
+    rows: list[Target] | None = uow.s.info.get("targets")
+    if rows is None:
+        rows = uow.s.info["targets"] = [Target(*row) for row in uow.s.execute(CONNECTIONS, {"t": uow.tenant_id})]
     return [r for r in rows if agent_id in (None, r.agent_id)]
 
 

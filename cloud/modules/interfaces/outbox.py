@@ -5,8 +5,9 @@ Handlers run in the worker's transaction that marks the event done, so a message
 
 from __future__ import annotations
 
+import contextlib
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -32,16 +33,17 @@ RESULT_STATUS = {"report.released": ResultStatus.FINAL, "report.amended": Result
 
 def outgoing(uow: UnitOfWork, sends: str) -> list[Outgoing]:
     """Enabled endpoints that want this kind of message. One with wrong settings is left to the board, which shows it."""
-    rows = uow.s.scalars(select(Endpoint).where(Endpoint.direction == "out").order_by(Endpoint.id))
-    out = []
-    for row in rows:
-        try:
-            found = Outgoing.read(row.id, row.code, row.source, row.config)
-        except ValueError:
-            continue
-        if sends in found.send:
-            out.append(found)
-    return out
+    # Asked once a transaction: the relay handles many events in one.
+    found: list[Outgoing] | None = uow.s.info.get("outgoing")
+    if found is None:
+        found = uow.s.info["outgoing"] = list(_readable(uow))
+    return [each for each in found if sends in each.send]
+
+
+def _readable(uow: UnitOfWork) -> Iterator[Outgoing]:
+    for row in uow.s.scalars(select(Endpoint).where(Endpoint.direction == "out").order_by(Endpoint.id)):
+        with contextlib.suppress(ValueError):
+            yield Outgoing.read(row.id, row.code, row.source, row.config)
 
 
 def enqueue(uow: UnitOfWork, to: Outgoing, kind: str, event_key: str, order_key: str, subject: str, build: Build) -> Delivery | None:

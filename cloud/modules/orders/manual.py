@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 
 from cloud.db.session import UnitOfWork
@@ -19,6 +17,7 @@ from cloud.modules.orders.messages import (
     PatientData,
     PatientId,
     Priority,
+    Registration,
     Sex,
     VisitData,
     VisitType,
@@ -26,25 +25,6 @@ from cloud.modules.orders.messages import (
 from cloud.web.faults import Conflict, Invalid
 
 _KEY = re.compile(r"[0-9a-f]{32}")
-
-
-@dataclass(frozen=True, slots=True)
-class Registration:
-    """What the form holds. ``key`` is the form's own, so that sending it twice registers once."""
-
-    key: str
-    patient_no: str
-    name: str
-    sex: str
-    birth: str
-    phone: str
-    kind: str
-    dept: str
-    doctor: str
-    priority: str
-    paid: bool
-    note: str
-    order_sets: Sequence[str]
 
 
 def register(uow: UnitOfWork, form: Registration) -> place.Placed:

@@ -5,6 +5,7 @@ Interfaces (HL7, later FHIR and SOAP) translate into these; nothing here knows a
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
@@ -156,3 +157,31 @@ class OrderMessage:
     def items(self) -> tuple[ItemData, ...]:
         """All items in the order they were sent."""
         return tuple(item for order in self.orders for item in order.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """What the form holds. ``key`` is the form's own, so that sending it twice registers once."""
+
+    key: str
+    patient_no: str
+    name: str
+    sex: str
+    birth: str
+    phone: str
+    kind: str
+    dept: str
+    doctor: str
+    priority: str
+    paid: bool
+    note: str
+    order_sets: Sequence[str]
+
+    @classmethod
+    def read(cls, form: Mapping[str, str]) -> Registration:
+        """From a submitted form; ``order_set`` may stand in it several times."""
+        words = {
+            name: form.get(name, "") for name in ("key", "patient_no", "name", "sex", "birth", "phone", "kind", "dept", "doctor", "note")
+        }
+        several = getattr(form, "getlist", lambda name: [form[name]] if name in form else [])
+        return cls(**words, priority=form.get("priority", ""), paid=form.get("paid") == "1", order_sets=several("order_set"))

@@ -40,6 +40,7 @@ class Placed:
     patient_id: int
     order_ids: list[int] = field(default_factory=list)
     created: list[int] = field(default_factory=list)
+    known: list[int] = field(default_factory=list)
     changed: list[int] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
     pending: list[int] = field(default_factory=list)
@@ -198,6 +199,7 @@ class _Work:
             stored = self.known.get(item.order_item_no)
             if stored is not None:
                 self._refresh(self.uow.s.get_one(LabOrder, (self.uow.tenant_id, stored.order_id)), data)
+                self.placed.known.append(stored.id)
                 _apply_known(self.uow, item, stored, self.placed)
             elif item.action is Action.CANCEL:
                 _park(self.uow, self.message, item, self.source, self.parked, self.placed)

@@ -10,12 +10,24 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
 from cloud.modules.orders import patients, rules
 from cloud.modules.orders.messages import Charge, Priority, VisitType
 from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, PatientIdentifier, RefundRequest, Visit
 from cloud.modules.orders.rules import ItemStatus
 
 PAGE = 100
+
+WORDS = {
+    "status": {s.value: text for s, text in rules.STATUS_TEXT.items()},
+    "priority": {Priority.ROUTINE: "常规", Priority.STAT: "急", Priority.GREEN: "绿色通道"},
+    "charge": {"paid": "已收费", "unpaid": "未收费", "refunded": "已退费"},
+    "kind": {
+        VisitType.OUTPATIENT: "门诊", VisitType.EMERGENCY: "急诊", VisitType.INPATIENT: "住院", VisitType.EXAM: "体检",
+        VisitType.EXTERNAL: "外院", VisitType.RESEARCH: "科研",
+    },
+    "sex": {"M": "男", "F": "女", "U": "未知", "O": "其他"},
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,3 +272,8 @@ def unmapped_codes(uow: UnitOfWork) -> list[tuple[str, str, str, int, datetime]]
 def parked(uow: UnitOfWork) -> int:
     """Cancellations waiting for their orders."""
     return uow.s.execute(select(func.count()).select_from(ParkedCancel)).scalar_one()
+
+
+def order_sets(uow: UnitOfWork) -> list[md.OrderSetRow]:
+    """What can be ordered, by section."""
+    return sorted((s for s in md.catalog(uow).order_sets.values() if s.active), key=lambda s: (s.section_id, s.code))

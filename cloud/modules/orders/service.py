@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.orders import patients, rules
+from cloud.modules.orders.manual import register
 from cloud.modules.orders.messages import Charge
 from cloud.modules.orders.models import OrderItem, ParkedCancel, RefundRequest
 from cloud.modules.orders.place import OrderRefused, Placed, move, place_order
@@ -30,7 +31,9 @@ __all__ = [
     "on_released",
     "on_result",
     "place_order",
+    "register",
     "set_status",
+    "walk",
 ]
 
 
@@ -51,12 +54,27 @@ def set_status(
             item.specimen_id = specimen_id
         if status is to:
             continue
-        if not rules.may_move(status, to):
-            text = f"项目“{item.his_name or item.his_code}”{rules.STATUS_TEXT[status]}，不能改为{rules.STATUS_TEXT[to]}。"
-            raise Conflict(text, item=item.id, status=status.value)
+        _must_move(item, to)
         move(uow, item, to, reason, barcode)
         moved.append(item.id)
     return moved
+
+
+def walk(uow: UnitOfWork, item_ids: Iterable[int], steps: Iterable[ItemStatus], *, specimen_id: int, barcode: str) -> None:
+    """Move items of one tube through several steps, each by the table and with its own entry and event. Raises Conflict."""
+    query = select(OrderItem).where(OrderItem.id.in_(list(item_ids))).order_by(OrderItem.id).with_for_update()
+    for item in uow.s.scalars(query).all():
+        item.specimen_id = specimen_id
+        for to in steps:
+            _must_move(item, to)
+            move(uow, item, to, barcode=barcode)
+
+
+def _must_move(item: OrderItem, to: ItemStatus) -> None:
+    status = ItemStatus(item.status)
+    if not rules.may_move(status, to):
+        text = f"项目“{item.his_name or item.his_code}”{rules.STATUS_TEXT[status]}，不能改为{rules.STATUS_TEXT[to]}。"
+        raise Conflict(text, item=item.id, status=status.value)
 
 
 def decide_refund(uow: UnitOfWork, refund_id: int, version: int, accept: bool, answer: str) -> None:

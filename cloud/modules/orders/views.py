@@ -9,9 +9,8 @@ from typing import Any
 from flask import request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.catalog import queries as catalog
-from cloud.modules.orders import manual, queries, rules, service
-from cloud.modules.orders.messages import Priority, VisitType
+from cloud.modules.orders import queries, service
+from cloud.modules.orders.messages import Registration
 from cloud.modules.orders.rules import Perm
 from cloud.modules.platform import service as platform
 from cloud.web.faults import NotFound
@@ -19,16 +18,7 @@ from cloud.web.page import page, redirect_to
 from cloud.web.view import Views
 
 VIEWS = Views("orders", __name__)
-WORDS = {
-    "status": {s.value: text for s, text in rules.STATUS_TEXT.items()},
-    "priority": {Priority.ROUTINE: "常规", Priority.STAT: "急", Priority.GREEN: "绿色通道"},
-    "charge": {"paid": "已收费", "unpaid": "未收费", "refunded": "已退费"},
-    "kind": {
-        VisitType.OUTPATIENT: "门诊", VisitType.EMERGENCY: "急诊", VisitType.INPATIENT: "住院", VisitType.EXAM: "体检",
-        VisitType.EXTERNAL: "外院", VisitType.RESEARCH: "科研",
-    },
-    "sex": {"M": "男", "F": "女", "U": "未知", "O": "其他"},
-}  # fmt: skip
+WORDS = queries.WORDS
 
 
 @VIEWS.get("/orders", Perm.READ)
@@ -55,23 +45,13 @@ def item(uow: UnitOfWork, item_id: int) -> Any:
 @VIEWS.get("/orders/manual", Perm.REGISTER)
 def manual_page(uow: UnitOfWork) -> Any:
     """The registration form, with a key of its own."""
-    sets = sorted((s for s in catalog.catalog(uow).order_sets.values() if s.active), key=lambda s: (s.section_id, s.code))
-    return page("orders/manual.html", key=uuid.uuid4().hex, sets=sets, words=WORDS)
+    return page("orders/manual.html", key=uuid.uuid4().hex, sets=queries.order_sets(uow), words=WORDS)
 
 
 @VIEWS.post("/orders/manual", Perm.REGISTER)
 def register(uow: UnitOfWork) -> Any:
     """Register one request; the list shows it."""
-    form = request.form
-    manual.register(
-        uow,
-        manual.Registration(
-            key=form.get("key", ""), patient_no=form.get("patient_no", ""), name=form.get("name", ""), sex=form.get("sex", ""),
-            birth=form.get("birth", ""), phone=form.get("phone", ""), kind=form.get("kind", ""), dept=form.get("dept", ""),
-            doctor=form.get("doctor", ""), priority=form.get("priority", ""), paid=form.get("paid") == "1", note=form.get("note", ""),
-            order_sets=form.getlist("order_set"),
-        ),
-    )  # fmt: skip
+    service.register(uow, Registration.read(request.form))
     return redirect_to("/orders")
 
 

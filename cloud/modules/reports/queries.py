@@ -48,7 +48,7 @@ class Waiting:
 
 
 # Only what is still as reviewed: a tube whose values changed is back on the bench (its state says so).
-_QUEUE = text("""
+_QUEUE = """
 SELECT r.id, r.specimen_id, b.barcode, b.sample_no, r.urgent, p.name, p.sex, p.patient_no,
        coalesce(nullif(r.ward, ''), r.dept) AS place, r.tester_id, u.name AS tester, r.tested_at,
        b.n_tests, b.n_abnormal, b.n_critical, b.n_alarm,
@@ -59,15 +59,25 @@ FROM report r
 JOIN bench_tube b ON b.tenant_id = r.tenant_id AND b.specimen_id = r.specimen_id AND b.state = 'reviewed'
 JOIN patient p ON p.tenant_id = r.tenant_id AND p.id = r.patient_id
 LEFT JOIN app_user u ON u.tenant_id = r.tenant_id AND u.id = r.tester_id
-WHERE r.tenant_id = :t AND r.section_id = :section AND r.state = 'tested'
+WHERE r.tenant_id = :t AND r.section_id = :section AND r.state = 'tested' {where}
 ORDER BY r.urgent DESC, r.id LIMIT :n
-""")
+"""
 
 
 def queue(uow: UnitOfWork, section_id: int, user_id: int, limit: int = PAGE) -> list[Waiting]:
     """A section's reports to verify, urgent first, then the oldest; each with what about it needs an eye."""
+    return _waiting(uow, "", user_id, {"section": section_id, "n": limit})
+
+
+def waiting(uow: UnitOfWork, section_id: int, specimen_id: int, user_id: int) -> Waiting | None:
+    """The report of one tube, if it waits in this section's queue."""
+    found = _waiting(uow, "AND r.specimen_id = :specimen", user_id, {"section": section_id, "n": 1, "specimen": specimen_id})
+    return found[0] if found else None
+
+
+def _waiting(uow: UnitOfWork, where: str, user_id: int, params: dict[str, Any]) -> list[Waiting]:
     out = []
-    for row in uow.s.execute(_QUEUE, {"t": uow.tenant_id, "section": section_id, "n": limit}):
+    for row in uow.s.execute(text(_QUEUE.format(where=where)), {"t": uow.tenant_id, **params}):
         look = rules.Look(row.n_abnormal, row.n_critical, row.n_alarm, row.tester_id == user_id)
         out.append(replace(Waiting(*row), reasons=rules.batch_exceptions(look)))
     return out

@@ -10,6 +10,8 @@ from flask import Response, request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench_queries
+from cloud.modules.bench import service as bench
+from cloud.modules.bench.messages import entries_of
 from cloud.modules.catalog import queries as md
 from cloud.modules.personnel import queries as personnel
 from cloud.modules.platform import queries as people
@@ -17,9 +19,10 @@ from cloud.modules.platform import service as platform
 from cloud.modules.platform import signing
 from cloud.modules.reports import queries, rules, service
 from cloud.modules.reports.rules import Perm
-from cloud.web.faults import Invalid, NotFound
+from cloud.web.faults import Forbidden, Invalid, NotFound
 from cloud.web.page import fragment, is_fragment, page, redirect_to
 from cloud.web.view import Access, Views, principal, web
+from common import ids
 
 VIEWS = Views("reports", __name__)
 
@@ -45,9 +48,21 @@ def _mine(uow: UnitOfWork) -> list[md.SectionRow]:
 
 @VIEWS.post("/bench/<code>/tube/<int:specimen_id>/review", Perm.TEST)
 def review(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
-    """初审 from the bench; the screen goes on to the next tube."""
+    """初审 from the bench: what was typed for the tube is saved with it, in one go; the screen goes on to the next tube.
+
+    Where a value needs an answer first, or another is still missing, what can be saved is saved and the page says what is missing.
+    """
     _section(uow, code)
-    service.review(uow, specimen_id, request.form.get("revision", type=int), principal())
+    entries = entries_of(request.form)
+    if entries and not principal().may("results:enter"):
+        raise Forbidden("results:enter")
+    entered = bench.enter_tube(uow, specimen_id, entries, request.form.get("revision", type=int))
+    problem = entered.review_problem
+    if entered.asked or (entered.written and problem is not None):
+        entered.keep()
+        lines = bench_queries.entered(uow, specimen_id, entered.written, entered.asked, request.form)
+        return fragment("bench/section.html", "entered", trigger='{"sound":"warn"}', problem=problem, **lines)
+    service.review(uow, specimen_id, None, principal(), entered.work)
     return Response("", 204, {"HX-Trigger": f'{{"sound":"ok","benchNext":{specimen_id}}}'})
 
 
@@ -80,6 +95,20 @@ def queue(uow: UnitOfWork, code: str) -> Any:
         may_verify=_may_verify(uow, section.id, detail),
         cochecks=queries.cochecks(uow, section.id),
     )
+
+
+@VIEWS.post("/review/<code>/find", Perm.READ)
+def find(uow: UnitOfWork, code: str) -> Any:
+    """A scanned tube's report opens beside the queue, wherever it stands in it."""
+    section = _section(uow, code)
+    scan = ids.recognise(request.form.get("code", ""))
+    tube = bench_queries.find(uow, scan.code)
+    found = None if tube is None else queries.waiting(uow, section.id, tube[0], principal().user_id)
+    if tube is None or found is None:
+        raise NotFound(f"条码 {scan.code} 的待审报告")
+    detail = _detail(uow, tube[0])
+    context: dict[str, Any] = {"section": section, "one": found, "detail": detail, "may_verify": _may_verify(uow, section.id, detail)}
+    return fragment("reports/queue.html", "report", trigger='{"sound":"ok"}', **context)
 
 
 @VIEWS.get("/review/<code>/<int:report_id>", Perm.READ)

@@ -17,6 +17,8 @@ MODULE = Module(
         Perm.LABEL: ("nurse",),
         Perm.COLLECT: ("nurse",),
         Perm.RECEIVE: (*BENCH, "receiver"),
+        # A tube in hand is ordered, labelled, collected and received by one person.
+        Perm.REGISTER: ("receiver", "leader"),
         Perm.REJECT: (*BENCH, "receiver"),
         Perm.CONDITIONAL: ("senior", "leader"),
         Perm.LOST: ("leader",),
@@ -26,6 +28,7 @@ MODULE = Module(
         MenuItem("打印标签", "/sp/labels", Perm.LABEL, "标本", 200),
         MenuItem("采集", "/sp/collect", Perm.COLLECT, "标本", 210),
         MenuItem("核收", "/sp/receive", Perm.RECEIVE, "标本", 220),
+        MenuItem("登记核收", "/sp/register", Perm.REGISTER, "标本", 225),
         MenuItem("拒收", "/sp/reject", Perm.REJECT, "标本", 230),
         MenuItem("拒收通知", "/sp/rejections", Perm.NOTICE, "标本", 240),
         MenuItem("查找标本", "/sp/find", Perm.READ, "标本", 250),

@@ -18,6 +18,7 @@ class Perm(StrEnum):
     LABEL = "specimens:label"
     COLLECT = "specimens:collect"
     RECEIVE = "specimens:receive"
+    REGISTER = "specimens:register"
     REJECT = "specimens:reject"
     CONDITIONAL = "specimens:conditional"
     LOST = "specimens:lost"

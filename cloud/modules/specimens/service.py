@@ -6,7 +6,7 @@ Everything that cannot be done from a form raises UserError. Every change writes
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,15 +19,19 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.orders import service as orders
 from cloud.modules.specimens import facts, labels, rules
 from cloud.modules.specimens.facts import Person, TubeRow, Waiting
-from cloud.modules.specimens.labels import ZONE, Plan, document
+from cloud.modules.specimens.in_hand import InHand, Taken, take_in
+from cloud.modules.specimens.labels import ZONE, Plan
 from cloud.modules.specimens.models import LabelJob, Rejection, Specimen, SpecimenEvent, StrayTube
 from cloud.modules.specimens.rules import Finding, State
-from cloud.reports.documents import LabelDocument, to_json
+from cloud.modules.specimens.steps import IDENTIFIERS, label_job, recognise, take_number, transport_limit
+from cloud.reports.documents import LabelDocument
 from common import ids
 from common.errors import UserError
 
-__all__ = ["Answer", "Finding", "LabelDocument", "LabelJob", "Person", "Plan", "State", "TubeRow", "Waiting"]
-IDENTIFIERS = {"name": "姓名", "birth": "出生日期", "card": "卡号或患者号", "id_card": "身份证", "wristband": "腕带"}
+__all__ = [
+    "IDENTIFIERS", "Answer", "Finding", "InHand", "LabelDocument", "LabelJob", "Person", "Plan", "State", "Taken", "TubeRow", "Waiting",
+    "recognise", "take_in",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +52,6 @@ class Answer:
 
 
 # --- finding ------------------------------------------------------------------------------------------------------------------------------
-
-
-def recognise(uow: UnitOfWork, code: str) -> ids.Scan:
-    """What a scan is, by this hospital's own prefix rules first (M05: HIS-issued and pre-printed barcodes)."""
-    own = md.catalog(uow).setting("specimens", "barcode_rules", [])
-    found = [ids.PrefixRule(r["prefix"], ids.CodeKind(r["kind"]), r.get("length", 0), r.get("luhn", False)) for r in own]
-    return ids.recognise(code, found)
 
 
 def find_person(uow: UnitOfWork, code: str) -> Person | None:
@@ -162,7 +159,7 @@ def print_labels(
         item, why = plan.refused[0]
         raise UserError("conflict", f"“{item.his_name or item.his_code}”{why}。没有打印任何标签。")
     made = _make_tubes(uow, plan, checked, place)
-    return _label_job(uow, [each.id for each in made])
+    return label_job(uow, [each.id for each in made])
 
 
 def _check_labellable(items: list[Waiting], patient_id: int, asked: Collection[int]) -> None:
@@ -201,21 +198,6 @@ def _make_tubes(uow: UnitOfWork, plan: Plan, identifiers: list[str], place: str)
     return made
 
 
-def _label_job(uow: UnitOfWork, specimen_ids: list[int]) -> tuple[list[LabelDocument], LabelJob]:
-    uow.s.flush()
-    known, tubes, items = md.catalog(uow), facts.tubes(uow, specimen_ids), facts.items(uow, specimen_ids)
-    made = [document(known, tubes[each], _abbrs(known, items.get(each, [])), uow.now) for each in specimen_ids]
-    job = LabelJob(at=uow.now, by_id=uow.actor.user_id, documents=[to_json(each) for each in made])
-    uow.s.add(job)
-    uow.s.flush()
-    uow.emit("label.render", f"label:{job.id}", {"job_id": job.id})
-    return made, job
-
-
-def _abbrs(known: md.Catalog, items: Iterable[facts.Item]) -> list[str]:
-    return [known.order_sets[each.order_set_id].abbr if each.order_set_id else each.name for each in items]
-
-
 def reprint(uow: UnitOfWork, specimen_id: int, reason: str) -> tuple[list[LabelDocument], LabelJob]:
     """The same label again; asks why, voids nothing (M05)."""
     tube = _by_id(uow, specimen_id)
@@ -226,7 +208,7 @@ def reprint(uow: UnitOfWork, specimen_id: int, reason: str) -> tuple[list[LabelD
     tube.label_prints += 1
     _event(uow, tube.id, "reprint", "", {"reason": reason.strip(), "copy": tube.label_prints})
     uow.audit("specimen", tube.id, "reprint", None, {"prints": tube.label_prints}, reason.strip())
-    return _label_job(uow, [tube.id])
+    return label_job(uow, [tube.id])
 
 
 # --- collection ---------------------------------------------------------------------------------------------------------------------------
@@ -276,11 +258,12 @@ def receive(uow: UnitOfWork, code: str, sections: frozenset[str] = frozenset(), 
     if tube is None:
         return _nobody(scan, wrong)
     items = facts.items(uow, [tube.id]).get(tube.id, [])
-    problem = rules.receive_problem(_known(uow, tube, items), sections, uow.now, _limit(uow))
+    problem = rules.receive_problem(_known(uow, tube, items), sections, uow.now, transport_limit(uow))
     if problem is not None:
         return _refused(uow, tube, scan.code, problem)
     tube.received_at, tube.receiver_id = uow.now, uow.actor.user_id
-    number = _give_number(uow, tube)
+    tube.sample_day = uow.now.astimezone(ZONE).date()
+    number = tube.sample_no = take_number(uow, md.catalog(uow).sections[tube.section_id], tube.priority, tube.sample_day)
     _move(uow, tube, State.RECEIVED, place, {"sample_no": number})
     _set_items(uow, tube, orders.ItemStatus.RECEIVED, items)
     _emit(uow, "received", tube)
@@ -300,11 +283,6 @@ def _known(uow: UnitOfWork, tube: Specimen, items: list[facts.Item]) -> rules.Kn
     return rules.Known(state, unpaid, section.code, section.name, tube.collected_at)
 
 
-def _limit(uow: UnitOfWork) -> timedelta | None:
-    minutes = md.catalog(uow).setting("specimens", "transport_minutes", None)
-    return None if minutes is None else timedelta(minutes=int(minutes))
-
-
 def _refused(uow: UnitOfWork, tube: Specimen, code: str, problem: tuple[Finding, str]) -> Answer:
     kinds = {
         Finding.DOUBLE: (State.RECEIVED,),
@@ -312,17 +290,6 @@ def _refused(uow: UnitOfWork, tube: Specimen, code: str, problem: tuple[Finding,
         Finding.REJECTED: (State.REJECTED, State.LOST, State.DISCARDED),
     }.get(problem[0], ())
     return Answer(*problem, code, _row(uow, tube.id), _first_event(uow, tube.id, kinds) if kinds else None)
-
-
-def _give_number(uow: UnitOfWork, tube: Specimen) -> str:
-    section = md.catalog(uow).sections[tube.section_id]
-    day = uow.now.astimezone(ZONE).date()
-    kind = "routine" if tube.priority == "routine" else "stat"
-    number = rules.sample_number(section.sample_no_prefix, kind, labels.take(uow, f"sample:{section.id}:{kind}", day))
-    if number is None:
-        raise UserError("conflict", f"{section.name}今天的{'急诊' if kind == 'stat' else '常规'}样本号已经用完，请联系专业组长。")
-    tube.sample_no, tube.sample_day = number, day
-    return number
 
 
 def _nobody(scan: ids.Scan, wrong: tuple[Finding, str] | None) -> Answer:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask import Response, request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
+from cloud.modules.orders import queries as orders
+from cloud.modules.orders.messages import Registration
 from cloud.modules.platform import service as platform
 from cloud.modules.specimens import queries, rules, service
 from cloud.modules.specimens.rules import Finding, Perm
@@ -159,6 +164,40 @@ def stray(uow: UnitOfWork) -> Any:
     """登记为无主标本."""
     service.register_stray(uow, request.form.get("code", ""), request.form.get("note", ""))
     return fragment("specimens/receive.html", "strays", trigger=_sound("ok"), strays=queries.strays(uow), **_base(uow))
+
+
+@VIEWS.get("/sp/register", Perm.REGISTER)
+def register_page(uow: UnitOfWork) -> Any:
+    """The tube lies there before the order does: one form for request, label, collection and receipt."""
+    return page("specimens/register.html", taken=None, **_register(uow, {}))
+
+
+@VIEWS.post("/sp/register", Perm.REGISTER)
+def register(uow: UnitOfWork) -> Any:
+    """Take the tube in; the answer stands above an empty form for the next one."""
+    form = request.form
+    registration = Registration.read(form)
+    at = _moment(form.get("collected_at", ""))
+    asked = service.InHand(registration, form.getlist("identifier"), form.get("barcode", ""), at, form.get("collector", ""))
+    taken = service.take_in(uow, asked)
+    keep = {n: form.get(n, "") for n in ("kind", "dept", "doctor", "paid", "collector")} | {"order_sets": registration.order_sets}
+    context = _register(uow, keep if form.get("keep") else {})
+    return fragment("specimens/register.html", "work", trigger=_sound("warn" if taken.again else "ok"), taken=taken, **context)
+
+
+def _register(uow: UnitOfWork, keep: dict[str, Any]) -> dict[str, Any]:
+    sets, words = orders.order_sets(uow), orders.WORDS
+    return {**_base(uow), "key": uuid.uuid4().hex, "sets": sets, "words": words, "keep": keep, "now": uow.now}
+
+
+def _moment(text: str) -> datetime | None:
+    """What the person chose in the hospital's own time; None when nothing was."""
+    if not text.strip():
+        return None
+    try:
+        return datetime.fromisoformat(text.strip()).replace(tzinfo=ZoneInfo(web().settings.timezone))
+    except ValueError as error:
+        raise Invalid("采集时间请写成 2026-11-22 08:30。", "collected_at") from error
 
 
 # --- rejection ----------------------------------------------------------------------------------------------------------------------------

@@ -6,7 +6,9 @@
   if (!bench || !list) return;
   const code = encodeURIComponent(bench.dataset.code), show = bench.dataset.show, light = $(".live");
   const shownTube = () => $("#tube .tube")?.dataset.specimen;
-  const typing = () => { const el = document.activeElement; return el && el.closest("#tube") && /^(INPUT|TEXTAREA)$/.test(el.tagName) && el.value !== (el.dataset.was ?? ""); };
+  // Typed and not saved yet: they go with F4 or Ctrl+S, with the next Enter on their line, or by themselves after a pause.
+  const unsaved = () => [...document.querySelectorAll("#tube .value input")].filter((i) => i.value.trim() !== "" && i.value !== i.dataset.was);
+  const typing = () => { const el = document.activeElement; return unsaved().length > 0 || (el && el.closest("#tube") && /^(INPUT|TEXTAREA)$/.test(el.tagName) && el.value !== (el.dataset.was ?? "")); };
 
   // --- live: ids are gathered for a moment, then one small request brings those lines ---
   let waiting = new Set(), timer = 0, busy = false;
@@ -75,6 +77,39 @@
     if (e.key === "Escape") { input.value = input.dataset.was; input.blur(); }
     if (e.key === "Enter" && input.value === input.dataset.was) { e.preventDefault(); go(all[at + 1]); }
   }, true);
+  // --- all that was typed in one post ---
+  const answers = (line) => [...line.querySelectorAll(".ask [name], .state [name=again], .state [name=reason], .state [name=sure]")];
+  document.addEventListener("htmx:configRequest", (e) => {
+    if (!e.target.matches("[data-typed]")) return;
+    for (const input of unsaved()) {
+      const line = input.closest("tbody.test"), id = line.dataset.test;
+      e.detail.parameters.set(`v-${id}`, input.value); e.detail.parameters.set(`n-${id}`, line.dataset.version);
+      for (const el of answers(line)) if (el.value) e.detail.parameters.set(`${el.name}-${id}`, el.value);
+    }
+  });
+  const mark = () => {
+    const n = unsaved().length, button = $("#save-typed");
+    if (button) { button.classList.toggle("hidden", !n); $("b", button).textContent = n || ""; }
+    for (const i of document.querySelectorAll("#tube .value input")) i.classList.toggle("unsaved", i.value.trim() !== "" && i.value !== i.dataset.was);
+  };
+  let pause = 0;
+  document.addEventListener("input", (e) => {
+    if (!e.target.closest("#tube .value")) return;
+    mark(); clearTimeout(pause);
+    pause = setTimeout(() => { if (unsaved().length && !$("#tube .ask") && !unsaved().includes(document.activeElement)) $("#save-typed")?.click(); }, 2500);
+  });
+  document.addEventListener("focusout", (e) => { if (e.target.closest && e.target.closest("#tube .value") && unsaved().length) { clearTimeout(pause); pause = setTimeout(() => { if (unsaved().length && !$("#tube .ask") && !document.activeElement.closest("#tube .value")) $("#save-typed")?.click(); }, 800); } });
+  document.addEventListener("htmx:afterSettle", mark);
+  // Another tube is asked for while something is typed here: it is saved first.
+  document.addEventListener("htmx:beforeRequest", (e) => {
+    const target = e.detail.target;
+    if (!target || target.id !== "tube" || e.detail.requestConfig.verb !== "get" || !unsaved().length || $("#tube .ask")) return;
+    e.preventDefault();
+    const path = e.detail.requestConfig.path;
+    document.addEventListener("htmx:afterRequest", (done) => { if (done.detail.successful) window.htmx.ajax("GET", path, { target: "#tube", swap: "innerHTML" }); }, { once: true });
+    $("#save-typed")?.click();
+  });
+  addEventListener("beforeunload", (e) => { if (unsaved().length) e.preventDefault(); });
   // The header's event comes before the swap: the next value is focused once the saved line stands.
   let saved = null;
   document.addEventListener("benchSaved", (e) => { saved = e.detail.value; });

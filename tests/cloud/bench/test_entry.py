@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import queries, service
+from cloud.modules.bench import messages, queries, service
 from cloud.modules.bench.queries import TestLine
 from cloud.modules.bench.service import Entry
 from cloud.modules.critical import queries as critical
@@ -179,3 +179,94 @@ def test_what_the_request_asks_for_is_expected_once(world: World) -> None:
         assert uow.s.execute(text("SELECT count(*) FROM test")).scalar_one() == 5
         service.on_withdrawn(uow, {"specimen_id": tube})
         assert {t.state for t in queries.tests_of(uow, [tube])[tube]} == {"cancelled"}
+
+
+# --- a whole tube in one post -------------------------------------------------------------------------------------------------------------
+
+
+def typed(uow: UnitOfWork, tube: int, values: dict[str, str], **more: object) -> list[Entry]:
+    lines = {t.item.code: t for t in queries.tests_of(uow, [tube])[tube]}
+    return [Entry(lines[code].id, lines[code].version, value, **more) for code, value in values.items()]  # type: ignore[arg-type]
+
+
+def test_all_values_of_a_tube_in_one_go_each_with_its_entry_in_the_chain(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        entered = service.enter_tube(uow, tube, typed(uow, tube, NORMAL))
+        entered.keep()
+        assert len(entered.written) == 4 and entered.asked == {}
+        assert {line(uow, tube, code).current.reported_text for code in NORMAL} == {"4.1", "140", "5.00", "80"}  # type: ignore[union-attr]
+    with world.lab.uow() as uow:
+        log = uow.s.execute(
+            text("SELECT body::jsonb->'after'->>'value' FROM audit_log WHERE action = 'bench:enter' ORDER BY seq")
+        ).scalars()
+        assert list(log) == ["4.1", "140", "5.00", "80"]
+        events = uow.s.execute(text("SELECT payload FROM outbox_event WHERE topic = 'result.received'")).scalars().all()
+        assert [e["specimen_id"] for e in events] == [tube]
+
+
+def test_what_needs_an_answer_is_asked_and_the_rest_is_saved(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        entered = service.enter_tube(uow, tube, typed(uow, tube, NORMAL | {"K": "6.8", "NA": "14l"}))
+        entered.keep()
+        k, na = line(uow, tube, "K"), line(uow, tube, "NA")
+        assert set(entered.asked) == {k.id, na.id}
+        assert entered.asked[k.id].fields["field"] == "again" and "项目NA" in entered.asked[na.id].message
+        assert k.current is None and line(uow, tube, "GLU").current is not None
+        again = service.enter_tube(uow, tube, typed(uow, tube, {"K": "6.8"}, again="6.8"))
+        assert again.asked == {} and again.review_problem is not None and "项目NA" in again.review_problem
+        again.keep()
+        assert uow.s.execute(text("SELECT value_text FROM critical_event")).scalar_one() == "6.8"
+
+
+def test_one_stale_value_refuses_the_whole_and_writes_nothing(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        entries = typed(uow, tube, NORMAL)
+        enter(uow, tube, "K", "4.5")
+    with pytest.raises(UserError, match="4.5") as stale, world.lab.uow() as uow:
+        service.enter_tube(uow, tube, entries)
+    assert stale.value.code == "stale"
+    with world.lab.uow() as uow:
+        assert line(uow, tube, "NA").current is None
+
+
+def test_saving_a_tube_unchanged_writes_nothing(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        world.send(uow, tube, NORMAL, RUN)
+    count = text("SELECT (SELECT count(*) FROM result_version) + (SELECT count(*) FROM audit_log) + (SELECT sum(revision) FROM bench_tube)")
+    with world.lab.uow() as uow:
+        before = uow.s.execute(count).scalar_one()
+        entered = service.enter_tube(uow, tube, typed(uow, tube, NORMAL))
+        entered.keep()
+        assert entered.written == []
+    with world.lab.uow() as uow:
+        assert uow.s.execute(count).scalar_one() == before
+
+
+def test_a_test_of_another_tube_is_refused(world: World) -> None:
+    with world.lab.uow() as uow:
+        one, other = world.tube(uow), world.tube(uow)
+        with pytest.raises(UserError, match="不属于这管"):
+            service.enter_tube(uow, one, typed(uow, other, {"K": "4.1"}))
+
+
+def test_a_form_is_read_whatever_it_holds(world: World) -> None:
+    form = {"v-7": "4.1", "n-7": "2", "v-x": "1", "v--1": "2", "v-9": "", "n-9": "abc", "again-7": "4.1", "sure-9": "1", "reason-9": "r"}
+    assert messages.entries_of(form) == [Entry(7, 2, "4.1", "4.1"), Entry(9, 0, "", sure=True, reason="r")]
+    with pytest.raises(UserError):
+        messages.entries_of({f"v-{n}": "1" for n in range(messages.MOST_TESTS + 1)})
+
+
+def test_saving_and_reviewing_costs_a_bounded_number_of_statements(world: World) -> None:
+    seen: list[str] = []
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        entries = typed(uow, tube, NORMAL)
+    event.listen(world.lab.db.engine, "before_cursor_execute", lambda _c, _cur, sql, *_: seen.append(sql))
+    with world.lab.uow() as uow:
+        entered = service.enter_tube(uow, tube, entries, 0)
+        service.review(uow, tube, work=entered.work)
+    assert len(seen) <= 10, "\n".join(seen)

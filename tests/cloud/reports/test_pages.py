@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -230,3 +231,42 @@ def test_what_is_not_released_or_not_ours_is_absent(world: World) -> None:
 
 def _look(client: Client, no: str) -> TestResponse:
     return client.get(f"/clinic/report/{no}")
+
+
+def test_values_and_review_in_one_post_then_the_verifier_scans_the_tube(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+    tester, verifier = world.lab.client("tester"), world.lab.client("verifier")
+    html = tester.fragment(f"/bench/CHEM/tube/{tube}").text
+    lines = re.findall(r'data-test="(\d+)" data-version="(\d+)"', html)
+    values = dict(zip((i for i, _ in lines), NORMAL.values(), strict=False))
+    revision = re.search(r'data-revision="(\d+)"', html)
+    assert revision is not None
+    form = {"revision": revision[1]} | {f"v-{i}": v for i, v in values.items()} | {f"n-{i}": n for i, n in lines}
+    asked = tester.post(f"/bench/CHEM/tube/{tube}/review", form | {f"v-{lines[0][0]}": "6.8"}, htmx=True)
+    assert asked.status_code == 200 and "再输入一次" in asked.text and 'hx-swap-oob="true"' in asked.text and "缺少必报项目" in asked.text
+    stale = tester.post(f"/bench/CHEM/tube/{tube}/review", form, htmx=True)
+    assert stale.status_code == 409
+    html = tester.fragment(f"/bench/CHEM/tube/{tube}").text
+    revision = re.search(r'data-revision="(\d+)"', html)
+    assert revision is not None
+    first = {"revision": revision[1], f"v-{lines[0][0]}": "4.1", f"n-{lines[0][0]}": lines[0][1]}
+    done = tester.post(f"/bench/CHEM/tube/{tube}/review", first, htmx=True)
+    assert done.status_code == 204 and "benchNext" in done.headers["HX-Trigger"], done.text
+    with world.lab.uow() as uow:
+        barcode = uow.s.execute(text("SELECT barcode FROM specimen WHERE id = :i"), {"i": tube}).scalar_one()
+        report = uow.s.execute(text("SELECT id FROM report WHERE specimen_id = :i"), {"i": tube}).scalar_one()
+    found = verifier.post("/review/CHEM/find", {"code": barcode}, htmx=True)
+    assert found.status_code == 200 and f'data-report="{report}"' in found.text
+    assert verifier.post("/review/CHEM/find", {"code": "000000000000"}, htmx=True).status_code == 404
+    assert world.lab.client("clinician").post("/review/CHEM/find", {"code": barcode}, htmx=True).status_code == 403
+
+
+def test_typed_values_need_the_right_to_enter(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        test = uow.s.execute(text("SELECT id FROM test WHERE specimen_id = :i LIMIT 1"), {"i": tube}).scalar_one()
+    form = {f"v-{test}": "4.1", f"n-{test}": "1"}
+    assert world.lab.client("quality").post(f"/bench/CHEM/tube/{tube}/values", form, htmx=True).status_code == 403
+    saved = world.lab.client("tester").post(f"/bench/CHEM/tube/{tube}/values", form, htmx=True)
+    assert saved.status_code == 200 and f'<tbody id="r{test}" hx-swap-oob="true"' in saved.text and 'id="acts"' in saved.text
