@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from common.protocol import escapes
 from common.protocol.astm.unframe import LinkText
 from common.protocol.charset import decode_bytes
 from common.protocol.problem import Problem, quote
@@ -65,23 +66,9 @@ _STRUCTURAL = {"F": 0, "R": 1, "S": 2, "E": 3}
 
 def unescape(text: str, delimiters: Delimiters, encoding: str = "utf-8") -> str:
     """Decode ``&F& &S& &R& &E& &Xhh..&`` and drop ``&H& &N&``; unknown sequences stay (LIS02 6.6)."""
-    esc = delimiters.escape
-    if esc not in text:
+    if delimiters.escape not in text:
         return text
-    parts = text.split(esc)
-    if len(parts) < 3:
-        return text
-    out = [parts[0]]
-    at = 1
-    while at < len(parts):
-        known = _sequence(parts[at], delimiters, encoding) if at + 1 < len(parts) else None
-        if known is None:
-            out.append(esc + parts[at])
-            at += 1
-        else:
-            out.append(known + parts[at + 1])
-            at += 2
-    return "".join(out)
+    return escapes.decode(text, delimiters.escape, lambda body: _sequence(body, delimiters, encoding))
 
 
 def _sequence(body: str, delimiters: Delimiters, encoding: str) -> str | None:
@@ -91,27 +78,14 @@ def _sequence(body: str, delimiters: Delimiters, encoding: str) -> str | None:
     if upper in ("H", "N"):
         return ""
     if upper[:1] == "X" and len(upper) > 1:
-        try:
-            raw = bytes.fromhex(body[1:])
-        except ValueError:
-            return None
-        return decode_bytes(raw, None, None if encoding == "ascii" else encoding).text
+        return escapes.hex_text(body[1:], None if encoding == "ascii" else encoding)
     return None
 
 
 def escape(text: str, delimiters: Delimiters = DEFAULT) -> str:
     """The text as it may stand in a field: delimiters, CR and LF become escape sequences."""
     esc = delimiters.escape
-    special = {delimiters.field: "F", delimiters.repeat: "R", delimiters.component: "S", esc: "E"}
-    out = []
-    for ch in text:
-        if ch in special:
-            out.append(f"{esc}{special[ch]}{esc}")
-        elif ch < " ":
-            out.append(f"{esc}X{ord(ch):02X}{esc}")
-        else:
-            out.append(ch)
-    return "".join(out)
+    return escapes.encode(text, esc, {delimiters.field: "F", delimiters.repeat: "R", delimiters.component: "S", esc: "E"})
 
 
 def split_messages(link: LinkText, encoding: str | None = None) -> list[RecordMessage]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from common.protocol import escapes
 from common.protocol.charset import decode_bytes
 
 
@@ -145,23 +146,9 @@ _SIMPLE = {"F": 0, "S": 1, "R": 2, "E": 3, "T": 4}
 
 def unescape(text: str, d: Delimiters = DEFAULT) -> str:
     """Decode ``\\F\\ \\S\\ \\R\\ \\E\\ \\T\\ \\Xhh..\\ \\.br\\ \\Zhhhh\\``; unknown sequences stay as sent (HL7 2.7)."""
-    esc = d.escape
-    if esc not in text:
+    if d.escape not in text:
         return text
-    parts = text.split(esc)
-    if len(parts) < 3:
-        return text
-    out = [parts[0]]
-    at = 1
-    while at < len(parts):
-        known = _decode(parts[at], d) if at + 1 < len(parts) else None
-        if known is None:
-            out.append(esc + parts[at])
-            at += 1
-        else:
-            out.append(known + parts[at + 1])
-            at += 2
-    return "".join(out)
+    return escapes.decode(text, d.escape, lambda body: _decode(body, d))
 
 
 def _decode(body: str, d: Delimiters) -> str | None:
@@ -173,10 +160,7 @@ def _decode(body: str, d: Delimiters) -> str | None:
         return "\n"
     kind, rest = body[:1], body[1:]
     if kind == "X" and rest:
-        try:
-            return decode_bytes(bytes.fromhex(rest)).text
-        except ValueError:
-            return None
+        return escapes.hex_text(rest)
     if kind == "Z" and len(rest) == 4:  # a code point (BioSystems: \Z03BC\ is the micro sign)
         try:
             point = int(rest, 16)
@@ -188,18 +172,7 @@ def _decode(body: str, d: Delimiters) -> str | None:
 
 def escape(text: str, d: Delimiters = DEFAULT) -> str:
     """The text as it may stand in a field; delimiters and control characters become sequences."""
-    special = {d.field: "F", d.component: "S", d.repeat: "R", d.escape: "E", d.sub: "T"}
-    out = []
-    for ch in text:
-        if ch in special:
-            out.append(f"{d.escape}{special[ch]}{d.escape}")
-        elif ch == "\n":
-            out.append(f"{d.escape}.br{d.escape}")
-        elif ch < " ":
-            out.append(f"{d.escape}X{ord(ch):02X}{d.escape}")
-        else:
-            out.append(ch)
-    return "".join(out)
+    return escapes.encode(text, d.escape, {d.field: "F", d.component: "S", d.repeat: "R", d.escape: "E", d.sub: "T", "\n": ".br"})
 
 
 class Raw(str):
