@@ -343,6 +343,8 @@ class Agent:
                 "since": iso(uplink.since) if uplink is not None else None,
                 "error": uplink.last_error if uplink is not None else "",
                 "skew_ms": uplink.skew_ms if uplink is not None else None,
+                "road": uplink.road if uplink is not None else "",
+                "last_receipt": iso(uplink.last_receipt) if uplink is not None and uplink.last_receipt else None,
             },
             "answered_offline": self.queries.answered_offline,
             "worklist": len(self.worklist),

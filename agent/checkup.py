@@ -22,7 +22,7 @@ from agent.config import Config, ConfigError, Connection, DataDir, Identity
 from agent.lock import is_locked
 from agent.salvage import damaged_files
 from agent.uplink import tls_context
-from common import crypto
+from common import crypto, diagnosis
 
 GOOD, LOOK, BAD = 0, 1, 2
 STALE_SECONDS = 15
@@ -38,6 +38,8 @@ class Finding:
     level: int
     text: str
     advice: str = ""
+    layer: str = ""
+    """Where the fault is (common/diagnosis.py), for what concerns a running agent."""
 
 
 def run(data: DataDir) -> list[Finding]:
@@ -202,10 +204,11 @@ def _uplink(status: dict[str, Any]) -> Iterator[Finding]:
     if not cloud or status.get("standalone"):
         return
     pending = status.get("pending", 0)
-    if not cloud.get("connected"):
-        text = f"自 {cloud.get('since')} 起与云端断开，{pending} 条待上传：{cloud.get('error')}"
-        yield Finding("uplink", LOOK, text, "检查网络；恢复后自动补传，不会丢失。")
-    else:
+    troubles = diagnosis.agent(status, datetime.now(UTC))
+    for trouble in troubles:
+        more = "" if cloud.get("connected") else f"；自 {cloud.get('since')} 起断开，{pending} 条待上传"
+        yield Finding("uplink", LOOK, f"{diagnosis.WORDS[trouble.layer]}：{trouble.text}{more}。", trouble.advice, trouble.layer)
+    if not troubles:
         yield Finding("uplink", LOOK if pending > 100 else GOOD, f"已连接云端，{pending} 条待上传。")
 
 
@@ -223,13 +226,12 @@ def _lines(config: Config, status: dict[str, Any]) -> Iterator[Finding]:
 def _live(conn: Connection, row: dict[str, Any]) -> Finding:
     check = f"line:{conn.key}"
     what = f"{conn.name}（{conn.transport.label}）"
-    if row["state"] == "fault":
-        return Finding(check, BAD, f"{what}：故障。{row['last_error']}", "检查电缆、电源、串口或地址设置。")
-    if not row["links"]:
-        return Finding(check, LOOK, f"{what}：仪器未连接。", "检查仪器是否开机、网线和仪器上的主机地址设置。")
+    trouble = diagnosis.connection(row, datetime.now(UTC))
+    if trouble is not None:
+        level = BAD if row["state"] == "fault" else LOOK
+        more = f"（{row['last_error']}）" if row["last_error"] else ""
+        return Finding(check, level, f"{what}：{diagnosis.WORDS[trouble.layer]}：{trouble.text}。{more}", trouble.advice, trouble.layer)
     last = f"最近数据 {row['last_byte']}" if row["last_byte"] else "还没有数据"
-    if row["checksum_errors"] > max(3, row["frames"] // 100):
-        return Finding(check, LOOK, f"{what}：已连接，{last}，校验错误 {row['checksum_errors']} 次。", "检查电缆、屏蔽和波特率。")
     return Finding(check, GOOD, f"{what}：已连接，{last}。")
 
 

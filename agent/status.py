@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterable
 from typing import Any
 
@@ -42,6 +43,12 @@ def _connection(line: Line) -> dict[str, Any]:
         "errors": health.errors,
         "queries": health.queries,
         "last_error": health.last_error,
+        "errno": health.errno,
+        "unread": health.unread,
+        "bad_run": health.bad_run,
+        "seen": health.seen,
+        "usual_gap": health.rhythm,
+        "recent": health.recent(time.monotonic()),
     }
 
 

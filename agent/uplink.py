@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
 import time
 from collections.abc import Callable
@@ -30,6 +31,7 @@ from common.envelope import Envelope, EnvelopeError, Header
 WINDOW = 100  # messages on the way at once (RELIABILITY 2.1b)
 RECEIPT_SECONDS = 15.0  # after this long without a receipt a message is sent again, then after twice as long, and so on
 RECEIPT_MOST = 120.0
+ROAD_SECONDS = 5.0
 SLICE = 16  # messages sealed in one turn of the loop, so that links are served between
 KEEPALIVE_SECONDS = 30  # a dead broker is noticed after 1.5 of these (F7: 90 s)
 
@@ -80,6 +82,10 @@ class Uplink:
         self.since = now_ms()
         self.last_error = ""
         self.skew_ms: int | None = None  # our clock minus the cloud's, rough
+        self.road = ""  # how far towards the broker we get: see common/diagnosis.py
+        self.last_receipt = 0
+        self._tls = tls
+        self._probing: asyncio.Task[None] | None = None
         self.on_connect: Callable[[], None] | None = None
         self._client = self._make_client(tls)
 
@@ -142,6 +148,15 @@ class Uplink:
         if reason != self.last_error:
             _log.warning("broker refused or unreachable", reason=reason)
         self.connected, self.last_error = False, reason
+        self._probe()
+
+    def _probe(self) -> None:
+        """Find out how far we get; in a thread, and never two at once."""
+        if self._probing is None or self._probing.done():
+            self._probing = self._loop.create_task(self._probed())
+
+    async def _probed(self) -> None:
+        self.road = await asyncio.to_thread(road, self._identity.mqtt_host, self._identity.mqtt_port, self._tls)
 
     def _disconnected(self, reason: str) -> None:
         if self.connected:
@@ -149,6 +164,7 @@ class Uplink:
             _log.warning("disconnected", reason=reason)
         self.connected = False
         self.last_error = reason
+        self._probe()
 
     def wake(self) -> None:
         """There may be something to send."""
@@ -275,10 +291,29 @@ class Uplink:
         self._journal.receipt(stream, items, now_ms(), lambda ok: self._receipted(stream, items) if ok else None)
 
     def _receipted(self, stream: str, items: list[tuple[int, str]]) -> None:
+        self.last_receipt = now_ms()
         number = self._journal.number_of(stream)
         for seq, _ in items:
             self._flights.pop(number << SEQ_BITS | seq, None)
         self.wake()
+
+
+def road(host: str, port: int, tls: ssl.SSLContext | None) -> str:
+    """How far a connection to the broker gets: dns, network, closed, tls; refused when only the broker itself says no."""
+    try:
+        with socket.create_connection((host, port), ROAD_SECONDS) as plain:
+            if tls is not None:
+                with tls.wrap_socket(plain, server_hostname=host):
+                    return "refused"
+            return "refused"
+    except socket.gaierror:
+        return "dns"
+    except ConnectionRefusedError:
+        return "closed"
+    except ssl.SSLError:
+        return "tls"
+    except OSError:
+        return "network"
 
 
 def tls_context(ca: str, certificate: str, key: str) -> ssl.SSLContext:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.channels.base import Line, Timer, Write, now_ms
 from agent.channels.sentences import ASTM
+from agent.health import SAMPLE
 from common.protocol.astm import effects as fx
 from common.protocol.astm.framing import build_frames
 from common.protocol.astm.link import Link, Role
@@ -26,8 +27,11 @@ class AstmChannel:
     def received(self, data: bytes) -> None:
         """Bytes came."""
         self._link.busy(self._journal.refusing)
+        health = self._health
+        health.unread += len(data)
+        health.sample = data if len(data) >= SAMPLE else (health.sample + data)[-SAMPLE:]
         self._run(self._link.receive(data))
-        self._health.last_byte = now_ms() / 1000
+        health.last_byte = now_ms() / 1000
 
     def closed(self) -> None:
         """The link is gone: a frame being stored is still kept."""
@@ -52,6 +56,7 @@ class AstmChannel:
         if self._session is None:
             self._session = self._journal.open_session(self._line.conn.key, now)
         self._health.frames += 1
+        self._health.unread, self._health.sample, self._health.bad_run = 0, b"", 0
         self._journal.frame(self._session, now, frame, self._stored)
 
     def _stored(self, ok: bool) -> None:
@@ -73,6 +78,7 @@ class AstmChannel:
         elif isinstance(effect, fx.Notice):
             self._notice(effect.problem)
         elif isinstance(effect, fx.SendFailed):
+            self._health.notice(effect.problem.value)
             self._line.trouble(f"下发申请失败：{ASTM[effect.problem]}")
 
     def _done(self, done: fx.MessageDone) -> None:
@@ -99,9 +105,11 @@ class AstmChannel:
 
     def _notice(self, problem: fx.Problem) -> None:
         health = self._health
-        health.notices[problem.value] = health.notices.get(problem.value, 0) + 1
+        health.notice(problem.value)
+        health.unread, health.sample = 0, b""  # the link knows what it was
         if problem is fx.Problem.CHECKSUM:
             health.checksum_errors += 1
+            health.bad_run += 1
         elif problem is fx.Problem.REFUSED:
             health.refused += 1
         self._line.trouble(ASTM[problem])

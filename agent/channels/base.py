@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,10 +11,14 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from agent.config import Connection
+from agent.health import Health, first_look
 from agent.journal import Journal
 from agent.rows import Outgoing
 from agent.tail import Tap
 from agent.transport.poller import Poller
+
+LOOK_EVERY_MS = 10_000
+LOOK_MOST = 65_536
 
 
 class Queries(Protocol):
@@ -30,28 +35,6 @@ class Queries(Protocol):
 
 
 @dataclass(slots=True)
-class Health:
-    """What the board shows of a line. Counters since the agent started."""
-
-    state: str = "connecting"
-    since: float = 0.0
-    links: int = 0
-    peer: str = ""
-    last_byte: float | None = None
-    last_result: float | None = None
-    messages: int = 0
-    incomplete: int = 0
-    frames: int = 0
-    checksum_errors: int = 0
-    refused: int = 0
-    errors: int = 0
-    queries: int = 0
-    queries_offline: int = 0
-    last_error: str = ""
-    notices: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
 class Line:
     """A configured connection while the agent runs: what its channels need."""
 
@@ -62,12 +45,28 @@ class Line:
     boot: str = ""
     health: Health = field(default_factory=Health)
     poller: Poller | None = None  # where the system has one
+    looked: int = -(1 << 40)  # when a message was last read (milliseconds)
     tap: Tap | None = None  # somebody looks at the bytes (agent/tail.py)
 
     def trouble(self, text: str) -> None:
         """Remember what went wrong last."""
         self.health.errors += 1
         self.health.last_error = text
+
+    def fault(self, error: OSError, text: str) -> None:
+        """The port does not work, for this reason."""
+        self.health.state = "fault"
+        self.health.errno = errno.errorcode.get(error.errno or 0, type(error).__name__)
+        self.trouble(text)
+
+    def look(self, body: bytes) -> None:
+        """Read one message as the cloud will, now and then, to know whether its driver fits."""
+        try:
+            seen = first_look(body, self.conn.driver, self.conn.encoding)
+        except Exception:  # the cloud says what is wrong with it; here it only matters that it cannot be read
+            seen = {"unreadable": True}
+        for name in (name for name, there in seen.items() if there):
+            self.health.notice(name)
 
     def outgoing(self, body: bytes, started: int, frames: int, *, complete: bool, problems: list[str], peer: str) -> Outgoing:
         """A raw message for the outbox, with what the cloud needs to read it."""
@@ -90,7 +89,10 @@ class Line:
         health = self.health
         health.messages += 1
         health.incomplete += not complete
-        health.last_result = ended / 1000
+        health.result(ended / 1000)
+        if complete and ended - self.looked >= LOOK_EVERY_MS and len(body) <= LOOK_MOST:
+            self.looked = ended
+            self.loop.call_soon(self.look, body)
         return Outgoing(conn.key, body, ended, meta, urgent)
 
 

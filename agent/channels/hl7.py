@@ -7,6 +7,7 @@ from datetime import datetime
 from agent.channels.base import Line, Timer, Write, now_ms
 from agent.channels.hl7_ack import acks
 from agent.channels.sentences import MLLP
+from agent.health import SAMPLE
 from common.protocol.hl7 import mllp
 from common.protocol.hl7.mllp import Block, BlockProblem, Deframer
 
@@ -26,7 +27,10 @@ class Hl7Channel:
     def received(self, data: bytes) -> None:
         """Bytes came."""
         now = now_ms()
-        self._line.health.last_byte = now / 1000
+        health = self._line.health
+        health.last_byte = now / 1000
+        health.unread += len(data)
+        health.sample = data if len(data) >= SAMPLE else (health.sample + data)[-SAMPLE:]
         if not self._deframer.waiting:
             self._started = now
         self._take(self._deframer.receive(data))
@@ -49,6 +53,7 @@ class Hl7Channel:
             self._write(mllp.frame(message))
 
     def _silent(self) -> None:
+        self._line.health.notice("timeout")
         self._take(self._deframer.idle())
 
     def _take(self, blocks: list[Block]) -> None:
@@ -63,6 +68,9 @@ class Hl7Channel:
             line.health.refused += 1
             self._acknowledge(block, stored=False)
             return
+        if block.problem is not BlockProblem.STRAY:
+            line.health.unread, line.health.sample = 0, b""
+            line.health.frames += 1
         problems = [] if block.problem is None else [MLLP[block.problem]]
         message = line.outgoing(block.raw, self._started, 1, complete=block.complete, problems=problems, peer=self._peer)
         line.journal.message(message, lambda ok: self._stored(block, ok))

@@ -24,7 +24,7 @@ def main(args: argparse.Namespace) -> int:
     findings = checkup.run(DataDir(args.data))
     worst = max((finding.level for finding in findings), default=2)
     if args.json:
-        rows = [{"check": f.check, "level": f.level, "text": f.text, "advice": f.advice} for f in findings]
+        rows = [{"check": f.check, "level": f.level, "text": f.text, "advice": f.advice, "layer": f.layer} for f in findings]
         print(json.dumps({"level": worst, "checks": rows}, ensure_ascii=False))
         return worst
     for finding in findings:

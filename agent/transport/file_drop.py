@@ -29,8 +29,8 @@ class FileDrop:
                 await self._look()
                 self._line.health.state, self._line.health.links = "idle", 1
             except OSError as error:
-                self._line.health.state, self._line.health.links = "fault", 0
-                self._line.trouble(f"文件夹 {self._folder} 无法使用：{error}")
+                self._line.health.links = 0
+                self._line.fault(error, f"文件夹 {self._folder} 无法使用：{error}")
             await asyncio.sleep(POLL_SECONDS)
 
     async def _look(self) -> None:

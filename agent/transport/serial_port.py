@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import threading
 from typing import Any
@@ -34,6 +35,16 @@ def open_port(line: Line) -> Any:
     )
 
 
+def as_os_error(error: Exception) -> OSError:
+    """pyserial's exceptions keep the system's number only at times, and then in their text."""
+    if isinstance(error, OSError) and error.errno:
+        return error
+    for number in (errno.ENOENT, errno.EACCES, errno.EBUSY):
+        if f"[Errno {number}]" in str(error) or (number == errno.EBUSY and "lock" in str(error)):
+            return OSError(number, str(error))
+    return OSError(errno.EINVAL, str(error))
+
+
 class SerialLine:
     """Keeps one serial device open; a device that vanishes is tried again with growing pauses."""
 
@@ -49,10 +60,10 @@ class SerialLine:
             try:
                 port = open_port(self._line)
             except (OSError, ValueError) as error:
-                health.state = "fault"
-                self._line.trouble(f"串口 {self._line.conn.transport.device} 打不开：{error}")
+                self._line.fault(as_os_error(error), f"串口 {self._line.conn.transport.device} 打不开：{error}")
             else:
                 wait = RETRY_FIRST
+                health.errno = ""
                 health.state, health.links, health.peer = "idle", 1, self._line.conn.transport.device
                 await self._serve(port)
                 health.state, health.links = "fault", 0
@@ -65,7 +76,8 @@ class SerialLine:
         try:
             await link.pump(channel)
         except OSError as error:
-            self._line.trouble(f"串口 {self._line.conn.transport.device} 断开：{error}")
+            gone = OSError(errno.EIO, str(error)) if error.errno is None else error
+            self._line.fault(gone, f"串口 {self._line.conn.transport.device} 断开：{error}")
         finally:
             channel.closed()
             link.close()

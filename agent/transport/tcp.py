@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import ipaddress
 import os
 import random
@@ -50,6 +51,7 @@ class TcpLink(asyncio.Protocol):
         self.transport = transport = cast(asyncio.Transport, transport)  # uvloop's is one by duck typing only
         peer = transport.get_extra_info("peername") or ("?", 0)
         if not _allowed(self._line.conn.transport.peers, str(peer[0])):
+            self._line.health.notice("peer_refused")
             self._line.trouble(f"拒绝了未登记地址 {peer[0]} 的连接 (peer not on the list)")
             transport.abort()
             return
@@ -60,7 +62,7 @@ class TcpLink(asyncio.Protocol):
         health = self._line.health
         health.links = len(self._links)
         health.peer = f"{peer[0]}:{peer[1]}"
-        health.state = "idle"
+        health.state, health.errno = "idle", ""
         self._channel = channel = self._open(self._line, self._write, health.peer)
         self._received = channel.received
         if self._line.poller is not None and sock is not None:
@@ -80,6 +82,7 @@ class TcpLink(asyncio.Protocol):
             return
         except OSError as error:
             self._unwatch()
+            self._line.health.errno = errno.errorcode.get(error.errno or 0, "")
             self._line.trouble(f"连接中断：{error}")
             transport.abort()
             return
@@ -131,6 +134,7 @@ class TcpLink(asyncio.Protocol):
         if not self._links:
             health.state = "connecting"
         if exc is not None:
+            self._line.health.errno = errno.errorcode.get(getattr(exc, "errno", None) or 0, "")
             self._line.trouble(f"连接中断：{exc}")
         if self._channel is not None:
             self._channel.closed()
@@ -165,13 +169,12 @@ class TcpListen:
                     lambda: TcpLink(self._line, self._open, self._links), transport.host, transport.port, backlog=512
                 )
             except OSError as error:
-                self._line.health.state = "fault"
-                self._line.trouble(f"端口 {transport.label} 无法监听：{error.strerror or error}")
+                self._line.fault(error, f"端口 {transport.label} 无法监听：{error.strerror or error}")
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, BACKOFF_MOST)
                 continue
             self.address = self._server.sockets[0].getsockname()[:2]
-            self._line.health.state = "connecting"
+            self._line.health.state, self._line.health.errno = "connecting", ""
             return
 
     async def _close(self) -> None:
@@ -214,8 +217,8 @@ class TcpDial:
         try:
             await asyncio.wait_for(dialling, timeout=10)
         except (OSError, TimeoutError) as error:
-            self._line.health.state = "fault"
-            self._line.trouble(f"连接不上 {target.label}：{error or '超时'}")
+            found = error if isinstance(error, OSError) and error.errno else OSError(errno.ETIMEDOUT, "超时")
+            self._line.fault(found, f"连接不上 {target.label}：{error or '超时'}")
         else:
             await ended.wait()
 
