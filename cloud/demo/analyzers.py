@@ -23,8 +23,9 @@ from sqlalchemy import select, text
 
 from cloud.config import load
 from cloud.db.session import Actor, Database
-from cloud.demo import messages
+from cloud.demo import messages, qc
 from cloud.demo.analyzer_data import INSTRUMENTS, Instrument
+from cloud.demo.history import StandingClock
 from cloud.demo.messages import Tube
 from cloud.demo.processes import clean_environment
 from cloud.demo.state import State
@@ -68,6 +69,18 @@ class Rack:
         if key in self.done or not values:
             return
         message = messages.message(row, tube, values, datetime.now(CHINA), len(self.done) + 1)
+        if self.send(row, key, message):
+            print(f"{key}: {len(values)} results sent", flush=True)
+            self.done.add(key)
+            self.path.write_text(json.dumps(sorted(self.done)))
+
+    def control(self, row: Instrument) -> None:
+        """Measure the analyzer's control material, level by level."""
+        for level in qc.levels_of(row):
+            self.send(row, f"{row.key}/{qc.material(row.key, level)}", qc.control(row, level, datetime.now(CHINA), level))
+
+    def send(self, row: Instrument, key: str, message: bytes) -> bool:
+        """Say it on the analyzer's line; False when the agent does not take it."""
         with tempfile.NamedTemporaryFile(suffix=".txt") as file:
             file.write(message)
             file.flush()
@@ -76,13 +89,10 @@ class Rack:
                 ended = subprocess.run(command, env=clean_environment(), capture_output=True, text=True, timeout=SIMULATE_SECONDS)
             except subprocess.TimeoutExpired:
                 print(f"{key}: the agent does not take it", flush=True)
-                return
+                return False
         if ended.returncode != 0:
             print(f"{key}: {ended.stdout}{ended.stderr}", flush=True)
-            return
-        print(f"{key}: {len(values)} results sent", flush=True)
-        self.done.add(key)
-        self.path.write_text(json.dumps(sorted(self.done)))
+        return ended.returncode == 0
 
 
 def waiting(db: Database, tenant_id: int) -> list[Tube]:
@@ -116,9 +126,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     with db.registry() as s:
         ids = {row.code: row.id for row in s.execute(select(Tenant)).scalars()}
     racks = {code: Rack(state, code) for code in INSTRUMENTS}
+    then = StandingClock(datetime.now(CHINA))
+    old = Database(db.engine.url.render_as_string(hide_password=False), pool_size=1, clock=then)
+    days = [qc.past(old, ids[c], c, then.set, datetime.now(CHINA)) for c in INSTRUMENTS if qc.seed(db, ids[c], datetime.now(CHINA))]
     while not stop.wait(args.every):
         for code, rack in racks.items():
             round_of(rack, waiting(db, ids[code]), stop)
+            for row in qc.due(db, ids[code], code, datetime.now(CHINA)):
+                rack.control(row)
+        for one in days:
+            next(one, None)  # a day of the past a round: the present comes first
+    old.dispose()
     db.dispose()
     return 0
 

@@ -16,7 +16,7 @@ import structlog
 from sqlalchemy.engine import make_url
 
 log = structlog.get_logger("live")
-CHANNELS = ("bench", "queue", "specimen", "edge", "critical", "report", "alert")
+CHANNELS = ("bench", "queue", "specimen", "edge", "critical", "report", "alert", "qc")
 BEAT_S = 15.0
 
 

@@ -150,3 +150,6 @@ def hand_over(uow: UnitOfWork, user_id: int, to_id: int, to_name: str) -> int:
         uow.audit("alert", f"{row.kind}/{row.subject}", "hand_over", before={"by": row.acknowledged_by}, after={"by": to_name})
         row.acknowledged_by_id, row.acknowledged_by = to_id, to_name
     return len(rows)
+
+
+__all__ = ["Alert", "Level", "acknowledge", "clear", "counts", "hand_over", "held_by", "raise_alert", "sync", "visible"]

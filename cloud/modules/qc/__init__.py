@@ -1,7 +1,8 @@
 """M11 Quality control: detects error before patients do, and holds release when in doubt."""
 
-from cloud.modules.qc import intake
+from cloud.modules.qc import intake, jobs
 from cloud.modules.qc.rules import Perm
+from cloud.modules.qc.settings_views import SETTINGS
 from cloud.modules.qc.views import VIEWS
 from cloud.web.module import MenuItem, Module
 
@@ -9,7 +10,7 @@ EVERYBODY = ("tester", "verifier", "senior", "leader", "quality", "director", "i
 MODULE = Module(
     name="qc",
     title="室内质控",
-    views=(VIEWS,),
+    views=(VIEWS, SETTINGS),
     depends=("catalog", "platform"),
     permissions={
         Perm.READ: EVERYBODY,
@@ -19,6 +20,16 @@ MODULE = Module(
         Perm.CLOSE: ("leader",),
         Perm.BYPASS: ("director",),
     },
-    menu=(MenuItem("今日质控", "/qc/today", Perm.READ, "质量", 60),),
+    menu=(
+        MenuItem("今日质控", "/qc/today", Perm.READ, "质量", 60),
+        MenuItem("质控录入", "/qc/entry", Perm.ENTER, "质量", 60),
+        MenuItem("质控图", "/qc/lj", Perm.READ, "质量", 60),
+        MenuItem("失控处理", "/qc/ooc", Perm.READ, "质量", 60),
+        MenuItem("质控月总结", "/qc/month", Perm.READ, "质量", 60),
+        MenuItem("西格玛", "/qc/sigma", Perm.READ, "质量", 60),
+        MenuItem("质控靶值", "/qc/targets", Perm.READ, "质量", 60),
+        MenuItem("质控计划", "/qc/plans", Perm.READ, "质量", 60),
+    ),
     handlers={"qc.observed": (intake.take,)},
+    jobs=jobs.JOBS,
 )

@@ -11,6 +11,8 @@ from typing import Any
 from sqlalchemy import func, select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.platform import alerts
 from cloud.modules.qc import immediate, qualitative, rules, targets, westgard
 from cloud.modules.qc.models import QcMaterial, QcOoc, QcPlan, QcResult, QcRun, QcTarget, QcViolation
 from cloud.modules.qc.rules import Method, Ooc, RunState
@@ -209,8 +211,12 @@ def _immediate(uow: UnitOfWork, plan: QcPlan, newest: QcResult) -> list[Broken]:
         return []
     same = (QcResult.plan_id == plan.id, QcResult.level == newest.level, QcResult.material_id == newest.material_id)
     query = select(QcResult.value).where(*same, QcResult.frozen.is_(False), QcResult.value.is_not(None), QcResult.id != newest.id)
-    before = uow.s.execute(query.order_by(QcResult.at.desc()).limit(immediate.CONVERT_AT)).scalars()
-    verdict = immediate.judge([*(v for v in before if v is not None), newest.value]).verdict
+    before = uow.s.execute(query.order_by(QcResult.at.desc()).limit(immediate.CONVERT_AT)).scalars().all()
+    found = immediate.judge([*(v for v in before if v is not None), newest.value])
+    verdict, mean = found.verdict, found.mean or newest.value
+    # The test is of the value farthest out: an earlier warning does not reject those that come after it.
+    if any(v is not None and abs(v - mean) > abs(newest.value - mean) for v in before):
+        return []
     severity = {immediate.Verdict.WARNING: Severity.WARNING, immediate.Verdict.REJECTED: Severity.REJECT}.get(verdict)
     return [] if severity is None else [Broken("即刻法", "level", newest.level, severity, (newest.id,))]
 
@@ -273,6 +279,10 @@ def _reject(uow: UnitOfWork, plan: QcPlan, run: QcRun, rejected: Sequence[Broken
         uow.s.flush()
         uow.audit("qc_ooc", ooc.id, "open", after={"plan": plan.id, "rules": words})
     run.ooc_id = ooc.id
+    known = md.catalog(uow)
+    fields = {"analyzer": known.analyzers[plan.analyzer_id].name, "item": known.items[plan.item_id].name, "rules": words}
+    message, url = "%(analyzer)s %(item)s 质控失控：%(rules)s", f"/qc/ooc/{ooc.id}"
+    alerts.raise_alert(uow, alerts.Alert("qc.rejected", f"plan:{plan.id}", alerts.Level.URGENT, message, url, rules.Perm.READ, fields))
     uow.emit("qc.rejected", f"qc:{plan.id}", _payload(plan, run) | {"rules": words, "ooc_id": ooc.id})
 
 

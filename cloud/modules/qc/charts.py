@@ -1,0 +1,133 @@
+"""A month's chart of a plan: from rows to panels, points and the table beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from markupsafe import Markup
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.qc import chart, months, queries
+from cloud.modules.qc.chart import Dot, Mark, Panel, Span
+from cloud.modules.qc.models import QcPlan
+from cloud.modules.qc.plans import NOTE_KINDS
+from cloud.modules.qc.queries import ChartPoint
+from cloud.modules.qc.targets import Stats, stats
+
+VIEWS = {"lj": "L-J 图", "z": "Z 分数图", "youden": "Youden 图"}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which month, drawn how."""
+
+    month: date
+    view: str
+
+    @classmethod
+    def of(cls, month: str, view: str, now: datetime) -> Asked:
+        """From the address; what makes no sense is this month, by level."""
+        today = now.astimezone(md.HOSPITAL_ZONE).date().replace(day=1)
+        try:
+            found = date.fromisoformat(f"{month}-01")
+        except ValueError:
+            found = today
+        return cls(min(found, today), view if view in VIEWS else "lj")
+
+    @property
+    def text(self) -> str:
+        """As an address says it."""
+        return f"{self.month:%Y-%m}"
+
+    @property
+    def before(self) -> str:
+        """The month before."""
+        return f"{self.month - timedelta(days=1):%Y-%m}"
+
+    @property
+    def after(self) -> str:
+        """The month after."""
+        return f"{self.month + timedelta(days=32):%Y-%m}"
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """The drawing, each level's figures, the points that were not in control, what happened."""
+
+    picture: Markup
+    title: str
+    levels: Sequence[tuple[Panel, Stats | None, Stats | None]]
+    odd: Sequence[ChartPoint]
+    trial: int
+    notes: Sequence[tuple[datetime, str, str, str]]
+    n: int
+
+
+def choose(uow: UnitOfWork, plan_id: int | None) -> QcPlan | None:
+    """The asked plan, or the first there is."""
+    if plan_id is not None:
+        found = queries.plan(uow, plan_id)
+        if found is not None:
+            return found
+    every = queries.plans(uow)
+    return every[0] if every else None
+
+
+def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked) -> Drawn:
+    """Three statements, whatever lies in the years before."""
+    start, end = months.bounds(asked.month, md.HOSPITAL_ZONE)
+    known = md.catalog(uow)
+    points = queries.chart_points(uow, plan.id, start, end)
+    happened = queries.notes(uow, plan, start, end)
+    item = known.items[plan.item_id]
+    panels = [
+        _panel(level, [p for p in points if p.level == level], item.unit)
+        for level in sorted({*plan.levels, *(p.level for p in points if p.z is not None)})
+    ]
+    dots = [_dot(p) for p in points if p.z is not None]
+    span = Span(start, end, md.HOSPITAL_ZONE)
+    marks = [Mark(at, f"{NOTE_KINDS.get(kind, kind)} {words}") for at, kind, words, _ in happened]
+    if asked.view == "youden" and len(panels) >= 2:
+        picture = chart.youden(_pairs(points, panels[0].level, panels[1].level), (f"L{panels[0].level}", f"L{panels[1].level}"))
+    elif asked.view == "z":
+        picture = chart.z_chart([Panel(p.level, f"水平 {p.level}", p.mean, p.sd) for p in panels], dots, marks, span)
+    else:
+        picture = chart.levey_jennings(panels, dots, marks, span)
+    return Drawn(
+        picture,
+        f"{known.analyzers[plan.analyzer_id].name} · {item.name}",
+        [(p, _stats(points, p.level, raw=True), _stats(points, p.level, raw=False)) for p in panels],
+        [p for p in points if p.verdict != "ok"],
+        sum(p.state == "trial" for p in points),
+        happened,
+        len(dots),
+    )
+
+
+def _panel(level: int, points: Sequence[ChartPoint], unit: str) -> Panel:
+    last = next((p for p in reversed(points) if p.mean is not None and p.sd is not None), None)
+    if last is None or last.mean is None or last.sd is None:
+        return Panel(level, f"水平 {level}（本月无靶值）", None, None)
+    cv = f"  CV {100 * last.sd / abs(last.mean):.2f}%" if last.mean else ""
+    return Panel(level, f"水平 {level}  批号 {last.lot}  靶值 {last.mean:f} ± {last.sd:f} {unit}{cv}", last.mean, last.sd)
+
+
+def _dot(p: ChartPoint) -> Dot:
+    assert p.z is not None
+    return Dot(p.at, p.level, p.z, p.raw_text, p.verdict, p.target_id or 0, p.rules if p.verdict in ("reject", "out", "warn") else "")
+
+
+def _pairs(points: Sequence[ChartPoint], a: int, b: int) -> list[tuple[Dot, Dot]]:
+    by_run: dict[int, dict[int, Dot]] = {}
+    for p in points:
+        if p.z is not None:
+            by_run.setdefault(p.run_id, {})[p.level] = _dot(p)
+    return [(run[a], run[b]) for run in by_run.values() if a in run and b in run]
+
+
+def _stats(points: Sequence[ChartPoint], level: int, *, raw: bool) -> Stats | None:
+    kept = [p for p in points if p.level == level and p.value is not None and p.state != "trial" and (raw or p.verdict != "out")]
+    return stats([p.value for p in kept if p.value is not None])

@@ -1,0 +1,169 @@
+"""Typing control values: the sheet of an analyzer, what is wrong or doubtful with what was typed, and storing it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.qc import qualitative, queries, record, rules, targets
+from cloud.modules.qc.models import QcMaterial, QcPlan, QcRun, QcTarget
+from cloud.modules.qc.record import Measured
+from cloud.modules.qc.rules import Method, RunState
+from common import values
+from common.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of the sheet: a plan's level for one lot. ``target`` None: a lot that has none yet."""
+
+    plan: QcPlan
+    item: md.ItemRow
+    level: int
+    material: QcMaterial
+    target: QcTarget | None
+
+    @property
+    def key(self) -> str:
+        """The form's name of it."""
+        return f"v-{self.plan.id}-{self.level}-{self.material.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was typed, in order; problems stop it, doubts must be confirmed."""
+
+    problems: Sequence[tuple[str, str]]
+    doubts: Sequence[tuple[str, str]]
+    measured: Mapping[str, Measured]
+
+    @property
+    def fingerprint(self) -> str:
+        """Names exactly these doubts: a confirmation is for what was shown, nothing else."""
+        return hashlib.sha256("|".join(f"{k}{w}" for k, w in self.doubts).encode()).hexdigest()[:16]
+
+
+def sheet(uow: UnitOfWork, analyzer_id: int | None) -> list[Field]:
+    """The fields of an analyzer: lots in use by plan and level; then active lots of a used material that have no target yet."""
+    if analyzer_id is None:
+        return []
+    known = md.catalog(uow)
+    plans = queries.plans(uow, analyzer_id)
+    lots = {m.id: m for m in queries.materials(uow)}
+    current = queries.targets(uow, [p.id for p in plans], current=True)
+    out = []
+    for plan in plans:
+        mine = [t for t in current if t.plan_id == plan.id and t.material_id in lots]
+        for level in plan.levels:
+            in_use = [t for t in mine if t.level == level]
+            out += [Field(plan, known.items[plan.item_id], level, lots[t.material_id], t) for t in in_use]
+            names = {lots[t.material_id].code for t in in_use}
+            used = {t.material_id for t in in_use}
+            fresh = [m for m in lots.values() if m.level == level and m.id not in used and (m.code in names or not in_use)]
+            if plan.method == Method.IMMEDIATE or in_use:
+                out += [Field(plan, known.items[plan.item_id], level, m, None) for m in fresh]
+    return out
+
+
+_SAME = text("""
+SELECT q.at FROM qc_result q WHERE q.tenant_id = :t AND q.plan_id = :plan AND q.level = :level AND q.material_id = :m
+  AND q.at BETWEEN :low AND :high AND q.raw_text = :raw ORDER BY q.at DESC LIMIT 1
+""")
+
+
+def check(uow: UnitOfWork, fields: Sequence[Field], typed: Mapping[str, str], at: datetime) -> Checked:
+    """Read every filled field."""
+    problems: list[tuple[str, str]] = []
+    doubts: list[tuple[str, str]] = []
+    measured: dict[str, Measured] = {}
+    lot, calibration = typed.get("reagent_lot", "").strip()[:80], typed.get("calibration", "").strip()[:80]
+    for f in fields:
+        raw = typed.get(f.key, "").strip()
+        if not raw:
+            continue
+        name = f"{f.item.name} L{f.level}"
+        try:
+            value = _read(f, raw, name)
+            problem = rules.material_problem(f.material.expires_at, f.material.opened_at, f.material.open_days, at)
+            if problem is not None:
+                raise UserError("invalid", f"{name}：{problem}")
+        except UserError as error:
+            problems.append((f.key, error.message))
+            continue
+        shown = values.plain(value) if value is not None else raw
+        measured[f.key] = Measured(
+            f.plan.id,
+            f.material.id,
+            f.level,
+            at,
+            shown,
+            value,
+            "manual",
+            reagent_lot=lot,
+            calibration=calibration,
+            note=typed.get("note", ""),
+        )
+        doubts += [(f.key, words) for words in _doubts(uow, f, value, shown, at, name)]
+    if not measured and not problems:
+        problems.append(("", "还没有填写任何质控值。"))
+    return Checked(problems, doubts, measured)
+
+
+def _read(f: Field, raw: str, name: str) -> Decimal | None:
+    if f.plan.method == Method.QUALITATIVE and qualitative.sign_of(raw) is not None:
+        return None
+    found = values.require(raw, "numeric", name)
+    if found.comparator:
+        raise UserError("invalid", f"{name}：质控值不能带“{found.comparator}”，请填写数字。")
+    return found.number
+
+
+def _doubts(uow: UnitOfWork, f: Field, value: Decimal | None, shown: str, at: datetime, name: str) -> list[str]:
+    out = []
+    if value is not None and f.target is not None and f.target.mean is not None and f.target.sd:
+        z = targets.z_score(value, f.target.mean, f.target.sd)
+        if abs(z) > rules.WILD_Z:
+            out.append(f"{name} 填的 {shown} 与靶值相差 {abs(z):.0f} 个标准差，小数点是否有误？")
+    params = {"t": uow.tenant_id, "plan": f.plan.id, "level": f.level, "m": f.material.id, "raw": shown}
+    same = uow.s.execute(_SAME, params | {"low": at - rules.SAME_RUN, "high": at + rules.SAME_RUN}).scalar()
+    if same is not None:
+        out.append(f"{name} 在 {same.astimezone(md.HOSPITAL_ZONE):%H:%M} 已有相同的结果 {shown}，是否重复录入？")
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """What a stored run came to."""
+
+    item: str
+    state: RunState
+    rules: str
+    ooc_id: int | None
+
+    @property
+    def bad(self) -> bool:
+        """Whether it was rejected."""
+        return self.state is RunState.REJECTED
+
+    @property
+    def word(self) -> str:
+        """Sign and word."""
+        return f"{rules.RUN_SIGNS[self.state]} {rules.RUN_WORDS[self.state]}"
+
+
+def store(uow: UnitOfWork, checked: Checked) -> list[Came]:
+    """Write it; what each run came to."""
+    known = md.catalog(uow)
+    out = []
+    for run_id in record.record(uow, checked.measured.values()):
+        run = uow.s.get_one(QcRun, (uow.tenant_id, run_id))
+        plan = uow.s.get_one(QcPlan, (uow.tenant_id, run.plan_id))
+        out.append(Came(known.items[plan.item_id].name, RunState(run.state), run.rules, run.ooc_id))
+    return out

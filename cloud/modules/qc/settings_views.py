@@ -1,0 +1,234 @@
+"""Pages of quality control that set it up and sum it up: plans and material, targets, month summaries, sigma."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from flask import request
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.qc import charts, months, plans, qualitative, queries, rules, targets
+from cloud.modules.qc.forms import CHINA, day, number
+from cloud.modules.qc.rules import Method, Perm
+from cloud.modules.qc.westgard import DEFAULT_RULES, DEFAULT_WARNINGS, WORDS, Freeze, Rule
+from cloud.web.faults import Invalid
+from cloud.web.page import fragment, page, redirect_to
+from cloud.web.view import Views, principal
+
+SETTINGS = Views("qc_settings", __name__)
+OK = '{"sound":"ok"}'
+
+
+@SETTINGS.get("/qc/plans", Perm.READ)
+def plan_list(uow: UnitOfWork) -> Any:
+    """All plans and lots; one opened for change."""
+    known = md.catalog(uow)
+    chosen = queries.plan(uow, request.args.get("plan", type=int) or 0)
+    return page(
+        "qc/plans.html",
+        plans=queries.plans(uow, all_of_them=True),
+        chosen=chosen,
+        new=request.args.get("new") is not None,
+        catalog=known,
+        materials=queries.materials(uow),
+        methods=rules.METHOD_WORDS,
+        words=WORDS,
+        chosen_rules=tuple(chosen.rules if chosen else DEFAULT_RULES),
+        chosen_warnings=tuple(chosen.warnings if chosen else DEFAULT_WARNINGS),
+        freezes={Freeze.BREAKS: "中断计数", Freeze.SKIPPED: "跳过", Freeze.OFF: "照常计入"},
+        now=uow.now,
+    )
+
+
+@SETTINGS.post("/qc/plans", Perm.PLAN)
+def save_plan(uow: UnitOfWork) -> Any:
+    """Make or change a plan."""
+    form = request.form
+    try:
+        method, freeze = Method(form.get("method", "lj")), Freeze(form.get("freeze", "breaks"))
+        chosen = tuple(Rule(r) for r in form.getlist("rules"))
+        warn = frozenset(Rule(r) for r in form.getlist("warnings")) & set(chosen)
+    except ValueError as error:
+        raise Invalid("规则或方法不在列表中，请重新选择。", "rules") from error
+    plan = plans.save_plan(
+        uow,
+        plans.NewPlan(
+            analyzer_id=form.get("analyzer_id", 0, type=int),
+            item_id=form.get("item_id", 0, type=int),
+            levels=tuple(int(level) for level in form.getlist("levels") if level.isdigit()),
+            method=method,
+            window_hours=form.get("window_hours", 0, type=int),
+            rules=chosen,
+            warnings=warn,
+            freeze=freeze,
+            tea_percent=number(form.get("tea_percent", ""), "TEa"),
+            tea_absolute=number(form.get("tea_absolute", ""), "TEa 绝对值"),
+            tea_below=number(form.get("tea_below", ""), "TEa 分段浓度"),
+            bias_percent=number(form.get("bias_percent", ""), "偏倚"),
+            cv_standard=number(form.get("cv_standard", ""), "CV 目标"),
+            source=form.get("source", ""),
+            active=form.get("active") is not None,
+            version=form.get("version", type=int),
+        ),
+    )
+    return redirect_to(f"/qc/plans?plan={plan.id}")
+
+
+@SETTINGS.post("/qc/materials", Perm.PLAN)
+def add_material(uow: UnitOfWork) -> Any:
+    """Register a lot."""
+    form = request.form
+    new = plans.NewMaterial(
+        code=form.get("code", ""),
+        name=form.get("name", ""),
+        level=form.get("level", 0, type=int),
+        lot=form.get("lot", ""),
+        maker=form.get("maker", ""),
+        expires_at=day(form.get("expires", ""), "expires", end=True),
+        opened_at=day(form.get("opened", ""), "opened"),
+        open_days=form.get("open_days", type=int),
+        short_life=form.get("short_life") is not None,
+        stock=form.get("stock", type=int),
+    )
+    plans.add_material(uow, new)
+    return redirect_to("/qc/plans")
+
+
+@SETTINGS.post("/qc/materials/<int:material_id>/retire", Perm.PLAN)
+def retire_material(uow: UnitOfWork, material_id: int) -> Any:
+    """A lot is used up."""
+    plans.retire_material(uow, material_id, request.form.get("version", type=int) or 0)
+    return redirect_to("/qc/plans")
+
+
+@SETTINGS.get("/qc/targets", Perm.READ)
+def target_page(uow: UnitOfWork) -> Any:
+    """Targets of a plan: in force, proposed, ended; and what the values measured so far would make."""
+    chosen = charts.choose(uow, request.args.get("plan", type=int))
+    every = queries.plans(uow)
+    lots = {m.id: m for m in queries.materials(uow, active=False)}
+    found = [] if chosen is None else queries.targets(uow, [chosen.id])
+    return page(
+        "qc/targets.html",
+        plans=every,
+        chosen=chosen,
+        catalog=md.catalog(uow),
+        lots=lots,
+        targets=found,
+        measured=[] if chosen is None else _measured(uow, chosen.id, lots),
+        bases=targets.BASIS_WORDS,
+        signs=qualitative.SIGN_WORDS,
+        now=uow.now,
+    )
+
+
+def _measured(uow: UnitOfWork, plan_id: int, lots: dict[int, Any]) -> list[dict[str, Any]]:
+    """Each lot's statistics of half a year, with why they do not yet make a provisional target."""
+    out = []
+    since = uow.now - timedelta(days=183)
+    by_lot: dict[tuple[int, int], list[queries.ChartPoint]] = {}
+    lot_of = {m.lot: m.id for m in lots.values()}
+    for p in queries.chart_points(uow, plan_id, since, uow.now + timedelta(minutes=1)):
+        if p.value is not None and not (p.rejected and p.excluded):
+            by_lot.setdefault((p.level, lot_of.get(p.lot, 0)), []).append(p)
+    for (level, material), points in sorted(by_lot.items()):
+        found = targets.stats([p.value for p in points if p.value is not None])
+        days = [p.at.astimezone(CHINA).date() for p in points]
+        short = material in lots and lots[material].short_life
+        out.append({"level": level, "material": material, "stats": found, "problem": targets.provisional_problem(days, short)})
+    return out
+
+
+@SETTINGS.post("/qc/targets", Perm.PLAN)
+def propose_target(uow: UnitOfWork) -> Any:
+    """Write a target down for another person's approval."""
+    form = request.form
+    try:
+        basis = targets.Basis(form.get("basis", "maker"))
+    except ValueError as error:
+        raise Invalid("请选择靶值来源。", "basis") from error
+    mean, sd, cv = (number(form.get(k, ""), n) for k, n in (("mean", "均值"), ("sd", "标准差"), ("cv", "历史 CV")))
+    if sd is None and cv is not None and mean is not None:
+        sd, basis = targets.transferred_sd(cv, mean), targets.Basis.TRANSFER
+    new = plans.NewTarget(
+        plan_id=form.get("plan", 0, type=int),
+        level=form.get("level", 0, type=int),
+        material_id=form.get("material", 0, type=int),
+        mean=mean,
+        sd=None if sd is None else _tidy(sd),
+        basis=basis,
+        n=form.get("n", 0, type=int),
+        expected=form.get("expected", ""),
+        reason=form.get("reason", ""),
+    )
+    plans.propose_target(uow, new)
+    return redirect_to(f"/qc/targets?plan={new.plan_id}")
+
+
+@SETTINGS.post("/qc/targets/<int:target_id>/approve", Perm.APPROVE)
+def approve_target(uow: UnitOfWork, target_id: int) -> Any:
+    """Another person approves."""
+    plans.approve_target(uow, target_id, request.form.get("version", type=int) or 0)
+    return redirect_to(request.form.get("next") or "/qc/targets")
+
+
+@SETTINGS.post("/qc/targets/<int:target_id>/refuse", Perm.APPROVE)
+def refuse_target(uow: UnitOfWork, target_id: int) -> Any:
+    """Another person does not approve."""
+    plans.reject_target(uow, target_id, request.form.get("version", type=int) or 0, request.form.get("reason", ""))
+    return redirect_to(request.form.get("next") or "/qc/targets")
+
+
+@SETTINGS.get("/qc/month", Perm.READ)
+def month_page(uow: UnitOfWork) -> Any:
+    """A month's summaries, each signed once."""
+    last = uow.now.astimezone(CHINA).replace(day=1) - timedelta(days=1)
+    asked = charts.Asked.of(request.args.get("month", f"{last:%Y-%m}"), "", uow.now)
+    return page("qc/month.html", **_month(uow, asked))
+
+
+@SETTINGS.post("/qc/month/draft", Perm.CLOSE)
+def draft_month(uow: UnitOfWork) -> Any:
+    """Draft (again) what is not signed of a month."""
+    asked = charts.Asked.of(request.form.get("month", ""), "", uow.now)
+    months.draft(uow, asked.month, CHINA)
+    return redirect_to(f"/qc/month?month={asked.text}")
+
+
+@SETTINGS.post("/qc/month/sign", Perm.CLOSE)
+def sign_month(uow: UnitOfWork) -> Any:
+    """The leader signs the ticked summaries."""
+    asked = charts.Asked.of(request.form.get("month", ""), "", uow.now)
+    ids = [int(i) for i in request.form.getlist("id") if i.isdigit()]
+    if not ids:
+        raise Invalid("请先勾选要签名的月总结。", "id")
+    months.sign(uow, ids, request.form.get("comment", ""), principal())
+    uow.s.flush()
+    return fragment("qc/month.html", "lines", trigger=OK, **_month(uow, asked))
+
+
+def _month(uow: UnitOfWork, asked: charts.Asked) -> dict[str, Any]:
+    rows = queries.summaries(uow, asked.month)
+    start, end = months.bounds(asked.month, CHINA)
+    return {
+        "asked": asked,
+        "rows": [(r, *(months.read(r.data.get(k)) for k in ("raw", "in", "cumulative"))) for r in rows],
+        "plans": {p.id: p for p in queries.plans(uow, all_of_them=True)},
+        "lots": {m.id: m for m in queries.materials(uow, active=False)},
+        "catalog": md.catalog(uow),
+        "coverage": queries.coverage(uow, start, end),
+    }
+
+
+@SETTINGS.get("/qc/sigma", Perm.READ)
+def sigma_page(uow: UnitOfWork) -> Any:
+    """Each item's sigma and quality goal index by its last three months."""
+    return page("qc/sigma.html", rows=queries.sigma_rows(uow), catalog=md.catalog(uow))
+
+
+def _tidy(sd: Decimal) -> Decimal:
+    """Four significant digits, as people write an SD."""
+    return Decimal(f"{sd:.4g}")
