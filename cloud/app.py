@@ -44,6 +44,7 @@ def create_app(settings: Settings, db: Database | None = None) -> Flask:
 
 
 def _context(app: Flask) -> None:
+    fronts = [f for m in registry.MODULES for f in m.front]
     items = sorted((i for m in registry.MODULES for i in m.menu), key=lambda i: i.order)
     version = str(int(max((f.stat().st_mtime for f in (WEB / "static").rglob("*") if f.is_file()), default=0)))
 
@@ -56,6 +57,7 @@ def _context(app: Flask) -> None:
             "who": who,
             "csrf": token,
             "menu": _menu(items, who.permissions) if who else {},
+            "front": [f for f in fronts if str(f.permission) in who.permissions] if who and not who.locked else [],
             "demo": view.web().settings.demo,
             "locale": i18n.locale(),
             "asset": lambda name: url_for("static", filename=name, v=version),

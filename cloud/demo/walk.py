@@ -10,6 +10,8 @@ from cloud.db.session import Actor, Database, UnitOfWork
 from cloud.demo.state import Account
 from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
+from cloud.modules.critical import queries as critical_queries
+from cloud.modules.critical import service as critical
 from cloud.modules.orders.models import OrderItem
 from cloud.modules.platform import service as platform
 from cloud.modules.platform import signing
@@ -103,8 +105,10 @@ def enter(where: Ward, who: Principal, specimen_id: int, values: Mapping[str, st
 def review(where: Ward, who: Principal, specimen_id: int) -> int:
     """The tester has looked at the tube; the report's id."""
     with where.db.tenant(where.tenant_id, acting(who)) as uow:
-        bench_queries.tests_of(uow, [specimen_id])
-        return reports.review(uow, specimen_id, None, who)
+        report_id = reports.review(uow, specimen_id, None, who)
+        for line in critical_queries.of_specimen(uow, specimen_id):
+            critical.confirm(uow, line.event.id, line.event.version)
+        return report_id
 
 
 def release(where: Ward, who: Principal, account: Account, report_ids: list[int], settings: Settings) -> None:
@@ -113,7 +117,30 @@ def release(where: Ward, who: Principal, account: Account, report_ids: list[int]
     with where.db.tenant(where.tenant_id, acting(who)) as uow:
         platform.open_signing(uow, who, account.password)
     with where.db.tenant(where.tenant_id, acting(who)) as uow:
+        for specimen_id in reports.specimens_of(uow, report_ids).values():
+            for line in critical_queries.of_specimen(uow, specimen_id):
+                _tell(uow, line.event.id)
         reports.release(uow, report_ids, who, desk)
+
+
+def _tell(uow: UnitOfWork, event_id: int) -> None:
+    """The second look at a critical value, the call with its read-back, what was done, and the closed line of the register."""
+
+    def version() -> int:
+        uow.s.flush()
+        line = critical_queries.one(uow, event_id)
+        assert line is not None
+        return line.event.version
+
+    line = critical_queries.one(uow, event_id)
+    if line is None or line.event.state != "detected":
+        return
+    event = line.event
+    critical.confirm(uow, event_id, version())
+    call = critical.Call("值班护士", event.ward or event.dept or "门诊", event.value_text, True, uow.now)
+    critical.tell(uow, event_id, version(), call)
+    critical.handle(uow, event_id, version(), "已报告医生并处理（演示）")
+    critical.close(uow, event_id, version())
 
 
 def acting(who: Principal) -> Actor:

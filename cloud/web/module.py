@@ -34,6 +34,17 @@ class MenuItem:
 
 
 @dataclass(frozen=True)
+class Front:
+    """What comes in front of every page of whoever holds the permission: a fragment asked for at once and on a live channel."""
+
+    permission: str
+    url: str
+    channel: str
+    css: Sequence[str] = ()
+    js: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Module:
     """A module of the specification."""
 
@@ -47,3 +58,4 @@ class Module:
     handlers: Mapping[str, Sequence[Handler]] = field(default_factory=dict)
     """Event topic → handlers."""
     jobs: Sequence[Job] = ()
+    front: Sequence[Front] = ()

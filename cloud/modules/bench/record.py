@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import facts, rows, rules
 from cloud.modules.bench.expect import lock_tubes
 from cloud.modules.bench.facts import Tube
-from cloud.modules.bench.reading import Reader
+from cloud.modules.bench.reading import Reader, Reading
 from cloud.modules.bench.rows import NewVersion, Sums, TestRow, VersionRow
 from cloud.modules.bench.rules import Incoming, Outcome, Recorded, TestState
 from cloud.modules.catalog import queries as md
@@ -145,7 +145,15 @@ class Work:
         # Only what counts, or waits beside a told value, can be a critical value; QC never comes this way.
         found = [v for v in new if v.reading.critical]
         if found:
-            critical.detect(self.uow, [_found(v, self.tubes[v.test.specimen_id]) for v in found])
+            critical.detect(self.uow, [_found(v.test, v.reading, v.at, self.tubes[v.test.specimen_id]) for v in found])
+
+    def alert_again(self) -> None:
+        """M10 R1: at review each critical value that counts has its event, whatever happened when it arrived."""
+        counts = [(t, c) for t in self.tests.values() if (c := self.current.get(t.id)) is not None and c.critical]
+        known = critical_queries.states_of(self.uow, [t.id for t, _ in counts]) if counts else {}
+        missed = [(t, c.known) for t, c in counts if t.id not in known]
+        readings = [(t, self.reader.read(t.item_id, k.analyzer_id, k.reported_text, self.tubes[t.specimen_id])) for t, k in missed]
+        critical.detect(self.uow, [_found(t, r, self.uow.now, self.tubes[t.specimen_id]) for t, r in readings])
 
     def _tell(self, new: Sequence[NewVersion], touched: Sequence[int]) -> None:
         by_tube: dict[int, list[NewVersion]] = {}
@@ -171,21 +179,28 @@ def _point(version: NewVersion) -> None:
         test.pending_id = version.id
 
 
-def _found(version: NewVersion, tube: Tube) -> critical.Found:
-    r = version.reading
+def _found(test: TestRow, r: Reading, at: datetime, tube: Tube) -> critical.Found:
     return critical.Found(
-        test_id=version.test.id,
+        test_id=test.id,
+        specimen_id=tube.specimen_id,
+        item_id=test.item_id,
+        section_id=tube.section_id,
         patient_id=tube.patient_id,
         patient_name=tube.name,
         patient_no=tube.patient_no,
         place=tube.place,
+        dept=tube.dept,
+        ward=tube.ward,
+        visit_kind=tube.visit_kind,
+        urgent=tube.urgent,
         barcode=tube.barcode,
         item_name=r.name,
         value_text=r.reported_text,
+        value=r.value,
+        direction=critical.direction_of(r.value, (r.snapshot.get("critical") or [None, None])[1]),
         unit=r.unit,
         limit_text=r.limit_text,
-        minutes=critical_queries.notify_minutes(tube.visit_kind, tube.ward),
-        found_at=version.at,
+        found_at=at,
     )
 
 

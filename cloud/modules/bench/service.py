@@ -233,6 +233,7 @@ def review(uow: UnitOfWork, specimen_id: int, revision: int | None = None, work:
     for test in work.tests.values():
         if test.state == TestState.RECEIVED:
             _to(test, TestState.REVIEWED)
+    work.alert_again()
     _save(work, "review", {"tests": len(work.tests)})
     return work
 

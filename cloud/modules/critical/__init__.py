@@ -1,17 +1,26 @@
-"""M10 Critical values (thin): found with the result, confirmed, told with read-back, the clock beside it."""
+"""M10 Critical values: found with the result, checked twice, told with read-back, escalated by the clock, handled, counted."""
 
+from cloud.modules.critical import service
 from cloud.modules.critical.rules import Perm
 from cloud.modules.critical.views import VIEWS
-from cloud.web.module import MenuItem, Module
+from cloud.web.module import Front, Job, MenuItem, Module
 
 MODULE = Module(
     name="critical",
     title="危急值",
     views=(VIEWS,),
-    depends=("platform",),
+    depends=("catalog", "platform", "scheduling"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director"),
         Perm.HANDLE: ("tester", "verifier", "senior", "leader"),
+        Perm.SETUP: ("leader", "quality", "director"),
+        Perm.CLINIC: ("clinician", "nurse"),
     },
-    menu=(MenuItem("危急值", "/critical/board", Perm.READ, "检验", 33),),
+    menu=(
+        MenuItem("危急值", "/critical/board", Perm.READ, "检验", 33),
+        MenuItem("危急值登记本", "/critical/register", Perm.READ, "检验", 34),
+        MenuItem("危急值待确认", "/critical/clinic", Perm.CLINIC, "临床", 40),
+    ),
+    front=(Front(Perm.CLINIC, "/critical/clinic/waiting", "critical", ("critical.css",), ("critical.js", "review.js")),),
+    jobs=(Job("critical.watch", "10s", service.watch),),
 )

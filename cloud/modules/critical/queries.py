@@ -1,52 +1,99 @@
-"""Read-only looks at critical values."""
+"""Read-only looks at critical values: the board, the wards' pop-ups, the register, the indicators."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from statistics import median
+from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, or_, select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.critical import rules
-from cloud.modules.critical.models import CriticalAttempt, CriticalEvent
-from cloud.modules.critical.rules import State
+from cloud.modules.critical.models import CriticalAttempt, CriticalCheck, CriticalContact, CriticalEvent, CriticalQuiet
+from cloud.modules.critical.rules import DeptClass, State
+from common.say import Said
+
+ZONE = ZoneInfo("Asia/Shanghai")
+PAGE = 100
+EXPORT_MOST = 5000
 
 
 @dataclass(frozen=True)
 class Line:
-    """An event as the board shows it."""
+    """An event as pages show it."""
 
     event: CriticalEvent
     clock: rules.Clock
-    word: str
+    word: Said
     attempts: Sequence[CriticalAttempt]
+    checks: Sequence[CriticalCheck]
+    intervals: rules.Intervals
+
+    @property
+    def open(self) -> bool:
+        """Whether somebody must still be told."""
+        return State(self.event.state) in rules.UNTOLD
+
+    @property
+    def tellable(self) -> bool:
+        """Whether a call may be registered now."""
+        return State(self.event.state) in (*rules.TELLABLE, State.UNREACHABLE)
+
+    @property
+    def late(self) -> tuple[bool, bool]:
+        """Late by the 2015 and by the 2025 edition; what was never told is late."""
+        return tuple(not rules.timely(i, self.event.minutes) for i in (self.intervals.y2015, self.intervals.y2025))  # type: ignore[return-value]
+
+    def told_by(self, channel: str) -> list[CriticalAttempt]:
+        """Tries by one channel."""
+        return [a for a in self.attempts if a.channel == channel]
 
 
-def board(uow: UnitOfWork, limit: int = 100) -> list[Line]:
-    """Events that still wait for somebody, oldest first."""
-    query = select(CriticalEvent).where(CriticalEvent.state.in_([s.value for s in rules.OPEN])).order_by(CriticalEvent.id).limit(limit)
-    events = uow.s.execute(query).scalars().all()
-    tried = _attempts(uow, [e.id for e in events])
-    return [_line(uow, e, tried.get(e.id, [])) for e in events]
+def board(uow: UnitOfWork, limit: int = PAGE) -> list[Line]:
+    """Events that still wait for somebody: the untold first, oldest first."""
+    states = [s.value for s in rules.OPEN]
+    untold = CriticalEvent.state.in_([s.value for s in rules.UNTOLD])
+    query = select(CriticalEvent).where(CriticalEvent.state.in_(states)).order_by(untold.desc(), CriticalEvent.id).limit(limit)
+    return _lines(uow, uow.s.execute(query).scalars().all())
 
 
 def one(uow: UnitOfWork, event_id: int) -> Line | None:
-    """One event with its attempts, or None."""
-    event = uow.s.execute(select(CriticalEvent).where(CriticalEvent.id == event_id)).scalar_one_or_none()
-    return None if event is None else _line(uow, event, _attempts(uow, [event_id]).get(event_id, []))
+    """One event with its checks and attempts, or None."""
+    found = _lines(uow, uow.s.execute(select(CriticalEvent).where(CriticalEvent.id == event_id)).scalars().all())
+    return found[0] if found else None
+
+
+def of_specimen(uow: UnitOfWork, specimen_id: int) -> list[Line]:
+    """A tube's events, for the reviewer."""
+    query = select(CriticalEvent).where(CriticalEvent.specimen_id == specimen_id).order_by(CriticalEvent.id)
+    return _lines(uow, uow.s.execute(query).scalars().all())
 
 
 def count_open(uow: UnitOfWork) -> int:
     """How many have not yet reached anybody."""
-    untold = [State.DETECTED.value, State.CONFIRMED.value, State.NOTIFYING.value, State.ESCALATED.value]
+    untold = [s.value for s in rules.UNTOLD]
     return uow.s.execute(select(func.count()).select_from(CriticalEvent).where(CriticalEvent.state.in_(untold))).scalar_one()
 
 
 def states_of(uow: UnitOfWork, test_ids: Iterable[int]) -> dict[int, str]:
-    """Test id → state of its event, for those that have one."""
+    """Test id → state of its newest event, for those that have one."""
     query = select(CriticalEvent.test_id, CriticalEvent.state).where(CriticalEvent.test_id.in_(list(test_ids)))
-    return {row.test_id: row.state for row in uow.s.execute(query)}
+    return {row.test_id: row.state for row in uow.s.execute(query.order_by(CriticalEvent.round))}
+
+
+def unchecked(uow: UnitOfWork, specimen_ids: Collection[int]) -> dict[int, list[str]]:
+    """Tube → items whose critical value nobody has confirmed or dismissed yet: its report must not leave (M10 R2)."""
+    query = select(CriticalEvent.specimen_id, CriticalEvent.item_name).where(
+        CriticalEvent.specimen_id.in_(specimen_ids), CriticalEvent.state.in_([s.value for s in rules.BLOCKING])
+    )
+    out: dict[int, list[str]] = {}
+    for row in uow.s.execute(query.order_by(CriticalEvent.id)):
+        out.setdefault(row.specimen_id, []).append(row.item_name)
+    return out
 
 
 def notify_minutes(visit_kind: str | None, ward: str) -> int:
@@ -54,15 +101,204 @@ def notify_minutes(visit_kind: str | None, ward: str) -> int:
     return rules.notify_minutes(visit_kind, ward)
 
 
-def _attempts(uow: UnitOfWork, ids: Sequence[int]) -> dict[int, list[CriticalAttempt]]:
+def _at_places(places: Collection[str]) -> ColumnElement[bool]:
+    return or_(CriticalEvent.ward.in_(places), CriticalEvent.dept.in_(places))
+
+
+def for_wards(uow: UnitOfWork, places: Collection[str], limit: int = 50) -> list[Line]:
+    """What a ward must answer, and what it has answered without saying yet what was done."""
+    if not places:
+        return []
+    states = [s.value for s in (*rules.TELLABLE, State.UNREACHABLE, State.RECEIVED, State.ACKNOWLEDGED)]
+    query = select(CriticalEvent).where(CriticalEvent.state.in_(states), _at_places(places)).order_by(CriticalEvent.id).limit(limit)
+    return _lines(uow, uow.s.execute(query).scalars().all())
+
+
+def waiting_at(uow: UnitOfWork, places: Collection[str]) -> int:
+    """How many of a ward's critical values nobody there has answered."""
+    if not places:
+        return 0
+    states = [s.value for s in (*rules.TELLABLE, State.UNREACHABLE)]
+    query = select(func.count()).select_from(CriticalEvent).where(CriticalEvent.state.in_(states), _at_places(places))
+    return uow.s.execute(query).scalar_one()
+
+
+# --- the register (登记本) ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Filters of the register: local days (both included), a class of unit, only what is late by one edition ('2015', '2025')."""
+
+    first: date
+    last: date
+    dept_class: str = ""
+    late: str = ""
+    failed_readback: bool = False
+    state: str = ""
+
+
+def _span(wanted: Wanted) -> tuple[datetime, datetime]:
+    start = datetime(wanted.first.year, wanted.first.month, wanted.first.day, tzinfo=ZONE)
+    return start, datetime(wanted.last.year, wanted.last.month, wanted.last.day, tzinfo=ZONE) + timedelta(days=1)
+
+
+def register(uow: UnitOfWork, wanted: Wanted, before: int | None = None, limit: int = PAGE) -> list[Line]:
+    """The register's lines, newest first; ``before`` is the id of the last line of the page before."""
+    start, end = _span(wanted)
+    query = select(CriticalEvent).where(CriticalEvent.found_at >= start, CriticalEvent.found_at < end)
+    if before is not None:
+        query = query.where(CriticalEvent.id < before)
+    if wanted.dept_class:
+        query = query.where(CriticalEvent.dept_class == wanted.dept_class)
+    if wanted.state:
+        query = query.where(CriticalEvent.state == wanted.state)
+    if wanted.failed_readback:
+        failed = select(CriticalAttempt.event_id).where(CriticalAttempt.outcome == rules.Result.MISMATCH.value)
+        query = query.where(CriticalEvent.id.in_(failed))
+    if wanted.late:
+        since = CriticalEvent.confirmed_at if wanted.late == "2015" else CriticalEvent.found_at
+        late = or_(
+            CriticalEvent.received_at.is_(None),
+            since.is_(None),
+            CriticalEvent.received_at - since > func.make_interval(0, 0, 0, 0, 0, CriticalEvent.minutes),
+        )
+        counted = CriticalEvent.state.not_in([State.FALSE_ALARM.value, State.MERGED.value])
+        query = query.where(counted, late)
+    return _lines(uow, uow.s.execute(query.order_by(CriticalEvent.id.desc()).limit(limit)).scalars().all())
+
+
+# --- indicators -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Kpi:
+    """The two indicators of one group, by both editions (AC-CV-5); percentages None of nothing."""
+
+    name: str
+    key: str
+    needing: int
+    told: int
+    timely2015: int
+    timely2025: int
+    median2025: Decimal | None
+
+    @property
+    def told_rate(self) -> Decimal | None:
+        """通报率."""
+        return rules.percent(self.told, self.needing)
+
+    @property
+    def rate2015(self) -> Decimal | None:
+        """通报及时率, 2015: confirmed → told."""
+        return rules.percent(self.timely2015, self.needing)
+
+    @property
+    def rate2025(self) -> Decimal | None:
+        """通报及时率, 2025: found → obtained."""
+        return rules.percent(self.timely2025, self.needing)
+
+
+@dataclass(frozen=True)
+class Stats:
+    """A span's indicators: the whole, by class of unit, by department, by day, and how often a read-back failed."""
+
+    whole: Kpi
+    classes: Sequence[Kpi]
+    depts: Sequence[Kpi]
+    days: Sequence[Kpi]
+    failed_readbacks: int
+    false_alarms: int
+    merged: int
+
+
+def stats(uow: UnitOfWork, first: date, last: date) -> Stats:
+    """Counted by item of a tube: reruns of one tube count once (R7, F3), false alarms and merged repeats need nobody told."""
+    start, end = _span(Wanted(first, last))
+    query = select(CriticalEvent).where(CriticalEvent.found_at >= start, CriticalEvent.found_at < end).order_by(CriticalEvent.round)
+    every = uow.s.execute(query).scalars().all()
+    counted: dict[int, CriticalEvent] = {}
+    for event in every:
+        if State(event.state) not in (State.FALSE_ALARM, State.MERGED):
+            counted.setdefault(event.test_id, event)
+    events = list(counted.values())
+    failed = select(func.count()).where(
+        CriticalAttempt.event_id.in_([e.id for e in every]), CriticalAttempt.outcome == rules.Result.MISMATCH.value
+    )
+    classes = [_kpi(rules.CLASS_WORDS[c], c.value, [e for e in events if e.dept_class == c]) for c in DeptClass]
+    by_dept: dict[str, list[CriticalEvent]] = {}
+    by_day: dict[str, list[CriticalEvent]] = {}
+    for event in events:
+        by_dept.setdefault(event.ward or event.dept or "—", []).append(event)
+        by_day.setdefault(event.found_at.astimezone(ZONE).date().isoformat(), []).append(event)
+    return Stats(
+        _kpi("", "", events),
+        [k for k in classes if k.needing],
+        sorted((_kpi(name, name, found) for name, found in by_dept.items()), key=lambda k: -k.needing),
+        [_kpi(day[5:], day, found) for day, found in sorted(by_day.items())],
+        uow.s.execute(failed).scalar_one() if every else 0,
+        sum(e.state == State.FALSE_ALARM for e in every),
+        sum(e.state == State.MERGED for e in every),
+    )
+
+
+def _kpi(name: str, key: str, events: Sequence[CriticalEvent]) -> Kpi:
+    both = [(e, rules.intervals(e.found_at, e.confirmed_at, e.received_at)) for e in events]
+    minutes = [i.y2025 / timedelta(minutes=1) for _, i in both if i.y2025 is not None]
+    return Kpi(
+        name,
+        key,
+        len(events),
+        sum(e.received_at is not None for e in events),
+        sum(rules.timely(i.y2015, e.minutes) for e, i in both),
+        sum(rules.timely(i.y2025, e.minutes) for e, i in both),
+        Decimal(str(round(median(minutes), 1))) if minutes else None,
+    )
+
+
+# --- set-up ---------------------------------------------------------------------------------------------------------
+
+
+def contacts(uow: UnitOfWork) -> Sequence[CriticalContact]:
+    """Whom to call, by level and place."""
+    return uow.s.execute(select(CriticalContact).order_by(CriticalContact.level, CriticalContact.place)).scalars().all()
+
+
+def quiet(uow: UnitOfWork) -> Sequence[CriticalQuiet]:
+    """Departments told once a day."""
+    return uow.s.execute(select(CriticalQuiet).order_by(CriticalQuiet.dept, CriticalQuiet.item_id)).scalars().all()
+
+
+def _lines(uow: UnitOfWork, events: Sequence[CriticalEvent]) -> list[Line]:
+    ids = [e.id for e in events]
+    tried = _attempts(uow, ids)
+    looked = _checks(uow, ids)
+    return [
+        Line(
+            e,
+            rules.clock(e.found_at, e.received_at, e.minutes, uow.now),
+            rules.WORDS[State(e.state)],
+            tried.get(e.id, []),
+            looked.get(e.id, []),
+            rules.intervals(e.found_at, e.confirmed_at, e.received_at),
+        )
+        for e in events
+    ]
+
+
+def _attempts(uow: UnitOfWork, ids: Sequence[int]) -> Mapping[int, list[CriticalAttempt]]:
     out: dict[int, list[CriticalAttempt]] = {}
     if ids:
         query = select(CriticalAttempt).where(CriticalAttempt.event_id.in_(ids)).order_by(CriticalAttempt.id)
-        for attempt in uow.s.execute(query).scalars():
-            out.setdefault(attempt.event_id, []).append(attempt)
+        for row in uow.s.execute(query).scalars():
+            out.setdefault(row.event_id, []).append(row)
     return out
 
 
-def _line(uow: UnitOfWork, event: CriticalEvent, attempts: Sequence[CriticalAttempt]) -> Line:
-    made = rules.clock(event.found_at, event.received_at, event.minutes, uow.now)
-    return Line(event, made, rules.WORDS[State(event.state)], attempts)
+def _checks(uow: UnitOfWork, ids: Sequence[int]) -> Mapping[int, list[CriticalCheck]]:
+    out: dict[int, list[CriticalCheck]] = {}
+    if ids:
+        query = select(CriticalCheck).where(CriticalCheck.event_id.in_(ids)).order_by(CriticalCheck.event_id, CriticalCheck.no)
+        for row in uow.s.execute(query).scalars():
+            out.setdefault(row.event_id, []).append(row)
+    return out

@@ -1,125 +1,396 @@
-"""The verbs of critical values: found, confirmed, told with read-back, not one after all."""
+"""The verbs of critical values: checked twice, told with read-back, escalated by the clock, acknowledged, handled, closed."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import func, select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.critical import rules
-from cloud.modules.critical.models import CriticalAttempt, CriticalEvent
-from cloud.modules.critical.rules import State
+from cloud.modules.critical.detect import ZONE, Found, detect, direction_of
+from cloud.modules.critical.models import CriticalAttempt, CriticalCheck, CriticalEvent
+from cloud.modules.critical.rules import Call, Channel, Result, State
+from cloud.modules.critical.setup import contact_for, remove_contact, remove_quiet, save_contact, save_quiet
+from cloud.modules.platform import service as platform
+from cloud.modules.platform import signing
+from cloud.web.principal import Principal
 from common.errors import UserError
+from common.say import Said, say
+
+# --- double check (R2) ----------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A result beyond its critical limit, with who, where and what as they are at this moment."""
+def confirm(uow: UnitOfWork, event_id: int, version: int) -> bool:
+    """A person has looked at tube, curve, QC and history. True when this was the second look: it is a critical value, and the unit is told.
 
-    test_id: int
-    patient_id: int
-    patient_name: str
-    patient_no: str
-    place: str
-    barcode: str
-    item_name: str
-    value_text: str
-    unit: str
-    limit_text: str
-    minutes: int
-    found_at: datetime
-
-
-def detect(uow: UnitOfWork, found: Sequence[Found]) -> None:
-    """Open an event for each; a rerun of the same tube and item brings the open one's value up to date and opens no second."""
-    if not found:
-        return
-    last = {each.test_id: each for each in found}
-    rows = [asdict(each) | {"tenant_id": uow.tenant_id, "state": State.DETECTED.value} for each in last.values()]
-    made = insert(CriticalEvent).values(rows)
-    fresh = {"value_text": made.excluded.value_text, "version": CriticalEvent.version + 1}
-    untold = CriticalEvent.state.in_([State.DETECTED, State.CONFIRMED, State.NOTIFYING, State.ESCALATED])
-    answer = uow.s.execute(
-        made.on_conflict_do_update(index_elements=["tenant_id", "test_id"], set_=fresh, where=untold).returning(CriticalEvent.id)
-    )
-    ids = sorted(answer.scalars())
-    uow.audit("critical", ",".join(map(str, ids)), "detect", after={"tests": sorted(last), "values": [e.value_text for e in last.values()]})
-    uow.notify("critical", {})
-
-
-def confirm(uow: UnitOfWork, event_id: int, version: int) -> None:
-    """A person has checked tube, curve and QC: it is a critical value."""
+    UserErrors: conflict (not waiting for a check; the same person by day, or within a minute), stale.
+    """
     event = _locked(uow, event_id, version)
+    if State(event.state) is not State.DETECTED:
+        raise _refused(event, State.CONFIRMED)
+    done = [rules.Check(c.by_id, c.at) for c in checks(uow, event_id)]
+    who = uow.actor.user_id or 0
+    alone = rules.alone_allowed(uow.now.astimezone(ZONE).hour, event.urgent)
+    problem = rules.check_problem(done, who, uow.now, alone)
+    if problem is not None:
+        raise UserError("conflict", problem)
+    event.n_checks = len(done) + 1
+    uow.s.add(
+        CriticalCheck(event_id=event_id, no=event.n_checks, by_id=who, by_name=uow.actor.name, at=uow.now, value_text=event.value_text)
+    )
+    uow.audit("critical", event_id, "confirm", after={"value": event.value_text, "check": event.n_checks})
+    uow.notify("critical", {})
+    if event.n_checks < 2:
+        return False
     _move(event, State.CONFIRMED)
-    event.confirmed_at, event.confirmed_by = uow.now, uow.actor.user_id
-    uow.audit("critical", event_id, "confirm", after={"value": event.value_text})
-    uow.notify("critical", {})
+    event.confirmed_at, event.confirmed_by = uow.now, who
+    # The ward's pop-up and the hospital system hear of it from this event; channels nobody has set up say so.
+    uow.emit("critical.confirmed", f"critical:{event.patient_id}", {"critical_id": event.id})
+    for channel in (Channel.SMS, Channel.WECHAT):
+        _attempt(uow, event, channel, "", Result.UNSET)
+    return True
 
 
-def tell(uow: UnitOfWork, event_id: int, version: int, receiver: str, readback: str) -> str | None:
-    """Register a phone call. Returns the sentence that says why it does not count (the attempt is kept all the same), or None."""
-    event = _locked(uow, event_id, version)
-    if not rules.may_move(State(event.state), State.RECEIVED):
-        raise UserError("conflict", f"该危急值目前为“{rules.WORDS[State(event.state)]}”，不能登记通知。")
-    problem = rules.phone_problem(receiver, readback, event.value_text)
-    attempt = CriticalAttempt(
-        event_id=event_id,
-        at=uow.now,
-        by_id=uow.actor.user_id,
-        by_name=uow.actor.name,
-        channel="phone",
-        receiver=receiver.strip()[:60],
-        readback=readback.strip()[:60],
-        ok=problem is None,
-        note=problem or "",
-    )
-    uow.s.add(attempt)
-    if problem is None:
-        _move(event, State.RECEIVED)
-        event.received_at, event.received_by, event.readback = uow.now, attempt.receiver, attempt.readback
-    detail = {"receiver": attempt.receiver, "readback": attempt.readback, "told": event.value_text}
-    uow.audit("critical", event_id, "told" if problem is None else "readback_refused", after=detail, reason=problem)
-    uow.notify("critical", {})
-    return problem
-
-
-def handle(uow: UnitOfWork, event_id: int, version: int, action: str) -> None:
-    """What the ward did about it."""
-    event = _locked(uow, event_id, version)
-    if not action.strip():
-        raise UserError("invalid", "请填写处置措施。", field="action")
-    _move(event, State.HANDLED)
-    event.action_text = action.strip()[:500]
-    uow.audit("critical", event_id, "handle", after={"action": event.action_text})
-    uow.notify("critical", {})
+def checks(uow: UnitOfWork, event_id: int) -> list[CriticalCheck]:
+    """The looks so far."""
+    return list(uow.s.execute(select(CriticalCheck).where(CriticalCheck.event_id == event_id).order_by(CriticalCheck.no)).scalars())
 
 
 def dismiss(uow: UnitOfWork, event_id: int, version: int, reason: str) -> None:
     """Not a critical value after all: the reason is the record."""
     event = _locked(uow, event_id, version)
     if not reason.strip():
-        raise UserError("invalid", "请写明为什么不是危急值。", field="reason")
+        raise UserError("invalid", say("请写明为什么不是危急值。"), field="reason")
     _move(event, State.FALSE_ALARM)
     event.reason, event.closed_at = reason.strip()[:500], uow.now
     uow.audit("critical", event_id, "false_alarm", after={"value": event.value_text}, reason=event.reason)
     uow.notify("critical", {})
 
 
-def _locked(uow: UnitOfWork, event_id: int, version: int) -> CriticalEvent:
+# --- telling (R3, R5) -----------------------------------------------------------------------------------------------
+
+
+def tell(uow: UnitOfWork, event_id: int, version: int, call: Call, channel: Channel = Channel.PHONE) -> Said | None:
+    """Register an answered call. Returns the sentence that says why it does not count (a wrong read-back is kept all the same), or None."""
+    event = _locked(uow, event_id, version)
+    if State(event.state) not in (*rules.TELLABLE, State.UNREACHABLE):
+        raise UserError("conflict", say("该危急值目前为“{state}”，不能登记通知。", state=rules.WORDS[State(event.state)]))
+    problem = rules.call_problem(call, event.value_text, event.found_at, uow.now)
+    if problem is not None and not problem[1]:
+        return problem[0]
+    receiver = f"{call.dept.strip()} {call.receiver.strip()}"[:80]
+    outcome = Result.OK if problem is None else Result.MISMATCH
+    _attempt(uow, event, channel, receiver, outcome, call.readback.strip()[:60], "" if problem is None else problem[0])
+    if problem is None:
+        _received(event, call, receiver, None)
+    else:
+        _notifying(uow, event)
+    detail = {"receiver": receiver, "readback": call.readback.strip()[:60], "told": event.value_text, "at": call.at.isoformat()}
+    uow.audit("critical", event_id, "told" if problem is None else "readback_refused", after=detail, reason=problem and problem[0])
+    uow.notify("critical", {})
+    return None if problem is None else problem[0]
+
+
+def no_answer(uow: UnitOfWork, event_id: int, version: int, called: str, patient: bool = False) -> bool:
+    """A call that nobody answered. True when it was the third: the event is unreachable and goes up with the next round of the clock."""
+    event = _locked(uow, event_id, version)
+    if State(event.state) not in rules.TELLABLE:
+        raise UserError("conflict", say("该危急值目前为“{state}”，不能登记通知。", state=rules.WORDS[State(event.state)]))
+    if not called.strip():
+        raise UserError("invalid", say("请填写拨打的电话或人员。"), field="called")
+    _attempt(uow, event, Channel.PATIENT if patient else Channel.PHONE, called.strip()[:80], Result.NO_ANSWER)
+    _notifying(uow, event)
+    uow.s.flush()
+    failed = select(func.count()).where(CriticalAttempt.event_id == event_id, CriticalAttempt.outcome == Result.NO_ANSWER.value)
+    lost = State(event.state) is State.NOTIFYING and rules.is_unreachable(uow.s.execute(failed).scalar_one())
+    if lost:
+        _move(event, State.UNREACHABLE)
+    uow.audit("critical", event_id, "no_answer", after={"called": called.strip()[:80], "state": event.state})
+    uow.notify("critical", {})
+    return lost
+
+
+def shown(uow: UnitOfWork, event_ids: list[int]) -> bool:
+    """The pop-up of these events stands on a screen of the ward; said once an event and person. True when something was written."""
+    wrote = False
+    for event in uow.s.execute(select(CriticalEvent).where(CriticalEvent.id.in_(event_ids)).with_for_update()).scalars():
+        seen = select(CriticalAttempt.id).where(
+            CriticalAttempt.event_id == event.id,
+            CriticalAttempt.channel == Channel.POPUP.value,
+            CriticalAttempt.by_id == uow.actor.user_id,
+        )
+        if State(event.state) in rules.TELLABLE and uow.s.execute(seen.limit(1)).scalar() is None:
+            _attempt(uow, event, Channel.POPUP, uow.actor.name, Result.SHOWN)
+            _notifying(uow, event)
+            wrote = True
+    return wrote
+
+
+def passed_on(uow: UnitOfWork, event_id: int, channel: Channel, to: str, result: Result) -> None:
+    """Another door (HIS) has taken the message, or is not set up."""
+    event = uow.s.execute(select(CriticalEvent).where(CriticalEvent.id == event_id).with_for_update()).scalar_one_or_none()
+    if event is not None:
+        _attempt(uow, event, channel, to, result)
+        if result is Result.QUEUED and State(event.state) is State.CONFIRMED:
+            _notifying(uow, event)
+        uow.notify("critical", {})
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a person on the ward answers to the pop-up: the value read back, and, with it or later, what was done."""
+
+    version: int
+    readback: str
+    dept: str
+    action: str = ""
+
+
+def reply(uow: UnitOfWork, event_id: int, said: Reply, who: Principal, signer: signing.Signer) -> Said | None:
+    """The ward has read it and repeats it; a doctor's reply is signed (C9) and is the acknowledgement too. Why it does not count, or None.
+
+    UserErrors: reauth (a doctor without an open signing window), stale, conflict.
+    """
+    doctor = "clinician" in who.roles
+    window = platform.require_signing(uow, who) if doctor else ""
+    problem = tell(uow, event_id, said.version, Call(who.name, said.dept, said.readback, True, uow.now), Channel.POPUP)
+    if problem is not None:
+        return problem
+    event = _event(uow, event_id)
+    event.received_by_id = who.user_id
+    if doctor:
+        _acknowledged(uow, event, who, window, signer)
+    if said.action.strip():
+        _handled(uow, event, said.action, who.name)
+    return None
+
+
+def acknowledge(uow: UnitOfWork, event_id: int, version: int, who: Principal, signer: signing.Signer) -> None:
+    """The doctor knows (signed, C9)."""
+    window = platform.require_signing(uow, who)
+    _acknowledged(uow, _locked(uow, event_id, version), who, window, signer)
+
+
+def handle(uow: UnitOfWork, event_id: int, version: int, action: str, by: str = "") -> None:
+    """What the ward did about it, and who said so."""
+    event = _locked(uow, event_id, version)
+    if not action.strip():
+        raise UserError("invalid", say("请填写处置措施。"), field="action")
+    _handled(uow, event, action, by.strip()[:60] or uow.actor.name)
+
+
+def close(uow: UnitOfWork, event_id: int, version: int, difficulty: str = "") -> None:
+    """The register's line is complete (R9: only after receipt and handling)."""
+    event = _locked(uow, event_id, version)
+    _move(event, State.CLOSED)
+    event.closed_at = uow.now
+    if difficulty.strip():
+        event.difficulty = difficulty.strip()[:300]
+    uow.audit("critical", event_id, "close", after={"difficulty": event.difficulty})
+    uow.notify("critical", {})
+
+
+def note_difficulty(uow: UnitOfWork, event_id: int, version: int, difficulty: str) -> None:
+    """Why it took so long, for the late list."""
+    event = _locked(uow, event_id, version)
+    before, event.difficulty = event.difficulty, difficulty.strip()[:300]
+    if before != event.difficulty:
+        uow.audit("critical", event_id, "difficulty", before={"text": before}, after={"text": event.difficulty})
+
+
+# --- escalation (R4) ------------------------------------------------------------------------------------------------
+
+WATCH_BATCH = 500
+
+
+def watch(uow: UnitOfWork) -> None:
+    """Calendar job, every 10 s: what each running clock asks for now."""
+    # Only clocks that can still ask for something, so that old ones never crowd out the new.
+    going = CriticalEvent.state.in_([s.value for s in rules.UNTOLD]) & (
+        (CriticalEvent.escalation_level < rules.LEVELS) | (CriticalEvent.state == State.UNREACHABLE.value)
+    )
+    acted = CriticalEvent.state.in_([State.RECEIVED.value, State.ACKNOWLEDGED.value]) & CriticalEvent.nagged_at.is_(None)
+    query = select(CriticalEvent).where(going | acted).order_by(CriticalEvent.id.desc()).limit(WATCH_BATCH)
+    for event in uow.s.execute(query.with_for_update(skip_locked=True)).scalars().all():
+        while (next_due := rules.due(_running(event), uow.now)) is not None:
+            _do(uow, event, *next_due)
+
+
+def _do(uow: UnitOfWork, event: CriticalEvent, what: rules.Due, level: int) -> None:
+    if what is rules.Due.REMIND:
+        event.reminded_at = uow.now
+    elif what is rules.Due.NAG:
+        event.nagged_at = uow.now
+    else:
+        escalate_to(uow, event, level)
+    uow.audit("critical", event.id, what.value, after={"level": event.escalation_level, "state": event.state})
+    uow.emit(f"critical.{what.value}", f"critical:{event.patient_id}", {"critical_id": event.id, "level": event.escalation_level})
+    uow.notify("critical", {})
+
+
+def escalate_to(uow: UnitOfWork, event: CriticalEvent, level: int) -> None:
+    """The next level is to be called; who that is stands in the duty roster or the list of contacts."""
+    who = contact_for(uow, level, event)
+    _attempt(uow, event, Channel.LEVEL, who, Result.DUE if who else Result.UNSET, level=level, note=rules.LEVEL_WORDS[level])
+    event.escalation_level = level
+    event.reminded_at = event.reminded_at or uow.now
+    if rules.may_move(State(event.state), State.ESCALATED):
+        event.state = State.ESCALATED.value
+
+
+def escalate(uow: UnitOfWork, event_id: int, version: int) -> None:
+    """A person does not wait for the clock."""
+    event = _locked(uow, event_id, version)
+    if State(event.state) not in (*rules.TELLABLE, State.UNREACHABLE):
+        raise _refused(event, State.ESCALATED)
+    _do(uow, event, rules.Due.ESCALATE, min(event.escalation_level + 1, rules.LEVELS))
+
+
+def _running(event: CriticalEvent) -> rules.Running:
+    return rules.Running(
+        State(event.state),
+        event.found_at,
+        event.minutes,
+        event.escalation_level,
+        event.reminded_at is not None,
+        event.received_at,
+        event.nagged_at is not None,
+    )
+
+
+# --- shared ---------------------------------------------------------------------------------------------------------
+
+
+def _attempt(
+    uow: UnitOfWork,
+    event: CriticalEvent,
+    channel: Channel,
+    receiver: str,
+    result: Result,
+    readback: str = "",
+    note: str = "",
+    level: int = 0,
+) -> None:
+    uow.s.add(
+        CriticalAttempt(
+            event_id=event.id,
+            at=uow.now,
+            by_id=uow.actor.user_id,
+            by_name=uow.actor.name,
+            channel=channel.value,
+            receiver=receiver,
+            readback=readback,
+            ok=result is Result.OK,
+            outcome=result.value,
+            level=level,
+            note=note,
+        )
+    )
+
+
+def _notifying(uow: UnitOfWork, event: CriticalEvent) -> None:
+    event.notified_at = event.notified_at or uow.now
+    if State(event.state) is State.CONFIRMED:
+        _move(event, State.NOTIFYING)
+
+
+def _received(event: CriticalEvent, call: Call, receiver: str, user_id: int | None) -> None:
+    if State(event.state) is State.UNREACHABLE:
+        _move(event, State.ESCALATED)
+    _move(event, State.RECEIVED)
+    event.notified_at = event.notified_at or call.at
+    event.received_at, event.received_by, event.received_dept = call.at, receiver, call.dept.strip()[:60]
+    event.readback, event.received_by_id = call.readback.strip()[:60], user_id
+
+
+def _acknowledged(uow: UnitOfWork, event: CriticalEvent, who: Principal, window: str, signer: signing.Signer) -> None:
+    _move(event, State.ACKNOWLEDGED)
+    event.doctor_name, event.doctor_ack_at = who.name, uow.now
+    signed = signing.content_hash(signed_content(event))
+    signing.sign(uow, signing.Act("critical", "acknowledge", who.user_id, window), [(event.id, signed)], signer)
+    uow.audit("critical", event.id, "doctor_acknowledged", after={"doctor": who.name, "window": window})
+    uow.notify("critical", {})
+
+
+def signed_content(event: CriticalEvent) -> dict[str, Any]:
+    """What a doctor's signature covers."""
+    at: datetime | None = event.doctor_ack_at
+    return {
+        "event": event.id,
+        "patient": event.patient_no,
+        "name": event.patient_name,
+        "item": event.item_name,
+        "value": event.value_text,
+        "unit": event.unit,
+        "readback": event.readback,
+        "doctor": event.doctor_name,
+        "at": None if at is None else at.astimezone(ZONE).isoformat(),
+    }
+
+
+def _handled(uow: UnitOfWork, event: CriticalEvent, action: str, by: str) -> None:
+    _move(event, State.HANDLED)
+    event.action_text, event.action_at, event.action_by = action.strip()[:500], uow.now, by
+    uow.audit("critical", event.id, "handle", after={"action": event.action_text, "by": by})
+    uow.notify("critical", {})
+
+
+def _event(uow: UnitOfWork, event_id: int) -> CriticalEvent:
     event = uow.s.execute(select(CriticalEvent).where(CriticalEvent.id == event_id).with_for_update()).scalar_one_or_none()
     if event is None:
-        raise UserError("not_found", "该危急值不存在，请核对后重试。")
+        raise UserError("not_found", say("该危急值不存在，请核对后重试。"))
+    return event
+
+
+def _locked(uow: UnitOfWork, event_id: int, version: int) -> CriticalEvent:
+    event = _event(uow, event_id)
     if event.version != version:
         word = rules.WORDS[State(event.state)]
-        raise UserError("stale", f"您打开之后该危急值已由他人处理，现为“{word}”，数值 {event.value_text}。请按最新情况操作。")
+        raise UserError(
+            "stale",
+            say("您打开之后该危急值已由他人处理，现为“{state}”，数值 {value}。请按最新情况操作。", state=word, value=event.value_text),
+        )
     return event
 
 
 def _move(event: CriticalEvent, to: State) -> None:
     if not rules.may_move(State(event.state), to):
-        raise UserError("conflict", f"该危急值目前为“{rules.WORDS[State(event.state)]}”，不能改为“{rules.WORDS[to]}”。")
+        raise _refused(event, to)
     event.state = to.value
+
+
+def _refused(event: CriticalEvent, to: State) -> UserError:
+    state = rules.WORDS[State(event.state)]
+    return UserError("conflict", say("该危急值目前为“{state}”，不能改为“{to}”。", state=state, to=rules.WORDS[to]), state=event.state)
+
+
+__all__ = [
+    "Call",
+    "Channel",
+    "Found",
+    "Reply",
+    "Result",
+    "acknowledge",
+    "checks",
+    "close",
+    "confirm",
+    "detect",
+    "direction_of",
+    "dismiss",
+    "escalate",
+    "handle",
+    "no_answer",
+    "note_difficulty",
+    "passed_on",
+    "remove_contact",
+    "remove_quiet",
+    "reply",
+    "save_contact",
+    "save_quiet",
+    "shown",
+    "tell",
+    "watch",
+]

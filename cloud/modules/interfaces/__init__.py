@@ -10,7 +10,7 @@ MODULE = Module(
     name="interfaces",
     title="接口",
     views=(VIEWS,),
-    depends=("catalog", "orders", "platform", "reports"),
+    depends=("catalog", "critical", "orders", "platform", "reports"),
     permissions={
         Perm.BOARD: ("infogroup", "engineer", "leader", "director", "sysadmin", "supervision"),
         Perm.MESSAGES: ("infogroup", "engineer", "leader"),
@@ -29,6 +29,7 @@ MODULE = Module(
         "report.released": (outbox.on_report(ResultStatus.FINAL),),
         "report.amended": (outbox.on_report(ResultStatus.CORRECTED),),
         "report.recalled": (outbox.on_report(ResultStatus.RECALLED),),
+        "critical.confirmed": (outbox.on_critical,),
         "catalog.mapped": (outbox.on_mapped,),
     },
     jobs=(Job("interfaces.watch", "1m", service.watch),),

@@ -24,7 +24,8 @@ OUT_KEYS = frozenset(
     | {"connect_s", "answer_s", "send", "id_types"}
 )
 LISTENERS = ("plain", "tls", "any")
-SENDS = ("result", "status")
+SENDS = ("result", "status", "critical")
+SENDS_UNASKED = ("result", "status")  # a system takes critical values only when its side is known to be ready
 # HL7 table 0203 and what Chinese systems write there, for the identifiers we send.
 ID_TYPES = {
     "patient_no": "PI", "empi": "EMPI", "id_card": "NI", "medical_insurance": "HC", "visit_card": "VC", "health_card": "EHC",
@@ -112,7 +113,7 @@ class Outgoing:
     ca_pem: str = ""
     connect_s: float = 5.0
     answer_s: float = 30.0
-    send: frozenset[str] = frozenset(SENDS)
+    send: frozenset[str] = frozenset(SENDS_UNASKED)
     id_types: Mapping[str, str] = field(default_factory=lambda: ID_TYPES)
 
     @classmethod
@@ -125,7 +126,7 @@ class Outgoing:
         port = int(config.get("port", 0))
         if not config.get("host") or not 0 < port < 65536:
             raise ValueError("host and port are needed")
-        send = frozenset(config.get("send", SENDS))
+        send = frozenset(config.get("send", SENDS_UNASKED))
         if send - set(SENDS):
             raise ValueError(f"send: {', '.join(sorted(send - set(SENDS)))}")
         address = Address(

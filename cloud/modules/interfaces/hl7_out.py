@@ -27,6 +27,7 @@ PATIENT_CLASS = {
 class ResultStatus(StrEnum):
     """HL7 table 0085, as far as this program says it."""
 
+    PRELIMINARY = "P"
     FINAL = "F"
     CORRECTED = "C"
     RECALLED = "X"

@@ -14,6 +14,9 @@ from typing import Any
 from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.critical import queries as critical_queries
+from cloud.modules.critical import service as critical
+from cloud.modules.critical.service import Channel, Result
 from cloud.modules.interfaces import hl7_out, issues
 from cloud.modules.interfaces.endpoints import Outgoing
 from cloud.modules.interfaces.hl7_out import Person, ReportOut, Request, ResultLine, ResultStatus, Status
@@ -136,6 +139,50 @@ def on_report(status: ResultStatus) -> Callable[[UnitOfWork, dict[str, Any]], No
             enqueue(uow, to, f"ORU {status.value}", event, f"patient:{patient_id}", subject, build)
 
     return handle
+
+
+def on_critical(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``critical.confirmed``: the value goes to the systems that take critical values (ORU^R01, P, HH or LL); else 未配置."""
+    line = critical_queries.one(uow, int(payload["critical_id"]))
+    if line is None:
+        return
+    event, targets = line.event, outgoing(uow, "critical")
+    patient = orders.patient(uow, event.patient_id)
+    assert patient is not None
+    for to in targets:
+        report = ReportOut(
+            report_no=f"CV{event.id}",
+            version=1,
+            status=ResultStatus.PRELIMINARY,
+            person=Person(_ids(uow, event.patient_id, to), patient.name, patient.sex, patient.birth, dept=event.dept, ward=event.ward),
+            requests=[],
+            lines=[
+                ResultLine(
+                    code=str(event.item_id or ""),
+                    name=event.item_name,
+                    value=event.value_text,
+                    unit=event.unit,
+                    interval=event.limit_text,
+                    flag={"low": "LL", "high": "HH"}.get(event.direction, "AA"),
+                    numeric=event.value is not None and event.value_text == f"{event.value:f}",
+                    observed_at=event.found_at,
+                )
+            ],
+            released_at=event.confirmed_at or uow.now,
+            barcode=event.barcode,
+            note="危急值，请立即确认并复述",
+        )
+
+        def build(to: Outgoing, msg_id: str, report: ReportOut = report) -> bytes:
+            return hl7_out.result_message(report, to.address, msg_id, uow.now)
+
+        if (
+            enqueue(uow, to, "ORU critical", f"critical:{event.id}", f"patient:{event.patient_id}", f"critical:{event.id}", build)
+            is not None
+        ):
+            critical.passed_on(uow, event.id, Channel.HIS, to.code, Result.QUEUED)
+    if not targets:
+        critical.passed_on(uow, event.id, Channel.HIS, "", Result.UNSET)
 
 
 def on_mapped(uow: UnitOfWork, payload: dict[str, Any]) -> None:

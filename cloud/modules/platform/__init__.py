@@ -1,6 +1,6 @@
 """Platform (M01): tenancy, identity, permissions, sessions, audit."""
 
-from cloud.modules.platform import signing, watch
+from cloud.modules.platform import lists, signing, watch
 from cloud.modules.platform.rules import Perm
 from cloud.modules.platform.service import verify_chain
 from cloud.modules.platform.views import VIEWS
@@ -37,5 +37,7 @@ MODULE = Module(
         Job("platform.bulk_views", "15m", watch.bulk_views),
         Job("platform.end_grants", "1m", watch.end_grants),
         Job("signing.countersign", "1m", signing.countersign),
+        Job("lists.purge", "00:30", lists.purge),
     ),
+    handlers={"list.render": (lists.render,)},
 )

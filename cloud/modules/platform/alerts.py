@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform import models
-from cloud.modules.platform.rules import Level
+from cloud.modules.platform.rules import Level as Level
 from cloud.web.faults import Conflict, Invalid, NotFound
 
 PAGE = 100

@@ -238,3 +238,18 @@ class Signature(TenantTable, Base):
     ca_value: Mapped[str | None]
     ca_at: Mapped[datetime | None]
     ca_error: Mapped[str | None]
+
+
+class ListJob(TenantTable, Base):
+    """A list somebody wants as a PDF or a workbook (C11: exports are jobs): its frozen rows and what was made of them. Kept a day."""
+
+    __tablename__ = "list_job"
+    __table_args__ = (Index("ix_list_job_at", "tenant_id", "at"), tenant_fk("by_id", "app_user"))
+    at: Mapped[datetime]
+    by_id: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str]
+    title: Mapped[str]
+    back: Mapped[str] = mapped_column(default="", server_default="")
+    document: Mapped[dict[str, Any]]
+    data: Mapped[bytes | None] = mapped_column(LargeBinary)
+    error: Mapped[str | None]

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from flask import Response, g, make_response, request
 
 from cloud.db.session import Actor, UnitOfWork
-from cloud.modules.platform import accounts, alerts, grants, queries, rules, service, sso
+from cloud.modules.platform import accounts, alerts, grants, lists, queries, rules, service, sso
 from cloud.modules.platform.rules import Level, Perm
 from cloud.web import cookie, csrf
 from cloud.web.faults import Invalid, NotFound
@@ -464,3 +464,27 @@ def alert_acknowledge(uow: UnitOfWork, alert_id: int) -> Any:
     """Take an alert on."""
     row = alerts.acknowledge(uow, alert_id, principal().permissions, request.form.get("note", ""))
     return fragment("platform/alerts.html", "one", trigger='{"sound":"ok"}', a=row, Level=Level)
+
+
+@VIEWS.get("/lists/<int:job_id>", Access.LOGIN)
+def list_job(uow: UnitOfWork, job_id: int) -> Any:
+    """A list on its way to paper or Excel; the page refreshes until it is there."""
+    return page("platform/list.html", job=_list(uow, job_id))
+
+
+@VIEWS.get("/lists/<int:job_id>/file", Access.LOGIN)
+def list_file(uow: UnitOfWork, job_id: int) -> Any:
+    """The file, for who asked for it."""
+    job = _list(uow, job_id)
+    if job.data is None:
+        raise NotFound("该文件")
+    way = "inline" if job.kind == lists.Kind.PDF else "attachment"
+    headers = {"Content-Disposition": f'{way}; filename="list-{job.id}.{job.kind}"', "Cache-Control": "no-store"}
+    return Response(job.data, mimetype=lists.MIME[lists.Kind(job.kind)], headers=headers)
+
+
+def _list(uow: UnitOfWork, job_id: int) -> Any:
+    found = lists.job(uow, job_id)
+    if found is None:
+        raise NotFound("该文件")
+    return found

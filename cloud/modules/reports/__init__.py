@@ -3,13 +3,14 @@
 from cloud.modules.reports.handlers import render_report
 from cloud.modules.reports.rules import Perm
 from cloud.modules.reports.views import VIEWS
-from cloud.web.module import MenuItem, Module
+from cloud.modules.reports.watch import watch
+from cloud.web.module import Job, MenuItem, Module
 
 MODULE = Module(
     name="reports",
     title="报告",
     views=(VIEWS,),
-    depends=("bench", "catalog", "personnel", "platform", "qc"),
+    depends=("bench", "catalog", "critical", "personnel", "platform", "qc"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
         Perm.TEST: ("tester", "verifier", "senior", "leader"),
@@ -21,6 +22,8 @@ MODULE = Module(
     menu=(
         MenuItem("审核发布", "/review", Perm.RELEASE, "检验", 31),
         MenuItem("报告查询", "/reports", Perm.READ, "检验", 32),
+        MenuItem("报告统计", "/reports/figures", Perm.READ, "检验", 35),
     ),
     handlers={"report.released": (render_report,), "report.amended": (render_report,), "report.render": (render_report,)},
+    jobs=(Job("reports.watch", "1m", watch),),
 )

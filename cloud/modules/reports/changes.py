@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import delete, select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
 from cloud.modules.bench.queries import TestLine
 from cloud.modules.bench.service import TestState
@@ -22,6 +23,7 @@ from cloud.modules.reports.rules import State, VersionState
 from cloud.reports.documents import Amendment, Change
 from cloud.web.principal import Principal
 from common.errors import UserError
+from common.say import say
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
     work = bench.lock_reported(uow, [specimen_of(uow, asked.report_id)])
     report = lock(uow, [asked.report_id])[0]
     if report.current_no != asked.version_no:
-        raise UserError("stale", f"您打开之后该报告已由他人修改为第 {report.current_no} 版，请按现行版重新核对。")
+        said = say("您打开之后该报告已由他人修改为第 {n} 版，请按现行版重新核对；您输入的内容没有丢失。", n=report.current_no)
+        raise UserError("stale", said)
     before = details(uow, work, [report.specimen_id])[report.specimen_id]
     tests = {t.item.id: t for t in before.tests}
     old = {str(i): _told(tests[i]) for i in asked.changes if i in tests}
@@ -56,8 +59,10 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
     first = version_of(uow, report.id, report.current_no)
     changes = tuple(Change(t.item.name, _with_unit(tests[t.item.id]), _with_unit(t)) for t in after.tests if str(t.item.id) in new)
     if all(c.before == c.after for c in changes):
-        raise UserError("invalid", "内容没有变化，无需修改。")
-    first.state = VersionState.SUPERSEDED.value
+        raise UserError("invalid", say("内容没有变化，无需修改。"))
+    # A recalled version stays recalled: its values come back to nobody.
+    if first.state == VersionState.CURRENT:
+        first.state = VersionState.SUPERSEDED.value
     move(report, State.AMENDED)
     report.current_no += 1
     names = names_of(uow, {who.user_id, report.tester_id or 0})
@@ -74,7 +79,7 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
     made = document.build(after, issue, signed)
     freeze(uow, report, made, who, asked.reason, asked.why.strip())
     sign(uow, "amend", [(report.id, signing.content_hash(made))], who, window, desk.signer)
-    told = _notify_readers(uow, report, who)
+    told = _notify_readers(uow, report, who, [r.doctor for r in after.requests])
     tell(uow, "report.amended", report)
     detail = {"version_no": report.current_no, "changes": [[c.item, c.before, c.after] for c in changes]}
     uow.audit("report", report.id, "amend", before={"version_no": first.version_no}, after=detail, reason=word)
@@ -89,25 +94,50 @@ def _with_unit(test: TestLine) -> str:
     return f"{test.current.reported_text} {test.current.unit}".strip() if test.current is not None else document.NO_RESULT
 
 
-def _notify_readers(uow: UnitOfWork, report: Report, who: Principal) -> int:
-    readers = uow.s.execute(
-        select(ReportView.user_id).where(ReportView.report_id == report.id, ReportView.user_id != who.user_id).distinct()
-    ).scalars()
-    notices = [ReportNotice(report_id=report.id, version_no=report.current_no, user_id=u, at=uow.now) for u in readers if u is not None]
-    uow.s.add_all(notices)
-    return len(notices)
+_REQUESTERS = text("SELECT id FROM app_user WHERE tenant_id = :t AND name = ANY(:names) AND status = 'active'")
+
+
+def _notify_readers(uow: UnitOfWork, report: Report, who: Principal, doctors: Iterable[str]) -> int:
+    """Everyone who saw or printed an earlier version, and the requester where the doctor has an account here; how many."""
+    seen = select(ReportView.user_id).where(ReportView.report_id == report.id).distinct()
+    readers = {u for u in uow.s.execute(seen).scalars() if u is not None}
+    names = sorted({d for d in doctors if d})
+    if names:
+        readers |= set(uow.s.execute(_REQUESTERS, {"t": uow.tenant_id, "names": names}).scalars())
+    readers.discard(who.user_id)
+    uow.s.add_all(ReportNotice(report_id=report.id, version_no=report.current_no, user_id=u, at=uow.now) for u in sorted(readers))
+    return len(readers)
 
 
 def recall(uow: UnitOfWork, report_id: int, reason: str, who: Principal) -> None:
     """召回: the values are hidden from every reader at once (R5)."""
     if not reason.strip():
-        raise UserError("invalid", "请写明召回原因。", field="reason")
+        raise UserError("invalid", say("请写明召回原因。"), field="reason")
     work = bench.lock_reported(uow, [specimen_of(uow, report_id)])
     report = lock(uow, [report_id])[0]
     before = report.state
     move(report, State.RECALLED)
     version_of(uow, report_id, report.current_no).state = VersionState.RECALLED.value
     bench.retell(work, TestState.RECALLED)
-    _notify_readers(uow, report, who)
+    doctors = [r.doctor for found in bench_queries.requests_of(uow, [report.specimen_id]).values() for r in found]
+    _recall_notices(uow, report, who, doctors)
     tell(uow, "report.recalled", report)
     uow.audit("report", report_id, "recall", before={"state": before}, after={"version_no": report.current_no}, reason=reason.strip())
+
+
+def _recall_notices(uow: UnitOfWork, report: Report, who: Principal, doctors: Iterable[str]) -> None:
+    """The recalled version's readers are told anew, also those who have read an earlier notice about the same version."""
+    uow.s.execute(delete(ReportNotice).where(ReportNotice.report_id == report.id, ReportNotice.version_no == report.current_no))
+    _notify_readers(uow, report, who, doctors)
+
+
+def cancel(uow: UnitOfWork, report_id: int, reason: str) -> None:
+    """A recalled report that nothing replaces: cancelled for good."""
+    if not reason.strip():
+        raise UserError("invalid", say("请写明取消原因。"), field="reason")
+    work = bench.lock_reported(uow, [specimen_of(uow, report_id)])
+    report = lock(uow, [report_id])[0]
+    move(report, State.CANCELLED)
+    bench.retell(work, TestState.CANCELLED)
+    tell(uow, "report.cancelled", report)
+    uow.audit("report", report_id, "cancel", before={"state": State.RECALLED.value}, after={"no": report.no}, reason=reason.strip())

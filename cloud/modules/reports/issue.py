@@ -19,6 +19,7 @@ from cloud.modules.reports.rules import State, VersionState
 from cloud.web.principal import Principal
 from common import ids
 from common.errors import UserError
+from common.say import say
 
 ZONE = ZoneInfo("Asia/Shanghai")
 
@@ -75,7 +76,7 @@ def specimens_of(uow: UnitOfWork, report_ids: Sequence[int]) -> dict[int, int]:
     rows = uow.s.execute(select(Report.id, Report.specimen_id).where(Report.id.in_(report_ids)))
     found = {r.id: r.specimen_id for r in rows}
     if len(found) != len(report_ids) or not found:
-        raise UserError("not_found", "报告不存在，请刷新后重试。")
+        raise UserError("not_found", say("报告不存在，请刷新后重试。"))
     return found
 
 
@@ -87,7 +88,7 @@ def lock(uow: UnitOfWork, report_ids: Sequence[int]) -> list[Report]:
     query = select(Report).where(Report.id.in_(report_ids)).order_by(Report.id).with_for_update().execution_options(populate_existing=True)
     found = list(uow.s.execute(query).scalars())
     if len(found) != len(report_ids):
-        raise UserError("not_found", "报告不存在，请刷新后重试。")
+        raise UserError("not_found", say("报告不存在，请刷新后重试。"))
     return found
 
 
@@ -99,7 +100,7 @@ def version_of(uow: UnitOfWork, report_id: int, version_no: int) -> ReportVersio
 def move(report: Report, to: State) -> None:
     state = State(report.state)
     if not rules.may_move(state, to):
-        raise UserError("conflict", f"报告目前为“{rules.WORDS[state]}”，不能改为“{rules.WORDS[to]}”。")
+        raise UserError("conflict", say("报告目前为“{state}”，不能改为“{to}”。", state=rules.WORDS[state], to=rules.WORDS[to]))
     report.state = to.value
 
 

@@ -39,6 +39,7 @@ class Waiting:
     n_critical: int
     n_alarm: int
     titles: str
+    due: datetime | None = None
     reasons: tuple[tuple[rules.Needs, int], ...] = ()
 
     @property
@@ -54,18 +55,22 @@ SELECT r.id, r.specimen_id, b.barcode, b.sample_no, r.urgent, p.name, p.sex, p.p
        b.n_tests, b.n_abnormal, b.n_critical, b.n_alarm,
        coalesce((SELECT string_agg(DISTINCT os.name, '、') FROM order_item oi
           JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
-         WHERE oi.tenant_id = r.tenant_id AND oi.specimen_id = r.specimen_id), '') AS titles
+         WHERE oi.tenant_id = r.tenant_id AND oi.specimen_id = r.specimen_id), '') AS titles, d.due
 FROM report r
 JOIN bench_tube b ON b.tenant_id = r.tenant_id AND b.specimen_id = r.specimen_id AND b.state = 'reviewed'
 JOIN patient p ON p.tenant_id = r.tenant_id AND p.id = r.patient_id
 LEFT JOIN app_user u ON u.tenant_id = r.tenant_id AND u.id = r.tester_id
+CROSS JOIN LATERAL (
+  SELECT b.received_at + min(os.tat_minutes) * interval '1 minute' AS due FROM order_item oi
+  JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
+  WHERE oi.tenant_id = r.tenant_id AND oi.specimen_id = r.specimen_id AND os.tat_minutes IS NOT NULL) d
 WHERE r.tenant_id = :t AND r.section_id = :section AND r.state = 'tested' {where}
-ORDER BY r.urgent DESC, r.id LIMIT :n
+ORDER BY r.urgent DESC, d.due NULLS LAST, r.id LIMIT :n
 """
 
 
 def queue(uow: UnitOfWork, section_id: int, user_id: int, limit: int = PAGE) -> list[Waiting]:
-    """A section's reports to verify, urgent first, then the oldest; each with what about it needs an eye."""
+    """A section's reports to verify, urgent first, then by the time they are due; each with what about it needs an eye."""
     return _waiting(uow, "", user_id, {"section": section_id, "n": limit})
 
 
@@ -124,7 +129,7 @@ class Told:
     @property
     def recalled(self) -> bool:
         """Whether the report must not be used."""
-        return self.state in (State.RECALLED, State.CANCELLED)
+        return self.state in (State.RECALLED, State.CANCELLED) or self.version_state is rules.VersionState.RECALLED
 
     @property
     def lines(self) -> Sequence[Mapping[str, Any]]:
@@ -151,15 +156,20 @@ class Told:
         return found
 
 
-def released(uow: UnitOfWork, no: str | None = None, version_no: int | None = None, report_id: int | None = None) -> Told | None:
-    """A told report by number or id, its current version or another; None for what was never told (AC: untold id → 404)."""
+def released(
+    uow: UnitOfWork, no: str | None = None, version_no: int | None = None, report_id: int | None = None, inside: bool = False
+) -> Told | None:
+    """A told report by number or id, its current version or another; None for what was never told (AC: untold id → 404).
+
+    ``inside``: the laboratory itself needs a recalled report's values, to amend it; nobody else gets them.
+    """
     query = select(Report, ReportVersion).join(
         ReportVersion, (ReportVersion.tenant_id == Report.tenant_id) & (ReportVersion.report_id == Report.id)
     )
     query = query.where(Report.no == no) if no is not None else query.where(Report.id == report_id)
     query = query.where(ReportVersion.version_no == (Report.current_no if version_no is None else version_no))
     row = uow.s.execute(query).one_or_none()
-    return None if row is None else _told(row[0], row[1])
+    return None if row is None else _told(row[0], row[1], inside)
 
 
 def versions(uow: UnitOfWork, no: str) -> list[Told]:
@@ -173,8 +183,9 @@ def versions(uow: UnitOfWork, no: str) -> list[Told]:
     return [_told(r, v) for r, v in uow.s.execute(query)]
 
 
-def _told(r: Report, v: ReportVersion) -> Told:
-    hidden = State(r.state) in (State.RECALLED, State.CANCELLED)
+def _told(r: Report, v: ReportVersion, inside: bool = False) -> Told:
+    recalled = State(r.state) in (State.RECALLED, State.CANCELLED) or v.state == rules.VersionState.RECALLED
+    hidden = recalled and not inside
     return Told(
         report_id=r.id,
         no=r.no or "",
@@ -222,6 +233,16 @@ def views(uow: UnitOfWork, report_id: int) -> Sequence[Any]:
     query = text("""
         SELECT v.viewer, v.user_id, v.version_no, v.kind, min(v.at) AS first_at, count(*) AS times FROM report_view v
         WHERE v.tenant_id = :t AND v.report_id = :r GROUP BY v.viewer, v.user_id, v.version_no, v.kind ORDER BY min(v.at)
+    """)
+    return uow.s.execute(query, {"t": uow.tenant_id, "r": report_id}).all()
+
+
+def notices(uow: UnitOfWork, report_id: int) -> Sequence[Any]:
+    """Who had to be told of a newer version, and when each took note (R4)."""
+    query = text("""
+        SELECT n.version_no, u.name, n.at, n.read_at FROM report_notice n
+        JOIN app_user u ON u.tenant_id = n.tenant_id AND u.id = n.user_id
+        WHERE n.tenant_id = :t AND n.report_id = :r ORDER BY n.version_no DESC, u.name LIMIT 200
     """)
     return uow.s.execute(query, {"t": uow.tenant_id, "r": report_id}).all()
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from enum import StrEnum
+
+from common.say import Listed, Said, say
 
 
 class Perm(StrEnum):
@@ -40,13 +43,13 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.CANCELLED: frozenset(),
 }
 VISIBLE = (State.RELEASED, State.AMENDED)
-WORDS: Mapping[State, str] = {
-    State.DRAFT: "待初审",
-    State.TESTED: "已初审，待审核",
-    State.RELEASED: "已发布",
-    State.AMENDED: "已修改",
-    State.RECALLED: "已召回",
-    State.CANCELLED: "已取消",
+WORDS: Mapping[State, Said] = {
+    State.DRAFT: say("待初审"),
+    State.TESTED: say("已初审，待审核"),
+    State.RELEASED: say("已发布"),
+    State.AMENDED: say("已修改"),
+    State.RECALLED: say("已召回"),
+    State.CANCELLED: say("已取消"),
 }
 
 
@@ -63,7 +66,7 @@ class VersionState(StrEnum):
     RECALLED = "recalled"
 
 
-VERSION_WORDS = {VersionState.CURRENT: "现行", VersionState.SUPERSEDED: "已被替代", VersionState.RECALLED: "已召回"}
+VERSION_WORDS = {VersionState.CURRENT: say("现行"), VersionState.SUPERSEDED: say("已被替代"), VersionState.RECALLED: say("已召回")}
 
 
 class Reason(StrEnum):
@@ -77,11 +80,11 @@ class Reason(StrEnum):
 
 
 REASON_WORDS = {
-    Reason.RESULT: "结果错误",
-    Reason.PATIENT: "患者信息错误",
-    Reason.SPECIMEN: "标本错误",
-    Reason.OMISSION: "漏项",
-    Reason.SUPPLEMENT: "补充信息",
+    Reason.RESULT: say("结果错误"),
+    Reason.PATIENT: say("患者信息错误"),
+    Reason.SPECIMEN: say("标本错误"),
+    Reason.OMISSION: say("漏项"),
+    Reason.SUPPLEMENT: say("补充信息"),
 }
 
 
@@ -132,23 +135,28 @@ class Verifier:
     sections: frozenset[str]
 
 
-def release_problem(report: Candidate, who: Verifier, duties: Collection[Duty], at: datetime) -> str | None:
+def release_problem(report: Candidate, who: Verifier, duties: Collection[Duty], at: datetime) -> Said | None:
     """Why this report must not leave, naming what to do, or None."""
     if report.state is not State.TESTED:
-        return f"目前为“{WORDS[report.state]}”，不能发布。"
+        return say("目前为“{state}”，不能发布。", state=WORDS[report.state])
     if not may_work_in(who.sections, report.section_code):
-        return "不属于您负责的专业组。"
+        return say("不属于您负责的专业组。")
     if report.missing:
-        return f"缺少必报项目：{'、'.join(report.missing)}。"
+        return say("缺少必报项目：{items}。", items=report.missing)
     if report.held:
-        return f"有待处理的结果：{'、'.join(report.held)}。"
+        return say("有待处理的结果：{items}。", items=report.held)
     if report.qc_closed:
-        return f"质控未放行：{'；'.join(report.qc_closed)}。"
+        return say("质控未放行：{items}。", items=Listed(report.qc_closed, "；"))
     if report.reviewed != report.found:
-        return "初审之后结果有变化，请重新初审。"
+        return say("初审之后结果有变化，请重新初审。")
     if needs_second_look(report, who) and not on_solo_duty(duties, who.user_id, report.section_id, at):
-        return "检验者与审核者不能是同一人，请由他人审核。"
+        return say("检验者与审核者不能是同一人，请由他人审核。")
     return None
+
+
+def unchecked_problem(items: Sequence[str]) -> Said:
+    """A critical value waits for its two checks (M10 R2): nothing leaves before."""
+    return say("危急值尚未复核：{items}。请先完成两次复核，或登记为非危急值。", items=list(items))
 
 
 def needs_second_look(report: Candidate, who: Verifier) -> bool:
@@ -161,17 +169,50 @@ def may_work_in(sections: frozenset[str], code: str) -> bool:
     return not sections or code in sections
 
 
-def amend_problem(state: State, reason: str, reason_text: str, before: Mapping[str, str], after: Mapping[str, str]) -> str | None:
+def amend_problem(state: State, reason: str, reason_text: str, before: Mapping[str, str], after: Mapping[str, str]) -> Said | None:
     """Why an amendment is refused, or None. ``before`` and ``after`` are item → value of what is to change."""
     if not may_move(state, State.AMENDED):
-        return f"报告目前为“{WORDS[state]}”，不能修改。"
+        return say("报告目前为“{state}”，不能修改。", state=WORDS[state])
     if reason not in tuple(Reason):
-        return "请选择修改原因类别。"
+        return say("请选择修改原因类别。")
     if not reason_text.strip():
-        return "请写明修改原因。"
+        return say("请写明修改原因。")
     if all(before.get(item) == value for item, value in after.items()):
-        return "内容没有变化，无需修改。"
+        return say("内容没有变化，无需修改。")
     return None
+
+
+# --- a result among the patient's earlier ones ----------------------------------------------------------------------
+
+SPARK_WIDTH, SPARK_HEIGHT = 72, 20
+
+
+@dataclass(frozen=True, slots=True)
+class Spark:
+    """A small line of the last values, oldest first, ready to be drawn in 72 × 20: its points, and the interval's band (top, height)."""
+
+    points: tuple[tuple[float, float], ...]
+    band: tuple[float, float] | None
+
+
+def spark(values: Sequence[Decimal], low: Decimal | None, high: Decimal | None) -> Spark | None:
+    """Scale the values; None where there is nothing to compare (fewer than two)."""
+    if len(values) < 2:
+        return None
+    shown = [*values, *(v for v in (low, high) if v is not None)]
+    bottom, top = min(shown), max(shown)
+    span = top - bottom or Decimal(1)
+
+    def y(value: Decimal) -> float:
+        return round(SPARK_HEIGHT - 3 - float((value - bottom) / span) * (SPARK_HEIGHT - 6), 1)
+
+    step = (SPARK_WIDTH - 8) / (len(values) - 1)
+    points = tuple((round(4 + step * n, 1), y(v)) for n, v in enumerate(values))
+    if low is None and high is None:
+        return Spark(points, None)
+    above = y(high) if high is not None else 0.0
+    below = y(low) if low is not None else float(SPARK_HEIGHT)
+    return Spark(points, (above, round(below - above, 1)))
 
 
 # --- order of the review queue --------------------------------------------------------------------------------------
@@ -202,8 +243,9 @@ def batch_exceptions(look: Look) -> tuple[tuple[Needs, int], ...]:
     return tuple((need, n) for need, n in found if n)
 
 
-def refused(problems: Sequence[tuple[str, str]]) -> str:
+def refused(problems: Sequence[tuple[str, str]]) -> Said:
     """One sentence for all reports of a batch that cannot leave; nothing of the batch has left."""
-    listed = "；".join(f"{name}：{why}" for name, why in problems[:5])
-    more = f"（共 {len(problems)} 份）" if len(problems) > 5 else ""
-    return f"未发布任何报告。{listed}{more}"
+    listed = Listed([say("{name}：{why}", name=name, why=why) for name, why in problems[:5]], "；")
+    if len(problems) > 5:
+        return say("未发布任何报告。{listed}（共 {n} 份）", listed=listed, n=len(problems))
+    return say("未发布任何报告。{listed}", listed=listed)

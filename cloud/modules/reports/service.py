@@ -14,13 +14,14 @@ from cloud.modules.bench import service as bench
 from cloud.modules.bench.queries import Detail
 from cloud.modules.bench.service import TestState
 from cloud.modules.catalog import queries as md
+from cloud.modules.critical import queries as critical
 from cloud.modules.personnel import service as personnel
 from cloud.modules.platform import service as platform
 from cloud.modules.platform import signing
 from cloud.modules.platform.signing import Desk
 from cloud.modules.qc import queries as qc
 from cloud.modules.reports import document, rules
-from cloud.modules.reports.changes import AmendRequest, amend, recall
+from cloud.modules.reports.changes import AmendRequest, amend, cancel, recall
 from cloud.modules.reports.issue import (
     details,
     freeze,
@@ -40,6 +41,7 @@ from cloud.modules.reports.rules import State
 from cloud.ports import s3
 from cloud.web.principal import Principal
 from common.errors import LocalError, PeerError, UserError
+from common.say import say
 
 ZONE = ZoneInfo("Asia/Shanghai")
 
@@ -129,9 +131,12 @@ def _check(uow: UnitOfWork, reports: Sequence[Report], details: Mapping[int, Det
     candidates = [_candidate(uow, report, details[report.specimen_id], closed) for report in reports]
     # Most releases are by a second person: only the others ask for the roster.
     duties = _duties(uow, who.user_id) if any(rules.needs_second_look(c, verifier) for c in candidates) else []
+    unchecked = critical.unchecked(uow, list(details))
     problems, solo = [], set()
     for report, candidate in zip(reports, candidates, strict=True):
         why = rules.release_problem(candidate, verifier, duties, uow.now)
+        if why is None and report.specimen_id in unchecked:
+            why = rules.unchecked_problem(unchecked[report.specimen_id])
         if why is not None:
             problems.append((candidate.name, why))
         elif rules.needs_second_look(candidate, verifier):
@@ -157,6 +162,15 @@ def _closed(uow: UnitOfWork, found: Iterable[Detail]) -> dict[int, str]:
     asks = {t.id: qc.Ask(t.item.id, c.analyzer_id, c.run_at or c.at, c.id) for t, c in shown}
     gates = qc.gate_state(uow, asks.values())
     return {test_id: gates[ask].reason for test_id, ask in asks.items() if not gates[ask].open}
+
+
+def qc_lights(uow: UnitOfWork, detail: Detail) -> dict[int, qc.Gate]:
+    """Test id → the state of its quality control, for the reviewer's light."""
+    asks = {
+        t.id: qc.Ask(t.item.id, t.current.analyzer_id, t.current.run_at or t.current.at, t.current.id) for t in detail.tests if t.current
+    }
+    gates = qc.gate_state(uow, asks.values())
+    return {test_id: gates[ask] for test_id, ask in asks.items()}
 
 
 def _candidate(uow: UnitOfWork, report: Report, detail: Detail, closed: Mapping[int, str]) -> rules.Candidate:
@@ -185,9 +199,9 @@ def cocheck(uow: UnitOfWork, report_id: int, who: Principal) -> None:
     """The second person has looked at what one person tested and released at night (R1)."""
     report = lock(uow, [report_id])[0]
     if report.cocheck_due is None or report.cochecked_at is not None:
-        raise UserError("conflict", "该报告没有待复核的单人值班记录。")
+        raise UserError("conflict", say("该报告没有待复核的单人值班记录。"))
     if who.user_id in (report.tester_id, report.verifier_id):
-        raise UserError("conflict", "复核人不能是原检验者或审核者。")
+        raise UserError("conflict", say("复核人不能是原检验者或审核者。"))
     report.cochecked_by, report.cochecked_at = who.user_id, uow.now
     uow.audit("report", report_id, "cocheck", after={"by": who.employee_no})
 
@@ -195,11 +209,11 @@ def cocheck(uow: UnitOfWork, report_id: int, who: Principal) -> None:
 def grant_solo_duty(uow: UnitOfWork, section_id: int, user_id: int, starts_at: datetime, ends_at: datetime) -> None:
     """Flag a night on which one person alone may test and verify."""
     if section_id not in md.catalog(uow).sections:
-        raise UserError("not_found", "该专业组不存在。")
+        raise UserError("not_found", say("该专业组不存在。"))
     if not starts_at < ends_at or (ends_at - starts_at).total_seconds() > 16 * 3600:
-        raise UserError("invalid", "单人值班须有起止时间，且不超过 16 小时。", field="ends_at")
+        raise UserError("invalid", say("单人值班须有起止时间，且不超过 16 小时。"), field="ends_at")
     if uow.actor.user_id == user_id:
-        raise UserError("conflict", "不能给自己登记单人值班。")
+        raise UserError("conflict", say("不能给自己登记单人值班。"))
     uow.s.add(SoloDuty(section_id=section_id, user_id=user_id, starts_at=starts_at, ends_at=ends_at, granted_by=uow.actor.user_id))
     uow.audit("solo_duty", user_id, "grant", after={"section": section_id, "from": starts_at.isoformat(), "to": ends_at.isoformat()})
 
@@ -234,13 +248,13 @@ def pdf_bytes(uow: UnitOfWork, told: Told, kind: str = "pdf") -> bytes | None:
     UserErrors: conflict for a recalled report, and for a file that is missing, damaged or out of reach.
     """
     if told.recalled:
-        raise UserError("conflict", "报告已召回，请勿使用。")
+        raise UserError("conflict", say("报告已召回，请勿使用。"))
     if told.pdf_key is None:
         return None
     try:
         data = s3.files_of(s3.current_store(), uow.tenant_id).get(told.pdf_key, told.pdf_sha256)
     except (LocalError, PeerError) as error:
-        raise UserError("conflict", f"报告文件取不到，不能打印：{error}") from error
+        raise UserError("conflict", say("报告文件取不到，不能打印：{why}", why=str(error))) from error
     seen(uow, told.report_id, told.version_no, kind)
     return data
 
@@ -261,7 +275,7 @@ def render_again(uow: UnitOfWork, report_id: int) -> None:
 
 def _own_section(who: Principal, catalog: md.Catalog, section_id: int) -> None:
     if not rules.may_work_in(who.sections, catalog.sections[section_id].code):
-        raise UserError("forbidden", "该标本不属于您负责的专业组。")
+        raise UserError("forbidden", say("该标本不属于您负责的专业组。"))
 
 
 def _duties(uow: UnitOfWork, user_id: int) -> list[rules.Duty]:
@@ -273,10 +287,12 @@ __all__ = [
     "AmendRequest",
     "Desk",
     "amend",
+    "cancel",
     "cocheck",
     "grant_solo_duty",
     "recall",
     "not_rendered",
+    "qc_lights",
     "pdf_bytes",
     "release",
     "render_again",
@@ -284,4 +300,5 @@ __all__ = [
     "review",
     "seen",
     "send_back",
+    "specimens_of",
 ]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,11 +14,12 @@ from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
 from cloud.modules.bench.messages import entries_of
 from cloud.modules.catalog import queries as md
+from cloud.modules.critical import queries as critical
 from cloud.modules.personnel import queries as personnel
+from cloud.modules.platform import lists, signing
 from cloud.modules.platform import queries as people
 from cloud.modules.platform import service as platform
-from cloud.modules.platform import signing
-from cloud.modules.reports import queries, rules, service
+from cloud.modules.reports import figures, queries, rules, service
 from cloud.modules.reports.rules import Perm
 from cloud.web.faults import Forbidden, Invalid, NotFound
 from cloud.web.page import fragment, is_fragment, page, redirect_to
@@ -79,7 +81,7 @@ def queue(uow: UnitOfWork, code: str) -> Any:
     section = _section(uow, code)
     waiting = queries.queue(uow, section.id, principal().user_id)
     if is_fragment():
-        return fragment("reports/queue.html", "rows", section=section, waiting=waiting)
+        return fragment("reports/queue.html", "rows", section=section, waiting=waiting, now=uow.now)
     chosen = request.args.get("report", type=int) or (waiting[0].id if waiting else None)
     shown = next((w for w in waiting if w.id == chosen), None)
     detail = _detail(uow, shown.specimen_id) if shown is not None else None
@@ -88,9 +90,11 @@ def queue(uow: UnitOfWork, code: str) -> Any:
         section=section,
         sections=_mine(uow),
         waiting=waiting,
+        now=uow.now,
         chosen=chosen,
         one=shown,
         detail=detail,
+        **_beside(uow, detail),
         authorised=personnel.any_in(uow, principal().user_id, personnel.Function.VERIFY, section.id),
         may_verify=_may_verify(uow, section.id, detail),
         cochecks=queries.cochecks(uow, section.id),
@@ -122,7 +126,13 @@ def one(uow: UnitOfWork, code: str, report_id: int) -> Any:
         raise NotFound("该待审报告")
     detail = _detail(uow, found.specimen_id)
     return fragment(
-        "reports/queue.html", "report", section=section, one=found, detail=detail, may_verify=_may_verify(uow, section.id, detail)
+        "reports/queue.html",
+        "report",
+        section=section,
+        one=found,
+        detail=detail,
+        **_beside(uow, detail),
+        may_verify=_may_verify(uow, section.id, detail),
     )
 
 
@@ -142,7 +152,7 @@ def release(uow: UnitOfWork, code: str) -> Any:
     numbers = service.release(uow, chosen, principal(), desk())
     waiting = queries.queue(uow, section.id, principal().user_id)
     trigger = f'{{"sound":"ok","released":{len(numbers)}}}'
-    return fragment("reports/queue.html", "rows", trigger=trigger, section=section, waiting=waiting)
+    return fragment("reports/queue.html", "rows", trigger=trigger, section=section, waiting=waiting, now=uow.now)
 
 
 @VIEWS.post("/review/report/<int:report_id>/back", Perm.RELEASE)
@@ -181,6 +191,24 @@ def _local(value: str) -> datetime:
         raise Invalid("请填写起止时间。", "from") from error
 
 
+def _beside(uow: UnitOfWork, detail: bench_queries.Detail | None) -> dict[str, Any]:
+    """What stands beside the values: critical values with their checks, QC lights, small trends."""
+    if detail is None:
+        return {"criticals": [], "lights": {}, "sparks": {}}
+    sparks = {}
+    for test in detail.tests:
+        if test.current is not None and test.current.value is not None:
+            past = [p.value for p in reversed(test.history) if p.value is not None and p.unit == test.current.unit]
+            limits = test.current.snapshot.get("interval") or (None, None, None)
+            low, high = (None if v is None else Decimal(str(v)) for v in limits[1:3])
+            sparks[test.id] = rules.spark([*past, test.current.value], low, high)
+    return {
+        "criticals": critical.of_specimen(uow, detail.tube.specimen_id),
+        "lights": service.qc_lights(uow, detail),
+        "sparks": sparks,
+    }
+
+
 def _detail(uow: UnitOfWork, specimen_id: int) -> bench_queries.Detail | None:
     found = bench_queries.tube(uow, specimen_id)
     if found is not None:
@@ -199,6 +227,51 @@ def search(uow: UnitOfWork) -> Any:
     return page("reports/list.html", block="rows", found=found, q=asked, page_size=queries.PAGE)
 
 
+@VIEWS.get("/reports/figures", Perm.READ)
+def figures_page(uow: UnitOfWork) -> Any:
+    """What a laboratory counts of its reports; each number is the length of the list it opens."""
+    wanted = _figures_wanted(uow)
+    return page(
+        "reports/figures.html",
+        wanted=wanted,
+        counts=figures.counts(uow, wanted),
+        reasons=figures.by_reason(uow, wanted),
+        rows=figures.rows(uow, wanted, request.args.get("before", 0, type=int)),
+        figures=figures.FIGURE_WORDS,
+        words=rules.REASON_WORDS,
+        page_size=figures.PAGE,
+    )
+
+
+@VIEWS.post("/reports/figures/export", Perm.READ)
+def figures_export(uow: UnitOfWork) -> Any:
+    """The list on paper or in a workbook."""
+    wanted = _figures_wanted(uow)
+    found = figures.rows(uow, wanted, limit=figures.EXPORT_MOST)
+    made = figures.document(found, wanted, principal().tenant_name, principal().name, uow.now)
+    back = f"/reports/figures?first={wanted.first}&last={wanted.last}&figure={wanted.figure.value}&reason={wanted.reason}"
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back))
+
+
+def _figures_wanted(uow: UnitOfWork) -> figures.Wanted:
+    get = request.args.get
+    today = uow.now.astimezone(ZoneInfo(web().settings.timezone)).date()
+    try:
+        first, last = (date.fromisoformat(get(k) or str(otherwise)) for k, otherwise in (("first", today.replace(day=1)), ("last", today)))
+    except ValueError as error:
+        raise Invalid("日期请写成 2026-05-04 的样子。", "first") from error
+    if first > last:
+        raise Invalid("开始日期晚于结束日期，请核对。", "first")
+    figure, reason = get("figure", ""), get("reason", "")
+    return figures.Wanted(
+        first,
+        last,
+        [s.id for s in _mine(uow)],
+        figures.Figure(figure) if figure in set(figures.Figure) else figures.Figure.RELEASED,
+        reason if reason in set(rules.Reason) else "",
+    )
+
+
 @VIEWS.get("/reports/<no>", Perm.READ)
 def report(uow: UnitOfWork, no: str) -> Any:
     """One told report as it stands, or an earlier version of it."""
@@ -208,6 +281,8 @@ def report(uow: UnitOfWork, no: str) -> Any:
         told=told,
         holds=queries.signature_holds(uow, told.report_id, told.version_no),
         views=queries.views(uow, told.report_id),
+        notices=queries.notices(uow, told.report_id),
+        signatures=signing.of(uow, "report", told.report_id),
         words=rules.REASON_WORDS,
     )
 
@@ -241,7 +316,7 @@ def render_again(uow: UnitOfWork, no: str) -> Any:
 @VIEWS.get("/reports/<no>/amend", Perm.AMEND)
 def amend_form(uow: UnitOfWork, no: str) -> Any:
     """The form of an amendment: old value beside the new one."""
-    return page("reports/amend.html", told=_told(uow, no), reasons=rules.REASON_WORDS)
+    return page("reports/amend.html", told=_told(uow, no, inside=True), reasons=rules.REASON_WORDS)
 
 
 @VIEWS.post("/reports/<no>/amend", Perm.AMEND)
@@ -261,6 +336,13 @@ def recall(uow: UnitOfWork, no: str) -> Any:
     return redirect_to(f"/reports/{no}")
 
 
+@VIEWS.post("/reports/<no>/cancel", Perm.RECALL)
+def cancel(uow: UnitOfWork, no: str) -> Any:
+    """A recalled report is cancelled for good."""
+    service.cancel(uow, _told(uow, no).report_id, request.form.get("reason", ""))
+    return redirect_to(f"/reports/{no}")
+
+
 @VIEWS.get("/reports/verify/<no>", Access.LOGIN)
 def verify(uow: UnitOfWork, no: str) -> Any:
     """What a paper's code asks: is this number ours, which version counts, is the stored document untouched. No values, no name."""
@@ -270,8 +352,8 @@ def verify(uow: UnitOfWork, no: str) -> Any:
     return page("reports/verify.html", told=told, holds=queries.signature_holds(uow, told.report_id, told.version_no))
 
 
-def _told(uow: UnitOfWork, no: str) -> queries.Told:
-    told = queries.released(uow, no, request.args.get("v", type=int))
+def _told(uow: UnitOfWork, no: str, inside: bool = False) -> queries.Told:
+    told = queries.released(uow, no, request.args.get("v", type=int), inside=inside)
     if told is None or md.catalog(uow).sections[told.section_id].id not in {s.id for s in _mine(uow)}:
         raise NotFound("该报告")
     platform.log_read(uow, told.patient_id, "report", request.path)

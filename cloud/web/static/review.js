@@ -1,6 +1,8 @@
 // Review and amendment: ticks survive a refresh of the list; a closed signing window asks for the PIN and goes on by itself.
 "use strict";
 (() => {
+  if (window.jlReview) return;
+  window.jlReview = true;
   const $ = (sel, root = document) => root.querySelector(sel), all = (sel) => [...document.querySelectorAll(sel)];
   const list = $(".review #lines"), form = $("#queue");
   const boxes = () => all('#lines input[name="id"]');

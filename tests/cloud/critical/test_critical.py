@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import product
+from typing import Any
 
+import openpyxl
 import pytest
+from pypdf import PdfReader
 from sqlalchemy import text
 
+from cloud import relay
+from cloud.jobs import all_jobs, run_job
 from cloud.modules.critical import queries, rules, service
 from cloud.modules.critical.rules import Light, State
+from cloud.modules.platform import lists, signing
+from cloud.modules.reports import service as reports
+from cloud.reports.documents import Column, ListDocument
+from cloud.worker import all_handlers
 from common.errors import UserError
 from tests.cloud.bench.world import World, build
 from tests.support import lab as labs
@@ -26,6 +37,8 @@ ALLOWED = {
     ("confirmed", "false_alarm"),
     ("notifying", "received"),
     ("notifying", "escalated"),
+    ("notifying", "unreachable"),
+    ("unreachable", "escalated"),
     ("escalated", "received"),
     ("received", "doctor_acknowledged"),
     ("received", "handled"),
@@ -88,39 +101,435 @@ def test_the_clock_stops_at_receipt() -> None:
     assert rules.clock(RUN, RUN + timedelta(minutes=4), 10, RUN + timedelta(hours=9)).light is Light.OK
 
 
-def test_ac_cv_4_readback_5_8_for_6_8_is_refused_and_logged(world: World) -> None:
-    tester = world.lab.client("tester")
+# --- rules: double check, clocks, suppression, escalation -----------------------------------------------------------
+
+
+def at(clock: str) -> datetime:
+    return datetime.fromisoformat(f"2026-05-04T{clock}+08:00")
+
+
+def test_ac_cv_1_found_10_02_confirmed_10_05_received_10_11_30() -> None:
+    found = rules.intervals(at("10:02:00"), at("10:05:00"), at("10:11:30"))
+    assert (found.y2015, found.y2025) == (timedelta(minutes=6.5), timedelta(minutes=9.5))
+    assert rules.timely(found.y2015, 10) and rules.timely(found.y2025, 10)
+
+
+def test_ac_cv_2_received_10_14_is_timely_by_2015_and_late_by_2025() -> None:
+    found = rules.intervals(at("10:02:00"), at("10:05:00"), at("10:14:00"))
+    assert (found.y2015, found.y2025) == (timedelta(minutes=9), timedelta(minutes=12))
+    assert rules.timely(found.y2015, 10) and not rules.timely(found.y2025, 10)
+    assert rules.timely(timedelta(minutes=10), 10) and not rules.timely(None, 10)
+
+
+def test_ac_cv_5_rates_are_percentages_with_two_decimals() -> None:
+    assert (rules.percent(318, 320), rules.percent(305, 320)) == (Decimal("99.38"), Decimal("95.31"))
+    assert rules.percent(0, 0) is None and rules.percent(0, 3) == Decimal("0.00")
+
+
+@pytest.mark.parametrize(
+    ("done", "who", "after", "alone", "refused"),
+    [
+        ((), 1, 0, False, None),
+        ((1,), 2, 0, False, None),
+        ((1,), 1, 300, False, "两人"),
+        ((1,), 1, 59, True, "1 分钟"),
+        ((1,), 1, 60, True, None),
+        ((1, 2), 3, 600, True, "已完成"),
+    ],
+)
+def test_two_persons_or_one_twice_a_minute_apart(done: tuple[int, ...], who: int, after: int, alone: bool, refused: str | None) -> None:
+    problem = rules.check_problem([rules.Check(p, RUN) for p in done], who, RUN + timedelta(seconds=after), alone)
+    assert problem is None if refused is None else refused in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("hour", "urgent", "alone"), [(19, False, False), (20, False, True), (7, False, True), (8, False, False), (12, True, True)]
+)
+def test_one_person_may_check_twice_only_at_night_or_when_urgent(hour: int, urgent: bool, alone: bool) -> None:
+    assert rules.alone_allowed(hour, urgent) is alone
+
+
+def sight(n: int, value: str | None, hours: float, direction: str = "high", day: str = "d") -> rules.Sight:
+    return rules.Sight(n, None if value is None else Decimal(value), direction, RUN + timedelta(hours=hours), day)
+
+
+@pytest.mark.parametrize(
+    ("new", "told", "chronic", "how"),
+    [
+        (sight(0, "6.8", 3), [], False, "full"),
+        (sight(0, "6.8", 3), [sight(1, "6.8", 0)], False, "merged"),
+        (sight(0, "6.8", 24), [sight(1, "6.8", 0)], False, "merged"),
+        (sight(0, "6.8", 24.01), [sight(1, "6.8", 0)], False, "full"),
+        (sight(0, "6.8", 20, day="e"), [sight(1, "6.8", 0)], False, "daily"),
+        (sight(0, "2.1", 3, "low"), [sight(1, "6.8", 0)], False, "full"),
+        (sight(0, "8.16", 3), [sight(1, "6.8", 0)], False, "merged"),  # exactly 20 % further out
+        (sight(0, "8.17", 3), [sight(1, "6.8", 0)], False, "full"),
+        (sight(0, "5", 3), [sight(1, "10", 0)], False, "merged"),  # better
+        (sight(0, "8", 3, "low"), [sight(1, "10", 0, "low")], False, "merged"),
+        (sight(0, "7.9", 3, "low"), [sight(1, "10", 0, "low")], False, "full"),
+        # Small steps, each below the limit, are compared with the mildest told.
+        (sight(0, "8.4", 3), [sight(1, "6.8", 0), sight(2, "7.6", 1)], False, "full"),
+        (sight(0, None, 3, ""), [sight(1, None, 0, "")], False, "full"),
+        (sight(0, "6.8", 24 * 20, day="e"), [sight(1, "6.8", 0)], True, "daily"),
+        (sight(0, "6.8", 24 * 31, day="e"), [sight(1, "6.8", 0)], True, "full"),
+        (sight(0, "6.8", -1), [sight(1, "6.8", 0)], False, "full"),  # told later than this was found: it rests on nothing
+    ],
+)
+def test_repeats_are_told_quietly_never_when_turned_or_worse(new: rules.Sight, told: list[rules.Sight], chronic: bool, how: str) -> None:
+    assert rules.handling(new, told, chronic)[0] == how
+
+
+def running(state: str, level: int = 0, reminded: bool = False, received: float | None = None, nagged: bool = False) -> rules.Running:
+    when = None if received is None else RUN + timedelta(minutes=received)
+    return rules.Running(State(state), RUN, 10, level, reminded, when, nagged)
+
+
+@pytest.mark.parametrize(
+    ("event", "minutes", "due"),
+    [
+        (running("confirmed"), 4.9, None),
+        (running("confirmed"), 5, ("remind", 0)),
+        (running("confirmed", reminded=True), 9.9, None),
+        (running("confirmed", reminded=True), 10, ("escalate", 1)),
+        (running("escalated", 1, True), 14.9, None),
+        (running("escalated", 1, True), 15, ("escalate", 2)),
+        (running("escalated", 2, True), 20, ("escalate", 3)),
+        (running("escalated", 3, True), 600, None),
+        (running("detected", 0, True), 10, ("escalate", 2)),
+        (running("unreachable", 0, True), 1, ("escalate", 2)),
+        (running("unreachable", 3, True), 1, ("escalate", 3)),
+        (running("received", received=3), 32.9, None),
+        (running("received", received=3), 33, ("nag", 0)),
+        (running("doctor_acknowledged", received=3, nagged=True), 99, None),
+        (running("handled", received=3), 99, None),
+        (running("merged"), 99, None),
+    ],
+)
+def test_what_the_clock_asks_for(event: rules.Running, minutes: float, due: tuple[str, int] | None) -> None:
+    assert rules.due(event, RUN + timedelta(minutes=minutes)) == due
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"receiver": " "}, "姓名"),
+        ({"dept": ""}, "科室"),
+        ({"at": RUN - timedelta(seconds=1)}, "早于发现"),
+        ({"at": RUN + timedelta(hours=3)}, "将来"),
+        ({"readback": ""}, "复述"),
+        ({"readback": "5.8"}, "不一致"),
+        ({"identity": False}, "患者姓名"),
+        ({}, None),
+    ],
+)
+def test_bad_input_of_a_call_is_named(change: dict[str, Any], why: str | None) -> None:
+    call = rules.Call(**({"receiver": "王护士", "dept": "内科", "readback": "6.8", "identity": True, "at": RUN} | change))
+    problem = rules.call_problem(call, "6.8", RUN, RUN + timedelta(hours=1))
+    assert problem is None if why is None else problem is not None and why in problem[0]
+
+
+def test_limits_low_above_high_are_refused() -> None:
+    assert "大于" in str(rules.limit_problem(Decimal(7), Decimal(3))) and rules.limit_problem(Decimal(3), Decimal(7)) is None
+
+
+# --- on a database --------------------------------------------------------------------------------------------------
+
+
+def call(readback: str = "6.8", **more: Any) -> dict[str, Any]:
+    return {"receiver": "王护士", "dept": "内科一病区", "readback": readback, "identity": "1"} | more
+
+
+@pytest.fixture
+def day(world: World) -> World:
+    world.lab.clock.set(at("10:02:00"))
+    return world
+
+
+def found(world: World, value: str = "6.8", code: str = "K", **more: Any) -> tuple[int, int]:
+    """(event, tube) of a critical value that has just arrived."""
     with world.lab.uow() as uow:
-        world.send(uow, world.tube(uow), {"K": "6.8"}, RUN)
-        event = queries.board(uow)[0].event
-    assert tester.post(f"/critical/{event.id}/confirm", {"version": event.version}, htmx=True).status_code == 200
-    answer = tester.post(
-        f"/critical/phone/{event.id}", {"version": event.version + 1, "receiver": "内科 王护士", "readback": "5.8"}, htmx=True
-    )
+        tube = world.tube(uow, **more)
+        world.send(uow, tube, {code: value}, RUN)
+        [line] = queries.of_specimen(uow, tube)
+        return line.event.id, tube
+
+
+def version(world: World, event: int) -> int:
+    with world.lab.uow() as uow:
+        line = queries.one(uow, event)
+        assert line is not None
+        return line.event.version
+
+
+def state(world: World, event: int) -> str:
+    with world.lab.uow() as uow:
+        line = queries.one(uow, event)
+        assert line is not None
+        return line.event.state
+
+
+def confirmed(world: World, **more: Any) -> int:
+    event, _ = found(world, **more)
+    for role in ("tester", "verifier"):
+        answer = world.lab.client(role).post(f"/critical/{event}/confirm", {"version": version(world, event)}, htmx=True)
+        assert answer.status_code == 200, answer.text
+    return event
+
+
+def test_two_persons_check_before_anybody_is_told(day: World) -> None:
+    event, _ = found(day)
+    tester = day.lab.client("tester")
+    assert tester.post(f"/critical/phone/{event}", call() | {"version": 1}, htmx=True).status_code == 409
+    assert tester.post(f"/critical/{event}/confirm", {"version": 1}, htmx=True).status_code == 200
+    answer = tester.post(f"/critical/{event}/confirm", {"version": 2}, htmx=True)
+    assert answer.status_code == 409 and "两人" in answer.text and state(day, event) == "detected"
+    stale = day.lab.client("verifier").post(f"/critical/{event}/confirm", {"version": 1}, htmx=True)
+    assert stale.status_code == 409 and "已由他人处理" in stale.text
+    assert day.lab.client("verifier").post(f"/critical/{event}/confirm", {"version": 2}, htmx=True).status_code == 200
+    with day.lab.uow() as uow:
+        line = queries.one(uow, event)
+        assert line is not None and line.event.state == "confirmed" and [c.by_name for c in line.checks] == ["检验者一号", "审核者一号"]
+        # Channels nobody has set up say so; nothing is claimed to be sent.
+        assert {(a.channel, a.outcome) for a in line.attempts} == {("sms", "unset"), ("wechat", "unset")}
+        assert uow.s.execute(text("SELECT count(*) FROM outbox_event WHERE topic = 'critical.confirmed'")).scalar_one() == 1
+
+
+def test_ac_cv_4_readback_5_8_for_6_8_is_refused_and_logged(day: World) -> None:
+    event = confirmed(day)
+    tester = day.lab.client("tester")
+    answer = tester.post(f"/critical/phone/{event}", call("5.8") | {"version": version(day, event)}, htmx=True)
     assert answer.status_code == 200 and "不一致" in answer.text and answer.headers["HX-Trigger"] == '{"sound":"bad"}'
-    with world.lab.uow() as uow:
-        line = queries.one(uow, event.id)
-        assert line is not None and line.event.state == "confirmed"
-        assert [(a.readback, a.ok, a.by_name) for a in line.attempts] == [("5.8", False, "检验者一号")]
+    assert 'value="王护士"' in answer.text  # nothing typed is lost
+    with day.lab.uow() as uow:
+        line = queries.one(uow, event)
+        assert line is not None and line.event.state == "notifying"
+        assert [(a.readback, a.ok, a.by_name) for a in line.told_by("phone")] == [("5.8", False, "检验者一号")]
         actions = uow.s.execute(text("SELECT action FROM audit_log WHERE entity = 'critical' ORDER BY seq")).scalars().all()
-        assert actions == ["detect", "confirm", "readback_refused"]
-    good = {"version": event.version + 1, "receiver": "内科 王护士", "readback": "6.8"}
-    assert "复述一致" in tester.post(f"/critical/phone/{event.id}", good, htmx=True).text
-    with world.lab.uow() as uow:
-        line = queries.one(uow, event.id)
-        assert line is not None and (line.event.state, line.event.received_by) == ("received", "内科 王护士")
+        assert actions == ["detect", "confirm", "confirm", "readback_refused"]
+    english = tester.post("/lang/en")
+    assert english.status_code in (200, 302, 303)
+    told = tester.post(f"/critical/phone/{event}", call("5.8") | {"version": version(day, event)}, htmx=True)
+    assert "was read back, the value is 6.8" in told.text  # refusals with values speak the reader's language
+    good = tester.post(f"/critical/phone/{event}", call() | {"version": version(day, event)}, htmx=True)
+    assert good.status_code == 200 and state(day, event) == "received"
+    with day.lab.uow() as uow:
+        line = queries.one(uow, event)
+        assert line is not None and (line.event.received_by, line.event.received_dept) == ("内科一病区 王护士", "内科一病区")
 
 
-def test_nothing_is_told_before_it_is_confirmed_and_nothing_twice(world: World) -> None:
-    with world.lab.uow() as uow:
-        world.send(uow, world.tube(uow), {"K": "6.8"}, RUN)
-        event = queries.board(uow)[0].event
-        with pytest.raises(UserError, match="待复核"):
-            service.tell(uow, event.id, event.version, "王", "6.8")
-        service.confirm(uow, event.id, event.version)
+def test_ac_cv_3_a_rerun_of_the_same_tube_counts_once_each_item_by_itself(day: World) -> None:
+    with day.lab.uow() as uow:
+        tube = day.tube(uow)
+        day.send(uow, tube, {"K": "6.8", "CREA": "920"}, RUN)
+        day.send(uow, tube, {"K": "6.9"}, RUN + timedelta(minutes=9))
+        lines = queries.of_specimen(uow, tube)
+        assert [(x.event.item_name, x.event.value_text, [v for v, _ in x.event.reruns]) for x in lines] == [
+            ("项目K", "6.9", ["6.8"]),
+            ("项目CREA", "920", []),
+        ]
+        assert lines[0].event.found_at == uow.now  # the first value started the clock
+        counted = queries.stats(uow, uow.now.date(), uow.now.date())
+        assert (counted.whole.needing, counted.whole.told) == (2, 0)
+
+
+def test_a_false_alarm_does_not_silence_the_next_critical_value_of_the_tube(day: World) -> None:
+    event, tube = found(day)
+    day.lab.client("tester").post(f"/critical/{event}/dismiss", {"version": 1, "reason": "溶血"}, htmx=True)
+    with day.lab.uow() as uow:
+        day.send(uow, tube, {"K": "6.9"}, RUN + timedelta(minutes=9))
+        assert [(x.event.round, x.event.state) for x in queries.of_specimen(uow, tube)] == [(1, "false_alarm"), (2, "detected")]
+        counted = queries.stats(uow, uow.now.date(), uow.now.date())
+        assert (counted.whole.needing, counted.false_alarms) == (1, 1)
+
+
+def told(world: World, **more: Any) -> int:
+    event = confirmed(world, **more)
+    answer = world.lab.client("tester").post(
+        f"/critical/phone/{event}", call(more.get("value", "6.8")) | {"version": version(world, event)}, htmx=True
+    )
+    assert answer.status_code == 200 and state(world, event) == "received", answer.text
+    return event
+
+
+def test_a_repeat_within_a_day_rests_on_the_first_call_unless_worse(day: World) -> None:
+    with day.lab.uow() as uow:
+        patient = day.patient(uow)
+    first = told(day, patient=patient)
+    day.lab.clock.advance(hours=2)
+    again, _ = found(day, "6.9", patient=patient)
+    worse, _ = found(day, "9.0", patient=patient)
+    other, _ = found(day, "6.9")
+    with day.lab.uow() as uow:
+        got = {i: queries.one(uow, i) for i in (again, worse, other)}
+        assert {i: (x.event.state, x.event.handling, x.event.repeat_of) for i, x in got.items() if x} == {
+            again: ("merged", "merged", first),
+            worse: ("detected", "full", None),
+            other: ("detected", "full", None),
+        }
+    for verb in ("confirm", "dismiss", "escalate", "close", "handle"):
+        data = {"version": 1, "reason": "x", "action": "x"}
+        assert day.lab.client("tester").post(f"/critical/{again}/{verb}", data, htmx=True).status_code == 409, verb
+
+
+@pytest.mark.parametrize("start", list(State))
+def test_every_verb_that_the_table_does_not_allow_is_refused_with_409(day: World, start: State) -> None:
+    event, _ = found(day)
+    verbs: dict[str, tuple[str, dict[str, Any], set[State]]] = {
+        "confirm": (f"/critical/{event}/confirm", {}, {State.DETECTED}),
+        "dismiss": (f"/critical/{event}/dismiss", {"reason": "溶血"}, {State.DETECTED, State.CONFIRMED}),
+        "tell": (f"/critical/phone/{event}", call(), {State.CONFIRMED, State.NOTIFYING, State.ESCALATED, State.UNREACHABLE}),
+        "none": (f"/critical/phone/{event}/none", {"called": "8001"}, {State.CONFIRMED, State.NOTIFYING, State.ESCALATED}),
+        "escalate": (f"/critical/{event}/escalate", {}, {State.CONFIRMED, State.NOTIFYING, State.ESCALATED, State.UNREACHABLE}),
+        "handle": (f"/critical/{event}/handle", {"action": "透析"}, {State.RECEIVED, State.ACKNOWLEDGED}),
+        "close": (f"/critical/{event}/close", {}, {State.HANDLED}),
+    }
+    client = day.lab.client("tester")
+    for name, (url, data, allowed) in verbs.items():
+        with day.lab.uow() as uow:
+            uow.s.execute(text("UPDATE critical_event SET state = :s, n_checks = 0, escalation_level = 0"), {"s": start.value})
+            uow.s.execute(text("DELETE FROM critical_check"))
+        answer = client.post(url, data | {"version": version(day, event)}, htmx=True)
+        assert answer.status_code == (200 if start in allowed else 409), (name, start, answer.status_code)
+
+
+def test_the_clock_reminds_and_escalates_by_roster_and_contacts(day: World) -> None:
+    event = confirmed(day)  # ward: 15 minutes
+    leader = day.lab.client("leader")
+    assert (
+        leader.post("/critical/limits/contact", {"level": 1, "place": "内科一病区", "contact": "护士站", "phone": "8101"}).status_code
+        == 303
+    )
+    assert leader.post("/critical/limits/contact", {"level": 3, "place": "", "contact": "总值班", "phone": "8000"}).status_code == 303
+    steps = []
+    for minutes in (7.4, 7.5, 15, 22.5, 30, 60):
+        day.lab.clock.set(at("10:02:00") + timedelta(minutes=minutes))
+        run_job(day.lab.db, all_jobs()["critical.watch"], [day.tenant])
+        with day.lab.uow() as uow:
+            line = queries.one(uow, event)
+            assert line is not None
+            steps.append((line.event.state, line.event.escalation_level, line.event.reminded_at is not None))
+    assert steps == [
+        ("confirmed", 0, False),
+        ("confirmed", 0, True),
+        ("escalated", 1, True),
+        ("escalated", 2, True),
+        ("escalated", 3, True),
+        ("escalated", 3, True),
+    ]
+    with day.lab.uow() as uow:
+        line = queries.one(uow, event)
+        assert line is not None
+        assert [(a.level, a.receiver, a.outcome) for a in line.told_by("level")] == [
+            (1, "护士站 8101", "due"),
+            (2, "", "unset"),
+            (3, "总值班 8000", "due"),
+        ]
+        topics = uow.s.execute(text("SELECT topic FROM outbox_event WHERE topic LIKE 'critical.%' ORDER BY id")).scalars().all()
+        assert topics == ["critical.confirmed", "critical.remind", "critical.escalate", "critical.escalate", "critical.escalate"]
+
+
+def test_three_calls_nobody_answers_go_up_and_a_late_answer_still_counts(day: World) -> None:
+    event = confirmed(day)
+    client = day.lab.client("tester")
+    for n in range(3):
+        answer = client.post(f"/critical/phone/{event}/none", {"version": version(day, event), "called": "8101"}, htmx=True)
+        assert answer.status_code == 200 and state(day, event) == ("unreachable" if n == 2 else "notifying")
+    assert client.post(f"/critical/phone/{event}/none", {"version": version(day, event), "called": "8101"}, htmx=True).status_code == 409
+    run_job(day.lab.db, all_jobs()["critical.watch"], [day.tenant])
+    assert state(day, event) == "escalated"
+    assert client.post(f"/critical/phone/{event}", call() | {"version": version(day, event)}, htmx=True).status_code == 200
+    assert state(day, event) == "received"
+
+
+def test_the_ward_answers_its_pop_up_and_nobody_elses(day: World) -> None:
+    event = confirmed(day)
+    doctor, nurse = day.lab.client("clinician"), day.lab.client("nurse")
+    assert doctor.fragment("/critical/clinic/waiting").text == ""  # no ward of one's own
+    with day.lab.uow() as uow:
+        uow.s.execute(text("UPDATE app_user SET wards = ARRAY['内科一病区'] WHERE employee_no IN ('clinician1', 'nurse1')"))
+    shown = nurse.fragment("/critical/clinic/waiting").text
+    assert "<dialog" in shown and "data-must" in shown and "张三丰" in shown and state(day, event) == "notifying"
+    nurse.fragment("/critical/clinic/waiting")
+    with day.lab.uow() as uow:
+        line = queries.one(uow, event)
+        assert line is not None and [(a.receiver, a.outcome) for a in line.told_by("popup")] == [("护士/采血员一号", "shown")]
+    wrong = nurse.post(f"/critical/clinic/{event}", {"version": version(day, event), "readback": "5.8", "action": "复查"}, htmx=True)
+    assert "不一致" in wrong.text and 'value="复查"' in wrong.text and state(day, event) == "notifying"
+    answer = nurse.post(f"/critical/clinic/{event}", {"version": version(day, event), "readback": "6.8"}, htmx=True)
+    assert answer.status_code == 200 and state(day, event) == "received"
+    assert nurse.post(f"/critical/clinic/{event}/ack", {"version": version(day, event)}, htmx=True).status_code == 422
+    assert doctor.post(f"/critical/clinic/{event}/ack", {"version": version(day, event)}, htmx=True).status_code == 401  # C9: PIN first
+    day.lab.sign(doctor)
+    assert doctor.post(f"/critical/clinic/{event}/ack", {"version": version(day, event)}, htmx=True).status_code == 200
+    assert doctor.post(f"/critical/clinic/{event}/handle", {"version": version(day, event), "action": "降钾"}, htmx=True).status_code == 200
+    closed = day.lab.client("tester").post(f"/critical/{event}/close", {"version": version(day, event)}, htmx=True)
+    assert closed.status_code == 200 and state(day, event) == "closed"
+    with day.lab.uow() as uow:
+        line = queries.one(uow, event)
+        assert line is not None
+        content = signing.content_hash(service.signed_content(line.event))
+        assert signing.signed(uow, "critical", event, content)
+        uow.s.execute(text("UPDATE app_user SET wards = ARRAY['外科'] WHERE employee_no = 'nurse1'"))
+    other = confirmed(day)
+    assert nurse.post(f"/critical/clinic/{other}", {"version": version(day, other), "readback": "6.8"}, htmx=True).status_code == 404
+
+
+def test_the_register_prints_and_exports_what_it_shows(day: World) -> None:
+    event = told(day)
+    tester = day.lab.client("tester")
+    assert "6.8" in tester.get("/critical/register").text and "危急值统计" in tester.get("/critical/stats").text
+    tester.get("/critical/limits")
+    for kind in ("pdf", "xlsx"):
+        waiting = tester.post("/critical/register/print", {"kind": kind})
+        assert waiting.status_code == 303
+        job = waiting.headers["Location"]
+        assert tester.get(f"{job}/file").status_code == 404 and "正在生成" in tester.get(job).text
+        relay.drain(day.lab.db, day.tenant, all_handlers())
+        made = tester.get(f"{job}/file")
+        assert made.status_code == 200, kind
+        assert day.lab.client("verifier").get(f"{job}/file").status_code == 404  # one's own files only
+        if kind == "xlsx":
+            rows = list(openpyxl.load_workbook(io.BytesIO(made.data)).active.values)
+            assert rows[1][0] == "发现时间" and "6.8" in rows[2][3] and rows[2][6] == "10:02" and rows[1][6] == "接收"
+        else:
+            words = PdfReader(io.BytesIO(made.data)).pages[0].extract_text()
+            assert "危急值登记本" in words and "6.8" in words and "组长审核" in words
+    assert event
+
+
+def test_a_workbook_holds_texts_never_formulas() -> None:
+    document = ListDocument("院", "单", (Column("甲"),), (("=1+1",), ("@SUM(A1)",), ("\x01坏",)), RUN)
+    sheet = openpyxl.load_workbook(io.BytesIO(lists.workbook(document))).active
+    assert [(row[0].value, row[0].data_type) for row in sheet.iter_rows(min_row=3)] == [("=1+1", "s"), ("@SUM(A1)", "s"), ("\ufffd坏", "s")]
+
+
+def test_an_unchecked_critical_value_keeps_the_report_in(day: World) -> None:
+    from tests.cloud.reports.test_release import DESK, Room
+
+    room = Room(day)
+    with day.lab.uow() as uow:
+        report = room.tested(uow, {"K": "6.8", "NA": "140", "GLU": "5", "CREA": "80"})
+        with pytest.raises(UserError, match="危急值尚未复核：项目K"):
+            reports.release(uow, [report], room.person(uow, "verifier"), DESK)
+        [line] = queries.board(uow)
+        service.confirm(uow, line.event.id, line.event.version)
+        with pytest.raises(UserError, match="危急值尚未复核"):
+            reports.release(uow, [report], room.person(uow, "verifier"), DESK)
+        room.person(uow, "tester")
+        service.confirm(uow, line.event.id, line.event.version)
         uow.s.flush()
-        with pytest.raises(UserError, match="已由他人处理"):
-            service.confirm(uow, event.id, event.version - 1)
-        with pytest.raises(UserError, match="不能改为"):
-            service.confirm(uow, event.id, event.version)
-        assert "姓名" in str(service.tell(uow, event.id, event.version, " ", "6.8"))
+        assert len(reports.release(uow, [report], room.person(uow, "verifier"), DESK)) == 1
+
+
+def test_review_finds_what_was_missed_when_the_value_arrived(day: World) -> None:
+    from tests.cloud.reports.test_release import Room
+
+    room = Room(day)
+    with day.lab.uow() as uow:
+        tube = day.tube(uow)
+        day.send(uow, tube, {"K": "6.8", "NA": "140", "GLU": "5", "CREA": "80"}, RUN)
+        uow.s.execute(text("DELETE FROM critical_event"))
+        reports.review(uow, tube, None, room.person(uow, "tester"))
+        assert [(x.event.item_name, x.event.value_text, x.event.direction) for x in queries.of_specimen(uow, tube)] == [
+            ("项目K", "6.8", "high")
+        ]

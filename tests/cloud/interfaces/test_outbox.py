@@ -10,10 +10,12 @@ from sqlalchemy import select, update
 from cloud import relay
 from cloud.db.outbox import OutboxEvent
 from cloud.db.session import Database
+from cloud.modules.critical import queries as critical_queries
+from cloud.modules.critical import service as critical
 from cloud.modules.interfaces import queries, service
 from cloud.modules.interfaces.deliver import Deliverer
 from cloud.modules.interfaces.hl7_wire import Message, parse
-from cloud.modules.interfaces.models import Delivery
+from cloud.modules.interfaces.models import Delivery, Endpoint
 from cloud.modules.orders import service as orders
 from cloud.modules.orders.messages import Action, Charge, VisitType
 from cloud.modules.orders.models import OrderItem, Patient
@@ -144,6 +146,7 @@ def told(room: Room, values: dict[str, str]) -> tuple[str, int, int]:
         uow.s.execute(update(OrderItem).values(status="received"))
         room.world.send(uow, tube, values)
         report = reports.review(uow, tube, None, room.person(uow, "tester"))
+        room.checked(uow, report)
         no = reports.release(uow, [report], room.person(uow, "verifier"), DESK)[0]
         return no, report, tube
 
@@ -223,3 +226,32 @@ def test_a_report_nobody_outside_ordered_goes_nowhere(room: Room) -> None:
         with db.tenant(1) as uow:
             assert uow.s.scalars(select(Patient.name)).all() == ["张㛃䶮"]
     sender.close()
+
+
+def test_a_critical_value_goes_to_the_system_that_takes_it_and_is_never_called_sent_elsewhere(fresh_db: TestDatabase) -> None:
+    lab = labs.make(fresh_db)
+    world = build(lab)
+    with FakeHis() as his:
+        endpoint(lab.db, his, SOURCE, send=["critical"])
+        outcomes = []
+        for _ in range(2):
+            with lab.uow() as uow:
+                tube = world.tube(uow)
+                world.send(uow, tube, {"K": "6.8"})
+                [line] = critical_queries.of_specimen(uow, tube)
+                for role in ("tester", "verifier"):
+                    Room(world).person(uow, role)
+                    critical.confirm(uow, line.event.id, line.event.version)
+                    uow.s.flush()
+            work(lab.db, Deliverer(lab.db))
+            with lab.uow() as uow:
+                [line] = critical_queries.of_specimen(uow, tube)
+                outcomes.append((line.event.state, [(a.receiver, a.outcome) for a in line.told_by("his")]))
+                uow.s.execute(update(Endpoint).values(config={**uow.s.execute(select(Endpoint.config)).scalar_one(), "send": ["result"]}))
+        with lab.uow() as uow:
+            assert uow.s.scalars(select(OutboxEvent.error).where(OutboxEvent.error.is_not(None))).all() == []
+        assert outcomes == [("notifying", [("HIS-OUT", "queued")]), ("confirmed", [("", "unset")])]
+        [seen] = his.seen
+        obx = parse(seen.raw).first("OBX")
+        assert obx is not None and (obx.get(5), obx.get(8), obx.get(11)) == ("6.8", "HH", "P")
+    lab.db.dispose()

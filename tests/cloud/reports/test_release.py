@@ -15,6 +15,8 @@ from sqlalchemy import text
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
+from cloud.modules.critical import queries as critical_queries
+from cloud.modules.critical import service as critical
 from cloud.modules.platform import signing
 from cloud.modules.platform.models import UserSession
 from cloud.modules.reports import document, queries, service
@@ -79,9 +81,19 @@ class Room:
         self.world.send(uow, tube, values or NORMAL, RUN)
         return service.review(uow, tube, None, self.person(uow, "tester"))
 
+    def checked(self, uow: UnitOfWork, report: int) -> int:
+        """Its critical values looked at by two persons."""
+        tube = uow.s.execute(text("SELECT specimen_id FROM report WHERE id = :r"), {"r": report}).scalar_one()
+        for line in critical_queries.of_specimen(uow, tube):
+            for role in ("tester", "senior"):
+                self.person(uow, role)
+                critical.confirm(uow, line.event.id, line.event.version)
+                uow.s.flush()
+        return report
+
     def told(self, uow: UnitOfWork, values: dict[str, str] | None = None, **more: Any) -> str:
         """A released report's number."""
-        report = self.tested(uow, values, **more)
+        report = self.checked(uow, self.tested(uow, values, **more))
         return service.release(uow, [report], self.person(uow, "verifier"), DESK)[0]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from itertools import product
 
 import pytest
@@ -107,3 +108,13 @@ def test_a_signature_is_over_exactly_its_payload() -> None:
     assert not signing.holds(signer.public, other, hashlib.sha256(other).hexdigest(), value)
     assert not signing.holds(signing.open_signer("", "another").public, payload, digest, value)
     assert not signing.holds(signer.public, payload, digest, value[:-4] + "AAAA") and not signing.holds(signer.public, payload, digest, "?")
+
+
+def test_a_small_trend_keeps_order_and_band() -> None:
+    drawn = rules.spark([Decimal(4), Decimal(6), Decimal("5.0")], Decimal("3.5"), Decimal("5.3"))
+    assert drawn is not None and [x for x, _ in drawn.points] == [4.0, 36.0, 68.0]
+    assert drawn.points[1][1] < drawn.points[2][1] < drawn.points[0][1]  # higher values stand higher
+    assert drawn.band is not None and drawn.band[1] > 0
+    assert rules.spark([Decimal(4)], None, None) is None
+    flat = rules.spark([Decimal(0), Decimal(0)], None, None)
+    assert flat is not None and flat.band is None

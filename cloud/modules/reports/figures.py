@@ -1,0 +1,186 @@
+"""Lists of reports that a laboratory counts (M09 Reports): released, overdue, amended by reason, recalled, looked at a second time.
+
+Each figure is the length of its list: the same condition counts and lists, so that a number and what it opens cannot differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.reports.rules import REASON_WORDS, Reason
+from cloud.reports.documents import Column, ListDocument
+from common.say import Said, say
+
+ZONE = ZoneInfo("Asia/Shanghai")
+PAGE = 100
+EXPORT_MOST = 5000
+
+
+class Figure(StrEnum):
+    """What is counted."""
+
+    RELEASED = "released"
+    OVERDUE = "overdue"
+    AMENDED = "amended"
+    RECALLED = "recalled"
+    COCHECK = "cocheck"
+    PENDING = "pending"
+
+
+FIGURE_WORDS: dict[Figure, Said] = {
+    Figure.RELEASED: say("已发布"),
+    Figure.OVERDUE: say("超时发布"),
+    Figure.AMENDED: say("修改报告"),
+    Figure.RECALLED: say("召回报告"),
+    Figure.COCHECK: say("单人值班发布"),
+    Figure.PENDING: say("其中尚未复核"),
+}
+_TAT = """(SELECT min(os.tat_minutes) FROM order_item oi JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
+           WHERE oi.tenant_id = r.tenant_id AND oi.specimen_id = r.specimen_id)"""
+_FIRST = "v.version_no = 1 AND v.released_at >= :start AND v.released_at < :end"
+_WHERE = {
+    Figure.RELEASED: _FIRST,
+    Figure.OVERDUE: f"{_FIRST} AND v.released_at - sp.received_at > {_TAT} * interval '1 minute'",
+    Figure.AMENDED: "v.version_no > 1 AND v.released_at >= :start AND v.released_at < :end AND (:reason = '' OR v.reason_class = :reason)",
+    Figure.RECALLED: "v.version_no = r.current_no AND r.state IN ('recalled','cancelled')"
+    " AND v.released_at >= :start AND v.released_at < :end",
+    Figure.COCHECK: f"{_FIRST} AND r.cocheck_due IS NOT NULL",
+    Figure.PENDING: f"{_FIRST} AND r.cocheck_due IS NOT NULL AND r.cochecked_at IS NULL",
+}
+_FROM = """
+FROM report_version v
+JOIN report r ON r.tenant_id = v.tenant_id AND r.id = v.report_id
+JOIN specimen sp ON sp.tenant_id = r.tenant_id AND sp.id = r.specimen_id
+WHERE v.tenant_id = :t AND r.section_id = ANY(:sections) AND {where}
+"""
+_LIST = """
+SELECT v.id, r.no, v.version_no, r.state, p.name, p.patient_no, sp.barcode, coalesce(nullif(r.ward, ''), r.dept) AS place,
+       sp.received_at, v.released_at, {tat} AS tat,
+       coalesce(v.reason_class, '') AS reason_class, coalesce(v.reason_text, '') AS reason_text,
+       coalesce(u.name, '') AS by, r.cocheck_due, r.cochecked_at, coalesce(cu.name, '') AS checker
+FROM report_version v
+JOIN report r ON r.tenant_id = v.tenant_id AND r.id = v.report_id
+JOIN specimen sp ON sp.tenant_id = r.tenant_id AND sp.id = r.specimen_id
+JOIN patient p ON p.tenant_id = r.tenant_id AND p.id = r.patient_id
+LEFT JOIN app_user u ON u.tenant_id = v.tenant_id AND u.id = v.released_by
+LEFT JOIN app_user cu ON cu.tenant_id = r.tenant_id AND cu.id = r.cochecked_by
+WHERE v.tenant_id = :t AND r.section_id = ANY(:sections) AND (:before = 0 OR v.id < :before) AND {where}
+ORDER BY v.id DESC LIMIT :n
+"""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which days (local, both included), which sections, which figure, and for amendments which class of reason."""
+
+    first: date
+    last: date
+    sections: Sequence[int]
+    figure: Figure = Figure.RELEASED
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of a list."""
+
+    id: int
+    no: str
+    version_no: int
+    state: str
+    name: str
+    patient_no: str
+    barcode: str
+    place: str
+    received_at: datetime | None
+    released_at: datetime
+    tat: int | None
+    reason_class: str
+    reason_text: str
+    by: str
+    cocheck_due: datetime | None
+    cochecked_at: datetime | None
+    checker: str
+
+    @property
+    def minutes(self) -> int | None:
+        """From receipt to release."""
+        return None if self.received_at is None else int((self.released_at - self.received_at) / timedelta(minutes=1))
+
+
+def _params(uow: UnitOfWork, wanted: Wanted) -> dict[str, object]:
+    start = datetime(wanted.first.year, wanted.first.month, wanted.first.day, tzinfo=ZONE)
+    end = datetime(wanted.last.year, wanted.last.month, wanted.last.day, tzinfo=ZONE) + timedelta(days=1)
+    return {"t": uow.tenant_id, "start": start, "end": end, "sections": list(wanted.sections), "reason": wanted.reason}
+
+
+def counts(uow: UnitOfWork, wanted: Wanted) -> dict[Figure, int]:
+    """How long each list is."""
+    params = _params(uow, wanted) | {"reason": ""}
+    return {f: uow.s.execute(text("SELECT count(*)" + _FROM.format(where=w)), params).scalar_one() for f, w in _WHERE.items()}
+
+
+def by_reason(uow: UnitOfWork, wanted: Wanted) -> dict[Reason, int]:
+    """Amendments by class of reason (feeds indicator 13; a supplement is not an error)."""
+    query = text("SELECT v.reason_class, count(*)" + _FROM.format(where=_WHERE[Figure.AMENDED]) + " GROUP BY v.reason_class")
+    found = {row[0]: row[1] for row in uow.s.execute(query, _params(uow, wanted) | {"reason": ""})}
+    return {reason: found.get(reason.value, 0) for reason in Reason}
+
+
+def rows(uow: UnitOfWork, wanted: Wanted, before: int = 0, limit: int = PAGE) -> list[Row]:
+    """A page of the list, newest first."""
+    query = text(_LIST.format(where=_WHERE[wanted.figure], tat=_TAT))
+    return [Row(*row) for row in uow.s.execute(query, _params(uow, wanted) | {"before": before, "n": limit})]
+
+
+COLUMNS = (
+    Column("报告号", 4), Column("版本", 1, "center"), Column("患者", 3), Column("病历号", 3), Column("科室", 3), Column("接收", 3),
+    Column("发布", 3), Column("用时/时限 (分)", 3, "right"), Column("发布者", 2), Column("原因 / 复核", 6),
+)  # fmt: skip
+
+
+def document(found: Sequence[Row], wanted: Wanted, hospital: str, by: str, now: datetime) -> ListDocument:
+    """The list for paper or Excel."""
+    return ListDocument(
+        hospital=hospital,
+        title=f"报告统计：{FIGURE_WORDS[wanted.figure]}",
+        subtitle=f"{wanted.first} 至 {wanted.last}",
+        columns=COLUMNS,
+        rows=tuple(
+            (
+                r.no,
+                f"V{r.version_no}",
+                r.name,
+                r.patient_no,
+                r.place,
+                _time(r.received_at),
+                _time(r.released_at),
+                f"{'' if r.minutes is None else r.minutes} / {'—' if r.tat is None else r.tat}",
+                r.by,
+                _why(r),
+            )
+            for r in found
+        ),
+        printed_at=now,
+        printed_by=by,
+        landscape=True,
+    )
+
+
+def _why(r: Row) -> str:
+    if r.reason_class:
+        return f"{REASON_WORDS[Reason(r.reason_class)]}：{r.reason_text}"
+    if r.cocheck_due is not None:
+        return f"已复核 {r.checker} {_time(r.cochecked_at)}" if r.cochecked_at else f"待复核，期限 {_time(r.cocheck_due)}"
+    return ""
+
+
+def _time(at: datetime | None) -> str:
+    return "" if at is None else at.astimezone(ZONE).strftime("%m-%d %H:%M")

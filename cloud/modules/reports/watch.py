@@ -1,0 +1,98 @@
+"""Calendar job: what a report's people must be reminded of (M09 Alerts): due and overdue, reviewed but not released, unread amendments."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.platform import alerts
+from cloud.modules.platform.alerts import Alert, Level
+from cloud.modules.reports.rules import Perm
+
+SOON = timedelta(minutes=10)
+REVIEWED = timedelta(minutes=30)
+UNREAD = timedelta(minutes=30)
+MOST = 50
+
+# A tube is due with the shortest promise of what was asked of it.
+DUE = text("""
+SELECT s.id, s.code, s.name, count(*) FILTER (WHERE d.due < :now) AS overdue, count(*) AS soon
+FROM bench_tube b
+JOIN section s ON s.tenant_id = b.tenant_id AND s.id = b.section_id
+CROSS JOIN LATERAL (
+  SELECT b.received_at + min(os.tat_minutes) * interval '1 minute' AS due FROM order_item oi
+  JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
+  WHERE oi.tenant_id = b.tenant_id AND oi.specimen_id = b.specimen_id AND os.tat_minutes IS NOT NULL) d
+WHERE b.tenant_id = :t AND b.state IN ('waiting','partial','held','ready','reviewed') AND b.received_at > :since AND d.due < :soon
+GROUP BY s.id, s.code, s.name
+""")
+WAITING = text("""
+SELECT s.id, s.code, s.name, count(*) AS n FROM report r
+JOIN section s ON s.tenant_id = r.tenant_id AND s.id = r.section_id
+WHERE r.tenant_id = :t AND r.state = 'tested' AND r.tested_at < :before GROUP BY s.id, s.code, s.name
+""")
+UNTAKEN = text("""
+SELECT r.no, n.version_no, count(*) AS n FROM report_notice n
+JOIN report r ON r.tenant_id = n.tenant_id AND r.id = n.report_id
+WHERE n.tenant_id = :t AND n.read_at IS NULL AND n.at < :before AND n.version_no = r.current_no
+GROUP BY r.no, n.version_no ORDER BY r.no DESC LIMIT :most
+""")
+COCHECK = text("""
+SELECT s.id, s.code, s.name, count(*) AS n FROM report r
+JOIN section s ON s.tenant_id = r.tenant_id AND s.id = r.section_id
+WHERE r.tenant_id = :t AND r.cocheck_due < :now AND r.cochecked_at IS NULL GROUP BY s.id, s.code, s.name
+""")
+
+
+def watch(uow: UnitOfWork) -> None:
+    """Raise what is so now, clear what no longer is."""
+    at = {"t": uow.tenant_id, "now": uow.now, "most": MOST}
+
+    def sections(query: object, kind: str, level: Level, message: str, url: str, **more: object) -> None:
+        rows = uow.s.execute(query, {**at, **more})  # type: ignore[call-overload]
+        found = [
+            Alert(kind, f"section:{r.id}", level, message, url.format(code=r.code), Perm.TEST, {"section": r.name, "n": r.n}) for r in rows
+        ]
+        alerts.sync(uow, kind, found)
+
+    due = uow.s.execute(DUE, {**at, "soon": uow.now + SOON, "since": uow.now - timedelta(days=3)}).all()
+    alerts.sync(
+        uow,
+        "reports.due",
+        [
+            Alert(
+                "reports.due",
+                f"section:{r.id}",
+                Level.URGENT if r.overdue else Level.WARNING,
+                "%(section)s：%(soon)s 份报告将在 10 分钟内到期，其中 %(overdue)s 份已超时",
+                f"/bench/{r.code}",
+                Perm.TEST,
+                {"section": r.name, "soon": r.soon, "overdue": r.overdue},
+            )
+            for r in due
+        ],
+    )
+    sections(
+        WAITING, "reports.waiting", Level.WARNING, "%(section)s：%(n)s 份报告初审 30 分钟仍未发布", "/review/{code}",
+        before=uow.now - REVIEWED,
+    )  # fmt: skip
+    sections(COCHECK, "reports.cocheck", Level.URGENT, "%(section)s：%(n)s 份单人值班报告超过 24 小时未复核", "/review/{code}")
+    unread = uow.s.execute(UNTAKEN, {**at, "before": uow.now - UNREAD}).all()
+    alerts.sync(
+        uow,
+        "reports.unread",
+        [
+            Alert(
+                "reports.unread",
+                f"{r.no}:{r.version_no}",
+                Level.WARNING,
+                "修改报告 %(no)s：%(n)s 人 30 分钟仍未确认",
+                f"/reports/{r.no}",
+                Perm.AMEND,
+                {"no": r.no, "n": r.n},
+            )
+            for r in unread
+        ],
+    )

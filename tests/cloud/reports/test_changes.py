@@ -1,0 +1,183 @@
+"""Amendment, recall, cancellation (M09): what readers see, who is told, what is counted; every state and verb."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
+
+import openpyxl
+import pytest
+from sqlalchemy import text
+
+from cloud import relay
+from cloud.jobs import all_jobs, run_job
+from cloud.modules.critical import queries as critical
+from cloud.modules.reports import figures, queries, rules, service
+from cloud.modules.reports.rules import State
+from cloud.worker import all_handlers
+from common.errors import UserError
+from tests.cloud.bench.world import NORMAL, build
+from tests.cloud.reports.test_release import DESK, Room
+from tests.support import lab as labs
+from tests.support.database import TestDatabase
+
+ALLOWED = {
+    ("draft", "tested"),
+    ("tested", "tested"),
+    ("tested", "draft"),
+    ("tested", "released"),
+    ("released", "amended"),
+    ("released", "recalled"),
+    ("amended", "amended"),
+    ("amended", "recalled"),
+    ("recalled", "amended"),
+    ("recalled", "cancelled"),
+}
+
+
+@pytest.mark.parametrize(("state", "to"), list(product(State, State)))
+def test_every_pair_of_states_is_decided(state: State, to: State) -> None:
+    assert rules.may_move(state, to) is ((state.value, to.value) in ALLOWED)
+
+
+@pytest.fixture
+def room(fresh_db: TestDatabase) -> Iterator[Room]:
+    lab = labs.make(fresh_db)
+    lab.clock.set(datetime(2026, 5, 4, 2, 0, tzinfo=UTC))
+    yield Room(build(lab))
+    lab.db.dispose()
+
+
+def amend(room: Room, no: str, value: str, reason: str = "result", item: str = "GLU") -> int:
+    with room.world.lab.uow() as uow:
+        told = queries.released(uow, no, inside=True)
+        assert told is not None
+        asked = service.AmendRequest(told.report_id, told.version_no, {room.world.items[item]: value}, reason, "录入错误")
+        return service.amend(uow, asked, room.person(uow, "senior"), DESK)
+
+
+def test_ac_r_1_glu_3_2_to_13_2_old_stays_new_says_why_his_and_two_viewers_hear(room: Room) -> None:
+    lab = room.world.lab
+    with lab.uow() as uow:
+        no = room.told(uow, NORMAL | {"GLU": "3.2"})
+    with lab.uow() as uow:
+        told = queries.released(uow, no)
+        assert told is not None
+        for role in ("clinician", "nurse"):
+            uow.actor = replace(uow.actor, user_id=lab.users[(lab.a, role)], name=role)
+            service.seen(uow, told.report_id, 1)
+        # The requester has an account here, and has not looked yet.
+        uow.s.execute(text("UPDATE app_user SET name = '李医生' WHERE employee_no = 'director1'"))
+    assert amend(room, no, "13.2") == 3
+    with lab.uow() as uow:
+        new, old = queries.versions(uow, no)
+        assert (old.version_state.value, old.lines[2]["value"], new.lines[2]["value"]) == ("superseded", "3.20", "13.20")
+        change = new.sheet["amendment"]
+        assert "结果错误：录入错误" in change["reason"] and change["changes"] == [
+            {"item": "项目GLU", "before": "3.20 mmol/L", "after": "13.20 mmol/L"}
+        ]
+        assert {n.name: n.read_at for n in queries.notices(uow, new.report_id)} == {
+            "临床医生一号": None,
+            "护士/采血员一号": None,
+            "李医生": None,
+        }
+        events = uow.s.execute(text("SELECT topic FROM outbox_event WHERE topic LIKE 'report.%' ORDER BY id")).scalars().all()
+        assert events == ["report.released", "report.amended"]
+    lab.clock.advance(minutes=31)
+    assert run_job(lab.db, all_jobs()["reports.watch"], [lab.a]) == 0
+    with lab.uow() as uow:
+        assert uow.s.execute(text("SELECT count(*) FROM alert WHERE kind = 'reports.unread' AND cleared_at IS NULL")).scalar_one() == 1
+        for role in ("clinician", "nurse", "director"):
+            uow.actor = replace(uow.actor, user_id=lab.users[(lab.a, role)], name=role)
+            service.seen(uow, new.report_id, 2)
+    assert run_job(lab.db, all_jobs()["reports.watch"], [lab.a]) == 0
+    with lab.uow() as uow:
+        assert all(n.read_at for n in queries.notices(uow, new.report_id))
+        assert uow.s.execute(text("SELECT count(*) FROM alert WHERE kind = 'reports.unread' AND cleared_at IS NULL")).scalar_one() == 0
+
+
+def test_the_same_values_are_no_change(room: Room) -> None:
+    with room.world.lab.uow() as uow:
+        no = room.told(uow)
+    for value in ("5.00", "5", " 5.000 ", ""):
+        with pytest.raises(UserError, match="没有变化"):
+            amend(room, no, value)
+
+
+def test_an_amendment_beyond_a_critical_limit_opens_a_critical_value_again_when_it_turns(room: Room) -> None:
+    lab = room.world.lab
+    with lab.uow() as uow:
+        no = room.told(uow)
+    amend(room, no, "6.8", item="K")
+    amend(room, no, "2.1", item="K")
+    with lab.uow() as uow:
+        told = queries.released(uow, no)
+        assert told is not None
+        found = [(x.event.value_text, x.event.direction, x.event.state) for x in critical.of_specimen(uow, told.specimen_id)]
+        # Nobody had been told of the first: the one event carries what counts now, with what was before.
+        assert found == [("2.1", "low", "detected")]
+
+
+def test_recall_hides_every_version_then_amended_or_cancelled(room: Room) -> None:
+    lab = room.world.lab
+    with lab.uow() as uow:
+        no, other = room.told(uow), room.told(uow)
+    leader, senior, doctor = lab.client("leader"), lab.client("senior"), lab.client("clinician")
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE app_user SET wards = ARRAY['内科一病区'] WHERE employee_no = 'clinician1'"))
+    for which in (no, other):
+        assert leader.post(f"/reports/{which}/cancel", {"reason": "x"}).status_code == 409
+        assert leader.post(f"/reports/{which}/recall", {"reason": ""}).status_code == 422
+        assert leader.post(f"/reports/{which}/recall", {"reason": "标本混淆"}).status_code == 303
+        assert leader.post(f"/reports/{which}/recall", {"reason": "标本混淆"}).status_code == 409
+        for client, url in ((doctor, f"/clinic/report/{which}"), (senior, f"/reports/{which}"), (senior, f"/reports/{which}/versions")):
+            shown = client.get(url).text
+            assert "报告已召回，请勿使用" in shown and "5.00" not in shown, url
+        assert senior.get(f"/reports/{which}/pdf").status_code == 409 and doctor.get(f"/clinic/report/{which}/pdf").status_code == 409
+    assert "5.00" in senior.get(f"/reports/{no}/amend").text  # who amends must see what was told
+    amend(room, no, "5.50")
+    shown = senior.get(f"/reports/{no}").text
+    assert "5.50" in shown and "5.00" not in senior.get(f"/reports/{no}?v=1").text  # the recalled version comes back to nobody
+    assert leader.post(f"/reports/{other}/cancel", {"reason": "重采"}).status_code == 303
+    assert leader.post(f"/reports/{other}/cancel", {"reason": "重采"}).status_code == 409
+    with pytest.raises(UserError, match="已取消"):
+        amend(room, other, "5.50")
+    assert "报告已召回，请勿使用" in doctor.get(f"/clinic/report/{other}").text
+
+
+def test_each_figure_is_the_length_of_its_list(room: Room) -> None:
+    lab = room.world.lab
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE order_set SET tat_minutes = 30"))
+        numbers = [room.told(uow) for _ in range(3)]
+        late = uow.s.execute(text("SELECT specimen_id FROM report WHERE no = :n"), {"n": numbers[0]}).scalar_one()
+        uow.s.execute(text("UPDATE specimen SET received_at = :at WHERE id <> :s"), {"at": uow.now - timedelta(minutes=30), "s": late})
+        uow.s.execute(text("UPDATE specimen SET received_at = :at WHERE id = :s"), {"at": uow.now - timedelta(minutes=31), "s": late})
+    amend(room, numbers[0], "5.50")
+    amend(room, numbers[1], "5.50", "supplement")
+    lab.client("leader").post(f"/reports/{numbers[2]}/recall", {"reason": "标本混淆"})
+    with lab.uow() as uow:
+        day = uow.now.date()
+        wanted = figures.Wanted(day, day, [room.world.section])
+        counted = figures.counts(uow, wanted)
+        assert counted == {
+            figures.Figure.RELEASED: 3,
+            figures.Figure.OVERDUE: 1,
+            figures.Figure.AMENDED: 2,
+            figures.Figure.RECALLED: 1,
+            figures.Figure.COCHECK: 0,
+            figures.Figure.PENDING: 0,
+        }
+        for figure, n in counted.items():
+            assert len(figures.rows(uow, replace(wanted, figure=figure))) == n, figure
+        reasons = figures.by_reason(uow, wanted)
+        assert (reasons[rules.Reason.RESULT], reasons[rules.Reason.SUPPLEMENT], sum(reasons.values())) == (1, 1, 2)
+    client = lab.client("leader")
+    assert "报告统计" in client.get("/reports/figures?figure=amended&reason=result").text
+    job = client.post("/reports/figures/export?figure=amended", {"kind": "xlsx"}).headers["Location"]
+    relay.drain(lab.db, lab.a, all_handlers())
+    sheet = openpyxl.load_workbook(io.BytesIO(client.get(f"{job}/file").data)).active
+    assert sheet.max_row == 4 and "结果错误" in str(sheet.cell(4, 10).value)
