@@ -45,6 +45,8 @@ class ReportRow:
     mutual_recognition: bool = False
     accredited: bool = False
     referral: bool = False
+    sensitive: bool = False
+    """Printed on a sheet of its own (M09 R8), so that the rest can be shown to others without it."""
 
 
 @dataclass(frozen=True, slots=True)

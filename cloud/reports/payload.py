@@ -127,6 +127,11 @@ def list_payload(document: ListDocument, fonts: FontSet) -> dict[str, Any]:
     )
 
 
+def stamp_payload(text: str, width: float, height: float, fonts: FontSet) -> dict[str, Any]:
+    """The data of the layer over a reprint: one line of text, and the page's size in points."""
+    return _checked(fonts, {"text": clean(text), "width": width, "height": height})
+
+
 def item_lines(items: tuple[str, ...], fonts: FontSet) -> list[str]:
     """The item abbreviations on at most two lines; those without a place are counted: "…+3" (M05)."""
     names = [clean(item) for item in items]
@@ -172,6 +177,7 @@ def _row(row: ReportRow, methods: list[str], fonts: FontSet) -> dict[str, Any]:
         "hr": row.mutual_recognition,
         "accredited": row.accredited,
         "referral": row.referral,
+        "sensitive": row.sensitive,
         # Widths in em let a template give one-line rows a fixed height, which sets a page in half the time.
         "ems": {
             "name": fonts.width(name),

@@ -7,6 +7,7 @@ Errors: UserError for a character no face draws or a template that does not comp
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -16,11 +17,12 @@ from queue import SimpleQueue
 from typing import Any
 
 import typst
+from pypdf import PdfReader, PdfWriter
 
 from cloud.reports.documents import LabelDocument, ListDocument, ReportDocument, TicketDocument
 from cloud.reports.drawings import module_dots
 from cloud.reports.fonts import FontSet, default_fonts
-from cloud.reports.payload import label_payload, list_payload, report_payload, ticket_payload
+from cloud.reports.payload import label_payload, list_payload, report_payload, stamp_payload, ticket_payload
 from common.errors import UserError
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -78,6 +80,18 @@ class Renderer:
     def list(self, document: ListDocument) -> bytes:
         """The PDF of a register or worklist, A4."""
         return self._pdf("list.typ", list_payload(document, self.fonts))
+
+    def stamped(self, pdf: bytes, text: str) -> bytes:
+        """A stored PDF with a layer over each page that says it is a reprint; what lies under the layer is untouched."""
+        source = PdfReader(io.BytesIO(pdf))
+        out = PdfWriter(clone_from=source)
+        for page in out.pages:
+            width, height = float(page.mediabox.width), float(page.mediabox.height)
+            layer = PdfReader(io.BytesIO(self._pdf("stamp.typ", stamp_payload(text, width, height, self.fonts))))
+            page.merge_page(layer.pages[0])
+        made = io.BytesIO()
+        out.write(made)
+        return made.getvalue()
 
     def label_bitmap(self, document: LabelDocument) -> bytes:
         """The label as PNG at 203 dpi, one pixel a dot, without its bars: the printer draws those on its own grid."""

@@ -44,14 +44,26 @@ def ask(uow: UnitOfWork, document: ListDocument, kind: str, back: str) -> str:
     """Ask the worker for a list; returns the address of the page that waits for it. ``back``: where the person came from."""
     if kind not in tuple(Kind):
         raise UserError("invalid", say("请选择打印或导出 Excel。"), field="kind")
-    job = ListJob(at=uow.now, by_id=uow.actor.user_id, kind=kind, title=document.title, back=back, document=to_json(document))
+    job_id = reserve(uow, kind, document.title, back, to_json(document))
+    uow.emit("list.render", f"list:{job_id}", {"job_id": job_id})
+    after = {"title": document.title, "subtitle": document.subtitle, "rows": len(document.rows), "kind": kind}
+    uow.audit("list", job_id, "export", after=after)
+    return f"/lists/{job_id}"
+
+
+def reserve(uow: UnitOfWork, kind: str, title: str, back: str, document: dict[str, Any]) -> int:
+    """A file that a module's own handler will make and hand over with ``finish``; its page is /lists/<id>."""
+    job = ListJob(at=uow.now, by_id=uow.actor.user_id, kind=kind, title=title, back=back, document=document)
     uow.s.add(job)
     uow.s.flush()
-    uow.emit("list.render", f"list:{job.id}", {"job_id": job.id})
-    uow.audit(
-        "list", job.id, "export", after={"title": document.title, "subtitle": document.subtitle, "rows": len(document.rows), "kind": kind}
-    )
-    return f"/lists/{job.id}"
+    return job.id
+
+
+def finish(uow: UnitOfWork, job_id: int, data: bytes | None, error: str | None = None) -> None:
+    """Hand over the file, or what stopped it; said once."""
+    job = uow.s.get(ListJob, (uow.tenant_id, job_id), with_for_update=True)
+    if job is not None and job.data is None and job.error is None:
+        job.data, job.error = data, error
 
 
 def render(uow: UnitOfWork, payload: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """M09 Reports: reviewed by one, verified by another, frozen, signed, rendered once, and amended only by a new version."""
 
-from cloud.modules.reports.handlers import render_report
+from cloud.modules.reports.handlers import render_report, render_reprint
 from cloud.modules.reports.rules import Perm
 from cloud.modules.reports.views import VIEWS
 from cloud.modules.reports.watch import watch
@@ -24,6 +24,11 @@ MODULE = Module(
         MenuItem("报告查询", "/reports", Perm.READ, "检验", 32),
         MenuItem("报告统计", "/reports/figures", Perm.READ, "检验", 35),
     ),
-    handlers={"report.released": (render_report,), "report.amended": (render_report,), "report.render": (render_report,)},
+    handlers={
+        "report.released": (render_report,),
+        "report.amended": (render_report,),
+        "report.render": (render_report,),
+        "report.reprint": (render_reprint,),
+    },
     jobs=(Job("reports.watch", "1m", watch),),
 )

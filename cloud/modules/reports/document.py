@@ -106,7 +106,7 @@ def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Sign
 def _row(test: TestLine) -> ReportRow:
     item, value = test.item, test.current
     if value is None:
-        return ReportRow(name=item.name, code=item.code, result=NO_RESULT, method=item.method)
+        return ReportRow(name=item.name, code=item.code, result=NO_RESULT, method=item.method, sensitive=item.sensitive)
     return ReportRow(
         name=item.name,
         code=item.code,
@@ -115,6 +115,7 @@ def _row(test: TestLine) -> ReportRow:
         interval=value.ref_text,
         mark=value.mark,
         method=item.method,
+        sensitive=item.sensitive,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench_queries
@@ -16,8 +16,8 @@ from cloud.modules.bench.service import TestState
 from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries as critical
 from cloud.modules.personnel import service as personnel
+from cloud.modules.platform import lists, signing
 from cloud.modules.platform import service as platform
-from cloud.modules.platform import signing
 from cloud.modules.platform.signing import Desk
 from cloud.modules.qc import queries as qc
 from cloud.modules.reports import document, rules
@@ -259,6 +259,25 @@ def pdf_bytes(uow: UnitOfWork, told: Told, kind: str = "pdf") -> bytes | None:
     return data
 
 
+def ask_reprint(uow: UnitOfWork, told: Told, back: str) -> str:
+    """A copy with the layer that says so (R7): who, when, the how manieth. Returns the page that waits for it."""
+    if told.recalled:
+        raise UserError("conflict", say("报告已召回，请勿使用。"))
+    if told.pdf_sha256 is None:
+        raise UserError("conflict", say("PDF 正在生成，请稍候再打印。"))
+    query = select(func.count()).where(
+        ReportView.report_id == told.report_id, ReportView.version_no == told.version_no, ReportView.kind.in_(["print", "reprint"])
+    )
+    nth = uow.s.execute(query).scalar_one() + 1
+    stamp = f"补打 第 {nth} 次 · {uow.actor.name} · {uow.now.astimezone(ZONE):%Y-%m-%d %H:%M}"
+    job_id = lists.reserve(uow, "pdf", f"{told.no} V{told.version_no} {stamp}", back, {})
+    payload = {"job_id": job_id, "report_id": told.report_id, "version_no": told.version_no, "stamp": stamp}
+    uow.emit("report.reprint", f"list:{job_id}", payload)
+    seen(uow, told.report_id, told.version_no, "reprint")
+    uow.audit("report", told.report_id, "reprint", after={"version_no": told.version_no, "stamp": stamp})
+    return f"/lists/{job_id}"
+
+
 def not_rendered(uow: UnitOfWork, report_id: int, version_no: int, why: str) -> None:
     """The PDF cannot be made: said on the report's page until somebody has mended the cause and asked again."""
     version_of(uow, report_id, version_no).render_error = why[:500]
@@ -287,6 +306,7 @@ __all__ = [
     "AmendRequest",
     "Desk",
     "amend",
+    "ask_reprint",
     "cancel",
     "cocheck",
     "grant_solo_duty",

@@ -112,7 +112,7 @@ def find(uow: UnitOfWork, code: str) -> Any:
         raise NotFound(f"条码 {scan.code} 的待审报告")
     detail = _detail(uow, tube[0])
     context: dict[str, Any] = {"section": section, "one": found, "detail": detail, "may_verify": _may_verify(uow, section.id, detail)}
-    return fragment("reports/queue.html", "report", trigger='{"sound":"ok"}', **context)
+    return fragment("reports/queue.html", "report", trigger='{"sound":"ok"}', **context, **_beside(uow, detail))
 
 
 @VIEWS.get("/review/<code>/<int:report_id>", Perm.READ)
@@ -304,6 +304,12 @@ def pdf(uow: UnitOfWork, no: str) -> Any:
         return page("reports/waiting.html", status=202, told=told)
     name = f"{told.no}-v{told.version_no}.pdf"
     return Response(data, mimetype="application/pdf", headers={"Content-Disposition": f'inline; filename="{name}"'})
+
+
+@VIEWS.post("/reports/<no>/reprint", Perm.READ)
+def reprint(uow: UnitOfWork, no: str) -> Any:
+    """A copy that says it is one."""
+    return redirect_to(service.ask_reprint(uow, _told(uow, no), f"/reports/{no}"))
 
 
 @VIEWS.post("/reports/<no>/render", Perm.RELEASE)

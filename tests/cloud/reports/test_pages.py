@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
 import pytest
+from pypdf import PdfReader
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
@@ -133,6 +135,15 @@ def test_ac_r_3_every_print_has_the_bytes_of_the_first(world: World) -> None:
         uow.emit("report.render", no, {"report_id": told.report_id, "version_no": 1})
     work(world)
     assert verifier.get(f"/reports/{no}/pdf?print=1").data == first.data == world.lab.client("leader").get(f"/reports/{no}/pdf").data
+    # A reprint is the same pages under a layer that says so; the stored bytes stay as they were.
+    job = verifier.post(f"/reports/{no}/reprint").headers["Location"]
+    work(world)
+    copy = verifier.get(f"{job}/file")
+    old, new = (PdfReader(io.BytesIO(data)).pages for data in (first.data, copy.data))
+    words = [page.extract_text() for page in new]
+    assert len(old) == len(new) and all("补打 第 2 次" in w and "审核者一号" in w for w in words)
+    assert all(line in words[0] for line in old[0].extract_text().split("\n") if line.strip())
+    assert verifier.get(f"/reports/{no}/pdf").data == first.data
 
 
 def test_a_damaged_file_is_not_printed(world: World) -> None:

@@ -258,3 +258,12 @@ def test_the_bench_gives_figures() -> None:
     figures = measure(count=4, warm_up=1)
     assert set(figures) == {"pdf_per_s", "ms_p50", "ms_p95", "cpu_ms", "kilobytes", "rss_mb"}
     assert all(value > 0 for value in figures.values())
+
+
+@pytest.mark.parametrize("paper", list(Paper))
+def test_sensitive_items_stand_on_a_sheet_of_their_own(renderer: Renderer, paper: Paper) -> None:
+    made = replace(samples.report(3), paper=paper)
+    rows = (replace(made.rows[0], name="人类免疫缺陷病毒抗体", sensitive=True), *made.rows[1:])
+    pages = texts(renderer.report(replace(made, rows=rows)))
+    assert len(pages) == 2 and "免疫缺陷" not in pages[0] and "中性粒细胞" in pages[0]
+    assert "免疫缺陷" in pages[1] and "中性粒细胞" not in pages[1] and all(made.report_no in page and "张伟" in page for page in pages)
