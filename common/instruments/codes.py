@@ -91,7 +91,8 @@ def order_specimen(o3: str, o4: str, separator: str, roche: bool) -> str | None:
     parts = o4.split(separator)
     if len(parts) >= 4 and _attribute(parts[3]):
         return _id(parts[2])
-    if roche or len(parts) > 4 or not any(char.isdigit() for char in parts[0] or o4):
+    counted = len(parts) > 1 and parts[0].strip().isdigit() and len(parts[0].strip()) <= 4
+    if roche or len(parts) > 4 or counted or not any(char.isdigit() for char in parts[0] or o4):
         return None  # sequence^rack^position^^type^container: where the tube was, not which one it is
     return _first_id(o4, separator, False)
 

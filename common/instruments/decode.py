@@ -25,8 +25,11 @@ from common.protocol.problem import Problem, quote
 _HL7 = re.compile(rb"(?:^|[\r\n\x0b\x1c\x00 ]|<SB>|<VT>|\[VT\])(?:MSH|FHS|BHS)[^A-Za-z0-9\x00]")
 _HL7_WIDE = re.compile(rb"M\x00S\x00H\x00|\x00M\x00S\x00H")
 _HL7_BODY = re.compile(rb"(?:^|[\r\n\x0b])(?:PID|OBR|OBX|ORC|SPM|QRD|QPD)\|")
-_HEADER = re.compile(rb"(?:^|[\r\n\x01\x02\x05\x00 ])[0-7]?H[^A-Za-z0-9\s\x00-\x1f][^A-Za-z0-9\s]{2}")
-_RECORD = re.compile(rb"(?:^|[\r\n\x02])[0-7]?[HPORCMQL]([|!~,;\t])")
+_HEADER = re.compile(rb"(?:^|[\r\n\x01\x02\x05\x00 ])[0-7]?H([^A-Za-z0-9\x00-\x08\x0a-\x20])(?!\1|\"\")[^A-Za-z0-9\s]{2}")
+_RECORD = re.compile(
+    rb"(?:^|[\r\n\x02])[0-7]?(?:[HPORCMQL][|!~]|[POR][,;\t]\d{1,4}[,;\t][^\r\n]*[\r\n]+[0-7]?[ORCL][,;\t]\d{1,4}(?:[,;\t]|[\r\n]))"
+)
+"""Records without a header; where the field delimiter is one of a plain table, two numbered records in a row are needed."""
 
 
 def decode(data: bytes, driver: str | None = None, encoding: str | None = None, site: Site | None = None) -> Reading:
@@ -123,10 +126,16 @@ def _framed_header(data: bytes) -> bool:
     return any(_HEADER.search(link.text) for link in unframe.unframe(data) if link.frames > 1)
 
 
+_HEX_DUMP = re.compile(rb"(?:0[125Bb])(?:\s+[0-9A-Fa-f]{2}){8,}\s*$")
+"""A capture written as hex digits, from its first control character on."""
+
+
 def _plain(data: bytes) -> bytes:
     """Without byte order mark; UTF-16 text (a file saved so) becomes UTF-8."""
     if data.startswith(b"\xef\xbb\xbf"):
         return data[3:]
+    if _HEX_DUMP.match(data):
+        data = bytes.fromhex(data.decode("ascii"))
     if 0 not in data and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         return data
     if _HL7_WIDE.search(data) or unframe.has_wide_header(data):

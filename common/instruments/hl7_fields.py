@@ -124,6 +124,8 @@ def kind_of(message_type: str, message: Message) -> str:
         if "OBR" not in has and control is not None and control.get(1).strip() == "RF":
             return "query"  # Mindray haematology asks for an order with ORC-1 RF
         return "order"
+    if head in ("RSP", "ORF") and any(segment.get(5) for segment in message.all("OBX")):
+        return "results"  # the answer to a query for results
     if head in ("RSP", "ORR", "ORF"):
         return "order" if "OBR" in has else "other"
     if head in ORDERS:

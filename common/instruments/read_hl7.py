@@ -39,8 +39,9 @@ def read_message(found: Found, choice: Choice = ANY) -> Message:
 class _Group:
     """An order group: its OBR, its results, its ordered code."""
 
-    def __init__(self, order: Segment | None) -> None:
+    def __init__(self, order: Segment | None, control: Segment | None = None) -> None:
         self.order = order
+        self.control = control
         self.results: list[Result] = []
         self.code: str | None = None
         self.qc = False
@@ -57,6 +58,7 @@ class _Reader:
         self.patient: Segment | None = None
         self.specimen: Specimen | None = None
         self.group: _Group | None = None
+        self.control: Segment | None = None
         self.holder: Message | Result | Specimen = self.message
         names = [segment.name for segment in self.source.segments]
         groups = [at for at, name in enumerate(names) if name in ("OBR", "OBX")]
@@ -128,11 +130,13 @@ class _Reader:
         """ORC opens a group of its own where the SPM follows its group."""
         if self.trailing and self.waiting:
             self._flush()
+        self.control = segment
 
     def _order(self, segment: Segment) -> None:
         if self.trailing and self.waiting:
             self._flush()
-        group = _Group(segment)
+        group = _Group(segment, self.control)
+        self.control = None
         group.code = ordered_code(segment)
         group.qc = control_order(segment)
         self.group = group
@@ -145,7 +149,7 @@ class _Reader:
     def _open(self, group: _Group) -> None:
         """Give the group its specimen when the specimen comes first or is in the OBR itself."""
         specimen = self.specimen
-        own = self._order_specimen(group.order) if self.surely else None
+        own = self._order_specimen(group) if self.surely else None
         if specimen is not None and specimen.details:  # from SPM or SAC: it governs
             if specimen.specimen_id is None:
                 specimen.specimen_id = own
@@ -165,17 +169,18 @@ class _Reader:
         patient_id = self._patient_id(self.patient) if self.patient is not None else None
         return self.qc or group.qc or control_id(specimen_id) or control_id(patient_id)
 
-    def _order_specimen(self, order: Segment | None) -> str | None:
+    def _order_specimen(self, group: _Group) -> str | None:
         """Specimen id in the OBR (or, as a driver says, elsewhere) for messages without SPM."""
         positions = self.driver.specimen if self.driver and self.driver.specimen else (("OBR", 2, 1), ("OBR", 3, 1))
         for name, number, component in positions:
-            segment = order if name == "OBR" else self.source.first(name)
+            segment = group.order if name == "OBR" else self.source.first(name)
             if name == "PID":
                 segment = self.patient
             found = segment.id(number, component) if segment else None
             if found:
                 return found
-        return None
+        own = group.control  # ORC-2 and ORC-3 are the same numbers as OBR-2 and OBR-3 (HL7 4.5.1)
+        return (own.id(2) or own.id(3)) if own is not None and group.order is not None else None
 
     def _new_specimen(self, specimen_id: str | None, tube: Segment | None = None) -> Specimen:
         specimen = Specimen(specimen_id, qc=self.qc)
@@ -315,7 +320,7 @@ class _Reader:
         """The specimen of an SPM behind its group: the one before if it is the same, else a new one."""
         specimen = self._from_tube(tube)
         if specimen.specimen_id is None and count == 1 and pending:
-            specimen.specimen_id = self._order_specimen(pending[-1].order)
+            specimen.specimen_id = self._order_specimen(pending[-1])
         before = self.message.specimens[-2] if len(self.message.specimens) > 1 else None
         if before is None or specimen.specimen_id is None or before.specimen_id != specimen.specimen_id:
             return specimen
@@ -325,7 +330,7 @@ class _Reader:
         return before
 
     def _by_order(self, group: _Group) -> Specimen:
-        own = self._order_specimen(group.order) if self.surely else None
+        own = self._order_specimen(group) if self.surely else None
         last = self.message.specimens[-1] if self.message.specimens else None
         if last is not None and own is not None and last.specimen_id == own:
             return last

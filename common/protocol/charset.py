@@ -101,6 +101,7 @@ def _guess(data: bytes) -> Decoded:
 
 
 _PAIR = re.compile(rb"[\x81-\xfe][\x40-\x7e\x80-\xfe]")
+_FOUR = re.compile(rb"[\x81-\xfe][0-9][\x81-\xfe][0-9]")
 _COMMON = re.compile(rb"[\xa1-\xf7][\xa1-\xfe]")
 
 
@@ -117,6 +118,8 @@ def _surely_chinese(data: bytes) -> bool:
         codecs.getincrementaldecoder("gb18030")().decode(sample, final=start + _SAMPLE >= len(data))
     except UnicodeDecodeError:
         return False
+    if _FOUR.search(sample):
+        return True
     pairs = _PAIR.findall(sample)
     if any(pair[0] < 0xA1 for pair in pairs):
         return True

@@ -54,6 +54,10 @@ _CARET_FRAME = re.compile(rb"(?:^|[\r\n]|\^E)\s*\^B[0-7][A-Z]")
 _CARET_MARK = re.compile(
     rb"(?:(?<=[\r\n])|(?<=\^E)|^)\^B(?=[0-7])|(?:(?<=[\r\n])|^)\^[DE]|\^[CW](?=[0-9A-Fa-f]{2}[\r\n])|\^[CW](?=[0-9A-Fa-f]{2}$)"
 )
+_NUMBERED_HEADER = re.compile(rb"(?:^|[\r\n\x05])[ \t]*[0-7]H[^A-Za-z0-9\s\x00-\x1f]")
+_NUMBERED = re.compile(rb"(?:(?<=[\r\n\x05])|^)[ \t]*(?=[0-7][A-Z][^A-Za-z0-9\s\x00-\x1f])")
+_NUMBER = re.compile(rb"(?:(?<=[\n\x05])|^)[ \t]*[0-7](?=[A-Z](?:[^A-Za-z0-9\s\x00-\x1f]|\n|$))")
+_SUM_LINE = re.compile(rb"\n[ \t]*[0-9A-Fa-f]{2}[ \t]*(?=\n|$)")
 _NAMED = re.compile(rb"[<\[](ENQ|STX|ETX|ETB|EOT|ACK|NAK|CR|LF)[>\]]", re.IGNORECASE)
 _NAMES = {
     b"ENQ": b"\x05",
@@ -72,6 +76,8 @@ def restore_controls(data: bytes) -> bytes:
     """Undo the way logs write control characters (``^B``, ``<STX>``); other bytes stay."""
     if STX in data:
         return data
+    if _NUMBERED_HEADER.search(data):
+        return _without_stx(data)
     if b"^B" in data and _CARET_FRAME.search(data):
         return _CARET_MARK.sub(lambda m: _CARET[m.group()], data)
     upper = data[:4096].upper()
@@ -79,6 +85,14 @@ def restore_controls(data: bytes) -> bytes:
         flat = data.replace(b"\r", b"").replace(b"\n", b"") if b"CR>" in upper or b"CR]" in upper else data
         return _NAMED.sub(lambda m: _NAMES[m.group(1).upper()], flat)
     return data
+
+
+def _without_stx(data: bytes) -> bytes:
+    """A log that dropped STX, and mostly the other control characters too, but kept the frame numbers."""
+    if b"\x03" in data or b"\x17" in data:
+        return _NUMBERED.sub(b"\x02", data)
+    plain = _SUM_LINE.sub(b"", data.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+    return _NUMBER.sub(b"", plain)
 
 
 def has_wide_header(data: bytes) -> bool:
@@ -324,6 +338,8 @@ class _Phase:
         """Numbering that starts again, or skips 0, without anything being lost."""
         if text[:1] == b"H" and text[1:2] and text[1] == self.delimiter:
             return not self._open()
+        if self.last_number == 9 and number in (0, 1):  # counted to nine before beginning again
+            return True
         if (self.last_number, number) != (7, 1):
             return False
         before, after = _sequence(self.last_text, self.delimiter), _sequence(text, self.delimiter)

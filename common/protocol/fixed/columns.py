@@ -6,7 +6,10 @@ import re
 from dataclasses import dataclass, field
 
 _CA = re.compile(rb"[DR]1\d{6}[A-Z ][\d ]{6}[\d ]{4}[\d ]{6}")
-_KX = re.compile(rb"D1[A-Z]\d{7}[\d -]")
+_KX = re.compile(
+    rb"D1[A-Z]\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\d[\dA-Za-z -]{19}(?:[\d* +.-]{4}[\d* +-]){17}[\d* +.-]{3,6}[\x03\x04\r\n]*$"
+)
+"""A whole KX-21 telegram: date, id, eighteen values; the letters D1U alone begin telegrams of other Sysmex models."""
 
 LAYOUTS = ((4, 2, 13, 1, 11), (6, 2, 15, 1, 15))
 """Widths of rack, position, specimen id, attribute and name: CA-500 manual, CA-600/1500."""
@@ -42,7 +45,7 @@ def looks_like_ca(data: bytes) -> bool:
 def looks_like_kx(data: bytes) -> bool:
     """Is it a KX-21 telegram?"""
     body = data.lstrip(b"\r\n\x05\x02\x00 ")
-    return _KX.match(body) is not None and not looks_like_ca(data) and len(body) >= 60
+    return _KX.match(body) is not None and not looks_like_ca(data)
 
 
 def read_ca(text: str) -> Telegram | None:

@@ -1,4 +1,3 @@
-
 """Traps: what could put a result under a wrong specimen, lose one unsaid, or raise a problem where there is none."""
 
 from __future__ import annotations
@@ -200,7 +199,7 @@ KINDS: list[Kind] = [
     kind(
         "ORC carries the placer number, OBR none",
         mllp(lines(msh("A"), PID, "ORC|RE|T9", "OBR|1|||x", obx(1, "K", "1"))),
-        results((None, "K=1")),
+        results(("T9", "K=1")),
     ),
     kind("OBR-3 with the barcode, OBR-2 null", mllp(lines(msh("A"), PID, 'OBR|1|""|T8|x', obx(1, "K", "1"))), results(("T8", "K=1"))),
     kind(
@@ -260,5 +259,62 @@ KINDS: list[Kind] = [
         "blanks before MSH and between",
         b"\r\n  \x0b  " + lines(msh("A"), PID, "OBR|1||T1|x", obx(1, "K", "1")).encode() + b"\x1c\r\r\n",
         results(("T1", "K=1")),
+    ),
+    # logs and lookalikes
+    kind(
+        "a log that dropped STX and all but the frame numbers",
+        "1H|\\^&|||A\r2P|1\r3O|1|S1||^^^K\r4R|1|^^^K|4.1\r5L|1|N\r",
+        results(("S1", "K=4.1")),
+    ),
+    kind(
+        "the same with the checksums on lines of their own",
+        "1H|\\^&|||A\r\n9A\r\n2P|1\r\n3F\r\n3O|1|S1||^^^K\r\n9C\r\n4R|1|^^^K|4.1\r\n33\r\n5L|1|N\r\n08\r\n",
+        results(("S1", "K=4.1")),
+    ),
+    kind(
+        "a log that dropped STX but not ETX",
+        b"\x05" + b"".join(one[1:] for one in SENT) + b"\x04",
+        results(("T1", "K=4.1"), ("T2", "K=5.2")),
+    ),
+    kind(
+        "a capture written as hex digits",
+        " ".join(f"{byte:02X}" for byte in b"\x05" + b"".join(SENT) + b"\x04"),
+        results(("T1", "K=4.1"), ("T2", "K=5.2")),
+    ),
+    kind(
+        "frame numbers to nine",
+        b"\x05"
+        + b"".join(
+            one_frame(number, (text + "\r").encode())
+            for number, text in zip(
+                [*range(1, 10), 0, 1], (HEAD, "P|1", "O|1|S1||^^^A", *(f"R|{n}|^^^T{n}|{n}" for n in range(1, 8)), "L|1|N"), strict=True
+            )
+        )
+        + b"\x04",
+        results(("S1", "T1=1;T2=2;T3=3;T4=4;T5=5;T6=6;T7=7")),
+    ),
+    kind(
+        "a rare character of four bytes",
+        mllp(lines(msh("A"), "PID|1||P1||㐂", "OBR|1||T1|x", "OBX|1|ST|K||㐂|||N|||F"), encoding="gb18030"),
+        results(("T1", "K=㐂")),
+    ),
+    kind("sequence and lot in O.4 are no id", astm("P|1|B77", "O|1||660^0090", "R|1|^^^Alb|63.7|mg/L"), results((None, "Alb=63.7"))),
+    kind(
+        "results in the answer to a query",
+        mllp(lines(msh("A", "ORF^R04"), "MSA|AA|1", "QRD|2026|R|I|1|||1|T1|RES|ALL", "OBR|1||T1|x", obx(1, "K", "4.1"))),
+        results(("T1", "K=4.1")),
+    ),
+    kind(
+        "a quoted table that begins with H and R",
+        b'H,"","","LabPro","3.01"\r\nP,"L","10363567","x"\r\nR,"L","01","2011","PBC28"\r\nM,"1","AM","Ampicillin","4"\r\n',
+        OTHER,
+        problem="format.unknown",
+    ),
+    kind("a plain table whose lines begin with R", b"R,26010599,GLU,5.6\r\nR,26010600,GLU,5.7\r\n", OTHER, problem="format.unknown"),
+    kind(
+        "another Sysmex telegram that begins with D1U",
+        b"\x02D1U1234567 20260105S000000000012345 1234 00123004560078900012300456007890001230045600789000123\x03",
+        OTHER,
+        problem="format.unknown",
     ),
 ]
