@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import models
-from cloud.modules.catalog.queries import catalog
+from cloud.modules.catalog.queries import Catalog, catalog
 from cloud.modules.catalog.rules import Interval, overlapping, problems
 from common.errors import UserError
 
@@ -96,3 +98,39 @@ def map_channel(uow: UnitOfWork, analyzer_id: int, channel_code: str, item_id: i
     after = {"analyzer": analyzer_id, "code": code, "item": known.items[item_id].code}
     uow.audit("analyzer_item_map", row.id, "map", before, after, reason or None)
     return row
+
+
+Channel = tuple[int, Decimal, Decimal]
+"""Item, factor, offset."""
+
+
+def set_channels(uow: UnitOfWork, analyzer_id: int, channels: Mapping[str, Channel], reason: str, driver: str | None = None) -> None:
+    """Make these the codes of an analyzer, all of them: what is not among them goes back to unmapped. One audit entry for the whole."""
+    known = catalog(uow)
+    wrong = [code for code, (item, factor, _) in channels.items() if item not in known.items or factor == 0 or not code.strip()]
+    if analyzer_id not in known.analyzers or wrong:
+        raise UserError("invalid", f"仪器或检验项目不存在，或系数为 0：{'、'.join(wrong) or analyzer_id}。")
+    rows = {
+        r.channel_code: r for r in uow.s.scalars(select(models.AnalyzerItemMap).where(models.AnalyzerItemMap.analyzer_id == analyzer_id))
+    }
+    before = {code: _shown(known, (r.item_id, r.factor, r.offset)) for code, r in rows.items()}
+    for code in rows.keys() - channels.keys():
+        uow.s.delete(rows[code])
+    for code, (item_id, factor, offset) in channels.items():
+        row = rows.get(code)
+        if row is None:
+            uow.s.add(models.AnalyzerItemMap(analyzer_id=analyzer_id, channel_code=code, item_id=item_id, factor=factor, offset=offset))
+        else:
+            row.item_id, row.factor, row.offset = item_id, factor, offset
+    analyzer = uow.s.get(models.Analyzer, (uow.tenant_id, analyzer_id))
+    if analyzer is not None and driver is not None:
+        analyzer.driver = driver
+    uow.s.flush()
+    after = {code: _shown(known, each) for code, each in channels.items()}
+    changed = sorted(c for c in before.keys() | after.keys() if before.get(c) != after.get(c))
+    uow.audit("analyzer", analyzer_id, "map", {c: before.get(c) for c in changed}, {c: after.get(c) for c in changed}, reason)
+
+
+def _shown(known: Catalog, channel: Channel) -> list[str]:
+    item, factor, offset = channel
+    return [known.items[item].code, format(factor.normalize(), "f"), format(offset.normalize(), "f")]

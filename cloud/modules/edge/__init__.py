@@ -1,6 +1,6 @@
 """M06 Edge: lossless, ordered, explained traffic between analyzers and the laboratory."""
 
-from cloud.modules.edge import handlers, machine_views, service
+from cloud.modules.edge import handlers, machine_views, service, views_links, views_onboard, watch
 from cloud.modules.edge.rules import Perm
 from cloud.modules.edge.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
@@ -8,7 +8,7 @@ from cloud.web.module import Job, MenuItem, Module
 MODULE = Module(
     name="edge",
     title="仪器接入",
-    views=(VIEWS, machine_views.VIEWS),
+    views=(VIEWS, machine_views.VIEWS, views_onboard.VIEWS, views_links.VIEWS),
     depends=("bench", "catalog", "platform", "queue"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup", "engineer", "sysadmin"),
@@ -16,12 +16,19 @@ MODULE = Module(
         Perm.MANAGE: ("sysadmin",),
         Perm.ATTACH: ("tester", "verifier", "senior", "leader"),
         Perm.MAP: ("leader", "infogroup"),
+        Perm.PROPOSE: ("leader", "infogroup", "engineer"),
+        Perm.APPROVE: ("leader", "infogroup", "quality", "director"),
     },
     menu=(
         MenuItem("仪器状态", "/edge/board", Perm.READ, "仪器", 60),
         MenuItem("无主结果", "/edge/orphans", Perm.ATTACH, "仪器", 61),
         MenuItem("未对照代码", "/edge/unmapped", Perm.MAP, "仪器", 62),
         MenuItem("待解析报文", "/edge/quarantine", Perm.RAW, "仪器", 63),
+        MenuItem("接入新仪器", "/edge/onboard", Perm.PROPOSE, "仪器", 64),
+        MenuItem("项目对照", "/edge/mappings", Perm.READ, "仪器", 65),
+        MenuItem("回放台", "/edge/replay", Perm.RAW, "仪器", 66),
+        MenuItem("驱动库", "/edge/profiles", Perm.READ, "仪器", 67),
+        MenuItem("接入报表", "/edge/reports", Perm.READ, "仪器", 68),
     ),
     handlers={
         "specimen.collected": (handlers.on_tube,),
@@ -30,6 +37,7 @@ MODULE = Module(
         "specimen.cancelled": (handlers.on_tube,),
         "result.received": (handlers.on_tube,),
         "edge.deferred": (service.on_deferred,),
+        "edge.mapping_active": (handlers.on_mapping,),
     },
-    jobs=(Job("edge_expire", "03:10", service.expire),),
+    jobs=(Job("edge_expire", "03:10", service.expire), Job("edge_watch", "1m", watch.look)),
 )

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta, tzinfo
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -26,6 +27,7 @@ from cloud.modules.edge.rules import RawState
 from cloud.modules.edge.store import RawRow
 from common.errors import PeerError
 from common.instruments.decode import decode
+from common.instruments.site import Site, site_from_json
 
 log = structlog.get_logger("edge")
 ACTOR = Actor("intake")
@@ -210,7 +212,7 @@ def read(row: RawRow, link: Link | None, catalog: md.Catalog) -> list[interpret.
     driver = (link.driver if link else None) or (analyzer.driver if analyzer else None) or _text(row.meta.get("driver"))
     encoding = (link.encoding if link else None) or _text(row.meta.get("encoding"))
     try:
-        reading = decode(row.body, driver, encoding)
+        reading = decode(row.body, driver, encoding, _site(link.site if link else None))
         said = interpret.observations(reading)
         row.problems = interpret.problems(reading)
     except Exception as exc:
@@ -281,6 +283,12 @@ def _raw(uow: UnitOfWork, one: Admitted) -> RawRow:
 def _window(link: Link | None, catalog: md.Catalog) -> timedelta:
     row = catalog.analyzers.get(link.analyzer_id) if link is not None and link.analyzer_id is not None else None
     return timedelta(seconds=600 if row is None else row.resend_window_s)
+
+
+@lru_cache(maxsize=512)
+def _site(text: str | None) -> Site | None:
+    """The site row of a connection; the same text comes with every message."""
+    return None if text is None else site_from_json(json.loads(text))
 
 
 def _text(value: Any) -> str | None:

@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.edge import downlink
-from cloud.modules.edge.models import Agent, Connection
+from cloud.modules.edge.models import Agent, Connection, MappingVersion
 from common.errors import UserError
 
 PROTOCOLS = ("astm", "hl7", "text", "fixed", "bci", "integra", "blocks", "unknown")
@@ -27,14 +27,15 @@ def document(uow: UnitOfWork, agent_id: int) -> dict[str, Any]:
         raise UserError("not_found", "采集端不存在，请核对后重试。")
     analyzers = md.catalog(uow).analyzers
     rows = uow.s.scalars(select(Connection).where(Connection.agent_id == agent_id).order_by(Connection.key))
+    in_use = {m.analyzer_id: m for m in uow.s.scalars(select(MappingVersion).where(MappingVersion.state == "active"))}
     return {
         "version": agent.config_version,
-        "connections": [_connection(row, analyzers) for row in rows],
+        "connections": [_connection(row, analyzers, in_use.get(row.analyzer_id or 0)) for row in rows],
         "kiosk": agent.kiosk,
     }
 
 
-def _connection(row: Connection, analyzers: Any) -> dict[str, Any]:
+def _connection(row: Connection, analyzers: Any, mapping: MappingVersion | None) -> dict[str, Any]:
     analyzer = analyzers.get(row.analyzer_id)
     return {
         "key": row.key,
@@ -42,10 +43,14 @@ def _connection(row: Connection, analyzers: Any) -> dict[str, Any]:
         "analyzer": "" if analyzer is None else analyzer.code,
         "protocol": row.protocol,
         "driver": row.driver or (None if analyzer is None else analyzer.driver),
-        "encoding": row.encoding,
+        "encoding": row.encoding or (None if mapping is None else mapping.encoding),
         "transport": row.transport,
         "host_query": row.host_query,
         "enabled": row.enabled,
+        "simulator": row.simulator,
+        # What the agent needs to find the specimen of a query the way the cloud does, and the version it then runs.
+        "mapping": None if mapping is None else mapping.number,
+        "site": None if mapping is None else mapping.site,
     }
 
 
@@ -128,3 +133,25 @@ def _known_links(uow: UnitOfWork, agent_id: int, row: Connection) -> None:
         ),
         {"c": row.id, "t": uow.tenant_id, "a": agent_id, "k": row.key},
     )
+
+
+def switch(uow: UnitOfWork, connection_id: int, what: str, on: bool, reason: str) -> Connection:
+    """Turn a connection or its simulator mode on or off (M06 R13); the reason is audited, the agent hears of it."""
+    row = uow.s.get(Connection, (uow.tenant_id, connection_id), with_for_update=True)
+    if row is None or what not in ("enabled", "simulator"):
+        raise UserError("not_found", "连接不存在，请核对后重试。")
+    if not reason.strip():
+        raise UserError("invalid", "请写明原因。", field="reason")
+    agent = uow.s.get(Agent, (uow.tenant_id, row.agent_id), with_for_update=True)
+    assert agent is not None
+    before = {"enabled": row.enabled, "simulator": row.simulator}
+    if what == "enabled":
+        row.enabled = on
+    elif on:
+        row.simulator_from, row.simulator_until = uow.now, None
+    elif row.simulator:
+        row.simulator_until = uow.now
+    uow.s.flush()
+    uow.audit("connection", row.id, "switch", before, {"enabled": row.enabled, "simulator": row.simulator}, reason.strip())
+    changed(uow, agent)
+    return row

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 import psycopg
@@ -29,6 +29,16 @@ class Link:
     analyzer_id: int | None
     driver: str | None
     encoding: str | None
+    site: str | None = None
+    """How the analyzer differs from its driver, as the JSON of its mapping in use."""
+    simulator_from: datetime | None = None
+    simulator_until: datetime | None = None
+
+    def simulated(self, at: datetime) -> bool:
+        """Whether a message the agent took at ``at`` was played: by the time of taking, for it may arrive much later."""
+        if self.simulator_from is None or at < self.simulator_from:
+            return False
+        return self.simulator_until is None or at <= self.simulator_until
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +53,13 @@ class Tube:
     person: rules.Person
 
 
-LINKS = "SELECT id, agent_id, key, analyzer_id, driver, encoding FROM connection WHERE tenant_id = %s AND agent_id = ANY(%s)"
+LINKS = """
+SELECT c.id, c.agent_id, c.key, c.analyzer_id, c.driver, coalesce(c.encoding, m.encoding), m.site::text, c.simulator_from,
+       c.simulator_until
+FROM connection c
+LEFT JOIN edge_mapping m ON m.tenant_id = c.tenant_id AND m.analyzer_id = c.analyzer_id AND m.state = 'active'
+WHERE c.tenant_id = %s AND c.agent_id = ANY(%s)
+"""
 
 _TUBE = """
 SELECT s.id, s.barcode, s.sample_no, s.state, s.patient_id, p.name, p.pinyin, p.patient_no, v.visit_no, s.section_id, s.sample_day

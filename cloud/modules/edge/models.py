@@ -49,7 +49,11 @@ class EnrolCode(TenantTable, Base):
 
 
 class Connection(Versioned, TenantTable, Base):
-    """One link of an agent to one analyzer: protocol, driver, transport, character set."""
+    """One link of an agent to one analyzer: protocol, driver, transport, character set.
+
+    ``simulator_from`` … ``_until``: what the agent took in this time is played, and reaches no patient (M06 R13). ``usual_gap_s``:
+    seconds between two results at this analyzer's own pace (see signals.usual_gap).
+    """
 
     __tablename__ = "connection"
     __table_args__ = (
@@ -68,6 +72,14 @@ class Connection(Versioned, TenantTable, Base):
     host_query: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     enabled: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
     last_result_at: Mapped[datetime | None]
+    simulator_from: Mapped[datetime | None]
+    simulator_until: Mapped[datetime | None]
+    usual_gap_s: Mapped[int | None] = mapped_column(Integer)
+
+    @property
+    def simulator(self) -> bool:
+        """Whether the simulator mode is on now."""
+        return self.simulator_from is not None and self.simulator_until is None
 
 
 class RawMessage(TenantTable, Base):
@@ -77,6 +89,7 @@ class RawMessage(TenantTable, Base):
     __table_args__ = (
         UniqueConstraint("tenant_id", "agent_id", "stream_uuid", "seq"),
         Index("ix_raw_message_connection", "tenant_id", "connection_id", "id"),
+        Index("ix_raw_message_received", "tenant_id", "received_at"),
         Index("ix_raw_message_neighbour", "tenant_id", "agent_id", "stream_uuid", "conn_key", "seq"),
         Index("ix_raw_message_open", "tenant_id", "id", postgresql_where=text("state IN ('quarantined','deferred')")),
         tenant_fk("agent_id", "agent"),
@@ -239,3 +252,104 @@ class AgentConsent(TenantTable, Base):
     recorded_by: Mapped[str]
     at: Mapped[datetime]
     written_at: Mapped[datetime | None]
+
+
+class Recording(TenantTable, Base):
+    """A recorded session of an analyzer, uploaded or taken from received messages: what mappings are made from and tried on.
+
+    ``driver``, ``encoding`` and ``site`` (common.instruments.site): the reading a person chose, marked columns among it.
+    """
+
+    __tablename__ = "edge_recording"
+    __table_args__ = (tenant_fk("analyzer_id", "analyzer"), Index("ix_edge_recording_analyzer", "tenant_id", "analyzer_id"))
+    name: Mapped[str]
+    source: Mapped[str]
+    analyzer_id: Mapped[int | None] = mapped_column(BigInteger)
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    sha256: Mapped[str]
+    driver: Mapped[str | None]
+    encoding: Mapped[str | None]
+    site: Mapped[dict[str, Any] | None]
+    raw_ids: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    by: Mapped[str]
+    at: Mapped[datetime]
+
+
+class MappingVersion(Versioned, TenantTable, Base):
+    """What an analyzer's codes mean, as one version under change control (M02, M06 R10). ``rows``: mapping.Row as JSON;
+    ``driver``, ``encoding`` and ``site``: how its bytes are read here.
+
+    Accepted: a person signed that every mapped item was compared with the analyzer's print-out (M27 R2).
+    """
+
+    __tablename__ = "edge_mapping"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "analyzer_id", "number"),
+        Index("ix_edge_mapping_active", "tenant_id", "analyzer_id", unique=True, postgresql_where=text("state = 'active'")),
+        tenant_fk("analyzer_id", "analyzer"),
+    )
+    analyzer_id: Mapped[int] = mapped_column(BigInteger)
+    number: Mapped[int] = mapped_column(Integer)
+    state: Mapped[str] = mapped_column(default="draft", server_default="draft")
+    driver: Mapped[str | None]
+    encoding: Mapped[str | None]
+    site: Mapped[dict[str, Any] | None]
+    rows: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    reason: Mapped[str] = mapped_column(default="", server_default="")
+    author: Mapped[str]
+    author_id: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+    tested_at: Mapped[datetime | None]
+    tested_by: Mapped[str | None]
+    active_at: Mapped[datetime | None]
+    retired_at: Mapped[datetime | None]
+    accepted_at: Mapped[datetime | None]
+    accepted_by: Mapped[str | None]
+    accepted_hash: Mapped[str | None]
+
+
+class MappingApproval(TenantTable, Base):
+    """One person's approval of a mapping version; never its author's (C12)."""
+
+    __tablename__ = "edge_mapping_approval"
+    __table_args__ = (UniqueConstraint("tenant_id", "mapping_id", "user_id"), tenant_fk("mapping_id", "edge_mapping"))
+    mapping_id: Mapped[int] = mapped_column(BigInteger)
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    by: Mapped[str]
+    at: Mapped[datetime]
+
+
+class PrintCheck(TenantTable, Base):
+    """One value of the acceptance record: what the analyzer printed, typed by a person with its unit, against the value here (M27 R2)."""
+
+    __tablename__ = "edge_print_check"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "mapping_id", "recording_id", "idx"),
+        tenant_fk("mapping_id", "edge_mapping"),
+        tenant_fk("recording_id", "edge_recording"),
+        tenant_fk("item_id", "test_item"),
+    )
+    mapping_id: Mapped[int] = mapped_column(BigInteger)
+    recording_id: Mapped[int] = mapped_column(BigInteger)
+    idx: Mapped[int] = mapped_column(Integer)
+    specimen_text: Mapped[str] = mapped_column(default="", server_default="")
+    code: Mapped[str]
+    item_id: Mapped[int] = mapped_column(BigInteger)
+    decoded: Mapped[str]
+    printed: Mapped[str]
+    unit: Mapped[str] = mapped_column(default="", server_default="")
+    level: Mapped[str] = mapped_column(default="", server_default="")
+    equal: Mapped[bool] = mapped_column(Boolean)
+    by: Mapped[str]
+    at: Mapped[datetime]
+
+
+class LinkHour(TenantTable, Base):
+    """How many minutes of an hour a connection was up or down, looked at once a minute; both less than 60 while nobody looked."""
+
+    __tablename__ = "edge_link_hour"
+    __table_args__ = (UniqueConstraint("tenant_id", "connection_id", "hour"), tenant_fk("connection_id", "connection"))
+    connection_id: Mapped[int] = mapped_column(BigInteger)
+    hour: Mapped[datetime]
+    up: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    down: Mapped[int] = mapped_column(Integer, default=0, server_default="0")

@@ -100,6 +100,8 @@ def _number(known: Known, heard: Heard, link: Link, said: Said) -> Number | None
 def decide(known: Known, heard: Heard, said: Said, given: Tube | None = None) -> Verdict:
     """Where one thing said belongs. ``given``: the tube a person attached it to, having compared two identifiers."""
     link = heard.link
+    if link is not None and link.simulated(heard.at):
+        return Verdict(Fate.INFO, "simulator")
     if said.qc:
         return Verdict(Fate.QC, "qc")
     code = (said.code or "").strip()
@@ -261,6 +263,9 @@ _OUTCOME = {
 def _incoming(known: Known, number: int, heard: Heard, said: Said, verdict: Verdict) -> bench.Incoming:
     assert verdict.tube is not None and verdict.channel is not None and heard.link is not None
     holds = (bench.Hold("ID_MISMATCH", _mismatch(said, verdict.tube)),) if verdict.unsure else ()
+    run_at = rules.run_time(said.time, known.zone)
+    # C2: accepted and flagged; who measures turnaround leaves it out.
+    future = rules.in_future(run_at, heard.received_at)
     return bench.Incoming(
         specimen_id=verdict.tube.id,
         item_id=verdict.channel.item_id,
@@ -268,8 +273,8 @@ def _incoming(known: Known, number: int, heard: Heard, said: Said, verdict: Verd
         analyzer_id=heard.link.analyzer_id,
         raw_text=said.text,
         unit=said.unit,
-        flags=tuple(said.flags),
-        run_at=rules.run_time(said.time, known.zone),
+        flags=(*said.flags, "future_time") if future else tuple(said.flags),
+        run_at=run_at,
         stream=heard.stream,
         seq=heard.seq,
         no_result=said.no_result,

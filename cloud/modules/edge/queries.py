@@ -2,90 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.catalog import queries as md
 from cloud.modules.edge import rules
 from cloud.modules.edge.alarms import KINDS
-from cloud.modules.edge.heartbeat import connections
-from cloud.modules.edge.models import Agent, Connection, EdgeAlarm, RawMessage
-from cloud.modules.edge.rules import Light
+from cloud.modules.edge.models import Agent, EdgeAlarm, RawMessage
+from cloud.modules.platform import alerts
 from common import visible
 
 PAGE = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """One connection on the board."""
-
-    connection: Connection
-    analyzer: str
-    light: Light
-    word: str
-    state: str
-    last_byte: str
-    errors: int
-
-
-@dataclass(frozen=True, slots=True)
-class AgentLine:
-    """One agent on the board, with its connections."""
-
-    agent: Agent
-    online: bool
-    pending: int
-    oldest: str
-    disk_free: int | None
-    tiles: list[Tile]
-    alarms: list[EdgeAlarm]
-    behind: bool
-
-
-def board(uow: UnitOfWork) -> list[AgentLine]:
-    """Every agent of the hospital."""
-    agents = uow.s.scalars(select(Agent).order_by(Agent.name, Agent.id)).all()
-    links = uow.s.scalars(select(Connection).order_by(Connection.key)).all()
-    open_alarms = uow.s.scalars(select(EdgeAlarm).where(EdgeAlarm.closed_at.is_(None)).order_by(EdgeAlarm.id)).all()
-    return [_line(uow, a, [c for c in links if c.agent_id == a.id], [x for x in open_alarms if x.agent_id == a.id]) for a in agents]
-
-
-def agent_line(uow: UnitOfWork, agent_id: int) -> AgentLine | None:
-    """One agent, or None."""
-    return next((line for line in board(uow) if line.agent.id == agent_id), None)
-
-
-def _line(uow: UnitOfWork, agent: Agent, links: Sequence[Connection], open_alarms: list[EdgeAlarm]) -> AgentLine:
-    status = agent.status
-    online = agent.state == "enrolled" and rules.agent_online(agent.last_seen_at, _time(status.get("gone")), uow.now)
-    said = {str(c.get("conn")): c for c in connections(status)}
-    pending = _int(status.get("pending"))
-    analyzers = md.catalog(uow).analyzers
-    tiles = []
-    for link in links:
-        now = said.get(link.key, {})
-        state = "refusing" if status.get("refusing") is True else str(now.get("state") or "")
-        errors = _int(now.get("checksum_errors"))
-        noisy = errors * 100 > max(_int(now.get("frames")), 1)
-        light, word = rules.link_light(link.enabled, online, state, pending, noisy)
-        analyzer = analyzers.get(link.analyzer_id) if link.analyzer_id is not None else None
-        tiles.append(Tile(link, "" if analyzer is None else analyzer.name, light, word, state, str(now.get("last_byte") or ""), errors))
-    behind = agent.applied_version is not None and agent.applied_version != agent.config_version
-    disk = status.get("disk_free")
-    return AgentLine(
-        agent, online, pending, str(status.get("oldest") or ""), disk if isinstance(disk, int) else None, tiles, open_alarms, behind
-    )
+def security_alarms(uow: UnitOfWork) -> dict[int, list[EdgeAlarm]]:
+    """Open alarms about who sends (clone, wrong signature, gap …) by agent."""
+    out: dict[int, list[EdgeAlarm]] = {}
+    for row in uow.s.scalars(select(EdgeAlarm).where(EdgeAlarm.closed_at.is_(None)).order_by(EdgeAlarm.id)):
+        out.setdefault(row.agent_id, []).append(row)
+    return out
 
 
 def alarm_word(kind: str) -> str:
     """An alarm's kind in words."""
     return KINDS.get(kind, kind)
+
+
+def open_alerts(uow: UnitOfWork) -> list[Any]:
+    """What the watch found wrong and still is, the urgent and unanswered first."""
+    return [a for a in alerts.visible(uow, frozenset({str(rules.Perm.READ)})) if a.kind.startswith("edge.")]
 
 
 BALANCE = text("""
@@ -131,7 +79,8 @@ def tray_one(uow: UnitOfWork, raw_id: int, specimen_text: str) -> Any | None:
 
 UNMAPPED = text("""
 SELECT o.analyzer_id, btrim(o.code) AS code, count(*) AS n, max(o.received_at) AS last_at,
-       (array_agg(DISTINCT left(coalesce(o.value, '') || ' ' || coalesce(o.unit, ''), 40)))[1:4] AS samples, max(o.raw_message_id) AS raw_id
+       (array_agg(DISTINCT left(coalesce(o.value, '') || ' ' || coalesce(o.unit, ''), 40)))[1:4] AS samples,
+       max(o.raw_message_id) AS raw_id, max(o.unit) AS unit
 FROM observation o WHERE o.tenant_id = :t AND o.state = 'unmapped' AND o.closed_at IS NULL AND o.code IS NOT NULL
 GROUP BY o.analyzer_id, btrim(o.code) ORDER BY count(*) DESC, code LIMIT :n
 """)
@@ -196,12 +145,31 @@ def recent(uow: UnitOfWork, agent_id: int, limit: int = 20) -> list[Any]:
     return list(uow.s.execute(question.where(RawMessage.agent_id == agent_id).order_by(RawMessage.id.desc()).limit(limit)))
 
 
-def _time(value: object) -> datetime | None:
-    try:
-        return datetime.fromisoformat(str(value)) if value else None
-    except ValueError:
-        return None
+UNASSIGNED = text("""
+SELECT r.conn_key, a.name AS agent, r.agent_id, count(*) AS n, max(r.received_at) AS last_at,
+       (array_agg(r.id ORDER BY r.id DESC))[1:50] AS ids
+FROM raw_message r JOIN agent a ON a.tenant_id = r.tenant_id AND a.id = r.agent_id
+LEFT JOIN connection c ON c.tenant_id = r.tenant_id AND c.id = r.connection_id
+WHERE r.tenant_id = :t AND r.received_at > :since AND r.kind = 'raw' AND (c.id IS NULL OR c.analyzer_id IS NULL OR r.state = 'quarantined')
+GROUP BY r.conn_key, a.name, r.agent_id ORDER BY max(r.received_at) DESC LIMIT 20
+""")
 
 
-def _int(value: object) -> int:
-    return value if isinstance(value, int) and value >= 0 else 0
+def unassigned(uow: UnitOfWork) -> list[Any]:
+    """Links of the last week whose messages nobody can place: no analyzer, or unreadable; with their newest messages."""
+    return list(uow.s.execute(UNASSIGNED, {"t": uow.tenant_id, "since": uow.now - timedelta(days=7)}))
+
+
+APPLIED = text("""
+SELECT c.analyzer_id, c.name, a.name AS agent, a.id AS agent_id, a.config_version AS wanted, a.applied_version AS applied, a.last_seen_at
+FROM connection c JOIN agent a ON a.tenant_id = c.tenant_id AND a.id = c.agent_id
+WHERE c.tenant_id = :t AND c.analyzer_id IS NOT NULL ORDER BY c.analyzer_id, c.id
+""")
+
+
+def applied(uow: UnitOfWork) -> dict[int, list[Any]]:
+    """By analyzer: the configuration version its agents should run and the one they say they run."""
+    out: dict[int, list[Any]] = {}
+    for row in uow.s.execute(APPLIED, {"t": uow.tenant_id}):
+        out.setdefault(row.analyzer_id, []).append(row)
+    return out

@@ -16,7 +16,7 @@ from cloud.modules.edge.rules import Fate
 ROWS = """
 SELECT o.id, o.idx, o.specimen_text, o.patient_text, o.patient_name, o.code, o.value, o.read_as, o.unit, o.flags, o.status, o.time_text,
        o.aspect, o.received_at, r.id, r.agent_id, r.stream_uuid, r.seq, r.sha256, r.conn_key, coalesce(r.agent_at, r.received_at),
-       c.id, c.analyzer_id, c.driver, c.encoding, o.analyzer_id,
+       c.id, c.analyzer_id, c.driver, c.encoding, c.simulator_from, c.simulator_until, o.analyzer_id,
        NOT EXISTS (SELECT 1 FROM observation p WHERE p.tenant_id = o.tenant_id AND p.raw_message_id = o.raw_message_id AND p.idx < o.idx
                    AND p.code = o.code AND p.specimen_text IS NOT DISTINCT FROM o.specimen_text AND p.aspect IS DISTINCT FROM o.aspect)
 FROM observation o JOIN raw_message r ON r.tenant_id = o.tenant_id AND r.id = o.raw_message_id
@@ -58,7 +58,7 @@ def place_again(
 
 def _pair(row: tuple[Any, ...]) -> tuple[int, Heard]:
     (number, idx, specimen, patient, name, code, value, read_as, unit, flags, status, time, aspect, received, raw, agent, stream,
-     seq, sha, conn, at, link_id, link_analyzer, driver, encoding, analyzer, main) = row  # fmt: skip
+     seq, sha, conn, at, link_id, link_analyzer, driver, encoding, sim_from, sim_until, analyzer, main) = row  # fmt: skip
     text = read_as if read_as is not None else value or ""
     said = Said(
         idx=idx, specimen=specimen, patient=patient, name=name, code=code, label=None, value=value, text=text, unit=unit, flags=flags,
@@ -67,7 +67,7 @@ def _pair(row: tuple[Any, ...]) -> tuple[int, Heard]:
     )  # fmt: skip
     # The analyzer a connection has today: an engineer may have named it only now.
     owner = analyzer if link_analyzer is None else link_analyzer
-    link = None if link_id is None else Link(link_id, agent, conn, owner, driver, encoding)
+    link = None if link_id is None else Link(link_id, agent, conn, owner, driver, encoding, None, sim_from, sim_until)
     return number, Heard(raw, stream, seq, sha, link, "", at, received, [said])
 
 

@@ -21,6 +21,8 @@ class Perm(StrEnum):
     MANAGE = "edge:manage"
     ATTACH = "edge:attach"
     MAP = "edge:map"
+    PROPOSE = "edge:propose"
+    APPROVE = "edge:approve"
 
 
 class AgentState(StrEnum):
@@ -79,6 +81,8 @@ REASONS = {
     "name_differs": "姓名与本标本患者不符",
     "not_ordered": "该标本没有申请此项目",
     "ignored": "已登记为无需报告的代码",
+    "simulator": "连接处于模拟模式，不入患者结果",
+    "future_time": "测定时间在未来",
     "no_value": "仪器没有给出数值，已有结果保留",
     "refused": "标本或项目的状态不接受结果",
     "late": "报告已发布，保留待处理",
@@ -222,6 +226,14 @@ def run_time(time_text: str | None, zone: tzinfo) -> datetime | None:
         return None
 
 
+FUTURE = timedelta(minutes=5)
+
+
+def in_future(run_at: datetime | None, received_at: datetime) -> bool:
+    """Whether an instrument's run time lies more than 5 minutes behind its arrival (C2)."""
+    return run_at is not None and run_at - received_at > FUTURE
+
+
 _TIME = re.compile(r"(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)[T ]*(\d\d):?(\d\d)(?::?(\d\d))?(?:\.\d+)?([+-]\d{4})?")
 
 
@@ -230,37 +242,11 @@ _TIME = re.compile(r"(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)[T ]*(\d\d):?(\d\d)(?::?(\d\
 OFFLINE_AFTER = timedelta(seconds=60)
 
 
-class Light(StrEnum):
-    """A connection's traffic light; every colour comes with its word."""
-
-    GREEN = "ok"
-    AMBER = "warn"
-    RED = "bad"
-    GREY = "off"
-
-
 def agent_online(last_seen: datetime | None, gone: datetime | None, now: datetime) -> bool:
     """Online: heard within 60 s and no last will since."""
     if last_seen is None or now - last_seen > OFFLINE_AFTER:
         return False
     return gone is None or gone < last_seen
-
-
-def link_light(enabled: bool, online: bool, state: str, backlog: int, noisy: bool) -> tuple[Light, str]:
-    """Light and word (a key for the page) of one connection. ``noisy``: more than 1 % of its frames had a wrong checksum (M06 alerts)."""
-    if not enabled:
-        return Light.GREY, "已停用"
-    if not online:
-        return Light.RED, "采集端离线"
-    if state in ("refusing", "fault", "error"):
-        return Light.RED, "故障" if state != "refusing" else "磁盘满，拒收"
-    if state in ("connecting", "waiting", "silent", "closed", ""):
-        return Light.AMBER, "等待仪器连接"
-    if backlog > 100:
-        return Light.AMBER, "有积压"
-    if noisy:
-        return Light.AMBER, "有校验错误"
-    return Light.GREEN, "正常"
 
 
 # --- completeness (R4, R8) -------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.catalog import service as catalog
 from cloud.modules.edge import batch, commands, interpret, lookup, placing, retake, store
 from cloud.modules.edge.configuration import NewConnection, save_connection
 from cloud.modules.edge.configuration import document as config_document
@@ -36,7 +35,6 @@ __all__ = [
     "enrol",
     "enrolment_code",
     "ignore_code",
-    "map_code",
     "reinterpret",
     "revoke",
     "save_connection",
@@ -130,13 +128,6 @@ def _open_rows(uow: UnitOfWork, raw_id: int, specimen_text: str) -> list[Observa
 
 
 # --- codes -----------------------------------------------------------------------------------------------------------
-
-
-def map_code(uow: UnitOfWork, analyzer_id: int, code: str, item_id: int, reason: str, zone: tzinfo = CHINA) -> int:
-    """Map a channel code; what was stored under it is interpreted again. How many observations left the list."""
-    catalog.map_channel(uow, analyzer_id, code, item_id, reason)
-    uow.s.flush()
-    return retake.take_up_code(uow, analyzer_id, code.strip(), zone)
 
 
 def ignore_code(uow: UnitOfWork, analyzer_id: int, code: str, reason: str, zone: tzinfo = CHINA) -> int:

@@ -9,7 +9,7 @@ from flask import Response, jsonify, request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import configuration, queries, service
+from cloud.modules.edge import configuration, facts, mapping, onboarding, queries, service, signals
 from cloud.modules.edge.rules import REASONS, Perm
 from cloud.modules.platform import service as platform
 from cloud.web.faults import STATUS, NotFound
@@ -41,8 +41,9 @@ def _number(name: str) -> int:
 def board(uow: UnitOfWork) -> Any:
     """Every connection with its traffic light; live."""
     return page(
-        "edge/board.html", block="tiles", agents=queries.board(uow), counts=queries.counts(uow), alarm_word=queries.alarm_word,
-        may_manage=principal().may(Perm.MANAGE),
+        "edge/board.html", block="tiles", agents=facts.load(uow), counts=queries.counts(uow), alarms=queries.security_alarms(uow),
+        alerts=queries.open_alerts(uow), alarm_word=queries.alarm_word, light=signals.light, layers=signals.LAYER_WORDS,
+        minutes=signals.whole_minutes, may_manage=principal().may(Perm.MANAGE),
     )  # fmt: skip
 
 
@@ -56,14 +57,14 @@ def create(uow: UnitOfWork) -> Any:
 @VIEWS.get("/edge/agents/<int:agent_id>", Perm.READ)
 def agent(uow: UnitOfWork, agent_id: int) -> Any:
     """One agent: state, connections, configuration, newest messages."""
-    line = queries.agent_line(uow, agent_id)
-    if line is None:
+    view = next((v for v in facts.load(uow) if v.agent.id == agent_id), None)
+    if view is None:
         raise NotFound(_("采集端"))
     return page(
-        "edge/agent.html", block="state", line=line, balance=queries.balance(uow, agent_id), recent=queries.recent(uow, agent_id),
+        "edge/agent.html", block="state", line=view, balance=queries.balance(uow, agent_id), recent=queries.recent(uow, agent_id),
         analyzers=md.catalog(uow).analyzers, protocols=configuration.PROTOCOLS, encodings=configuration.ENCODINGS,
-        transports=configuration.TRANSPORTS, alarm_word=queries.alarm_word, may_manage=principal().may(Perm.MANAGE),
-        may_raw=principal().may(Perm.RAW), config=service.config_document(uow, agent_id),
+        transports=configuration.TRANSPORTS, alarms=queries.security_alarms(uow).get(agent_id, []), alarm_word=queries.alarm_word,
+        may_manage=principal().may(Perm.MANAGE), may_raw=principal().may(Perm.RAW), light=signals.light, layers=signals.LAYER_WORDS,
     )  # fmt: skip
 
 
@@ -155,17 +156,21 @@ def _tray_again(uow: UnitOfWork, said: str) -> Any:
 
 @VIEWS.get("/edge/unmapped", Perm.MAP)
 def unmapped(uow: UnitOfWork) -> Any:
-    """Codes that came and mean nothing yet."""
-    catalog = md.catalog(uow)
-    items = sorted((i for i in catalog.items.values() if i.active), key=lambda i: (i.section_id, i.print_order, i.code))
-    return page("edge/unmapped.html", block="rows", rows=queries.unmapped(uow), analyzers=catalog.analyzers, items=items, said="")
+    """Codes that came and mean nothing yet, each with the items it could mean."""
+    rows = [(r, onboarding.suggestions(uow, r.code, None, r.unit)) for r in queries.unmapped(uow)]
+    items = onboarding.items_of(uow)
+    return page(
+        "edge/unmapped.html", block="rows", rows=rows, analyzers=md.catalog(uow).analyzers, items=items,
+        drafts=onboarding.open_versions(uow), words=mapping.WORDS,
+    )  # fmt: skip
 
 
 @VIEWS.post("/edge/unmapped/map", Perm.MAP)
 def map_code(uow: UnitOfWork) -> Any:
-    """A code means an item; what is stored under it is interpreted again."""
+    """A code joins its analyzer's draft; once that is approved and in use, what is stored is placed."""
     f = request.form
-    service.map_code(uow, _number("analyzer_id"), f.get("code", ""), _number("item_id"), f.get("reason", ""), _zone())
+    who = principal()
+    onboarding.add_code(uow, _number("analyzer_id"), f.get("code", ""), _number("item_id"), who.user_id, f.get("reason", ""))
     return redirect_to("/edge/unmapped")
 
 

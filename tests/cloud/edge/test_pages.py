@@ -63,21 +63,6 @@ def test_an_attach_to_a_closed_tube_says_why(edge: Edge) -> None:
     assert edge.rows("SELECT state FROM observation") == [("orphan",)]
 
 
-def test_mapping_a_code_interprets_what_was_stored(edge: Edge) -> None:
-    one, two = edge.tube(), edge.tube()
-    edge.take(*(edge.agent.raw(astm(t, {"EX": v})) for t, v in ((one, "12"), (two, "13"))))
-    leader = edge.lab.client("leader")
-    page = leader.get("/edge/unmapped").text
-    assert "EX" in page and "12 mmol/L" in page
-    item = edge.bench.items["EXTRA"]
-    form = {"analyzer_id": str(edge.bench.analyzer), "code": "EX", "item_id": str(item), "reason": "说明书第 12 页"}
-    assert leader.post("/edge/unmapped/map", form).status_code == 303
-    assert edge.current(one) == {"EXTRA": "12"} and edge.current(two) == {"EXTRA": "13"}
-    assert "没有未对照的代码" in leader.get("/edge/unmapped").text
-    edge.take(edge.agent.raw(astm(edge.tube(), {"EX": "14"})))
-    assert [f[3] for f in edge.fates()] == ["matched"] * 3
-
-
 def test_a_code_that_is_no_result_leaves_the_list_and_stays_away(edge: Edge) -> None:
     edge.take(edge.agent.raw(astm(edge.tube(), {"MODE": "whole blood"})))
     leader = edge.lab.client("leader")
@@ -169,8 +154,9 @@ def test_every_page_speaks_english_too(edge: Edge) -> None:
     paths = ("/edge/board", "/edge/orphans", f"/edge/orphans/{raw}?s=0007", "/edge/unmapped", "/edge/quarantine", f"/edge/raw/{raw}")
     leader = edge.lab.client("leader")
     leader.c.set_cookie("lang", "en", domain="localhost", secure=True)
-    for path in (*paths, f"/edge/agents/{edge.agent.id}"):
-        main = leader.get(path).text.split('<main id="main"')[1].split("</main>")[0]
+    more = ("/edge/onboard", "/edge/mappings", "/edge/acceptance", "/edge/replay", "/edge/reports", "/edge/links/1", "/edge/links/1/tail")
+    for path in (*paths, *more, f"/edge/agents/{edge.agent.id}"):
+        main = leader.get(path).text.split('<main id="main"')[-1].split("</main>")[0]
         main = re.sub(r'<div class="notice warn">.*?</div>|class="code">.*?<', "", main)  # data: what the decoder said, texts as sent
         left = [w for w in han.findall(main) if w not in ("生化仪一号", "一号采集端", "张三丰", "项目")]
         if path != "/edge/quarantine":

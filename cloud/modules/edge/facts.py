@@ -1,0 +1,212 @@
+"""Everything cloud and agent know about analyzers at this moment, in a fixed number of statements, for the board and for the watch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta, tzinfo
+from typing import Any
+
+from sqlalchemy import select, text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.edge import rules, signals
+from cloud.modules.edge.heartbeat import connections
+from cloud.modules.edge.models import Agent, Connection
+from cloud.modules.edge.signals import AgentFacts, LinkFacts
+
+DAY = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What became of a connection's messages of the last 24 hours: received = read + waiting to be read + unreadable (R8, M5)."""
+
+    received: int = 0
+    read: int = 0
+    deferred: int = 0
+    quarantined: int = 0
+    results: int = 0
+    last_hour: int = 0
+
+    @property
+    def balanced(self) -> bool:
+        """Whether every message is in exactly one named state."""
+        return self.received == self.read + self.deferred + self.quarantined
+
+
+@dataclass(frozen=True, slots=True)
+class LinkView:
+    """One connection with what is known of it."""
+
+    connection: Connection
+    analyzer: str
+    said: Mapping[str, Any]
+    """The agent's own words about it, from its last heartbeat."""
+    facts: LinkFacts
+    account: Account
+    verdict: signals.Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class AgentView:
+    """One agent with its connections."""
+
+    agent: Agent
+    facts: AgentFacts
+    links: list[LinkView]
+
+
+ACCOUNTS = text("""
+SELECT r.connection_id, count(*) AS received, count(*) FILTER (WHERE r.state = 'interpreted') AS read,
+       count(*) FILTER (WHERE r.state = 'deferred') AS deferred, count(*) FILTER (WHERE r.state = 'quarantined') AS quarantined,
+       count(*) FILTER (WHERE r.received_at > :hour) AS last_hour
+FROM raw_message r WHERE r.tenant_id = :t AND r.received_at > :since AND r.connection_id IS NOT NULL AND r.kind = 'raw'
+GROUP BY r.connection_id
+""")
+
+OPEN = text("""
+SELECT o.connection_id, o.state, count(*) AS n FROM observation o
+WHERE o.tenant_id = :t AND o.state IN ('orphan', 'unmapped', 'mismatch') AND o.closed_at IS NULL AND o.connection_id IS NOT NULL
+GROUP BY o.connection_id, o.state
+""")
+
+
+def load(uow: UnitOfWork) -> list[AgentView]:
+    """Every agent of the hospital."""
+    agents = uow.s.scalars(select(Agent).order_by(Agent.name, Agent.id)).all()
+    links = uow.s.scalars(select(Connection).order_by(Connection.key)).all()
+    at = {"t": uow.tenant_id, "since": uow.now - DAY, "hour": uow.now - timedelta(hours=1)}
+    counts = {r.connection_id: Account(r.received, r.read, r.deferred, r.quarantined, 0, r.last_hour) for r in uow.s.execute(ACCOUNTS, at)}
+    waiting: dict[int, dict[str, int]] = {}
+    for connection_id, state, n in uow.s.execute(OPEN, {"t": uow.tenant_id}):
+        waiting.setdefault(connection_id, {})[state] = n
+    heard = {a.id: _online(a, uow.now) for a in agents}
+    out = []
+    for agent in agents:
+        others = [on for other, on in heard.items() if other != agent.id]
+        about = agent_facts(agent, uow.now, any(others) if others else None)
+        own = [c for c in links if c.agent_id == agent.id]
+        out.append(AgentView(agent, about, [_link(uow, agent, about, c, counts, waiting.get(c.id, {})) for c in own]))
+    return out
+
+
+def _online(agent: Agent, now: datetime) -> bool:
+    return agent.state == "enrolled" and rules.agent_online(agent.last_seen_at, _time(agent.status.get("gone")), now)
+
+
+def agent_facts(agent: Agent, now: datetime, others_online: bool | None) -> AgentFacts:
+    """What is known of an agent."""
+    status = agent.status
+    oldest = _time(status.get("oldest"))
+    skew = agent.clock_skew_ms
+    return AgentFacts(
+        enrolled=agent.state == "enrolled",
+        online=_online(agent, now),
+        offline_for=None if agent.last_seen_at is None else now - agent.last_seen_at,
+        pending=_int(status.get("pending")),
+        pending_age=None if oldest is None else now - oldest,
+        refusing=status.get("refusing") is True,
+        skew=None if skew is None else timedelta(milliseconds=skew),
+        certificate_left=None if agent.not_after is None else agent.not_after - now,
+        others_online=others_online,
+        behind=agent.applied_version is not None and agent.applied_version != agent.config_version,
+    )
+
+
+def _link(
+    uow: UnitOfWork, agent: Agent, about: AgentFacts, link: Connection, counts: Mapping[int, Account], waiting: Mapping[str, int]
+) -> LinkView:
+    said = next((c for c in connections(agent.status) if str(c.get("conn")) == link.key), {})
+    account = counts.get(link.id, Account())
+    last_byte = _time(said.get("last_byte"))
+    facts = LinkFacts(
+        enabled=link.enabled,
+        online=about.online,
+        offline_for=about.offline_for,
+        state=str(said.get("state") or ""),
+        transport=str(link.transport.get("type") or ""),
+        peer=bool(said.get("peer")),
+        silent_for=None if last_byte is None else uow.now - last_byte,
+        result_ago=None if link.last_result_at is None else uow.now - link.last_result_at,
+        usual_gap=None if link.usual_gap_s is None else timedelta(seconds=link.usual_gap_s),
+        frames=_int(said.get("frames")),
+        checksum_errors=_int(said.get("checksum_errors")),
+        incomplete=_int(said.get("incomplete")),
+        messages=_int(said.get("messages")),
+        last_error=str(said.get("last_error") or "")[:300],
+        agent_layer=str(said.get("layer") or ""),
+        agent_advice=str(said.get("advice") or "")[:300],
+        unread=account.quarantined,
+        unmapped=waiting.get("unmapped", 0),
+        orphans=waiting.get("orphan", 0),
+        received=account.received,
+        has_analyzer=link.analyzer_id is not None,
+        simulator=link.simulator,
+    )
+    analyzer = md.catalog(uow).analyzers.get(link.analyzer_id) if link.analyzer_id is not None else None
+    return LinkView(link, "" if analyzer is None else analyzer.name, said, facts, account, signals.diagnose(facts, about))
+
+
+# --- the laboratory's hours and an analyzer's pace -----------------------------------------------------------------------
+
+HOURS = ("07:30", "17:30")
+"""Working hours until a laboratory sets its own (setting ``edge``: ``from``, ``to``)."""
+
+
+def at_work(uow: UnitOfWork, zone: tzinfo) -> bool:
+    """Whether the laboratory works now."""
+    given = md.catalog(uow).settings.get("edge", {})
+    begin, end = (_clock(given.get(name), default) for name, default in zip(("from", "to"), HOURS, strict=True))
+    return signals.working(uow.now, zone, begin, end)
+
+
+def _clock(value: Any, default: str) -> time:
+    try:
+        return time.fromisoformat(str(value or default))
+    except ValueError:
+        return time.fromisoformat(default)
+
+
+TIMES = text("""
+SELECT received_at FROM raw_message WHERE tenant_id = :t AND connection_id = :c AND received_at > :since AND state = 'interpreted'
+ORDER BY id DESC LIMIT 2000
+""")
+PACE_DAYS = 14
+
+
+def pace(uow: UnitOfWork, connection_id: int) -> timedelta | None:
+    """The usual gap between two messages of a connection, from the last two weeks."""
+    at = {"t": uow.tenant_id, "c": connection_id, "since": uow.now - timedelta(days=PACE_DAYS)}
+    times: Sequence[datetime] = uow.s.scalars(TIMES, at).all()
+    return signals.usual_gap(list(reversed(times)))
+
+
+def _time(value: object) -> datetime | None:
+    try:
+        at = datetime.fromisoformat(str(value)) if value else None
+    except ValueError:
+        return None
+    return at if at is None or at.tzinfo is not None else None
+
+
+def _int(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else 0
+
+
+def links(uow: UnitOfWork) -> list[Connection]:
+    """Every connection, for choosing one."""
+    return list(uow.s.scalars(select(Connection).order_by(Connection.name, Connection.id)))
+
+
+def drivers_used(uow: UnitOfWork) -> dict[str, list[Connection]]:
+    """Connections by the driver they are read with: their own, else their analyzer's."""
+    analyzers = md.catalog(uow).analyzers
+    out: dict[str, list[Connection]] = {}
+    for link in links(uow):
+        analyzer = analyzers.get(link.analyzer_id) if link.analyzer_id is not None else None
+        driver = link.driver or (analyzer.driver if analyzer else None)
+        if driver:
+            out.setdefault(driver, []).append(link)
+    return out

@@ -1,0 +1,86 @@
+"""Columns marked on recorded text: a form of marks to a layout literal and back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.errors import UserError
+from common.instruments import propose as instruments
+
+ROLE_WORDS = {
+    "specimen": "标本号",
+    "value": "结果值",
+    "unit": "单位",
+    "flag": "标志",
+    "date": "日期",
+    "time": "时间",
+    "qc": "质控标记",
+    "sequence": "序号",
+    "patient": "患者号",
+    "name": "姓名",
+    "ignore": "忽略",
+}
+CUT_WORDS = {"line": "每行一条", "stx": "STX…ETX 之间一条", "whole": "整段一条", "length": "固定长度"}
+SPARE = 3
+"""Empty rows at the end of the form."""
+SHOWN = 12
+"""Telegrams shown for marking."""
+
+
+def telegrams(body: bytes, site: Mapping[str, Any] | None, encoding: str | None) -> list[list[str]]:
+    """The first telegrams of a recording, cut as its layout says."""
+    layout = (site or {}).get("layout") or {}
+    cut = str(layout.get("telegram") or "")
+    return instruments.telegrams(body, "" if cut == "length" else cut, encoding)[:SHOWN]
+
+
+def marks_of(site: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+    """The layout's marks as the form shows them, positions counted from 1, with some empty rows."""
+    layout = (site or {}).get("layout") or {}
+    out = []
+    for mark in layout.get("marks") or ():
+        out.append({**mark, "start": mark["start"] + 1, "end": mark["end"] or "", "line": mark.get("line", 0) + 1})
+    empty = {"role": "", "start": "", "end": "", "line": "", "code": "", "decimals": "", "text": ""}
+    return [*out, *(dict(empty) for _ in range(SPARE))]
+
+
+def layout_of(form: Any) -> dict[str, Any]:
+    """A layout from the form (people count from 1, last position included). Raises UserError naming the row."""
+    marks = []
+    names = ("role", "line", "start", "end", "code", "decimals", "text")
+    for n, values in enumerate(zip(*(form.getlist(f"m_{name}") for name in names), strict=False), 1):
+        given = dict(zip(names, (v.strip() for v in values), strict=True))
+        if given["role"] and given["start"]:
+            marks.append(_mark(n, given))
+    options: dict[str, Any] = {"separator": _separator(form.get("separator", "")), "starts": form.get("starts", "")}
+    if form.get("checksum"):
+        options["checksum"] = form["checksum"]
+    length = form.get("length", "").strip()
+    if length:
+        options["length"] = _whole(length, "每条报文的字符数")
+    quiet = [line.strip() for line in form.get("quiet", "").splitlines() if line.strip()]
+    return instruments.describe(form.get("telegram", "line"), marks, **options, quiet=quiet)
+
+
+def _mark(n: int, given: Mapping[str, str]) -> dict[str, Any]:
+    start = _whole(given["start"], f"第 {n} 行的起始列")
+    mark: dict[str, Any] = {"role": given["role"], "start": start - 1, "line": _whole(given["line"] or "1", f"第 {n} 行的行号") - 1}
+    mark["end"] = _whole(given["end"], f"第 {n} 行的结束列") if given["end"] else None
+    if given["code"]:
+        mark["code"] = given["code"]
+    if given["decimals"]:
+        mark["decimals"] = _whole(given["decimals"], f"第 {n} 行的小数位")
+    if given["text"]:
+        mark["text"] = given["text"]
+    return mark
+
+
+def _whole(text: str, what: str) -> int:
+    if not text.isdigit() or len(text) > 6:
+        raise UserError("invalid", f"{what}“{text}”不是整数，请改正。", field="marks")
+    return int(text)
+
+
+def _separator(text: str) -> str:
+    return {"tab": "\t", "space": " "}.get(text, text)

@@ -1,0 +1,181 @@
+"""Reports of the edge: messages by hour, uptime, orphans, unmapped codes, faults with repair time, versions; also as a workbook."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from io import BytesIO
+from statistics import mean
+from typing import Any
+
+from openpyxl import Workbook
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.edge import queries, rules
+from cloud.modules.edge.signals import whole_minutes
+from cloud.modules.platform import alerts
+
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+
+BY_HOUR = text("""
+SELECT date_trunc('hour', received_at) AS hour, count(*) AS n, count(*) FILTER (WHERE state = 'quarantined') AS bad
+FROM raw_message WHERE tenant_id = :t AND connection_id = :c AND received_at > :since AND kind = 'raw' GROUP BY 1
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """One bar. ``height`` in percent of the highest."""
+
+    at: datetime
+    n: int
+    bad: int
+    height: int
+
+
+def hours_of(uow: UnitOfWork, connection_id: int, zone: tzinfo, hours: int = 24) -> list[Hour]:
+    """Messages of one connection by the hour, the last ``hours`` of them, empty ones too."""
+    since = uow.now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=hours - 1)
+    at = {"t": uow.tenant_id, "c": connection_id, "since": since}
+    found = {r.hour: r for r in uow.s.execute(BY_HOUR, at)}
+    most = max((r.n for r in found.values()), default=1)
+    out = []
+    for n in range(hours):
+        hour = since + timedelta(hours=n)
+        row = found.get(hour)
+        out.append(Hour(hour.astimezone(zone), row.n if row else 0, row.bad if row else 0, round(100 * row.n / most) if row else 0))
+    return out
+
+
+# --- the report of some days -------------------------------------------------------------------------------------------
+
+PER_LINK = text("""
+SELECT c.id, c.name, a.name AS agent, c.driver, an.driver AS model, a.software, a.config_version AS wanted, a.applied_version AS applied,
+       (SELECT count(*) FROM raw_message r WHERE r.tenant_id = c.tenant_id AND r.connection_id = c.id AND r.received_at > :since
+          AND r.kind = 'raw') AS messages,
+       (SELECT coalesce(sum(h.up), 0) FROM edge_link_hour h WHERE h.tenant_id = c.tenant_id AND h.connection_id = c.id
+          AND h.hour > :since) AS up,
+       (SELECT coalesce(sum(h.down), 0) FROM edge_link_hour h WHERE h.tenant_id = c.tenant_id AND h.connection_id = c.id
+          AND h.hour > :since) AS down,
+       (SELECT m.number FROM edge_mapping m WHERE m.tenant_id = c.tenant_id AND m.analyzer_id = c.analyzer_id AND m.state = 'active') AS map
+FROM connection c JOIN agent a ON a.tenant_id = c.tenant_id AND a.id = c.agent_id
+LEFT JOIN analyzer an ON an.tenant_id = c.tenant_id AND an.id = c.analyzer_id
+WHERE c.tenant_id = :t ORDER BY c.name, c.id
+""")
+
+PER_HOUR = text("""
+SELECT connection_id, extract(hour FROM received_at AT TIME ZONE :zone)::int AS hour, count(*) AS n FROM raw_message
+WHERE tenant_id = :t AND received_at > :since AND kind = 'raw' AND connection_id IS NOT NULL GROUP BY 1, 2
+""")
+
+HANDLED = text("""
+SELECT state, reason, count(*) AS n, count(*) FILTER (WHERE closed_at IS NOT NULL) AS closed,
+       avg(extract(epoch FROM closed_at - received_at) / 60) FILTER (WHERE closed_at IS NOT NULL) AS minutes
+FROM observation WHERE tenant_id = :t AND received_at > :since
+  AND (state IN ('orphan', 'mismatch', 'discarded') OR closed_at IS NOT NULL) GROUP BY state, reason ORDER BY count(*) DESC
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Faults of one kind on one subject. ``repair``: mean minutes from begin to end, None while none has ended."""
+
+    words: str
+    fields: dict[str, Any]
+    times: int
+    open: int
+    repair: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Everything the page shows."""
+
+    links: list[Any]
+    by_hour: dict[int, list[int]]
+    most: int
+    orphans: list[Any]
+    unmapped: list[Any]
+    faults: list[Fault]
+
+    def uptime(self, row: Any) -> float | None:
+        """Percent of the minutes looked at; None when nobody looked."""
+        looked = int(row.up) + int(row.down)
+        return round(100 * int(row.up) / looked, 2) if looked else None
+
+
+def report(uow: UnitOfWork, days: int, zone: tzinfo) -> Report:
+    """The last ``days`` days."""
+    since = uow.now - timedelta(days=days)
+    at = {"t": uow.tenant_id, "since": since, "zone": str(zone)}
+    by_hour: dict[int, list[int]] = {}
+    for connection_id, hour, n in uow.s.execute(PER_HOUR, at):
+        by_hour.setdefault(connection_id, [0] * 24)[hour] = n
+    most = max((max(row) for row in by_hour.values()), default=1)
+    links = list(uow.s.execute(PER_LINK, at))
+    return Report(links, by_hour, most, list(uow.s.execute(HANDLED, at)), queries.unmapped(uow), faults(uow, since))
+
+
+def faults(uow: UnitOfWork, since: datetime) -> list[Fault]:
+    """Alerts of the edge by what they are about, with mean time to repair. Ended ones are known for a week."""
+    may = frozenset({str(rules.Perm.READ)})
+    rows = [*alerts.visible(uow, may), *alerts.visible(uow, may, cleared=True)]
+    groups: dict[tuple[str, str], list[Any]] = {}
+    for row in rows:
+        if row.kind.startswith("edge.") and (row.cleared_at is None or row.cleared_at > since):
+            groups.setdefault((row.kind, row.subject), []).append(row)
+    out = []
+    for group in groups.values():
+        ended = [whole_minutes(r.cleared_at - r.raised_at) for r in group if r.cleared_at is not None]
+        repair = round(mean(ended), 1) if ended else None
+        out.append(Fault(group[0].message, group[0].fields, len(group), sum(r.cleared_at is None for r in group), repair))
+    return sorted(out, key=lambda f: (-f.open, -f.times))
+
+
+# --- the workbook --------------------------------------------------------------------------------------------------------
+
+Word = Callable[..., str]
+
+
+def workbook(made: Report, word: Word) -> bytes:
+    """The report as an Excel file, in the reader's language."""
+    book = Workbook()
+    book.remove(book.active)
+    hours = [f"{h:02d}" for h in range(24)]
+    columns = [word(w) for w in ("连接", "采集端", "报文数", "可用率 %", "驱动", "对照版本", "应有配置", "已生效配置", "程序版本")]
+    rows = [[r.name, r.agent, r.messages, made.uptime(r), r.driver or r.model, r.map, r.wanted, r.applied, r.software] for r in made.links]
+    sheet(book, word("连接"), columns, rows)
+    names = {r.id: r.name for r in made.links}
+    sheet(book, word("每小时报文"), [word("连接"), *hours], [[names.get(c, c), *row] for c, row in made.by_hour.items()])
+    words = {**rules.REASONS}
+    handled = [
+        [r.state, word(words.get(r.reason, r.reason)), r.n, r.closed, None if r.minutes is None else round(float(r.minutes), 1)]
+        for r in made.orphans
+    ]
+    sheet(book, word("无主结果"), [word(w) for w in ("状态", "原因", "结果数", "已处理", "平均处理分钟")], handled)
+    codes = [[r.code, r.n, "；".join(r.samples), r.last_at] for r in made.unmapped]
+    sheet(book, word("未对照代码"), [word(w) for w in ("代码", "次数", "样例", "最近")], codes)
+    done = [[word(f.words, **f.fields), f.times, f.open, f.repair] for f in made.faults]
+    sheet(book, word("故障"), [word(w) for w in ("故障", "次数", "未恢复", "平均恢复分钟")], done)
+    out = BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+def sheet(book: Workbook, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """One sheet. What an analyzer or a person wrote is always text: a code ``=1+1`` must never become a formula."""
+    page = book.create_sheet(title[:31])
+    page.append(list(columns))
+    for row in rows:
+        page.append([None] * len(row))
+        for n, value in enumerate(row, 1):
+            cell = page.cell(page.max_row, n)
+            if isinstance(value, datetime):
+                value = value.replace(tzinfo=None)
+            cell.value = value
+            if isinstance(value, str):
+                cell.data_type = "s"
+                cell.quotePrefix = value[:1] in ("=", "+", "-", "@", "\t", "\r")
+    page.freeze_panes = "A2"

@@ -1,0 +1,123 @@
+"""One connection with the layer at fault and its live tail, the replay console, the driver library, the reports."""
+
+from __future__ import annotations
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask import Response, request
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.edge import configuration, console, facts, mapping, onboarding, reporting, rules, sandbox, signals
+from cloud.modules.edge.rules import Perm
+from cloud.modules.platform import service as platform
+from cloud.web.faults import NotFound
+from cloud.web.i18n import gettext as _
+from cloud.web.page import fragment, page, redirect_to
+from cloud.web.view import Views, principal, web
+from common.instruments.drivers import DRIVERS
+
+VIEWS = Views("edge_links", __name__)
+TAIL = 8
+"""Messages of the live tail."""
+
+
+def _view(uow: UnitOfWork, connection_id: int) -> tuple[facts.AgentView, facts.LinkView]:
+    for agent in facts.load(uow):
+        for link in agent.links:
+            if link.connection.id == connection_id:
+                return agent, link
+    raise NotFound(_("这条连接"))
+
+
+@VIEWS.get("/edge/links/<int:connection_id>", Perm.READ)
+def link(uow: UnitOfWork, connection_id: int) -> Any:
+    """One connection: the layer at fault with what to do, numbers, pace, messages by the hour, mapping in use."""
+    agent, view = _view(uow, connection_id)
+    row = view.connection
+    in_use = None if row.analyzer_id is None else onboarding.active_version(uow, row.analyzer_id)
+    return page(
+        "edge/link.html", block="state", agent=agent, link=view, light=signals.light(view.facts, agent.facts),
+        minutes=signals.whole_minutes,
+        layers=signals.LAYER_WORDS, path=console.path(view.verdict), hours=reporting.hours_of(uow, connection_id, _zone()), mapping=in_use,
+        driver=DRIVERS.get(row.driver or (in_use.driver if in_use and in_use.driver else "") or ""), verified=sandbox.verified,
+        may_manage=principal().may(Perm.MANAGE), may_raw=principal().may(Perm.RAW), may_switch=principal().may(Perm.MAP),
+    )  # fmt: skip
+
+
+@VIEWS.get("/edge/links/<int:connection_id>/tail", Perm.RAW)
+def tail(uow: UnitOfWork, connection_id: int) -> Any:
+    """The newest messages as they came, control characters named, patient fields hidden; live."""
+    _agent, view = _view(uow, connection_id)
+    return fragment("edge/tail.html", "tail", link=view, messages=console.tail(uow, connection_id, TAIL))
+
+
+@VIEWS.post("/edge/links/<int:connection_id>/switch", Perm.MAP)
+def switch(uow: UnitOfWork, connection_id: int) -> Any:
+    """Connection on or off, simulator on or off; goes down to the agent."""
+    f = request.form
+    configuration.switch(uow, connection_id, f.get("what", ""), f.get("on") == "1", f.get("reason", ""))
+    return redirect_to(f"/edge/links/{connection_id}")
+
+
+@VIEWS.get("/edge/links/<int:connection_id>/capture", Perm.RAW)
+def capture(uow: UnitOfWork, connection_id: int) -> Any:
+    """The newest messages as a text file for the maker's engineer: control characters named, patient fields hidden."""
+    _agent, view = _view(uow, connection_id)
+    text = console.capture(uow, connection_id, 200)
+    name = f"{view.connection.key}-{uow.now:%Y%m%d-%H%M%S}.txt"
+    uow.audit("connection", connection_id, "capture", after={"file": name})
+    return Response(text, mimetype="text/plain; charset=utf-8", headers={"Content-Disposition": f'attachment; filename="{name}"'})
+
+
+# --- replay ------------------------------------------------------------------------------------------------------------
+
+
+@VIEWS.get("/edge/replay", Perm.RAW)
+def replay(uow: UnitOfWork) -> Any:
+    """Stored messages read again beside the stream, old way against new. A GET: nothing is ever written but who looked."""
+    a = request.args
+    connection_id = a.get("connection", type=int)
+    picked = [int(v) for v in a.getlist("raw") if v.isdigit()][: onboarding.MAX_RAW]
+    versions = onboarding.versions(uow)
+    new = console.new_way(a.get("version", type=int), a.get("driver", ""), a.get("encoding", ""))
+    done = console.replay(uow, picked, new) if picked else None
+    if done is not None and done.patients:
+        for patient_id in done.patients:
+            platform.log_read(uow, patient_id, "replay", request.path)
+    return page(
+        "edge/replay.html", links=facts.links(uow), connection_id=connection_id, picked=set(picked), versions=versions, words=mapping.WORDS,
+        analyzers=md.catalog(uow).analyzers, drivers=sorted(DRIVERS.values(), key=lambda d: (d.vendor, d.model)), done=done,
+        messages=console.messages(uow, connection_id), encodings=configuration.ENCODINGS, chosen=a,
+    )  # fmt: skip
+
+
+# --- library and reports -----------------------------------------------------------------------------------------------
+
+
+@VIEWS.get("/edge/profiles", Perm.READ)
+def profiles(uow: UnitOfWork) -> Any:
+    """The driver library: model, protocol, evidence or 未验证, two-way tried or not, who uses it."""
+    used = facts.drivers_used(uow)
+    text = request.args.get("q", "").strip().lower()
+    rows = [d for d in DRIVERS.values() if text in f"{d.vendor} {d.model} {d.id} {d.protocol}".lower()]
+    rows.sort(key=lambda d: (not used.get(d.id), d.vendor.lower(), d.model))
+    return page("edge/profiles.html", block="rows", drivers=rows, used=used, verified=sandbox.verified, q=text, total=len(DRIVERS))
+
+
+@VIEWS.get("/edge/reports", Perm.READ)
+def reports(uow: UnitOfWork) -> Any:
+    """Messages by hour, uptime, orphans, unmapped codes, faults with their repair time, versions."""
+    days = min(max(request.args.get("days", 7, type=int), 1), 31)
+    made = reporting.report(uow, days, _zone())
+    if request.args.get("form") == "xlsx":
+        uow.audit("edge_report", days, "export", after={"days": days})
+        body = reporting.workbook(made, _)
+        name = f"edge-{uow.now.astimezone(_zone()):%Y%m%d}-{days}d.xlsx"
+        return Response(body, mimetype=reporting.XLSX, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+    return page("edge/reports.html", r=made, days=days, words=rules.REASONS)
+
+
+def _zone() -> ZoneInfo:
+    return ZoneInfo(web().settings.timezone)

@@ -1,0 +1,182 @@
+"""What the engineer sees whose analyzer fell silent: board, connection, live tail, alerts, library, reports."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from io import BytesIO
+from typing import Any
+
+from openpyxl import load_workbook
+from sqlalchemy import text
+
+from cloud.modules.edge import reporting, watch
+from cloud.modules.edge.signals import WORDS
+from tests.cloud.edge.world import Edge, astm
+
+
+def beat(edge: Edge, pending: int = 0, **link: Any) -> None:
+    """What a heartbeat leaves behind, at the test's own time; the connection as given."""
+    now = edge.lab.clock()
+    said = {"conn": "au1", "state": "idle", "last_byte": now.isoformat(), "frames": 100, "checksum_errors": 0, "messages": 5, **link}
+    status = json.dumps({"config_version": 1, "pending": pending, "connections": [said]})
+    with edge.lab.uow() as uow:
+        uow.s.execute(
+            text("UPDATE agent SET last_seen_at = :now, clock_skew_ms = 0, applied_version = 1, status = CAST(:status AS jsonb)"),
+            {"now": now, "status": status},
+        )
+
+
+def run_watch(edge: Edge) -> None:
+    with edge.lab.uow() as uow:
+        watch.look(uow)
+
+
+def alerts(edge: Edge) -> list[tuple[str, str]]:
+    return [tuple(r) for r in edge.rows("SELECT kind, subject FROM alert WHERE cleared_at IS NULL ORDER BY kind")]
+
+
+def at_noon(edge: Edge) -> None:
+    edge.lab.clock.set(edge.lab.clock().replace(hour=4, minute=1))  # 12:01 in the laboratory
+
+
+def test_an_agent_gone_for_two_minutes_is_an_alert_that_ends_with_its_return(edge: Edge) -> None:
+    at_noon(edge)
+    beat(edge)
+    run_watch(edge)
+    assert alerts(edge) == []
+    edge.lab.clock.advance(minutes=3)
+    run_watch(edge)
+    run_watch(edge)
+    assert alerts(edge) == [("edge.offline", f"agent:{edge.agent.id}")]
+    tester = edge.lab.client("tester")
+    page = tester.get("/edge/board").text
+    assert "一号采集端 离线 3 分钟" in page and "采集端离线" in page and "没有心跳" in page
+    [(number,)] = edge.rows("SELECT id FROM alert")
+    assert tester.post(f"/alerts/{number}/acknowledge", {"note": "已去现场"}, htmx=True).status_code == 200
+    assert "已去现场" in tester.get("/edge/board").text
+    edge.lab.clock.advance(minutes=7)
+    with edge.lab.uow() as uow:
+        uow.s.execute(text("UPDATE agent SET last_seen_at = :now"), {"now": uow.now})
+    run_watch(edge)
+    assert alerts(edge) == []
+    with edge.lab.uow() as uow:
+        [fault] = reporting.faults(uow, uow.now - timedelta(days=1))
+    assert (fault.times, fault.open, fault.repair) == (1, 0, 7.0)
+
+
+def test_an_analyzer_silent_against_its_own_pace_is_named_with_what_to_do(edge: Edge) -> None:
+    at_noon(edge)
+    noon = edge.lab.clock()
+    for n in range(30):
+        edge.lab.clock.set(noon - timedelta(minutes=6 * (30 - n)))
+        edge.take(edge.agent.raw(astm("1", {"K": "4.1"}, time=f"202605041000{n:02d}")))
+    edge.lab.clock.set(noon.replace(minute=17))
+    beat(edge)
+    run_watch(edge)
+    assert edge.rows("SELECT usual_gap_s FROM connection") == [(360,)]
+    assert alerts(edge) == []
+    edge.lab.clock.advance(minutes=6)
+    beat(edge, last_byte=noon.isoformat())
+    run_watch(edge)
+    assert alerts(edge) == [("edge.silent", "connection:1")]
+    page = edge.lab.client("tester").get("/edge/links/1").text
+    assert "分钟没有结果" in page and "自动发送开关" in page and 'class="at"' in page
+    assert "久无结果" in edge.lab.client("tester").get("/edge/board").text
+    assert edge.rows("SELECT sum(up), sum(down) FROM edge_link_hour") == [(2, 0)]
+
+
+def test_the_other_alerts_come_and_go(edge: Edge) -> None:
+    at_noon(edge)
+    with edge.lab.uow() as uow:
+        uow.s.execute(text("UPDATE agent SET not_after = :at"), {"at": uow.now + timedelta(days=20)})
+    edge.take(edge.agent.raw(astm(edge.tube(), {"XX": "1"})))
+    beat(edge, pending=101, checksum_errors=2)
+    run_watch(edge)
+    assert [k for k, _ in alerts(edge)] == ["edge.backlog", "edge.certificate", "edge.checksum", "edge.unmapped"]
+    words = edge.lab.client("leader").get("/alerts").text
+    assert "证书还有 20 天到期" in words or "证书还有 19 天到期" in words
+    with edge.lab.uow() as uow:
+        uow.s.execute(text("UPDATE agent SET not_after = :at"), {"at": uow.now + timedelta(days=300)})
+        uow.s.execute(text("UPDATE observation SET closed_at = now()"))
+    edge.lab.clock.advance(seconds=10)
+    beat(edge)
+    run_watch(edge)
+    assert alerts(edge) == []
+    assert len(WORDS) == 9
+
+
+def test_the_balance_of_a_connection_is_shown(edge: Edge) -> None:
+    edge.take(edge.agent.raw(astm(edge.tube(), {"K": "4.1"})), edge.agent.raw(b"\xff\x00 noise"))
+    page = re.sub(r"<[^>]+>", "", edge.lab.client("tester").get("/edge/board").text)
+    assert re.search(r"2 = 1 \+ 0 \+ 1\s+✓", page)
+
+
+def test_the_tail_and_the_capture_name_control_characters_and_hide_the_patient(edge: Edge) -> None:
+    body = b"\x05\x021H|\\^&\r\x03E5\r\n\x022P|1||P777||\xe6\x9d\x8e\xe5\x9b\x9b\r\x03" + b"00\r\n\x04"
+    edge.take(edge.agent.raw(body))
+    engineer = edge.lab.client("engineer")
+    tail = engineer.fragment("/edge/links/1/tail")
+    assert ">ENQ<" in tail.text and "P777" not in tail.text and "李四" not in tail.text
+    file = engineer.get("/edge/links/1/capture")
+    assert (
+        file.status_code == 200
+        and "<STX>1H|" in file.text
+        and "P777" not in file.text
+        and "attachment" in file.headers["Content-Disposition"]
+    )
+    assert edge.lab.client("tester").get("/edge/links/1/tail").status_code == 403
+    assert edge.lab.client("engineer", edge.lab.b).get("/edge/links/1/capture").status_code == 404
+
+
+def test_what_the_agent_took_in_simulator_mode_reaches_no_patient_however_late_it_comes(edge: Edge) -> None:
+    barcode = edge.tube()
+    leader = edge.lab.client("leader")
+    assert leader.post("/edge/links/1/switch", {"what": "simulator", "on": "1", "reason": ""}).status_code == 422
+    before = edge.lab.clock().isoformat()
+    assert leader.post("/edge/links/1/switch", {"what": "simulator", "on": "1", "reason": "联调"}).status_code == 303
+    during = edge.lab.clock().isoformat()
+    [(document,)] = edge.rows("SELECT body FROM downlink WHERE kind = 'config'")
+    assert document["connections"][0]["simulator"] is True
+    edge.take(edge.agent.raw(astm(barcode, {"K": "9.9"}), at=during))
+    assert edge.current(barcode) == {}
+    edge.take(edge.agent.raw(astm(barcode, {"Na": "140"}), at=before))
+    assert edge.current(barcode) == {"NA": "140"}, "a real result that was on its way is none of the simulator's"
+    assert leader.post("/edge/links/1/switch", {"what": "simulator", "on": "0", "reason": "完成"}).status_code == 303
+    edge.take(edge.agent.raw(astm(barcode, {"GLU": "30"}), at=during))
+    assert edge.current(barcode) == {"NA": "140"}
+    edge.take(edge.agent.raw(astm(barcode, {"GLU": "5.6"}), at=edge.lab.clock().isoformat()))
+    assert edge.current(barcode) == {"NA": "140", "GLU": "5.60"}
+    assert [f[3] for f in edge.fates()] == ["info", "matched", "info", "matched"]
+
+
+def test_a_disabled_connection_is_grey_and_the_agent_hears_of_it(edge: Edge) -> None:
+    assert edge.lab.client("leader").post("/edge/links/1/switch", {"what": "enabled", "on": "0", "reason": "仪器送修"}).status_code == 303
+    assert edge.lab.client("tester").post("/edge/links/1/switch", {"what": "enabled", "on": "1", "reason": "x"}).status_code == 403
+    assert "已停用" in edge.lab.client("tester").get("/edge/board").text
+    [(document,)] = edge.rows("SELECT body FROM downlink WHERE kind = 'config'")
+    assert document["connections"][0]["enabled"] is False
+
+
+def test_the_driver_library_says_what_was_never_verified_and_who_uses_it(edge: Edge) -> None:
+    with edge.lab.uow() as uow:
+        uow.s.execute(text("UPDATE connection SET driver = 'sysmex_xn'"))
+    page = edge.lab.client("engineer").get("/edge/profiles").text
+    assert "Sysmex XN series" in page and "生化仪一号" in page
+    rows = edge.lab.client("engineer").fragment("/edge/profiles?q=mindray").text
+    assert "Mindray" in rows and "Sysmex" not in rows
+
+
+def test_the_report_counts_by_hour_and_its_workbook_runs_no_formula(edge: Edge) -> None:
+    edge.take(edge.agent.raw(astm(edge.tube(), {"=1+1": "1", "K": "4.1"})), edge.agent.raw(astm("0007", {"K": "4.1"})))
+    engineer = edge.lab.client("engineer")
+    page = engineer.get("/edge/reports").text
+    assert "生化仪一号" in page and "没有这个条码或样本号的标本" in page
+    file = engineer.get("/edge/reports?form=xlsx&days=7")
+    book = load_workbook(BytesIO(file.data))
+    assert book.sheetnames == ["连接", "每小时报文", "无主结果", "未对照代码", "故障"]
+    cell = book["未对照代码"]["A2"]
+    assert cell.value == "=1+1" and cell.data_type == "s" and cell.quotePrefix
+    assert book["连接"]["C2"].value == 2
+    assert sum(v for v in [c.value for c in book["每小时报文"][2]][1:]) == 2

@@ -1,0 +1,281 @@
+"""A new analyzer taken on without code, as its engineer and the laboratory's people do it."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+
+from cloud.modules.edge import handlers
+from tests.cloud.edge.world import Edge, astm
+from tests.support.lab import PIN, Client
+
+
+def upload(who: Client, body: bytes, **form: str) -> str:
+    """Upload a recording; its page."""
+    data = {"file": (io.BytesIO(body), "五支标本.txt"), **form}
+    answer = who.post("/edge/onboard/upload", data, content_type="multipart/form-data")  # type: ignore[arg-type]
+    assert answer.status_code == 303, answer.text
+    return str(answer.headers["Location"])
+
+
+def go(who: Client, url: str, status: int = 303, **form: object) -> str:
+    """Post a form; where it leads, or what it says."""
+    answer = who.post(url, form)  # type: ignore[arg-type]
+    assert answer.status_code == status, answer.text
+    return str(answer.headers.get("Location") or answer.text)
+
+
+def rows_form(edge: Edge, who: Client, url: str, meaning: dict[str, str], factor: dict[str, str] | None = None) -> dict[str, object]:
+    """The mapping page's form with these codes mapped (code → item code)."""
+    text = who.get(url).text
+    codes = re.findall(r'name="code" value="([^"]+)"', text)
+    version = re.search(r'name="version" value="(\d+)"', text)
+    assert version is not None
+    return {
+        "version": version[1], "code": codes, "unit": [unit(c) for c in codes], "offset": ["0"] * len(codes),
+        "factor": [(factor or {}).get(c, "1") for c in codes], "reason": "按说明书第 12 页",
+        "item_id": [str(edge.bench.items[meaning[c]]) if c in meaning else "" for c in codes],
+    }  # fmt: skip
+
+
+def unit(code: str) -> str:
+    """What the analyzer prints."""
+    return "umol/L" if code == "CREA" else "mmol/L"
+
+
+MEANING = {"K": "K", "Na": "NA", "GLU": "GLU", "CREA": "CREA"}
+"""What the seeded analyzer's codes mean already."""
+
+
+def prints(who: Client, page: str, printed: dict[str, str], level: str = "normal") -> None:
+    """Type the print-out of every line by its code."""
+    text = who.get(page).text
+    codes = re.findall(r'aria-label="打印值 ([^"]+)"', text)
+    idx = re.findall(r'name="idx" value="(\d+)"', text)
+    go(who, page, idx=idx, printed=[printed.get(c, "") for c in codes], unit=[unit(c) for c in codes], level=[level] * len(idx))
+
+
+def taken_on(edge: Edge, engineer: Client, body: bytes, meaning: dict[str, str]) -> tuple[str, str]:
+    """A recording uploaded and mapped; the pages of mapping and comparison."""
+    rec = upload(engineer, body)
+    made = go(engineer, f"{rec}/map", analyzer_id=str(edge.bench.analyzer))
+    go(engineer, f"{made}/rows", **rows_form(edge, engineer, made, meaning))
+    return made, f"{made}/compare/{rec.rsplit('/', 1)[1]}"
+
+
+def test_a_new_code_goes_from_recording_to_use_and_what_waited_is_placed(edge: Edge) -> None:
+    barcode = edge.tube()
+    edge.take(edge.agent.raw(astm(barcode, {"XK": "4.1"})))
+    assert edge.fates() == [(barcode, "XK", "4.1", "unmapped")]
+    engineer, leader, group = (edge.lab.client(role) for role in ("engineer", "leader", "infogroup"))
+    body = astm("1001", {"XK": "4.1", "GLU": "5.6"})
+    rec = upload(engineer, body)
+    page = engineer.get(rec).text
+    assert "各种读法并列" in page and "1001" in page and "代码相同" in page
+    made = go(engineer, f"{rec}/map", analyzer_id=str(edge.bench.analyzer))
+    # K is taken from K to XK: one item may not have two codes.
+    meaning = {"XK": "K", "Na": "NA", "GLU": "GLU", "CREA": "CREA"}
+    go(engineer, f"{made}/rows", **rows_form(edge, engineer, made, meaning))
+    assert "未与打印值比对" in go(engineer, f"{made}/test", 409)
+    compare = f"{made}/compare/{rec.rsplit('/', 1)[1]}"
+    prints(engineer, compare, {"XK": "4.1", "GLU": "5.6"})
+    assert "未与打印值比对" in go(engineer, f"{made}/test", 409), "Na and CREA are mapped but never compared"
+    second = upload(engineer, astm("1002", {"Na": "140", "CREA": "70"}), analyzer_id=str(edge.bench.analyzer))
+    prints(engineer, f"{made}/compare/{second.rsplit('/', 1)[1]}", {"Na": "140", "CREA": "70"})
+    go(engineer, f"{made}/test")
+    assert engineer.post(f"{made}/approve").status_code == 403
+    go(leader, f"{made}/approve")
+    assert "已经批准过" in go(leader, f"{made}/approve", 409)
+    assert leader.post(f"{made}/activate").status_code == 409
+    go(group, f"{made}/approve")
+    version = edge.rows("SELECT config_version FROM agent WHERE id = :i", i=edge.agent.id)[0][0]
+    go(group, f"{made}/activate")
+    assert edge.current(barcode) == {"K": "4.1"}
+    assert edge.fates() == [(barcode, "XK", "4.1", "matched")]
+    assert edge.rows("SELECT config_version FROM agent WHERE id = :i", i=edge.agent.id) == [(version + 1,)]
+    [(document,)] = edge.rows("SELECT body FROM downlink WHERE kind = 'config'")
+    assert document["connections"][0]["mapping"] == 1
+    actions = [r[0] for r in edge.rows("SELECT action FROM audit_log WHERE entity LIKE 'edge_mapping%' ORDER BY seq")]
+    assert actions == ["draft", "edit", "compare", "compare", "tested", "approve", "approve", "approved", "active"]
+    assert "/ 2" in leader.get("/edge/mappings").text and "未生效" in leader.get("/edge/mappings").text
+
+
+def test_ac_pj_1_one_unit_error_among_24_items_is_named_and_nobody_can_accept(edge: Edge) -> None:
+    engineer, leader = edge.lab.client("engineer"), edge.lab.client("leader")
+    with edge.lab.uow() as uow:
+        from cloud.modules.catalog import models as md
+
+        for n in range(20):
+            known = uow.s.get(md.TestItem, (edge.lab.a, edge.bench.items["K"]))
+            assert known is not None
+            row = md.TestItem(
+                code=f"T{n}", name=f"项目{n}", abbr=f"T{n}", section_id=known.section_id, unit="mmol/L", decimals=2, result_type="numeric"
+            )
+            uow.s.add(row)
+            uow.s.flush()
+            edge.bench.items[f"T{n}"] = row.id
+    codes = {**{f"T{n}": f"T{n}" for n in range(20)}, **MEANING}
+    values = {c: f"{n + 1}.50" for n, c in enumerate(codes)}
+    made, compare = taken_on(edge, engineer, astm("1001", values), codes)
+    form = rows_form(edge, engineer, made, codes, {"T7": "10"})
+    go(engineer, f"{made}/rows", **form)
+    assert "按单位系数应为" in engineer.get(made).text
+    prints(engineer, compare, values)
+    page = engineer.get(compare).text
+    assert page.count("✕ 按打印值") == 1 and "大了 10 倍" in page
+    refused = go(engineer, f"{made}/test", 409)
+    assert "项目7（T7）与打印值不符" in refused
+    form = rows_form(edge, engineer, made, codes)
+    go(engineer, f"{made}/rows", **form)
+    go(engineer, f"{made}/test")
+    record = made.replace("/edge/mappings/", "/edge/acceptance/")
+    said = go(leader, f"{record}/sign", 409, pin=PIN)
+    assert "缺低、高值标本" in said
+
+
+def test_a_record_is_signed_when_each_item_has_three_levels_and_a_change_breaks_it(edge: Edge) -> None:
+    engineer, leader = edge.lab.client("engineer"), edge.lab.client("leader")
+    meaning = {"K": "K"}
+    made, compare = taken_on(edge, engineer, astm("1", {"K": "2.9"}) + astm("2", {"K": "4.1"}) + astm("3", {"K": "6.2"}), meaning)
+    idx = re.findall(r'name="idx" value="(\d+)"', engineer.get(compare).text)
+    levels = ["low", "normal", "high"]
+    go(engineer, compare, idx=idx, printed=["2.9", "4.1", "6.2"], unit=["mmol/L"] * 3, level=levels)
+    go(engineer, f"{made}/test")
+    record = made.replace("/edge/mappings/", "/edge/acceptance/")
+    assert leader.post(f"{record}/sign", {"pin": "999999"}).status_code == 422
+    go(leader, f"{record}/sign", pin=PIN)
+    page = leader.get(record).text
+    assert "已签名" in page and "内部签名" in page and "签名无效" not in page
+    assert engineer.post(compare, {"idx": idx[0], "printed": "3.0", "unit": "", "level": "low"}).status_code == 409
+    with edge.lab.uow() as uow:
+        from sqlalchemy import text
+
+        uow.s.execute(text("UPDATE edge_print_check SET printed = '3.0' WHERE printed = '2.9'"))
+    assert "签名无效" in leader.get(record).text
+
+
+def test_the_author_never_approves_and_a_stale_save_is_refused(edge: Edge) -> None:
+    leader, group = edge.lab.client("leader"), edge.lab.client("infogroup")
+    made, compare = taken_on(edge, leader, astm("1", {"K": "4.1"}), {"K": "K"})
+    prints(leader, compare, {"K": "4.1"})
+    stale = rows_form(edge, group, made, {})
+    go(group, f"{made}/rows", **rows_form(edge, group, made, {"K": "K"}, {"K": "2"}))
+    assert "已被他人修改" in go(group, f"{made}/rows", 409, **stale)
+    assert "与打印值不符" in go(leader, f"{made}/test", 409)
+    go(group, f"{made}/rows", **rows_form(edge, group, made, {"K": "K"}))
+    go(leader, f"{made}/test")
+    assert "不能自己批准" in go(leader, f"{made}/approve", 409)
+    go(group, f"{made}/approve")
+    go(leader, f"{made}/back", reason="单位再核对")
+    assert edge.rows("SELECT state FROM edge_mapping") == [("draft",)] and edge.rows("SELECT 1 FROM edge_mapping_approval") == []
+    assert leader.post(f"{made}/back", {"reason": "", "refuse": "1"}).status_code == 422
+    go(leader, f"{made}/back", reason="不用了", refuse="1")
+    assert leader.post(f"{made}/test").status_code == 409
+
+
+def test_one_click_on_an_unmapped_code_joins_the_draft(edge: Edge) -> None:
+    edge.take(edge.agent.raw(astm(edge.tube(), {"UREA9": "4.1"})))
+    leader = edge.lab.client("leader")
+    item = str(edge.bench.items["K"])
+    form = {"analyzer_id": str(edge.bench.analyzer), "code": "UREA9", "item_id": item, "reason": "说明书"}
+    assert "两个代码对照到同一项目" in go(leader, "/edge/unmapped/map", 422, **form)
+    with edge.lab.uow() as uow:
+        from cloud.modules.catalog import models as md
+
+        known = uow.s.get(md.TestItem, (edge.lab.a, int(item)))
+        assert known is not None
+        row = md.TestItem(code="UREA", name="尿素", abbr="UREA", section_id=known.section_id, unit="mmol/L", decimals=2)
+        uow.s.add(row)
+        uow.s.flush()
+        form["item_id"] = str(row.id)
+    assert "UREA 尿素 · 代码相近" in leader.get("/edge/unmapped").text
+    go(leader, "/edge/unmapped/map", **form)
+    assert "已在第 1 版" in leader.get("/edge/unmapped").text
+    assert edge.fates()[0][3] == "unmapped", "nothing is placed before two people approved"
+
+
+POSITIONAL = b"".join(b"A%04d %6s%6s\r\n" % (n, k, g) for n, (k, g) in enumerate([(b"4.1", b"5.6"), (b"3.9", b"6.1")], 1))
+
+
+def marks(*rows: tuple[str, int, int, str]) -> dict[str, object]:
+    names = ("role", "start", "end", "code")
+    columns = {f"m_{name}": [str(row[n]) for row in rows] for n, name in enumerate(names)}
+    empty = [""] * len(rows)
+    return {**columns, "m_line": ["1"] * len(rows), "m_decimals": empty, "m_text": empty, "telegram": "line", "separator": ""}
+
+
+def test_columns_are_marked_on_a_format_nobody_described_and_old_messages_are_read_by_them(edge: Edge) -> None:
+    engineer, leader, group = (edge.lab.client(role) for role in ("engineer", "leader", "infogroup"))
+    barcode = edge.tube()
+    telegram = b"%-12s %6s%6s\r\n" % (barcode.encode(), b"4.1", b"5.6")
+    edge.take(edge.agent.raw(telegram))
+    assert edge.rows("SELECT state FROM raw_message") == [("quarantined",)]
+    page = leader.get("/edge/onboard").text
+    assert "au1" in page
+    [(raw,)] = edge.rows("SELECT id FROM raw_message")
+    rec = go(leader, "/edge/onboard/received", raw=str(raw), name="单向仪器")
+    assert leader.post(f"{rec}/layout", {**marks(("value", 14, 19, "")), "m_code": [""]}).status_code == 422
+    go(engineer, f"{rec}/layout", **marks(("specimen", 1, 12, ""), ("value", 14, 19, "K"), ("value", 20, 25, "GLU")))
+    assert f">{barcode}<" in engineer.get(rec).text
+    made = go(engineer, f"{rec}/map", analyzer_id=str(edge.bench.analyzer))
+    go(engineer, f"{made}/rows", **rows_form(edge, engineer, made, {"K": "K", "GLU": "GLU"}))
+    prints(engineer, f"{made}/compare/{rec.rsplit('/', 1)[1]}", {"K": "4.1", "GLU": "5.6"})
+    go(engineer, f"{made}/test")
+    go(leader, f"{made}/approve")
+    go(group, f"{made}/approve")
+    go(group, f"{made}/activate")
+    assert edge.current(barcode) == {}
+    with edge.lab.uow() as uow:
+        handlers.on_mapping(uow, {"analyzer_id": edge.bench.analyzer, "number": 1})
+    assert edge.current(barcode) == {"K": "4.1", "GLU": "5.60"}
+    later = edge.tube("李四光")
+    edge.take(edge.agent.raw(b"%-12s %6s%6s\r\n" % (later.encode(), b"3.9", b"6.1")))
+    assert edge.current(later) == {"K": "3.9", "GLU": "6.10"}
+
+
+@pytest.mark.parametrize("body", [b"", b"   \r\n"])
+def test_an_empty_file_is_refused_in_words(edge: Edge, body: bytes) -> None:
+    answer = edge.lab.client("engineer").post(
+        "/edge/onboard/upload",
+        {"file": (io.BytesIO(body), "x.txt")},
+        content_type="multipart/form-data",  # type: ignore[dict-item]
+    )
+    assert answer.status_code == 422 and "文件是空的" in answer.text
+
+
+TABLES = ("raw_message", "observation", "result_version", "test", "specimen", "analyzer_item_map", "edge_mapping", "edge_alarm", "downlink")
+
+
+def state(edge: Edge) -> dict[str, list[tuple[object, ...]]]:
+    return {t: [tuple(r) for r in edge.rows(f"SELECT md5({t}::text) FROM {t} ORDER BY id")] for t in TABLES}
+
+
+def test_the_replay_console_shows_old_against_new_and_changes_no_row(edge: Edge) -> None:
+    barcode = edge.tube()
+    edge.take(edge.agent.raw(astm(barcode, {"K": "4.1", "GLU": "5.6"})), edge.agent.raw(b"\xff\x00 noise"))
+    engineer = edge.lab.client("engineer")
+    rec = upload(engineer, astm("1", {"K": "4.1"}))
+    made = go(engineer, f"{rec}/map", analyzer_id=str(edge.bench.analyzer))
+    go(engineer, f"{made}/rows", **rows_form(edge, engineer, made, MEANING, {"K": "10"}))
+    before = state(edge)
+    raws = [r[0] for r in edge.rows("SELECT id FROM raw_message ORDER BY id")]
+    picked = "&".join(f"raw={r}" for r in raws)
+    page = engineer.get(f"/edge/replay?{picked}&version={made.rsplit('/', 1)[1]}").text
+    assert "1 个结果会不同" in page and "≠ 钾 41.00" in page.replace("  ", " ") or "≠" in page
+    assert "没有差别" in engineer.get(f"/edge/replay?raw={raws[0]}").text
+    assert engineer.get(f"/edge/replay?{picked}&driver=sysmex_xn&encoding=gb18030").status_code == 200
+    assert engineer.get("/edge/replay?raw=1&version=999999").status_code == 404
+    assert engineer.get(f"{made}/replay/{rec.rsplit('/', 1)[1]}").status_code == 200
+    assert state(edge) == before
+
+
+def test_nothing_of_another_hospital_is_found(edge: Edge) -> None:
+    engineer = edge.lab.client("engineer")
+    rec = upload(engineer, astm("1", {"K": "4.1"}))
+    made = go(engineer, f"{rec}/map", analyzer_id=str(edge.bench.analyzer))
+    stranger = edge.lab.client("engineer", edge.lab.b)
+    for url in (rec, made, f"{made}/compare/{rec.rsplit('/', 1)[1]}", made.replace("mappings", "acceptance"), "/edge/links/1"):
+        assert stranger.get(url).status_code == 404, url
+    assert stranger.post(f"{rec}/choose", {"candidate": "0"}).status_code == 404

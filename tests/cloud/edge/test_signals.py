@@ -1,0 +1,129 @@
+"""Pure rules of the watch: an analyzer's own pace, alerts, the layer at fault."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+
+from cloud.modules.edge import signals
+from cloud.modules.edge.signals import AgentFacts, Layer, LinkFacts
+
+M = timedelta(minutes=1)
+AGENT = AgentFacts(
+    enrolled=True,
+    online=True,
+    offline_for=timedelta(seconds=3),
+    skew=timedelta(0),
+    certificate_left=timedelta(days=300),
+    others_online=True,
+)
+LINK = LinkFacts(
+    enabled=True, online=True, offline_for=timedelta(seconds=3), state="idle", transport="tcp-listen", silent_for=M, result_ago=M,
+    usual_gap=5 * M, frames=1000, messages=100, received=100,
+)  # fmt: skip
+
+
+def test_a_pace_is_the_gap_nine_of_ten_results_keep_and_nights_do_not_count() -> None:
+    start = datetime(2026, 5, 4, tzinfo=UTC)
+    steady = [start + 6 * M * n for n in range(30)]
+    assert signals.usual_gap(steady) == 6 * M
+    assert signals.usual_gap([*steady, steady[-1] + timedelta(hours=12)]) == 6 * M
+    assert signals.usual_gap(steady[:20]) is None, "19 gaps are too few to believe"
+    assert signals.usual_gap([start + timedelta(seconds=20) * n for n in range(40)]) == signals.LEAST_GAP
+
+
+def test_hours_of_work_may_go_over_midnight() -> None:
+    at = datetime(2026, 5, 4, 15, 0, tzinfo=UTC)
+    assert signals.working(at, UTC, time(7, 30), time(17, 30)) and not signals.working(at, UTC, time(16), time(17))
+    assert signals.working(at.replace(hour=23), UTC, time(20), time(8)) and not signals.working(at, UTC, time(20), time(8))
+
+
+AWAY = {"online": False, "offline_for": 5 * M}
+
+
+@pytest.mark.parametrize(
+    ("link", "agent", "layer"),
+    [
+        ({}, {}, Layer.NONE),
+        ({"enabled": False}, {}, Layer.AGENT),
+        ({}, {"enrolled": False}, Layer.AGENT),
+        (AWAY, AWAY, Layer.NETWORK),
+        (AWAY, {**AWAY, "others_online": False}, Layer.BROKER),
+        (AWAY, {**AWAY, "others_online": None}, Layer.NETWORK),
+        ({**AWAY, "offline_for": None}, {**AWAY, "offline_for": None}, Layer.AGENT),
+        ({}, {"refusing": True}, Layer.DISK),
+        ({"agent_layer": "cable", "agent_advice": "查线"}, {}, Layer.CABLE),
+        ({"agent_layer": "nonsense"}, {}, Layer.NONE),
+        ({"state": "fault", "transport": "serial"}, {}, Layer.CABLE),
+        ({"state": "fault", "transport": "tcp-listen"}, {}, Layer.PORT),
+        ({"state": "connecting", "transport": "tcp-dial"}, {}, Layer.CABLE),
+        ({"state": "connecting"}, {}, Layer.CABLE),
+        ({"state": "", "transport": "file"}, {}, Layer.NONE),
+        ({"checksum_errors": 11}, {}, Layer.LINK),
+        ({"checksum_errors": 600}, {}, Layer.PORT),
+        ({"checksum_errors": 10}, {}, Layer.NONE),
+        ({"silent_for": None}, {}, Layer.CABLE),
+        ({"messages": 0, "incomplete": 4}, {}, Layer.PORT),
+        ({"result_ago": 15 * M + timedelta(seconds=1)}, {}, Layer.CABLE),
+        ({"result_ago": 15 * M}, {}, Layer.NONE),
+        ({"result_ago": 900 * M, "usual_gap": None}, {}, Layer.NONE),
+        ({"unread": 1}, {}, Layer.PROTOCOL),
+        ({"has_analyzer": False}, {}, Layer.MAPPING),
+        ({"unmapped": 2}, {}, Layer.MAPPING),
+        ({"orphans": 51}, {}, Layer.MAPPING),
+        ({}, {"pending": 101, "pending_age": 3 * M}, Layer.BROKER),
+        ({}, {"pending": 100, "pending_age": 3 * M}, Layer.NONE),
+        ({"unread": 1, "state": "fault", "transport": "serial"}, {}, Layer.CABLE),
+    ],
+)
+def test_the_layer_at_fault(link: dict, agent: dict, layer: Layer) -> None:  # type: ignore[type-arg]
+    found = signals.diagnose(replace(LINK, **link), replace(AGENT, **agent))
+    assert found.layer is layer
+    assert found.why % dict(found.args), "the words fit their fields"
+    assert layer is Layer.NONE or found.do
+
+
+def kinds(found: list[signals.Signal]) -> list[str]:
+    return [s.kind for s in found]
+
+
+def test_alerts_of_an_agent_at_their_limits() -> None:
+    away = replace(AGENT, online=False, offline_for=2 * M + timedelta(seconds=1))
+    assert kinds(signals.agent_signals(away, True)) == ["offline"]
+    assert signals.agent_signals(away, False) == [], "nobody is called at night"
+    assert signals.agent_signals(replace(away, offline_for=2 * M), True) == []
+    assert kinds(signals.agent_signals(replace(AGENT, pending=101), False)) == ["backlog"]
+    assert kinds(signals.agent_signals(replace(AGENT, certificate_left=timedelta(days=29, hours=23)), False)) == ["certificate"]
+    assert signals.agent_signals(replace(AGENT, certificate_left=timedelta(days=30), pending=100, skew=timedelta(seconds=30)), True) == []
+    assert kinds(signals.agent_signals(replace(AGENT, skew=timedelta(seconds=-31)), True)) == ["clock"]
+    assert kinds(signals.agent_signals(replace(AGENT, refusing=True), False)) == ["disk"]
+    for signal in (*signals.agent_signals(away, True), *signals.agent_signals(replace(AGENT, pending=101, refusing=True), True)):
+        assert signals.WORDS[signal.kind] % {"name": "x", **signal.fields}
+
+
+def test_alerts_of_a_connection_at_their_limits() -> None:
+    silent = replace(LINK, result_ago=16 * M)
+    assert kinds(signals.link_signals(silent, True)) == ["silent"]
+    assert signals.link_signals(silent, False) == []
+    assert signals.link_signals(replace(silent, simulator=True), True) == []
+    assert signals.link_signals(replace(silent, enabled=False), True) == []
+    assert kinds(signals.link_signals(replace(LINK, checksum_errors=11), False)) == ["checksum"]
+    assert kinds(signals.link_signals(replace(LINK, unmapped=1, state="fault"), True)) == ["link", "unmapped"]
+    for signal in signals.link_signals(replace(silent, checksum_errors=11, unmapped=1, state="fault"), True):
+        assert signals.WORDS[signal.kind] % {"name": "x", **signal.fields}
+
+
+@pytest.mark.parametrize(
+    ("link", "agent", "word"),
+    [
+        ({}, {}, "正常"), ({"enabled": False}, {}, "已停用"), ({"online": False}, {}, "采集端离线"),
+        ({}, {"refusing": True}, "磁盘满，拒收"),
+        ({"state": "fault"}, {}, "故障"), ({"simulator": True}, {}, "模拟模式"), ({"state": "connecting"}, {}, "等待仪器连接"),
+        ({}, {"pending": 101}, "有积压"), ({"checksum_errors": 11}, {}, "有校验错误"), ({"result_ago": 16 * M}, {}, "久无结果"),
+        ({"unmapped": 1}, {}, "有待处理"),
+    ],
+)  # fmt: skip
+def test_the_light_shows_the_worst(link: dict, agent: dict, word: str) -> None:  # type: ignore[type-arg]
+    assert signals.light(replace(LINK, **link), replace(AGENT, **agent))[1] == word
