@@ -160,5 +160,5 @@ def _named(words: list[tuple[str, int, int, int]]) -> list[Mark]:
             marks.append(Mark("value", start, end, line, label if label and label not in {m.code for m in marks} else f"F{number}"))
         else:
             marks.append(Mark("ignore", start, end, line))
-        label = text if text[:1].isalpha() else ""
+        label = text if text[:1].isalpha() and word is not specimen else ""
     return marks

@@ -47,6 +47,8 @@ class LinkView:
     facts: LinkFacts
     account: Account
     verdict: signals.Verdict
+    others: list[signals.Verdict]
+    """What else is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +148,8 @@ def _link(
         simulator=link.simulator,
     )
     analyzer = md.catalog(uow).analyzers.get(link.analyzer_id) if link.analyzer_id is not None else None
-    return LinkView(link, "" if analyzer is None else analyzer.name, said, facts, account, signals.diagnose(facts, about))
+    found = signals.everything(facts, about)
+    return LinkView(link, "" if analyzer is None else analyzer.name, said, facts, account, found[0], found[1:])
 
 
 # --- the laboratory's hours and an analyzer's pace -----------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -44,6 +45,11 @@ class Candidate:
     """Specimens without an id."""
     said: tuple[Said, ...]
     problems: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """What distinguishes one way of reading from another."""
+        return json.dumps([self.driver, self.site], sort_keys=True, default=list)
 
     @property
     def results(self) -> int:

@@ -132,12 +132,20 @@ class Verdict:
     said: str = ""
 
 
+MUTE = frozenset({Layer.AGENT, Layer.NETWORK, Layer.DISK})
 FINE = Verdict(Layer.NONE, "没有发现问题")
 
 
 def diagnose(link: LinkFacts, agent: AgentFacts) -> Verdict:
     """The layer at fault: what keeps bytes from coming is named before what happens to them."""
-    return next(_faults(link, agent), FINE)
+    return everything(link, agent)[0]
+
+
+def everything(link: LinkFacts, agent: AgentFacts) -> list[Verdict]:
+    """All that is wrong, the cause of the most first; of a connection that cannot speak only why it cannot."""
+    found = list(_faults(link, agent))
+    mute = next((n for n, v in enumerate(found) if v.layer in MUTE), None)
+    return found[: mute + 1] if mute is not None else found or [FINE]
 
 
 def _faults(link: LinkFacts, agent: AgentFacts) -> Iterator[Verdict]:
