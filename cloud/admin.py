@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sqlalchemy import create_engine, select, text
 
 from cloud.config import Settings
 from cloud.db import audit
-from cloud.db.session import Actor, Database
+from cloud.db.session import Actor, Database, UnitOfWork
 from cloud.modules.platform import service
 from cloud.modules.platform.models import Tenant
 from cloud.modules.platform.secrets import new_seed
@@ -50,6 +51,21 @@ def tenants(settings: Settings) -> Sequence[Tenant]:
         rows = s.execute(select(Tenant).order_by(Tenant.id)).scalars().all()
     db.dispose()
     return rows
+
+
+@contextmanager
+def hospital(settings: Settings, tenant: str) -> Iterator[UnitOfWork]:
+    """A unit of work in the hospital of this code, for the operator."""
+    db = Database(settings.database_url)
+    try:
+        with db.registry() as s:
+            found = s.execute(select(Tenant).where(Tenant.code == tenant.lower())).scalar_one_or_none()
+        if found is None:
+            raise UserError("invalid", f"没有代码为 {tenant} 的医院，请先 jianlian tenant add。")
+        with db.tenant(found.id, OPERATOR) as uow:
+            yield uow
+    finally:
+        db.dispose()
 
 
 def add_user(settings: Settings, tenant: str, employee_no: str, name: str, password: str, roles: tuple[str, ...], totp: bool) -> str | None:

@@ -1,4 +1,4 @@
-"""The hosted side's command line: ``jianlian serve|intake|worker|mllp|migrate|demo|doctor|tenant|user|audit``."""
+"""The hosted side's command line: ``jianlian serve|intake|worker|mllp|migrate|demo|doctor|tenant|user|analyzer|release|audit``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import getpass
 import json
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from common.errors import JianlianError
 
@@ -51,6 +52,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--codes", action="store_true", help="只显示各人此刻的动态口令")
     _tenant_parser(add("tenant", _tenant, "医院（租户）"))
     _user_parser(add("user", _user, "账号"))
+    _analyzer_parser(add("analyzer", _analyzer, "仪器接入"))
+    _release_parser(add("release", _release, "采集端发布包"))
     audit = add("audit", _audit, "审计链").add_subparsers(dest="what", required=True)
     verify = audit.add_parser("verify", help="校验审计链，指出第一条断裂的记录")
     verify.add_argument("--tenant", help="医院代码；不写则全部")
@@ -75,6 +78,24 @@ def _user_parser(p: argparse.ArgumentParser) -> None:
     add.add_argument("name")
     add.add_argument("--role", action="append", default=[])
     add.add_argument("--totp", action="store_true", help="启用动态口令，打印一次种子")
+
+
+def _analyzer_parser(p: argparse.ArgumentParser) -> None:
+    propose = p.add_subparsers(dest="what", required=True).add_parser("propose", help="试读录制的文件，列出各种读法和代码")
+    propose.add_argument("file", type=Path)
+    propose.add_argument("--encoding", help="字符集（gb18030、latin-1 …）；不写则自动")
+    propose.add_argument("--json", action="store_true")
+    propose.add_argument("--tenant", help="医院代码：保存为录制，并按该院项目给出建议（与 --analyzer 同用）")
+    propose.add_argument("--analyzer", help="仪器编码")
+
+
+def _release_parser(p: argparse.ArgumentParser) -> None:
+    publish = p.add_subparsers(dest="what", required=True).add_parser("publish", help="登记厂家的采集端发布包（等待医院同意）")
+    publish.add_argument("tenant", help="医院代码")
+    publish.add_argument("manifest", type=Path)
+    publish.add_argument("signature", type=Path)
+    publish.add_argument("bundle", type=Path)
+    publish.add_argument("--maker", type=Path, required=True, help="厂家公钥 release.pem")
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -173,6 +194,36 @@ def _user(args: argparse.Namespace) -> int:
     password = getpass.getpass("初始密码：") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")
     seed = admin.add_user(load(args.config), args.tenant, args.employee_no, args.name, password, tuple(args.role), args.totp)
     print(f"已建立账号 {args.employee_no}" + (f"；动态口令种子（只显示这一次）：{seed}" if seed else ""))
+    return 0
+
+
+def _analyzer(args: argparse.Namespace) -> int:
+    import cloud.modules.tables  # noqa: F401
+    from cloud import admin
+    from cloud.config import load
+    from cloud.modules.edge import terminal
+
+    found = terminal.propose(args.file, args.encoding)
+    print(terminal.as_json(found) if args.json else "\n".join(terminal.lines(found)))
+    if args.tenant and args.analyzer:
+        with admin.hospital(load(args.config), args.tenant) as uow:
+            for line in terminal.keep(uow, args.file, args.analyzer, args.encoding):
+                print(line, file=sys.stderr if args.json else sys.stdout)
+    return 0
+
+
+def _release(args: argparse.Namespace) -> int:
+    import cloud.modules.tables  # noqa: F401
+    from cloud import admin
+    from cloud.config import load
+    from cloud.modules.edge import updates
+    from common import crypto
+
+    manifest, signature, bundle = (part.read_bytes() for part in (args.manifest, args.signature, args.bundle))
+    maker = crypto.load_public(args.maker.read_bytes())
+    with admin.hospital(load(args.config), args.tenant) as uow:
+        number = updates.publish(uow, manifest, signature, bundle, maker)
+    print(f"已登记发布 {number}，等待医院在“采集端版本”页登记同意。")
     return 0
 
 

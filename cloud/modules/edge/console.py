@@ -50,6 +50,14 @@ class Shown:
     lines: list[list[visible.Piece]]
 
 
+def connection(uow: UnitOfWork, connection_id: int) -> Connection:
+    """One connection. Raises UserError."""
+    row = uow.s.get(Connection, (uow.tenant_id, connection_id))
+    if row is None:
+        raise UserError("not_found", "连接不存在，请核对后重试。")
+    return row
+
+
 def messages(uow: UnitOfWork, connection_id: int | None, limit: int = 60) -> list[Any]:
     """The newest stored messages, of one connection or of all."""
     question = select(RawMessage.id, RawMessage.received_at, RawMessage.conn_key, RawMessage.seq, RawMessage.state, RawMessage.problems)

@@ -397,3 +397,11 @@ def channel_counts(uow: UnitOfWork) -> dict[int, int]:
     for analyzer_id, _ in md.catalog(uow).channels:
         out[analyzer_id] = out.get(analyzer_id, 0) + 1
     return out
+
+
+def analyzer_of(uow: UnitOfWork, code: str) -> int:
+    """An analyzer by its code. Raises UserError naming those there are."""
+    known = md.catalog(uow).analyzers_by_code
+    if code not in known:
+        raise UserError("not_found", f"没有编码为“{code}”的仪器，可选：{'、'.join(sorted(known)) or '（还没有仪器）'}。")
+    return known[code].id

@@ -173,3 +173,21 @@ def applied(uow: UnitOfWork) -> dict[int, list[Any]]:
     for row in uow.s.execute(APPLIED, {"t": uow.tenant_id}):
         out.setdefault(row.analyzer_id, []).append(row)
     return out
+
+
+RELEASES = text("""
+SELECT r.id, r.version, r.published_at, r.published_by, r.withdrawn_at, c.id AS consent_id, c.kind, c.person, c.recorded_by, c.written_at,
+       c.at AS consent_at, r.manifest::jsonb ->> 'notes' AS notes
+FROM agent_release r LEFT JOIN agent_consent c ON c.tenant_id = r.tenant_id AND c.release_id = r.id
+WHERE r.tenant_id = :t ORDER BY r.id DESC LIMIT 50
+""")
+
+
+def releases(uow: UnitOfWork) -> list[Any]:
+    """Releases of the agent with the laboratory's consent, newest first."""
+    return list(uow.s.execute(RELEASES, {"t": uow.tenant_id}))
+
+
+def software(uow: UnitOfWork) -> list[Any]:
+    """Agents with the version they say they run."""
+    return list(uow.s.execute(select(Agent.id, Agent.name, Agent.state, Agent.software, Agent.last_seen_at).order_by(Agent.name)))

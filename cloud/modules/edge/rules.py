@@ -23,6 +23,7 @@ class Perm(StrEnum):
     MAP = "edge:map"
     PROPOSE = "edge:propose"
     APPROVE = "edge:approve"
+    CONSENT = "edge:consent"
 
 
 class AgentState(StrEnum):

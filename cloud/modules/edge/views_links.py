@@ -9,7 +9,7 @@ from flask import Response, request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import configuration, console, facts, mapping, onboarding, reporting, rules, sandbox, signals
+from cloud.modules.edge import commands, configuration, console, facts, mapping, onboarding, reporting, rules, sandbox, signals
 from cloud.modules.edge.rules import Perm
 from cloud.modules.platform import service as platform
 from cloud.web.faults import NotFound
@@ -42,7 +42,7 @@ def link(uow: UnitOfWork, connection_id: int) -> Any:
         minutes=signals.whole_minutes,
         layers=signals.LAYER_WORDS, path=console.path(view.verdict), hours=reporting.hours_of(uow, connection_id, _zone()), mapping=in_use,
         driver=DRIVERS.get(row.driver or (in_use.driver if in_use and in_use.driver else "") or ""), verified=sandbox.verified,
-        may_manage=principal().may(Perm.MANAGE), may_raw=principal().may(Perm.RAW), may_switch=principal().may(Perm.MAP),
+        may_record=principal().may(Perm.PROPOSE), may_raw=principal().may(Perm.RAW), may_switch=principal().may(Perm.MAP),
     )  # fmt: skip
 
 
@@ -51,6 +51,30 @@ def tail(uow: UnitOfWork, connection_id: int) -> Any:
     """The newest messages as they came, control characters named, patient fields hidden; live."""
     _agent, view = _view(uow, connection_id)
     return fragment("edge/tail.html", "tail", link=view, messages=console.tail(uow, connection_id, TAIL))
+
+
+@VIEWS.get("/edge/links/<int:connection_id>/live", Perm.RAW)
+def live(uow: UnitOfWork, connection_id: int) -> Any:
+    """Frames as the agent sees them now, for as long as somebody asked for them; patient fields were hidden at the agent."""
+    row = console.connection(uow, connection_id)
+    return fragment("edge/tail.html", "live", frames=commands.lines(uow, row.agent_id, row.key))
+
+
+@VIEWS.post("/edge/links/<int:connection_id>/live", Perm.RAW)
+def start_live(uow: UnitOfWork, connection_id: int) -> Any:
+    """Ask the agent for its frames for five minutes."""
+    row = console.connection(uow, connection_id)
+    commands.tail(uow, row.agent_id, row.key)
+    return redirect_to(f"/edge/links/{connection_id}#live")
+
+
+@VIEWS.post("/edge/links/<int:connection_id>/record", Perm.PROPOSE)
+def record(uow: UnitOfWork, connection_id: int) -> Any:
+    """Have the agent write the bytes to a file beside the analyzer; with patients' data, so with a reason."""
+    row = console.connection(uow, connection_id)
+    minutes = request.form.get("minutes", "")
+    commands.capture(uow, row.agent_id, row.key, 60 * (int(minutes) if minutes.isdigit() else 5), request.form.get("reason", ""))
+    return redirect_to(f"/edge/links/{connection_id}")
 
 
 @VIEWS.post("/edge/links/<int:connection_id>/switch", Perm.MAP)

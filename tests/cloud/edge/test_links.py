@@ -6,13 +6,18 @@ import json
 import re
 from datetime import timedelta
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
+import pytest
 from openpyxl import load_workbook
 from sqlalchemy import text
 
-from cloud.modules.edge import reporting, watch
+from cloud import cli
+from cloud.modules.edge import reporting, terminal, updates, watch
 from cloud.modules.edge.signals import WORDS
+from common import crypto, release
+from common.errors import UserError
 from tests.cloud.edge.world import Edge, astm
 
 
@@ -180,3 +185,68 @@ def test_the_report_counts_by_hour_and_its_workbook_runs_no_formula(edge: Edge) 
     assert cell.value == "=1+1" and cell.data_type == "s" and cell.quotePrefix
     assert book["连接"]["C2"].value == 2
     assert sum(v for v in [c.value for c in book["每小时报文"][2]][1:]) == 2
+
+
+def test_live_frames_are_asked_of_the_agent_and_shown(edge: Edge) -> None:
+    engineer = edge.lab.client("engineer")
+    assert "还没有帧" in engineer.fragment("/edge/links/1/live").text
+    assert engineer.post("/edge/links/1/live").status_code == 303
+    edge.take(edge.agent.say("tail", {"conn": "au1", "lines": [{"at": edge.lab.clock().isoformat(), "dir": "in", "text": "⟨ENQ⟩"}]}))
+    assert "← ⟨ENQ⟩" in engineer.fragment("/edge/links/1/live").text
+    assert engineer.post("/edge/links/1/record", {"minutes": "5", "reason": ""}).status_code == 422
+    assert engineer.post("/edge/links/1/record", {"minutes": "5", "reason": "厂家排查"}).status_code == 303
+    orders = [r[0] for r in edge.rows("SELECT body FROM downlink WHERE kind = 'command' ORDER BY id")]
+    assert [(o["do"], o["seconds"]) for o in orders] == [("tail", 300), ("capture", 300)]
+    assert edge.lab.client("tester").post("/edge/links/1/live").status_code == 403
+
+
+def test_ac_rl_1_a_release_goes_out_only_after_the_laboratorys_own_group_consented(edge: Edge) -> None:
+    key = crypto.new_key()
+    bundle = b"PK bundle"
+    now = edge.lab.clock()
+    manifest = release.Manifest(
+        "0.2.0", crypto.sha256_hex(bundle), len(bundle), now.isoformat(), (now + timedelta(days=30)).isoformat(), "修正串口重连"
+    ).text()
+    with edge.lab.uow() as uow:
+        updates.publish(uow, manifest, crypto.sign(key, manifest), bundle, key.public_key())
+    group, admin = edge.lab.client("infogroup"), edge.lab.client("sysadmin")
+    page = group.get("/edge/releases").text
+    assert "0.2.0" in page and "修正串口重连" in page and "待同意" in page
+    offer = {"agent_id": str(edge.agent.id)}
+    assert admin.post("/edge/releases/1/offer", offer).status_code == 409
+    for stranger in ("sysadmin", "engineer", "leader"):
+        assert edge.lab.client(stranger).post("/edge/releases/1/consent", {"person": "王主任"}).status_code == 403
+    assert group.post("/edge/releases/1/consent", {"person": " ", "kind": "signed"}).status_code == 422
+    assert group.post("/edge/releases/1/consent", {"person": "王主任", "kind": "phone"}).status_code == 303
+    assert "24 小时内补书面" in group.get("/edge/releases").text
+    assert admin.post("/edge/releases/1/offer", offer).status_code == 303
+    edge.lab.clock.set(now + timedelta(hours=25))
+    assert "已停止下发" in edge.lab.client("infogroup").get("/edge/releases").text
+    assert edge.lab.client("sysadmin").post("/edge/releases/1/offer", offer).status_code == 409
+    [(order,)] = edge.rows("SELECT body FROM downlink WHERE kind = 'command'")
+    assert order["do"] == "update" and order["consent"]["person"] == "王主任"
+
+
+def test_the_command_lays_readings_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "five.txt"
+    file.write_bytes(astm("1001", {"XK": "4.1", "GLU": "5.6"}))
+    assert cli.main(["analyzer", "propose", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "读法 1：按协议通用读取" in said and "1001" in said and "XK" in said
+    assert cli.main(["analyzer", "propose", str(file), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found[0]["codes"][0] == {"code": "XK", "name": "", "unit": "mmol/L", "count": 1, "samples": ["4.1"]}
+    file.write_bytes(b"")
+    assert cli.main(["analyzer", "propose", str(file)]) == 2
+    assert "是空的" in capsys.readouterr().err
+
+
+def test_the_command_keeps_a_recording_with_suggestions(edge: Edge, tmp_path: Path) -> None:
+    file = tmp_path / "five.txt"
+    file.write_bytes(astm("1001", {"GLU": "5.6"}))
+    with edge.lab.uow() as uow:
+        code = uow.s.scalar(text("SELECT code FROM analyzer"))
+        said = list(terminal.keep(uow, file, str(code), None))
+        assert "GLU 项目GLU（代码相同）" in said[0] and "/edge/onboard/1" in said[-1]
+        with pytest.raises(UserError, match="可选"):
+            list(terminal.keep(uow, file, "nothing", None))
