@@ -12,7 +12,7 @@ import psycopg
 import structlog
 from sqlalchemy.engine import make_url
 
-from cloud import jobs, relay
+from cloud import jobs, memory, relay
 from cloud.config import Settings
 from cloud.db.session import Database
 from cloud.modules.interfaces.deliver import Deliverer
@@ -59,6 +59,7 @@ class Loop(threading.Thread):
 
 def run_worker(settings: Settings) -> int:
     """Run until SIGTERM."""
+    memory.few_arenas()
     logs.setup(settings.log_level)
     s3.configure(settings)
     signature_server.configure(settings)
@@ -78,6 +79,7 @@ def run_worker(settings: Settings) -> int:
             sender.deliver_due(tenant_id)
 
     loops = [Loop("relay", "outbox", dsn, relay_all, stop), Loop("deliver", "delivery", dsn, deliver_all, stop)]
+    memory.settle()
     for loop in loops:
         loop.start()
     asyncio.run(_calendar(settings, db, stop))

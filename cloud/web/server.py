@@ -6,6 +6,7 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 
+from cloud import memory
 from cloud.config import Settings
 
 
@@ -52,7 +53,9 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 def serve(settings: Settings) -> int:
     """Run until stopped."""
+    memory.few_arenas()
     import cloud.app  # noqa: F401  # loaded before the workers are forked: they start at once and share its memory
 
+    memory.settle()
     Server(settings).run()
     return 0

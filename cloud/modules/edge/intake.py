@@ -6,9 +6,6 @@ it would never be taken, but gets no receipt. When the database does not answer,
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import gc
 import signal
 import socket
 import threading
@@ -24,6 +21,7 @@ import psycopg
 import structlog
 from sqlalchemy.engine import make_url
 
+from cloud import memory
 from cloud.config import Settings
 from cloud.db.session import Database, UnitOfWork
 from cloud.modules.edge import alarms, batch, commands, configuration, downlink, heartbeat, worklists
@@ -280,7 +278,7 @@ def run_intake(settings: Settings, db: Database, stop: threading.Event | None = 
     else:
         loop.stop = stop
     listener = Listener(loop, settings.database_url)
-    _give_back_memory()
+    memory.settle()
     mqtt.start()
     listener.start()
     log.info("intake_started", broker=f"{settings.mqtt_host}:{settings.mqtt_port}")
@@ -291,13 +289,6 @@ def run_intake(settings: Settings, db: Database, stop: threading.Event | None = 
         mqtt.stop()
         listener.join(timeout=3)
         log.info("intake_stopped")
-
-
-def _give_back_memory() -> None:
-    """What importing needed and nobody needs any more goes back to the system (6 MB of the intake's 120); glibc keeps it otherwise."""
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _stop_on_signals(loop: Loop) -> None:
