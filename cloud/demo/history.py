@@ -95,7 +95,8 @@ def _day(where: walk.Ward, hospital: Hospital, accounts: Mapping[str, Account], 
             sex = next(p.sex for p in people if p.number == _number(uow, tube.patient_id))
         dice = random.Random(f"{tube.patient_id}")  # the same person keeps much the same values …
         drift = random.Random(f"{tube.patient_id}{days}")  # … that drift a little from day to day
-        values = {code: _value(code, sex, dice, drift) for code in codes}
+        drawn = messages.coherent({code: _value(code, sex, dice, drift) for code in codes})
+        values = {code: f"{round(value, messages.DECIMALS[code]):f}" for code, value in drawn.items()}
         walk.enter(where, who, specimen_id, values)
         report_ids.append(walk.review(where, who, specimen_id))
     clock.now += timedelta(minutes=15)
@@ -109,9 +110,8 @@ def _number(uow: UnitOfWork, patient_id: int) -> str:
     return person.patient_no
 
 
-def _value(code: str, sex: str, dice: random.Random, drift: random.Random) -> str:
-    value = messages.draw(code, sex, dice) * (1 + Decimal(repr(round(drift.uniform(-0.04, 0.04), 4))))
-    return f"{round(value, messages.DECIMALS[code]):f}"
+def _value(code: str, sex: str, dice: random.Random, drift: random.Random) -> Decimal:
+    return messages.draw(code, sex, dice) * (1 + Decimal(repr(round(drift.uniform(-0.04, 0.04), 4))))
 
 
 def _order(row: people_data.Patient, hospital: Hospital, days: int, now: datetime) -> OrderMessage:

@@ -51,8 +51,30 @@ def draw(item: str, sex: str, dice: random.Random) -> Decimal:
     return max(value, low / 10)
 
 
+def coherent(values: dict[str, Decimal]) -> dict[str, Decimal]:
+    """Values as one specimen would have them: drawn one by one they contradict each other, and the bench rightly holds that (M07 R8)."""
+    v = dict(values)
+    shares = [v[c] for c in ("LYMPH%", "MONO%", "EO%", "BASO%") if c in v]
+    if "NEUT%" in v and len(shares) == 4:
+        v["NEUT%"] = Decimal(100) - sum(shares, Decimal(0))
+    if "HGB" in v and "HCT" in v:
+        v["HCT"] = v["HGB"] * 3 / 1000
+    if "MCHC" in v:
+        v["MCHC"] = min(v["MCHC"], Decimal(366))
+    for whole, part in (("TBIL", "DBIL"), ("TP", "ALB")):
+        if whole in v and part in v:
+            v[part] = min(v[part], v[whole] * Decimal("0.7"))
+    if {"TC", "HDL-C", "LDL-C"} <= v.keys():
+        v["TC"] = max(v["TC"], v["HDL-C"] + v["LDL-C"] + Decimal("0.4"))
+    if "PT" in v and "INR" in v:
+        v["INR"] = v["PT"] / 12
+    return v
+
+
 def measure(instrument: Instrument, tube: Tube, dice: random.Random) -> list[Measured]:
     """A value for each item of the tube that the analyzer has a channel for."""
+    wanted = [c.item for c in instrument.channels if c.item in tube.items and c.item not in ENUMS]
+    drawn = coherent({item: draw(item, tube.sex, dice) for item in dict.fromkeys(wanted)})
     out = []
     for channel in instrument.channels:
         if channel.item not in tube.items:
@@ -60,7 +82,7 @@ def measure(instrument: Instrument, tube: Tube, dice: random.Random) -> list[Mea
         if channel.item in ENUMS:
             out.append(Measured(channel, dice.choice(POSITIVES) if dice.random() < ABNORMAL else NEGATIVE))
             continue
-        value = draw(channel.item, tube.sex, dice) / Decimal(channel.factor)
+        value = drawn[channel.item] / Decimal(channel.factor)
         places = max(DECIMALS[channel.item] - _shift(Decimal(channel.factor)), 0)
         out.append(Measured(channel, str(value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP))))
     return out

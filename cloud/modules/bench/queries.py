@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Row, text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import facts, rules
+from cloud.modules.bench import facts, measure, rules
 from cloud.modules.bench.facts import Request, Tube
 from cloud.modules.bench.rules import TestState
 from cloud.modules.catalog import queries as md
@@ -279,6 +279,11 @@ def tube(uow: UnitOfWork, specimen_id: int, past: int = 3) -> Detail | None:
     requests = facts.requests(uow, [specimen_id]).get(specimen_id, [])
     state, revision = (row.state, row.revision) if row is not None else ("waiting", 0)
     return Detail(found, age_text(found, uow.now), state, revision, tests, requests)
+
+
+def differential(detail: Detail) -> list[TestLine]:
+    """The tube's tests that a manual differential counts, in print order."""
+    return [t for t in detail.tests if t.item.code in measure.DIFFERENTIAL and t.state in rules.OPEN_STATES]
 
 
 _ANSWERS = (("value", "v"), ("again", "again"), ("sure", "sure"), ("reason", "reason"))

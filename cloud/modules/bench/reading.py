@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from cloud.modules.bench import measure
 from cloud.modules.bench.facts import Tube
 from cloud.modules.bench.rules import Critical, Hold, Limits, judge
 from cloud.modules.catalog import queries as md
 from common import values
+from common.values import Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +54,19 @@ class Reader:
         return self._ages[tube.specimen_id]
 
     def read(
-        self, item_id: int, analyzer_id: int | None, raw_text: str, tube: Tube, factor: Decimal = Decimal(1), offset: Decimal = Decimal(0)
+        self,
+        item_id: int,
+        analyzer_id: int | None,
+        raw_text: str,
+        tube: Tube,
+        factor: Decimal = Decimal(1),
+        offset: Decimal = Decimal(0),
+        dilution: Decimal = Decimal(1),
     ) -> Reading:
-        """The reading of one text for one item of one tube: mapped, rounded, then judged on what will be printed (C3)."""
+        """The reading of one text for one item of one tube: mapped, diluted, held to the measuring range, rounded, then judged on what
+        will be printed (C3)."""
         item = self.catalog.items[item_id]
-        value = values.reported(values.scaled(values.parse(raw_text, item.result_type), factor, offset), item.decimals, item.rounding)
+        value, held = _ranged(values.scaled(values.parse(raw_text, item.result_type), factor, offset), item, dilution)
         subject = md.Subject(self.age(tube), tube.sex, tube.specimen_type_id, analyzer_id, item.method or None)
         interval = self.catalog.interval(item_id, subject)
         limit = self.catalog.critical_limit(item_id, tube.dept or None)
@@ -78,8 +88,8 @@ class Reader:
             ref_text=interval.shown if isinstance(interval, md.Interval) else md.NO_INTERVAL_TEXT,
             limit_text=_limits(limit),
             missing=value.missing,
-            holds=found.holds,
-            snapshot=self._used(item, interval, limit, factor, offset),
+            holds=(*((held,) if held is not None else ()), *found.holds),
+            snapshot=self._used(item, interval, limit, factor, offset) | ({"dilution": dilution} if dilution != 1 else {}),
         )
 
     def _used(
@@ -94,7 +104,21 @@ class Reader:
             out["critical"] = [limit.id, limit.low, limit.high]
         if factor != 1 or offset != 0:
             out["map"] = [factor, offset]
+        if item.amr_low is not None or item.amr_high is not None or item.crr_high is not None:
+            out["range"] = [item.amr_low, item.amr_high, item.crr_high]
         return out
+
+
+def _ranged(value: Value, item: md.ItemRow, dilution: Decimal) -> tuple[Value, Hold | None]:
+    """The value as it may be told by the item's verified range, rounded to its decimals; a limit is told as it stands in the catalog."""
+    if value.number is None or item.result_type != "numeric":
+        return values.reported(value, item.decimals, item.rounding), None
+    span = measure.Span(item.amr_low, item.amr_high, item.crr_high, tuple(Decimal(str(each)) for each in item.dilutions))
+    told = measure.in_range(value.comparator, value.number, dilution, span)
+    if (told.comparator, told.number) == (value.comparator, value.number):
+        return values.reported(value, item.decimals, item.rounding), told.hold
+    new = replace(values.parse(f"{told.comparator}{told.number:f}", item.result_type), raw=value.raw)
+    return (new if told.comparator != value.comparator else values.reported(new, item.decimals, item.rounding)), told.hold
 
 
 def _limits(limit: md.CriticalRow | None) -> str:

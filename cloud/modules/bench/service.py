@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import rows, rules
+from cloud.modules.bench import measure, rows, rules
 from cloud.modules.bench.expect import expect_tests
 from cloud.modules.bench.messages import Entry
 from cloud.modules.bench.queries import last_told
@@ -59,6 +59,11 @@ class Entered:
     asked: dict[int, UserError]
 
     @property
+    def contradictions(self) -> list[measure.Contradiction]:
+        """Values of the tube that cannot all be right (R8): its review needs a reason."""
+        return _contradictions(self.work, self.specimen_id)
+
+    @property
     def review_problem(self) -> str | None:
         """Why the tube cannot be reviewed as it stands now."""
         return rules.review_problem([_item(self.work, t) for t in self.work.tests.values()])
@@ -96,6 +101,47 @@ def enter_tube(uow: UnitOfWork, specimen_id: int, entries: Sequence[Entry], revi
     return Entered(work, specimen_id, [test.id for test, _, _ in ready], asked)
 
 
+def enter_differential(uow: UnitOfWork, specimen_id: int, counts: Mapping[int, tuple[int, int]], nrbc: int | None = None) -> list[str]:
+    """Write a manual differential (R7): test id → (cells counted, version shown); the names of the items written.
+
+    The count must be 100 or 200. ``nrbc``: nucleated red cells beside 100 white ones; then the tube's white cell count is corrected, and
+    the value before stays in its history. UserErrors: invalid, stale, conflict.
+    """
+    work, _ = _open_tube(uow, specimen_id)
+    mine = {t.id: t for t in work.tests.values()}
+    names = {i: work.catalog.items[mine[i].item_id].name for i in counts if i in mine}
+    if len(names) != len(counts):
+        raise UserError("not_found", "有检验项目不属于这管标本，请刷新后重试。")
+    shares = measure.differential({names[i]: n for i, (n, _) in counts.items()})
+    why = f"人工镜检分类 {sum(n for n, _ in counts.values())} 个细胞"
+    entries = [Entry(i, version, f"{shares[names[i]]:f}", reason=why, sure=True) for i, (_, version) in counts.items()]
+    entries += _corrected(work, specimen_id, nrbc)
+    ready, written = [], []
+    for entry in entries:
+        # Counted by a person from the slide: a critical share was not mistyped, so it is not asked for twice.
+        reading = _judge_entry(work, mine[entry.test_id], replace(entry, again=entry.text), {})
+        if reading is not None:
+            ready.append((mine[entry.test_id], reading, entry))
+            written.append(reading.name)
+    if ready:
+        _write_entries(work, ready)
+        _store(work, [specimen_id])
+    return written
+
+
+def _corrected(work: Work, specimen_id: int, nrbc: int | None) -> list[Entry]:
+    if not nrbc:
+        return []
+    item = work.catalog.items_by_code.get("WBC")
+    test = None if item is None else work.tests.get((specimen_id, item.id))
+    current = None if test is None else work.current.get(test.id)
+    number = None if current is None else values.parse(current.known.reported_text).number
+    if test is None or number is None:
+        raise UserError("conflict", "这管标本还没有白细胞计数，不能做有核红细胞校正。请先出白细胞结果，或不填有核红细胞。", field="nrbc")
+    told = measure.corrected_wbc(number, Decimal(nrbc))
+    return [Entry(test.id, test.version, f"{told:f}", reason=f"有核红细胞 {nrbc}/100 校正，校正前 {number:f}", sure=True)]
+
+
 def _lasts(work: Work, tests: Sequence[TestRow]) -> dict[int, Decimal | None]:
     """Item → the patient's last told number, in one question for all."""
     if not tests:
@@ -112,11 +158,14 @@ def _judge_entry(work: Work, test: TestRow, entry: Entry, lasts: Mapping[int, De
     if test.version != entry.version:
         theirs = current.known.reported_text if current is not None else rules.STATE_WORDS[TestState(test.state)]
         raise UserError("stale", f"您打开之后，{item.name} 已由他人或仪器改为 {theirs}。您输入的 {entry.text} 没有保存，请核对后再保存。")
-    value = values.require(entry.text, item.result_type, item.name)
-    reading = work.reader.read(test.item_id, None, entry.text.strip(), work.tubes[test.specimen_id])
+    raw, dilution = measure.typed_dilution(entry.text) if item.result_type == "numeric" else (entry.text, Decimal(1))
+    value = values.require(raw, item.result_type, item.name)
+    reading = work.reader.read(test.item_id, None, raw.strip(), work.tubes[test.specimen_id], dilution=dilution)
+    reading = replace(reading, raw_text=entry.text.strip())
     if current is not None and rules.equal_value(current.known, reading.reported_text, reading.unit) and test.state != TestState.HELD:
         return None
-    hint = None if value.number is None or entry.sure else rules.unit_slip(value.number, lasts.get(test.item_id))
+    told = None if value.number is None else value.number * dilution
+    hint = None if told is None or entry.sure else rules.unit_slip(told, lasts.get(test.item_id))
     if hint is not None:
         raise UserError("invalid", f"{item.name}：{hint}", field="sure")
     if reading.critical and entry.again.strip() != entry.text.strip():
@@ -220,8 +269,9 @@ def dismiss_late(uow: UnitOfWork, test_id: int, version: int, reason: str) -> No
 # --- review and what reports does with tests ------------------------------------------------------------------------
 
 
-def review(uow: UnitOfWork, specimen_id: int, revision: int | None = None, work: Work | None = None) -> Work:
-    """初审: every value of the tube has been looked at. Refuses with the names of what is missing or held.
+def review(uow: UnitOfWork, specimen_id: int, revision: int | None = None, work: Work | None = None, because: str = "") -> Work:
+    """初审: every value of the tube has been looked at. Refuses with the names of what is missing, held, or contradicts each other
+    (R8); the last may be true all the same: ``because`` says why.
 
     ``work``: the tube as it was opened and changed in this transaction, so that values and review are one look at it.
     """
@@ -230,11 +280,15 @@ def review(uow: UnitOfWork, specimen_id: int, revision: int | None = None, work:
     problem = rules.review_problem([_item(work, t) for t in work.tests.values()])
     if problem is not None:
         raise UserError("conflict", f"标本 {work.tubes[specimen_id].barcode}：{problem}")
+    wrong = _contradictions(work, specimen_id)
+    if wrong and not because.strip():
+        raise UserError("conflict", f"标本 {work.tubes[specimen_id].barcode}：{measure.sentence(wrong)}", field="because")
     for test in work.tests.values():
         if test.state == TestState.RECEIVED:
             _to(test, TestState.REVIEWED)
     work.alert_again()
-    _save(work, "review", {"tests": len(work.tests)})
+    detail: dict[str, Any] = {"tests": len(work.tests)} | ({"contradictions": [c.text for c in wrong]} if wrong else {})
+    _save(work, "review", detail, reason=because.strip() or None)
     return work
 
 
@@ -350,6 +404,18 @@ def _item(work: Work, test: TestRow) -> ReviewItem:
     return ReviewItem(item.name, TestState(test.state), item.mandatory)
 
 
+def _contradictions(work: Work, specimen_id: int) -> list[measure.Contradiction]:
+    found: dict[str, Decimal] = {}
+    for test in work.by_tube.get(specimen_id, ()):
+        current, item = work.current.get(test.id), work.catalog.items[test.item_id]
+        if current is None or test.state == TestState.CANCELLED or item.result_type != "numeric":
+            continue
+        value = values.parse(current.known.reported_text)
+        if value.number is not None and not value.comparator:
+            found[item.code] = measure.comparable(item.code, value.number, current.known.unit)
+    return measure.contradictions(found)
+
+
 def _store(work: Work, specimen_ids: Sequence[int]) -> None:
     rows.save_tests(work.uow, work.tests.values())
     rows.save_tubes(work.uow, [work.sums(i) for i in specimen_ids])
@@ -378,6 +444,7 @@ __all__ = [
     "check_entry",
     "choose_version",
     "dismiss_late",
+    "enter_differential",
     "enter_result",
     "enter_tube",
     "expect_tests",

@@ -131,6 +131,29 @@ def enter_values(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     return fragment("bench/section.html", "entered", trigger=WARN if entered.asked else OK, **lines)
 
 
+@VIEWS.get("/bench/<code>/tube/<int:specimen_id>/diff", Perm.ENTER)
+def differential(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
+    """Count a slide by hand: 100 or 200 white cells."""
+    section, detail = section_of(uow, code), _detail(uow, specimen_id)
+    if detail is None or detail.tube.section_id != section.id:
+        raise NotFound("该标本")
+    return page("bench/diff.html", "count", section=section, detail=detail, tests=queries.differential(detail), now=uow.now)
+
+
+@VIEWS.post("/bench/<code>/tube/<int:specimen_id>/diff", Perm.ENTER)
+def enter_differential(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
+    """Save the count; the tube comes back with its percentages."""
+    section, form = section_of(uow, code), request.form
+    asked = {int(k[2:]): form[k].strip() for k in form if k.startswith("c-") and k[2:].isdigit()}
+    wrong = [v for v in asked.values() if v and not (v.isascii() and v.isdigit() and len(v) < 4)]
+    nrbc = form.get("nrbc", "").strip()
+    if wrong or (nrbc and not (nrbc.isascii() and nrbc.isdigit() and len(nrbc) < 4)):
+        raise Invalid(f"计数应为整数，收到“{(wrong or [nrbc])[0]}”，请改正。", "count")
+    counts = {i: (int(v or 0), form.get(f"n-{i}", type=int) or 0) for i, v in asked.items()}
+    service.enter_differential(uow, specimen_id, counts, int(nrbc) if nrbc else None)
+    return fragment("bench/section.html", "tube", trigger=OK, section=section, detail=_detail(uow, specimen_id), now=uow.now)
+
+
 @VIEWS.post("/bench/test/<int:test_id>/none", Perm.ENTER)
 def none(uow: UnitOfWork, test_id: int) -> Any:
     """No result, and why."""

@@ -65,7 +65,7 @@ class Table:
 
 def cumulative(uow: UnitOfWork, briefs: list[Brief]) -> Table:
     """The last told reports side by side; an item measured once is still a row."""
-    told = [t for b in briefs[:COLUMNS] if (t := reports.released(uow, report_id=b.id)) is not None and not t.recalled]
+    told = [t for t in reports.current(uow, [b.id for b in briefs[:COLUMNS]]) if not t.recalled]
     rows: dict[int, tuple[str, str, list[Cell | None]]] = {}
     for column, report in enumerate(told):
         for line in report.lines:

@@ -172,6 +172,18 @@ def released(
     return None if row is None else _told(row[0], row[1], inside)
 
 
+def current(uow: UnitOfWork, report_ids: Sequence[int]) -> list[Told]:
+    """The current versions of told reports in one question, in the order asked."""
+    query = select(Report, ReportVersion).join(
+        ReportVersion,
+        (ReportVersion.tenant_id == Report.tenant_id)
+        & (ReportVersion.report_id == Report.id)
+        & (ReportVersion.version_no == Report.current_no),
+    )
+    found = {r.id: _told(r, v) for r, v in uow.s.execute(query.where(Report.id.in_(list(report_ids))))} if report_ids else {}
+    return [found[i] for i in report_ids if i in found]
+
+
 def versions(uow: UnitOfWork, no: str) -> list[Told]:
     """All versions of a told report, newest first."""
     query = (

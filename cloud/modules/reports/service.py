@@ -49,9 +49,11 @@ ZONE = ZoneInfo("Asia/Shanghai")
 # --- review ---------------------------------------------------------------------------------------------------------
 
 
-def review(uow: UnitOfWork, specimen_id: int, revision: int | None, who: Principal, work: bench.Work | None = None) -> int:
+def review(
+    uow: UnitOfWork, specimen_id: int, revision: int | None, who: Principal, work: bench.Work | None = None, because: str = ""
+) -> int:
     """初审: the tester has looked at every value of the tube; returns the report's id. ``work``: the tube as opened in this transaction."""
-    work = bench.review(uow, specimen_id, revision, work)
+    work = bench.review(uow, specimen_id, revision, work, because)
     tube = work.tubes[specimen_id]
     _own_section(who, work.catalog, tube.section_id)
     report = uow.s.execute(select(Report).where(Report.specimen_id == specimen_id).with_for_update()).scalar_one_or_none()

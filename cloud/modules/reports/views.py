@@ -59,12 +59,13 @@ def review(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     if entries and not principal().may("results:enter"):
         raise Forbidden("results:enter")
     entered = bench.enter_tube(uow, specimen_id, entries, request.form.get("revision", type=int))
-    problem = entered.review_problem
-    if entered.asked or (entered.written and problem is not None):
+    problem, because = entered.review_problem, request.form.get("because", "")
+    wrong = entered.contradictions if problem is None and not because.strip() else []
+    if entered.asked or wrong or (entered.written and problem is not None):
         entered.keep()
         lines = bench_queries.entered(uow, specimen_id, entered.written, entered.asked, request.form)
-        return fragment("bench/section.html", "entered", trigger='{"sound":"warn"}', problem=problem, **lines)
-    service.review(uow, specimen_id, None, principal(), entered.work)
+        return fragment("bench/section.html", "entered", trigger='{"sound":"warn"}', problem=problem, wrong=wrong, **lines)
+    service.review(uow, specimen_id, None, principal(), entered.work, because)
     return Response("", 204, {"HX-Trigger": f'{{"sound":"ok","benchNext":{specimen_id}}}'})
 
 

@@ -7,6 +7,7 @@ from itertools import combinations
 import pytest
 
 from cloud.demo import analyzer_data, catalog_data, his, messages, people_data
+from cloud.modules.bench import measure
 from cloud.modules.interfaces.hl7_in import parse_order
 from common.instruments.decode import decode
 
@@ -97,3 +98,11 @@ def test_what_an_analyzer_says_decodes_to_what_it_measured(hospital: str, row: a
     specimens = [specimen for message in reading.messages for specimen in message.specimens]
     assert [specimen.specimen_id for specimen in specimens] == [tube.barcode]
     assert [(r.code, r.value, r.unit or "") for r in specimens[0].results] == [(v.channel.code, v.text, v.channel.unit) for v in values]
+
+
+def test_what_the_demo_draws_does_not_contradict_itself() -> None:
+    codes = [code for code, item in ITEMS.items() if item.kind == "numeric"]
+    for number in range(200):
+        drawn = messages.coherent({code: messages.draw(code, "MF"[number % 2], random.Random(f"{number}{code}")) for code in codes})
+        told = {c: measure.comparable(c, round(value, messages.DECIMALS[c]), ITEMS[c].unit) for c, value in drawn.items()}
+        assert measure.contradictions(told) == []

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 import pytest
 from pypdf import PdfReader
-from sqlalchemy import text
+from sqlalchemy import event, text
 from werkzeug.test import TestResponse
 
 from cloud import relay, worker
@@ -281,3 +281,23 @@ def test_typed_values_need_the_right_to_enter(world: World) -> None:
     assert world.lab.client("quality").post(f"/bench/CHEM/tube/{tube}/values", form, htmx=True).status_code == 403
     saved = world.lab.client("tester").post(f"/bench/CHEM/tube/{tube}/values", form, htmx=True)
     assert saved.status_code == 200 and f'<tbody id="r{test}" hx-swap-oob="true"' in saved.text and 'id="acts"' in saved.text
+
+
+def test_the_patient_page_costs_the_same_for_one_report_as_for_six(world: World) -> None:
+    with world.lab.uow() as uow:
+        patient = world.patient(uow)
+    clinician = world.lab.client("clinician")
+    counts = []
+    for _ in range(2):
+        for _n in range(1 if not counts else 3):
+            released(world, patient=patient)
+        seen: list[str] = []
+
+        def note(_c: object, _cur: object, sql: str, *_: object, seen: list[str] = seen) -> None:
+            seen.append(sql)
+
+        event.listen(world.lab.db.engine, "before_cursor_execute", note)
+        assert clinician.get(f"/clinic/patient/{patient}").status_code == 200
+        event.remove(world.lab.db.engine, "before_cursor_execute", note)
+        counts.append(len(seen))
+    assert counts[0] == counts[1] <= 14, counts

@@ -1,0 +1,323 @@
+"""What a measurement may say (M07 R2–R8): range, dilution, corrections, serum indices, reruns, reflex, values that contradict each other.
+
+Pure, over Decimals and frozen values. Limits are what the laboratory verified for its method (catalog); None is "no such limit", and
+what is not known holds, it never passes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from cloud.modules.bench.rules import Hold
+from common.errors import UserError
+
+# --- range and dilution (R2) ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Measuring range (AMR) of the undiluted method, upper reportable limit (CRR), and the verified dilutions as factors (1:20 = 20)."""
+
+    low: Decimal | None = None
+    high: Decimal | None = None
+    crr: Decimal | None = None
+    ladder: tuple[Decimal, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Ranged:
+    """A value within what may be reported: comparator and number after dilution, or a hold that says what to run next."""
+
+    comparator: str
+    number: Decimal
+    hold: Hold | None = None
+    next_factor: Decimal | None = None
+
+
+def in_range(comparator: str, raw: Decimal, factor: Decimal, span: Span) -> Ranged:
+    """What a raw value measured at a dilution says (AC-B-1): raw × factor inside the range, a rerun above it, ``>CRR`` at the end of the
+    ladder, ``<low`` below it."""
+    if factor <= 0:
+        raise ValueError(f"dilution {factor}")
+    if span.high is not None and _above(comparator, raw, span.high):
+        return _too_high(factor, span)
+    if span.low is not None and _below(comparator, raw, span.low):
+        if factor == 1:
+            return Ranged("<", span.low)
+        text = f"按 1:{factor:f} 稀释后低于测量范围下限 {span.low:f}，请减小稀释倍数重测。"
+        return Ranged("<", span.low * factor, Hold("OVER_DILUTED", text), _step(span.ladder, factor, down=True))
+    number = raw * factor
+    if span.crr is not None and _above(comparator, number, span.crr):
+        return Ranged(">", span.crr)
+    return Ranged(comparator, number)
+
+
+def _too_high(factor: Decimal, span: Span) -> Ranged:
+    assert span.high is not None
+    step = _step(span.ladder, factor)
+    if step is not None:
+        text = f"超出测量范围上限 {span.high:f}，请按 1:{step:f} 稀释后重测。"
+        return Ranged(">", span.high * factor, Hold("OVER_RANGE", text), step)
+    end = span.high * factor if span.crr is None else min(span.crr, span.high * factor)
+    return Ranged(">", end)
+
+
+def _step(ladder: Iterable[Decimal], factor: Decimal, down: bool = False) -> Decimal | None:
+    """The next verified dilution after (or before) this one; None at the end. Undiluted counts as the lowest step."""
+    steps = sorted({Decimal(1), *ladder})
+    found = [s for s in steps if (s < factor if down else s > factor)]
+    return (found[-1] if down else found[0]) if found else None
+
+
+def _above(comparator: str, number: Decimal, limit: Decimal) -> bool:
+    return number > limit or (number == limit and comparator == ">")
+
+
+def _below(comparator: str, number: Decimal, limit: Decimal) -> bool:
+    return number < limit or (number == limit and comparator == "<")
+
+
+_DILUTED = re.compile(r"(?P<value>[^*×xX@]+?)\s*[*×xX@]\s*(?P<factor>[0-9]{1,6}(?:\.[0-9]{1,3})?)")
+
+
+def typed_dilution(text: str) -> tuple[str, Decimal]:
+    """What somebody typed as ``8600*20``: the raw value and its dilution factor; 1 where none was typed. Raises UserError for factor 0."""
+    found = _DILUTED.fullmatch(text.strip())
+    if found is None:
+        return text, Decimal(1)
+    factor = Decimal(found["factor"])
+    if factor == 0:
+        raise UserError("invalid", "稀释倍数不能是 0，请核对。")
+    return found["value"].strip(), factor
+
+
+# --- counting cells (R7) --------------------------------------------------------------------------------------------
+
+
+def corrected_wbc(wbc: Decimal, nrbc_per_100: Decimal) -> Decimal:
+    """White cells without the nucleated red ones counted among them: WBC × 100 / (100 + NRBC) (AC-B-2)."""
+    if nrbc_per_100 < 0:
+        raise UserError("invalid", "有核红细胞数不能小于 0，请核对。")
+    return wbc * 100 / (100 + nrbc_per_100)
+
+
+COUNTED = (100, 200)
+
+
+def differential(counts: Mapping[str, int]) -> dict[str, Decimal]:
+    """A manual differential of 100 or 200 cells as percentages. Raises UserError naming the sum of any other count (AC-B-4)."""
+    negative = [name for name, n in counts.items() if n < 0]
+    if negative:
+        raise UserError("invalid", f"{'、'.join(negative)} 的计数不能小于 0。")
+    total = sum(counts.values())
+    if total not in COUNTED:
+        short = min(COUNTED, key=lambda n: abs(n - total))
+        word = f"还差 {short - total} 个" if total < short else f"多了 {total - short} 个"
+        raise UserError("invalid", f"分类计数合计 {total}，应为 100 或 200（{word}），请核对后再保存。", total=total)
+    return {name: Decimal(n) * 100 / total for name, n in counts.items()}
+
+
+# --- haemolysis, icterus, lipaemia (R3) -----------------------------------------------------------------------------
+
+
+class Index(StrEnum):
+    """Serum indices."""
+
+    HAEMOLYSIS = "H"
+    ICTERUS = "I"
+    LIPAEMIA = "L"
+
+
+class Action(StrEnum):
+    """What an index does to an item, from the mildest on."""
+
+    NONE = "none"
+    COMMENT = "comment"
+    HOLD = "hold"
+    REJECT = "reject"
+
+
+_FORCE = (Action.NONE, Action.COMMENT, Action.HOLD, Action.REJECT)
+INDEX_WORDS = {Index.HAEMOLYSIS: "溶血", Index.ICTERUS: "黄疸", Index.LIPAEMIA: "脂血"}
+
+
+@dataclass(frozen=True, slots=True)
+class IndexRule:
+    """From a threshold on (inclusive, mg/dL or the analyzer's unit) an index acts on an item. ``direction``: "+" falsely high, "-" low."""
+
+    item: str
+    index: Index
+    threshold: Decimal
+    action: Action
+    direction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Interference:
+    """The strongest action and the sentences behind it."""
+
+    action: Action
+    texts: tuple[str, ...] = ()
+
+
+def interference(item: str, indices: Mapping[Index, Decimal], rules: Iterable[IndexRule], expected: bool = False) -> Interference:
+    """What the indices do to an item (AC-B-5). ``expected``: the analyzer measures indices; one that it did not send holds."""
+    strongest, texts = Action.NONE, []
+    mine = [r for r in rules if r.item == item]
+    for index in sorted({r.index for r in mine}):
+        value = indices.get(index)
+        if value is None:
+            if expected:
+                strongest = max(strongest, Action.HOLD, key=_FORCE.index)
+                texts.append(f"没有收到{INDEX_WORDS[index]}指数，请目测标本性状后再处理。")
+            continue
+        reached = [r for r in mine if r.index is index and value >= r.threshold]
+        if not reached:
+            continue
+        worst = max(reached, key=lambda r: (_FORCE.index(r.action), r.threshold))
+        strongest = max(strongest, worst.action, key=_FORCE.index)
+        effect = {"+": "，结果可能偏高", "-": "，结果可能偏低"}.get(worst.direction, "")
+        texts.append(f"{INDEX_WORDS[index]}指数 {value:f}（界限 {worst.threshold:f}）{effect}。")
+    return Interference(strongest, tuple(texts))
+
+
+# --- reruns (R4) ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RerunRule:
+    """How far a rerun may lie from the first value: absolute or per cent of the first, whichever is larger."""
+
+    absolute: Decimal = Decimal(0)
+    percent: Decimal = Decimal(0)
+
+
+def first_stands(first: Decimal, second: Decimal, rule: RerunRule) -> bool:
+    """Whether the rerun confirms the first value; otherwise a senior decides. The original is kept either way."""
+    return abs(second - first) <= max(rule.absolute, abs(first) * rule.percent / 100)
+
+
+# --- reflex (R5) ----------------------------------------------------------------------------------------------------
+
+MAX_DEPTH = 2
+PENDING = "待复检"
+
+
+class Kind(StrEnum):
+    """What is done on top of a result."""
+
+    ADD = "add"
+    REPEAT = "repeat"
+    CONFIRM = "confirm"
+
+
+@dataclass(frozen=True, slots=True)
+class Reflex:
+    """When an item's reported flag (H, L, A) or text is one of these, an item is added, repeated, or confirmed elsewhere first."""
+
+    trigger: str
+    when: frozenset[str]
+    kind: Kind
+    adds: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """What follows from a result; ``blocked``: it must not leave, and ``told`` is all that may stand on a first report."""
+
+    adds: tuple[str, ...] = ()
+    repeat: bool = False
+    blocked: bool = False
+    told: str = ""
+
+
+def reflexes(item: str, flag: str, text: str, depth: int, rules: Iterable[Reflex], may_add: bool) -> Followed:
+    """What a result sets off. Chains end at depth 2; nothing is added without the authority to order it (and its charge rule)."""
+    hit = [r for r in rules if r.trigger == item and r.when & {flag, text}]
+    blocked = any(r.kind is Kind.CONFIRM for r in hit)
+    adds = tuple(dict.fromkeys(r.adds for r in hit if r.kind is Kind.ADD and r.adds)) if may_add and depth < MAX_DEPTH else ()
+    repeat = any(r.kind in (Kind.REPEAT, Kind.CONFIRM) for r in hit)
+    return Followed(adds, repeat, blocked, PENDING if blocked else "")
+
+
+# --- values that contradict each other (R8) -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Two or more values of one tube that cannot all be right."""
+
+    items: tuple[str, ...]
+    text: str
+
+
+def sentence(found: Iterable[Contradiction]) -> str:
+    """What a person is told: what does not fit, and what to do."""
+    return f"{' '.join(each.text for each in found)} 请复查；确认无误请写明理由再初审。"
+
+
+Values = Mapping[str, Decimal]
+DIFFERENTIAL = ("NEUT%", "LYMPH%", "MONO%", "EO%", "BASO%")
+_PER_CENT = {("HCT", "L/L"): Decimal(100), ("HGB", "g/dL"): Decimal(10)}
+
+
+def comparable(code: str, number: Decimal, unit: str) -> Decimal:
+    """A reported number in the unit the rules below are written in (haematocrit in %, haemoglobin in g/L)."""
+    return number * _PER_CENT.get((code, unit), Decimal(1))
+
+
+def contradictions(values: Values) -> list[Contradiction]:
+    """What is wrong between the values (item code → reported number); a rule whose items are not all there says nothing."""
+    found = []
+    for items, check in _LOGIC:
+        if all(code in values for code in items):
+            text = check(*(values[code] for code in items))
+            if text:
+                found.append(Contradiction(tuple(items), text))
+    return found
+
+
+def _at_least(whole: str, part: str) -> Callable[[Decimal, Decimal], str]:
+    return lambda a, b: f"{part} {b} 大于{whole} {a}，请核对。" if b > a else ""
+
+
+def _lipids(tc: Decimal, hdl: Decimal, ldl: Decimal) -> str:
+    # WS/T 616—2018: HDL-C and LDL-C together must not exceed total cholesterol.
+    return f"HDL-C 与 LDL-C 之和 {hdl + ldl} 大于总胆固醇 {tc}，请核对。" if hdl + ldl > tc else ""
+
+
+def _hundred(*shares: Decimal) -> str:
+    total = sum(shares, Decimal(0))
+    return "" if Decimal("99.5") <= total <= Decimal("100.5") else f"白细胞分类合计 {total}%，应在 99.5–100.5% 之间，请核对。"
+
+
+def _three(hgb: Decimal, hct: Decimal) -> str:
+    # Haemoglobin in g/dL times three is about the haematocrit in per cent.
+    return f"血红蛋白 {hgb} 与红细胞压积 {hct}% 不相称（Hb×3/10 与 Hct 相差超过 3），请核对标本。" if abs(hgb * 3 / 10 - hct) > 3 else ""
+
+
+def _mchc(mchc: Decimal) -> str:
+    return f"MCHC {mchc} 大于 370，请排除冷凝集、脂血或溶血。" if mchc > 370 else ""
+
+
+def _inr(pt: Decimal, inr: Decimal) -> str:
+    # A prothrombin time of 10–14 s belongs to an INR near 1 with every reagent; far apart they cannot be of one measurement.
+    if (inr >= Decimal("1.5") and pt < 14) or (inr <= Decimal("1.0") and pt > 16):
+        return f"PT {pt} s 与 INR {inr} 不相称，请核对 ISI 与曲线。"
+    return ""
+
+
+_LOGIC: Sequence[tuple[Sequence[str], Callable[..., str]]] = (
+    (("TP", "ALB"), _at_least("总蛋白", "白蛋白")),
+    (("TBIL", "DBIL"), _at_least("总胆红素", "直接胆红素")),
+    (("TC", "HDL-C", "LDL-C"), _lipids),
+    (DIFFERENTIAL, _hundred),
+    (("HGB", "HCT"), _three),
+    (("MCHC",), _mchc),
+    (("TPSA", "FPSA"), _at_least("总 PSA", "游离 PSA")),
+    (("PT", "INR"), _inr),
+)

@@ -1,0 +1,134 @@
+"""Measuring range, dilution and contradictions on the bench: what an instrument or a person says becomes what may be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import queries, service
+from cloud.modules.bench.queries import TestLine
+from cloud.modules.bench.service import Entry
+from common.errors import UserError
+from tests.cloud.bench.world import World, build
+from tests.support import lab as labs
+from tests.support.database import TestDatabase
+
+ITEMS = (
+    ("HCG", "IU/L", 0, None, "5", None, None, True),
+    ("TC", "mmol/L", 2, None, "5.2", None, None, False),
+    ("HDL-C", "mmol/L", 2, "1.0", None, None, None, False),
+    ("LDL-C", "mmol/L", 2, None, "3.4", None, None, False),
+)
+RANGE = "UPDATE test_item SET amr_low = 1, amr_high = 10000, crr_high = 2000000, dilutions = '[20, 200]' WHERE code = 'HCG'"
+
+
+@pytest.fixture
+def world(fresh_db: TestDatabase) -> Iterator[World]:
+    lab = labs.make(fresh_db)
+    made = build(lab, items=ITEMS)
+    with lab.uow() as uow:
+        uow.s.execute(text(RANGE))
+        uow.s.execute(text("UPDATE catalog_version SET number = number + 1"))
+    yield made
+    lab.db.dispose()
+
+
+def line(uow: UnitOfWork, tube: int, code: str) -> TestLine:
+    return next(t for t in queries.tests_of(uow, [tube])[tube] if t.item.code == code)
+
+
+def enter(uow: UnitOfWork, tube: int, code: str, value: str) -> TestLine:
+    found = line(uow, tube, code)
+    reason = "" if found.current is None else "稀释重测"
+    service.enter_result(uow, Entry(found.id, found.version, value, reason=reason))
+    return line(uow, tube, code)
+
+
+def test_ac_b_1_a_person_types_the_raw_value_with_its_dilution(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        high = enter(uow, tube, "HCG", "10001")
+        assert high.state.value == "held" and high.current is not None and "1:20" in high.current.holds[0]["text"]
+        told = enter(uow, tube, "HCG", "8600*20")
+        assert told.state.value == "received" and told.current is not None and told.current.reported_text == "172000"
+        raw, used = uow.s.execute(text("SELECT raw_text, snapshot FROM result_version WHERE id = :i"), {"i": told.current.id}).one()
+        assert (raw, used["dilution"], used["range"]) == ("8600*20", "20", ["1", "10000", "2000000"])
+        end = enter(uow, tube, "HCG", "10001*200")
+        assert end.current is not None and end.current.reported_text == ">2000000" and end.state.value == "received"
+
+
+def test_an_instruments_value_is_held_to_the_range_too(world: World) -> None:
+    with world.lab.uow() as uow:
+        low, high = world.tube(uow), world.tube(uow)
+        world.send(uow, low, {"HCG": "0.4"})
+        world.send(uow, high, {"HCG": ">10000"})
+        below, above = line(uow, low, "HCG"), line(uow, high, "HCG")
+        assert below.current is not None and below.current.reported_text == "<1" and below.state.value == "received"
+        assert above.state.value == "held" and above.current is not None and above.current.flag == "H"
+        with pytest.raises(UserError, match="待处理"):
+            service.review(uow, high)
+
+
+LIPIDS = {"HCG": "2", "TC": "5.00", "HDL-C": "1.50", "LDL-C": "3.90"}
+
+
+def test_ac_b_3_a_contradiction_stops_the_review_until_somebody_says_why(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        world.send(uow, tube, LIPIDS)
+        with pytest.raises(UserError, match="5.40 大于总胆固醇 5.00"):
+            service.review(uow, tube)
+        service.review(uow, tube, because="重测同样，已通知医生")
+    with world.lab.uow() as uow:
+        entry = uow.s.execute(text("SELECT body::jsonb FROM audit_log WHERE action = 'bench:review'")).scalar_one()
+        assert entry["reason"] == "重测同样，已通知医生" and "5.40" in entry["after"]["contradictions"][0]
+
+
+def test_the_page_asks_for_the_reason_and_keeps_what_was_typed(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        lines = {t.item.code: t for t in queries.tests_of(uow, [tube])[tube]}
+    tester, url = world.lab.client("tester"), f"/bench/{world.section_code}/tube/{tube}/review"
+    form = {f"v-{lines[c].id}": v for c, v in LIPIDS.items()} | {f"n-{lines[c].id}": "1" for c in LIPIDS}
+    asked = tester.post(url, form, htmx=True)
+    assert asked.status_code == 200 and 'name="because"' in asked.text and "5.40" in asked.text
+    with world.lab.uow() as uow:
+        assert line(uow, tube, "TC").current is not None
+    assert tester.post(url, {"because": "复查一致"}, htmx=True).status_code == 204
+
+
+CELLS = (
+    ("WBC", "10^9/L", 1, "3.5", "9.5", None, None, True),
+    *((code, "%", 1, None, None, None, None, False) for code in ("NEUT%", "LYMPH%", "MONO%", "EO%", "BASO%")),
+)
+
+
+def test_ac_b_2_and_ac_b_4_a_slide_is_counted_to_a_hundred_and_nrbc_corrects_the_white_cells(fresh_db: TestDatabase) -> None:
+    lab = labs.make(fresh_db)
+    world = build(lab, items=CELLS)
+    with lab.uow() as uow:
+        tube = world.tube(uow)
+        world.send(uow, tube, {"WBC": "12.0"})
+        lines = {t.item.code: t for t in queries.tests_of(uow, [tube])[tube]}
+    tester, url = lab.client("tester"), f"/bench/{world.section_code}/tube/{tube}/diff"
+    shown = tester.fragment(url).text
+    assert shown.count('name="c-') == 5
+    counts = dict(zip(("NEUT%", "LYMPH%", "MONO%", "EO%", "BASO%"), ("60", "30", "6", "3", ""), strict=True))
+    form = {f"c-{lines[c].id}": n for c, n in counts.items()} | {f"n-{lines[c].id}": "1" for c in counts}
+    refused = tester.post(url, form, htmx=True)
+    assert refused.status_code == 422 and "合计 99" in refused.text
+    assert tester.post(url, form | {f"c-{lines['EO%'].id}": "3.5"}, htmx=True).status_code == 422
+    saved = tester.post(url, form | {f"c-{lines['EO%'].id}": "4", "nrbc": "20"}, htmx=True)
+    assert saved.status_code == 200, saved.text
+    with lab.uow() as uow:
+        told = {t.item.code: t.current.reported_text for t in queries.tests_of(uow, [tube])[tube] if t.current is not None}
+        assert told == {"WBC": "10.0", "NEUT%": "60.0", "LYMPH%": "30.0", "MONO%": "6.0", "EO%": "4.0", "BASO%": "0.0"}
+        before = uow.s.execute(
+            text("SELECT reported_text FROM result_version WHERE test_id = :i ORDER BY version_no"), {"i": lines["WBC"].id}
+        )
+        assert list(before.scalars()) == ["12.0", "10.0"]
+        service.review(uow, tube)
+    lab.db.dispose()
