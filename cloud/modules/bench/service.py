@@ -19,8 +19,10 @@ from cloud.modules.bench.record import Work, record_results
 from cloud.modules.bench.rows import NewVersion, TestRow
 from cloud.modules.bench.rules import Hold, Incoming, Outcome, Recorded, ReviewItem, TestState
 from cloud.modules.catalog import queries as md
+from cloud.modules.critical import queries as critical
 from common import values
 from common.errors import UserError
+from common.say import say
 
 
 def on_withdrawn(uow: UnitOfWork, payload: dict[str, Any]) -> None:
@@ -308,9 +310,17 @@ def lock_reported(uow: UnitOfWork, specimen_ids: Iterable[int]) -> Work:
     return Work(uow, sorted(set(specimen_ids)))
 
 
-def release(work: Work, specimen_ids: Sequence[int]) -> None:
-    """The reviewed values of these tubes are told; optional items without a value are closed."""
+def release(work: Work, specimen_ids: Sequence[int], critical_checked: bool = False) -> None:
+    """The reviewed values of these tubes are told; optional items without a value are closed.
+
+    Whoever releases, by hand or by rule: nothing leaves while a critical value of it waits for its two checks (M10 R2).
+    ``critical_checked``: the caller has asked already. UserError conflict, naming the tubes.
+    """
     uow, told = work.uow, []
+    waiting = {} if critical_checked else critical.unchecked(uow, list(specimen_ids))
+    if waiting:
+        tubes = [work.tubes[i].barcode for i in waiting]
+        raise UserError("conflict", say("标本 {tubes} 有危急值尚未复核，不能发布。", tubes=tubes))
     for test in work.tests.values():
         if test.specimen_id in specimen_ids and test.state in (TestState.REVIEWED, TestState.NO_RESULT):
             test.state, test.dirty = TestState.RELEASED.value, True

@@ -14,8 +14,9 @@ from cloud.modules.critical.detect import ZONE, Found, detect, direction_of
 from cloud.modules.critical.models import CriticalAttempt, CriticalCheck, CriticalEvent
 from cloud.modules.critical.rules import Call, Channel, Result, State
 from cloud.modules.critical.setup import contact_for, remove_contact, remove_quiet, save_contact, save_quiet
+from cloud.modules.platform import alerts, signing
 from cloud.modules.platform import service as platform
-from cloud.modules.platform import signing
+from cloud.modules.platform.alerts import Level
 from cloud.web.principal import Principal
 from common.errors import UserError
 from common.say import Said, say
@@ -65,6 +66,7 @@ def dismiss(uow: UnitOfWork, event_id: int, version: int, reason: str) -> None:
     if not reason.strip():
         raise UserError("invalid", say("请写明为什么不是危急值。"), field="reason")
     _move(event, State.FALSE_ALARM)
+    alerts.clear(uow, "critical.clock", f"event:{event_id}")
     event.reason, event.closed_at = reason.strip()[:500], uow.now
     uow.audit("critical", event_id, "false_alarm", after={"value": event.value_text}, reason=event.reason)
     uow.notify("critical", {})
@@ -86,6 +88,7 @@ def tell(uow: UnitOfWork, event_id: int, version: int, call: Call, channel: Chan
     _attempt(uow, event, channel, receiver, outcome, call.readback.strip()[:60], "" if problem is None else problem[0])
     if problem is None:
         _received(event, call, receiver, None)
+        alerts.clear(uow, "critical.clock", f"event:{event_id}")
     else:
         _notifying(uow, event)
     detail = {"receiver": receiver, "readback": call.readback.strip()[:60], "told": event.value_text, "at": call.at.isoformat()}
@@ -226,9 +229,24 @@ def _do(uow: UnitOfWork, event: CriticalEvent, what: rules.Due, level: int) -> N
         event.nagged_at = uow.now
     else:
         escalate_to(uow, event, level)
+    _alert(uow, event, what)
     uow.audit("critical", event.id, what.value, after={"level": event.escalation_level, "state": event.state})
     uow.emit(f"critical.{what.value}", f"critical:{event.patient_id}", {"critical_id": event.id, "level": event.escalation_level})
     uow.notify("critical", {})
+
+
+ALERTS = {
+    rules.Due.REMIND: (Level.WARNING, "危急值通知时限已过半：%(place)s %(name)s %(item)s %(value)s"),
+    rules.Due.ESCALATE: (Level.URGENT, "危急值超时未通知，已升级：%(place)s %(name)s %(item)s %(value)s"),
+    rules.Due.NAG: (Level.WARNING, "危急值接收 30 分钟未见处置：%(place)s %(name)s %(item)s %(value)s"),
+}
+
+
+def _alert(uow: UnitOfWork, event: CriticalEvent, what: rules.Due) -> None:
+    level, message = ALERTS[what]
+    fields = {"place": event.place, "name": event.patient_name, "item": event.item_name, "value": event.value_text}
+    url = f"/critical/phone/{event.id}"
+    alerts.raise_alert(uow, alerts.Alert("critical.clock", f"event:{event.id}", level, message, url, rules.Perm.HANDLE, fields))
 
 
 def escalate_to(uow: UnitOfWork, event: CriticalEvent, level: int) -> None:
@@ -333,6 +351,7 @@ def signed_content(event: CriticalEvent) -> dict[str, Any]:
 
 def _handled(uow: UnitOfWork, event: CriticalEvent, action: str, by: str) -> None:
     _move(event, State.HANDLED)
+    alerts.clear(uow, "critical.clock", f"event:{event.id}")
     event.action_text, event.action_at, event.action_by = action.strip()[:500], uow.now, by
     uow.audit("critical", event.id, "handle", after={"action": event.action_text, "by": by})
     uow.notify("critical", {})

@@ -19,6 +19,7 @@ from cloud.modules.platform import service as platform
 from cloud.web.faults import Invalid, NotFound
 from cloud.web.page import fragment, page, redirect_to
 from cloud.web.view import Views, principal, web
+from common.say import say
 
 VIEWS = Views("critical", __name__)
 OK, BAD = '{"sound":"ok"}', '{"sound":"bad"}'
@@ -139,7 +140,7 @@ def acknowledge(uow: UnitOfWork, event_id: int) -> Any:
     """The doctor acknowledges what a nurse received, signed."""
     _own(uow, event_id)
     if "clinician" not in principal().roles:
-        raise Invalid("须由医生确认。", "doctor")
+        raise Invalid(say("须由医生确认。"), "doctor")
     service.acknowledge(uow, event_id, _version(), principal(), _signer())
     uow.s.flush()
     return fragment("critical/clinic.html", "cards", trigger=OK, **_ward(uow))
@@ -208,7 +209,7 @@ def _wanted(uow: UnitOfWork, days: int = 0) -> queries.Wanted:
     get = request.values.get
     first, last = _day(get("first", ""), today - timedelta(days=days)), _day(get("last", ""), today)
     if first > last:
-        raise Invalid("开始日期晚于结束日期，请核对。", "first")
+        raise Invalid(say("开始日期晚于结束日期，请核对。"), "first")
     known = {c.value for c in rules.DeptClass}
     late = get("late", "")
     return queries.Wanted(
@@ -230,7 +231,7 @@ def _day(text: str, otherwise: date) -> date:
     try:
         return date.fromisoformat(text) if text else otherwise
     except ValueError as error:
-        raise Invalid("日期请写成 2026-05-04 的样子。", "first") from error
+        raise Invalid(say("日期请写成 2026-05-04 的样子。"), "first") from error
 
 
 # --- set-up ---------------------------------------------------------------------------------------------------------
@@ -268,7 +269,7 @@ def save_quiet(uow: UnitOfWork) -> Any:
     """A department told once a day about an item."""
     item = request.form.get("item", 0, type=int)
     if item not in md.catalog(uow).items:
-        raise Invalid("请选择项目。", "item")
+        raise Invalid(say("请选择项目。"), "item")
     service.save_quiet(uow, request.form.get("dept", ""), item, _number(request.form.get("worse", "")))
     return redirect_to("/critical/limits#quiet")
 
@@ -310,7 +311,7 @@ def _called_at(uow: UnitOfWork) -> datetime:
     try:
         found = datetime.fromisoformat(typed)
     except ValueError as error:
-        raise Invalid("接收时间请写成 2026-05-04 10:11 的样子。", "at") from error
+        raise Invalid(say("接收时间请写成 2026-05-04 10:11 的样子。"), "at") from error
     return found if found.tzinfo is not None else found.replace(tzinfo=_zone())
 
 

@@ -118,7 +118,7 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
     for report in reports:
         freeze(uow, report, made[report.id], who)
     sign(uow, "release", [(r.id, signing.content_hash(made[r.id])) for r in reports], who, window, desk.signer)
-    bench.release(work, [r.specimen_id for r in reports])
+    bench.release(work, [r.specimen_id for r in reports], critical_checked=True)
     for report in reports:
         tell(uow, "report.released", report)
         after = {"no": report.no, "verifier": who.employee_no, "window": window}

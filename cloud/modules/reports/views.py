@@ -25,6 +25,7 @@ from cloud.web.faults import Forbidden, Invalid, NotFound
 from cloud.web.page import fragment, is_fragment, page, redirect_to
 from cloud.web.view import Access, Views, principal, web
 from common import ids
+from common.say import say
 
 VIEWS = Views("reports", __name__)
 
@@ -149,7 +150,7 @@ def release(uow: UnitOfWork, code: str) -> Any:
     section = _section(uow, code)
     chosen = [int(i) for i in request.form.getlist("id") if i.isdigit()]
     if not chosen:
-        raise Invalid("请先勾选要发布的报告。", "id")
+        raise Invalid(say("请先勾选要发布的报告。"), "id")
     numbers = service.release(uow, chosen, principal(), desk())
     waiting = queries.queue(uow, section.id, principal().user_id)
     trigger = f'{{"sound":"ok","released":{len(numbers)}}}'
@@ -189,7 +190,7 @@ def _local(value: str) -> datetime:
     try:
         return datetime.fromisoformat(value).replace(tzinfo=ZoneInfo(web().settings.timezone))
     except ValueError as error:
-        raise Invalid("请填写起止时间。", "from") from error
+        raise Invalid(say("请填写起止时间。"), "from") from error
 
 
 def _beside(uow: UnitOfWork, detail: bench_queries.Detail | None) -> dict[str, Any]:
@@ -260,9 +261,9 @@ def _figures_wanted(uow: UnitOfWork) -> figures.Wanted:
     try:
         first, last = (date.fromisoformat(get(k) or str(otherwise)) for k, otherwise in (("first", today.replace(day=1)), ("last", today)))
     except ValueError as error:
-        raise Invalid("日期请写成 2026-05-04 的样子。", "first") from error
+        raise Invalid(say("日期请写成 2026-05-04 的样子。"), "first") from error
     if first > last:
-        raise Invalid("开始日期晚于结束日期，请核对。", "first")
+        raise Invalid(say("开始日期晚于结束日期，请核对。"), "first")
     figure, reason = get("figure", ""), get("reason", "")
     return figures.Wanted(
         first,

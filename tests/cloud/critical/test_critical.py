@@ -16,6 +16,7 @@ from sqlalchemy import text
 
 from cloud import relay
 from cloud.jobs import all_jobs, run_job
+from cloud.modules.bench import service as bench
 from cloud.modules.critical import queries, rules, service
 from cloud.modules.critical.rules import Light, State
 from cloud.modules.platform import lists, signing
@@ -424,6 +425,8 @@ def test_the_clock_reminds_and_escalates_by_roster_and_contacts(day: World) -> N
             (2, "", "unset"),
             (3, "总值班 8000", "due"),
         ]
+        [alarm] = uow.s.execute(text("SELECT level, message, cleared_at FROM alert WHERE kind = 'critical.clock'")).all()
+        assert "已升级" in alarm.message and alarm.cleared_at is None
         topics = uow.s.execute(text("SELECT topic FROM outbox_event WHERE topic LIKE 'critical.%' ORDER BY id")).scalars().all()
         assert topics == ["critical.confirmed", "critical.remind", "critical.escalate", "critical.escalate", "critical.escalate"]
 
@@ -439,6 +442,8 @@ def test_three_calls_nobody_answers_go_up_and_a_late_answer_still_counts(day: Wo
     assert state(day, event) == "escalated"
     assert client.post(f"/critical/phone/{event}", call() | {"version": version(day, event)}, htmx=True).status_code == 200
     assert state(day, event) == "received"
+    with day.lab.uow() as uow:
+        assert uow.s.execute(text("SELECT count(*) FROM alert WHERE cleared_at IS NULL AND kind = 'critical.clock'")).scalar_one() == 0
 
 
 def test_the_ward_answers_its_pop_up_and_nobody_elses(day: World) -> None:
@@ -533,3 +538,10 @@ def test_review_finds_what_was_missed_when_the_value_arrived(day: World) -> None
         assert [(x.event.item_name, x.event.value_text, x.event.direction) for x in queries.of_specimen(uow, tube)] == [
             ("项目K", "6.8", "high")
         ]
+
+
+def test_no_way_of_releasing_passes_an_unchecked_critical_value(day: World) -> None:
+    _, tube = found(day)
+    with day.lab.uow() as uow:
+        with pytest.raises(UserError, match="危急值尚未复核"):
+            bench.release(bench.lock_reported(uow, [tube]), [tube])
