@@ -30,7 +30,8 @@ def open_journal(path: Path, build: Build, now: int, *, schedule: Schedule | Non
         set_aside(path, now)
         _suspect_file(path).unlink(missing_ok=True)
         journal = Journal(path, schedule=schedule)
-    for old in damaged_files(path):
+    # The newest first: it knows best what was receipted, and which of the older ones it had salvaged itself.
+    for old in reversed(damaged_files(path)):
         if journal.get(_done_key(old)) is None:  # also one whose salvage a crash cut short
             salvage(old, journal, build)
     return journal
@@ -92,8 +93,18 @@ def salvage(old: Path, journal: Journal, build: Build) -> None:
             # What has no number any more to know it by goes over in one transaction with the note that it did.
             for message in (*map(_anew, strays), *unfinished):
                 journal.message(message)
+            for key in _done_before(db):
+                journal.put(key, "1")
     journal.put(_done_key(old), "1")
     journal.flush()
+
+
+def _done_before(db: apsw.Connection) -> list[str]:
+    """Notes of older files whose salvage this one had done: without them their unfinished sessions would come twice."""
+    try:
+        return [str(key) for (key,) in db.execute("SELECT key FROM state WHERE key LIKE 'salvaged %'")]
+    except apsw.Error:
+        return []
 
 
 @contextmanager

@@ -15,14 +15,32 @@ from typing import Any
 import serial
 
 from agent.channels.base import Channel, Line, OpenChannel, Write, iso, now_ms
+from agent.transport.tcp import tune
 
 RETRY_FIRST, RETRY_MOST = 1.0, 15.0
 _READ = 65_536
+_POLL = 0.05
 
 
 def open_port(line: Line) -> Any:
-    """Open the device with the line's settings, non-blocking, exclusively where the system can. Raises OSError."""
+    """Open the device with the line's settings, non-blocking, exclusively where the system can. Raises OSError.
+
+    `socket://HOST:PORT` and `rfc2217://HOST:PORT` are ports of a serial device server, for PCs too old for this program.
+    """
     wanted = line.conn.transport
+    if "://" in wanted.device:
+        settings: dict[str, Any] = {
+            "baudrate": wanted.baud,
+            "bytesize": wanted.bytesize,
+            "parity": wanted.parity,
+            "stopbits": wanted.stopbits,
+        }
+        url = wanted.device
+        if url.startswith("rfc2217://") and "ign_set_control" not in url:
+            url += ("&" if "?" in url else "?") + "ign_set_control"  # ser2net 4 never confirms the flow control that is asked for
+        port: Any = serial.serial_for_url(url, timeout=_POLL, **settings)
+        tune(port._socket)  # both kinds are sockets underneath: a server that vanished is noticed in 30 s
+        return port
     return serial.Serial(
         wanted.device,
         baudrate=wanted.baud,
@@ -58,7 +76,9 @@ class SerialLine:
         health = self._line.health
         while True:
             try:
-                port = open_port(self._line)
+                # A device server may take seconds to answer, or not to: no other line waits for it.
+                remote = "://" in self._line.conn.transport.device
+                port = await asyncio.to_thread(open_port, self._line) if remote else open_port(self._line)
             except (OSError, ValueError) as error:
                 self._line.fault(as_os_error(error), f"串口 {self._line.conn.transport.device} 打不开：{error}")
             else:
@@ -71,7 +91,8 @@ class SerialLine:
             wait = min(wait * 2, RETRY_MOST)
 
     async def _serve(self, port: Any) -> None:
-        link = (_Watched if hasattr(port, "fileno") and os.name == "posix" else _Threaded)(port, self._line)
+        remote = "://" in self._line.conn.transport.device
+        link = (_Watched if os.name == "posix" and not remote else _Threaded)(port, self._line)
         channel: Channel = Looked(self._line, link.write, self._open)
         try:
             await link.pump(channel)
@@ -178,7 +199,7 @@ class _Threaded:
 
     def __init__(self, port: Any, line: Line) -> None:
         self._port = port
-        self._port.timeout = 0.05
+        self._port.timeout = _POLL
         self._loop = line.loop
         self._gone: asyncio.Future[None] = line.loop.create_future()
         self._stop = threading.Event()
