@@ -143,8 +143,13 @@ def query_specimen(item: str, separator: str) -> str | None:
     first = parts[0].strip()
     if len(placed) >= 2 and len(first) > 5 and all(part.isdigit() and len(part) <= 4 for part in placed):
         return _id(first)  # id^rack^position
-    if parts[1].strip():
-        return _id(parts[1])
+    second = parts[1].strip()
+    if first.isdigit() and second.isdigit() and max(len(first), len(second)) <= 4:  # rack^tube^id
+        longer = [part.strip() for part in parts[2:] if _like_an_id(part.strip())]
+        if len(longer) == 1:
+            return _id(longer[0])
+    if second:
+        return _id(second)
     for part in parts[2:] if not parts[0].strip() else parts:
         if part.strip():
             return _id(part)

@@ -159,6 +159,7 @@ class _Reader:
         specimen.qc = (
             self.qc
             or o12.strip() == "Q"
+            or o16.strip() == "Q"
             or control_word(o16, separators)
             or control_word(o4, separators)
             or bool(prefix and specimen.specimen_id and specimen.specimen_id.startswith(prefix))

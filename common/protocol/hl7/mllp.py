@@ -149,6 +149,11 @@ class Deframer:
         return Block(raw, message[:cut] if cut >= 0 else message, problem)
 
 
+def commit(accepted: bool) -> bytes:
+    """The commit answer of release 2 (``VT ACK FS CR`` or ``VT NAK FS CR``), for a peer that is known to wait for one; never unasked."""
+    return frame(_COMMITS[0] if accepted else _COMMITS[1])
+
+
 def is_commit(block: Block) -> bool:
     """True for a release 2 commit answer, which carries no message."""
     return block.message in _COMMITS

@@ -109,3 +109,10 @@ def test_noise_never_raises_and_nothing_but_blanks_is_dropped(data: bytes, cuts:
     kept = b"".join(block.raw for block in fed(data, *cuts))
     drop = b" \t\r\n\x00\x0b\x1c"
     assert bytes(c for c in kept if c not in drop) == bytes(c for c in data if c not in drop)
+
+
+def test_commit_answers_of_release_2_come_back_as_commits() -> None:
+    for accepted, raw in ((True, b"\x0b\x06\x1c\r"), (False, b"\x0b\x15\x1c\r")):
+        assert mllp.commit(accepted) == raw
+        (block,) = Deframer().receive(raw)
+        assert mllp.is_commit(block)

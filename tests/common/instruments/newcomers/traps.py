@@ -317,4 +317,11 @@ KINDS: list[Kind] = [
         OTHER,
         problem="format.unknown",
     ),
+    kind("Q by rack, tube and id without an attribute", astm("Q|1|1^2^S1234567^^||ALL"), query("S1234567")),
+    kind("control by O.16 Q", astm("P|1", "O|1|LOT5||^^^A|||||||||||Q", "R|1|^^^A|1"), qc(("LOT5", "A=1"))),
+    kind(
+        "the barcode in O.4 with rack and position",
+        astm("P|1", "O|1||2601050001^0012^03|^^^A", "R|1|^^^A|1"),
+        results(("2601050001", "A=1")),
+    ),
 ]
