@@ -1,4 +1,4 @@
-"""``jianlian-agent decode FILE... [--driver ID] [--encoding NAME]``: captures to JSON, one line a file."""
+"""``jianlian-agent decode FILE... [--driver ID] [--encoding NAME] [--site FILE]``: captures to JSON, one line a file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import json
 import sys
 from pathlib import Path
 
+from common.errors import UserError
 from common.instruments.decode import decode
+from common.instruments.site import site_from_json
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -16,7 +18,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("files", nargs="+", metavar="FILE", help="capture; - is standard input")
     parser.add_argument("--driver", help="driver id; without it the driver is recognised or the reading is generic")
     parser.add_argument("--encoding", help="charset of the text, e.g. gb18030; without it it is found out")
+    parser.add_argument(
+        "--site", type=Path, metavar="FILE", help="JSON: how this analyzer differs from its driver (common/instruments/site.py)"
+    )
     options = parser.parse_args(argv)
+    try:
+        site = site_from_json(json.loads(options.site.read_text("utf-8"))) if options.site else None
+    except (OSError, ValueError, UserError) as error:
+        print(f"{options.site}: 仪器差异读不出(cannot read the site): {error}", file=sys.stderr)
+        return 1
     out = sys.stdout.buffer
     failed = False
     for name in options.files:
@@ -26,7 +36,7 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{name}: 无法读取文件(cannot read): {error.strerror or error}", file=sys.stderr)
             failed = True
             continue
-        reading = decode(data, options.driver, options.encoding)
+        reading = decode(data, options.driver, options.encoding, site)
         line = json.dumps(reading.to_json(), ensure_ascii=False)
         out.write(line.encode("utf-8", "backslashreplace") + b"\n")
     out.flush()

@@ -47,3 +47,16 @@ def test_it_starts_without_the_parts_it_does_not_need() -> None:
     code = "import sys, agent.decode_cli; print([m for m in ('flask', 'paho', 'serial', 'apsw', 'sqlalchemy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert done.stdout.decode().strip() == "[]"
+
+
+def test_a_site_file_lies_over_the_reading(tmp_path: Path) -> None:
+    capture, site = tmp_path / "x.bin", tmp_path / "site.json"
+    capture.write_bytes(b"H|\\^&|||Acme\rP|1\rO|1|7^B77||^^^G\rR|1|^^^G|5.1\rL|1|N\r")
+    site.write_text('{"specimen": [["O", 3, 2]], "codes": {"G": "GLU"}}', "utf-8")
+    done = subprocess.run([*RUN, str(capture), "--site", str(site)], capture_output=True, check=True)
+    (specimen,) = json.loads(done.stdout)["messages"][0]["specimens"]
+    assert (specimen["specimen_id"], specimen["results"][0]["code"]) == ("B77", "GLU")
+    site.write_text('{"colour": 1}', "utf-8")
+    wrong = subprocess.run([*RUN, str(capture), "--site", str(site)], capture_output=True, check=False)
+    assert wrong.returncode == 1
+    assert "colour" in wrong.stderr.decode()
