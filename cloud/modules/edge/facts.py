@@ -15,6 +15,7 @@ from cloud.modules.edge import rules, signals
 from cloud.modules.edge.heartbeat import connections
 from cloud.modules.edge.models import Agent, Connection
 from cloud.modules.edge.signals import AgentFacts, LinkFacts
+from common import diagnosis
 
 DAY = timedelta(hours=24)
 
@@ -123,6 +124,9 @@ def _link(
     said = next((c for c in connections(agent.status) if str(c.get("conn")) == link.key), {})
     account = counts.get(link.id, Account())
     last_byte = _time(said.get("last_byte"))
+    recent = said.get("recent")
+    lately = recent if isinstance(recent, Mapping) else None
+    trouble = _trouble(said, uow.now) if lately is not None else None
     facts = LinkFacts(
         enabled=link.enabled,
         online=about.online,
@@ -133,13 +137,15 @@ def _link(
         silent_for=None if last_byte is None else uow.now - last_byte,
         result_ago=None if link.last_result_at is None else uow.now - link.last_result_at,
         usual_gap=None if link.usual_gap_s is None else timedelta(seconds=link.usual_gap_s),
-        frames=_int(said.get("frames")),
-        checksum_errors=_int(said.get("checksum_errors")),
+        frames=_int(said.get("frames") if lately is None else lately.get("frames")),
+        checksum_errors=_int(said.get("checksum_errors") if lately is None else lately.get("checksum")),
         incomplete=_int(said.get("incomplete")),
         messages=_int(said.get("messages")),
         last_error=str(said.get("last_error") or "")[:300],
-        agent_layer=str(said.get("layer") or ""),
-        agent_advice=str(said.get("advice") or "")[:300],
+        judged=lately is not None,
+        agent_layer="" if trouble is None else LAYERS[trouble.layer],
+        agent_why="" if trouble is None else trouble.text,
+        agent_advice="" if trouble is None else trouble.advice,
         unread=account.quarantined,
         unmapped=waiting.get("unmapped", 0),
         orphans=waiting.get("orphan", 0),
@@ -150,6 +156,18 @@ def _link(
     analyzer = md.catalog(uow).analyzers.get(link.analyzer_id) if link.analyzer_id is not None else None
     found = signals.everything(facts, about)
     return LinkView(link, "" if analyzer is None else analyzer.name, said, facts, account, found[0], found[1:])
+
+
+LAYERS = {layer: signals.Layer.AGENT if layer is diagnosis.Layer.COMPUTER else signals.Layer(layer) for layer in diagnosis.Layer}
+"""The agent's layers in ours: the lab PC is the agent's."""
+
+
+def _trouble(said: Mapping[str, Any], now: datetime) -> diagnosis.Trouble | None:
+    """What a connection's own signs say; None for a row that is no heartbeat's."""
+    try:
+        return diagnosis.connection(said, now)
+    except (TypeError, ValueError, ArithmeticError):
+        return None
 
 
 # --- the laboratory's hours and an analyzer's pace -----------------------------------------------------------------------

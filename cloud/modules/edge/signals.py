@@ -57,8 +57,11 @@ class LinkFacts:
     incomplete: int = 0
     messages: int = 0
     last_error: str = ""
+    judged: bool = False
+    """Whether the agent counts its last ten minutes, so that its own signs decide about the wire (common.diagnosis)."""
     agent_layer: str = ""
-    """The layer the agent itself found at fault; empty when it found none or does not say."""
+    """The layer those signs name; empty when they name none."""
+    agent_why: str = ""
     agent_advice: str = ""
     unread: int = 0
     """Its messages of the last day that nobody could read."""
@@ -158,13 +161,16 @@ def _faults(link: LinkFacts, agent: AgentFacts) -> Iterator[Verdict]:
     if agent.refusing:
         yield Verdict(Layer.DISK, "采集端磁盘将满，已停止接收，仪器端保留数据", "清理采集端电脑的磁盘，空间恢复后自动继续。")
     if link.agent_layer in {str(layer) for layer in Layer} - {str(Layer.NONE)}:
-        yield Verdict(Layer(link.agent_layer), "采集端报告该层有故障", link.agent_advice, said=link.last_error)
-    yield from _line(link)
-    yield from _bytes(link)
+        why = link.agent_why or "采集端报告该层有故障"
+        yield Verdict(Layer(link.agent_layer), why, link.agent_advice, said=link.last_error)
+    if not link.judged:
+        yield from _line(link)
+        yield from _bytes(link)
+    yield from _silence(link)
     yield from _content(link)
     if agent.pending > BACKLOG and agent.pending_age is not None and agent.pending_age > OFFLINE:
         args = {"n": agent.pending}
-        yield Verdict(Layer.BROKER, "采集端在线，但有 %(n)s 条没有收到云端回执", "查看接收进程与数据库；数据保存在采集端，不会丢失。", args)
+        yield Verdict(Layer.CLOUD, "采集端在线，但有 %(n)s 条没有收到云端回执", "查看接收进程与数据库；数据保存在采集端，不会丢失。", args)
 
 
 def _away(agent: AgentFacts) -> Verdict:
@@ -207,6 +213,9 @@ def _bytes(link: LinkFacts) -> Iterator[Verdict]:
         yield Verdict(Layer.CABLE, "连接后没有收到任何字节", do)
     if link.silent_for is not None and not link.messages and link.incomplete:
         yield Verdict(Layer.PORT, "有字节但没有一条完整报文", "核对波特率、校验位和协议；乱码多为参数不符。")
+
+
+def _silence(link: LinkFacts) -> Iterator[Verdict]:
     if silent(link):
         assert link.result_ago is not None and link.usual_gap is not None
         args = {"quiet": whole_minutes(link.result_ago), "usual": whole_minutes(link.usual_gap)}

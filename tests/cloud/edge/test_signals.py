@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from cloud.modules.edge import signals
+from cloud.modules.edge import facts, signals
 from cloud.modules.edge.signals import AgentFacts, Layer, LinkFacts
 
 M = timedelta(minutes=1)
@@ -73,7 +73,9 @@ AWAY = {"online": False, "offline_for": 5 * M}
         ({"has_analyzer": False}, {}, Layer.MAPPING),
         ({"unmapped": 2}, {}, Layer.MAPPING),
         ({"orphans": 51}, {}, Layer.MAPPING),
-        ({}, {"pending": 101, "pending_age": 3 * M}, Layer.BROKER),
+        ({"judged": True, "checksum_errors": 600, "silent_for": None, "state": "fault"}, {}, Layer.NONE),
+        ({"judged": True, "result_ago": 16 * M}, {}, Layer.CABLE),
+        ({}, {"pending": 101, "pending_age": 3 * M}, Layer.CLOUD),
         ({}, {"pending": 100, "pending_age": 3 * M}, Layer.NONE),
         ({"unread": 1, "state": "fault", "transport": "serial"}, {}, Layer.CABLE),
     ],
@@ -127,3 +129,13 @@ def test_alerts_of_a_connection_at_their_limits() -> None:
 )  # fmt: skip
 def test_the_light_shows_the_worst(link: dict, agent: dict, word: str) -> None:  # type: ignore[type-arg]
     assert signals.light(replace(LINK, **link), replace(AGENT, **agent))[1] == word
+
+
+def test_the_agents_own_signs_name_the_layer() -> None:
+    row = {"conn": "c", "state": "fault", "errno": "ENOENT", "transport": "serial", "recent": {}}
+    found = facts._trouble(row, datetime(2026, 5, 4, tzinfo=UTC))
+    assert found is not None and facts.LAYERS[found.layer] is Layer.CABLE
+    said = signals.diagnose(replace(LINK, judged=True, agent_layer="cable", agent_why=found.text, agent_advice=found.advice), AGENT)
+    assert (said.layer, said.why) == (Layer.CABLE, "串口设备不在或已拔出")
+    assert facts._trouble({"usual_gap": "x", "last_result": "y"}, datetime(2026, 5, 4, tzinfo=UTC)) is None
+    assert set(facts.LAYERS.values()) <= set(Layer)
