@@ -15,6 +15,8 @@ from cloud.modules.edge.models import Connection, MappingVersion, Observation, R
 from cloud.modules.edge.signals import Layer, Verdict
 from common import visible
 from common.errors import UserError
+from common.instruments import pictures
+from common.instruments import propose as instruments
 
 PATH = (
     Layer.CABLE,
@@ -86,6 +88,12 @@ def capture(uow: UnitOfWork, connection_id: int, limit: int) -> str:
         parts += ["".join(f"<{p.text}>" if p.control else p.text for p in line) for line in one.lines]
         parts.append("")
     return "\n".join(parts)
+
+
+def pictures_of(uow: UnitOfWork, raw: RawMessage) -> list[pictures.Picture]:
+    """Graphs and images of a stored message, read from its bytes: the message is where they are kept."""
+    way = in_use(uow, raw)
+    return pictures.pictures(instruments.replay(raw.body, way.driver, way.site or None, way.encoding))
 
 
 @dataclass(frozen=True, slots=True)

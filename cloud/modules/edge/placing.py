@@ -15,6 +15,7 @@ from cloud.modules.edge.lookup import Cursor, Link, Tube
 from cloud.modules.edge.rules import Fate
 from cloud.modules.edge.store import ObservationRow
 from common import ids
+from common.instruments.pictures import is_picture
 
 MAX_SAMPLE_NO = 8
 """Characters of a sample number; anything longer is a barcode or nothing."""
@@ -105,6 +106,8 @@ def decide(known: Known, heard: Heard, said: Said, given: Tube | None = None) ->
     if said.qc:
         return Verdict(Fate.QC, "qc")
     code = (said.code or "").strip()
+    if is_picture(said.value):
+        return Verdict(Fate.INFO, "picture")
     if link is not None and (link.analyzer_id or 0, code) in known.ignored:
         return Verdict(Fate.INFO, "ignored")
     if link is None or link.analyzer_id is None:

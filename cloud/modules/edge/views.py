@@ -9,7 +9,7 @@ from flask import Response, jsonify, request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import configuration, facts, mapping, onboarding, queries, service, signals
+from cloud.modules.edge import configuration, console, facts, mapping, onboarding, queries, service, signals
 from cloud.modules.edge.rules import REASONS, Perm
 from cloud.modules.platform import service as platform
 from cloud.web.faults import STATUS, NotFound
@@ -196,7 +196,18 @@ def raw(uow: UnitOfWork, raw_id: int) -> Any:
     found = queries.raw_page(uow, raw_id)
     if found is None:
         raise NotFound(_("报文"))
-    return page("edge/raw.html", found=found, words=REASONS, may_map=principal().may(Perm.MAP))
+    drawn = console.pictures_of(uow, found.raw)
+    return page("edge/raw.html", found=found, words=REASONS, may_map=principal().may(Perm.MAP), pictures=drawn)
+
+
+@VIEWS.get("/edge/raw/<int:raw_id>/picture/<int:number>", Perm.RAW)
+def picture(uow: UnitOfWork, raw_id: int, number: int) -> Any:
+    """An image an instrument sent, as it sent it."""
+    found = queries.raw_page(uow, raw_id)
+    drawn = [] if found is None else console.pictures_of(uow, found.raw)
+    if number >= len(drawn) or not drawn[number].media:
+        raise NotFound(_("这幅图"))
+    return Response(drawn[number].data, mimetype=drawn[number].media)
 
 
 @VIEWS.post("/edge/raw/<int:raw_id>/reinterpret", Perm.MAP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from datetime import timedelta
@@ -250,3 +251,17 @@ def test_the_command_keeps_a_recording_with_suggestions(edge: Edge, tmp_path: Pa
         assert "GLU 项目GLU（代码相同）" in said[0] and "/edge/onboard/1" in said[-1]
         with pytest.raises(UserError, match="可选"):
             list(terminal.keep(uow, file, "nothing", None))
+
+
+def test_a_graph_is_kept_with_its_message_shown_and_never_a_result(edge: Edge) -> None:
+    image = b"BM" + bytes(60)
+    lines = ["MSH|^~\\&|X|Y|||20260504100000||ORU^R01|1|P|2.3.1", "PID|1", f"OBR|1||{edge.tube()}|A"]
+    lines.append(f"OBX|1|ED|15008^WBC Histogram||^Image^BMP^Base64^{base64.b64encode(image).decode()}||||||F")
+    edge.take(edge.agent.raw(("\r".join(lines) + "\r").encode()))
+    assert [f[3] for f in edge.fates()] == ["info"]
+    engineer = edge.lab.client("engineer")
+    assert 'src="/edge/raw/1/picture/0"' in engineer.get("/edge/raw/1").text
+    answer = engineer.get("/edge/raw/1/picture/0")
+    assert (answer.data, answer.mimetype) == (image, "image/bmp")
+    assert engineer.get("/edge/raw/1/picture/1").status_code == 404
+    assert edge.lab.client("engineer", edge.lab.b).get("/edge/raw/1/picture/0").status_code == 404
