@@ -37,29 +37,26 @@ def truth(value: Any) -> bool:
     return value is True
 
 
-def compare(sign: str, left: tuple[Run, str | None], right: tuple[Run, str | None]) -> Run:
-    """A comparison; a side that is a plain reference may be a limit, decided where every value it allows gives the same answer."""
+Look = Callable[[Env], Given]
+
+
+def compare(sign: str, left: tuple[Run, Look | None], right: tuple[Run, Look | None]) -> Run:
+    """A comparison; a side that is a plain reference or name (``Look`` gives it unread) may be a limit, decided where every value it
+    allows gives the same answer."""
     test = _OPERATORS[sign]
 
     def run(env: Env) -> bool:
-        a = _limit(env, left[1])
-        b = _limit(env, right[1])
-        if a is None and b is None:
-            return test(left[0](env), right[0](env))
+        a = None if left[1] is None else limit_of(left[1](env))
+        b = None if right[1] is None else limit_of(right[1](env))
         known = None
         if a is not None and b is None:
             known = limit_compare(a[1], a[0], sign, right[0](env))
         elif b is not None and a is None:
             known = limit_compare(b[1], b[0], _MIRROR.get(sign, sign), left[0](env))
-        if known is None:
-            raise Stop(NotCalculable(Cause.CENSORED, str(left[1] if a is not None else right[1])))
-        return known
+        # Reading a limit as a number says that it is none.
+        return test(left[0](env), right[0](env)) if known is None else known
 
     return run
-
-
-def _limit(env: Env, code: str | None) -> tuple[Decimal, str] | None:
-    return None if code is None else limit_of(env.refs.get(code))
 
 
 def limit_compare(comparator: str, limit: Decimal, sign: str, other: Decimal) -> bool | None:

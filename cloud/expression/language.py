@@ -12,7 +12,7 @@ from typing import Any
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
 
-from cloud.expression.builtin import BUILTIN, CONTEXT, Built, compare, logic, truth
+from cloud.expression.builtin import BUILTIN, CONTEXT, Built, Look, compare, logic, truth
 from cloud.expression.program import Env, Function, Program, Run, Stop, Symbol, Symbols, read_value
 from cloud.expression.types import Cause, ExpressionError, Kind, NotCalculable
 
@@ -224,8 +224,20 @@ class _Compiler:
         if operator not in ("=", "≠") and kinds - {Kind.NUMBER}:
             self.wrong(sign, "只有数值可以比大小", "only numbers have an order")
         chosen = [(self._chosen(left, right) or a[1]), (self._chosen(right, left) or b[1])]
-        codes = [str(each.children[0])[1:-1].strip() if each.data == "ref" else None for each in (left, right)]  # type: ignore[union-attr]
-        return Kind.BOOL, compare(operator, (chosen[0], codes[0]), (chosen[1], codes[1]))
+        numbers = Kind.NUMBER in kinds
+        looks = [self._look(each) if numbers else None for each in (left, right)]
+        return Kind.BOOL, compare(operator, (chosen[0], looks[0]), (chosen[1], looks[1]))
+
+    @staticmethod
+    def _look(tree: Any) -> Look | None:
+        """The input behind a plain reference or name, unread."""
+        if tree.data == "ref":
+            code = str(tree.children[0])[1:-1].strip()
+            return lambda env: env.refs.get(code)
+        if tree.data == "name":
+            name = str(tree.children[0])
+            return lambda env: env.names.get(name)
+        return None
 
     def _chosen(self, literal: Any, symbol_tree: Any) -> Run | None:
         """A text compared with a symbol of fixed choices: only those, in their one spelling."""

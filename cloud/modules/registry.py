@@ -5,6 +5,7 @@ from __future__ import annotations
 from cloud.modules import (
     bench,
     catalog,
+    changes,
     critical,
     edge,
     equipment,
@@ -25,6 +26,7 @@ from cloud.web.module import Module
 MODULES: tuple[Module, ...] = (
     platform.MODULE,
     catalog.MODULE,
+    changes.MODULE,
     orders.MODULE,
     queue.MODULE,
     specimens.MODULE,

@@ -5,6 +5,7 @@ from cloud.db.base import Base
 from cloud.modules.bench import models as bench
 from cloud.modules.catalog import models as catalog
 from cloud.modules.catalog import rule_models as catalog_rules
+from cloud.modules.changes import models as changes
 from cloud.modules.critical import models as critical
 from cloud.modules.edge import models as edge
 from cloud.modules.equipment import models as equipment
@@ -21,7 +22,7 @@ from cloud.modules.scheduling import models as scheduling
 from cloud.modules.specimens import models as specimens
 
 ALL = (
-    *(audit, outbox, bench, catalog, catalog_rules, critical, edge, equipment, interfaces, orders, personnel),
+    *(audit, outbox, bench, catalog, catalog_rules, changes, critical, edge, equipment, interfaces, orders, personnel),
     *(platform, portal, qc, queue, reagents, reports, scheduling, specimens),
 )
 METADATA = Base.metadata

@@ -14,6 +14,7 @@ from sqlalchemy import Row, text
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import facts, measure, rules
 from cloud.modules.bench.facts import Request, Tube
+from cloud.modules.bench.reread import Difference, Said, open_count, reread
 from cloud.modules.bench.rules import TestState
 from cloud.modules.catalog import queries as md
 from common.errors import UserError
@@ -395,3 +396,37 @@ def basis(tests: Iterable[tuple[int, int | None]]) -> str:
 def mark(flag: str, critical: bool) -> str:
     """↑ ↓ 危↑ … of a stored flag, for those who hold only the data."""
     return rules.mark(flag, critical)
+
+
+__all__ = [
+    "COUNT_TO",
+    "PAGE",
+    "Coming",
+    "Detail",
+    "Difference",
+    "Line",
+    "Past",
+    "Request",
+    "Said",
+    "Show",
+    "Shown",
+    "TestLine",
+    "TestState",
+    "Tube",
+    "age_text",
+    "basis",
+    "coming",
+    "counts",
+    "find",
+    "history",
+    "last_told",
+    "lines",
+    "mark",
+    "open_count",
+    "requests_of",
+    "reread",
+    "specimen_of_test",
+    "tests_of",
+    "tube",
+    "worklist",
+]

@@ -7,9 +7,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from cloud.expression import NotCalculable
 from cloud.modules.bench import measure
 from cloud.modules.bench.facts import Tube
-from cloud.modules.bench.rules import Critical, Hold, Limits, judge
+from cloud.modules.bench.rules import Critical, Flag, Hold, Limits, judge
 from cloud.modules.catalog import queries as md
 from common import values
 from common.values import Value
@@ -69,19 +70,26 @@ class Reader:
         value, held = _ranged(values.scaled(values.parse(raw_text, item.result_type), factor, offset), item, dilution)
         subject = md.Subject(self.age(tube), tube.sex, tube.specimen_type_id, analyzer_id, item.method or None)
         interval = self.catalog.interval(item_id, subject)
-        limit = self.catalog.critical_limit(item_id, tube.dept or None)
+        limit = self.catalog.critical_limit(item_id, tube.dept or None, subject.age)
         found = judge(
             value,
             item.result_type == "numeric",
             Limits(interval.low, interval.high, interval.text) if isinstance(interval, md.Interval) else None,
             None if limit is None else Limits(limit.low, limit.high),
         )
+        judged = None if value.missing else self.judgement(item_id, value, tube)
+        told = value.text
+        if isinstance(judged, tuple):
+            told = f"{judged[0]}({value.text})" if value.number is not None else judged[0]
+            found = replace(found, flag=Flag(judged[1]))
+        elif judged is not None:
+            found = replace(found, holds=(*found.holds, Hold("JUDGE", f"判断公式得不出结论：{judged.text}。请核对结果后接受或复查。")))
         return Reading(
             name=item.name,
             raw_text=raw_text,
             comparator=value.comparator,
             value=value.number,
-            reported_text=value.text,
+            reported_text=told,
             unit=item.unit,
             flag=found.flag.value,
             critical=found.critical in (Critical.LOW, Critical.HIGH),
@@ -92,6 +100,11 @@ class Reader:
             snapshot=self._used(item, interval, limit, factor, offset) | ({"dilution": dilution} if dilution != 1 else {}),
         )
 
+    def judgement(self, item_id: int, value: values.Value, tube: Tube) -> tuple[str, str] | NotCalculable | None:
+        """(text, flag) of the item's 结果判断公式, why it cannot tell, or None where there is no formula."""
+        rule = self.catalog.judgements.get(item_id)
+        return None if rule is None else rule.judge(value, md.person(tube.sex, self.age(tube)))
+
     def _used(
         self, item: md.ItemRow, interval: md.Interval | md.NoInterval, limit: md.CriticalRow | None, factor: Decimal, offset: Decimal
     ) -> dict[str, Any]:
@@ -100,6 +113,9 @@ class Reader:
             out["interval"] = [interval.id, interval.low, interval.high]
             if interval.placeholder:
                 out["placeholder"] = True
+        if item.id in self.catalog.judgements:
+            row = self.catalog.judgements[item.id].row
+            out["judge"] = [row.id, row.version]
         if limit is not None:
             out["critical"] = [limit.id, limit.low, limit.high]
         if factor != 1 or offset != 0:
@@ -119,6 +135,15 @@ def _ranged(value: Value, item: md.ItemRow, dilution: Decimal) -> tuple[Value, H
         return values.reported(value, item.decimals, item.rounding), told.hold
     new = replace(values.parse(f"{told.comparator}{told.number:f}", item.result_type), raw=value.raw)
     return (new if told.comparator != value.comparator else values.reported(new, item.decimals, item.rounding)), told.hold
+
+
+def unrounded(value: Value, item: md.ItemRow, dilution: Decimal) -> Value:
+    """What formulas use: the value by the verified range (a limit where it says no more), not rounded (C3)."""
+    if value.number is None or item.result_type != "numeric":
+        return value
+    span = measure.Span(item.amr_low, item.amr_high, item.crr_high, tuple(Decimal(str(each)) for each in item.dilutions))
+    told = measure.in_range(value.comparator, value.number, dilution, span)
+    return replace(values.parse(f"{told.comparator}{told.number:f}", item.result_type), raw=value.raw)
 
 
 def _limits(limit: md.CriticalRow | None) -> str:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import facts, rows, rules
+from cloud.modules.bench.calculate import calculate
 from cloud.modules.bench.expect import lock_tubes
 from cloud.modules.bench.facts import Tube
 from cloud.modules.bench.reading import Reader, Reading
@@ -55,7 +56,7 @@ class Work:
         self.by_tube: dict[int, list[TestRow]] = {}
         for test in self.tests.values():
             self.by_tube.setdefault(test.specimen_id, []).append(test)
-        touched = [t.id for t in self.tests.values() if t.current_id is not None or t.pending_id is not None]
+        touched = [t.id for t in self.tests.values() if t.state != TestState.EXPECTED]
         self.versions: dict[int, list[VersionRow]] = rows.load_versions(uow, touched)
         self.new: dict[int, list[NewVersion]] = {}
         counts = {t.current_id for t in self.tests.values()}
@@ -116,6 +117,7 @@ class Work:
             rows.insert_versions(self.uow, new)
             for version in new:
                 _point(version)
+            new += calculate(self, sorted({v.test.specimen_id for v in new}))
             rows.save_tests(self.uow, self.tests.values())
             touched = sorted({v.test.specimen_id for v in new})
             rows.save_tubes(self.uow, [self.sums(i) for i in touched])

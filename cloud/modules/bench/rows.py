@@ -44,6 +44,9 @@ class VersionRow:
     flag: str
     critical: bool
     alarm: bool
+    map: list[str] | None = None
+    """Factor and offset of the channel, where it had any."""
+    dilution: Decimal = Decimal(1)
 
 
 _TESTS = text("""
@@ -53,7 +56,8 @@ FROM test WHERE tenant_id = :t AND specimen_id = ANY(:ids) ORDER BY id FOR NO KE
 
 _VERSIONS = text("""
 SELECT id, test_id, version_no, analyzer_id, source, raw_text, reported_text, unit, run_at, at, snapshot->>'stream' AS stream,
-       (snapshot->>'seq')::bigint AS seq, flag, critical, snapshot ? 'alarm' AS alarm
+       (snapshot->>'seq')::bigint AS seq, flag, critical, snapshot ? 'alarm' AS alarm,
+       snapshot->'map' AS map, snapshot->>'dilution' AS dilution
 FROM result_version WHERE tenant_id = :t AND test_id = ANY(:ids) ORDER BY id
 """)
 
@@ -69,7 +73,9 @@ def load_versions(uow: UnitOfWork, test_ids: Sequence[int]) -> dict[int, list[Ve
     if test_ids:
         for r in uow.s.execute(_VERSIONS, {"t": uow.tenant_id, "ids": list(test_ids)}):
             known = Known(r.version_no, r.analyzer_id, r.source, r.raw_text, r.reported_text, r.unit, r.run_at, r.at, r.stream, r.seq)
-            out.setdefault(r.test_id, []).append(VersionRow(r.id, r.test_id, known, r.flag, r.critical, r.alarm))
+            out.setdefault(r.test_id, []).append(
+                VersionRow(r.id, r.test_id, known, r.flag, r.critical, r.alarm, r.map, Decimal(r.dilution or 1))
+            )
     return out
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import measure, rows, rules
+from cloud.modules.bench.calculate import calculate
 from cloud.modules.bench.expect import expect_tests
 from cloud.modules.bench.messages import Entry
 from cloud.modules.bench.queries import last_told
@@ -194,6 +195,7 @@ def _write_entries(work: Work, ready: Sequence[tuple[TestRow, Reading, Entry]]) 
         old = None if before is None else before.known.reported_text
         after = {"item": version.reading.name, "value": version.reading.reported_text}
         uow.audit("specimen", test.specimen_id, "bench:enter", before={"value": old}, after=after, reason=version.reason or None)
+    new += calculate(work, [new[0].test.specimen_id])
     work.alert(new)
     specimen_id = new[0].test.specimen_id
     if work.sums(specimen_id).state not in (rules.TubeState.WAITING.value, rules.TubeState.PARTIAL.value):
@@ -345,6 +347,7 @@ def amend(work: Work, changed: dict[int, tuple[str, str]]) -> None:
     for version in new:
         version.test.current_id, version.test.pending_id, version.test.dirty = version.id, None, True
         work.current[version.test.id] = version
+    new += calculate(work, list(work.tubes), told=True, reason="所用项目已修改，重新计算")
     _mark_told(work.uow, [v.id for v in new])
     work.alert(new)
     retell(work, TestState.AMENDED)
@@ -435,6 +438,7 @@ def _store(work: Work, specimen_ids: Sequence[int]) -> None:
 
 def _save(work: Work, action: str, after: dict[str, Any], before: Any = None, reason: str | None = None) -> None:
     specimen_ids = list(work.tubes)
+    work.alert(calculate(work, specimen_ids))
     _store(work, specimen_ids)
     for i in specimen_ids:
         work.uow.audit("specimen", i, f"bench:{action}", before=before, after=after, reason=reason)

@@ -14,6 +14,9 @@ MODULE = Module(
     },
     menu=(
         MenuItem("检验项目", "/md/items", Perm.READ, "基础数据", 700),
+        MenuItem("参考区间", "/md/ri", Perm.READ, "基础数据", 720),
+        MenuItem("对照", "/md/maps", Perm.READ, "基础数据", 730),
+        MenuItem("WS/T 886", "/md/wst886", Perm.READ, "基础数据", 735),
         MenuItem("医嘱项目", "/md/ordersets", Perm.READ, "基础数据", 710),
     ),
 )

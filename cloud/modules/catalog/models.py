@@ -167,6 +167,7 @@ class RefInterval(Versioned, Counted, Base):
     high: Mapped[Decimal | None]
     text: Mapped[str] = mapped_column(default="", server_default="")
     source: Mapped[str] = mapped_column(default="", server_default="")
+    active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
     placeholder: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
 
 
@@ -187,6 +188,7 @@ class CriticalLimit(Versioned, Counted, Base):
     repeat_rule: Mapped[str] = mapped_column(default="none", server_default="none")
     low: Mapped[Decimal | None]
     high: Mapped[Decimal | None]
+    active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
     placeholder: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
 
 
@@ -221,6 +223,7 @@ class AnalyzerItemMap(Versioned, Counted, Base):
     dilution: Mapped[Decimal] = mapped_column(default=Decimal(1), server_default="1")
     unit: Mapped[str] = mapped_column(default="", server_default="")
     priority: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
 
 
 class RejectReason(Counted, Base):

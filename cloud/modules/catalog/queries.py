@@ -19,6 +19,20 @@ from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import models, rule_models
+from cloud.modules.catalog.coverage import Lane, gaps, lanes
+from cloud.modules.catalog.formulas import (
+    EGFR,
+    MEASURED_ITEMS,
+    STARTING,
+    Calculation,
+    Judgement,
+    Starting,
+    calc_symbols,
+    calculations,
+    judgement,
+    person,
+    with_aliases,
+)
 from cloud.modules.catalog.rows import (
     AnalyzerRow,
     AvRangeRow,
@@ -87,8 +101,10 @@ class Catalog:
     """Item → its active delta rules (so the next ones)."""
     hil_limits: Mapping[int, tuple[HilRow, ...]]
     av_ranges: Mapping[int, tuple[AvRangeRow, ...]]
-    judges: Mapping[int, JudgeRow]
-    calcs: Mapping[int, CalcRow]
+    judgements: Mapping[int, Judgement]
+    """Item → its compiled judgement."""
+    calculations: tuple[Calculation, ...]
+    """Calculated items, each after those whose results it uses."""
     logic_rules: tuple[LogicRow, ...]
     """Active ones, in order of code (so the next two)."""
     reflex_rules: tuple[ReflexRow, ...]
@@ -185,10 +201,11 @@ def _number(uow: UnitOfWork) -> int:
 
 def _load(uow: UnitOfWork, number: int) -> Catalog:
     items = _by_id(uow, models.TestItem, ItemRow)
-    channels = _rows(uow, models.AnalyzerItemMap, ChannelRow)
+    channels = _rows(uow, models.AnalyzerItemMap, ChannelRow, active=True)
     order_sets = _by_id(uow, models.OrderSet, OrderSetRow)
     sections = _by_id(uow, models.Section, SectionRow)
     analyzers = _by_id(uow, models.Analyzer, AnalyzerRow)
+    by_code = MappingProxyType({each.code: each for each in items.values()})
     his = uow.s.execute(select(models.HisItemMap.source, models.HisItemMap.his_code, models.HisItemMap.order_set_id))
     return Catalog(
         number=number,
@@ -202,18 +219,20 @@ def _load(uow: UnitOfWork, number: int) -> Catalog:
         set_items=_set_items(uow, items),
         his_codes=MappingProxyType({(source, code): order_set for source, code, order_set in his}),
         channels=MappingProxyType({(each.analyzer_id, each.channel_code): each for each in channels}),
-        intervals=_grouped(_rows(uow, models.RefInterval, Interval), lambda each: each.item_id),
-        criticals=_grouped(_rows(uow, models.CriticalLimit, CriticalRow), lambda each: each.item_id),
+        intervals=_grouped(_rows(uow, models.RefInterval, Interval, active=True), lambda each: each.item_id),
+        criticals=_grouped(_rows(uow, models.CriticalLimit, CriticalRow, active=True), lambda each: each.item_id),
         deltas=_active_of_items(uow, rule_models.DeltaRule, DeltaRow),
         hil_limits=_active_of_items(uow, rule_models.HilLimit, HilRow),
         av_ranges=_active_of_items(uow, rule_models.AvRange, AvRangeRow),
-        judges=_one_an_item(uow, rule_models.JudgeFormula, JudgeRow),
-        calcs=_one_an_item(uow, rule_models.CalcFormula, CalcRow),
+        judgements=MappingProxyType(
+            {key: judgement(row, items[key]) for key, row in _one_an_item(uow, rule_models.JudgeFormula, JudgeRow).items()}
+        ),
+        calculations=calculations(_one_an_item(uow, rule_models.CalcFormula, CalcRow).values(), by_code, items),
         logic_rules=_active_by_code(uow, rule_models.LogicRule, LogicRow),
         reflex_rules=_active_by_code(uow, rule_models.ReflexRule, ReflexRow),
         comments=_active_by_code(uow, rule_models.CommentTemplate, CommentRow),
         settings=MappingProxyType({each.key: each.value for each in uow.s.scalars(select(models.SavedSetting))}),
-        items_by_code=MappingProxyType({each.code: each for each in items.values()}),
+        items_by_code=by_code,
         order_sets_by_code=MappingProxyType({each.code: each for each in order_sets.values()}),
         sections_by_code=MappingProxyType({each.code: each for each in sections.values()}),
         analyzers_by_code=MappingProxyType({each.code: each for each in analyzers.values()}),
@@ -223,13 +242,14 @@ def _load(uow: UnitOfWork, number: int) -> Catalog:
     )
 
 
-def _rows(uow: UnitOfWork, table: type[Any], row: type[_Row]) -> list[_Row]:
+def _rows(uow: UnitOfWork, table: type[Any], row: type[_Row], active: bool = False) -> list[_Row]:
     columns = [getattr(table, each.name) for each in fields(row)]  # type: ignore[arg-type]
-    return [row(*values) for values in uow.s.execute(select(*columns).order_by(table.id))]
+    query = select(*columns).order_by(table.id)
+    return [row(*values) for values in uow.s.execute(query.where(table.active) if active else query)]
 
 
 def _active_of_items(uow: UnitOfWork, table: type[Any], row: type[_Row]) -> Mapping[int, tuple[_Row, ...]]:
-    return _grouped((each for each in _rows(uow, table, row) if each.active), lambda each: each.item_id)  # type: ignore[attr-defined]
+    return _grouped(_rows(uow, table, row, active=True), lambda each: each.item_id)
 
 
 def _one_an_item(uow: UnitOfWork, table: type[Any], row: type[_Row]) -> Mapping[int, _Row]:
@@ -237,8 +257,7 @@ def _one_an_item(uow: UnitOfWork, table: type[Any], row: type[_Row]) -> Mapping[
 
 
 def _active_by_code(uow: UnitOfWork, table: type[Any], row: type[_Row]) -> tuple[_Row, ...]:
-    found = [each for each in _rows(uow, table, row) if each.active]  # type: ignore[attr-defined]
-    return tuple(sorted(found, key=lambda each: each.code))  # type: ignore[attr-defined]
+    return tuple(sorted(_rows(uow, table, row, active=True), key=lambda each: each.code))  # type: ignore[attr-defined]
 
 
 def _by_id(uow: UnitOfWork, table: type[Any], row: type[_Row]) -> Mapping[int, _Row]:
@@ -266,6 +285,19 @@ def _grouped_ids(pairs: Iterable[tuple[int, int]]) -> Mapping[int, tuple[int, ..
 
 
 __all__ = [
+    "EGFR",
+    "STARTING",
+    "Starting",
+    "calc_symbols",
+    "judgement",
+    "Lane",
+    "gaps",
+    "lanes",
+    "MEASURED_ITEMS",
+    "Calculation",
+    "Judgement",
+    "person",
+    "with_aliases",
     "NO_INTERVAL_TEXT",
     "Age",
     "AgeUnit",

@@ -62,7 +62,7 @@ class LogicRule(_Rule, Base):
 class JudgeFormula(_Rule, Base):
     """结果判断公式: ``branches`` = [{when, text, flag}, …], first true wins, the last one without ``when`` is the default.
 
-    ``when`` may name ``x`` (the reported value) besides item codes, sex, age.
+    ``when`` may name ``x`` (the reported value), sex, age.
     """
 
     __tablename__ = "judge_formula"

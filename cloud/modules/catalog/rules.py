@@ -274,6 +274,20 @@ def problems(interval: Interval) -> list[str]:
     return out
 
 
+def describe(interval: Interval) -> str:
+    """The conditions of an interval in words."""
+    units = {"hour": "小时", "day": "天", "month": "月", "year": "岁"}
+    parts = [{"M": "男", "F": "女"}.get(interval.sex or "", "不限性别")]
+    if interval.age_low is not None or interval.age_high is not None:
+        low = "" if interval.age_low is None else str(interval.age_low)
+        high = "" if interval.age_high is None else str(interval.age_high)
+        parts.append(f"{low}–<{high}{units.get(interval.age_unit, '')}" if high else f"≥{low}{units.get(interval.age_unit, '')}")
+    if interval.gest_low is not None or interval.gest_high is not None:
+        parts.append(f"孕 {interval.gest_low or 0}–{interval.gest_high or ''} 周")
+    parts += [each for each in (interval.phase, interval.method) if each]
+    return "，".join(parts)
+
+
 def overlapping(new: Interval, others: Iterable[Interval]) -> list[Interval]:
     """Rows that would fit a same patient equally well as ``new``: the configuration error of M02, named at save time."""
     return [each for each in others if each.id != new.id and each.item_id == new.item_id and _ambiguous(new, each)]

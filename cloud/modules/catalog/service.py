@@ -10,8 +10,13 @@ from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import models
+from cloud.modules.catalog.apply import present, write
+from cloud.modules.catalog.kind_checks import rule_symbols
+from cloud.modules.catalog.kind_table import KINDS
+from cloud.modules.catalog.kinds import Field, Kind, Wrong, name_of, parse, shown
+from cloud.modules.catalog.kinds import problems as kind_problems
 from cloud.modules.catalog.queries import Catalog, catalog
-from cloud.modules.catalog.rules import Interval, overlapping, problems
+from cloud.modules.catalog.rules import Interval, describe, overlapping, problems
 from common.errors import UserError
 
 
@@ -32,20 +37,6 @@ def add_interval(uow: UnitOfWork, **values: Any) -> models.RefInterval:
     uow.s.flush()
     uow.audit("ref_interval", row.id, "create", after={key: str(value) for key, value in values.items()})
     return row
-
-
-def describe(interval: Interval) -> str:
-    """The conditions of an interval in words."""
-    units = {"hour": "小时", "day": "天", "month": "月", "year": "岁"}
-    parts = [{"M": "男", "F": "女"}.get(interval.sex or "", "不限性别")]
-    if interval.age_low is not None or interval.age_high is not None:
-        low = "" if interval.age_low is None else str(interval.age_low)
-        high = "" if interval.age_high is None else str(interval.age_high)
-        parts.append(f"{low}–<{high}{units.get(interval.age_unit, '')}" if high else f"≥{low}{units.get(interval.age_unit, '')}")
-    if interval.gest_low is not None or interval.gest_high is not None:
-        parts.append(f"孕 {interval.gest_low or 0}–{interval.gest_high or ''} 周")
-    parts += [each for each in (interval.phase, interval.method) if each]
-    return "，".join(parts)
 
 
 def map_his_code(uow: UnitOfWork, source: str, his_code: str, order_set_code: str, his_name: str = "") -> models.HisItemMap:
@@ -86,14 +77,14 @@ def map_channel(uow: UnitOfWork, analyzer_id: int, channel_code: str, item_id: i
         raise UserError("not_found", "仪器或检验项目不存在，请从列表中选择。")
     same = (models.AnalyzerItemMap.analyzer_id == analyzer_id) & (models.AnalyzerItemMap.channel_code == code)
     row = uow.s.scalars(select(models.AnalyzerItemMap).where(same)).one_or_none()
-    if row is not None and row.item_id == item_id:
+    if row is not None and row.item_id == item_id and row.active:
         return row
     before = None if row is None else {"item": row.item_id}
     if row is None:
         row = models.AnalyzerItemMap(analyzer_id=analyzer_id, channel_code=code, item_id=item_id)
         uow.s.add(row)
     else:
-        row.item_id = item_id
+        row.item_id, row.active = item_id, True
     uow.s.flush()
     after = {"analyzer": analyzer_id, "code": code, "item": known.items[item_id].code}
     uow.audit("analyzer_item_map", row.id, "map", before, after, reason or None)
@@ -121,7 +112,7 @@ def set_channels(uow: UnitOfWork, analyzer_id: int, channels: Mapping[str, Chann
         if row is None:
             uow.s.add(models.AnalyzerItemMap(analyzer_id=analyzer_id, channel_code=code, item_id=item_id, factor=factor, offset=offset))
         else:
-            row.item_id, row.factor, row.offset = item_id, factor, offset
+            row.item_id, row.factor, row.offset, row.active = item_id, factor, offset, True
     analyzer = uow.s.get(models.Analyzer, (uow.tenant_id, analyzer_id))
     if analyzer is not None and driver is not None:
         analyzer.driver = driver
@@ -134,3 +125,24 @@ def set_channels(uow: UnitOfWork, analyzer_id: int, channels: Mapping[str, Chann
 def _shown(known: Catalog, channel: Channel) -> list[str]:
     item, factor, offset = channel
     return [known.items[item].code, format(factor.normalize(), "f"), format(offset.normalize(), "f")]
+
+
+__all__ = [
+    "KINDS",
+    "Channel",
+    "Field",
+    "Kind",
+    "Wrong",
+    "add_interval",
+    "changed",
+    "kind_problems",
+    "map_channel",
+    "map_his_code",
+    "set_channels",
+    "name_of",
+    "parse",
+    "present",
+    "rule_symbols",
+    "shown",
+    "write",
+]

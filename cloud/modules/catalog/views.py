@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import request
+from flask import Response, request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.catalog import queries, service
-from cloud.modules.catalog.rules import Perm
+from cloud.modules.catalog import coverage, queries, service, wst886
+from cloud.modules.catalog.rules import Interval, NoInterval, Perm, describe
+from cloud.web import sheet
 from cloud.web.faults import NotFound
 from cloud.web.page import page, redirect_to
 from cloud.web.view import Views
@@ -38,7 +39,7 @@ def items(uow: UnitOfWork) -> Any:
     )
 
 
-@VIEWS.get("/md/items/<code>", Perm.READ)
+@VIEWS.get("/md/items/<path:code>", Perm.READ)
 def item(uow: UnitOfWork, code: str) -> Any:
     """One item: intervals, critical limits, channels, where it is ordered."""
     known = queries.catalog(uow)
@@ -49,7 +50,9 @@ def item(uow: UnitOfWork, code: str) -> Any:
     sets = [known.order_sets[key] for key, members in known.set_items.items() if found.id in members]
     intervals = known.intervals.get(found.id, ())
     context: dict[str, Any] = {"known": known, "item": found, "channels": channels, "sets": sets, "intervals": intervals}
-    return page("catalog/item.html", "detail", **context, criticals=known.criticals.get(found.id, ()), describe=service.describe)
+    context["calculation"] = next((each for each in known.calculations if each.item_id == found.id), None)
+    context |= {"judgement": known.judgements.get(found.id), "gaps_of": lambda own: coverage.gaps(own, found.method or None) if own else []}
+    return page("catalog/item.html", "detail", **context, criticals=known.criticals.get(found.id, ()), describe=describe)
 
 
 @VIEWS.get("/md/ordersets", Perm.READ)
@@ -69,3 +72,120 @@ def map_code(uow: UnitOfWork) -> Any:
     form = request.form
     service.map_his_code(uow, form.get("source", ""), form.get("his_code", ""), form.get("order_set", ""), form.get("his_name", ""))
     return redirect_to("/md/ordersets")
+
+
+@VIEWS.get("/md/ri", Perm.READ)
+def intervals(uow: UnitOfWork) -> Any:
+    """Reference intervals: the rows of an item and the map over age and sex; without an item, all that have gaps."""
+    known = queries.catalog(uow)
+    item = known.items_by_code.get(request.args.get("item", ""))
+    if item is None:
+        rows = [(each, known.intervals.get(each.id, ())) for each in known.search_items("") if each.active]
+        overview = [(each, len(own), coverage.gaps(own, each.method or None) if own else None) for each, own in rows]
+        show = request.args.get("show", "gaps")
+        shown = [each for each in overview if show == "all" or each[2] is None or each[2]]
+        return page("catalog/ri.html", "rows", item=None, overview=shown, total=len(overview), show=show, known=known)
+    own = known.intervals.get(item.id, ())
+    return page("catalog/ri.html", item=item, known=known, rows=own, map=_map(known, item, own), describe=describe)
+
+
+def _map(known: queries.Catalog, item: queries.ItemRow, own: tuple[Interval, ...]) -> dict[str, Any]:
+    """What the drawing needs: lanes of boxes in percent of the width, ticks, and the gaps in words."""
+    lanes = []
+    for lane in coverage.lanes(own, item.method or None):
+        s = lane.subject
+        conditions = [
+            "" if s.analyzer_id is None else known.analyzers[s.analyzer_id].name,
+            "" if s.specimen_type_id is None else known.specimen_types[s.specimen_type_id].name,
+        ]
+        boxes = [
+            {
+                "x": round(1000 * coverage.place(each.start), 1),
+                "w": round(1000 * (coverage.place(each.end) - coverage.place(each.start)), 1),
+                "kind": _kind_of(each.found),
+                "text": each.found.shown if isinstance(each.found, Interval) else "",
+                "ages": each.text,
+            }
+            for each in lane.pieces
+        ]
+        lanes.append({"sex": lane.sex, "where": " ".join(part for part in conditions if part), "boxes": boxes})
+    ticks = [(round(1000 * coverage.place(hours), 1), word) for hours, word in coverage.TICKS]
+    return {"lanes": lanes, "ticks": ticks, "gaps": coverage.gaps(own, item.method or None)}
+
+
+def _kind_of(found: Interval | NoInterval) -> str:
+    if isinstance(found, Interval):
+        return "placeholder-row" if found.placeholder else "has"
+    return "clash" if found is NoInterval.CONFLICT else "gap"
+
+
+@VIEWS.get("/md/maps", Perm.READ)
+def maps(uow: UnitOfWork) -> Any:
+    """Analyzer channels and HIS codes: what others call our items, and what is not mapped."""
+    known = queries.catalog(uow)
+    analyzer = known.analyzers_by_code.get(request.args.get("analyzer", ""))
+    rows = sorted(known.channels.values(), key=lambda each: (each.analyzer_id, each.channel_code))
+    rows = [each for each in rows if analyzer is None or each.analyzer_id == analyzer.id]
+    start = max(0, request.args.get("from", 0, int))
+    silent = [
+        each for each in known.analyzers.values() if each.active and not any(c.analyzer_id == each.id for c in known.channels.values())
+    ]
+    context: dict[str, Any] = {"known": known, "rows": rows[start : start + PAGE], "total": len(rows), "start": start, "size": PAGE}
+    return page("catalog/maps.html", "rows", analyzer=analyzer, silent=silent, **context)
+
+
+@VIEWS.get("/md/wst886", Perm.READ)
+def standard_codes(uow: UnitOfWork) -> Any:
+    """WS/T 886 codes: items without one, with suggestions from what this hospital already coded; codes used twice or malformed."""
+    known = queries.catalog(uow)
+    return page("catalog/wst886.html", known=known, missing=wst886.missing(known), wrong=wst886.wrong(known), total=len(known.items))
+
+
+@VIEWS.get("/md/items.xlsx", Perm.READ)
+def handbook(uow: UnitOfWork) -> Any:
+    """检验项目手册: every item in use with interval, critical limits, specimen and time."""
+    known = queries.catalog(uow)
+    return Response(
+        sheet.write("检验项目手册", _HANDBOOK, (_handbook_row(known, each) for each in known.search_items("") if each.active)),
+        mimetype=sheet.TYPE,
+        headers={"Content-Disposition": 'attachment; filename="items.xlsx"'},
+    )
+
+
+_HANDBOOK = (
+    "编码",
+    "名称",
+    "英文名",
+    "专业组",
+    "单位",
+    "方法",
+    "标本与容器",
+    "TAT（分钟）",
+    "参考区间",
+    "危急值",
+    "WS/T 886",
+    "患者准备",
+    "占位",
+)
+
+
+def _handbook_row(known: queries.Catalog, item: queries.ItemRow) -> tuple[Any, ...]:
+    sets = [known.order_sets[key] for key, members in known.set_items.items() if item.id in members]
+    own = known.intervals.get(item.id, ())
+    limits = known.criticals.get(item.id, ())
+    parts = [" / ".join(f"{sign}{v:f}" for sign, v in (("<", c.low), (">", c.high)) if v is not None) for c in limits]
+    return (
+        item.code,
+        item.name,
+        item.name_en,
+        known.sections[item.section_id].name,
+        item.unit,
+        item.method,
+        "；".join(dict.fromkeys(f"{known.specimen_types[s.specimen_type_id].name} {known.containers[s.container_id].name}" for s in sets)),
+        min((s.tat_minutes for s in sets if s.tat_minutes is not None), default=None),
+        "；".join(f"{describe(each)} {each.shown}" for each in own),
+        "；".join(parts),
+        item.wst886_code,
+        "；".join(dict.fromkeys(s.prep_notes for s in sets if s.prep_notes)),
+        "占位值，未经本实验室批准" if any(each.placeholder for each in own) or any(each.placeholder for each in limits) else "",
+    )

@@ -1,0 +1,298 @@
+"""What a laboratory must not save, kind by kind: sentences that name the field, the other row and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from cloud.expression import ExpressionError, Function, Symbols, compile
+from cloud.expression import Kind as ValueKind
+from cloud.modules.catalog import formulas
+from cloud.modules.catalog.kinds import Values
+from cloud.modules.catalog.queries import Catalog, ItemRow
+from cloud.modules.catalog.rules import Interval, describe, overlapping, problems
+from common.units import is_ucum
+
+WST886 = re.compile(r"[0-9]{7}[A-D]")
+_LOINC = re.compile(r"[0-9]{1,7}-[0-9]")
+
+
+def number(value: Any) -> Decimal | None:
+    """A plain number or None."""
+    return None if value in (None, "") else Decimal(str(value))
+
+
+def _item(known: Catalog, values: Values) -> ItemRow | None:
+    return known.items_by_code.get(str(values.get("item", "")))
+
+
+def _ordered(values: Values, low: str, high: str, word: str) -> list[str]:
+    a, b = number(values.get(low)), number(values.get(high))
+    return [f"{word}下限 {a:f} 不小于上限 {b:f}。"] if a is not None and b is not None and a >= b else []
+
+
+def _ages(values: Values) -> list[str]:
+    return _ordered(values, "age_low", "age_high", "年龄")
+
+
+def _unique(known_codes: dict[str, int], target: int | None, values: Values, batch: Sequence[Values], field: str = "code") -> list[str]:
+    code = values.get(field)
+    if code in known_codes and known_codes[code] != target:
+        return [f"编码“{code}”已被第 {known_codes[code]} 行使用。"]
+    return [f"编码“{code}”在本批中重复。"] if any(each is not values and each.get(field) == code for each in batch) else []
+
+
+def item(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """An item: UCUM, decimals, ranges in order, codes in form and unique."""
+    out = _unique({code: row.id for code, row in known.items_by_code.items()}, target, values, batch)
+    if '"' in values["code"] or any(c in values["code"] for c in "“”\n"):
+        out.append("编码里不能有引号（公式里要用引号引用它）。")
+    if not is_ucum(values.get("unit") or ""):
+        out.append(f"单位“{values['unit']}”不是 UCUM 写法，例如 mmol/L、10^9/L、g/(24.h)、[IU]/L。")
+    decimals = values.get("decimals")
+    if decimals is None or not 0 <= decimals <= 6:
+        out.append(f"小数位数 {decimals} 不在 0 到 6 之间。")
+    if values.get("wst886_code") and not WST886.fullmatch(values["wst886_code"]):
+        out.append(f"WS/T 886 代码“{values['wst886_code']}”应为 7 位数字加 A–D，例如 0100101A。")
+    if values.get("loinc") and not _LOINC.fullmatch(values["loinc"]):
+        out.append(f"LOINC“{values['loinc']}”应为数字、连字符、校验位，例如 2823-3。")
+    out += _ordered(values, "amr_low", "amr_high", "分析测量范围")
+    high, top = number(values.get("amr_high")), number(values.get("crr_high"))
+    if high is not None and top is not None and top < high:
+        out.append(f"可报告上限 {top:f} 小于分析测量范围上限 {high:f}。")
+    if any((number(each) or 0) <= 1 for each in values.get("dilutions") or ()):
+        out.append("稀释梯度要是大于 1 的倍数，例如 2,5,10。")
+    return out + _tea(values.get("tea") or {}) + _removal(known, target, values)
+
+
+def _tea(tea: Any) -> list[str]:
+    try:
+        steps = tea.get("steps", ())
+        limits = [Decimal(str(each["to"])) for each in steps if "to" in each]
+        sizes = [Decimal(str(each["abs"] if "abs" in each else each["pct"])) for each in steps]
+    except (AttributeError, KeyError, TypeError, ArithmeticError):
+        return ["允许总误差写不对：每段一行，例如 “≤3.3: 0.2” 或 “6.0%”。"]
+    if limits != sorted(set(limits)) or any(size <= 0 for size in sizes):
+        return ["允许总误差各段的上限要依次增大，误差要大于 0。"]
+    return ["只有最后一段可以不写上限。"] if any("to" not in each for each in steps[:-1]) else []
+
+
+def _removal(known: Catalog, target: int | None, values: Values) -> list[str]:
+    if target is None or values.get("active", True):
+        return []
+    code = known.items[target].code
+    users = [known.items[each.item_id].name for each in known.calculations if code in each.inputs]
+    return [f"公式 {'、'.join(users)} 还在使用这个项目，请先修改公式。"] if users else []
+
+
+def interval(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """A reference interval: in order, and never ambiguous beside another row, saved or of this batch."""
+    new = as_interval(known, target or 0, values)
+    if new is None:
+        return []
+    out = problems(new)
+    others = list(known.intervals.get(new.item_id, ()))
+    others += [found for n, each in enumerate(batch, 1) if each is not values and (found := as_interval(known, -n, each))]
+    for other in overlapping(new, others):
+        where = f"已有的第 {other.id} 行" if other.id > 0 else f"本批第 {-other.id} 行"
+        out.append(f"与{where}（{describe(other)}，{other.shown}）重叠，请修改其中一行的条件。")
+    return out
+
+
+def as_interval(known: Catalog, id: int, values: Values) -> Interval | None:
+    """Plain values as the interval of the rules; None without an item."""
+    found = _item(known, values)
+    if found is None:
+        return None
+    specimen = next((each.id for each in known.specimen_types.values() if each.code == values.get("specimen")), None)
+    analyzer = next((each.id for each in known.analyzers.values() if each.code == values.get("analyzer")), None)
+    return Interval(
+        id=id,
+        item_id=found.id,
+        specimen_type_id=specimen,
+        analyzer_id=analyzer,
+        age_unit=values.get("age_unit") or "year",
+        low=number(values.get("low")),
+        high=number(values.get("high")),
+        text=values.get("text") or "",
+        gest_low=values.get("gest_low"),
+        gest_high=values.get("gest_high"),
+        age_low=values.get("age_low"),
+        age_high=values.get("age_high"),
+        method=values.get("method") or None,
+        phase=values.get("phase") or None,
+        sex=values.get("sex") or None,
+    )
+
+
+def _same_conditions(rows: Sequence[Any], target: int | None, values: Values, columns: tuple[tuple[str, str], ...]) -> list[str]:
+    for row in rows:
+        if row.id != target and all((getattr(row, column) or None) == (values.get(name) or None) for column, name in columns):
+            return [f"与已有的第 {row.id} 行条件完全相同，请修改那一行。"]
+    return []
+
+
+def critical(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """Critical limits: in order, one row a condition, and no autoverification range beyond them."""
+    found = _item(known, values)
+    out = _ordered(values, "low", "high", "危急值") + _ages(values)
+    low, high = number(values.get("low")), number(values.get("high"))
+    if low is None and high is None:
+        out.append("下限和上限至少填写一项。")
+    if found is None:
+        return out
+    columns = (("dept_class", "dept_class"), ("age_low", "age_low"), ("age_high", "age_high"))
+    out += _same_conditions(known.criticals.get(found.id, ()), target, values, columns)
+    for each in known.av_ranges.get(found.id, ()):
+        out += _beyond(each.low, each.high, low, high)
+    return out
+
+
+def _beyond(av_low: Decimal | None, av_high: Decimal | None, low: Decimal | None, high: Decimal | None) -> list[str]:
+    out = []
+    if low is not None and (av_low is None or av_low < low):
+        out.append(f"自动审核下限 {'（无）' if av_low is None else f'{av_low:f}'} 越过危急值下限 {low:f}。")
+    if high is not None and (av_high is None or av_high > high):
+        out.append(f"自动审核上限 {'（无）' if av_high is None else f'{av_high:f}'} 越过危急值上限 {high:f}。")
+    return out
+
+
+def av_range(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """An autoverification range: never beyond critical, inside the measuring range."""
+    found = _item(known, values)
+    out = _ordered(values, "low", "high", "自动审核范围") + _ages(values)
+    low, high = number(values.get("low")), number(values.get("high"))
+    if low is None and high is None:
+        out.append("下限和上限至少填写一项。")
+    if found is None:
+        return out
+    for each in known.criticals.get(found.id, ()):
+        out += _beyond(low, high, each.low, each.high)
+    top = found.crr_high if found.crr_high is not None else found.amr_high
+    if low is not None and found.amr_low is not None and low < found.amr_low:
+        out.append(f"下限 {low:f} 低于分析测量范围下限 {found.amr_low:f}。")
+    if high is not None and top is not None and high > top:
+        out.append(f"上限 {high:f} 高于可报告上限 {top:f}。")
+    columns = (("sex", "sex"), ("age_low", "age_low"), ("age_high", "age_high"))
+    return out + _same_conditions(known.av_ranges.get(found.id, ()), target, values, columns)
+
+
+def delta(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """A delta rule: a limit above zero in at least one direction (or CVs for RCV), a window."""
+    out = []
+    if values.get("kind") == "rcv":
+        if any((number(values.get(name)) or 0) <= 0 for name in ("cva", "cvi", "z")):
+            out.append("RCV 要填写 CVa、CVi（%）和 Z，且都大于 0。")
+    elif number(values.get("limit_up")) is None and number(values.get("limit_down")) is None:
+        out.append("上升和下降的界限至少填写一项。")
+    if any((limit := number(values.get(name))) is not None and limit <= 0 for name in ("limit_up", "limit_down")):
+        out.append("差值界限要大于 0。")
+    if (values.get("window_h") or 0) <= 0:
+        out.append("时间窗要大于 0 小时。")
+    return out
+
+
+def _expression(known: Catalog, text: str) -> list[str]:
+    try:
+        compile(text, rule_symbols(known), ValueKind.BOOL)
+    except ExpressionError as error:
+        return [error.message]
+    return []
+
+
+def rule_symbols(known: Catalog) -> Symbols:
+    """What logic and reflex rules may name: results, the person, the previous value, the flag."""
+    base = formulas.calc_symbols(known.items.values())
+    reference = (ValueKind.REF,)
+    return Symbols(base.refs, base.names, {"prev": Function(reference), "flag": Function(reference, ValueKind.TEXT)})
+
+
+def logic(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """A logic rule: its condition compiles."""
+    return _unique({each.code: each.id for each in known.logic_rules}, target, values, batch) + _expression(known, values["expression"])
+
+
+def reflex(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """A reflex rule: its condition compiles."""
+    return _unique({each.code: each.id for each in known.reflex_rules}, target, values, batch) + _expression(known, values["expression"])
+
+
+def judge(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """A judgement: conditions compile, the last branch is the default."""
+    found = _item(known, values)
+    if found is None:
+        return []
+    taken = known.judgements.get(found.id)
+    out = [f"该项目已有第 {taken.row.id} 行判断公式，请修改那一行。"] if taken is not None and taken.row.id != target else []
+    try:
+        return out + formulas.judge_problems(values.get("branches") or [], found)
+    except ExpressionError as error:
+        return [*out, error.message]
+
+
+def calc(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """A calculated item: compiles, units as declared, no circle (AC-MD-7)."""
+    found = _item(known, values)
+    if found is None:
+        return []
+    others = {known.items[each.item_id].code: set(each.inputs) for each in known.calculations if each.item_id != found.id}
+    taken = next((each for each in known.calculations if each.item_id == found.id), None)
+    out = [f"该项目已有第 {taken.row.id} 行公式，请修改那一行。"] if taken is not None and taken.row.id != target else []
+    for each in batch:
+        if each is not values and each.get("item") in known.items_by_code:
+            try:
+                program = compile(each["expression"], formulas.calc_symbols(known.items.values()))
+            except ExpressionError:
+                continue
+            others[each["item"]] = set(program.references)
+    try:
+        return out + formulas.calc_problems(found.code, values["expression"], values.get("units") or {}, known.items_by_code, others)
+    except ExpressionError as error:
+        return [*out, error.message]
+
+
+def hil(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """A HIL threshold: not negative, one an index."""
+    found = _item(known, values)
+    above = number(values.get("above"))
+    out = ["HIL 阈值不能小于 0。"] if above is not None and above < 0 else []
+    rows = [] if found is None else known.hil_limits.get(found.id, ())
+    return out + _same_conditions(rows, target, values, (("index_kind", "index_kind"),))
+
+
+def order_set(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """An order set: members exist, a volume that fits its tube."""
+    out = _unique({code: row.id for code, row in known.order_sets_by_code.items()}, target, values, batch) + _ages(values)
+    missing = [code for code in values.get("members") or () if code not in known.items_by_code]
+    if missing:
+        out.append(f"没有编码为 {'、'.join(missing)} 的检验项目。")
+    if not values.get("members"):
+        out.append("至少要有一个检验项目。")
+    volume = number(values.get("volume_ml"))
+    tube = next((each for each in known.containers.values() if each.code == values.get("container")), None)
+    if volume is not None and (volume <= 0 or (tube is not None and volume > tube.nominal_ml)):
+        out.append(f"需要量 {volume:f} ml 要大于 0，且不超过容器的 {tube.nominal_ml if tube else '—'} ml。")
+    return out
+
+
+def channel(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """A channel: one meaning a code, a factor that is not zero."""
+    analyzer = next((each.id for each in known.analyzers.values() if each.code == values.get("analyzer")), 0)
+    same = known.channel(analyzer, values["channel_code"])
+    out = [f"该仪器的通道码“{values['channel_code']}”已由第 {same.id} 行使用。"] if same is not None and same.id != target else []
+    if number(values.get("factor")) == 0:
+        out.append("换算系数不能为 0。")
+    unit = values.get("unit") or ""
+    return out if is_ucum(unit) else [*out, f"仪器单位“{unit}”不是 UCUM 写法。"]
+
+
+def comment(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """A comment template: its code is its own."""
+    return _unique({each.code: each.id for each in known.comments}, target, values, batch)
+
+
+def reject_reason(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """A reject reason: its code is its own."""
+    return _unique({each.code: each.id for each in known.reject_reasons.values()}, target, values, batch)

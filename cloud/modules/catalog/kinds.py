@@ -1,0 +1,212 @@
+"""Every kind of master data under change control, described once: its fields, its checks, its words.
+
+Forms, Excel templates, imports, differences and validation are all made of these descriptions. Values travel as plain JSON: numbers as
+text, references as the other row's code, so that a proposal can be read without the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from cloud.modules.catalog.queries import Catalog
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One column. ``type``: text, long, code, int, decimal, bool, choice, list, json, or one of ``REFERENCES``."""
+
+    name: str
+    label: str
+    type: str = "text"
+    required: bool = False
+    choices: tuple[tuple[str, str], ...] = ()
+    hint: str = ""
+    default: Any = None
+
+
+REFERENCES: Mapping[str, tuple[str, str, str]] = {
+    # type → (attribute of the catalog, column of the table, word)
+    "item": ("items", "item_id", "检验项目"),
+    "section": ("sections", "section_id", "专业组"),
+    "specimen": ("specimen_types", "specimen_type_id", "标本类型"),
+    "container": ("containers", "container_id", "容器"),
+    "analyzer": ("analyzers", "analyzer_id", "仪器"),
+}
+
+Check = Callable[[Catalog, int | None, Values, Sequence[Values]], list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of row: its table, fields and checks. ``key``: fields that name a row; ``group``: ``av`` is the technical lead's too."""
+
+    code: str
+    title: str
+    table: type[Any]
+    fields: tuple[Field, ...]
+    key: tuple[str, ...]
+    check: Check
+    group: str = "master"
+
+    def field(self, name: str) -> Field | None:
+        """A field by name."""
+        return next((each for each in self.fields if each.name == name), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """One thing wrong with given values: the field (label for people) and what to do."""
+
+    field: str
+    message: str
+
+
+def parse(kind: Kind, given: Mapping[str, Any], known: Catalog) -> tuple[dict[str, Any], list[Wrong]]:
+    """Texts of a form or a sheet as plain values; every field that cannot be read is named."""
+    values: dict[str, Any] = {}
+    wrong: list[Wrong] = []
+    for each in kind.fields:
+        raw = given.get(each.name)
+        text = "" if raw is None else str(raw).strip()
+        if not text:
+            if each.required:
+                wrong.append(Wrong(each.label, f"{each.label}没有填写。"))
+            values[each.name] = each.default if each.default is not None or each.type not in ("text", "long", "code") else ""
+            continue
+        try:
+            values[each.name] = _read(each, text, known, raw)
+        except ValueError as error:
+            wrong.append(Wrong(each.label, str(error)))
+    return values, wrong
+
+
+def _read(each: Field, text: str, known: Catalog, raw: Any) -> Any:
+    if each.type in ("list", "json") and not isinstance(raw, str):
+        return raw
+    if each.type == "int":
+        if not text.lstrip("-").isdigit():
+            raise ValueError(f"{each.label}“{text}”不是整数。")
+        return int(text)
+    if each.type == "decimal":
+        return _decimal(each, text)
+    if each.type == "bool":
+        return _bool(each, text)
+    if each.type == "choice":
+        return _choice(each, text)
+    if each.type == "list":
+        return [part.strip() for part in text.replace("，", ",").replace("、", ",").split(",") if part.strip()]
+    if each.type in REFERENCES:
+        attribute, _, word = REFERENCES[each.type]
+        found = next((row for row in getattr(known, attribute).values() if text in (row.code, row.name)), None)
+        if found is None:
+            raise ValueError(f"没有编码为“{text}”的{word}。")
+        return found.code
+    return text
+
+
+def _decimal(each: Field, text: str) -> str:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        raise ValueError(f"{each.label}“{text}”不是数值。") from None
+    if not number.is_finite() or abs(number.adjusted()) > 30:
+        raise ValueError(f"{each.label}“{text}”不是可用的数值。")
+    return f"{number:f}"
+
+
+def _bool(each: Field, text: str) -> bool:
+    if text.casefold() in ("1", "true", "是", "y", "yes", "on"):
+        return True
+    if text.casefold() in ("0", "false", "否", "n", "no"):
+        return False
+    raise ValueError(f"{each.label}“{text}”请写“是”或“否”。")
+
+
+def _choice(each: Field, text: str) -> str:
+    for value, label in each.choices:
+        if text in (value, label):
+            return value
+    raise ValueError(f"{each.label}“{text}”只能是：{'、'.join(label for _, label in each.choices)}。")
+
+
+def problems(kind: Kind, known: Catalog, target: int | None, values: Values, batch: Sequence[Values] = ()) -> list[str]:
+    """What is wrong with readable values, in sentences; ``batch``: other rows of the same proposal, ``target``: the row they replace."""
+    return kind.check(known, target, values, batch)
+
+
+def columns(kind: Kind, values: Values, known: Catalog) -> dict[str, Any]:
+    """The plain values as columns of the table (references as ids, numbers as Decimal)."""
+    out: dict[str, Any] = {}
+    for each in kind.fields:
+        if each.name not in values or each.name in ("members",):
+            continue
+        value = values[each.name]
+        if each.type in REFERENCES:
+            attribute, _, _ = REFERENCES[each.type]
+            found = None if not value else next(row for row in getattr(known, attribute).values() if row.code == value)
+            out[_column(each)] = None if found is None else found.id
+        elif each.type == "decimal":
+            out[each.name] = None if value in (None, "") else Decimal(str(value))
+        elif value is None and each.default is not None:
+            out[each.name] = each.default
+        else:
+            out[each.name] = value
+    return out
+
+
+def _column(each: Field) -> str:
+    return each.name if each.name.endswith("_id") else REFERENCES[each.type][1]
+
+
+def plain(kind: Kind, row: Any, known: Catalog) -> dict[str, Any]:
+    """A row of the table as plain values: what ``columns`` takes back."""
+    out: dict[str, Any] = {}
+    for each in kind.fields:
+        if each.name == "members":
+            out["members"] = [item.code for item in known.items_of(row.id)]
+            continue
+        if each.type in REFERENCES:
+            attribute, _, _ = REFERENCES[each.type]
+            number = getattr(row, _column(each))
+            out[each.name] = None if number is None else getattr(known, attribute)[number].code
+        else:
+            value = getattr(row, each.name)
+            out[each.name] = f"{value:f}" if isinstance(value, Decimal) else value
+    return out
+
+
+def shown(each: Field, value: Any, known: Catalog) -> str:
+    """A plain value in words, for differences and lists."""
+    if value is None or value == "" or value == [] or value == {}:
+        return "—"
+    if each.type == "bool":
+        return "是" if value else "否"
+    if each.type == "choice":
+        return dict(each.choices).get(value, str(value))
+    if each.type in REFERENCES:
+        attribute, _, _ = REFERENCES[each.type]
+        found = next((row for row in getattr(known, attribute).values() if row.code == value), None)
+        return str(value) if found is None else f"{found.name}（{value}）" if found.name != value else str(value)
+    if each.name == "branches":
+        return "；".join(f"{b.get('when') or '其他'} → {b.get('text', '')}{' ' + b['flag'] if b.get('flag') else ''}" for b in value)
+    if each.name == "tea":
+        return "；".join(_step(s) for s in value.get("steps", ()))
+    if isinstance(value, dict):
+        return "，".join(f"{k} {v}" for k, v in value.items())
+    return "、".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    size = str(step["abs"]) if "abs" in step else f"{step['pct']} %"
+    return f"≤{step['to']}：{size}" if "to" in step else size
+
+
+def name_of(kind: Kind, values: Values, known: Catalog) -> str:
+    """How people call a row: its key fields in words."""
+    parts = [shown(each, values.get(each.name), known) for key in kind.key if (each := kind.field(key)) is not None]
+    return " ".join(part for part in parts if part != "—") or kind.title

@@ -1,0 +1,77 @@
+"""What master data leaves undone, as alerts: no WS/T 886 code, interval gaps, retired inputs, unmapped HIS codes, late approvals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.changes import queries
+from cloud.modules.changes.rules import Perm, overdue
+from cloud.modules.platform import alerts
+from cloud.modules.platform.alerts import Alert, Level
+
+# HIS codes that requests wait for, as the orders module publishes them.
+_UNMAPPED = text("""
+SELECT source, his_code, max(his_name) AS his_name, count(*) AS n FROM order_item
+WHERE tenant_id = :t AND order_set_id IS NULL AND status NOT IN ('cancelled', 'refunded')
+GROUP BY source, his_code ORDER BY n DESC LIMIT 200
+""")
+
+
+def look(uow: UnitOfWork) -> None:
+    """Calendar: open what is found, clear what is no longer."""
+    known = md.catalog(uow)
+    alerts.sync(uow, "catalog.wst886", _no_code(known))
+    alerts.sync(uow, "catalog.ri_gap", _gaps(known))
+    alerts.sync(uow, "catalog.formula", _formulas(known))
+    alerts.sync(uow, "catalog.unmapped", _unmapped(uow))
+    alerts.sync(uow, "changes.emergency", _late(uow))
+
+
+def _no_code(known: md.Catalog) -> Iterator[Alert]:
+    missing = [each for each in known.items.values() if each.active and not each.wst886_code]
+    if missing:
+        words = "%(n)s 个在用项目没有 WS/T 886 代码"
+        yield Alert("catalog.wst886", "items", Level.NOTICE, words, "/md/wst886", Perm.PROPOSE, {"n": len(missing)})
+
+
+def _gaps(known: md.Catalog) -> Iterator[Alert]:
+    for item in known.items.values():
+        rows = known.intervals.get(item.id, ())
+        if item.active and rows and md.gaps(rows):
+            words = "%(item)s 的参考区间有空缺：%(gap)s"
+            gap = "；".join(md.gaps(rows)[:3])
+            yield Alert(
+                "catalog.ri_gap", item.code, Level.WARNING, words, f"/md/ri?item={item.code}", Perm.PROPOSE, {"item": item.name, "gap": gap}
+            )
+
+
+def _formulas(known: md.Catalog) -> Iterator[Alert]:
+    for each in known.calculations:
+        if each.problem:
+            item = known.items[each.item_id]
+            words = "%(item)s 的公式不能计算：%(why)s"
+            yield Alert("catalog.formula", item.code, Level.URGENT, words, f"/md/formulas?item={item.code}", Perm.PROPOSE,
+                        {"item": item.name, "why": each.problem})  # fmt: skip
+
+
+def _unmapped(uow: UnitOfWork) -> Iterator[Alert]:
+    for row in unmapped(uow):
+        words = "收到未对照的 HIS 编码 %(code)s（%(name)s），%(n)s 条申请在等待"
+        fields = {"code": row[1], "name": row[2], "n": row[3]}
+        yield Alert("catalog.unmapped", f"{row[0]}:{row[1]}", Level.WARNING, words, "/md/ordersets", Perm.PROPOSE, fields)
+
+
+def unmapped(uow: UnitOfWork) -> list[tuple[str, str, str, int]]:
+    """(source, HIS code, name, waiting requests) of what nobody has mapped, most waited for first."""
+    return [(r.source, r.his_code, r.his_name or "", r.n) for r in uow.s.execute(_UNMAPPED, {"t": uow.tenant_id})]
+
+
+def _late(uow: UnitOfWork) -> Iterator[Alert]:
+    for each in queries.unapproved_emergencies(uow):
+        if overdue(True, False, each.activated_at, uow.now):
+            words = "紧急变更 %(title)s 超过 24 小时没有补批"
+            yield Alert("changes.emergency", str(each.id), Level.URGENT, words, f"/md/changes/{each.id}", Perm.READ, {"title": each.title})

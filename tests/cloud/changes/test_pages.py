@@ -1,0 +1,170 @@
+"""The pages of master data as their people use them: propose, test, approve, import, formulas, coverage, exports."""
+
+import io
+from collections.abc import Iterator
+
+import pytest
+
+from cloud.modules.catalog import queries as md
+from cloud.modules.catalog import service as catalog
+from cloud.modules.changes import forms, queries, watch
+from cloud.web import sheet
+from common.errors import UserError
+from tests.cloud.bench.world import NORMAL, World, build
+from tests.support.database import TestDatabase
+from tests.support.lab import make
+
+
+@pytest.fixture
+def world(fresh_db: TestDatabase) -> Iterator[World]:
+    lab = make(fresh_db)
+    yield build(lab)
+    lab.db.dispose()
+
+
+def test_the_way_of_a_change_through_the_pages(world: World) -> None:
+    engineer, leader, group, tester = (world.lab.client(role) for role in ("engineer", "leader", "infogroup", "tester"))
+    with world.lab.uow() as uow:
+        row = md.catalog(uow).intervals[world.items["K"]][0].id
+        world.send(uow, world.tube(uow), NORMAL)
+    form = engineer.get(f"/md/edit/ri/{row}")
+    assert form.status_code == 200 and "5.3" in form.text
+    given = {"item": "K", "low": "5.0", "high": "4.0", "source": "本室", "age_unit": "year", "reason": "复核"}
+    refused = engineer.post(f"/md/edit/ri/{row}", given)
+    assert refused.status_code == 422 and "下限 5.0 不小于上限 4.0" in refused.text and 'value="本室"' in refused.text
+    bad = engineer.post(f"/md/edit/ri/{row}", given | {"low": "3,5", "item": "无此"})
+    assert bad.status_code == 422 and "“3,5”不是数值" in bad.text and "没有编码为“无此”的检验项目" in bad.text
+    done = engineer.post(f"/md/edit/ri/{row}", given | {"low": "3.5", "high": "5.0"})
+    assert done.status_code == 303
+    url = done.headers["Location"]
+    shown = engineer.get(url)
+    assert "5.3" in shown.text and "还没有测试" in shown.text and "/test" not in shown.text
+    for path in ("test", "approve/section", "approve/group", "schedule", "emergency"):  # a vendor engineer proposes only
+        assert engineer.post(f"{url}/{path}").status_code == 403
+    assert tester.get("/md/edit/ri/0").status_code == 403 and tester.get(url).status_code == 200
+    assert leader.post(f"{url}/test", {"sample": "50"}).status_code == 200
+    assert group.post(f"{url}/schedule").status_code == 409
+    assert leader.post(f"{url}/approve/section").status_code == 200
+    assert leader.post(f"{url}/approve/group").status_code == 403
+    approved = group.post(f"{url}/approve/group")
+    assert "已批准" in approved.text
+    late = group.post(f"{url}/schedule", {"at": "2020-01-01T08:00"})
+    assert late.status_code == 422 and "已经过去" in late.text
+    assert "生效" in group.post(f"{url}/schedule").text
+    with world.lab.uow() as uow:
+        assert md.catalog(uow).intervals[world.items["K"]][0].shown == "3.5–5.0"
+    assert "参考区间" in tester.get("/md/changes?show=all&item=K").text
+    panel = tester.get("/md/changes/of/K")
+    assert "复核" in panel.text and "新项目核对表" in panel.text
+    month = world.lab.clock().strftime("%Y-%m")
+    log = sheet.read(tester.get(f"/md/changes.xlsx?month={month}").data)
+    assert len(log) == 2 and "复核" in log[1]
+    assert tester.get("/md/changes.xlsx?month=x").status_code == 422
+
+
+def upload(client: object, data: bytes, **more: str) -> object:
+    return client.post("/md/import", {"kind": "ri", "file": (io.BytesIO(data), "a.xlsx"), **more}, content_type="multipart/form-data")  # type: ignore[attr-defined]
+
+
+def test_an_import_with_3_bad_rows_of_200_writes_nothing(world: World) -> None:
+    group = world.lab.client("infogroup")
+    kind = catalog.KINDS["ri"]
+    with world.lab.uow() as uow:
+        known = md.catalog(uow)
+        head = sheet.read(forms.template(kind, known))[0]
+    names = {f"{f.label}{'*' if f.required else ''}": f.name for f in kind.fields}
+    rows = [{"item": "GLU", "method": f"M{n}", "low": "1", "high": "2", "source": "说明书"} for n in range(200)]
+    rows[9]["low"] = "3"  # line 11: low ≥ high
+    rows[99]["item"] = "NOPE"  # line 101
+    rows[150]["method"] = "M149"  # line 152 overlaps 151, and 151 it
+    data = sheet.write("x", head, [[row.get(names[word], "") for word in head] for row in rows])
+    answer = upload(group, data, reason="换试剂")
+    assert answer.status_code == 422  # type: ignore[attr-defined]
+    text = answer.text  # type: ignore[attr-defined]
+    assert "下限 3 不小于上限 2" in text and "没有编码为“NOPE”的检验项目" in text and "本批第" in text
+    with world.lab.uow() as uow:
+        assert queries.listed(uow, "all")[1] == 0
+        _, wrong = forms.read_sheet(uow, kind, data)
+        assert {line for line, _ in wrong} == {11, 101, 151, 152}
+        with pytest.raises(UserError, match="没有导入任何一行"):
+            forms.import_sheet(uow, kind, data, "x")
+    rows[9]["low"], rows[99]["item"], rows[150]["method"] = "1", "GLU", "M150"
+    good = sheet.write("x", head, [[row.get(names[word], "") for word in head] for row in rows])
+    tried = upload(group, good, **{"try": "1"})
+    assert "试导入通过：200 行" in tried.text  # type: ignore[attr-defined]
+    with world.lab.uow() as uow:
+        assert queries.listed(uow, "all")[1] == 0
+    assert upload(group, good, reason="换试剂").status_code == 303  # type: ignore[attr-defined]
+    with world.lab.uow() as uow:
+        found, total = queries.listed(uow, "all")
+        assert total == 1 and found[0].count == 200
+    for data, words in ((b"PK", "Excel"), (sheet.write("x", ["乱"], []), "不认识的列"), (sheet.write("x", [], []), "空的")):
+        refused = upload(group, data, reason="x")
+        assert refused.status_code == 422 and words in refused.text  # type: ignore[attr-defined]
+    assert group.post("/md/import", {"kind": "ri"}).status_code == 422
+    assert group.get("/md/import").status_code == 200 and group.get("/md/import/nope.xlsx").status_code == 404
+
+
+def test_the_formula_editor(world: World) -> None:
+    leader = world.lab.client("leader")
+    assert 'data-insert="&#34;K&#34;"' in leader.get("/md/formulas?item=EXTRA").text
+    wrong = leader.post("/md/formulas/check", {"kind": "calc", "expression": '"K" + nope'})
+    assert "第 7 个字符 “nope”" in wrong.text and 'data-at="6" data-length="4"' in wrong.text
+    text = '("K" + "NA") / 3'
+    right = leader.post("/md/formulas/check", {"kind": "calc", "item": "EXTRA", "expression": text, "in:K": "4.0", "in:NA": "140"})
+    assert "= 48 U/L（48.0）" in right.text and "mmol/L" in right.text
+    why = leader.post("/md/formulas/check", {"kind": "calc", "expression": text, "in:K": "<2", "in:NA": "140"})
+    assert "无法计算" in why.text and "只有界限" in why.text
+    judged = leader.post("/md/formulas/check", {"kind": "judge", "item": "K", "expression": "x < 3 => 低 | L\n* => 可", "in:x": "2.94"})
+    assert "2.9 → 低 L" in judged.text
+    tried = leader.post("/md/formulas/dryrun", {"kind": "calc", "item": "EXTRA", "name": "和", "expression": text})
+    assert tried.status_code == 200 and "份已发布报告" in tried.text
+    assert leader.post("/md/formulas/dryrun", {"kind": "calc", "item": "EXTRA", "name": "和", "expression": '"EXTRA"'}).status_code == 422
+    done = leader.post("/md/formulas", {"kind": "calc", "item": "EXTRA", "name": "和", "expression": text, "reason": "新公式"})
+    assert done.status_code == 303 and "新公式" in leader.get(done.headers["Location"]).text
+    done = leader.post("/md/formulas", {"kind": "judge", "item": "K", "expression": "x < 3 => 低 | L\n* => 可", "reason": "r"})
+    assert done.status_code == 303
+
+
+def test_catalog_pages_and_exports(world: World) -> None:
+    tester = world.lab.client("tester")
+    with world.lab.uow() as uow:
+        catalog.add_interval(uow, item_id=world.items["K"], sex="F", age_low=18, low=3, high=4)
+    for url, words in (
+        ("/md/items/K", "年龄与性别的覆盖"),
+        ("/md/ri", "没有空缺"),
+        ("/md/ri?show=all", "K"),
+        ("/md/ri?item=K", "<svg"),
+        ("/md/maps", "仪器通道与编码对照"),
+        ("/md/wst886", "未对应"),
+        ("/md/changes", "变更控制"),
+    ):
+        answer = tester.get(url)
+        assert answer.status_code == 200 and words in answer.text, url
+    handbook = sheet.read(tester.get("/md/items.xlsx").data)
+    assert len(handbook) == 6 and "占位值，未经本实验室批准" in handbook[1]
+    missing = sheet.read(tester.get("/md/unmapped.xlsx").data)
+    assert [row[2] for row in missing[1:]] == ["K", "NA", "GLU", "CREA", "EXTRA"]
+    assert tester.get("/md/items/NOPE").status_code == 404 and tester.get("/md/changes/999").status_code == 404
+
+
+def test_what_is_left_undone_alerts(world: World) -> None:
+    with world.lab.uow() as uow:
+        from cloud.modules.catalog import models, rule_models
+
+        item = uow.s.get(models.TestItem, (world.tenant, world.items["GLU"]))
+        assert item is not None
+        row = uow.s.query(models.RefInterval).filter_by(item_id=item.id).one()
+        row.age_low = 18
+        uow.s.add(rule_models.CalcFormula(item_id=world.items["EXTRA"], name="x", expression='"K" + 1', units={"K": "mg/dL"}))
+        uow.s.flush()
+        watch.look(uow)
+    leader = world.lab.client("leader")
+    shown = leader.get("/alerts").text
+    assert "没有 WS/T 886 代码" in shown and "项目GLU 的参考区间有空缺：男 0小时–18岁" in shown and "公式不能计算" in shown
+    with world.lab.uow() as uow:
+        row = uow.s.query(models.RefInterval).filter_by(item_id=world.items["GLU"]).one()
+        row.age_low = None
+        uow.s.flush()
+        watch.look(uow)
+    assert "项目GLU" not in leader.get("/alerts?show=open").text.split("已消除")[0]
