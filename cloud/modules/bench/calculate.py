@@ -100,7 +100,9 @@ def exact(work: Work, test: TestRow) -> values.Value | None:
     current = work.current.get(test.id)
     if current is None or not current.known.reported_text:
         return None
-    used = current.reading.snapshot if isinstance(current, NewVersion) else {"map": current.map, "dilution": current.dilution}
+    used: dict[str, Any] = (
+        current.reading.snapshot if isinstance(current, NewVersion) else {"map": current.map, "dilution": current.dilution}
+    )
     item, mapped = work.catalog.items[test.item_id], used.get("map")
     value = values.parse(current.known.raw_text, item.result_type)
     if mapped:

@@ -47,7 +47,8 @@ class Difference:
 
 
 _RESULTS = text("""
-SELECT t.specimen_id, t.item_id, v.analyzer_id, v.raw_text, v.snapshot->'map' AS map, coalesce(v.snapshot->>'dilution', '1') AS dilution, v.source, v.released_at
+SELECT t.specimen_id, t.item_id, v.analyzer_id, v.raw_text, v.snapshot->'map' AS map, coalesce(v.snapshot->>'dilution', '1') AS dilution,
+       v.source, v.released_at
 FROM test t JOIN result_version v ON v.tenant_id = t.tenant_id AND v.id = t.current_id
 WHERE t.tenant_id = :t AND t.specimen_id = ANY(:ids) AND v.released_at IS NOT NULL
 """)
