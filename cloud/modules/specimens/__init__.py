@@ -1,6 +1,7 @@
 """Specimens (M05): each tube's identity, place and fitness at every minute."""
 
 from cloud.modules.specimens import handlers, service
+from cloud.modules.specimens.bag_views import BAGS
 from cloud.modules.specimens.rules import Perm
 from cloud.modules.specimens.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
@@ -10,7 +11,7 @@ BENCH = ("tester", "verifier", "senior", "leader")
 MODULE = Module(
     name="specimens",
     title="标本",
-    views=(VIEWS,),
+    views=(VIEWS, BAGS),
     depends=("bench", "catalog", "orders", "platform"),
     permissions={
         Perm.READ: (*BENCH, "quality", "director", "infogroup", "nurse", "receiver"),
@@ -27,6 +28,7 @@ MODULE = Module(
     menu=(
         MenuItem("打印标签", "/sp/labels", Perm.LABEL, "标本", 200),
         MenuItem("采集", "/sp/collect", Perm.COLLECT, "标本", 210),
+        MenuItem("标本袋", "/sp/bag", Perm.READ, "标本", 215),
         MenuItem("核收", "/sp/receive", Perm.RECEIVE, "标本", 220),
         MenuItem("登记核收", "/sp/register", Perm.REGISTER, "标本", 225),
         MenuItem("拒收", "/sp/reject", Perm.REJECT, "标本", 230),

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Date, Index, Integer, LargeBinary, UniqueConstraint, text
+from sqlalchemy import BigInteger, Boolean, Date, Index, Integer, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
@@ -114,3 +114,43 @@ class LabelJob(TenantTable, Base):
     pdf: Mapped[bytes | None] = mapped_column(LargeBinary)
     zpl: Mapped[bytes | None] = mapped_column(LargeBinary)
     error: Mapped[str | None]
+
+
+class SpecimenBag(Versioned, TenantTable, Base):
+    """一袋标本 on its way from a ward to the laboratory; a bag's printed code is used again once it is closed."""
+
+    __tablename__ = "specimen_bag"
+    __table_args__ = (
+        Index("ix_specimen_bag_open", "tenant_id", "code", unique=True, postgresql_where=text("state <> 'closed'")),
+        Index("ix_specimen_bag_closed", "tenant_id", "closed_at"),
+    )
+    code: Mapped[str]
+    origin: Mapped[str] = mapped_column(default="", server_default="")
+    destination: Mapped[str] = mapped_column(default="", server_default="")
+    courier: Mapped[str] = mapped_column(default="", server_default="")
+    state: Mapped[str] = mapped_column(default="packing", server_default="packing")
+    packed_by: Mapped[str]
+    packed_at: Mapped[datetime]
+    sent_at: Mapped[datetime | None]
+    opened_at: Mapped[datetime | None]
+    closed_at: Mapped[datetime | None]
+    closed_by: Mapped[str] = mapped_column(default="", server_default="")
+    note: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class BagTube(TenantTable, Base):
+    """A code of a bag: ``listed`` by the ward, or found in it only (then too many); when the desk scanned it."""
+
+    __tablename__ = "bag_tube"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "bag_id", "code"),
+        Index("ix_bag_tube_code", "tenant_id", "code"),
+        tenant_fk("bag_id", "specimen_bag"),
+        tenant_fk("specimen_id", "specimen"),
+    )
+    bag_id: Mapped[int] = mapped_column(BigInteger)
+    code: Mapped[str]
+    specimen_id: Mapped[int | None] = mapped_column(BigInteger)
+    listed: Mapped[bool] = mapped_column(Boolean)
+    scanned_at: Mapped[datetime | None]
+    scanned_by: Mapped[str] = mapped_column(default="", server_default="")

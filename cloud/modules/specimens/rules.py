@@ -233,6 +233,7 @@ class Finding(StrEnum):
     NOT_COLLECTED = "not_collected"
     OTHER_PATIENT = "other_patient"
     LATE = "late"
+    NOT_LISTED = "not_listed"
     STATE = "state"
 
 

@@ -30,7 +30,7 @@ from common.errors import UserError
 
 __all__ = [
     "IDENTIFIERS", "Answer", "Finding", "InHand", "LabelDocument", "LabelJob", "Person", "Plan", "State", "Taken", "TubeRow", "Waiting",
-    "recognise", "take_in",
+    "move", "recognise", "take_in",
 ]  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def _by_id(uow: UnitOfWork, specimen_id: int) -> Specimen:
 # --- one step of a tube -------------------------------------------------------------------------------------------------------------------
 
 
-def _move(
+def move(
     uow: UnitOfWork, tube: Specimen, to: State, place: str = "", detail: dict[str, Any] | None = None, reason: str | None = None
 ) -> None:
     """One step by the table, with its event row and audit entry. Raises UserError 409 naming the state for a step that is not in it."""
@@ -192,7 +192,7 @@ def _make_tubes(uow: UnitOfWork, plan: Plan, identifiers: list[str], place: str)
         uow.s.flush()
         item_ids = [each.order_item_id for each in tube.asked]
         orders.set_status(uow, item_ids, orders.ItemStatus.LABELLED, specimen_id=row.id, barcode=code)
-        _move(uow, row, State.LABELLED, place, {"identifiers": identifiers, "items": item_ids, "barcode": code})
+        move(uow, row, State.LABELLED, place, {"identifiers": identifiers, "items": item_ids, "barcode": code})
         _emit(uow, "labelled", row)
         made.append(row)
     return made
@@ -226,7 +226,7 @@ def collect(uow: UnitOfWork, code: str, patient_id: int, place: str = "") -> Ans
         first = _first_event(uow, tube.id, (State.COLLECTED,)) if problem[0] is Finding.DOUBLE else None
         return Answer(*problem, scan.code, _row(uow, tube.id), first, _left(uow, patient_id))
     tube.collected_at, tube.collector_id = uow.now, uow.actor.user_id
-    _move(uow, tube, State.COLLECTED, place)
+    move(uow, tube, State.COLLECTED, place)
     _set_items(uow, tube, orders.ItemStatus.COLLECTED)
     _emit(uow, "collected", tube)
     uow.s.flush()
@@ -264,7 +264,7 @@ def receive(uow: UnitOfWork, code: str, sections: frozenset[str] = frozenset(), 
     tube.received_at, tube.receiver_id = uow.now, uow.actor.user_id
     tube.sample_day = uow.now.astimezone(ZONE).date()
     number = tube.sample_no = take_number(uow, md.catalog(uow).sections[tube.section_id], tube.priority, tube.sample_day)
-    _move(uow, tube, State.RECEIVED, place, {"sample_no": number})
+    move(uow, tube, State.RECEIVED, place, {"sample_no": number})
     _set_items(uow, tube, orders.ItemStatus.RECEIVED, items)
     _emit(uow, "received", tube)
     uow.s.flush()
@@ -314,7 +314,7 @@ def accept_conditionally(uow: UnitOfWork, specimen_id: int, caveat: str) -> None
     tube = _by_id(uow, specimen_id)
     if not caveat.strip():
         raise UserError("invalid", "请写明让步接收的说明，它会印在报告上。", field="caveat")
-    _move(uow, tube, State.CONDITIONAL, detail={"caveat": caveat.strip()}, reason=caveat.strip())
+    move(uow, tube, State.CONDITIONAL, detail={"caveat": caveat.strip()}, reason=caveat.strip())
     tube.caveat = caveat.strip()
 
 
@@ -344,7 +344,7 @@ def reject(uow: UnitOfWork, code: str, reason_id: int, note: str = "", place: st
     tube = _locked(uow, recognise(uow, code).code)
     if tube is None:
         raise UserError("not_found", "系统里没有这个条码，请核对后重试。")
-    _move(uow, tube, State.REJECTED, place, {"reason": reason.code, "note": note.strip()}, reason.name)
+    move(uow, tube, State.REJECTED, place, {"reason": reason.code, "note": note.strip()}, reason.name)
     row = Rejection(specimen_id=tube.id, reason_id=reason.id, note=note.strip(), at=uow.now, by_id=uow.actor.user_id)
     uow.s.add(row)
     _set_items(uow, tube, orders.ItemStatus.REJECTED, reason=reason.name)
@@ -366,7 +366,7 @@ def confirm_rejection(uow: UnitOfWork, rejection_id: int) -> None:
 def cancel(uow: UnitOfWork, specimen_id: int, reason: str) -> None:
     """Void a tube before it is tested; its label is waste from now on."""
     tube = _by_id(uow, specimen_id)
-    _move(uow, tube, State.CANCELLED, detail={"reason": reason}, reason=reason)
+    move(uow, tube, State.CANCELLED, detail={"reason": reason}, reason=reason)
     _emit(uow, "cancelled", tube, reason=reason)
 
 
@@ -375,7 +375,7 @@ def mark_lost(uow: UnitOfWork, specimen_id: int, searched: str) -> None:
     if not searched.strip():
         raise UserError("invalid", "请写明已经找过哪些地方。", field="searched")
     tube = _by_id(uow, specimen_id)
-    _move(uow, tube, State.LOST, detail={"searched": searched.strip()}, reason=searched.strip())
+    move(uow, tube, State.LOST, detail={"searched": searched.strip()}, reason=searched.strip())
     _emit(uow, "lost", tube, reason=searched.strip())
 
 
@@ -391,7 +391,7 @@ def on_item_status(uow: UnitOfWork, payload: dict[str, Any]) -> None:
         return
     items = facts.items(uow, [tube.id]).get(tube.id, [])
     if all(each.status in ("cancelled", "refunded", "expired") for each in items):
-        _move(uow, tube, State.CANCELLED, detail={"reason": payload.get("reason") or "申请已取消"}, reason=payload.get("reason") or None)
+        move(uow, tube, State.CANCELLED, detail={"reason": payload.get("reason") or "申请已取消"}, reason=payload.get("reason") or None)
         _emit(uow, "cancelled", tube, reason=payload.get("reason") or "")
 
 
@@ -402,7 +402,7 @@ def on_result(uow: UnitOfWork, payload: dict[str, Any]) -> None:
         return
     to = State.TESTED if facts.still_expected(uow, tube.id) == 0 else State.ON_ANALYZER
     if tube.state != to and rules.may_move(tube.state, to):
-        _move(uow, tube, to)
+        move(uow, tube, to)
 
 
 def on_released(uow: UnitOfWork, payload: dict[str, Any]) -> None:
@@ -413,4 +413,4 @@ def on_released(uow: UnitOfWork, payload: dict[str, Any]) -> None:
         return
     for to in (State.TESTED, State.REVIEWED, State.RELEASED):
         if rules.may_move(tube.state, to):
-            _move(uow, tube, to)
+            move(uow, tube, to)

@@ -1,0 +1,89 @@
+"""Pages of bags: the ward packs, the desk compares."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+from flask import request
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.specimens import bag_rules, bags, rules
+from cloud.modules.specimens.rules import Perm
+from cloud.web.faults import NotFound
+from cloud.web.page import fragment, page, redirect_to
+from cloud.web.view import Views, principal
+
+BAGS = Views("specimen_bags", __name__)
+SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
+
+
+@BAGS.get("/sp/bag", Perm.READ)
+def bag_list(uow: UnitOfWork) -> Any:
+    """Bags on the way, and those of the last day; a scanned bag opens."""
+    return page("specimens/bags.html", bags=bags.bag_list(uow, uow.now - timedelta(days=1)), words=bag_rules.BAG_WORDS)
+
+
+@BAGS.get("/sp/bag/pack", Perm.COLLECT)
+def pack_page(uow: UnitOfWork) -> Any:
+    """The ward packs: bag first, then tube after tube."""
+    return page("specimens/pack.html", bag=None, answer=None, lines=[], **_base(uow))
+
+
+@BAGS.post("/sp/bag/pack", Perm.COLLECT)
+def pack(uow: UnitOfWork) -> Any:
+    """One tube into the bag."""
+    bag_id, answer = bags.pack(uow, request.form.get("bag", ""), request.form.get("code", ""), principal().workstation)
+    context = {"bag": bags.bag(uow, bag_id), "answer": answer, "lines": bags.lines(uow, bag_id), **_base(uow)}
+    return fragment("specimens/pack.html", "packed", trigger=_sound(answer.sound), **context)
+
+
+@BAGS.post("/sp/bag/<int:bag_id>/send", Perm.COLLECT)
+def send(uow: UnitOfWork, bag_id: int) -> Any:
+    """The ward closes the bag and hands it over."""
+    bags.send(uow, bag_id, request.form.get("courier", ""), request.form.get("destination", ""))
+    return redirect_to("/sp/bag")
+
+
+@BAGS.post("/sp/bag/open", Perm.RECEIVE)
+def open_bag(uow: UnitOfWork) -> Any:
+    """The desk scans a bag."""
+    return redirect_to(f"/sp/bags/{bags.open_bag(uow, request.form.get('code', ''))}")
+
+
+@BAGS.get("/sp/bags/<int:bag_id>", Perm.READ)
+def compare(uow: UnitOfWork, bag_id: int) -> Any:
+    """One bag: its list against what was scanned."""
+    return page("specimens/bag.html", answer=None, **_bag(uow, bag_id))
+
+
+@BAGS.post("/sp/bags/<int:bag_id>/scan", Perm.RECEIVE)
+def scan(uow: UnitOfWork, bag_id: int) -> Any:
+    """One tube out of the bag: compared and received."""
+    answer = bags.scan_out(uow, bag_id, request.form.get("code", ""), place=principal().workstation)
+    uow.s.flush()
+    return fragment("specimens/bag.html", "compared", trigger=_sound(answer.sound), answer=answer, **_bag(uow, bag_id))
+
+
+@BAGS.post("/sp/bags/<int:bag_id>/close", Perm.RECEIVE)
+def close(uow: UnitOfWork, bag_id: int) -> Any:
+    """The desk's last word on the bag."""
+    bags.close(uow, bag_id, request.form.get("version", 0, type=int), request.form.get("note", ""))
+    return redirect_to("/sp/bag")
+
+
+def _bag(uow: UnitOfWork, bag_id: int) -> dict[str, Any]:
+    found = bags.bag(uow, bag_id)
+    if found is None:
+        raise NotFound("这个袋子")
+    return {"bag": found, "lines": bags.lines(uow, bag_id), "balance": bags.balance_of(uow, bag_id), **_base(uow)}
+
+
+def _base(uow: UnitOfWork) -> dict[str, Any]:
+    return {"known": md.catalog(uow), "signs": SIGNS, "words": bag_rules.BAG_WORDS, "states": rules.STATE_WORDS}
+
+
+def _sound(kind: str) -> str:
+    return json.dumps({"sound": kind})

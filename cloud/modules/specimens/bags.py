@@ -1,0 +1,224 @@
+"""The verbs of bags: the ward packs and sends, the desk opens, scans tube after tube against the list, and closes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.platform import alerts
+from cloud.modules.specimens import bag_rules, facts, rules, service, steps
+from cloud.modules.specimens.bag_rules import BagState, Balance
+from cloud.modules.specimens.facts import TubeRow
+from cloud.modules.specimens.models import BagTube, Specimen, SpecimenBag
+from cloud.modules.specimens.rules import Finding, Perm, State
+from cloud.modules.specimens.service import Answer
+from common import ids
+from common.errors import UserError
+
+PAGE = 100
+
+
+def pack(uow: UnitOfWork, bag_code: str, tube_code: str, place: str = "") -> tuple[int, Answer]:
+    """Scan a collected tube into a bag; the first one begins it. Returns the bag and the answer to the scan."""
+    code = ids.normalise_scan(bag_code)
+    if not code:
+        raise UserError("invalid", "请先扫描袋子的条码。", field="bag")
+    bag = _open_bag(uow, code)
+    if bag is None:
+        bag = SpecimenBag(code=code, origin=place, state=BagState.PACKING.value, packed_by=uow.actor.name, packed_at=uow.now)
+        uow.s.add(bag)
+        uow.s.flush()
+        uow.audit("bag", bag.id, "pack", after={"code": code})
+    elif bag.state != BagState.PACKING:
+        raise UserError("conflict", f"袋子 {code} 目前“{bag_rules.BAG_WORDS[BagState(bag.state)]}”，不能再装。请换一个袋子。")
+    return bag.id, _put_in(uow, bag, tube_code)
+
+
+def _put_in(uow: UnitOfWork, bag: SpecimenBag, tube_code: str) -> Answer:
+    scan = steps.recognise(uow, tube_code)
+    wrong = rules.scan_problem(scan)
+    if wrong is not None:
+        return Answer(*wrong, scan.code)
+    tube = uow.s.scalars(select(Specimen).where(Specimen.barcode == scan.code).with_for_update()).one_or_none()
+    if tube is None:
+        return Answer(Finding.UNKNOWN, "系统里没有这个条码，请核对标签。", scan.code)
+    row = facts.tubes(uow, [tube.id])[tube.id]
+    if tube.state != State.COLLECTED:
+        return Answer(Finding.STATE, f"这管“{rules.STATE_WORDS[State(tube.state)]}”，不能装袋。", scan.code, row)
+    query = select(BagTube, SpecimenBag.code).join(SpecimenBag, SpecimenBag.id == BagTube.bag_id)
+    query = query.where(BagTube.code == scan.code, BagTube.listed, SpecimenBag.state != BagState.CLOSED)
+    other = uow.s.execute(query).first()
+    if other is not None:
+        return Answer(Finding.DOUBLE, f"这管已经在袋子 {other.code} 里", scan.code, row)
+    uow.s.add(BagTube(bag_id=bag.id, code=scan.code, specimen_id=tube.id, listed=True))
+    uow.s.flush()
+    return Answer(Finding.OK, "已装袋", scan.code, row)
+
+
+def send(uow: UnitOfWork, bag_id: int, courier: str, destination: str = "") -> int:
+    """Close the bag at the ward and hand it to the porter; returns how many tubes travel."""
+    bag = _get(uow, bag_id)
+    _move(uow, bag, BagState.SENT)
+    tubes = [t for t in tubes_of(uow, bag_id) if t.listed]
+    if not tubes:
+        raise UserError("conflict", "袋子是空的，请先扫描试管装袋。")
+    if not courier.strip():
+        raise UserError("invalid", "请填写运送人。", field="courier")
+    bag.courier, bag.destination, bag.sent_at = courier.strip()[:60], destination.strip()[:60], uow.now
+    for each in tubes:
+        tube = uow.s.get(Specimen, (uow.tenant_id, each.specimen_id), with_for_update=True)
+        # A tube that was taken out and received, rejected or cancelled meanwhile no longer travels with the bag.
+        if tube is not None and tube.state == State.COLLECTED:
+            service.move(uow, tube, State.SENT, bag.origin, {"bag": bag.code})
+    uow.emit("specimen.bag_sent", f"bag:{bag.id}", {"bag_id": bag.id, "tubes": len(tubes)})
+    return len(tubes)
+
+
+def open_bag(uow: UnitOfWork, bag_code: str) -> int:
+    """The desk scans the bag; returns its id. An open one goes on where it was."""
+    code = ids.normalise_scan(bag_code)
+    bag = _open_bag(uow, code)
+    if bag is None:
+        raise UserError("not_found", f"没有编码为“{code}”的在途袋子。请核对条码；没有装袋记录的试管请直接逐管核收。")
+    if bag.state == BagState.PACKING:
+        raise UserError("conflict", f"袋子 {code} 病区还没有点“发出”，请联系病区确认，或直接逐管核收。")
+    if bag.state == BagState.SENT:
+        _move(uow, bag, BagState.OPEN)
+        bag.opened_at = uow.now
+    return bag.id
+
+
+def scan_out(uow: UnitOfWork, bag_id: int, tube_code: str, sections: frozenset[str] = frozenset(), place: str = "") -> Answer:
+    """A tube out of the bag: compared with the list, and received in the same scan. A foreign one is noted, not received."""
+    bag = _get(uow, bag_id)
+    if bag.state != BagState.OPEN:
+        raise UserError("conflict", f"这一袋目前“{bag_rules.BAG_WORDS[BagState(bag.state)]}”，不能再扫描。")
+    scan = steps.recognise(uow, tube_code)
+    wrong = rules.scan_problem(scan)
+    if wrong is not None:
+        return Answer(*wrong, scan.code)
+    line = uow.s.scalars(select(BagTube).where(BagTube.bag_id == bag_id, BagTube.code == scan.code)).one_or_none()
+    if line is not None and line.scanned_at is not None:
+        return Answer(Finding.DOUBLE, "本袋中已扫描过", scan.code, _row(uow, line.specimen_id), (line.scanned_at, line.scanned_by))
+    tube = uow.s.scalars(select(Specimen).where(Specimen.barcode == scan.code).with_for_update()).one_or_none()
+    if line is None:
+        made = BagTube(bag_id=bag_id, code=scan.code, specimen_id=None if tube is None else tube.id, listed=False)
+        made.scanned_at, made.scanned_by = uow.now, uow.actor.name
+        uow.s.add(made)
+        uow.audit("bag", bag_id, "extra", after={"code": scan.code})
+        words = "不在本袋清单中，已记为多出；核实后请在核收页单独扫描"
+        return Answer(Finding.NOT_LISTED, words, scan.code, None if tube is None else _row(uow, tube.id))
+    line.scanned_at, line.scanned_by = uow.now, uow.actor.name
+    if tube is not None and tube.state == State.SENT:
+        service.move(uow, tube, State.ARRIVED, place, {"bag": bag.code})
+    uow.s.flush()
+    return service.receive(uow, scan.code, sections, place)
+
+
+def close(uow: UnitOfWork, bag_id: int, version: int, note: str) -> Balance:
+    """The list is done; what lacks or is too many needs a note, and what lacks is told."""
+    bag = _get(uow, bag_id)
+    if bag.version != version:
+        raise UserError("stale", "您打开之后这一袋又有变化，请按最新的核对结果再关闭。")
+    found = balance_of(uow, bag_id)
+    problem = bag_rules.close_problem(found, note)
+    if problem is not None:
+        raise UserError("conflict", problem)
+    _move(uow, bag, BagState.CLOSED)
+    bag.closed_at, bag.closed_by, bag.note = uow.now, uow.actor.name, note.strip()[:500]
+    uow.audit("bag", bag.id, "balance", after={"here": len(found.here), "missing": found.missing, "extra": found.extra}, reason=bag.note)
+    if found.missing:
+        fields = {"bag": bag.code, "n": len(found.missing), "place": bag.origin or "—"}
+        words = "袋子 %(bag)s（%(place)s）缺 %(n)s 管标本"
+        alerts.raise_alert(
+            uow, alerts.Alert("specimen.bag", f"bag:{bag.id}", alerts.Level.WARNING, words, f"/sp/bags/{bag.id}", Perm.RECEIVE, fields)
+        )
+    return found
+
+
+# --- looks ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A tube of a bag with what it is; ``row`` is None for a code nobody knows."""
+
+    code: str
+    listed: bool
+    scanned_at: datetime | None
+    scanned_by: str
+    specimen_id: int | None
+    row: TubeRow | None = None
+
+    @property
+    def mark(self) -> str:
+        """ok here, warn too many, bad still missing."""
+        return "warn" if not self.listed else "ok" if self.scanned_at is not None else "bad"
+
+
+def tubes_of(uow: UnitOfWork, bag_id: int) -> list[BagTube]:
+    """The lines of a bag, in the order they came."""
+    return list(uow.s.scalars(select(BagTube).where(BagTube.bag_id == bag_id).order_by(BagTube.id)))
+
+
+def lines(uow: UnitOfWork, bag_id: int) -> list[Line]:
+    """The lines with their tubes: what lacks first, then what is too many."""
+    found = tubes_of(uow, bag_id)
+    known = facts.tubes(uow, [t.specimen_id for t in found if t.specimen_id is not None])
+    out = [Line(t.code, t.listed, t.scanned_at, t.scanned_by, t.specimen_id, known.get(t.specimen_id or 0)) for t in found]
+    return sorted(out, key=lambda each: {"bad": 0, "warn": 1, "ok": 2}[each.mark])
+
+
+def balance_of(uow: UnitOfWork, bag_id: int) -> Balance:
+    """List against scans."""
+    found = tubes_of(uow, bag_id)
+    return bag_rules.balance([t.code for t in found if t.listed], [t.code for t in found if t.scanned_at is not None])
+
+
+def bag(uow: UnitOfWork, bag_id: int) -> SpecimenBag | None:
+    """One bag."""
+    return uow.s.get(SpecimenBag, (uow.tenant_id, bag_id))
+
+
+_LIST = text("""
+SELECT b.id, b.code, b.origin, b.courier, b.state, b.packed_at, b.sent_at, b.closed_at, b.note,
+  (SELECT count(*) FROM bag_tube t WHERE t.tenant_id = b.tenant_id AND t.bag_id = b.id AND t.listed) AS listed,
+  (SELECT count(*) FROM bag_tube t WHERE t.tenant_id = b.tenant_id AND t.bag_id = b.id AND t.scanned_at IS NOT NULL) AS scanned
+FROM specimen_bag b WHERE b.tenant_id = :t AND (b.state <> 'closed' OR b.closed_at > :since) ORDER BY b.state = 'closed', b.id DESC LIMIT :n
+""")
+
+
+def bag_list(uow: UnitOfWork, since: datetime) -> Sequence[object]:
+    """Bags that are not closed, then those closed since a moment."""
+    return list(uow.s.execute(_LIST, {"t": uow.tenant_id, "since": since, "n": PAGE}))
+
+
+def _row(uow: UnitOfWork, specimen_id: int | None) -> TubeRow | None:
+    return None if specimen_id is None else facts.tubes(uow, [specimen_id]).get(specimen_id)
+
+
+def _open_bag(uow: UnitOfWork, code: str) -> SpecimenBag | None:
+    query = select(SpecimenBag).where(SpecimenBag.code == code, SpecimenBag.state != BagState.CLOSED).with_for_update()
+    return uow.s.scalars(query).one_or_none()
+
+
+def _get(uow: UnitOfWork, bag_id: int) -> SpecimenBag:
+    found = uow.s.get(SpecimenBag, (uow.tenant_id, bag_id), with_for_update=True, populate_existing=True)
+    if found is None:
+        raise UserError("not_found", "这个袋子不存在，请核对后重试。")
+    return found
+
+
+def _move(uow: UnitOfWork, found: SpecimenBag, to: BagState) -> None:
+    before = BagState(found.state)
+    problem = bag_rules.bag_problem(before, to)
+    if problem is not None:
+        raise UserError("conflict", problem)
+    found.state = to.value
+    uow.s.flush()
+    uow.audit("bag", found.id, to.value, {"state": before.value}, {"state": to.value, "code": found.code})
+    uow.notify("specimen", {"bag": found.id})

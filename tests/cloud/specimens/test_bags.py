@@ -1,0 +1,136 @@
+"""Bags of tubes: what lacks and what is too many is seen before a bag is closed; each tube is received in the same scan."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any
+
+import pytest
+
+from cloud.modules.specimens import bag_rules, bags
+from cloud.modules.specimens.bag_rules import BagState
+from cloud.modules.specimens.rules import Finding
+from common.errors import UserError
+from tests.cloud.specimens.test_service import DESK, NURSE, act, collected, labelled
+from tests.support.hospital import Hospital
+from tests.support.lab import Lab
+
+FLOW = list(BagState)
+
+
+@pytest.mark.parametrize(("state", "to"), list(product(BagState, BagState)))
+def test_every_step_of_a_bag_is_decided(state: BagState, to: BagState) -> None:
+    problem = bag_rules.bag_problem(state, to)
+    assert (problem is None) is (FLOW.index(to) == FLOW.index(state) + 1)
+    assert problem is None or bag_rules.BAG_WORDS[state] in problem
+
+
+@pytest.mark.parametrize(
+    ("listed", "scanned", "here", "missing", "extra"),
+    [("abc", "abc", 3, "", ""), ("abc", "ab", 2, "c", ""), ("abc", "abcd", 3, "", "d"), ("", "x", 0, "", "x"), ("abc", "aab", 2, "c", "")],
+)
+def test_a_bag_is_compared_with_its_list(listed: str, scanned: str, here: int, missing: str, extra: str) -> None:
+    found = bag_rules.balance(listed, scanned)
+    assert (len(found.here), "".join(found.missing), "".join(found.extra)) == (here, missing, extra)
+    assert (bag_rules.close_problem(found, " ") is None) is found.even
+    assert bag_rules.close_problem(found, "已电话核实") is None
+
+
+def packed(hospital: Hospital, tubes: list[str], code: str = "BAG0001") -> int:
+    bag_id = 0
+    for tube in tubes:
+        bag_id, answer = act(hospital, lambda u, t=tube: bags.pack(u, code, t, "内科一病区"), NURSE)
+        assert answer.finding is Finding.OK
+    assert act(hospital, lambda u: bags.send(u, bag_id, "老张"), NURSE) == len(tubes)
+    return bag_id
+
+
+def states(hospital: Hospital, tubes: list[str]) -> set[str]:
+    return {s for (s,) in hospital.rows("SELECT state FROM specimen WHERE barcode = ANY(:c)", c=tubes)}
+
+
+def test_ac_sp_4_a_bag_of_ten_with_one_missing_and_one_foreign_closes_only_with_a_note(hospital: Hospital) -> None:
+    tubes = [collected(hospital, "1002", patient_no=f"B{n}", name=f"病人{n}")[0] for n in range(10)]
+    foreign = collected(hospital, "1002", patient_no="B99", name="别人")[0]
+    bag_id = packed(hospital, tubes)
+    assert states(hospital, tubes) == {"sent"}
+    assert act(hospital, lambda u: bags.open_bag(u, "bag0001"), DESK) == bag_id
+
+    def scan(code: str) -> Any:
+        return act(hospital, lambda u: bags.scan_out(u, bag_id, code), DESK)
+
+    for tube in tubes[:9]:
+        answer = scan(tube)
+        assert answer.finding is Finding.OK and answer.text == "已核收" and answer.tube.sample_no
+    again = scan(tubes[0])
+    assert again.finding is Finding.DOUBLE and again.first[1] == DESK.name
+    assert scan(foreign).finding is Finding.NOT_LISTED
+    assert scan(foreign).finding is Finding.DOUBLE
+    assert states(hospital, tubes[:9]) == {"received"} and states(hospital, [foreign]) == {"collected"}
+    found = act(hospital, lambda u: bags.balance_of(u, bag_id))
+    assert (len(found.here), found.missing, found.extra) == (9, (tubes[9],), (foreign,))
+
+    def close(note: str, version: int | None = None) -> Any:
+        def run(uow: Any) -> Any:
+            row = bags.bag(uow, bag_id)
+            return bags.close(uow, bag_id, row.version if version is None and row is not None else version or 0, note)
+
+        return act(hospital, run, DESK)
+
+    with pytest.raises(UserError, match="缺 1 管、多 1 管，须写明"):
+        close("")
+    with pytest.raises(UserError, match="又有变化"):
+        close("病区确认", 99)
+    close("病区确认漏装一管，多出的一管单独核收")
+    with pytest.raises(UserError, match="已核对"):
+        scan(tubes[9])
+    assert hospital.rows("SELECT fields ->> 'n' AS n FROM alert WHERE kind = 'specimen.bag'")[0].n == "1"
+    events = hospital.rows(
+        "SELECT kind FROM specimen_event e JOIN specimen s ON s.id = e.specimen_id WHERE s.barcode = :c ORDER BY e.id", c=tubes[0]
+    )
+    assert [e.kind for e in events] == ["labelled", "collected", "sent", "arrived", "received"]
+
+
+def test_only_collected_tubes_travel_and_each_in_one_bag(hospital: Hospital) -> None:
+    tube = collected(hospital, "1002")[0]
+    waiting = labelled(hospital, "1002", patient_no="W1", name="等待者")[0]
+    bag_id, answer = act(hospital, lambda u: bags.pack(u, "BAG1", tube), NURSE)
+    assert answer.finding is Finding.OK
+    assert act(hospital, lambda u: bags.pack(u, "BAG2", tube), NURSE)[1].finding is Finding.DOUBLE
+    assert act(hospital, lambda u: bags.pack(u, "BAG1", waiting), NURSE)[1].finding is Finding.STATE
+    assert act(hospital, lambda u: bags.pack(u, "BAG1", "126326999999"), NURSE)[1].finding in (Finding.UNKNOWN, Finding.CHECK_DIGIT)
+    with pytest.raises(UserError, match="还没有点"):
+        act(hospital, lambda u: bags.open_bag(u, "BAG1"), DESK)
+    with pytest.raises(UserError, match="运送人"):
+        act(hospital, lambda u: bags.send(u, bag_id, " "), NURSE)
+    act(hospital, lambda u: bags.send(u, bag_id, "老张"), NURSE)
+    with pytest.raises(UserError, match="不能再装"):
+        act(hospital, lambda u: bags.pack(u, "BAG1", tube), NURSE)
+    with pytest.raises(UserError, match="没有编码"):
+        act(hospital, lambda u: bags.open_bag(u, "BAG1"), DESK, hospital.b)
+
+
+def test_a_bags_code_serves_again_once_it_is_closed(hospital: Hospital) -> None:
+    for n in (1, 2):
+        tube = collected(hospital, "1002", patient_no=f"C{n}", name=f"病人{n}")[0]
+        bag_id = packed(hospital, [tube], "BAG7")
+        act(hospital, lambda u: bags.open_bag(u, "BAG7"), DESK)
+        act(hospital, lambda u, t=tube, b=bag_id: bags.scan_out(u, b, t), DESK)
+
+        def close(uow: Any, b: int = bag_id) -> Any:
+            row = bags.bag(uow, b)
+            assert row is not None
+            return bags.close(uow, b, row.version, "")
+
+        assert act(hospital, close, DESK).even
+
+
+def test_the_pages_of_bags(lab: Lab) -> None:
+    nurse, desk = lab.client("nurse"), lab.client("receiver")
+    assert "没有在途的袋子" in desk.get("/sp/bag").text
+    assert nurse.get("/sp/bag/pack").status_code == 200 and desk.get("/sp/bag/pack").status_code == 403
+    unknown = nurse.post("/sp/bag/pack", {"bag": "BAG1", "code": "126326000422"}, htmx=True)
+    assert "系统里没有这个条码" in unknown.text and '"bad"' in unknown.headers["HX-Trigger"]
+    assert desk.post("/sp/bag/open", {"code": "BAG1"}, htmx=True).status_code == 409
+    assert desk.get("/sp/bags/999").status_code == 404
+    assert "BAG1" in desk.get("/sp/bag").text
