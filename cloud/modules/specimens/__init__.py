@@ -30,6 +30,7 @@ MODULE = Module(
         MenuItem("采集", "/sp/collect", Perm.COLLECT, "标本", 210),
         MenuItem("标本袋", "/sp/bag", Perm.READ, "标本", 215),
         MenuItem("核收", "/sp/receive", Perm.RECEIVE, "标本", 220),
+        MenuItem("加做", "/orders/addon", Perm.RECEIVE, "标本", 228),
         MenuItem("登记核收", "/sp/register", Perm.REGISTER, "标本", 225),
         MenuItem("拒收", "/sp/reject", Perm.REJECT, "标本", 230),
         MenuItem("拒收通知", "/sp/rejections", Perm.NOTICE, "标本", 240),

@@ -1,4 +1,4 @@
-"""Pages of bags: the ward packs, the desk compares."""
+"""Pages of bags (the ward packs, the desk compares) and of adding requests to a tube that is here."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from flask import request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.specimens import bag_rules, bags, rules
+from cloud.modules.specimens import add_on, bag_rules, bags, rules
 from cloud.modules.specimens.rules import Perm
 from cloud.web.faults import NotFound
 from cloud.web.page import fragment, page, redirect_to
@@ -87,3 +87,21 @@ def _base(uow: UnitOfWork) -> dict[str, Any]:
 
 def _sound(kind: str) -> str:
     return json.dumps({"sound": kind})
+
+
+# --- add-on ---------------------------------------------------------------------------------------------------------
+
+
+@BAGS.get("/orders/addon", Perm.RECEIVE)
+def add_on_page(uow: UnitOfWork) -> Any:
+    """Scan a tube: what waits for its patient, and whether it may be measured from this tube."""
+    code = request.args.get("code", "")
+    return page("specimens/add_on.html", code=code, found=add_on.table(uow, code) if code.strip() else None, **_base(uow))
+
+
+@BAGS.post("/orders/addon", Perm.RECEIVE)
+def add_on_save(uow: UnitOfWork) -> Any:
+    """Measure the ticked requests from this tube."""
+    specimen_id = request.form.get("specimen_id", 0, type=int)
+    add_on.add(uow, specimen_id, [int(i) for i in request.form.getlist("id") if i.isdigit()])
+    return redirect_to(f"/sp/tubes/{specimen_id}")
