@@ -15,6 +15,7 @@ from sqlalchemy.engine import make_url
 from cloud import jobs, memory, relay
 from cloud.config import Settings
 from cloud.db.session import Database
+from cloud.modules.autoverify import loop as autoverify
 from cloud.modules.interfaces.deliver import Deliverer
 from cloud.modules.platform import signing
 from cloud.modules.registry import MODULES
@@ -78,7 +79,12 @@ def run_worker(settings: Settings) -> int:
         for tenant_id in jobs.tenant_ids(db):
             sender.deliver_due(tenant_id)
 
-    loops = [Loop("relay", "outbox", dsn, relay_all, stop), Loop("deliver", "delivery", dsn, deliver_all, stop)]
+    def autoverify_all() -> None:
+        for tenant_id in jobs.tenant_ids(db):
+            autoverify.work(db, tenant_id)
+
+    steps = (("relay", "outbox", relay_all), ("deliver", "delivery", deliver_all), ("autoverify", "av", autoverify_all))
+    loops = [Loop(name, channel, dsn, step, stop) for name, channel, step in steps]
     memory.settle()
     for loop in loops:
         loop.start()

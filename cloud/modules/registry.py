@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cloud.modules import (
+    autoverify,
     bench,
     catalog,
     changes,
@@ -33,6 +34,7 @@ MODULES: tuple[Module, ...] = (
     bench.MODULE,
     edge.MODULE,
     reports.MODULE,
+    autoverify.MODULE,
     critical.MODULE,
     qc.MODULE,
     reagents.MODULE,

@@ -2,6 +2,7 @@
 
 from cloud.db import audit, outbox
 from cloud.db.base import Base
+from cloud.modules.autoverify import models as autoverify
 from cloud.modules.bench import models as bench
 from cloud.modules.catalog import models as catalog
 from cloud.modules.catalog import rule_models as catalog_rules
@@ -22,7 +23,7 @@ from cloud.modules.scheduling import models as scheduling
 from cloud.modules.specimens import models as specimens
 
 ALL = (
-    *(audit, outbox, bench, catalog, catalog_rules, changes, critical, edge, equipment, interfaces, orders, personnel),
+    *(audit, outbox, autoverify, bench, catalog, catalog_rules, changes, critical, edge, equipment, interfaces, orders, personnel),
     *(platform, portal, qc, queue, reagents, reports, scheduling, specimens),
 )
 METADATA = Base.metadata

@@ -303,6 +303,21 @@ def entered(
     return {"section": section, "detail": detail, "now": uow.now, "asked": asked, "typed": typed, "touched": lines}
 
 
+def details_of(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, Detail]:
+    """Tubes with their tests and requests, without history, a few statements for all of them; for rules that look at many."""
+    found = facts.tubes(uow, specimen_ids)
+    tests, asked = tests_of(uow, found), facts.requests(uow, found)
+    return {i: Detail(t, age_text(t, uow.now), "", 0, tests[i], asked.get(i, [])) for i, t in found.items()}
+
+
+def first_versions(uow: UnitOfWork, test_ids: Sequence[int]) -> dict[int, Shown]:
+    """Test id → what was first measured, whatever counts today."""
+    if not test_ids:
+        return {}
+    query = text(_VERSIONS.text.replace("id = ANY(:ids)", "version_no = 1 AND test_id = ANY(:ids)"))
+    return {r.test_id: Shown(*r) for r in uow.s.execute(query, {"t": uow.tenant_id, "ids": list(test_ids)})}
+
+
 def requests_of(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, list[Request]]:
     """Specimen id → the request lines behind it."""
     return facts.requests(uow, specimen_ids)

@@ -312,6 +312,13 @@ def lock_reported(uow: UnitOfWork, specimen_ids: Iterable[int]) -> Work:
     return Work(uow, sorted(set(specimen_ids)))
 
 
+def clear(work: Work, specimen_ids: Sequence[int]) -> None:
+    """What a rule set cleared stands as reviewed; for ``release`` in the same transaction."""
+    for test in work.tests.values():
+        if test.specimen_id in specimen_ids and test.state == TestState.RECEIVED:
+            _to(test, TestState.REVIEWED)
+
+
 def release(work: Work, specimen_ids: Sequence[int], critical_checked: bool = False) -> None:
     """The reviewed values of these tubes are told; optional items without a value are closed.
 
@@ -457,6 +464,7 @@ __all__ = [
     "amend",
     "check_entry",
     "choose_version",
+    "clear",
     "dismiss_late",
     "enter_differential",
     "enter_result",

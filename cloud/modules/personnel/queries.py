@@ -79,4 +79,4 @@ def matrix(uow: UnitOfWork, after: int = 0) -> Sequence[Any]:
     return uow.s.execute(_MATRIX, {"t": uow.tenant_id, "after": after, "n": PAGE}).all()
 
 
-__all__ = ["PAGE", "Function", "any_in", "grants", "local_day", "matrix", "may", "missing"]
+__all__ = ["PAGE", "Function", "Grant", "any_in", "grants", "local_day", "matrix", "may", "missing", "uncovered"]

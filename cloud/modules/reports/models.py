@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Date, Index, Integer, UniqueConstraint, text
+from sqlalchemy import BigInteger, Boolean, Date, Index, Integer, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
@@ -49,6 +49,8 @@ class Report(Versioned, TenantTable, Base):
     tested_at: Mapped[datetime | None]
     verifier_id: Mapped[int | None] = mapped_column(BigInteger)
     released_at: Mapped[datetime | None]
+    # Released by a rule set (自动审核); ``verifier_id`` is who answered for it on duty.
+    auto: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     # Released by its own tester on solo duty: a second person looks within 24 h (R1).
     cocheck_due: Mapped[datetime | None]
     cochecked_by: Mapped[int | None] = mapped_column(BigInteger)

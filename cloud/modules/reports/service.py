@@ -21,6 +21,7 @@ from cloud.modules.platform import service as platform
 from cloud.modules.platform.signing import Desk
 from cloud.modules.qc import queries as qc
 from cloud.modules.reports import document, rules
+from cloud.modules.reports.auto import Cleared, release_auto
 from cloud.modules.reports.changes import AmendRequest, amend, cancel, recall
 from cloud.modules.reports.issue import (
     details,
@@ -306,17 +307,20 @@ def _duties(uow: UnitOfWork, user_id: int) -> list[rules.Duty]:
 
 __all__ = [
     "AmendRequest",
+    "Cleared",
     "Desk",
     "amend",
     "ask_reprint",
     "cancel",
     "cocheck",
+    "details",
     "grant_solo_duty",
     "recall",
     "not_rendered",
     "qc_lights",
     "pdf_bytes",
     "release",
+    "release_auto",
     "render_again",
     "rendered",
     "review",

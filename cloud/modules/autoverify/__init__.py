@@ -1,0 +1,23 @@
+"""M08 Autoverification: release what needs no eye, stop what does, prove both."""
+
+from cloud.modules.autoverify import service
+from cloud.modules.autoverify.rules import Perm
+from cloud.modules.autoverify.views import VIEWS
+from cloud.web.module import Job, MenuItem, Module
+
+MODULE = Module(
+    name="autoverify",
+    title="自动审核",
+    views=(VIEWS,),
+    depends=("bench", "catalog", "equipment", "personnel", "platform", "qc", "reagents", "reports", "scheduling"),
+    permissions={
+        Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
+        Perm.WRITE: ("leader",),
+        Perm.APPROVE: ("quality",),
+        Perm.STOP: ("tester", "verifier", "senior", "leader", "quality", "director"),
+        Perm.AUDIT: ("verifier", "senior", "leader", "quality"),
+    },
+    menu=(MenuItem("自动审核", "/av/board", Perm.READ, "检验", 34),),
+    handlers={"result.received": (service.on_results,)},
+    jobs=(Job("autoverify.watch", "15m", service.watch),),
+)

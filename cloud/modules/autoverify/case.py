@@ -1,0 +1,274 @@
+"""What a decision looks at: one report with all its facts, and the policy of a rule set. Frozen values, to and from JSON. Pure.
+
+A ``Case`` is stored with its decision and decides the same again (M08 R2). Decimals are unrounded unless a name says ``reported``.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any, TypeVar
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """An earlier released value of the same patient, item and specimen type."""
+
+    at: datetime
+    text: str
+    value: Decimal | None = None
+    comparator: str = ""
+    method: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Limits of automatic release, both inclusive; None: open on that side."""
+
+    low: Decimal | None = None
+    high: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """One delta rule: absolute, percent, rate, percent_rate or rcv. ``up``/``down``: allowed rise and fall, None: not judged.
+
+    Rules of one ``group`` must all fail for the item to fail (AND); one failing group is enough (OR). ``not_evaluable``: pass or hold.
+    """
+
+    kind: str
+    up: Decimal | None = None
+    down: Decimal | None = None
+    per: str = "d"
+    cva: Decimal | None = None
+    cvi: Decimal | None = None
+    z: Decimal = Decimal("1.96")
+    window_h: int = 168
+    group: int = 1
+    not_evaluable: str = "pass"
+
+
+@dataclass(frozen=True, slots=True)
+class Hil:
+    """Haemolysis, icterus or lipaemia (``index`` H, I, L) above ``above`` makes the item's result unsafe."""
+
+    index: str
+    above: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of the report. ``present``: there is a result; ``value`` unrounded, ``reported`` as printed.
+
+    ``critical``: low, high, maybe or ""; ``qc``: ok, rejected, overdue, none …; ``calibration``: ok, expired, failed, none;
+    ``reagent``: ok, expired, unaccepted, none; ``moving``: ok, out (patient-based control), off.
+    """
+
+    code: str
+    name: str
+    numeric: bool = True
+    mandatory: bool = True
+    present: bool = True
+    text: str = ""
+    value: Decimal | None = None
+    reported: Decimal | None = None
+    comparator: str = ""
+    flag: str = ""
+    interval: bool = True
+    critical: str = ""
+    critical_low: Decimal | None = None
+    critical_high: Decimal | None = None
+    holds: tuple[str, ...] = ()
+    source: str = "analyzer"
+    analyzer: str = ""
+    run_at: datetime | None = None
+    alarms: tuple[str, ...] = ()
+    amr_low: Decimal | None = None
+    amr_high: Decimal | None = None
+    crr_high: Decimal | None = None
+    dilution: Decimal = Decimal(1)
+    calibration: str = "none"
+    reagent: str = "none"
+    lot: str = ""
+    qc: str = "none"
+    moving: str = "off"
+    pending: tuple[str, ...] = ()
+    stability_h: int | None = None
+    method: str = ""
+    range: Range | None = None
+    deltas: tuple[Delta, ...] = ()
+    hil: tuple[Hil, ...] = ()
+    priors: tuple[Prior, ...] = ()
+    """Newest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody on duty; ``covers``: authorised for the section and all items of the report."""
+
+    user_id: int
+    name: str
+    covers: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A whole report at the moment of its decision. ``stops``: what is suspended; ``indices``: HIL as measured."""
+
+    specimen_id: int
+    at: datetime
+    items: tuple[Item, ...]
+    patient_no: str = ""
+    patient_name: str = ""
+    sex: str = ""
+    age_years: Decimal | None = None
+    """Age at collection; None: neither birth date nor age text."""
+    ordered: bool = True
+    dept: str = ""
+    ward: str = ""
+    visit: str = ""
+    diagnosis: str = ""
+    drugs: str = ""
+    specimen_type: str = ""
+    specimen_state: str = "received"
+    specimen_issues: tuple[str, ...] = ()
+    caveat: str = ""
+    collected_at: datetime | None = None
+    received_at: datetime | None = None
+    indices: Mapping[str, Decimal] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+    authoriser: Person | None = None
+    operator: Person | None = None
+    stops: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """A rule in the expression language: true = hold. ``needs`` restricts nothing: the items it names decide whether it applies."""
+
+    code: str
+    source: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Element:
+    """One sign of a contamination: beyond ``limit`` (``up``: above, else below), or changed by ``change`` % against the last value."""
+
+    item: str
+    up: bool
+    limit: Decimal | None = None
+    change: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pattern:
+    """A known contamination: every ``required`` item and at least ``least`` elements show it."""
+
+    code: str
+    elements: tuple[Element, ...]
+    required: tuple[str, ...]
+    least: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Mix-up score: an item's failed delta adds its weight, a near miss (``near`` of its limit) half; at ``threshold`` it is suspect."""
+
+    weights: Mapping[str, Decimal] = field(default_factory=dict)
+    fixed: Mapping[str, Decimal] = field(default_factory=dict)
+    """Items that never change in a person (blood group): any difference adds the weight."""
+    only: Mapping[str, str] = field(default_factory=dict)
+    """Item → the one sex it exists in; the other sex adds the threshold."""
+    threshold: Decimal = Decimal(2)
+    near: Decimal = Decimal("0.8")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a rule set decides by, besides the limits that come with each item (``ranges`` and ``deltas`` here replace those)."""
+
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    deltas: Mapping[str, tuple[Delta, ...]] = field(default_factory=dict)
+    logic: tuple[Expression, ...] = ()
+    context: tuple[Expression, ...] = ()
+    patterns: tuple[Pattern, ...] = ()
+    identity: Identity = field(default_factory=Identity)
+    manual: bool = False
+    """Whether values typed by hand may leave without an eye."""
+    stability_h: int | None = None
+    """Where the item names none; None: an item without holds."""
+    pattern_days: int = 30
+    """How old a value a contamination may be compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One reason to hold: category 0–14, code, item, and the figures; ``text`` as stored and listed."""
+
+    category: int
+    code: str
+    item: str = ""
+    figures: str = ""
+
+    @property
+    def text(self) -> str:
+        """``DELTA_PCT CREA 75.0>50``."""
+        return " ".join(part for part in (self.code, self.item, self.figures) if part)
+
+
+T = TypeVar("T")
+
+
+def to_json(value: Any) -> Any:
+    """A value of this module as JSON data; what stands at its default is left out."""
+    if is_dataclass(value) and not isinstance(value, type):
+        out = {}
+        for each in fields(value):
+            found = getattr(value, each.name)
+            if found != _default(each):
+                out[each.name] = to_json(found)
+        return out
+    if isinstance(value, Mapping):
+        return {k: to_json(v) for k, v in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_json(v) for v in value]
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def from_json(kind: type[T], data: Any) -> T:
+    """The value again, exactly; raises TypeError or ValueError for data of another shape."""
+    made: T = _read(kind, data)
+    return made
+
+
+def _default(each: Any) -> Any:
+    return each.default_factory() if callable(each.default_factory) else each.default
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
+
+
+def _read(kind: Any, data: Any) -> Any:
+    origin = typing.get_origin(kind)
+    if origin in (types.UnionType, typing.Union):
+        return None if data is None else _read(next(a for a in typing.get_args(kind) if a is not type(None)), data)
+    if origin is tuple:
+        return tuple(_read(typing.get_args(kind)[0], each) for each in data)
+    if origin is Mapping:
+        return {k: _read(typing.get_args(kind)[1], v) for k, v in data.items()}
+    if is_dataclass(kind):
+        hints = _hints(typing.cast(type, kind))
+        return kind(**{name: _read(hints[name], each) for name, each in data.items()})  # type: ignore[operator]
+    if kind is Decimal:
+        return Decimal(data)
+    return datetime.fromisoformat(data) if kind is datetime else data

@@ -1,0 +1,147 @@
+"""From results on the bench to a decision: due tubes in batches, decided, stored, and what is cleared released, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import structlog
+from sqlalchemy import insert, text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.autoverify import facts, sets
+from cloud.modules.autoverify.case import Case, Failure, to_json
+from cloud.modules.autoverify.decision import Verdict, decide
+from cloud.modules.autoverify.models import Decision
+from cloud.modules.autoverify.rules import Perm
+from cloud.modules.autoverify.sets import Loaded
+from cloud.modules.bench import queries as bench_queries
+from cloud.modules.bench import service as bench
+from cloud.modules.bench.queries import Detail
+from cloud.modules.platform import alerts
+from cloud.modules.platform.alerts import Level
+from cloud.modules.platform.signing import Desk
+from cloud.modules.reports import service as reports
+
+log = structlog.get_logger("autoverify")
+BATCH = 50
+READY, HELD = "ready", "held"
+OPEN = frozenset({"expected", "received", "held", "no_result", "cancelled"})
+
+# Only where a set decides, and only whole tubes: the rest comes again with its next result.
+_DUE = text("""
+INSERT INTO av_due (tenant_id, specimen_id, at)
+SELECT b.tenant_id, b.specimen_id, :now FROM bench_tube b
+WHERE b.tenant_id = :t AND b.specimen_id = :i AND b.state IN ('ready','held')
+  AND EXISTS (SELECT 1 FROM av_rule_set r WHERE r.tenant_id = b.tenant_id AND r.section_id = b.section_id
+              AND (r.state IN ('active','suspended') OR r.shadow) AND r.state <> 'retired')
+ON CONFLICT (tenant_id, specimen_id) DO NOTHING
+""")
+_TAKE = text("""
+DELETE FROM av_due WHERE tenant_id = :t AND id IN (
+  SELECT id FROM av_due WHERE tenant_id = :t ORDER BY id LIMIT :n FOR UPDATE SKIP LOCKED) RETURNING specimen_id
+""")
+_SAME = text("""
+SELECT DISTINCT ON (specimen_id, rule_set_id) specimen_id, rule_set_id, basis FROM av_decision
+WHERE tenant_id = :t AND specimen_id = ANY(:ids) ORDER BY specimen_id, rule_set_id, id DESC
+""")
+
+
+def on_results(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``result.received``: a whole tube waits for its decision."""
+    uow.s.execute(_DUE, {"t": uow.tenant_id, "i": payload["specimen_id"], "now": uow.now})
+    uow.notify("av", {})
+
+
+def decide_due(uow: UnitOfWork, desk: Desk, limit: int = BATCH) -> int:
+    """Take what is due and decide it; the number of tubes taken."""
+    ids = sorted(uow.s.execute(_TAKE, {"t": uow.tenant_id, "n": limit}).scalars())
+    if ids:
+        decide_tubes(uow, ids, desk)
+    return len(ids)
+
+
+def decide_tubes(uow: UnitOfWork, specimen_ids: Sequence[int], desk: Desk) -> dict[int, Verdict]:
+    """Decide whole tubes nobody has reviewed yet; specimen id → the verdict of the set that counts. Shadows are stored beside it."""
+    work = bench.lock_reported(uow, specimen_ids)
+    whole = [i for i in sorted(work.tubes) if work.sums(i).state in (READY, HELD) and _untouched(work, i)]
+    found = reports.details(uow, work, whole)
+    by_section = sets.deciding(uow, {d.tube.section_id for d in found.values()})
+    cases = facts.cases(uow, {i: d for i, d in found.items() if d.tube.section_id in by_section})
+    known = {(r.specimen_id, r.rule_set_id): r.basis for r in uow.s.execute(_SAME, {"t": uow.tenant_id, "ids": list(cases)})}
+    rows: list[dict[str, Any]] = []
+    cleared: list[tuple[Loaded, Case]] = []
+    verdicts: dict[int, Verdict] = {}
+    for i, case in cases.items():
+        basis = _basis(found[i])
+        for one in by_section[found[i].tube.section_id]:
+            if known.get((i, one.id)) == basis:
+                continue
+            verdict = judge(uow, case, one)
+            rows.append(_row(uow, case, one, verdict, basis))
+            if not one.shadow:
+                verdicts[i] = verdict
+                if verdict.released:
+                    cleared.append((one, case))
+    told = _release(uow, work, cleared, found, desk)
+    for row in rows:
+        row["report_id"] = told.get(row["specimen_id"]) if not row["shadow"] else None
+    if rows:
+        uow.s.execute(insert(Decision), rows)
+    for i in verdicts:
+        uow.notify("bench", {"section_id": found[i].tube.section_id, "specimen_id": i})
+    return verdicts
+
+
+def judge(uow: UnitOfWork, case: Case, one: Loaded) -> Verdict:
+    """The verdict of one set; a set that must not release holds with its reason, an engine error holds everything (alerted)."""
+    try:
+        verdict = decide(case, one.ready)
+    except Exception as error:
+        log.error("engine", rule_set=one.id, specimen=case.specimen_id, error=f"{type(error).__name__}: {error}"[:300])
+        alerts.raise_alert(uow, _engine_alert(one, error))
+        return Verdict((Failure(0, "ENGINE", "", type(error).__name__),))
+    if one.blocked:
+        return Verdict((Failure(0, "REVALIDATE", "", one.blocked), *verdict.failures))
+    return verdict
+
+
+def _engine_alert(one: Loaded, error: Exception) -> alerts.Alert:
+    message = "自动审核程序出错（规则集 %(number)s，%(error)s）：结果全部转人工，请通知信息管理组。"
+    given = {"number": one.number, "error": type(error).__name__}
+    return alerts.Alert("autoverify.engine", f"rule_set:{one.id}", Level.URGENT, message, "/av/board", Perm.READ, given)
+
+
+def _untouched(work: bench.Work, specimen_id: int) -> bool:
+    return all(t.state in OPEN for t in work.by_tube.get(specimen_id, ()))
+
+
+def _basis(detail: Detail) -> str:
+    return bench_queries.basis((t.id, t.current.id if t.current is not None else None) for t in detail.tests)
+
+
+def _row(uow: UnitOfWork, case: Case, one: Loaded, verdict: Verdict, basis: str) -> dict[str, Any]:
+    return {
+        "tenant_id": uow.tenant_id,
+        "specimen_id": case.specimen_id,
+        "section_id": one.section_id,
+        "rule_set_id": one.id,
+        "at": uow.now,
+        "basis": basis,
+        "outcome": "released" if verdict.released else "held",
+        "shadow": one.shadow,
+        "reasons": [[f.category, f.code, f.item, f.figures] for f in verdict.failures],
+        "snapshot": to_json(case),
+        "logic": sets.stored_logic(one.ready),
+    }
+
+
+def _release(
+    uow: UnitOfWork, work: bench.Work, cleared: Sequence[tuple[Loaded, Case]], found: Mapping[int, Detail], desk: Desk
+) -> dict[int, int]:
+    wanted = []
+    for one, case in cleared:
+        if case.authoriser is not None and case.operator is not None:
+            operator, authoriser = (case.operator.user_id, case.operator.name), (case.authoriser.user_id, case.authoriser.name)
+            wanted.append(reports.Cleared(case.specimen_id, operator, authoriser, one.number))
+    return reports.release_auto(uow, work, wanted, found, desk) if wanted else {}

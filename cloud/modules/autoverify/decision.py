@@ -1,0 +1,130 @@
+"""A report in, a decision out: every category is evaluated, every failure listed, in an order that explains. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from cloud.expression import Cause, Env, Function, Kind, NotCalculable, Program, Symbol, Symbols, compile
+from cloud.modules.autoverify import categories
+from cloud.modules.autoverify.case import Case, Expression, Failure, Item, Policy
+from common.values import Value, ValueKind
+
+Check = Callable[[Case, Policy], Iterable[Failure]]
+CHECKS: tuple[Check, ...] = (
+    categories.complete,
+    categories.specimen,
+    categories.analyzer,
+    categories.validity,
+    categories.quality,
+    categories.range_settled,
+    categories.limits,
+    categories.critical,
+    categories.changes,
+    categories.pending,
+    categories.identity,
+    categories.authorised,
+)
+"""Categories 1–9 and 12–14; 10 and 11 are the expressions of the rule set."""
+NAMES = {
+    "sex": Symbol(Kind.TEXT, choices={"M": "M", "男": "M", "F": "F", "女": "F"}, label="性别"),
+    "age": Symbol(label="年龄"),
+    "dept": Symbol(Kind.TEXT, label="科室"),
+    "ward": Symbol(Kind.TEXT, label="病区"),
+    "visit": Symbol(Kind.TEXT, label="就诊类型"),
+    "diagnosis": Symbol(Kind.TEXT, label="诊断"),
+    "drugs": Symbol(Kind.TEXT, label="用药"),
+}
+FUNCTIONS = {"prev": Function((Kind.REF,)), "said": Function((Kind.TEXT,), Kind.BOOL)}
+"""``prev("K")``: the last released value; ``said('华法林')``: diagnosis or drugs contain the word."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A policy with its expressions compiled; immutable, kept and shared."""
+
+    policy: Policy
+    logic: tuple[tuple[Expression, Program], ...]
+    context: tuple[tuple[Expression, Program], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the rules say: nothing failed, or all that did."""
+
+    failures: tuple[Failure, ...]
+
+    @property
+    def released(self) -> bool:
+        """Whether the report may leave by itself."""
+        return not self.failures
+
+
+def symbols(codes: Mapping[str, bool]) -> Symbols:
+    """What an expression may name: items (code → numeric), the patient's names, ``prev`` and ``said``."""
+    return Symbols({c: Symbol(Kind.NUMBER if n else Kind.TEXT, label=c) for c, n in codes.items()}, NAMES, FUNCTIONS)
+
+
+def prepare(policy: Policy, codes: Mapping[str, bool]) -> Ready:
+    """Compile the policy's expressions; raises ExpressionError naming position and token."""
+    known = symbols(codes)
+    return Ready(
+        policy,
+        tuple((e, compile(e.source, known, Kind.BOOL)) for e in policy.logic),
+        tuple((e, compile(e.source, known, Kind.BOOL)) for e in policy.context),
+    )
+
+
+def decide(case: Case, ready: Ready) -> Verdict:
+    """Evaluate everything. Stops come first, then suspicions about the tube, then the rest by category."""
+    failures = [Failure(0, "STOPPED", "", stop) for stop in case.stops]
+    for check in CHECKS:
+        failures += check(case, ready.policy)
+    failures += _expressions(case, ready)
+    return Verdict(tuple(sorted(failures, key=_order)))
+
+
+def _order(failure: Failure) -> int:
+    return {0: 0, 13: 1}.get(failure.category, failure.category + 1)
+
+
+def _expressions(case: Case, ready: Ready) -> list[Failure]:
+    items = {item.code: item for item in case.items if item.present}
+    env = _environment(case, items)
+    out = []
+    for category, code, rules in ((10, "LOGIC", ready.logic), (11, "CONTEXT", ready.context)):
+        for rule, program in rules:
+            if not program.references <= items.keys():
+                continue  # an item that nobody ordered or that has no result: the rule does not apply
+            found = program.evaluate(env)
+            if isinstance(found, NotCalculable):
+                if not _previous_is_missing(found):
+                    out.append(Failure(category, f"{code}_NE", rule.code, found.text))
+            elif found:
+                out.append(Failure(category, code, rule.code))
+    return out
+
+
+def _previous_is_missing(found: NotCalculable) -> bool:
+    """No earlier value is no fault of this report."""
+    return found.cause is Cause.MISSING and found.subject.startswith("prev")
+
+
+def _environment(case: Case, items: Mapping[str, Item]) -> Env:
+    def prev(code: str) -> Decimal | NotCalculable:
+        item = items.get(code)
+        prior = item.priors[0] if item is not None and item.priors else None
+        return prior.value if prior is not None and prior.value is not None else NotCalculable(Cause.MISSING, f"prev {code}")
+
+    def said(word: str) -> bool:
+        return word in f"{case.diagnosis} {case.drugs}"
+
+    names = {"sex": case.sex or None, "age": case.age_years, "dept": case.dept, "ward": case.ward, "visit": case.visit}
+    names |= {"diagnosis": case.diagnosis, "drugs": case.drugs}
+    return Env({code: _value(item) for code, item in items.items()}, names, {"prev": prev, "said": said})
+
+
+def _value(item: Item) -> Value:
+    kind = ValueKind.TEXT if item.value is None else ValueKind.NUMBER
+    return Value(item.text, kind, item.text, item.comparator, item.value)

@@ -1,0 +1,73 @@
+"""One hash over everything a section's reports are judged by: a change after the validation makes it invalid (7.4.1.5, R5)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.autoverify.case import Expression
+from cloud.modules.catalog import queries as md
+
+_kept: dict[tuple[str, int, int, int], str] = {}
+
+
+def of_section(uow: UnitOfWork, section_id: int) -> str:
+    """SHA-256 over items, limits, rules, formulas, channels and drivers of a section, as the catalog stands now."""
+    catalog = md.catalog(uow)
+    key = (str(uow.s.get_bind().engine.url), uow.tenant_id, section_id, catalog.number)
+    if key not in _kept:
+        _kept[key] = hashlib.sha256(json.dumps(_parts(catalog, section_id), sort_keys=True, default=str).encode()).hexdigest()
+    return _kept[key]
+
+
+def logic_of(catalog: md.Catalog, section_id: int) -> list[Expression]:
+    """The catalog's logic rules that hold in a section."""
+    return [
+        Expression(rule.code, rule.expression, rule.message or rule.name)
+        for rule in catalog.logic_rules
+        if rule.active and rule.action != "comment" and rule.section_id in (None, section_id)
+    ]
+
+
+def _parts(catalog: md.Catalog, section_id: int) -> dict[str, Any]:
+    items = {i.id: i for i in catalog.items.values() if i.section_id == section_id and i.active}
+
+    def of_items(rows: Any) -> list[Any]:
+        return [repr(row) for item in sorted(items) for row in _each(rows.get(item))]
+
+    judged = (
+        "code",
+        "result_type",
+        "unit",
+        "decimals",
+        "rounding",
+        "method",
+        "amr_low",
+        "amr_high",
+        "crr_high",
+        "stability_h",
+        "mandatory",
+    )
+    channels = [c for c in catalog.channels.values() if c.item_id in items]
+    return {
+        "items": [[str(getattr(items[i], name)) for name in judged] for i in sorted(items)],
+        "intervals": of_items(catalog.intervals),
+        "critical": of_items(catalog.criticals),
+        "delta": of_items(catalog.deltas),
+        "range": of_items(catalog.av_ranges),
+        "hil": of_items(catalog.hil_limits),
+        "calc": of_items(catalog.calcs),
+        "judge": of_items(catalog.judges),
+        "logic": [[e.code, e.source] for e in logic_of(catalog, section_id)],
+        "channels": sorted(repr(c) for c in channels),
+        "drivers": sorted({f"{a}:{catalog.analyzers[a].driver}:{catalog.analyzers[a].model}" for a in {c.analyzer_id for c in channels}}),
+    }
+
+
+def _each(rows: Any) -> Iterable[Any]:
+    if rows is None:
+        return ()
+    return rows if isinstance(rows, tuple) else (rows,)

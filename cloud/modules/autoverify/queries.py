@@ -1,0 +1,180 @@
+"""Read-only looks of autoverification: sets, decisions in words, the board's figures, stops, simulations, certificates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select, text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.autoverify.case import Expression, Failure, from_json
+from cloud.modules.autoverify.models import AvCase, Decision, RuleSet, Simulation, Suspension, Validation
+from cloud.modules.autoverify.words import Said, explain
+from cloud.modules.catalog import queries as md
+
+PAGE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a rule set said of a tube, in words."""
+
+    id: int
+    at: datetime
+    outcome: str
+    shadow: bool
+    number: int
+    said: tuple[Said, ...]
+
+
+def words(uow: UnitOfWork, failures: Sequence[Failure], messages: Mapping[str, str]) -> tuple[Said, ...]:
+    """Failures in words, with the items' names of today."""
+    names = {i.code: i.name for i in md.catalog(uow).items.values()}
+    return tuple(explain(f, names, messages) for f in failures)
+
+
+def reasons(uow: UnitOfWork, specimen_id: int) -> list[Told]:
+    """The latest word of each set about a tube, the one that counts first; names as stored with it."""
+    query = (
+        select(Decision, RuleSet.number, RuleSet.policy)
+        .join(RuleSet, (RuleSet.tenant_id == Decision.tenant_id) & (RuleSet.id == Decision.rule_set_id))
+        .where(Decision.specimen_id == specimen_id)
+        .order_by(Decision.id.desc())
+    )
+    out: list[Told] = []
+    seen: set[int] = set()
+    for row, number, policy in uow.s.execute(query):
+        if row.rule_set_id in seen:
+            continue
+        seen.add(row.rule_set_id)
+        expressions = [from_json(Expression, e) for e in (*row.logic, *policy.get("context", ()))]
+        failures = [Failure(*each) for each in row.reasons]
+        said = words(uow, failures, {e.code: e.message for e in expressions})
+        out.append(Told(row.id, row.at, row.outcome, row.shadow, number, said))
+    return sorted(out, key=lambda t: (t.shadow, -t.id))
+
+
+def sets(uow: UnitOfWork, section_id: int) -> Sequence[RuleSet]:
+    """A section's sets, the newest first."""
+    return (
+        uow.s.execute(select(RuleSet).where(RuleSet.section_id == section_id).order_by(RuleSet.number.desc()).limit(PAGE)).scalars().all()
+    )
+
+
+def one_set(uow: UnitOfWork, rule_set_id: int) -> RuleSet | None:
+    """A set by id."""
+    return uow.s.execute(select(RuleSet).where(RuleSet.id == rule_set_id)).scalar_one_or_none()
+
+
+def open_stops(uow: UnitOfWork) -> Sequence[Suspension]:
+    """Stops in force, the newest first."""
+    return uow.s.execute(select(Suspension).where(Suspension.ended_at.is_(None)).order_by(Suspension.id.desc())).scalars().all()
+
+
+def past_stops(uow: UnitOfWork) -> Sequence[Suspension]:
+    """Stops that ended."""
+    query = select(Suspension).where(Suspension.ended_at.is_not(None)).order_by(Suspension.id.desc()).limit(30)
+    return uow.s.execute(query).scalars().all()
+
+
+def simulations(uow: UnitOfWork, rule_set_id: int) -> Sequence[Simulation]:
+    """Runs of a set, the newest first."""
+    query = select(Simulation).where(Simulation.rule_set_id == rule_set_id).order_by(Simulation.id.desc()).limit(20)
+    return uow.s.execute(query).scalars().all()
+
+
+def validations(uow: UnitOfWork) -> Sequence[Any]:
+    """Certificates, the newest first: (validation, set)."""
+    query = select(Validation, RuleSet).join(RuleSet, (RuleSet.tenant_id == Validation.tenant_id) & (RuleSet.id == Validation.rule_set_id))
+    return uow.s.execute(query.order_by(Validation.id.desc()).limit(PAGE)).all()
+
+
+def validation(uow: UnitOfWork, validation_id: int) -> Any:
+    """A certificate with its set, or None."""
+    query = select(Validation, RuleSet).join(RuleSet, (RuleSet.tenant_id == Validation.tenant_id) & (RuleSet.id == Validation.rule_set_id))
+    return uow.s.execute(query.where(Validation.id == validation_id)).one_or_none()
+
+
+def kept_cases(uow: UnitOfWork, section_id: int) -> Sequence[Any]:
+    """A section's validation cases."""
+    query = select(AvCase.id, AvCase.name, AvCase.expected).where(AvCase.section_id == section_id).order_by(AvCase.id).limit(500)
+    return uow.s.execute(query).all()
+
+
+# --- board ----------------------------------------------------------------------------------------------------------
+
+_HOURS = text("""
+SELECT date_trunc('hour', at) AS hour, count(*) AS n, count(*) FILTER (WHERE outcome = 'released') AS passed
+FROM av_decision WHERE tenant_id = :t AND NOT shadow AND at >= :since AND section_id = ANY(:sections) GROUP BY 1 ORDER BY 1
+""")
+_REASONS = text("""
+SELECT (r->>0)::int AS category, r->>1 AS code, count(DISTINCT d.id) AS n
+FROM av_decision d, jsonb_array_elements(d.reasons) AS r
+WHERE d.tenant_id = :t AND NOT d.shadow AND d.at >= :since AND d.section_id = ANY(:sections) GROUP BY 1, 2 ORDER BY 3 DESC, 2 LIMIT 12
+""")
+_ITEMS = text("""
+SELECT r->>2 AS item, count(DISTINCT d.id) AS n FROM av_decision d, jsonb_array_elements(d.reasons) AS r
+WHERE d.tenant_id = :t AND NOT d.shadow AND d.at >= :since AND d.section_id = ANY(:sections)
+  AND r->>2 <> '' AND (r->>0)::int NOT IN (10, 11)
+GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 15
+""")
+_TOTALS = text("""
+SELECT count(*) AS n, count(*) FILTER (WHERE outcome = 'released') AS passed, count(*) FILTER (WHERE audit) AS sampled,
+       count(*) FILTER (WHERE audit_agrees IS NOT NULL) AS answered, count(*) FILTER (WHERE audit_agrees = false) AS disagreed,
+       percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM d.at - s.received_at) / 60)
+         FILTER (WHERE outcome = 'released') AS auto_minutes
+FROM av_decision d JOIN specimen s ON s.tenant_id = d.tenant_id AND s.id = d.specimen_id
+WHERE d.tenant_id = :t AND NOT d.shadow AND d.at >= :since AND d.section_id = ANY(:sections)
+""")
+_HUMAN = text("""
+SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM r.released_at - s.received_at) / 60) AS minutes
+FROM report r JOIN specimen s ON s.tenant_id = r.tenant_id AND s.id = r.specimen_id
+WHERE r.tenant_id = :t AND NOT r.auto AND r.released_at >= :since AND r.section_id = ANY(:sections)
+""")
+_AUDIT = text("""
+SELECT d.id, d.at, b.barcode, r.no, d.audit_agrees, d.audit_note FROM av_decision d
+JOIN bench_tube b ON b.tenant_id = d.tenant_id AND b.specimen_id = d.specimen_id
+LEFT JOIN report r ON r.tenant_id = d.tenant_id AND r.id = d.report_id
+WHERE d.tenant_id = :t AND d.audit AND d.section_id = ANY(:sections) AND (d.audited_at IS NULL OR d.audited_at >= :since)
+ORDER BY d.audited_at IS NOT NULL, d.id DESC LIMIT 60
+""")
+# A shadow against what then happened: released by people as it stood, or not (yet) told.
+_SHADOW = text("""
+SELECT s.number, s.name, d.rule_set_id, count(*) AS n,
+       count(*) FILTER (WHERE d.outcome = 'released' AND r.state = 'released' AND r.basis = d.basis) AS agree_release,
+       count(*) FILTER (WHERE d.outcome = 'held' AND r.state = 'released' AND r.basis = d.basis) AS only_held,
+       count(*) FILTER (WHERE d.outcome = 'released' AND r.state IN ('released','amended','recalled')
+                        AND (r.basis <> d.basis OR r.state <> 'released')) AS only_released,
+       count(*) FILTER (WHERE r.id IS NULL OR r.state IN ('draft','tested')) AS waiting
+FROM av_decision d
+JOIN av_rule_set s ON s.tenant_id = d.tenant_id AND s.id = d.rule_set_id
+LEFT JOIN report r ON r.tenant_id = d.tenant_id AND r.specimen_id = d.specimen_id
+WHERE d.tenant_id = :t AND d.shadow AND d.at >= :since AND d.section_id = ANY(:sections) GROUP BY 1, 2, 3 ORDER BY 3
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The figures since a moment."""
+
+    totals: Any
+    human_minutes: float | None
+    hours: Sequence[Any]
+    reasons: Sequence[Any]
+    items: Sequence[Any]
+    audit: Sequence[Any]
+    shadow: Sequence[Any]
+
+
+def board(uow: UnitOfWork, sections: Sequence[int], since: datetime) -> Board:
+    """Pass rate by hour, what holds, which items, the audit sample, the shadows."""
+    given = {"t": uow.tenant_id, "since": since, "sections": list(sections)}
+
+    def rows(query: Any) -> Sequence[Any]:
+        return uow.s.execute(query, given).all()
+
+    totals, human = uow.s.execute(_TOTALS, given).one(), uow.s.execute(_HUMAN, given).scalar()
+    return Board(totals, human, rows(_HOURS), rows(_REASONS), rows(_ITEMS), rows(_AUDIT), rows(_SHADOW))

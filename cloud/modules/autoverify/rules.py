@@ -1,0 +1,156 @@
+"""States of rule sets, what a stop covers, when a set may be approved, how an audit sample is drawn (M08). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import ROUND_CEILING, Decimal
+from enum import StrEnum
+
+
+class Perm(StrEnum):
+    """Permissions of this module."""
+
+    READ = "autoverify:read"
+    WRITE = "autoverify:write"
+    APPROVE = "autoverify:approve"
+    STOP = "autoverify:stop"
+    AUDIT = "autoverify:audit"
+
+
+class State(StrEnum):
+    """Where a rule set stands. ``SHADOW`` is no state: any set that is not active may run beside people."""
+
+    DRAFT = "draft"
+    VALIDATED = "validated"
+    APPROVED = "approved"
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+    RETIRED = "retired"
+
+
+_S = State
+TRANSITIONS: Mapping[State, frozenset[State]] = {
+    _S.DRAFT: frozenset({_S.VALIDATED, _S.RETIRED}),
+    # A change puts a set back to draft: what was validated is another set.
+    _S.VALIDATED: frozenset({_S.DRAFT, _S.APPROVED, _S.RETIRED}),
+    _S.APPROVED: frozenset({_S.ACTIVE, _S.RETIRED}),
+    _S.ACTIVE: frozenset({_S.SUSPENDED, _S.RETIRED}),
+    _S.SUSPENDED: frozenset({_S.ACTIVE, _S.RETIRED}),
+    _S.RETIRED: frozenset(),
+}
+WORDS = {
+    _S.DRAFT: "草稿",
+    _S.VALIDATED: "已验证",
+    _S.APPROVED: "已批准",
+    _S.ACTIVE: "启用",
+    _S.SUSPENDED: "暂停",
+    _S.RETIRED: "停用",
+}
+VALID_FOR = timedelta(days=365)
+MIN_REPORTS = 500
+"""Past reports a simulation must cover before a set is validated, by default (R5)."""
+
+
+def may_move(state: State, to: State) -> bool:
+    """Whether the table allows the move."""
+    return to in TRANSITIONS[state]
+
+
+class Scope(StrEnum):
+    """What a stop covers."""
+
+    TENANT = "tenant"
+    SECTION = "section"
+    ANALYZER = "analyzer"
+    ITEM = "item"
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A stop in force: everything, or one section, analyzer or item."""
+
+    scope: Scope
+    target_id: int | None
+    words: str
+
+
+def stops_for(stops: Collection[Stop], section_id: int, analyzers: Collection[int], items: Collection[int]) -> tuple[str, ...]:
+    """The words of the stops that touch a report."""
+    touched = {Scope.SECTION: {section_id}, Scope.ANALYZER: set(analyzers), Scope.ITEM: set(items)}
+    return tuple(s.words for s in stops if s.scope is Scope.TENANT or s.target_id in touched[s.scope])
+
+
+@dataclass(frozen=True, slots=True)
+class Confusion:
+    """Rules against people over past reports. ``false_release``: the rules would have released what people changed or held."""
+
+    both_release: int = 0
+    false_hold: int = 0
+    false_release: int = 0
+    both_hold: int = 0
+
+    @property
+    def total(self) -> int:
+        """All reports compared."""
+        return self.both_release + self.false_hold + self.false_release + self.both_hold
+
+    @property
+    def pass_rate(self) -> Decimal:
+        """Share of reports the rules would release, in %."""
+        return percent(self.both_release + self.false_release, self.total)
+
+    @property
+    def false_hold_rate(self) -> Decimal:
+        """Share of what people released unchanged that the rules would hold, in %."""
+        return percent(self.false_hold, self.both_release + self.false_hold)
+
+    def plus(self, rules_release: bool, people_release: bool) -> Confusion:
+        """One report more."""
+        return Confusion(
+            self.both_release + (rules_release and people_release),
+            self.false_hold + (not rules_release and people_release),
+            self.false_release + (rules_release and not people_release),
+            self.both_hold + (not rules_release and not people_release),
+        )
+
+
+def percent(part: int, whole: int) -> Decimal:
+    """In %, one decimal; 0 of nothing is 0."""
+    return Decimal(0) if whole == 0 else (Decimal(100 * part) / whole).quantize(Decimal("0.1"))
+
+
+def validation_problem(cases: int, wrong: int, uncovered: Collection[int], found: Confusion, least: int) -> str | None:
+    """Why a set cannot be validated (R5), or None: every case right, every category met, enough history, no false release."""
+    if cases == 0 or wrong:
+        return f"验证用例 {cases} 个中有 {wrong} 个与预期不符，请修改规则后重新验证。"
+    if uncovered:
+        return f"以下类别没有验证用例：{'、'.join(str(n) for n in sorted(uncovered))}。"
+    if found.total < least:
+        return f"历史模拟只有 {found.total} 份报告，至少需要 {least} 份，请先运行模拟。"
+    if found.false_release:
+        return f"历史模拟中有 {found.false_release} 份人工改动过的报告会被自动发布（假发布须为 0），请收紧规则。"
+    return None
+
+
+def must_revalidate(validated: str, now_is: str, valid_until: datetime | None, at: datetime) -> str | None:
+    """Why an active set must not release: what it judges by has changed since its validation, or a year has passed (R5)."""
+    if valid_until is None or at >= valid_until:
+        return "年度验证到期"
+    if validated != now_is:
+        return "规则、公式、方法、仪器驱动或通道在验证后有变更"
+    return None
+
+
+def sample_size(released: int, share: Decimal, least: int) -> int:
+    """How many of a day's automatic releases people look at again (R6): the share, at least so many, never more than there are."""
+    wanted = (released * share / 100).to_integral_value(ROUND_CEILING)
+    return min(released, max(least, int(wanted)))
+
+
+def fell(before: tuple[int, int], now: tuple[int, int], points: int = 10) -> bool:
+    """Whether the pass rate (released, decided) fell by more than so many points from one hour to the next; small hours do not count."""
+    if min(before[1], now[1]) < 20:
+        return False
+    return percent(*before) - percent(*now) > points

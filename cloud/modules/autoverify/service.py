@@ -1,0 +1,404 @@
+"""Verbs of autoverification: rule sets from draft to active, stops, validation, shadow, the audit sample."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+from datetime import datetime, time
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import func, select, text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.autoverify import sets
+from cloud.modules.autoverify.case import Case, Policy, from_json, to_json
+from cloud.modules.autoverify.deciding import decide_due, decide_tubes, on_results
+from cloud.modules.autoverify.decision import Verdict, decide
+from cloud.modules.autoverify.fingerprint import of_section
+from cloud.modules.autoverify.models import AvCase, Decision, RuleSet, Simulation, Suspension, Validation
+from cloud.modules.autoverify.rules import (
+    MIN_REPORTS,
+    VALID_FOR,
+    WORDS,
+    Confusion,
+    Perm,
+    Scope,
+    State,
+    fell,
+    may_move,
+    must_revalidate,
+    sample_size,
+    validation_problem,
+)
+from cloud.modules.autoverify.simulation import cancel, case_of, start, step
+from cloud.modules.autoverify.variants import COVERED, shows, variants
+from cloud.modules.catalog import queries as md
+from cloud.modules.platform import alerts
+from cloud.modules.platform.alerts import Level
+from common.errors import UserError
+
+# --- rule sets ------------------------------------------------------------------------------------------------------
+
+
+def create_set(uow: UnitOfWork, section_id: int, name: str, policy: Policy | None = None) -> RuleSet:
+    """A draft: the next version number of its section, with the starting policy or another set's."""
+    if section_id not in md.catalog(uow).sections:
+        raise UserError("not_found", "该专业组不存在。")
+    if not name.strip():
+        raise UserError("invalid", "请填写规则集名称。", field="name")
+    last = uow.s.execute(select(func.max(RuleSet.number)).where(RuleSet.section_id == section_id)).scalar_one()
+    row = RuleSet(
+        section_id=section_id,
+        number=(last or 0) + 1,
+        name=name.strip(),
+        policy=to_json(policy or sets.starting_policy()),
+        created_by=uow.actor.user_id,
+        created_at=uow.now,
+    )
+    uow.s.add(row)
+    uow.s.flush()
+    uow.audit("av_rule_set", row.id, "create", after={"section": section_id, "number": row.number, "name": row.name})
+    return row
+
+
+def edit_policy(uow: UnitOfWork, rule_set_id: int, version: int, policy: Policy) -> None:
+    """Change a draft (a validated set goes back to draft). A set that has decided is never changed: copy it."""
+    row = locked(uow, rule_set_id)
+    if row.version != version:
+        raise UserError("stale", "您打开之后，该规则集已被他人修改，请刷新后再改；您填写的内容没有保存。")
+    if row.state not in (State.DRAFT, State.VALIDATED):
+        raise UserError("conflict", f"规则集目前为“{WORDS[State(row.state)]}”，不能修改，请复制为新版本。")
+    if uow.s.execute(select(Decision.id).where(Decision.rule_set_id == rule_set_id).limit(1)).first() is not None:
+        raise UserError("conflict", "该规则集已作出过判断（影子运行），不能修改，请复制为新版本。")
+    problems(uow, policy)
+    before = row.policy
+    row.policy, row.state, row.fingerprint = to_json(policy), State.DRAFT.value, ""
+    uow.s.flush()
+    sets.ready_of(uow, row)
+    uow.audit("av_rule_set", row.id, "edit", before=before, after=row.policy)
+
+
+def problems(uow: UnitOfWork, policy: Policy) -> None:
+    """Refuse what the specification calls bad input: retired items, limits outside the measuring range, ranges crossing critical."""
+    catalog = md.catalog(uow)
+    for code in {*policy.ranges, *policy.deltas}:
+        item = catalog.items_by_code.get(code)
+        if item is None or not item.active:
+            raise UserError("invalid", f"规则引用了不存在或已停用的项目 {code}，请删除该规则或恢复项目。")
+    for code, found in policy.ranges.items():
+        item = catalog.items_by_code[code]
+        if found.low is not None and found.high is not None and found.low >= found.high:
+            raise UserError("invalid", f"{item.name} 自动审核范围下限 {found.low} 不小于上限 {found.high}。")
+        for limit, amr, low in ((found.low, item.amr_low, True), (found.high, item.crr_high or item.amr_high, False)):
+            if limit is not None and amr is not None and (limit < amr if low else limit > amr):
+                raise UserError("invalid", f"{item.name} 自动审核界限 {limit} 超出测量范围 {amr}，请改小。")
+        critical = catalog.critical_limit(item.id)
+        if critical is not None:
+            for limit, edge, low in ((found.low, critical.low, True), (found.high, critical.high, False)):
+                if limit is not None and edge is not None and (limit < edge if low else limit > edge):
+                    raise UserError("invalid", f"{item.name} 自动审核界限 {limit} 越过危急值界限 {edge}，不能保存。")
+
+
+def locked(uow: UnitOfWork, rule_set_id: int) -> RuleSet:
+    """The set, locked. UserError not_found."""
+    row = uow.s.execute(select(RuleSet).where(RuleSet.id == rule_set_id).with_for_update()).scalar_one_or_none()
+    if row is None:
+        raise UserError("not_found", "该规则集不存在，请刷新后重试。")
+    return row
+
+
+def _move(uow: UnitOfWork, row: RuleSet, to: State, reason: str = "") -> None:
+    state = State(row.state)
+    if not may_move(state, to):
+        raise UserError("conflict", f"规则集目前为“{WORDS[state]}”，不能改为“{WORDS[to]}”。")
+    row.state = to.value
+    uow.audit("av_rule_set", row.id, to.value, before={"state": state.value}, after={"state": to.value}, reason=reason or None)
+
+
+def make_cases(uow: UnitOfWork, rule_set_id: int, specimen_id: int) -> int:
+    """Validation cases from one clean past tube of the section: itself, and one broken on purpose for each category."""
+    row = locked(uow, rule_set_id)
+    found = case_of(uow, specimen_id)
+    if found is None:
+        raise UserError("not_found", "没有这支标本，请核对条码。")
+    if decide(found, sets.ready_of(uow, row)).failures:
+        raise UserError("conflict", "这支标本按现行规则不会放行，请选一份完全正常的报告作为模板。")
+    have = set(uow.s.execute(select(AvCase.name).where(AvCase.section_id == row.section_id)).scalars())
+    made = [m for m in variants(found, from_json(Policy, row.policy)) if m.name not in have]
+    uow.s.add_all(
+        AvCase(
+            section_id=row.section_id,
+            name=m.name,
+            snapshot=to_json(m.case),
+            expected=[m.expected] if m.expected else [],
+            by_id=uow.actor.user_id,
+        )
+        for m in made
+    )
+    uow.audit("av_case", row.section_id, "make", after={"specimen": specimen_id, "cases": len(made)})
+    return len(made)
+
+
+def run_cases(uow: UnitOfWork, row: RuleSet) -> tuple[list[tuple[str, list[str], list[str]]], int, frozenset[int]]:
+    """The section's cases against a set: those that come out wrong (name, expected, found), how many there are, categories not met."""
+    ready = sets.ready_of(uow, row)
+    wrong: list[tuple[str, list[str], list[str]]] = []
+    met: set[int] = set()
+    n = 0
+    for each in uow.s.execute(select(AvCase).where(AvCase.section_id == row.section_id).order_by(AvCase.id)).scalars():
+        n += 1
+        verdict = decide(from_json(Case, each.snapshot), ready)
+        reasons = [f.text for f in verdict.failures]
+        expected = each.expected[0] if each.expected else ""
+        if shows(expected, reasons):
+            met |= {f.category for f in verdict.failures if expected and shows(expected, [f.text])}
+        else:
+            wrong.append((each.name, list(each.expected), reasons))
+    own = {n for n, rules in ((10, ready.logic), (11, ready.context)) if rules}
+    must = COVERED | own
+    return wrong, n, must - met
+
+
+def validate(uow: UnitOfWork, rule_set_id: int, least: int | None = None) -> Validation:
+    """Show that the set is right: every case, every category, the last simulation without a false release. The record is kept."""
+    row = locked(uow, rule_set_id)
+    if row.state not in (State.DRAFT, State.VALIDATED, State.ACTIVE, State.SUSPENDED):
+        raise UserError("conflict", f"规则集目前为“{WORDS[State(row.state)]}”，不能验证。")
+    problems(uow, from_json(Policy, row.policy))
+    wrong, n, uncovered = run_cases(uow, row)
+    query = select(Simulation).where(Simulation.rule_set_id == rule_set_id, Simulation.state == "done", Simulation.at >= row.created_at)
+    run = uow.s.execute(query.order_by(Simulation.id.desc()).limit(1)).scalar_one_or_none()
+    found = Confusion(**run.confusion) if run is not None else Confusion()
+    if least is None:
+        least = int(md.catalog(uow).setting("autoverify", "min_reports", MIN_REPORTS))
+    problem = validation_problem(n, len(wrong), uncovered, found, least)
+    if problem is not None:
+        raise UserError("conflict", problem)
+    print_ = of_section(uow, row.section_id)
+    record = Validation(
+        rule_set_id=row.id,
+        at=uow.now,
+        signer_id=uow.actor.user_id,
+        signer=uow.actor.name,
+        fingerprint=print_,
+        policy_sha256=hashlib.sha256(json.dumps(row.policy, sort_keys=True).encode()).hexdigest(),
+        cases=n,
+        wrong=0,
+        simulation_id=None if run is None else run.id,
+        confusion={} if run is None else run.confusion,
+        pass_rate=found.pass_rate,
+    )
+    uow.s.add(record)
+    row.fingerprint, row.valid_until = print_, uow.now + VALID_FOR
+    if row.state == State.DRAFT:
+        _move(uow, row, State.VALIDATED)
+    uow.s.flush()
+    uow.audit("av_rule_set", row.id, "validate", after={"cases": n, "confusion": record.confusion, "validation": record.id})
+    return record
+
+
+def approve(uow: UnitOfWork, rule_set_id: int) -> None:
+    """The quality or technical lead approves; never who made it (C12)."""
+    row = locked(uow, rule_set_id)
+    if uow.actor.user_id is not None and uow.actor.user_id == row.created_by:
+        raise UserError("conflict", "编制人不能批准自己的规则集，请由他人批准。")
+    _move(uow, row, State.APPROVED)
+    row.approved_by = uow.actor.user_id
+
+
+def activate(uow: UnitOfWork, rule_set_id: int) -> None:
+    """From now on the set releases; the section's former set retires in the same moment."""
+    row = locked(uow, rule_set_id)
+    if State(row.state) is State.APPROVED:
+        stale = must_revalidate(row.fingerprint, of_section(uow, row.section_id), row.valid_until, uow.now)
+        if stale is not None:
+            raise UserError("conflict", f"不能启用：{stale}，请复制为新版本并重新验证。")
+        others = select(RuleSet).where(RuleSet.section_id == row.section_id, RuleSet.id != row.id)
+        query = others.where(RuleSet.state.in_(("active", "suspended")))
+        for old in uow.s.execute(query.with_for_update()).scalars():
+            _move(uow, old, State.RETIRED, f"由版本 {row.number} 代替")
+        uow.s.flush()
+        row.activated_at, row.shadow = uow.now, False
+    _move(uow, row, State.ACTIVE)
+    row.reason = ""
+
+
+def suspend(uow: UnitOfWork, rule_set_id: int, reason: str) -> None:
+    """Pause a set; its decisions hold with the reason."""
+    if not reason.strip():
+        raise UserError("invalid", "请写明暂停原因。", field="reason")
+    row = locked(uow, rule_set_id)
+    _move(uow, row, State.SUSPENDED, reason.strip())
+    row.reason = reason.strip()[:200]
+
+
+def retire(uow: UnitOfWork, rule_set_id: int, reason: str) -> None:
+    """Take a set out of use for good."""
+    if not reason.strip():
+        raise UserError("invalid", "请写明停用原因。", field="reason")
+    row = locked(uow, rule_set_id)
+    _move(uow, row, State.RETIRED, reason.strip())
+    row.shadow = False
+
+
+def set_shadow(uow: UnitOfWork, rule_set_id: int, on: bool) -> None:
+    """Let a set that is not active run beside people: it stores what it would do and releases nothing."""
+    row = locked(uow, rule_set_id)
+    if row.state not in (State.DRAFT, State.VALIDATED, State.APPROVED):
+        raise UserError("conflict", f"规则集目前为“{WORDS[State(row.state)]}”，不能影子运行。")
+    sets.ready_of(uow, row)
+    row.shadow = on
+    uow.audit("av_rule_set", row.id, "shadow", after={"on": on})
+
+
+# --- stops ----------------------------------------------------------------------------------------------------------
+
+
+def stop(uow: UnitOfWork, scope: Scope, target_id: int | None, reason: str) -> Suspension:
+    """One click: from this COMMIT on nothing it covers is released by a rule (R4). The reason is needed."""
+    if not reason.strip():
+        raise UserError("invalid", "请写明停用原因，例如：质控漂移、仪器维修。", field="reason")
+    catalog = md.catalog(uow)
+    known: dict[Scope, Any] = {Scope.SECTION: catalog.sections, Scope.ANALYZER: catalog.analyzers, Scope.ITEM: catalog.items}
+    name = "全院"
+    if scope is not Scope.TENANT:
+        if target_id not in known[scope]:
+            raise UserError("not_found", "要停用的专业组、仪器或项目不存在，请从列表中选择。")
+        name = known[scope][target_id].name
+    row = Suspension(
+        scope=scope.value,
+        target_id=None if scope is Scope.TENANT else target_id,
+        target_name=name,
+        reason=reason.strip()[:200],
+        from_at=uow.now,
+        by_id=uow.actor.user_id,
+        by_name=uow.actor.name,
+    )
+    uow.s.add(row)
+    uow.s.flush()
+    uow.audit("av_suspension", row.id, "stop", after={"scope": scope.value, "target": target_id, "name": name}, reason=reason.strip())
+    return row
+
+
+def end_stop(uow: UnitOfWork, suspension_id: int, reason: str) -> None:
+    """Results decided from now on may pass again; what was held stays with people."""
+    row = uow.s.execute(select(Suspension).where(Suspension.id == suspension_id).with_for_update()).scalar_one_or_none()
+    if row is None or row.ended_at is not None:
+        raise UserError("conflict", "该停用已解除，请刷新。")
+    if not reason.strip():
+        raise UserError("invalid", "请写明解除依据。", field="reason")
+    row.ended_at, row.ended_by, row.end_reason = uow.now, uow.actor.user_id, reason.strip()[:200]
+    uow.audit("av_suspension", suspension_id, "end", reason=reason.strip())
+
+
+# --- audit sample and watching --------------------------------------------------------------------------------------
+
+
+def answer_audit(uow: UnitOfWork, decision_id: int, agrees: bool, note: str) -> None:
+    """A person has looked again at what was released by itself; a disagreement is alerted and must be explained (R6)."""
+    row = uow.s.execute(select(Decision).where(Decision.id == decision_id, Decision.audit).with_for_update()).scalar_one_or_none()
+    if row is None:
+        raise UserError("not_found", "该抽查记录不存在。")
+    if row.audited_at is not None:
+        raise UserError("conflict", "该记录已有人复核。")
+    if not agrees and not note.strip():
+        raise UserError("invalid", "不同意时请写明原因。", field="note")
+    row.audit_agrees, row.audited_by, row.audited_at, row.audit_note = agrees, uow.actor.user_id, uow.now, note.strip()[:300]
+    uow.audit("av_decision", decision_id, "audit", after={"agrees": agrees}, reason=note.strip() or None)
+    if not agrees:
+        message = "自动审核抽查不同意（标本 %(specimen)s）：%(note)s"
+        given = {"specimen": row.specimen_id, "note": note.strip()[:80]}
+        found = alerts.Alert("autoverify.audit", f"decision:{row.id}", Level.URGENT, message, "/av/board", Perm.READ, given)
+        alerts.raise_alert(uow, found)
+
+
+_TODAY = text("""
+SELECT count(*) AS n, count(*) FILTER (WHERE audit) AS chosen FROM av_decision
+WHERE tenant_id = :t AND at >= :since AND outcome = 'released' AND NOT shadow
+""")
+_UNCHOSEN = text(
+    "SELECT id FROM av_decision WHERE tenant_id = :t AND at >= :since AND outcome = 'released' AND NOT shadow AND NOT audit ORDER BY id"
+)
+
+
+def draw_sample(uow: UnitOfWork) -> int:
+    """Bring the day's random sample up to its size (1 % or five a day, [C]); the number of decisions newly chosen."""
+    day = datetime.combine(uow.now.astimezone(md.HOSPITAL_ZONE).date(), time(), md.HOSPITAL_ZONE)
+    found = uow.s.execute(_TODAY, {"t": uow.tenant_id, "since": day}).one()
+    catalog = md.catalog(uow)
+    share = Decimal(str(catalog.setting("autoverify", "audit_percent", 1)))
+    wanted = sample_size(found.n, share, int(catalog.setting("autoverify", "audit_least", 5))) - found.chosen
+    if wanted <= 0:
+        return 0
+    ids = list(uow.s.execute(_UNCHOSEN, {"t": uow.tenant_id, "since": day}).scalars())
+    chosen = random.SystemRandom().sample(ids, min(wanted, len(ids)))
+    query = text("UPDATE av_decision SET audit = true WHERE tenant_id = :t AND id = ANY(:ids)")
+    uow.s.execute(query, {"t": uow.tenant_id, "ids": chosen})
+    return len(chosen)
+
+
+_HOURS = text("""
+SELECT count(*) FILTER (WHERE at >= :now - interval '1 hour') AS now_n,
+       count(*) FILTER (WHERE at >= :now - interval '1 hour' AND outcome = 'released') AS now_passed,
+       count(*) FILTER (WHERE at < :now - interval '1 hour') AS before_n,
+       count(*) FILTER (WHERE at < :now - interval '1 hour' AND outcome = 'released') AS before_passed
+FROM av_decision WHERE tenant_id = :t AND NOT shadow AND at >= :now - interval '2 hours'
+""")
+
+
+def watch(uow: UnitOfWork) -> None:
+    """Every quarter of an hour: the sample, a fall of the pass rate, sets that must be validated again."""
+    draw_sample(uow)
+    r = uow.s.execute(_HOURS, {"t": uow.tenant_id, "now": uow.now}).one()
+    down = fell((r.before_passed, r.before_n), (r.now_passed, r.now_n))
+    message = "自动审核通过率一小时内下降超过 10 个百分点（%(before)s/%(before_n)s → %(now)s/%(now_n)s），请查看拦截原因。"
+    given = {"before": r.before_passed, "before_n": r.before_n, "now": r.now_passed, "now_n": r.now_n}
+    found = [alerts.Alert("autoverify.fall", "pass", Level.WARNING, message, "/av/board", Perm.READ, given)] if down else []
+    alerts.sync(uow, "autoverify.fall", found)
+    stale = []
+    for row in uow.s.execute(select(RuleSet).where(RuleSet.state == State.ACTIVE.value)).scalars():
+        why = must_revalidate(row.fingerprint, of_section(uow, row.section_id), row.valid_until, uow.now)
+        if why is not None:
+            words = "自动审核规则集 %(number)s 须重新验证（%(why)s），在此之前全部转人工。"
+            fields = {"number": row.number, "why": why}
+            subject = f"rule_set:{row.id}"
+            stale.append(alerts.Alert("autoverify.stale", subject, Level.WARNING, words, "/av/validation", Perm.READ, fields))
+    alerts.sync(uow, "autoverify.stale", stale)
+
+
+def reproduce(uow: UnitOfWork, decision_id: int) -> tuple[list[Any], Verdict]:
+    """A stored decision decided again from its own snapshot: (stored reasons, verdict now) (R2)."""
+    row = uow.s.execute(select(Decision).where(Decision.id == decision_id)).scalar_one()
+    policy = uow.s.execute(select(RuleSet.policy).where(RuleSet.id == row.rule_set_id)).scalar_one()
+    ready = sets.again(policy, row.logic, sets.codes(md.catalog(uow)))
+    return row.reasons, decide(from_json(Case, row.snapshot), ready)
+
+
+__all__ = [
+    "Scope",
+    "State",
+    "activate",
+    "answer_audit",
+    "approve",
+    "cancel",
+    "create_set",
+    "decide_due",
+    "decide_tubes",
+    "draw_sample",
+    "edit_policy",
+    "end_stop",
+    "make_cases",
+    "on_results",
+    "reproduce",
+    "retire",
+    "run_cases",
+    "set_shadow",
+    "start",
+    "step",
+    "stop",
+    "suspend",
+    "validate",
+    "watch",
+]

@@ -1,0 +1,133 @@
+"""A set over the past: what it would have released and held, against what people did. In slices, resumable, cancellable (R5)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import select, text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.autoverify import facts, sets
+from cloud.modules.autoverify.case import Case
+from cloud.modules.autoverify.decision import Ready, decide
+from cloud.modules.autoverify.models import RuleSet, Simulation
+from cloud.modules.autoverify.rules import MIN_REPORTS, Confusion
+from cloud.modules.bench import queries as bench_queries
+from cloud.modules.bench.queries import Detail
+from common.errors import UserError
+
+SLICE = 200
+EXAMPLES = 50
+OPEN = ("queued", "running")
+
+_PAST = text("""
+SELECT r.id, r.specimen_id, r.state FROM report r
+WHERE r.tenant_id = :t AND r.section_id = :s AND r.state IN ('released','amended','recalled') AND NOT r.auto
+  AND (CAST(:cursor AS bigint) IS NULL OR r.id < :cursor)
+ORDER BY r.id DESC LIMIT :n
+""")
+_COUNT = text("""
+SELECT count(*) FROM (SELECT 1 FROM report r WHERE r.tenant_id = :t AND r.section_id = :s AND r.state IN ('released','amended','recalled')
+                      AND NOT r.auto LIMIT :n) AS past
+""")
+
+
+def start(uow: UnitOfWork, rule_set_id: int, reports: int = MIN_REPORTS) -> Simulation:
+    """Queue a run over the section's last reports that people released."""
+    row = uow.s.execute(select(RuleSet).where(RuleSet.id == rule_set_id)).scalar_one_or_none()
+    if row is None:
+        raise UserError("not_found", "该规则集不存在。")
+    if not 1 <= reports <= 100_000:
+        raise UserError("invalid", "报告份数须在 1 到 100000 之间。", field="reports")
+    busy = select(Simulation.id).where(Simulation.rule_set_id == rule_set_id, Simulation.state.in_(OPEN))
+    if uow.s.execute(busy).first() is not None:
+        raise UserError("conflict", "该规则集已有一次模拟在运行，请等待或先取消。")
+    sets.ready_of(uow, row)
+    total = int(uow.s.execute(_COUNT, {"t": uow.tenant_id, "s": row.section_id, "n": reports}).scalar_one())
+    if total == 0:
+        raise UserError("conflict", "本组还没有人工发布过的报告，无法模拟。")
+    run = Simulation(rule_set_id=rule_set_id, total=total, requested_by=uow.actor.user_id, at=uow.now)
+    uow.s.add(run)
+    uow.s.flush()
+    uow.audit("av_simulation", run.id, "start", after={"rule_set": rule_set_id, "reports": total})
+    uow.notify("av", {})
+    return run
+
+
+def cancel(uow: UnitOfWork, simulation_id: int) -> None:
+    """Stop after the present slice."""
+    run = uow.s.execute(select(Simulation).where(Simulation.id == simulation_id).with_for_update()).scalar_one_or_none()
+    if run is None:
+        raise UserError("not_found", "该模拟不存在。")
+    if run.state not in OPEN:
+        raise UserError("conflict", "该模拟已经结束。")
+    run.state, run.finished_at = "cancelled", uow.now
+    uow.audit("av_simulation", simulation_id, "cancel")
+
+
+def step(uow: UnitOfWork, size: int = SLICE) -> bool:
+    """Work one slice of the oldest open run; whether there may be more to do. Called again after a restart, it goes on where it was."""
+    query = select(Simulation).where(Simulation.state.in_(OPEN)).order_by(Simulation.id).limit(1).with_for_update(skip_locked=True)
+    run = uow.s.execute(query).scalar_one_or_none()
+    if run is None:
+        return False
+    row = uow.s.execute(select(RuleSet).where(RuleSet.id == run.rule_set_id)).scalar_one()
+    ready = sets.ready_of(uow, row)
+    size = min(size, run.total - run.done)
+    past = uow.s.execute(_PAST, {"t": uow.tenant_id, "s": row.section_id, "cursor": run.cursor, "n": size}).all() if size else []
+    _compare(uow, run, ready, past)
+    run.state = "running"
+    if not past or run.done >= run.total:
+        run.state, run.finished_at = "done", uow.now
+        uow.audit("av_simulation", run.id, "done", after=run.confusion)
+    uow.notify("av", {})
+    return True
+
+
+def _compare(uow: UnitOfWork, run: Simulation, ready: Ready, past: Any) -> None:
+    if not past:
+        return
+    details = bench_queries.details_of(uow, [r.specimen_id for r in past])
+    touched = {r.specimen_id for r in past if r.state != "released" or not _as_measured(details[r.specimen_id])}
+    cases = facts.cases(uow, _first_measured(uow, details, touched), past=True)
+    found, reasons, examples = Confusion(**run.confusion), Counter(run.reasons), list(run.examples)
+    for r in past:
+        verdict = decide(cases[r.specimen_id], ready)
+        people = r.specimen_id not in touched
+        found = found.plus(verdict.released, people)
+        reasons.update({f.code for f in verdict.failures})
+        if verdict.released and not people and len(examples) < EXAMPLES:
+            examples.append({"specimen": r.specimen_id, "report": r.id})
+    run.confusion = {k: int(getattr(found, k)) for k in ("both_release", "false_hold", "false_release", "both_hold")}
+    run.reasons, run.examples = dict(reasons), examples
+    run.done, run.cursor = run.done + len(past), past[-1].id
+
+
+def _as_measured(detail: Detail) -> bool:
+    """Whether people told exactly what was first measured: no other value chosen, typed or withheld, no hold decided."""
+    for test in detail.tests:
+        shown = test.current
+        if test.no_result_reason or test.pending is not None:
+            return False
+        if shown is not None and (shown.version_no > 1 or shown.source == "amendment" or shown.holds):
+            return False
+    return True
+
+
+def _first_measured(uow: UnitOfWork, details: dict[int, Detail], touched: set[int]) -> dict[int, Detail]:
+    """What people changed is judged as it first stood: the rules would have seen that."""
+    changed = [t for i in touched for t in details[i].tests if t.current is not None and t.current.version_no > 1]
+    first = bench_queries.first_versions(uow, [t.id for t in changed])
+    out = dict(details)
+    for i in touched:
+        tests = [replace(t, current=first.get(t.id, t.current)) if t in changed else t for t in details[i].tests]
+        out[i] = replace(details[i], tests=tests)
+    return out
+
+
+def case_of(uow: UnitOfWork, specimen_id: int) -> Case | None:
+    """A past tube as a case, to look at or keep for validation."""
+    details = bench_queries.details_of(uow, [specimen_id])
+    return facts.cases(uow, details, past=True).get(specimen_id)

@@ -1,0 +1,77 @@
+"""Validation cases made from one clean report: each breaks one category, and what must come out is known by how it was broken. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from decimal import Decimal
+
+from cloud.modules.autoverify.case import Case, Delta, Identity, Item, Policy, Prior, Range
+
+COVERED = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14})
+"""Categories every set has; 10 and 11 exist when the set has such expressions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A case and the reason it must show (``code item``); "" = release."""
+
+    name: str
+    case: Case
+    expected: str
+
+
+def variants(clean: Case, policy: Policy) -> Iterator[Made]:
+    """One case a category from a report that passes; nothing from one without a numeric item measured by an analyzer."""
+    numbers = [i for i in clean.items if i.present and i.numeric and i.source == "analyzer" and i.value is not None and not i.comparator]
+    if not numbers:
+        return
+    yield Made("干净的报告", clean, "")
+    one = numbers[0]
+    yield Made("1 没有年龄", replace(clean, age_years=None), "DEMOG")
+    yield Made("1 无参考区间", _with(clean, replace(one, interval=False)), f"NO_RI {one.code}")
+    yield Made("2 让步接收", replace(clean, caveat="让步接收"), "CAVEAT")
+    yield Made("3 仪器报警", _with(clean, replace(one, alarms=("ALARM",))), f"FLAG {one.code}")
+    yield Made("4 校准过期", _with(clean, replace(one, calibration="expired")), f"CAL_EXPIRED {one.code}")
+    yield Made("4 试剂未验证", _with(clean, replace(one, reagent="unaccepted")), f"REAGENT_UNACCEPTED {one.code}")
+    yield Made("5 质控失控", _with(clean, replace(one, qc="rejected")), f"QC {one.code}")
+    yield Made("6 超测量范围", _with(clean, replace(one, amr_high=_less(one))), f"AMR {one.code}")
+    narrow = Range(None, _less(one))
+    if one.code not in policy.ranges:
+        yield Made("7 超自动审核范围", _with(clean, replace(one, range=narrow)), f"AV_RANGE {one.code}")
+    yield Made("8 危急值", _with(clean, replace(one, critical="high")), f"CRITICAL {one.code}")
+    if one.code not in policy.deltas:
+        moved = replace(one, deltas=(Delta("absolute", Decimal(0), Decimal(0)),), priors=(_prior(one, clean),))
+        yield Made("9 差值", _with(clean, moved), f"DELTA_ABS {one.code}")
+    yield Made("12 待复查", _with(clean, replace(one, pending=("rerun",))), f"PENDING {one.code}")
+    yield Made("13 血型改变", _with_group(clean, policy.identity), "ID_SUSPECT")
+    yield Made("14 无人值班", replace(clean, authoriser=None), "AUTH_NONE")
+    yield Made("停用", replace(clean, stops=("验证用例",)), "STOPPED")
+
+
+def shows(expected: str, reasons: list[str]) -> bool:
+    """Whether the reasons of a decision are what a case expects: none for a release, else one that begins with it."""
+    if not expected:
+        return not reasons
+    return any(reason == expected or reason.startswith(expected + " ") for reason in reasons)
+
+
+def _with(case: Case, changed: Item) -> Case:
+    return replace(case, items=tuple(changed if i.code == changed.code else i for i in case.items))
+
+
+def _less(item: Item) -> Decimal:
+    return (item.value or Decimal(0)) - Decimal("0.001")
+
+
+def _prior(item: Item, case: Case) -> Prior:
+    value = (item.value or Decimal(0)) + 1
+    return Prior((item.run_at or case.at) - timedelta(days=1), f"{value:f}", value, "", item.method)
+
+
+def _with_group(case: Case, identity: Identity) -> Case:
+    code = next(iter(identity.fixed), "ABO")
+    at = case.items[0].run_at or case.at
+    group = Item(code, code, numeric=False, text="A", source="calculated", run_at=at, stability_h=1000000, priors=(Prior(at, "B"),))
+    return replace(case, items=(*case.items, group))

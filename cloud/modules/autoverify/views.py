@@ -1,0 +1,347 @@
+"""Pages of autoverification: rules in plain words, test, simulation, board, switch, validation; the reasons of a tube as a fragment."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from flask import request
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.autoverify import queries, service, sets, simulation
+from cloud.modules.autoverify.case import Case, Expression, Policy, Range, from_json, to_json
+from cloud.modules.autoverify.decision import decide
+from cloud.modules.autoverify.models import RuleSet
+from cloud.modules.autoverify.rules import WORDS, Confusion, Perm, Scope, State
+from cloud.modules.autoverify.words import CATEGORIES
+from cloud.modules.bench import queries as bench
+from cloud.modules.catalog import queries as md
+from cloud.modules.platform import service as platform
+from cloud.web.faults import Invalid, NotFound
+from cloud.web.page import fragment, page, redirect_to
+from cloud.web.view import Views, principal
+from common import ids
+from common.errors import UserError
+
+VIEWS = Views("autoverify", __name__)
+
+
+def _mine(uow: UnitOfWork) -> list[md.SectionRow]:
+    mine = principal().sections
+    return [s for s in md.catalog(uow).sections.values() if not mine or s.code in mine]
+
+
+def _section(uow: UnitOfWork) -> md.SectionRow | None:
+    mine, code = _mine(uow), request.args.get("section", "")
+    return next((s for s in mine if s.code == code), mine[0] if mine else None)
+
+
+def _set(uow: UnitOfWork, rule_set_id: int) -> RuleSet:
+    row = queries.one_set(uow, rule_set_id)
+    if row is None or row.section_id not in {s.id for s in _mine(uow)}:
+        raise NotFound("该规则集")
+    return row
+
+
+# --- rules ----------------------------------------------------------------------------------------------------------
+
+
+@VIEWS.get("/av/rules", Perm.READ)
+def rules(uow: UnitOfWork) -> Any:
+    """A section's sets; the chosen one as a tree in plain words."""
+    section = _section(uow)
+    rows = queries.sets(uow, section.id) if section is not None else []
+    asked = request.args.get("set", type=int)
+    chosen = next((r for r in rows if r.id == asked), rows[0] if rows else None)
+    context: dict[str, Any] = {"section": section, "sections": _mine(uow), "sets": rows, "chosen": chosen, "words": _words()}
+    if chosen is not None and section is not None:
+        context |= _tree(uow, chosen, section)
+    return page("autoverify/rules.html", tab="rules", **context)
+
+
+def _words() -> dict[str, str]:
+    return {s.value: w for s, w in WORDS.items()}
+
+
+def _tree(uow: UnitOfWork, row: RuleSet, section: md.SectionRow) -> dict[str, Any]:
+    catalog, policy = md.catalog(uow), sets.ready_of(uow, row).policy
+    items = sorted((i for i in catalog.items.values() if i.section_id == section.id and i.active), key=lambda i: (i.print_order, i.id))
+    return {
+        "policy": policy,
+        "own": from_json(Policy, row.policy),
+        "items": items,
+        "ranges": {i.code: policy.ranges.get(i.code) or catalog.av_range(i.id, None, None) for i in items},
+        "all_ranges": {i.code: catalog.av_ranges.get(i.id, ()) for i in items},
+        "deltas": {i.code: catalog.deltas.get(i.id, ()) for i in items},
+        "hil": {i.code: catalog.hil_limits.get(i.id, ()) for i in items},
+        "categories": CATEGORIES,
+        "fields": list(sets_names()),
+    }
+
+
+def sets_names() -> tuple[str, ...]:
+    """The names an expression may use besides item codes."""
+    return ("sex", "age", "dept", "ward", "visit", "diagnosis", "drugs", 'prev("K")', "said('华法林')")
+
+
+@VIEWS.post("/av/rules", Perm.WRITE)
+def create(uow: UnitOfWork) -> Any:
+    """A new draft, from the start or as a copy."""
+    form = request.form
+    section_id, copied = form.get("section", type=int) or 0, form.get("copy", type=int)
+    if section_id not in {s.id for s in _mine(uow)}:
+        raise NotFound("该专业组")
+    policy = from_json(Policy, _set(uow, copied).policy) if copied else None
+    row = service.create_set(uow, section_id, form.get("name", ""), policy)
+    return _back(uow, row)
+
+
+def _back(uow: UnitOfWork, row: RuleSet) -> Any:
+    return redirect_to(f"/av/rules?section={md.catalog(uow).sections[row.section_id].code}&set={row.id}")
+
+
+@VIEWS.post("/av/rules/<int:rule_set_id>/policy", Perm.WRITE)
+def edit(uow: UnitOfWork, rule_set_id: int) -> Any:
+    """Change one thing of a draft: a range of its own, a clinical rule, whether typed values may leave; or take one out."""
+    row, form = _set(uow, rule_set_id), request.form
+    policy = from_json(Policy, row.policy)
+    what = form.get("what", "")
+    if what == "range":
+        policy = replace(policy, ranges={**policy.ranges, form.get("item", ""): Range(_number("low"), _number("high"))})
+    elif what == "context":
+        rule = Expression(form.get("code", "").strip().upper(), form.get("source", ""), form.get("message", "").strip())
+        if not rule.code or not rule.message:
+            raise Invalid("请填写规则代码和说明。", "code")
+        policy = replace(policy, context=(*(c for c in policy.context if c.code != rule.code), rule))
+    elif what == "manual":
+        policy = replace(policy, manual=form.get("manual") == "1")
+    elif what == "drop":
+        name = form.get("name", "")
+        ranges = {k: v for k, v in policy.ranges.items() if k != name}
+        policy = replace(policy, ranges=ranges, context=tuple(c for c in policy.context if c.code != name))
+    else:
+        raise Invalid("请选择要修改的内容。", "what")
+    service.edit_policy(uow, rule_set_id, form.get("version", type=int) or 0, policy)
+    return _back(uow, row)
+
+
+def _number(name: str) -> Decimal | None:
+    given = request.form.get(name, "").strip()
+    try:
+        found = Decimal(given) if given else None
+    except InvalidOperation:
+        found = Decimal("NaN")
+    if found is not None and not found.is_finite():
+        raise Invalid(f"“{given}”不是数值，请用小数点，例如 2.8。", name)
+    return found
+
+
+@VIEWS.post("/av/rules/<int:rule_set_id>/validate", Perm.WRITE)
+def validate(uow: UnitOfWork, rule_set_id: int) -> Any:
+    """Run the validation and keep its certificate."""
+    _set(uow, rule_set_id)
+    return redirect_to(f"/av/validation/{service.validate(uow, rule_set_id).id}")
+
+
+@VIEWS.post("/av/rules/<int:rule_set_id>/approve", Perm.APPROVE)
+def approve(uow: UnitOfWork, rule_set_id: int) -> Any:
+    """Approve what another person made."""
+    row = _set(uow, rule_set_id)
+    service.approve(uow, rule_set_id)
+    return _back(uow, row)
+
+
+@VIEWS.post("/av/rules/<int:rule_set_id>/state", Perm.WRITE)
+def state(uow: UnitOfWork, rule_set_id: int) -> Any:
+    """Activate, suspend, resume, retire, or let it run as a shadow."""
+    row, to, reason = _set(uow, rule_set_id), request.form.get("to", ""), request.form.get("reason", "")
+    if to in ("activate", "resume"):
+        service.activate(uow, rule_set_id)
+    elif to == "suspend":
+        service.suspend(uow, rule_set_id, reason)
+    elif to == "retire":
+        service.retire(uow, rule_set_id, reason)
+    elif to in ("shadow", "unshadow"):
+        service.set_shadow(uow, rule_set_id, to == "shadow")
+    else:
+        raise Invalid("请选择操作。", "to")
+    return _back(uow, row)
+
+
+# --- test and simulation --------------------------------------------------------------------------------------------
+
+
+@VIEWS.get("/av/test", Perm.READ)
+def test_page(uow: UnitOfWork) -> Any:
+    """Paste a case or scan a tube."""
+    return _test(uow, None, None, "")
+
+
+@VIEWS.post("/av/test", Perm.READ)
+def test_run(uow: UnitOfWork) -> Any:
+    """What the chosen set says of a tube (by barcode) or of a pasted case (JSON)."""
+    form = request.form
+    row = _set(uow, form.get("set", type=int) or 0)
+    pasted = form.get("case", "").strip()
+    if pasted:
+        try:
+            case = from_json(Case, json.loads(pasted))
+        except (ValueError, TypeError, AttributeError, InvalidOperation, StopIteration) as error:
+            raise Invalid(f"粘贴的内容不是完整的用例（{error}），请从“取出”得到一份后再改。", "case") from error
+    else:
+        found = bench.find(uow, ids.recognise(form.get("code", "")).code)
+        made = simulation.case_of(uow, found[0]) if found is not None and found[1] in {s.id for s in _mine(uow)} else None
+        if made is None:
+            raise UserError("not_found", "检验工作台没有这个条码的标本，请核对后再试。")
+        platform.log_read(uow, _patient(uow, made.specimen_id), "autoverify", request.path)
+        case = made
+    return _test(uow, row, case, json.dumps(to_json(case), ensure_ascii=False, indent=1))
+
+
+def _patient(uow: UnitOfWork, specimen_id: int) -> int:
+    return bench.details_of(uow, [specimen_id])[specimen_id].tube.patient_id
+
+
+def _test(uow: UnitOfWork, row: RuleSet | None, case: Case | None, shown: str) -> Any:
+    choices = [(s, r) for s in _mine(uow) for r in queries.sets(uow, s.id)]
+    said: Any = None
+    if row is not None and case is not None:
+        ready = sets.ready_of(uow, row)
+        messages = {e.code: e.message for e in (*ready.policy.logic, *ready.policy.context)}
+        said = queries.words(uow, decide(case, ready).failures, messages)
+    return page("autoverify/test.html", tab="test", choices=choices, row=row, case=case, said=said, shown=shown, words=_words())
+
+
+@VIEWS.get("/av/simulate", Perm.READ)
+def simulate(uow: UnitOfWork) -> Any:
+    """Runs of a set with progress and confusion table."""
+    section = _section(uow)
+    rows = queries.sets(uow, section.id) if section is not None else []
+    asked = request.args.get("set", type=int)
+    chosen = next((r for r in rows if r.id == asked), rows[0] if rows else None)
+    runs = [(run, Confusion(**run.confusion)) for run in queries.simulations(uow, chosen.id)] if chosen is not None else []
+    busy = any(run.state in simulation.OPEN for run, _ in runs)
+    context: dict[str, Any] = {
+        "section": section,
+        "sections": _mine(uow),
+        "sets": rows,
+        "chosen": chosen,
+        "runs": runs,
+        "busy": busy,
+        "words": _words(),
+    }
+    return page("autoverify/simulate.html", block="runs", tab="simulate", categories=CATEGORIES, **context)
+
+
+@VIEWS.post("/av/simulate", Perm.WRITE)
+def simulate_start(uow: UnitOfWork) -> Any:
+    """Queue a run."""
+    row = _set(uow, request.form.get("set", type=int) or 0)
+    service.start(uow, row.id, request.form.get("reports", type=int) or 0)
+    code = md.catalog(uow).sections[row.section_id].code
+    return redirect_to(f"/av/simulate?section={code}&set={row.id}")
+
+
+@VIEWS.post("/av/simulate/<int:simulation_id>/cancel", Perm.WRITE)
+def simulate_cancel(uow: UnitOfWork, simulation_id: int) -> Any:
+    """Stop a run after its present slice."""
+    service.cancel(uow, simulation_id)
+    return redirect_to(request.form.get("next") or "/av/simulate")
+
+
+# --- board, switch, validation --------------------------------------------------------------------------------------
+
+
+@VIEWS.get("/av/board", Perm.READ)
+def board(uow: UnitOfWork) -> Any:
+    """Pass rate, reasons, audit sample, shadows of the last day (or week)."""
+    days = 7 if request.args.get("days") == "7" else 1
+    mine = _mine(uow)
+    found = queries.board(uow, [s.id for s in mine], uow.now - timedelta(days=days))
+    names = {i.code: i.name for i in md.catalog(uow).items.values()}
+    stops = queries.open_stops(uow)
+    return page("autoverify/board.html", tab="board", board=found, days=days, names=names, categories=CATEGORIES, stops=stops)
+
+
+@VIEWS.post("/av/audit/<int:decision_id>", Perm.AUDIT)
+def audit(uow: UnitOfWork, decision_id: int) -> Any:
+    """The second look at a report of the sample."""
+    service.answer_audit(uow, decision_id, request.form.get("agrees") == "1", request.form.get("note", ""))
+    return redirect_to("/av/board")
+
+
+@VIEWS.get("/av/switch", Perm.READ)
+def switch(uow: UnitOfWork) -> Any:
+    """What is stopped, and the buttons to stop more."""
+    catalog = md.catalog(uow)
+    return page(
+        "autoverify/switch.html",
+        tab="switch",
+        stops=queries.open_stops(uow),
+        past=queries.past_stops(uow),
+        sections=catalog.sections.values(),
+        analyzers=[a for a in catalog.analyzers.values() if a.active],
+        items=[i for i in catalog.items.values() if i.active],
+    )
+
+
+@VIEWS.post("/av/switch", Perm.STOP)
+def stop(uow: UnitOfWork) -> Any:
+    """Stop at once."""
+    scope, _, target = request.form.get("what", "").partition(":")
+    if scope not in tuple(Scope):
+        raise Invalid("请选择停用范围。", "what")
+    service.stop(uow, Scope(scope), int(target) if target.isdigit() else None, request.form.get("reason", ""))
+    return redirect_to("/av/switch")
+
+
+@VIEWS.post("/av/switch/<int:suspension_id>/end", Perm.AUDIT)
+def end_stop(uow: UnitOfWork, suspension_id: int) -> Any:
+    """Let new results pass again."""
+    service.end_stop(uow, suspension_id, request.form.get("reason", ""))
+    return redirect_to("/av/switch")
+
+
+@VIEWS.get("/av/validation", Perm.READ)
+def validations(uow: UnitOfWork) -> Any:
+    """Certificates, and the cases of each section."""
+    section = _section(uow)
+    cases = queries.kept_cases(uow, section.id) if section is not None else []
+    rows = queries.sets(uow, section.id) if section is not None else []
+    context: dict[str, Any] = {"section": section, "sections": _mine(uow), "cases": cases, "sets": rows, "words": _words()}
+    return page("autoverify/validation.html", tab="validation", certificates=queries.validations(uow), **context)
+
+
+@VIEWS.post("/av/validation/cases", Perm.WRITE)
+def make_cases(uow: UnitOfWork) -> Any:
+    """Make validation cases from a clean past tube."""
+    row = _set(uow, request.form.get("set", type=int) or 0)
+    found = bench.find(uow, ids.recognise(request.form.get("code", "")).code)
+    if found is None or found[1] != row.section_id:
+        raise UserError("not_found", "本组没有这个条码的标本，请核对后再试。")
+    service.make_cases(uow, row.id, found[0])
+    return redirect_to(f"/av/validation?section={md.catalog(uow).sections[row.section_id].code}")
+
+
+@VIEWS.get("/av/validation/<int:validation_id>", Perm.READ)
+def certificate(uow: UnitOfWork, validation_id: int) -> Any:
+    """One certificate, to print."""
+    found = queries.validation(uow, validation_id)
+    if found is None or found[1].section_id not in {s.id for s in _mine(uow)}:
+        raise NotFound("该验证记录")
+    record, row = found
+    section = md.catalog(uow).sections[row.section_id]
+    context: dict[str, Any] = {"record": record, "row": row, "section": section, "found": Confusion(**record.confusion), "words": _words()}
+    return page("autoverify/certificate.html", categories=CATEGORIES, **context)
+
+
+@VIEWS.get("/av/reasons/<int:specimen_id>", Perm.READ)
+def reasons(uow: UnitOfWork, specimen_id: int) -> Any:
+    """Why a tube was held, one sentence a reason, for the bench and the review page."""
+    return fragment("autoverify/reasons.html", "reasons", told=queries.reasons(uow, specimen_id))
+
+
+__all__ = ["VIEWS", "State"]

@@ -1,0 +1,97 @@
+"""Release by rules (M08 R3): a cleared tube becomes a told report, marked 自动审核, under the name of who answers for it on duty."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import select, text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import queries as bench_queries
+from cloud.modules.bench import service as bench
+from cloud.modules.bench.queries import Detail
+from cloud.modules.catalog import queries as md
+from cloud.modules.platform import signing
+from cloud.modules.platform.signing import Desk
+from cloud.modules.reports import document
+from cloud.modules.reports.issue import move, numbers, tell
+from cloud.modules.reports.models import Report, ReportVersion
+from cloud.modules.reports.rules import State, VersionState
+
+MARK = "（自动审核）"
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """A tube that a rule set cleared: who answers for testing and for verifying, by which rule set."""
+
+    specimen_id: int
+    operator: tuple[int, str]
+    authoriser: tuple[int, str]
+    rule_set: int
+
+
+def release_auto(uow: UnitOfWork, work: bench.Work, cleared: Sequence[Cleared], found: Mapping[int, Detail], desk: Desk) -> dict[int, int]:
+    """Release the tubes of a batch (locked in ``work``, values as in ``found``); specimen id → report id."""
+    ids = [c.specimen_id for c in cleared]
+    bench.clear(work, ids)
+    reports = _reports(uow, work, ids)
+    hospital = str(uow.s.execute(text("SELECT name FROM tenant WHERE id = :t"), {"t": uow.tenant_id}).scalar_one())
+    sections = md.catalog(uow).sections
+    for one, no in zip(cleared, numbers(uow, len(cleared)), strict=True):
+        report, tube = reports[one.specimen_id], work.tubes[one.specimen_id]
+        move(report, State.TESTED)
+        move(report, State.RELEASED)
+        sums = work.sums(one.specimen_id)
+        report.no, report.auto, report.current_no = no, True, 1
+        report.basis = bench_queries.basis((t.id, t.current_id) for t in work.by_tube.get(one.specimen_id, ()))
+        report.urgent, report.dept, report.ward = int(tube.urgent), tube.dept, tube.ward
+        report.n_abnormal, report.n_critical = sums.n_abnormal, sums.n_critical
+        report.tester_id, report.tested_at = one.operator[0], uow.now
+        report.verifier_id, report.released_at = one.authoriser[0], uow.now
+    uow.s.flush()
+    hashes: dict[int, list[tuple[int, str]]] = {}
+    for one in cleared:
+        report = reports[one.specimen_id]
+        issue = document.Issue(str(report.no), 1, hospital, sections[report.section_id].name, f"{desk.base_url}/reports/verify/{report.no}")
+        signed = document.Signed(*one.operator, one.authoriser[0], f"{one.authoriser[1]}{MARK}", uow.now)
+        made = document.build(found[one.specimen_id], issue, signed)
+        made["signed"]["auto"] = {"rule_set": one.rule_set}
+        content = signing.content_hash(made)
+        hashes.setdefault(one.authoriser[0], []).append((report.id, content))
+        uow.s.add(
+            ReportVersion(
+                report_id=report.id,
+                version_no=1,
+                state=VersionState.CURRENT.value,
+                document=made,
+                content_sha256=content,
+                template_version=document.TEMPLATE_VERSION,
+                released_at=uow.now,
+                released_by=one.authoriser[0],
+            )
+        )
+    for authoriser, signed_hashes in hashes.items():
+        signing.sign(uow, signing.Act("report", "auto_release", authoriser, f"av-{signed_hashes[0][1][:16]}"), signed_hashes, desk.signer)
+    bench.release(work, ids)
+    for one in cleared:
+        report = reports[one.specimen_id]
+        tell(uow, "report.released", report)
+        after = {"no": report.no, "authoriser": one.authoriser[0], "operator": one.operator[0], "rule_set": one.rule_set}
+        uow.audit("report", report.id, "auto_release", before={"state": State.DRAFT.value}, after=after)
+    return {one.specimen_id: reports[one.specimen_id].id for one in cleared}
+
+
+def _reports(uow: UnitOfWork, work: bench.Work, ids: Sequence[int]) -> dict[int, Report]:
+    query = select(Report).where(Report.specimen_id.in_(ids)).order_by(Report.id).with_for_update()
+    have = {r.specimen_id: r for r in uow.s.execute(query).scalars()}
+    for i in ids:
+        if i not in have:
+            tube = work.tubes[i]
+            have[i] = Report(specimen_id=i, patient_id=tube.patient_id, section_id=tube.section_id, state=State.DRAFT.value)
+            uow.s.add(have[i])
+    return have
+
+
+__all__ = ["MARK", "Cleared", "release_auto"]
