@@ -15,7 +15,7 @@ import sys
 
 from tests.bench.common import REPO
 
-SECTIONS = ("astm", "edge", "decode", "latency", "intake", "web", "pages", "pdf", "memory")
+SECTIONS = ("astm", "edge", "decode", "latency", "intake", "web", "pages", "pdf", "memory", "lab")
 QUICK = {"intake": ["--messages", "200"]}
 
 

@@ -226,31 +226,36 @@ T = TypeVar("T")
 
 
 def to_json(value: Any) -> Any:
-    """A value of this module as JSON data; what stands at its default is left out."""
-    if is_dataclass(value) and not isinstance(value, type):
-        out = {}
-        for each in fields(value):
-            found = getattr(value, each.name)
-            if found != _default(each):
-                out[each.name] = to_json(found)
-        return out
+    """A value of this module as JSON data; what stands at its default is left out. Fifty reports a second go through here."""
+    kind = type(value)
+    if value is None or kind is str or kind is int or kind is bool:
+        return value
+    if kind is Decimal:
+        return format(value, "f")
+    if kind is datetime:
+        return value.isoformat()
+    if kind is tuple or kind is list:
+        return [to_json(v) for v in value]
     if isinstance(value, Mapping):
         return {k: to_json(v) for k, v in value.items()}
-    if isinstance(value, tuple | list):
-        return [to_json(v) for v in value]
-    if isinstance(value, Decimal):
-        return format(value, "f")
-    return value.isoformat() if isinstance(value, datetime) else value
+    out = {}
+    for name, default in _plan(kind):  # type: ignore[arg-type]
+        found = getattr(value, name)
+        if found is not default and found != default:
+            out[name] = to_json(found)
+    return out
+
+
+@cache
+def _plan(kind: type) -> tuple[tuple[str, Any], ...]:
+    """Each field of a class with its default."""
+    return tuple((f.name, f.default_factory() if callable(f.default_factory) else f.default) for f in fields(kind))
 
 
 def from_json(kind: type[T], data: Any) -> T:
     """The value again, exactly; raises TypeError or ValueError for data of another shape."""
     made: T = _read(kind, data)
     return made
-
-
-def _default(each: Any) -> Any:
-    return each.default_factory() if callable(each.default_factory) else each.default
 
 
 @cache

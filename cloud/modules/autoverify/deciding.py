@@ -35,7 +35,7 @@ SELECT b.tenant_id, b.specimen_id, :now FROM bench_tube b
 WHERE b.tenant_id = :t AND b.specimen_id = :i AND b.state IN ('ready','held')
   AND EXISTS (SELECT 1 FROM av_rule_set r WHERE r.tenant_id = b.tenant_id AND r.section_id = b.section_id
               AND (r.state IN ('active','suspended') OR r.shadow) AND r.state <> 'retired')
-ON CONFLICT (tenant_id, specimen_id) DO NOTHING
+ON CONFLICT (tenant_id, specimen_id) DO NOTHING RETURNING id
 """)
 _TAKE = text("""
 DELETE FROM av_due WHERE tenant_id = :t AND id IN (
@@ -49,8 +49,8 @@ WHERE tenant_id = :t AND specimen_id = ANY(:ids) ORDER BY specimen_id, rule_set_
 
 def on_results(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     """Event ``result.received``: a whole tube waits for its decision."""
-    uow.s.execute(_DUE, {"t": uow.tenant_id, "i": payload["specimen_id"], "now": uow.now})
-    uow.notify("av", {})
+    if uow.s.execute(_DUE, {"t": uow.tenant_id, "i": payload["specimen_id"], "now": uow.now}).scalar() is not None:
+        uow.notify("av", {})
 
 
 def decide_due(uow: UnitOfWork, desk: Desk, limit: int = BATCH) -> int:

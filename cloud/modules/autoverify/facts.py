@@ -42,6 +42,8 @@ class Around:
     duty: list[scheduling.OnDuty] = field(default_factory=list)
     grants: list[personnel.Grant] = field(default_factory=list)
     stops: list[Stop] = field(default_factory=list)
+    ranges: dict[tuple[int, str, md.Age | None], md.AvRangeRow | None] = field(default_factory=dict)
+    """Ranges already chosen: twenty patients of one age ask once."""
 
 
 def cases(uow: UnitOfWork, details: Mapping[int, Detail], past: bool = False) -> dict[int, Case]:
@@ -184,7 +186,10 @@ def _item(catalog: md.Catalog, detail: Detail, test: TestLine, age: md.Age | Non
     value = _unrounded(shown.raw_text, row.result_type, shown.snapshot.get("map"))
     numeric = row.result_type == "numeric"
     critical = shown.snapshot.get("critical") or [None, None, None]
-    found = catalog.av_range(row.id, tube.sex, age)
+    key = (row.id, tube.sex, age)
+    if key not in around.ranges:
+        around.ranges[key] = catalog.av_range(*key)
+    found = around.ranges[key]
     gate = around.gates.get(_ask(test, shown))
     reagent, lot = _reagent(around, shown.analyzer_id, row.id, run)
     return Item(

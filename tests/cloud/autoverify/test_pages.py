@@ -1,0 +1,95 @@
+"""The pages of autoverification through a browser's eyes: every page answers, one click stops, wrong input is answered in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+
+from tests.cloud.autoverify.floor import Floor, open_floor
+from tests.support import lab as labs
+from tests.support.database import TestDatabase
+
+
+@pytest.fixture
+def floor(fresh_db: TestDatabase) -> Iterator[Floor]:
+    lab = labs.make(fresh_db)
+    yield open_floor(lab)
+    lab.db.dispose()
+
+
+def test_pages_show_rules_board_reasons_and_certificate(floor: Floor) -> None:
+    lab, leader = floor.world.lab, floor.world.lab.client("leader")
+    held, clean = floor.tube({"K": "6.8", "NA": "140"}), floor.tube()
+    floor.decide()
+    rules = leader.get("/av/rules").text
+    assert "生化常规" in rules and "放行范围" in rules and "占位" in rules
+    board = leader.get("/av/board?days=7").text
+    assert "放行率" in board and "CRITICAL" in board and "<svg" in board
+    reasons = leader.fragment(f"/av/reasons/{held}").text
+    assert "危急值" in reasons and "CRITICAL K 6.8" in reasons
+    assert "符合全部规则" in leader.fragment(f"/av/reasons/{clean}").text
+    assert f"/av/reasons/{held}" in leader.get(f"/bench/CHEM?tube={held}").text
+    assert "V1" in leader.get("/av/validation").text
+    shown = leader.get("/av/validation/1").text
+    assert "假发布" in shown and "WS/T 616" in shown
+    assert "还没有模拟过" in leader.get("/av/simulate").text
+    with lab.uow() as uow:
+        barcode = uow.s.execute(text("SELECT barcode FROM specimen WHERE id = :i"), {"i": held}).scalar_one()
+    tried = leader.post("/av/test", {"set": floor.rule_set, "code": barcode}).text
+    assert "AV_RANGE K 6.8" in tried and "specimen_id" in tried
+    assert lab.client("nurse").get("/av/board").status_code == 403
+
+
+def test_pasted_cases_and_wrong_ones(floor: Floor) -> None:
+    leader = floor.world.lab.client("leader")
+    case = {"specimen_id": 1, "at": "2026-05-04T01:30:00+00:00", "items": [{"code": "K", "name": "钾", "present": False}]}
+    assert "MISSING K" in leader.post("/av/test", {"set": floor.rule_set, "case": json.dumps(case)}).text
+    for wrong in ("{", "[]", '{"at": 5}', '{"specimen_id": 1}'):
+        assert leader.post("/av/test", {"set": floor.rule_set, "case": wrong}).status_code == 422
+    assert leader.post("/av/test", {"set": floor.rule_set, "code": "nothing"}).status_code == 404
+    assert leader.post("/av/test", {"set": 999, "case": "{}"}).status_code == 404
+
+
+def test_one_click_stops_and_only_a_verifier_lets_it_go_on(floor: Floor) -> None:
+    lab = floor.world.lab
+    tester = lab.client("tester")
+    assert tester.post("/av/switch", {"what": f"item:{floor.world.items['K']}", "reason": ""}).status_code == 422
+    assert tester.post("/av/switch", {"what": "moon:1", "reason": "x"}).status_code == 422
+    assert tester.post("/av/switch", {"what": "item:99999", "reason": "x"}).status_code == 404
+    assert tester.post("/av/switch", {"what": f"item:{floor.world.items['K']}", "reason": "漂移"}).status_code == 303
+    assert "漂移" in tester.get("/av/switch").text
+    with lab.uow() as uow:
+        stop = uow.s.execute(text("SELECT id FROM av_suspension")).scalar_one()
+    assert tester.post(f"/av/switch/{stop}/end", {"reason": "好了"}).status_code == 403
+    assert lab.client("verifier").post(f"/av/switch/{stop}/end", {"reason": "质控在控"}).status_code == 303
+
+
+def test_a_draft_is_edited_validated_and_approved_on_the_page(floor: Floor) -> None:
+    lab = floor.world.lab
+    leader = lab.client("leader")
+    made = leader.post("/av/rules", {"section": floor.world.section, "name": "第二版", "copy": floor.rule_set})
+    assert made.status_code == 303
+    draft = int(made.headers["Location"].rpartition("=")[2])
+
+    def edit(**form: object) -> int:
+        with lab.uow() as uow:
+            version = uow.s.execute(text("SELECT version FROM av_rule_set WHERE id = :i"), {"i": draft}).scalar_one()
+        return leader.post(f"/av/rules/{draft}/policy", {"version": version, **form}).status_code
+
+    assert edit(what="range", item="K", low="3.0", high="6.0") == 303
+    assert edit(what="range", item="K", low="2.0", high="6.0") == 422
+    assert edit(what="range", item="K", low="三", high="6.0") == 422
+    assert edit(what="context", code="dial", source="\"K\" > 5 且 dept = '血透'", message="血透钾高") == 303
+    assert edit(what="context", code="bad", source='"K" >', message="x") == 422
+    assert edit(what="drop", name="DIAL") == 303
+    assert leader.post(f"/av/rules/{draft}/policy", {"version": 1, "what": "manual", "manual": "1"}).status_code == 409
+    answer = leader.post(f"/av/rules/{draft}/validate")
+    assert answer.status_code == 409 and "至少需要 500 份" in answer.text
+    assert lab.client("quality").post(f"/av/rules/{draft}/approve").status_code == 409
+    assert leader.post(f"/av/rules/{draft}/state", {"to": "shadow"}).status_code == 303
+    assert leader.post(f"/av/rules/{draft}/state", {"to": "activate"}).status_code == 409
+    assert leader.post("/av/simulate", {"set": draft, "reports": "500"}).status_code == 409
+    assert lab.client("tester").post(f"/av/rules/{draft}/validate").status_code == 403
