@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 
-from cloud.modules.autoverify.case import Case, Delta, Identity, Item, Policy, Prior, Range
+from cloud.modules.autoverify.case import Case, Delta, Identity, Item, Policy, Prior
 
 COVERED = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14})
 """Categories every set has; 10 and 11 exist when the set has such expressions."""
@@ -37,9 +37,8 @@ def variants(clean: Case, policy: Policy) -> Iterator[Made]:
     yield Made("4 试剂未验证", _with(clean, replace(one, reagent="unaccepted")), f"REAGENT_UNACCEPTED {one.code}")
     yield Made("5 质控失控", _with(clean, replace(one, qc="rejected")), f"QC {one.code}")
     yield Made("6 超测量范围", _with(clean, replace(one, amr_high=_less(one))), f"AMR {one.code}")
-    narrow = Range(None, _less(one))
-    if one.code not in policy.ranges:
-        yield Made("7 超自动审核范围", _with(clean, replace(one, range=narrow)), f"AV_RANGE {one.code}")
+    # No range, the set's own or the catalog's, reaches past a critical limit: a limit below the value puts it outside of any.
+    yield Made("7 超自动审核范围", _with(clean, replace(one, critical_high=_less(one))), f"AV_RANGE {one.code}")
     yield Made("8 危急值", _with(clean, replace(one, critical="high")), f"CRITICAL {one.code}")
     if one.code not in policy.deltas:
         moved = replace(one, deltas=(Delta("absolute", Decimal(0), Decimal(0)),), priors=(_prior(one, clean),))
