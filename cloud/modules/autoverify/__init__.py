@@ -9,7 +9,7 @@ MODULE = Module(
     name="autoverify",
     title="自动审核",
     views=(VIEWS,),
-    depends=("bench", "catalog", "equipment", "personnel", "platform", "qc", "reagents", "reports", "scheduling"),
+    depends=("bench", "catalog", "critical", "equipment", "personnel", "platform", "qc", "reagents", "reports", "scheduling"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
         Perm.WRITE: ("leader",),

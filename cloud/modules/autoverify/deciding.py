@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -18,6 +19,7 @@ from cloud.modules.autoverify.sets import Loaded
 from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
 from cloud.modules.bench.queries import Detail
+from cloud.modules.critical import queries as critical
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Level
 from cloud.modules.platform.signing import Desk
@@ -68,6 +70,10 @@ def decide_tubes(uow: UnitOfWork, specimen_ids: Sequence[int], desk: Desk) -> di
     found = reports.details(uow, work, whole)
     by_section = sets.deciding(uow, {d.tube.section_id for d in found.values()})
     cases = facts.cases(uow, {i: d for i, d in found.items() if d.tube.section_id in by_section})
+    for i in critical.unchecked(uow, list(cases)):
+        # A critical value somebody must look at first, even when another value stands in its place by now (M10 R2).
+        if not any(item.critical for item in cases[i].items):
+            cases[i] = replace(cases[i], stops=(*cases[i].stops, "有危急值尚未复核"))
     known = {(r.specimen_id, r.rule_set_id): r.basis for r in uow.s.execute(_SAME, {"t": uow.tenant_id, "ids": list(cases)})}
     rows: list[dict[str, Any]] = []
     cleared: list[tuple[Loaded, Case]] = []
