@@ -1,4 +1,7 @@
-"""pytest plugin: the minutes that each group of tests took. A group is a top folder under `tests/`."""
+"""pytest plugin: the minutes that each group of tests took, and the figures tests tell. A group is a top folder under `tests/`.
+
+A test tells a figure with pytest's own ``record_property("figure", text)``: so it is printed whichever process ran the test.
+"""
 
 from collections import defaultdict
 
@@ -6,6 +9,7 @@ import pytest
 
 _seconds: dict[str, float] = defaultdict(float)
 _counts: dict[str, int] = defaultdict(int)
+_figures: list[str] = []
 
 
 def group_of(nodeid: str) -> str:
@@ -18,12 +22,18 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     group = group_of(report.nodeid)
     _seconds[group] += report.duration
     _counts[group] += report.when == "call"
+    if report.when == "call":
+        _figures.extend(str(text) for name, text in report.user_properties if name == "figure")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Printed before pytest's own closing line, which stays the last."""
     if not _seconds:
         return
+    if _figures:
+        terminalreporter.section("figures")
+        for line in _figures:
+            terminalreporter.write_line(line)
     terminalreporter.section("minutes per group")
     for group in sorted(_seconds):
         terminalreporter.write_line(f"{group:<16} {_seconds[group] / 60:6.2f} min  {_counts[group]:5d} tests")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -74,10 +75,9 @@ def test_capture_is_read(row: dict[str, str]) -> None:
                 assert result.code, row["file"]
 
 
-def test_how_many_are_read(capsys: pytest.CaptureFixture[str]) -> None:
+def test_how_many_are_read(record_property: Callable[[str, object], None]) -> None:
     readings = [reading_of(row)[1] for row in INDEX]
     good = [one for one in readings if one.protocol != "unknown" and one.messages]
-    with capsys.disabled():
-        quiet = sum(1 for one in readings if not one.problems)
-        print(f"\nshared captures read: {len(good)}/{len(readings)}, {quiet} without a problem")
+    quiet = sum(1 for one in readings if not one.problems)
+    record_property("figure", f"shared captures read: {len(good)}/{len(readings)}, {quiet} without a problem")
     assert len(good) == len(readings) >= 80
