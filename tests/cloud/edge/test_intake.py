@@ -36,6 +36,21 @@ def test_ac_ed_2_the_same_message_twice_is_one_result(edge: Edge) -> None:
     assert [f[3] for f in edge.fates()] == ["matched"] * 4 + ["repeat"] * 4
 
 
+def test_ac_ed_4_killed_between_disk_and_ack_the_resend_is_one_result(edge: Edge) -> None:
+    """The agent kept the message, died before its ACK, and keeps the analyzer's resend under the next number; no run time was sent.
+
+    The kill itself is `tests/agent/test_crash.py`: acknowledged or not, what was on disk arrives.
+    """
+    barcode = edge.tube()
+    body = astm(barcode, NORMAL, time="")
+    edge.take(edge.agent.raw(body, 1))
+    edge.take(edge.agent.raw(body, 2))
+    assert set(edge.receipts()) == {(edge.agent.stream, 1), (edge.agent.stream, 2)}
+    assert edge.current(barcode) == {"K": "4.1", "NA": "140", "GLU": "5.00", "CREA": "80"}
+    assert len(edge.versions(barcode)) == 4
+    assert [f[3] for f in edge.fates()] == ["matched"] * 4 + ["repeat"] * 4
+
+
 def test_another_value_is_a_second_version_and_held(edge: Edge) -> None:
     barcode = edge.tube()
     edge.take(edge.agent.raw(astm(barcode, {"K": "4.1"})), edge.agent.raw(astm(barcode, {"K": "4.9"}, time="20260504101500")))

@@ -1,0 +1,32 @@
+"""Delta checks with the specification's own numbers."""
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from cloud.modules.autoverify.case import Delta, Item, Prior
+from cloud.modules.autoverify.delta import check, rcv
+
+NOW = datetime(2026, 11, 23, 2, 0, tzinfo=UTC)
+RCV = Delta("rcv", cva=Decimal("2.0"), cvi=Decimal("4.5"), window_h=90 * 24)
+
+
+def crea(value: str, before: str = "88", days: int = 12) -> Item:
+    return Item("CREA", "肌酐", value=Decimal(value), priors=(Prior(NOW - timedelta(days=days), before, Decimal(before)),))
+
+
+def test_ac_av_4_rcv_of_13_65_percent_lets_100_pass_and_holds_100_1() -> None:
+    assert rcv(Decimal("2.0"), Decimal("4.5"), Decimal("1.96")).quantize(Decimal("0.01")) == Decimal("13.65")
+    assert check(crea("100"), [RCV], NOW) == []
+    (held,) = check(crea("100.1"), [RCV], NOW)
+    assert (held.category, held.code, held.figures) == (9, "DELTA_RCV", "13.75>13.65")
+
+
+@pytest.mark.parametrize("value", ["76", "75.98"])
+def test_a_fall_is_judged_by_the_same_limit(value: str) -> None:
+    assert (check(crea(value), [RCV], NOW) == []) is (value == "76")
+
+
+def test_outside_the_window_nothing_is_compared() -> None:
+    assert check(crea("300", days=91), [RCV], NOW) == []
