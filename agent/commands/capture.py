@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import signal
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -50,7 +51,10 @@ async def _capture(args: argparse.Namespace) -> None:
         conn = Connection("capture", "capture", "", args.protocol, _transport(args))
         kinds: dict[str, Any] = {"tcp-listen": TcpListen, "tcp-dial": TcpDial, "serial": SerialLine}
         carrier = loop.create_task(kinds[conn.transport.type](standalone_line(conn, loop), opened).run())
-        with contextlib.suppress(TimeoutError):
+        for stop in (signal.SIGINT, signal.SIGTERM):
+            with contextlib.suppress(NotImplementedError):  # Windows' loop: Ctrl-C raises there
+                loop.add_signal_handler(stop, carrier.cancel)
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
             await asyncio.wait_for(asyncio.shield(carrier), args.seconds)
         carrier.cancel()
         await asyncio.gather(carrier, return_exceptions=True)
