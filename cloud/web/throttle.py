@@ -20,6 +20,11 @@ class Attempts:
         self._lock = threading.Lock()
         self._seen: OrderedDict[str, deque[float]] = OrderedDict()
 
+    def forget(self) -> None:
+        """Start over, as a restarted process does."""
+        with self._lock:
+            self._seen.clear()
+
     def check(self, address: str) -> None:
         """Count an attempt. Raises UserError ``throttled`` (429) when there were too many."""
         now = time.monotonic()

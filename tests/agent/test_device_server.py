@@ -17,6 +17,7 @@ from tests.support.agent_pty import cable
 from tests.support.crash.load import cbc
 
 SER2NET = shutil.which("ser2net", path="/usr/sbin:/usr/bin:/sbin:/bin")
+# ./dev installs it for the suite; who runs this file alone on a bare machine is told.
 pytestmark = pytest.mark.skipif(SER2NET is None, reason="ser2net is not installed (apt install ser2net)")
 ACCEPTER = {"socket": "tcp,127.0.0.1,{port}", "rfc2217": "telnet(rfc2217),tcp,127.0.0.1,{port}"}
 

@@ -38,10 +38,10 @@ class SecondFactorNeeded(UserError):
 
 
 class GrantNeeded(UserError):
-    """An outside engineer showed both factors but has no approved access now (R7); ``user_id`` is who may ask for one."""
+    """An outside engineer showed both factors but has no approved access now (R7); ``proof`` lets this person ask for one."""
 
-    def __init__(self, user_id: int, proof: str) -> None:
-        super().__init__("grant", "您目前没有已批准的访问。请填写目的和时长，由医院信息管理组批准后再登录。", user_id=user_id, proof=proof)
+    def __init__(self, proof: str) -> None:
+        super().__init__("grant", "您目前没有已批准的访问。请填写目的和时长，由医院信息管理组批准后再登录。", proof=proof)
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def log_in(
     user.failures, user.locked_until = 0, None
     if grants.needed(uow, user.id) and (user.valid_until is None or uow.now >= user.valid_until):
         login_event(uow, employee_no, "no_grant")
-        return GrantNeeded(user.id, secrets.proof(user.employee_no, user.password_hash, secret, now_s, stage="grant"))
+        return GrantNeeded(secrets.proof(user.employee_no, user.password_hash, secret, now_s, stage="grant"))
     login_event(uow, employee_no, "ok")
     entered = enter_as(uow, user, workstation, agent, mfa=user.totp_sealed is not None)
     if rules.password_expired(user.password_set_at, uow.now):

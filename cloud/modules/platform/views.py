@@ -10,6 +10,7 @@ from flask import Response, g, make_response, request
 
 from cloud.db.session import Actor, UnitOfWork
 from cloud.modules.platform import accounts, alerts, grants, lists, queries, rules, service, sso
+from cloud.modules.platform.models import Tenant
 from cloud.modules.platform.rules import Level, Perm
 from cloud.web import cookie, csrf
 from cloud.web.faults import Invalid, NotFound
@@ -30,6 +31,18 @@ def _next() -> str:
     return target if not parts.scheme and not parts.netloc and target.startswith("/") and not target.startswith("//") else "/"
 
 
+def _at_the_door() -> Tenant | None:
+    """What every way in checks before it looks at a secret: our own form, not too often, which hospital."""
+    csrf.same_origin()
+    ATTEMPTS.check(request.remote_addr or "")
+    with web().db.registry() as s:
+        return service.find_tenant(s, request.form.get("tenant", ""), request.host.split(":")[0])
+
+
+def _nobody_yet(name: str) -> Actor:
+    return Actor(name[:64], ip=request.remote_addr or "", request_id=g.request_id)
+
+
 @VIEWS.get("/login", Access.PUBLIC)
 def login_page() -> Any:
     """The login form; the hospital is told by host name or by its code."""
@@ -41,15 +54,10 @@ def login_page() -> Any:
 @VIEWS.post("/login", Access.PUBLIC)
 def login() -> Any:
     """Check password and second factor; a new session id at every login (SR9)."""
-    csrf.same_origin()
-    form = request.form
-    ATTEMPTS.check(request.remote_addr or "")
-    with web().db.registry() as s:
-        tenant = service.find_tenant(s, form.get("tenant", ""), request.host.split(":")[0])
+    form, tenant = request.form, _at_the_door()
     if tenant is None:
         return _login_again(None, service.LoginRefused())
-    actor = Actor(form.get("employee_no", "")[:64], ip=request.remote_addr or "", request_id=g.request_id)
-    with web().db.tenant(tenant.id, actor) as uow:
+    with web().db.tenant(tenant.id, _nobody_yet(form.get("employee_no", ""))) as uow:
         workstation = service.workstation_of(uow, request.cookies.get(WORKSTATION_COOKIE, ""))
         result = service.log_in(
             uow,
@@ -78,15 +86,10 @@ def _login_again(tenant: Any, error: UserError) -> Any:
 @VIEWS.post("/login/access", Access.PUBLIC)
 def ask_access() -> Any:
     """An outside engineer, whose password and code were right just now, asks for some hours (R7)."""
-    csrf.same_origin()
-    form = request.form
-    ATTEMPTS.check(request.remote_addr or "")
-    with web().db.registry() as s:
-        tenant = service.find_tenant(s, form.get("tenant", ""), request.host.split(":")[0])
+    form, tenant = request.form, _at_the_door()
     if tenant is None:
         return _login_again(None, service.LoginRefused())
-    actor = Actor(form.get("employee_no", "")[:64], ip=request.remote_addr or "", request_id=g.request_id)
-    with web().db.tenant(tenant.id, actor) as uow:
+    with web().db.tenant(tenant.id, _nobody_yet(form.get("employee_no", ""))) as uow:
         user = service.proven_user(uow, form.get("employee_no", ""), form.get("proof", ""), web().settings.secret)
         if user is None:
             return _login_again(tenant, service.LoginRefused("验证已过期，请重新登录后再申请。"))
@@ -107,23 +110,22 @@ def sso_page() -> Any:
 @VIEWS.post("/sso", Access.PUBLIC)
 def sso_enter() -> Any:
     """Come in with a one-time ticket (R5)."""
-    csrf.same_origin()
-    form = request.form
-    ATTEMPTS.check(request.remote_addr or "")
-    with web().db.registry() as s:
-        tenant = service.find_tenant(s, form.get("tenant", ""), request.host.split(":")[0])
-    result: Any = sso.TicketRefused()
-    if tenant is not None:
-        actor = Actor("sso", ip=request.remote_addr or "", request_id=g.request_id)
-        with web().db.tenant(tenant.id, actor) as uow:
-            agent = request.headers.get("User-Agent", "")
-            result = sso.enter(uow, tenant.code, form.get("ticket", ""), web().settings.secret, agent=agent)
+    form, tenant = request.form, _at_the_door()
+    if tenant is None:
+        return _sso_refused(sso.TicketRefused())
+    with web().db.tenant(tenant.id, _nobody_yet("sso")) as uow:
+        agent = request.headers.get("User-Agent", "")
+        result = sso.enter(uow, tenant.code, form.get("ticket", ""), web().settings.secret, agent=agent)
     if isinstance(result, UserError):
-        return page("platform/sso.html", status=401, tenant="", ticket="", error=result)
+        return _sso_refused(result)
     entered, target = result
     response = redirect_to(target)
-    cookie.write(response, tenant.id, entered.token)  # type: ignore[union-attr]
+    cookie.write(response, tenant.id, entered.token)
     return response
+
+
+def _sso_refused(error: UserError) -> Any:
+    return page("platform/sso.html", status=401, tenant="", ticket="", error=error)
 
 
 @VIEWS.post("/logout", Access.LOGIN, while_locked=True)

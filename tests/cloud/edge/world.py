@@ -96,6 +96,7 @@ class EdgeLab(labs.Lab):
     def web(self) -> Flask:
         """The app."""
         if self.app is None:
+            labs.forget_attempts()
             self.app = create_app(self.settings, self.db)
         return self.app
 
