@@ -8,13 +8,14 @@ import pytest
 
 from tests.support.crash.bugs import BUGS
 from tests.support.crash.life import live
+from tests.support.crash.plans import PLANS
 
 LIVES = 6  # so many lives at most until a bug shows: whether one shows it is chance
 
 
-@pytest.mark.parametrize("seed", [1, 2, 23])
-def test_a_life_without_a_bug_ends_well(tmp_path: Path, seed: int) -> None:
-    assert live(tmp_path / "life", seed, steps=300) == []
+@pytest.mark.parametrize(("plan", "seed"), [("ordinary", 1), ("ordinary", 23), ("long sessions", 2), ("worn disk", 3)])
+def test_a_life_without_a_bug_ends_well(tmp_path: Path, plan: str, seed: int) -> None:
+    assert live(tmp_path / "life", seed, steps=300, plan=PLANS[plan]) == []
 
 
 def test_there_are_thirty_bugs() -> None:

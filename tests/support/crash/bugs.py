@@ -1,16 +1,14 @@
 """Bugs to plant into an agent that lives in this process (tests/support/crash/life.py). Each must be caught by the judge.
 
-Three that were planted and not caught within six lives are not in this list yet, so its score is that of a selected list: intermediate
-frames are not kept; a new file goes on with the old stream; HL7 blocks are dropped. They belong here, with a life that shows each.
-
 A bug is a function of a MonkeyPatch that changes the running code; the product has no switches for it.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -24,17 +22,30 @@ from agent.journal import Journal
 from agent.uplink import Uplink
 from common import envelope
 from common.protocol.astm import link
+from tests.support.crash.plans import LONG, ORDINARY, WORN, Plan
 
 Patch = pytest.MonkeyPatch
-Bug = Callable[[Patch], None]
+Plant = Callable[[Patch], None]
 BUGS: dict[str, Bug] = {}
 
 
-def bug(name: str) -> Callable[[Bug], Bug]:
+@dataclass(frozen=True, slots=True)
+class Bug:
+    """A bug, and the kind of life that shows it."""
+
+    plant: Plant
+    plan: Plan
+
+    def __call__(self, patch: Patch) -> None:
+        """Plant it."""
+        self.plant(patch)
+
+
+def bug(name: str, plan: Plan = ORDINARY) -> Callable[[Plant], Plant]:
     """Enter a bug into the list."""
 
-    def enter(plant: Bug) -> Bug:
-        BUGS[name] = plant
+    def enter(plant: Plant) -> Plant:
+        BUGS[name] = Bug(plant, plan)
         return plant
 
     return enter
@@ -186,6 +197,20 @@ def _(patch: Patch) -> None:
     around(patch, Line, "outgoing", lambda real: lambda self, body, *a, complete, **k: real(self, body, *a, complete=False, **k))
 
 
+@bug("intermediate frames are not kept", LONG)
+def _(patch: Patch) -> None:
+    def make(real: Any) -> Any:
+        return lambda self, frame: self._stored(True) if b"\x17" in frame else real(self, frame)
+
+    around(patch, AstmChannel, "_persist", make)
+
+
+@bug("HL7 blocks are dropped")
+def _(patch: Patch) -> None:
+    count = itertools.count(1)
+    around(patch, Hl7Channel, "_store", lambda real: lambda self, block: real(self, block) if next(count) % 5 else None)
+
+
 # --- the store
 
 
@@ -223,6 +248,23 @@ def _(patch: Patch) -> None:
 @bug("a damaged file is replaced by an empty one")
 def _(patch: Patch) -> None:
     patch.setattr(salvage, "salvage", lambda old, journal, build: None)
+
+
+@bug("a new file goes on with the old stream", WORN)
+def _(patch: Patch) -> None:
+    def make(real: Any) -> Any:
+        def rescue(old: Any, journal: Journal, build: Any) -> None:
+            real(old, journal, build)
+            for (stream,) in journal.db.execute(
+                "SELECT uuid FROM streams WHERE uuid <> ? ORDER BY no LIMIT 1", (journal.stream,)
+            ).fetchall():
+                journal.stream, journal._stream_no = stream, journal.number_of(stream)
+                journal._next_seq = 1 + (journal._highest_seq() & rows.SEQ_MASK)
+                journal.put("stream", stream)
+
+        return rescue
+
+    around(patch, salvage, "salvage", make)
 
 
 @bug("good records are put into quarantine")

@@ -1,7 +1,7 @@
-"""`./dev faults [NAME] [--lives N] [--seed S]`: faults of RELIABILITY.md by name, and the score of the judge against planted bugs.
+"""`./dev faults [NAME] [--lives N] [--kills N] [--seed S]`: faults of RELIABILITY.md by name, and the score of the judge against planted bugs.
 
 ./dev faults                 what there is
-./dev faults bugs            every planted bug in turn, caught or not, and the score
+./dev faults bugs            every planted bug in turn with 20 kills each (--kills), caught or not, and the score
 ./dev faults lives           lives of an agent with power cuts, full disks, losing brokers, erring clouds (default 200)
 ./dev faults F3              the tests of one row
 """
@@ -17,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.support.crash.bugs import BUGS
-from tests.support.crash.life import live
+from tests.support.crash.life import live, lived
+from tests.support.crash.plans import PLANS
 
 REPO = Path(__file__).resolve().parents[3]
 ROWS = {
@@ -41,28 +42,29 @@ ROWS = {
 }
 
 
-def bugs(lives: int) -> int:
-    """Plant each bug; the score."""
+def bugs(kills: int) -> int:
+    """Plant each bug, and cut the power until it shows or so many times; the score over all of them."""
     missed = []
     for name, bug in BUGS.items():
-        found, seed = [], 0
-        while not found and seed < lives:
+        found, seed, cuts = [], 0, 0
+        while not found and cuts < kills:
             seed += 1
             with tempfile.TemporaryDirectory(prefix="jl-bug-") as folder:
-                found = live(Path(folder) / "life", seed, bug, steps=300)
+                found, more = lived(Path(folder) / "life", seed, bug, steps=300)
+            cuts += more
         if not found:
             missed.append(name)
-        print(f"{'caught in life ' + str(seed) if found else 'NOT CAUGHT':<18} {name}: {found[0] if found else ''}"[:160], flush=True)
-    print(f"{len(BUGS) - len(missed)} of {len(BUGS)} planted bugs caught; missed: {missed}")
+        print(f"{f'caught, {cuts} kills' if found else 'NOT CAUGHT':<18} {name}: {found[0] if found else ''}"[:160], flush=True)
+    print(f"{len(BUGS) - len(missed)} of {len(BUGS)} planted bugs caught within {kills} kills each; missed: {missed}")
     return 1 if missed else 0
 
 
 def lives(count: int, seed: int) -> int:
     """Lives without a bug; every one must end well."""
-    bad = 0
+    bad, kinds = 0, list(PLANS.values())
     for number in range(seed, seed + count):
         with tempfile.TemporaryDirectory(prefix="jl-life-") as folder:
-            found = live(Path(folder) / "life", number)
+            found = live(Path(folder) / "life", number, plan=kinds[number % len(kinds)])
         if found:
             bad += 1
             print(f"seed {number}: {found[:3]}", flush=True)
@@ -75,10 +77,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="./dev faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", choices=["bugs", "lives", *ROWS])
     parser.add_argument("--lives", type=int)
+    parser.add_argument("--kills", type=int, default=20, help="of each planted bug (default 20)")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     args = parser.parse_args(argv)
     if args.name == "bugs":
-        return bugs(args.lives or 12)
+        return bugs(args.kills)
     if args.name == "lives":
         return lives(args.lives or 200, args.seed)
     if args.name is None:

@@ -29,6 +29,7 @@ from common import crypto, envelope, topics
 from common.envelope import Header
 from common.protocol.astm.framing import build_frames
 from common.protocol.hl7 import mllp
+from tests.support.crash.plans import ORDINARY, Plan
 from tests.support.crash.power import Power
 
 ENQ, ACK, NAK, EOT = b"\x05", b"\x06", b"\x15", b"\x04"
@@ -58,6 +59,8 @@ class Recorder:
     stored: dict[tuple[str, int], tuple[bytes, dict[str, Any]]] = field(default_factory=dict)  # by the cloud
     notes: list[str] = field(default_factory=list)  # what a witness saw go wrong on the spot
     published: list[bytes] = field(default_factory=list)
+    destroyed: set[tuple[str, int]] = field(default_factory=set)  # by the disk, when the cloud had them
+    kills: int = 0
 
 
 class Queries:
@@ -113,7 +116,7 @@ class Analyzer:
         life = self.life
         self.answers = bytearray()
         self.now: Sent | None = None
-        self.waiting, self.last = False, None
+        self.waiting, self.last, self.asked = False, None, 0
         line = Line(self.conn, life.journal, Queries(), life.loop)  # type: ignore[arg-type]
         channel = {"astm": AstmChannel, "hl7": Hl7Channel}.get(self.kind, OneWayChannel)
         self.channel: Any = channel(line, self.answers.extend, "peer")
@@ -143,8 +146,9 @@ class Analyzer:
             key = self._new()
             results = "".join(f"R|{n}|^^^T{n}|{n}.5|g/L||N||F||{key}\r" for n in range(1, dice.randint(2, 5)))
             records = f"H|\\^&|||S\rP|1|||{MARKER.decode()}|{key}\rO|1|{key}||^^^CBC\r{results}L|1|N|{key}\r".encode()
-            if dice.random() < 0.3:
-                records = records.replace(b"L|1", b"C|1|" + b"x" * 300 + key.encode() + b"\rL|1")
+            if dice.random() < self.life.plan.comments:
+                numbered = "".join(f"{n:04d}" for n in range(self.life.plan.comment // 4)).encode()  # no two frames of it alike
+                records = records.replace(b"L|1", b"C|1|" + numbered + key.encode() + b"\rL|1")
             self.now = Sent(key, build_frames(records, per_record=dice.random() < 0.7, limit=240), urgent="URGENT" in key)
             self.answers.clear()
             self.channel.received(ENQ)
@@ -191,6 +195,8 @@ class Analyzer:
         if self.now is not None:
             answer, self.answers[:] = bytes(self.answers), b""
             if not answer:
+                if self.life.flushes - self.asked == 3:
+                    self.life.record.notes.append(f"no answer: {self.now.key}")
                 return
             if b"MSA|AA" in answer:
                 self.now.acked, self.now.ended, self.now.sure = 1, True, True
@@ -200,20 +206,21 @@ class Analyzer:
         text = f"MSH|^~\\&|BC|L|||20260701||ORU^R01|{key}|P|2.3.1\rPID|1||{MARKER.decode()}\rOBX|1|NM|WBC||6.1|g|{key}\r"
         self.now = Sent(key, [mllp.frame(text.encode())], tried=1, urgent="URGENT" in key)
         self.life.record.sent.append(self.now)
+        self.asked = self.life.flushes
         self.channel.received(self.now.parts[0])
 
 
 class Life:
     """See the module's text."""
 
-    def __init__(self, folder: Path, seed: int, patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path, seed: int, patch: pytest.MonkeyPatch, plan: Plan) -> None:
         self.folder, self.dice, self.record = folder, random.Random(seed), Recorder()
         self.seed, self.era = seed, 0
         self.cloud_key, self.agent_key, self.stranger = crypto.new_key(), crypto.new_key(), crypto.new_key()
         self.online = self.calm = False
         self.receipts: list[tuple[str, int, str]] = []
         self.first_of_connection = False
-        self.patch = patch
+        self.patch, self.plan = patch, plan
         self.flushes = 0
 
     # --- the disk
@@ -235,7 +242,10 @@ class Life:
     def cut(self) -> None:
         """The power goes. Sometimes the file's head is destroyed, too."""
         after = self.folder / f"era{self.era}"
-        spoil = self.dice.random() < 0.5
+        spoil = self.dice.random() < self.plan.spoil
+        self.record.kills += 1
+        if spoil and self.plan.wear:
+            self._wear()
         if spoil:
             self.journal.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()  # or the WAL would hold the head once more
         self.power.cut(self.here, after, self.dice)
@@ -249,6 +259,13 @@ class Life:
         self.open(after)
         for analyzer in self.analyzers:
             analyzer.begin()
+
+    def _wear(self) -> None:
+        """The newest message can't be read any more."""
+        number, key = self.journal.highest, (self.journal.stream, self.journal.highest_seq)
+        if key in self.record.stored:
+            self.record.destroyed.add(key)
+            self.journal.db.execute("UPDATE messages SET crc = crc + 1 WHERE id = ?", (number,))
 
     # --- the cloud
 
@@ -310,12 +327,12 @@ class Life:
             else:
                 rest.append((stream, seq, sha))
         self.receipts = rest
-        if not self.calm and self.dice.random() < 0.3:
-            seq, stream = self.dice.randint(1, max(1, self.journal.highest_seq)), self.journal.stream
-            for stored in self.journal.messages():
-                if stored.seq == seq and stored.stream == stream:
-                    self.say(stream, [(seq, stored.sha256)], self.stranger)
-            self.say(stream, [(seq, "0" * 64)], self.cloud_key)
+        waiting = [] if self.calm else self.journal.pending_ids(urgent=False, above=0, limit=20)
+        if waiting and self.dice.random() < 0.3:
+            for key, sha in ((self.stranger, None), (self.cloud_key, "0" * 64)):
+                stored = self.journal.read(self.dice.choice(waiting))
+                if stored is not None:
+                    self.say(stored.stream, [(stored.seq, sha or stored.sha256)], key)
 
     # --- a life
 
@@ -338,17 +355,17 @@ class Life:
         if dice.random() < 0.8:
             self._flush(dice.random() < 0.06)
         roll = dice.random()
-        if roll < 0.012:
+        if roll < self.plan.cut:
             self.cut()
-        elif roll < 0.02:
+        elif roll < self.plan.cut + 0.008:
             dice.choice(self.analyzers).lose()
         elif roll < 0.05:
             self.journal.refusing = True
         elif roll < 0.11:
             self.journal.refusing = False
-        elif roll < 0.13 and number > 60:
+        elif roll < 0.11 + self.plan.connect and number > 60:
             self.connect()
-        elif roll < 0.14 and self.uplink is not None:
+        elif roll < 0.12 + self.plan.connect and self.uplink is not None:
             self.online = False
             self.uplink._disconnected("lost")
         await self._uplink()
@@ -377,7 +394,7 @@ class Life:
         for analyzer in self.analyzers:
             analyzer.lose()
         self.journal.flush()
-        if self.uplink is None or self.dice.random() < 0.5:
+        if self.uplink is None or self.dice.random() < 0.3:
             self.cut()
         self.calm = True
         self.connect()
@@ -421,7 +438,7 @@ def _left(record: Recorder, folder: Path) -> list[str]:
     db.close()
     bad = [f"not receipted at the end: {stream} {seq} state {state}" for stream, seq, state in rows if state != 1]
     kept = {(stream, seq) for stream, seq, _ in rows}
-    bad += [f"stored by the cloud and gone from the reserve: {key}" for key in record.stored if key not in kept]
+    bad += [f"stored by the cloud and gone from the reserve: {key}" for key in record.stored if key not in kept | record.destroyed]
     bad += [f"in the reserve and never stored by the cloud: {key}" for key in kept if key not in record.stored]
     return bad + [f"readable in {path.name}" for path in folder.iterdir() if path.is_file() and MARKER in path.read_bytes()]
 
@@ -432,19 +449,24 @@ def _parts(body: bytes) -> list[bytes]:
     return [b"\x02" + part.removesuffix(EOT) for part in body.removeprefix(ENQ).split(b"\x02")[1:]]
 
 
-def live(folder: Path, seed: int, bug: Any = None, steps: int = 400) -> list[str]:
-    """One life, with a bug planted or none; what the judge says. An agent that dies of it is caught, too."""
+def live(folder: Path, seed: int, bug: Any = None, steps: int = 400, plan: Plan = ORDINARY) -> list[str]:
+    """One life, with a bug planted or none; what the judge says."""
+    return lived(folder, seed, bug, steps, plan)[0]
+
+
+def lived(folder: Path, seed: int, bug: Any = None, steps: int = 400, plan: Plan = ORDINARY) -> tuple[list[str], int]:
+    """The same, and how often the power was cut in it. An agent that dies of its bug is caught, too."""
     folder.mkdir(parents=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(uplink, "RECEIPT_SECONDS", 0.0)
         patch.setattr("agent.log._least", [9])
         if bug is not None:
             bug(patch)
-        life = Life(folder, seed, patch)
+        life = Life(folder, seed, patch, bug.plan if bug is not None else plan)
         try:
             record = asyncio.run(life.run(steps))
         except Exception as error:
             if bug is None:
                 raise
-            return [f"the agent died: {type(error).__name__}: {error}"]
-        return judge(record, life.here)
+            return [f"the agent died: {type(error).__name__}: {error}"], life.record.kills
+        return judge(record, life.here), record.kills
