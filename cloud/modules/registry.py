@@ -16,6 +16,7 @@ from cloud.modules import (
     platform,
     portal,
     qc,
+    quality,
     queue,
     reagents,
     reports,
@@ -41,6 +42,7 @@ MODULES: tuple[Module, ...] = (
     equipment.MODULE,
     personnel.MODULE,
     scheduling.MODULE,
+    quality.MODULE,
     portal.MODULE,
     interfaces.MODULE,
 )

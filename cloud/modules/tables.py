@@ -16,6 +16,7 @@ from cloud.modules.personnel import models as personnel
 from cloud.modules.platform import models as platform
 from cloud.modules.portal import models as portal
 from cloud.modules.qc import models as qc
+from cloud.modules.quality import models as quality
 from cloud.modules.queue import models as queue
 from cloud.modules.reagents import models as reagents
 from cloud.modules.reports import models as reports
@@ -24,6 +25,6 @@ from cloud.modules.specimens import models as specimens
 
 ALL = (
     *(audit, outbox, autoverify, bench, catalog, catalog_rules, changes, critical, edge, equipment, interfaces, orders, personnel),
-    *(platform, portal, qc, queue, reagents, reports, scheduling, specimens),
+    *(platform, portal, qc, quality, queue, reagents, reports, scheduling, specimens),
 )
 METADATA = Base.metadata

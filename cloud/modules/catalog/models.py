@@ -81,6 +81,8 @@ class TestItem(Versioned, Counted, Base):
     tea: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     stability_h: Mapped[int | None] = mapped_column(Integer)
     sensitive: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    # A positive needs an infectious-disease card: A within 2 h (甲类, 按甲类), B within 24 h (乙类, 丙类), "" none.
+    notifiable: Mapped[str] = mapped_column(default="", server_default="")
     mutual_recognition: Mapped[str] = mapped_column(default="", server_default="")
     loinc: Mapped[str | None]
     report_name: Mapped[str] = mapped_column(default="", server_default="")

@@ -68,6 +68,7 @@ class ItemRow:
     tea: Mapping[str, Any]
     stability_h: int | None
     sensitive: bool
+    notifiable: str
     mutual_recognition: str
     loinc: str | None
     report_name: str

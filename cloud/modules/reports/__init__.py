@@ -10,18 +10,20 @@ MODULE = Module(
     name="reports",
     title="报告",
     views=(VIEWS,),
-    depends=("bench", "catalog", "critical", "personnel", "platform", "qc"),
+    depends=("bench", "catalog", "critical", "personnel", "platform", "qc", "quality", "scheduling"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
         Perm.TEST: ("tester", "verifier", "senior", "leader"),
         Perm.RELEASE: ("verifier", "senior", "leader"),
         Perm.AMEND: ("senior", "leader"),
         Perm.RECALL: ("leader", "director"),
-        Perm.SOLO: ("leader", "director"),
+        # The card is the clinician's to fill in and the public-health office's to watch; the laboratory sees that it went out.
+        Perm.NOTIFY: ("leader", "quality", "director", "infogroup"),
     },
     menu=(
         MenuItem("审核发布", "/review", Perm.RELEASE, "检验", 31),
         MenuItem("报告查询", "/reports", Perm.READ, "检验", 32),
+        MenuItem("传染病阳性", "/reports/infectious", Perm.NOTIFY, "检验", 36),
         MenuItem("报告统计", "/reports/figures", Perm.READ, "检验", 35),
     ),
     handlers={

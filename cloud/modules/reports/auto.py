@@ -15,9 +15,9 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.platform import signing
 from cloud.modules.platform.signing import Desk
 from cloud.modules.reports import document
-from cloud.modules.reports.issue import move, numbers, tell
-from cloud.modules.reports.models import Report, ReportVersion
-from cloud.modules.reports.rules import State, VersionState
+from cloud.modules.reports.issue import freeze, move, numbers, tell
+from cloud.modules.reports.models import Report
+from cloud.modules.reports.rules import State
 
 MARK = "（自动审核）"
 
@@ -58,20 +58,7 @@ def release_auto(uow: UnitOfWork, work: bench.Work, cleared: Sequence[Cleared], 
         signed = document.Signed(*one.operator, one.authoriser[0], f"{one.authoriser[1]}{MARK}", uow.now)
         made = document.build(found[one.specimen_id], issue, signed)
         made["signed"]["auto"] = {"rule_set": one.rule_set}
-        content = signing.content_hash(made)
-        hashes.setdefault(one.authoriser[0], []).append((report.id, content))
-        uow.s.add(
-            ReportVersion(
-                report_id=report.id,
-                version_no=1,
-                state=VersionState.CURRENT.value,
-                document=made,
-                content_sha256=content,
-                template_version=document.TEMPLATE_VERSION,
-                released_at=uow.now,
-                released_by=one.authoriser[0],
-            )
-        )
+        hashes.setdefault(one.authoriser[0], []).append((report.id, freeze(uow, report, made, one.authoriser[0])))
     for authoriser, signed_hashes in hashes.items():
         signing.sign(uow, signing.Act("report", "auto_release", authoriser, f"av-{signed_hashes[0][1][:16]}"), signed_hashes, desk.signer)
     bench.release(work, ids)

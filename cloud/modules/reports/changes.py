@@ -14,9 +14,9 @@ from cloud.modules.bench.queries import TestLine
 from cloud.modules.bench.service import TestState
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import service as platform
-from cloud.modules.platform import signing
 from cloud.modules.platform.signing import Desk
-from cloud.modules.reports import document, rules
+from cloud.modules.quality import service as quality
+from cloud.modules.reports import document, infectious, rules
 from cloud.modules.reports.issue import details, freeze, lock, move, names_of, sign, specimen_of, tell, version_of
 from cloud.modules.reports.models import Report, ReportNotice, ReportView
 from cloud.modules.reports.rules import State, VersionState
@@ -77,12 +77,15 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
     )
     signed = document.Signed(report.tester_id or 0, names.get(report.tester_id or 0, ""), who.user_id, names[who.user_id], uow.now)
     made = document.build(after, issue, signed)
-    freeze(uow, report, made, who, asked.reason, asked.why.strip())
-    sign(uow, "amend", [(report.id, signing.content_hash(made))], who, window, desk.signer)
+    content = freeze(uow, report, made, who.user_id, asked.reason, asked.why.strip())
+    sign(uow, "amend", [(report.id, content)], who, window, desk.signer)
     told = _notify_readers(uow, report, who, [r.doctor for r in after.requests])
     tell(uow, "report.amended", report)
     detail = {"version_no": report.current_no, "changes": [[c.item, c.before, c.after] for c in changes]}
     uow.audit("report", report.id, "amend", before={"version_no": first.version_no}, after=detail, reason=word)
+    if asked.reason != rules.Reason.SUPPLEMENT:
+        listed = "；".join(f"{c.item} {c.before} → {c.after}" for c in changes)
+        _nonconformity(uow, report, quality.Source.AMENDMENT, f"报告 {report.no} 因错误修改为第 {report.current_no} 版", f"{word}；{listed}")
     return told
 
 
@@ -121,8 +124,17 @@ def recall(uow: UnitOfWork, report_id: int, reason: str, who: Principal) -> None
     bench.retell(work, TestState.RECALLED)
     doctors = [r.doctor for found in bench_queries.requests_of(uow, [report.specimen_id]).values() for r in found]
     _recall_notices(uow, report, who, doctors)
+    infectious.withdraw(uow, report_id)
+    _nonconformity(uow, report, quality.Source.RECALL, f"报告 {report.no} 召回", reason.strip())
     tell(uow, "report.recalled", report)
     uow.audit("report", report_id, "recall", before={"state": before}, after={"version_no": report.current_no}, reason=reason.strip())
+
+
+def _nonconformity(uow: UnitOfWork, report: Report, source: quality.Source, title: str, why: str) -> None:
+    """A recall, and an amendment that was an error, is a nonconformity (S; M22 R1)."""
+    severity = quality.Severity.SERIOUS if source is quality.Source.RECALL else quality.Severity.MAJOR
+    subject, url = f"report:{report.id}/{report.current_no}", f"/reports/{report.no}"
+    quality.open_once(uow, quality.Mishap(source, subject, title, why, severity, report.section_id, url))
 
 
 def _recall_notices(uow: UnitOfWork, report: Report, who: Principal, doctors: Iterable[str]) -> None:

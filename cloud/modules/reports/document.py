@@ -9,6 +9,7 @@ from typing import Any
 
 from cloud.modules.bench.queries import Detail, TestLine
 from cloud.modules.bench.service import TestState
+from cloud.modules.reports.rules import is_positive
 from cloud.reports.documents import Amendment, ReportDocument, ReportKind, ReportRow, report_from_json, to_json
 
 TEMPLATE_VERSION = "report-1"
@@ -135,6 +136,8 @@ def _line(test: TestLine, detail: Detail) -> dict[str, Any]:
     }
     if value is None:
         return out | {"value": NO_RESULT, "note": test.no_result_reason, "unit": "", "interval": "", "flag": "", "critical": False}
+    if item.notifiable and is_positive(value.reported_text, value.flag):
+        out["notify"] = item.notifiable
     return out | {
         "version_id": value.id,
         "value": value.reported_text,

@@ -13,7 +13,7 @@ from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
 from cloud.modules.bench.queries import Detail
 from cloud.modules.platform import signing
-from cloud.modules.reports import document, rules
+from cloud.modules.reports import document, infectious, rules
 from cloud.modules.reports.models import Report, ReportVersion
 from cloud.modules.reports.rules import State, VersionState
 from cloud.web.principal import Principal
@@ -44,23 +44,25 @@ def numbers(uow: UnitOfWork, n: int) -> list[str]:
     return [ids.report_number(site, day, k) for k in range(last - n + 1, last + 1)]
 
 
-def freeze(
-    uow: UnitOfWork, report: Report, made: dict[str, Any], who: Principal, reason: str | None = None, why: str | None = None
-) -> None:
+def freeze(uow: UnitOfWork, report: Report, made: dict[str, Any], by: int, reason: str | None = None, why: str | None = None) -> str:
+    """Keep the document of the current version as it is told, and what it says of notifiable diseases; returns its hash."""
+    content = signing.content_hash(made)
     uow.s.add(
         ReportVersion(
             report_id=report.id,
             version_no=report.current_no,
             state=VersionState.CURRENT.value,
             document=made,
-            content_sha256=signing.content_hash(made),
+            content_sha256=content,
             template_version=document.TEMPLATE_VERSION,
             released_at=uow.now,
-            released_by=who.user_id,
+            released_by=by,
             reason_class=reason,
             reason_text=why,
         )
     )
+    infectious.note(uow, report, made)
+    return content
 
 
 def sign(uow: UnitOfWork, meaning: str, hashes: Sequence[tuple[int, str]], who: Principal, window: str, signer: signing.Signer) -> None:

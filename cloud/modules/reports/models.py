@@ -101,7 +101,7 @@ class ReportCounter(TenantTable, Base):
 
 
 class SoloDuty(TenantTable, Base):
-    """A night on which one person alone may test and verify in a section (R1), given by the section leader."""
+    """Nights flagged before the duty roster carried them (``Duty.alone``): kept as a record, read and written by nothing."""
 
     __tablename__ = "solo_duty"
     __table_args__ = (
@@ -114,6 +114,31 @@ class SoloDuty(TenantTable, Base):
     starts_at: Mapped[datetime]
     ends_at: Mapped[datetime]
     granted_by: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class InfectiousFinding(TenantTable, Base):
+    """传染病阳性: one item of a told report whose positive needs a card; ``notify`` A (2 h) or B (24 h), counted from ``told_at``."""
+
+    __tablename__ = "infectious_finding"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "report_id", "item_id"),
+        Index("ix_infectious_finding_open", "tenant_id", "due_at", postgresql_where=text("carded_at IS NULL AND withdrawn_at IS NULL")),
+        tenant_fk("report_id", "report"),
+        tenant_fk("patient_id", "patient"),
+        tenant_fk("item_id", "test_item"),
+    )
+    report_id: Mapped[int] = mapped_column(BigInteger)
+    item_id: Mapped[int] = mapped_column(BigInteger)
+    patient_id: Mapped[int] = mapped_column(BigInteger)
+    item: Mapped[str]
+    value_text: Mapped[str]
+    notify: Mapped[str]
+    told_at: Mapped[datetime]
+    due_at: Mapped[datetime]
+    withdrawn_at: Mapped[datetime | None]
+    carded_at: Mapped[datetime | None]
+    carded_by: Mapped[str] = mapped_column(default="", server_default="")
+    card_no: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class ReportNotice(TenantTable, Base):

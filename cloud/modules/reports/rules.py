@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 
@@ -19,7 +21,7 @@ class Perm(StrEnum):
     RELEASE = "results:release"
     AMEND = "reports:amend"
     RECALL = "reports:recall"
-    SOLO = "reports:solo_duty"
+    NOTIFY = "reports:notify"
 
 
 class State(StrEnum):
@@ -88,22 +90,7 @@ REASON_WORDS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Duty:
-    """A night on which one person alone may test and verify (R1)."""
-
-    user_id: int
-    section_id: int
-    starts_at: datetime
-    ends_at: datetime
-
-
 CHECK_WITHIN = timedelta(hours=24)
-
-
-def on_solo_duty(duties: Collection[Duty], user_id: int, section_id: int, at: datetime) -> bool:
-    """Whether this person is flagged for this section at this moment; the end itself is over."""
-    return any(d.user_id == user_id and d.section_id == section_id and d.starts_at <= at < d.ends_at for d in duties)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +120,11 @@ class Verifier:
 
     user_id: int
     sections: frozenset[str]
+    alone_in: frozenset[int] = frozenset()
+    """Sections whose roster leaves this person alone with both checks now (R1)."""
 
 
-def release_problem(report: Candidate, who: Verifier, duties: Collection[Duty], at: datetime) -> Said | None:
+def release_problem(report: Candidate, who: Verifier) -> Said | None:
     """Why this report must not leave, naming what to do, or None."""
     if report.state is not State.TESTED:
         return say("目前为“{state}”，不能发布。", state=WORDS[report.state])
@@ -149,7 +138,7 @@ def release_problem(report: Candidate, who: Verifier, duties: Collection[Duty], 
         return say("质控未放行：{items}。", items=Listed(report.qc_closed, "；"))
     if report.reviewed != report.found:
         return say("初审之后结果有变化，请重新初审。")
-    if needs_second_look(report, who) and not on_solo_duty(duties, who.user_id, report.section_id, at):
+    if needs_second_look(report, who) and report.section_id not in who.alone_in:
         return say("检验者与审核者不能是同一人，请由他人审核。")
     return None
 
@@ -180,6 +169,22 @@ def amend_problem(state: State, reason: str, reason_text: str, before: Mapping[s
     if all(before.get(item) == value for item, value in after.items()):
         return say("内容没有变化，无需修改。")
     return None
+
+
+# --- notifiable findings (R6) -----------------------------------------------------------------------------------------
+
+NOTIFY_WITHIN: Mapping[str, timedelta] = {"A": timedelta(hours=2), "B": timedelta(hours=24)}
+"""甲类 and 按甲类管理: 2 h; 乙类 and 丙类: 24 h, from the report on [D]."""
+_SAID_POSITIVE = re.compile(r"阳性|\+|^检出|positive|(?<!non-)(?<!non)reactive", re.IGNORECASE)
+_SAID_NEGATIVE = re.compile(r"阴性|未检出|假阳性|negative|^-$", re.IGNORECASE)
+
+
+def is_positive(reported_text: str, flag: str) -> bool:
+    """Whether a value of a notifiable item is a finding: a judgement marked it abnormal, or its words say so."""
+    word = unicodedata.normalize("NFKC", reported_text).strip()
+    if _SAID_NEGATIVE.search(word):
+        return False
+    return flag in ("A", "H") or _SAID_POSITIVE.search(word) is not None
 
 
 # --- a result among the patient's earlier ones ----------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from dataclasses import replace
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select, update
@@ -16,7 +16,7 @@ from cloud.modules.bench.service import TestState
 from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries as critical
 from cloud.modules.personnel import service as personnel
-from cloud.modules.platform import lists, signing
+from cloud.modules.platform import lists
 from cloud.modules.platform import service as platform
 from cloud.modules.platform.signing import Desk
 from cloud.modules.qc import queries as qc
@@ -36,9 +36,10 @@ from cloud.modules.reports.issue import (
     tell,
     version_of,
 )
-from cloud.modules.reports.models import Report, ReportNotice, ReportView, SoloDuty
+from cloud.modules.reports.models import Report, ReportNotice, ReportView
 from cloud.modules.reports.queries import Told
 from cloud.modules.reports.rules import State
+from cloud.modules.scheduling import queries as roster
 from cloud.ports import s3
 from cloud.web.principal import Principal
 from common.errors import LocalError, PeerError, UserError
@@ -116,9 +117,8 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
         )
         for r in reports
     }
-    for report in reports:
-        freeze(uow, report, made[report.id], who)
-    sign(uow, "release", [(r.id, signing.content_hash(made[r.id])) for r in reports], who, window, desk.signer)
+    hashes = [(r.id, freeze(uow, r, made[r.id], who.user_id)) for r in reports]
+    sign(uow, "release", hashes, who, window, desk.signer)
     bench.release(work, [r.specimen_id for r in reports], critical_checked=True)
     for report in reports:
         tell(uow, "report.released", report)
@@ -133,11 +133,12 @@ def _check(uow: UnitOfWork, reports: Sequence[Report], details: Mapping[int, Det
     closed = _closed(uow, details.values())
     candidates = [_candidate(uow, report, details[report.specimen_id], closed) for report in reports]
     # Most releases are by a second person: only the others ask for the roster.
-    duties = _duties(uow, who.user_id) if any(rules.needs_second_look(c, verifier) for c in candidates) else []
+    if any(rules.needs_second_look(c, verifier) for c in candidates):
+        verifier = replace(verifier, alone_in=roster.alone(uow, who.user_id, uow.now))
     unchecked = critical.unchecked(uow, list(details))
     problems, solo = [], set()
     for report, candidate in zip(reports, candidates, strict=True):
-        why = rules.release_problem(candidate, verifier, duties, uow.now)
+        why = rules.release_problem(candidate, verifier)
         if why is None and report.specimen_id in unchecked:
             why = rules.unchecked_problem(unchecked[report.specimen_id])
         if why is not None:
@@ -207,18 +208,6 @@ def cocheck(uow: UnitOfWork, report_id: int, who: Principal) -> None:
         raise UserError("conflict", say("复核人不能是原检验者或审核者。"))
     report.cochecked_by, report.cochecked_at = who.user_id, uow.now
     uow.audit("report", report_id, "cocheck", after={"by": who.employee_no})
-
-
-def grant_solo_duty(uow: UnitOfWork, section_id: int, user_id: int, starts_at: datetime, ends_at: datetime) -> None:
-    """Flag a night on which one person alone may test and verify."""
-    if section_id not in md.catalog(uow).sections:
-        raise UserError("not_found", say("该专业组不存在。"))
-    if not starts_at < ends_at or (ends_at - starts_at).total_seconds() > 16 * 3600:
-        raise UserError("invalid", say("单人值班须有起止时间，且不超过 16 小时。"), field="ends_at")
-    if uow.actor.user_id == user_id:
-        raise UserError("conflict", say("不能给自己登记单人值班。"))
-    uow.s.add(SoloDuty(section_id=section_id, user_id=user_id, starts_at=starts_at, ends_at=ends_at, granted_by=uow.actor.user_id))
-    uow.audit("solo_duty", user_id, "grant", after={"section": section_id, "from": starts_at.isoformat(), "to": ends_at.isoformat()})
 
 
 def seen(uow: UnitOfWork, report_id: int, version_no: int, kind: str = "view") -> None:
@@ -300,11 +289,6 @@ def _own_section(who: Principal, catalog: md.Catalog, section_id: int) -> None:
         raise UserError("forbidden", say("该标本不属于您负责的专业组。"))
 
 
-def _duties(uow: UnitOfWork, user_id: int) -> list[rules.Duty]:
-    query = select(SoloDuty).where(SoloDuty.user_id == user_id, SoloDuty.ends_at > uow.now)
-    return [rules.Duty(d.user_id, d.section_id, d.starts_at, d.ends_at) for d in uow.s.execute(query).scalars()]
-
-
 __all__ = [
     "AmendRequest",
     "Cleared",
@@ -314,7 +298,6 @@ __all__ = [
     "cancel",
     "cocheck",
     "details",
-    "grant_solo_duty",
     "recall",
     "not_rendered",
     "qc_lights",

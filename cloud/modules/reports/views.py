@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,9 +17,9 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries as critical
 from cloud.modules.personnel import queries as personnel
 from cloud.modules.platform import lists, signing
-from cloud.modules.platform import queries as people
 from cloud.modules.platform import service as platform
-from cloud.modules.reports import figures, queries, rules, service
+from cloud.modules.quality import queries as quality
+from cloud.modules.reports import figures, infectious, queries, rules, service
 from cloud.modules.reports.rules import Perm
 from cloud.web.faults import Forbidden, Invalid, NotFound
 from cloud.web.page import fragment, is_fragment, page, redirect_to
@@ -171,28 +171,6 @@ def cocheck(uow: UnitOfWork, report_id: int) -> Any:
     return redirect_to(request.form.get("next") or "/review")
 
 
-@VIEWS.get("/review/<code>/duty", Perm.SOLO)
-def duty(uow: UnitOfWork, code: str) -> Any:
-    """Who is flagged for a night alone."""
-    return page("reports/duty.html", section=_section(uow, code), people=people.users(uow), now=uow.now)
-
-
-@VIEWS.post("/review/<code>/duty", Perm.SOLO)
-def grant_duty(uow: UnitOfWork, code: str) -> Any:
-    """Flag a night for one person."""
-    section = _section(uow, code)
-    start_at, end_at = _local(request.form.get("from", "")), _local(request.form.get("to", ""))
-    service.grant_solo_duty(uow, section.id, request.form.get("user", type=int) or 0, start_at, end_at)
-    return redirect_to(f"/review/{section.code}")
-
-
-def _local(value: str) -> datetime:
-    try:
-        return datetime.fromisoformat(value).replace(tzinfo=ZoneInfo(web().settings.timezone))
-    except ValueError as error:
-        raise Invalid(say("请填写起止时间。"), "from") from error
-
-
 def _beside(uow: UnitOfWork, detail: bench_queries.Detail | None) -> dict[str, Any]:
     """What stands beside the values: critical values with their checks, QC lights, small trends."""
     if detail is None:
@@ -274,6 +252,21 @@ def _figures_wanted(uow: UnitOfWork) -> figures.Wanted:
     )
 
 
+@VIEWS.get("/reports/infectious", Perm.NOTIFY)
+def infectious_list(uow: UnitOfWork) -> Any:
+    """Told positives of notifiable items: those without a card, or the rest."""
+    done = request.args.get("done") == "1"
+    rows = infectious.listed(uow, done, request.args.get("before", 0, type=int))
+    return page("reports/infectious.html", "rows", rows=rows, done=done, now=uow.now, page_size=infectious.PAGE)
+
+
+@VIEWS.post("/reports/infectious/<int:finding_id>", Perm.NOTIFY)
+def infectious_carded(uow: UnitOfWork, finding_id: int) -> Any:
+    """The card was sent."""
+    infectious.carded(uow, finding_id, request.form.get("card_no", ""))
+    return redirect_to("/reports/infectious")
+
+
 @VIEWS.get("/reports/<no>", Perm.READ)
 def report(uow: UnitOfWork, no: str) -> Any:
     """One told report as it stands, or an earlier version of it."""
@@ -286,6 +279,7 @@ def report(uow: UnitOfWork, no: str) -> Any:
         notices=queries.notices(uow, told.report_id),
         signatures=signing.of(uow, "report", told.report_id),
         words=rules.REASON_WORDS,
+        nonconformities=quality.of_subject(uow, [f"report:{told.report_id}/{n}" for n in range(1, told.current_no + 1)]),
     )
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import text
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Alert, Level
+from cloud.modules.reports import infectious
 from cloud.modules.reports.rules import Perm
 
 SOON = timedelta(minutes=10)
@@ -79,6 +80,7 @@ def watch(uow: UnitOfWork) -> None:
         before=uow.now - REVIEWED,
     )  # fmt: skip
     sections(COCHECK, "reports.cocheck", Level.URGENT, "%(section)s：%(n)s 份单人值班报告超过 24 小时未复核", "/review/{code}")
+    infectious.watch(uow, uow.now)
     unread = uow.s.execute(UNTAKEN, {**at, "before": uow.now - UNREAD}).all()
     alerts.sync(
         uow,

@@ -12,6 +12,7 @@ MODULE = Module(
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "scheduler"),
         Perm.PUBLISH: ("leader", "director", "scheduler"),
+        Perm.ALONE: ("leader", "director"),
     },
     menu=(MenuItem("值班", "/sch/duty", Perm.READ, "人员", 810),),
 )

@@ -39,5 +39,7 @@ class Duty(TenantTable, Base):
     first: Mapped[date] = mapped_column(Date)
     last: Mapped[date] = mapped_column(Date)
     phone: Mapped[str] = mapped_column(default="", server_default="")
+    # 单人值班: this person alone may test and verify during the shift, and a second one looks within 24 h (M09 R1).
+    alone: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     by_id: Mapped[int | None] = mapped_column(BigInteger)
     cancelled_at: Mapped[datetime | None]

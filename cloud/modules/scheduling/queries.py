@@ -23,10 +23,11 @@ class OnDuty:
     name: str
     shift: str
     phone: str
+    alone: bool = False
 
 
 _DUTY = text("""
-SELECT d.section_id, d.user_id, u.name, sh.name AS shift, d.phone, sh.start, sh."end", d.first, d.last
+SELECT d.section_id, d.user_id, u.name, sh.name AS shift, d.phone, sh.start, sh."end", d.first, d.last, d.alone
 FROM duty d
 JOIN shift sh ON sh.tenant_id = d.tenant_id AND sh.id = d.shift_id
 JOIN app_user u ON u.tenant_id = d.tenant_id AND u.id = d.user_id AND u.status = 'active'
@@ -40,14 +41,19 @@ def duty(uow: UnitOfWork, at: datetime, sections: Collection[int] | None = None)
     day = at.astimezone(HOSPITAL_ZONE).date()
     params = {"t": uow.tenant_id, "any": sections is None, "sections": sorted(sections or ()), "from": day - timedelta(days=1), "to": day}
     return [
-        OnDuty(r.section_id, r.user_id, r.name, r.shift, r.phone)
+        OnDuty(r.section_id, r.user_id, r.name, r.shift, r.phone, r.alone)
         for r in uow.s.execute(_DUTY, params)
         if on_duty(Stretch(r.user_id, Hours(r.start, r.end), r.first, r.last), at, HOSPITAL_ZONE)
     ]
 
 
+def alone(uow: UnitOfWork, user_id: int, at: datetime) -> frozenset[int]:
+    """Sections in which the roster leaves this person alone with both checks at this moment (M09 R1)."""
+    return frozenset(d.section_id for d in duty(uow, at) if d.alone and d.user_id == user_id)
+
+
 _PLANNED = text("""
-SELECT d.id, d.section_id, s.name AS section, u.name, u.employee_no, sh.name AS shift, sh.start, sh."end", d.first, d.last, d.phone
+SELECT d.id, d.section_id, s.name AS section, u.name, u.employee_no, sh.name AS shift, sh.start, sh."end", d.first, d.last, d.phone, d.alone
 FROM duty d
 JOIN shift sh ON sh.tenant_id = d.tenant_id AND sh.id = d.shift_id
 JOIN section s ON s.tenant_id = d.tenant_id AND s.id = d.section_id

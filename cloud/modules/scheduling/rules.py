@@ -13,6 +13,7 @@ class Perm(StrEnum):
 
     READ = "scheduling:read"
     PUBLISH = "scheduling:publish"
+    ALONE = "scheduling:alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,15 @@ def window(hours: Hours, day: date, zone: tzinfo) -> tuple[datetime, datetime]:
     start = datetime.combine(day, hours.start, zone)
     end = datetime.combine(day if hours.end > hours.start else day + timedelta(days=1), hours.end, zone)
     return start, end
+
+
+ALONE_MOST = timedelta(hours=16)
+
+
+def too_long_alone(hours: Hours, day: date, zone: tzinfo) -> bool:
+    """Whether a shift is longer than one person may be left alone with both checks (M09 R1)."""
+    start, end = window(hours, day, zone)
+    return end - start > ALONE_MOST
 
 
 def on_duty(stretch: Stretch, at: datetime, zone: tzinfo) -> bool:

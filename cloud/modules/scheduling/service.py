@@ -10,8 +10,9 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import queries as people
 from cloud.modules.scheduling.models import Duty, Shift
-from cloud.modules.scheduling.rules import Hours, Stretch, overlapping
+from cloud.modules.scheduling.rules import ALONE_MOST, Hours, Stretch, overlapping, too_long_alone
 from common.errors import UserError
+from common.say import say
 
 MAX_DAYS = 400
 
@@ -20,9 +21,9 @@ def add_shift(uow: UnitOfWork, code: str, name: str, start: time, end: time) -> 
     """A new shift; the hours of one in use never change (make another one)."""
     code, name = code.strip(), name.strip()
     if not code or not name:
-        raise UserError("invalid", "请填写班次的代码和名称。", field="code")
+        raise UserError("invalid", say("请填写班次的代码和名称。"), field="code")
     if uow.s.execute(select(Shift.id).where(Shift.code == code)).first() is not None:
-        raise UserError("conflict", f"班次代码 {code} 已存在，请换一个。")
+        raise UserError("conflict", say("班次代码 {code} 已存在，请换一个。", code=code))
     row = Shift(code=code, name=name, start=start, end=end)
     uow.s.add(row)
     uow.s.flush()
@@ -30,28 +31,45 @@ def add_shift(uow: UnitOfWork, code: str, name: str, start: time, end: time) -> 
     return row
 
 
-def assign(uow: UnitOfWork, user_id: int, section_id: int, shift_id: int, first: date, last: date, phone: str = "") -> Duty:
-    """Put a person on duty on each day first … last. Refused where they would stand in two places (H1), naming the other duty."""
+def assign(
+    uow: UnitOfWork, user_id: int, section_id: int, shift_id: int, first: date, last: date, phone: str = "", *, alone: bool = False
+) -> Duty:
+    """Put a person on duty on each day first … last. Refused where they would stand in two places (H1), naming the other duty.
+
+    ``alone``: 单人值班, tests and verifies alone (M09 R1); nobody flags themselves.
+    """
     shift = uow.s.execute(select(Shift).where(Shift.id == shift_id, Shift.active)).scalar_one_or_none()
     if shift is None:
-        raise UserError("not_found", "没有这个班次，请从列表中选择。")
+        raise UserError("not_found", say("没有这个班次，请从列表中选择。"))
     if section_id not in md.catalog(uow).sections:
-        raise UserError("not_found", "该专业组不存在。")
+        raise UserError("not_found", say("该专业组不存在。"))
     if not people.exists(uow, user_id):
-        raise UserError("not_found", "该人员不存在，请从列表中选择。")
+        raise UserError("not_found", say("该人员不存在，请从列表中选择。"))
     if not first <= last or (last - first).days > MAX_DAYS:
-        raise UserError("invalid", f"请填写起止日期，止不早于起，且不超过 {MAX_DAYS} 天。", field="last")
+        raise UserError("invalid", say("请填写起止日期，止不早于起，且不超过 {n} 天。", n=MAX_DAYS), field="last")
+    if alone:
+        if uow.actor.user_id == user_id:
+            raise UserError("conflict", say("不能给自己登记单人值班。"))
+        if too_long_alone(Hours(shift.start, shift.end), first, md.HOSPITAL_ZONE):
+            raise UserError("invalid", say("单人值班不超过 {n} 小时，请换一个班次。", n=ALONE_MOST // timedelta(hours=1)), field="alone")
     new = Stretch(user_id, Hours(shift.start, shift.end), first, last)
     query = select(Duty, Shift).join(Shift, (Shift.tenant_id == Duty.tenant_id) & (Shift.id == Duty.shift_id))
     found = uow.s.execute(query.where(Duty.user_id == user_id, Duty.cancelled_at.is_(None), Duty.last >= first - timedelta(days=1))).all()
     others = [Stretch(d.user_id, Hours(s.start, s.end), d.first, d.last) for d, s in found]
     clash = next(overlapping(new, others, md.HOSPITAL_ZONE), None)
     if clash is not None:
-        raise UserError(
-            "conflict", f"此人 {clash.first} 至 {clash.last} 已有 {clash.hours.start:%H:%M}–{clash.hours.end:%H:%M} 的班，时间重叠。"
-        )
+        hours = f"{clash.hours.start:%H:%M}–{clash.hours.end:%H:%M}"
+        said = say("此人 {first} 至 {last} 已有 {hours} 的班，时间重叠。", first=clash.first, last=clash.last, hours=hours)
+        raise UserError("conflict", said)
     row = Duty(
-        user_id=user_id, section_id=section_id, shift_id=shift_id, first=first, last=last, phone=phone.strip(), by_id=uow.actor.user_id
+        user_id=user_id,
+        section_id=section_id,
+        shift_id=shift_id,
+        first=first,
+        last=last,
+        phone=phone.strip(),
+        alone=alone,
+        by_id=uow.actor.user_id,
     )
     uow.s.add(row)
     uow.s.flush()
@@ -59,7 +77,7 @@ def assign(uow: UnitOfWork, user_id: int, section_id: int, shift_id: int, first:
         "duty",
         row.id,
         "assign",
-        after={"user": user_id, "section": section_id, "shift": shift.code, "first": str(first), "last": str(last)},
+        after={"user": user_id, "section": section_id, "shift": shift.code, "first": str(first), "last": str(last), "alone": alone},
     )
     return row
 
@@ -68,8 +86,8 @@ def cancel(uow: UnitOfWork, duty_id: int, reason: str) -> None:
     """Take a duty back, with the reason."""
     row = uow.s.execute(select(Duty).where(Duty.id == duty_id).with_for_update()).scalar_one_or_none()
     if row is None or row.cancelled_at is not None:
-        raise UserError("not_found", "该值班安排不存在或已撤回，请刷新后重试。")
+        raise UserError("not_found", say("该值班安排不存在或已撤回，请刷新后重试。"))
     if not reason.strip():
-        raise UserError("invalid", "请写明撤回原因。", field="reason")
+        raise UserError("invalid", say("请写明撤回原因。"), field="reason")
     row.cancelled_at = uow.now
     uow.audit("duty", duty_id, "cancel", reason=reason.strip())

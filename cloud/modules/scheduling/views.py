@@ -12,9 +12,10 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.platform import queries as people
 from cloud.modules.scheduling import queries, service
 from cloud.modules.scheduling.rules import Perm
-from cloud.web.faults import Invalid
+from cloud.web.faults import Forbidden, Invalid
 from cloud.web.page import page, redirect_to
-from cloud.web.view import Views
+from cloud.web.view import Views, principal
+from common.say import say
 
 VIEWS = Views("scheduling", __name__)
 
@@ -48,6 +49,7 @@ def assign(uow: UnitOfWork) -> Any:
         _day("first"),
         _day("last"),
         form.get("phone", ""),
+        alone=_alone(),
     )
     return redirect_to("/sch/duty")
 
@@ -66,15 +68,23 @@ def add_shift(uow: UnitOfWork) -> Any:
     return redirect_to("/sch/duty")
 
 
+def _alone() -> bool:
+    if "alone" not in request.form:
+        return False
+    if not principal().may(Perm.ALONE):
+        raise Forbidden(Perm.ALONE)
+    return True
+
+
 def _day(name: str) -> date:
     try:
         return date.fromisoformat(request.form.get(name, ""))
     except ValueError as error:
-        raise Invalid("请填写完整的日期。", name) from error
+        raise Invalid(say("请填写完整的日期。"), name) from error
 
 
 def _time(name: str) -> time:
     try:
         return time.fromisoformat(request.form.get(name, ""))
     except ValueError as error:
-        raise Invalid("请填写班次的起止时间，例如 08:00。", name) from error
+        raise Invalid(say("请填写班次的起止时间，例如 08:00。"), name) from error

@@ -14,8 +14,10 @@ from sqlalchemy import text
 
 from cloud import relay
 from cloud.jobs import all_jobs, run_job
+from cloud.modules.catalog.models import TestItem
 from cloud.modules.critical import queries as critical
-from cloud.modules.reports import figures, queries, rules, service
+from cloud.modules.quality import queries as quality
+from cloud.modules.reports import figures, infectious, queries, rules, service
 from cloud.modules.reports.rules import State
 from cloud.worker import all_handlers
 from common.errors import UserError
@@ -181,3 +183,62 @@ def test_each_figure_is_the_length_of_its_list(room: Room) -> None:
     relay.drain(lab.db, lab.a, all_handlers())
     sheet = openpyxl.load_workbook(io.BytesIO(client.get(f"{job}/file").data)).active
     assert sheet.max_row == 4 and "结果错误" in str(sheet.cell(4, 10).value)
+
+
+def test_a_recall_and_an_error_open_a_nonconformity_a_supplement_does_not(room: Room) -> None:
+    with room.world.lab.uow() as uow:
+        told = [room.told(uow) for _ in range(2)]
+    amend(room, told[0], "5.5", reason="supplement")
+    with room.world.lab.uow() as uow:
+        assert quality.listed(uow) == []
+    amend(room, told[0], "5.6")
+    with room.world.lab.uow() as uow:
+        found = queries.released(uow, told[1])
+        assert found is not None
+        service.recall(uow, found.report_id, "标本混淆", room.person(uow, "leader"))
+    with room.world.lab.uow() as uow:
+        recalled, amended = quality.listed(uow)
+        assert (amended.source, recalled.source) == ("amendment", "recall")
+        assert "5.50 mmol/L → 5.60 mmol/L" in amended.description and (recalled.severity, recalled.description) == ("serious", "标本混淆")
+    assert f"/qms/nc/{recalled.id}" in room.world.lab.client("leader").get(f"/reports/{told[1]}").text
+
+
+def test_a_notifiable_positive_is_listed_until_its_card_is_sent_and_leaves_with_the_recall(room: Room) -> None:
+    lab = room.world.lab
+    with lab.uow() as uow:
+        item = uow.s.get(TestItem, (uow.tenant_id, room.world.items["GLU"]))
+        assert item is not None
+        item.notifiable = "A"
+    with lab.uow() as uow:
+        high, _normal, later = (room.told(uow, NORMAL | {"GLU": value}) for value in ("9.0", "5.0", "8.0"))
+    leader = lab.client("leader")
+    assert "2 小时内填报" in leader.get(f"/reports/{high}").text
+    assert run_job(lab.db, all_jobs()["reports.watch"], [lab.a]) == 0
+    with lab.uow() as uow:
+        found = infectious.listed(uow, done=False)
+        assert [(f.no, f.value_text, f.due_at - f.told_at) for f in found] == [
+            (n, v, timedelta(hours=2)) for n, v in ((high, "9.00"), (later, "8.00"))
+        ]
+        assert uow.s.execute(text("SELECT count(*) FROM alert WHERE kind = 'reports.infectious'")).scalar_one() == 0
+    lab.clock.advance(minutes=121)
+    assert run_job(lab.db, all_jobs()["reports.watch"], [lab.a]) == 0
+    leader = lab.client("leader")
+    assert "传染病阳性未报卡" in leader.get("/alerts").text
+    url = f"/reports/infectious/{found[0].id}"
+    assert lab.client("tester").post(url, {"card_no": "1"}).status_code == 403
+    assert leader.post(url, {"card_no": " "}).status_code == 422
+    assert leader.post(url, {"card_no": "K-2026-1"}).status_code == 303
+    assert leader.post(url, {"card_no": "K-2026-2"}).status_code == 409
+    amend(room, later, "5.0")
+    with lab.uow() as uow:
+        assert infectious.listed(uow, done=False) == []
+        done = {f.no: f for f in infectious.listed(uow, done=True)}
+        assert done[high].card_no == "K-2026-1" and done[high].withdrawn_at is None and done[later].withdrawn_at is not None
+    amend(room, later, "7.7")
+    with lab.uow() as uow:
+        [again] = infectious.listed(uow, done=False)
+        assert again.value_text == "7.70"
+        service.recall(uow, queries.released(uow, later).report_id, "标本混淆", room.person(uow, "leader"))  # type: ignore[union-attr]
+    with lab.uow() as uow:
+        assert infectious.listed(uow, done=False) == []
+    assert "K-2026-1" in leader.get("/reports/infectious?done=1").text

@@ -6,7 +6,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from cloud.modules.platform import signing
 from cloud.modules.platform.models import UserSession
 from cloud.modules.reports import document, queries, service
 from cloud.modules.reports.rules import State, VersionState
+from cloud.modules.scheduling import service as roster
 from cloud.web.principal import Principal
 from common import ids
 from common.errors import UserError
@@ -141,7 +142,9 @@ def test_ac_r_2_on_a_flagged_night_one_person_may_and_is_listed(room: Room) -> N
         report = room.tested(uow)
         tester = room.person(uow, "tester")
         room.person(uow, "leader")
-        service.grant_solo_duty(uow, room.world.section, tester.user_id, uow.now, uow.now + timedelta(hours=9))
+        night = roster.add_shift(uow, "N", "夜班", time(22), time(8))
+        today = date(2026, 5, 4)
+        roster.assign(uow, tester.user_id, room.world.section, night.id, today, today, alone=True)
         service.release(uow, [report], tester, DESK)
         [listed] = queries.cochecks(uow, room.world.section)
         assert listed.id == report and listed.cocheck_due == uow.now + timedelta(hours=24)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
 from itertools import product
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cloud.modules.platform import signing
 from cloud.modules.reports import rules
-from cloud.modules.reports.rules import Candidate, Duty, Look, Needs, State, Verifier
+from cloud.modules.reports.rules import Candidate, Look, Needs, State, Verifier
 
 NOW = datetime(2026, 5, 4, 15, 0, tzinfo=UTC)
 GOOD = Candidate("张三 126", State.TESTED, 7, "CHEM", 1, frozenset(), (), (), "1:1", "1:1")
@@ -38,7 +38,7 @@ def test_every_pair_of_states_is_decided(state: State, to: State) -> None:
 
 
 def test_a_good_report_may_leave() -> None:
-    assert rules.release_problem(GOOD, VERIFIER, (), NOW) is None
+    assert rules.release_problem(GOOD, VERIFIER) is None
 
 
 @pytest.mark.parametrize(
@@ -56,21 +56,41 @@ def test_a_good_report_may_leave() -> None:
 )
 def test_each_fault_stops_it_with_its_own_words(change: dict[str, object], word: str) -> None:
     who = Verifier(2, frozenset({"CHEM"}))
-    assert word in str(rules.release_problem(replace(GOOD, **change), who, (), NOW))  # type: ignore[arg-type]
+    assert word in str(rules.release_problem(replace(GOOD, **change), who))  # type: ignore[arg-type]
 
 
 @given(st.sampled_from([s for s in State if s is not State.TESTED]))
 def test_only_a_tested_report_leaves(state: State) -> None:
-    assert rules.release_problem(replace(GOOD, state=state), VERIFIER, (), NOW) is not None
+    assert rules.release_problem(replace(GOOD, state=state), VERIFIER) is not None
 
 
-@pytest.mark.parametrize(("at", "free"), [(-1, False), (0, True), (539, True), (540, False)])
-def test_solo_duty_runs_from_its_start_to_before_its_end(at: int, free: bool) -> None:
-    duty = Duty(1, 7, NOW, NOW + timedelta(minutes=540))
+def test_alone_by_the_roster_counts_for_that_section_only() -> None:
     own = Verifier(1, frozenset())
-    assert (rules.release_problem(GOOD, own, [duty], NOW + timedelta(minutes=at)) is None) is free
-    assert rules.release_problem(GOOD, own, [replace(duty, section_id=8)], NOW) is not None
-    assert rules.release_problem(GOOD, own, [replace(duty, user_id=9)], NOW) is not None
+    assert rules.release_problem(GOOD, own) is not None
+    assert rules.release_problem(GOOD, replace(own, alone_in=frozenset({7}))) is None
+    assert rules.release_problem(GOOD, replace(own, alone_in=frozenset({8}))) is not None
+
+
+@pytest.mark.parametrize(
+    ("text", "flag", "found"),
+    [
+        ("阳性", "", True),
+        ("弱阳性", "A", True),
+        ("++", "", True),
+        ("检出", "", True),
+        ("待复检", "A", True),
+        ("5.20", "H", True),
+        ("5.20", "L", False),
+        ("阴性", "A", False),
+        ("未检出", "", False),
+        ("Non-reactive", "", False),
+        ("Reactive", "", True),
+        ("negative", "A", False),
+        ("0.05", "", False),
+    ],
+)
+def test_what_counts_as_a_finding_of_a_notifiable_item(text: str, flag: str, found: bool) -> None:
+    assert rules.is_positive(text, flag) is found
 
 
 def test_an_amendment_needs_a_class_words_and_a_change() -> None:

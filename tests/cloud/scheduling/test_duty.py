@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 
 from cloud.modules.scheduling import queries
-from cloud.modules.scheduling.rules import Hours, Stretch, on_duty, overlapping
+from cloud.modules.scheduling.rules import Hours, Stretch, on_duty, overlapping, too_long_alone
 from tests.support.lab import Lab
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -44,6 +44,12 @@ def test_overlap_is_found_across_midnight_and_only_for_the_same_person() -> None
     assert not clash(Hours(time(7), time(15)), 24, user=2)
 
 
+def test_nobody_is_alone_for_longer_than_sixteen_hours() -> None:
+    day = date(2026, 11, 23)
+    assert not too_long_alone(Hours(time(16), time(8)), day, ZONE) and not too_long_alone(NIGHT, day, ZONE)
+    assert too_long_alone(Hours(time(16), time(8, 1)), day, ZONE) and too_long_alone(Hours(time(8), time(8)), day, ZONE)
+
+
 def test_pages_put_on_duty_refuse_overlaps_and_take_back(lab: Lab) -> None:
     lab.clock.set(datetime(2026, 11, 23, 2, 0, tzinfo=UTC))
     with lab.uow() as uow:
@@ -64,6 +70,14 @@ def test_pages_put_on_duty_refuse_overlaps_and_take_back(lab: Lab) -> None:
     assert leader.post("/sch/duty", form | {"shift": 99}).status_code == 404
     assert leader.post("/sch/duty", form | {"last": "2026-11-22"}).status_code == 422
     assert lab.client("tester").post("/sch/duty", form).status_code == 403
+    alone = form | {"user": lab.users[(lab.a, "leader")], "alone": "1"}
+    assert lab.client("scheduler").post("/sch/duty", alone).status_code == 403
+    assert leader.post("/sch/duty", alone).status_code == 409  # not for oneself
+    assert leader.post("/sch/duty", alone | {"user": lab.users[(lab.a, "tester")]}).status_code == 303
+    with lab.uow() as uow:
+        assert queries.alone(uow, lab.users[(lab.a, "tester")], uow.now) == {section_id}
+        assert queries.alone(uow, user, uow.now) == frozenset()
+        uow.s.execute(text("DELETE FROM duty WHERE alone"))
     with lab.uow() as uow:
         assert [d.user_id for d in queries.duty(uow, uow.now, [section_id])] == [user]
         duty = uow.s.execute(text("SELECT id FROM duty")).scalar_one()

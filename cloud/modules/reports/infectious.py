@@ -1,0 +1,102 @@
+"""传染病报卡提示 (M09 R6): a told positive of a notifiable item goes to the list of the 公卫科 until its card is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.platform import alerts
+from cloud.modules.platform.alerts import Alert, Level
+from cloud.modules.reports.models import InfectiousFinding, Report
+from cloud.modules.reports.rules import NOTIFY_WITHIN, Perm
+from common.errors import UserError
+from common.say import say
+
+PAGE = 60
+MOST = 200
+
+
+def note(uow: UnitOfWork, report: Report, made: Mapping[str, Any]) -> None:
+    """Keep the list true to the version just told: new positives join, what a later version no longer says is withdrawn."""
+    found = {int(line["item_id"]): line for line in made["lines"] if line.get("notify")}
+    if report.current_no > 1:
+        withdraw(uow, report.id, keep=found)
+    for item_id, line in found.items():
+        values = {
+            "tenant_id": uow.tenant_id,
+            "report_id": report.id,
+            "item_id": item_id,
+            "patient_id": report.patient_id,
+            "item": line["name"],
+            "value_text": line["value"],
+            "notify": line["notify"],
+            "told_at": uow.now,
+            "due_at": uow.now + NOTIFY_WITHIN[line["notify"]],
+        }
+        new = {"value_text": line["value"], "withdrawn_at": None}
+        keys = ["tenant_id", "report_id", "item_id"]
+        uow.s.execute(insert(InfectiousFinding).values(**values).on_conflict_do_update(index_elements=keys, set_=new))
+        uow.audit("infectious", f"{report.id}/{item_id}", "found", after={"notify": line["notify"]})
+
+
+def withdraw(uow: UnitOfWork, report_id: int, keep: Mapping[int, Any] | None = None) -> None:
+    """What a report no longer says needs no card; one already sent stays on record, and the 公卫科 sees that it was withdrawn."""
+    query = select(InfectiousFinding).where(InfectiousFinding.report_id == report_id, InfectiousFinding.withdrawn_at.is_(None))
+    for row in uow.s.execute(query.with_for_update()).scalars():
+        if row.item_id not in (keep or {}):
+            row.withdrawn_at = uow.now
+            uow.audit("infectious", f"{report_id}/{row.item_id}", "withdrawn")
+
+
+def carded(uow: UnitOfWork, finding_id: int, card_no: str) -> None:
+    """The card was sent."""
+    row = uow.s.execute(select(InfectiousFinding).where(InfectiousFinding.id == finding_id).with_for_update()).scalar_one_or_none()
+    if row is None:
+        raise UserError("not_found", say("该传染病阳性记录不存在。"))
+    if row.carded_at is not None:
+        raise UserError("conflict", say("{who} 已登记报卡 {no}。", who=row.carded_by, no=row.card_no))
+    if not card_no.strip():
+        raise UserError("invalid", say("请填写传染病报告卡的编号。"), field="card_no")
+    row.carded_at, row.carded_by, row.card_no = uow.now, uow.actor.name, card_no.strip()[:60]
+    uow.audit("infectious", f"{row.report_id}/{row.item_id}", "carded", after={"card_no": row.card_no})
+
+
+_LIST = """
+SELECT f.id, f.item, f.value_text, f.notify, f.told_at, f.due_at, f.carded_at, f.carded_by, f.card_no, f.withdrawn_at,
+       p.name, p.patient_no, r.no, coalesce(nullif(r.ward, ''), r.dept) AS place
+FROM infectious_finding f
+JOIN report r ON r.tenant_id = f.tenant_id AND r.id = f.report_id
+JOIN patient p ON p.tenant_id = f.tenant_id AND p.id = f.patient_id
+WHERE f.tenant_id = :t AND (:before = 0 OR f.id < :before) AND {where} ORDER BY {order} LIMIT :n
+"""
+
+
+def listed(uow: UnitOfWork, done: bool, before: int = 0) -> Sequence[Any]:
+    """What still needs a card, the most urgent first; or the rest, newest first."""
+    still = "f.carded_at IS NULL AND f.withdrawn_at IS NULL"
+    query = _LIST.format(where=f"NOT ({still})", order="f.id DESC") if done else _LIST.format(where=still, order="f.due_at, f.id")
+    return uow.s.execute(text(query), {"t": uow.tenant_id, "before": before if done else 0, "n": PAGE if done else MOST}).all()
+
+
+def watch(uow: UnitOfWork, now: datetime) -> None:
+    """Cards that are late, or will be within half an hour."""
+    query = _LIST.format(where="f.carded_at IS NULL AND f.withdrawn_at IS NULL AND f.due_at < :soon", order="f.due_at")
+    rows = uow.s.execute(text(query), {"t": uow.tenant_id, "before": 0, "n": MOST, "soon": now + timedelta(minutes=30)})
+    found = [
+        Alert(
+            "reports.infectious",
+            f"finding:{r.id}",
+            Level.URGENT if r.due_at < now else Level.WARNING,
+            "传染病阳性未报卡：%(place)s %(name)s %(item)s",
+            "/reports/infectious",
+            Perm.NOTIFY,
+            {"place": r.place, "name": r.name, "item": r.item},
+        )
+        for r in rows
+    ]
+    alerts.sync(uow, "reports.infectious", found)
