@@ -57,11 +57,17 @@ def _context(app: Flask) -> None:
             "who": who,
             "csrf": token,
             "menu": _menu(items, who.permissions) if who else {},
+            "here": max((i.url for i in items if who and str(i.permission) in who.permissions and _under(i.url)), key=len, default=""),
             "front": [f for f in fronts if str(f.permission) in who.permissions] if who and not who.locked else [],
             "demo": view.web().settings.demo,
             "locale": i18n.locale(),
             "asset": lambda name: url_for("static", filename=name, v=version),
         }
+
+
+def _under(url: str) -> bool:
+    """Whether the page asked for is this entry's or lies below it."""
+    return request.path == url or request.path.startswith(f"{url}/")
 
 
 def _menu(items: list[MenuItem], permissions: frozenset[str]) -> dict[str, list[MenuItem]]:

@@ -85,7 +85,8 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
     uow.audit("report", report.id, "amend", before={"version_no": first.version_no}, after=detail, reason=word)
     if asked.reason != rules.Reason.SUPPLEMENT:
         listed = "；".join(f"{c.item} {c.before} → {c.after}" for c in changes)
-        _nonconformity(uow, report, quality.Source.AMENDMENT, f"报告 {report.no} 因错误修改为第 {report.current_no} 版", f"{word}；{listed}")
+        title = f"报告 {report.no} 因错误修改为第 {report.current_no} 版"
+        _nonconformity(uow, report, quality.Source.AMENDMENT, title, f"{word}；{listed}")
     return told
 
 
