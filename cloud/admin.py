@@ -10,7 +10,7 @@ from sqlalchemy import create_engine, select, text
 from cloud.config import Settings
 from cloud.db import audit
 from cloud.db.session import Actor, Database, UnitOfWork
-from cloud.modules.platform import service
+from cloud.modules.platform import service, standard
 from cloud.modules.platform.models import Tenant
 from cloud.modules.platform.secrets import new_seed
 from cloud.modules.registry import MODULES
@@ -39,9 +39,25 @@ def add_tenant(settings: Settings, code: str, name: str, host: str | None, site:
     engine.dispose()
     db = Database(settings.database_url)
     with db.tenant(tenant_id, OPERATOR) as uow:
-        service.seed_roles(uow, all_permissions())
+        standard.bring_up(uow, all_permissions())
     db.dispose()
     return tenant_id
+
+
+def bring_up_roles(settings: Settings) -> list[tuple[str, standard.Brought]]:
+    """After a migration: the new standard permissions in every hospital that is not closed; (hospital code, what changed)."""
+    engine = create_engine(settings.owner_url)
+    with engine.connect() as conn:
+        found = conn.execute(text("SELECT id, code FROM tenant WHERE status <> 'closed' ORDER BY id")).all()
+    engine.dispose()
+    if not found:
+        return []
+    db, out = Database(settings.database_url), []
+    for row in found:
+        with db.tenant(row.id, Actor("migrate")) as uow:
+            out.append((str(row.code), standard.bring_up(uow, all_permissions())))
+    db.dispose()
+    return out
 
 
 def tenants(settings: Settings) -> Sequence[Tenant]:

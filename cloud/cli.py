@@ -139,6 +139,7 @@ def _mllp(args: argparse.Namespace) -> int:
 
 
 def _migrate(args: argparse.Namespace) -> int:
+    from cloud import admin
     from cloud.config import load
     from cloud.db import migrate
     from cloud.modules.tables import METADATA
@@ -151,6 +152,11 @@ def _migrate(args: argparse.Namespace) -> int:
         return 1 if found else 0
     migrate.upgrade(settings.owner_url, METADATA, settings.app_role)
     print("数据库结构已是最新。")
+    for code, brought in admin.bring_up_roles(settings):
+        for role, more in brought.added.items():
+            print(f"{code}：角色 {role} 增加权限 {'、'.join(more)}")
+        for role, more in brought.held_back.items():
+            print(f"{code}：角色 {role} 已被医院更改，未授予 {'、'.join(more)}")
     return 0
 
 

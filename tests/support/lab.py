@@ -19,7 +19,7 @@ from werkzeug.test import TestResponse
 from cloud.app import create_app
 from cloud.config import Settings
 from cloud.db.session import Database, UnitOfWork
-from cloud.modules.platform import rules, secrets, service
+from cloud.modules.platform import rules, secrets, service, standard
 from cloud.modules.registry import MODULES
 from cloud.ports import s3
 from cloud.web import cookie, csrf, live, view
@@ -153,7 +153,7 @@ def _people(lab: Lab, tenant_id: int) -> None:
     from cloud.modules.platform.models import Role, User, UserRole
 
     with lab.db.tenant(tenant_id) as uow:
-        service.seed_roles(uow, all_permissions())
+        standard.bring_up(uow, all_permissions())
         roles = {r.code: r.id for r in uow.s.query(Role)}
         sealed = secrets.seal_totp(SEED, SECRET)
         people = {

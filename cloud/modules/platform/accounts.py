@@ -94,6 +94,22 @@ def tell_privilege(uow: UnitOfWork, subject: str, who: str, more: Sequence[str],
     alerts.raise_alert(uow, told)
 
 
+def tell_held_back(uow: UnitOfWork, role: Role, more: Sequence[str]) -> None:
+    """A release has new permissions for a standard role that the hospital changed: somebody decides whether to give them."""
+    words = "标准角色 %(role)s 已被医院更改，新版本的权限没有授予：%(more)s"
+    told = alerts.Alert(
+        "platform.held_back",
+        f"role:{role.id}@{uow.now:%Y%m%d%H%M%S%f}",
+        rules.Level.WARNING,
+        words,
+        "/admin/roles",
+        rules.Perm.ROLES,
+        {"role": role.name, "more": "、".join(more)},
+        once=True,
+    )
+    alerts.raise_alert(uow, told)
+
+
 def move(uow: UnitOfWork, user_id: int, to: rules.UserState, successor: str = "") -> User:
     """Suspend, take up again or let leave. A leaver's open matters must go to somebody first (bad input of M01)."""
     user = load(uow, user_id)

@@ -85,6 +85,15 @@ class RolePermission(TenantTable, Base):
     permission: Mapped[str]
 
 
+class RoleOffer(TenantTable, Base):
+    """What a release once offered to a standard role: never offered again (``standard.bring_up``)."""
+
+    __tablename__ = "role_offer"
+    __table_args__ = (UniqueConstraint("tenant_id", "role_id", "permission"), tenant_fk("role_id", "role"))
+    role_id: Mapped[int] = mapped_column(BigInteger)
+    permission: Mapped[str]
+
+
 class UserRole(TenantTable, Base):
     """Person × role."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -79,6 +79,15 @@ STANDARD_ROLES: tuple[tuple[str, str, bool], ...] = (
     ("auditadmin", "审计管理员", True),
     ("screen", "候诊大屏", False),
 )
+
+
+def role_changed(offered: Collection[str], held: Collection[str], known: Collection[str]) -> bool:
+    """Whether a hospital changed a standard role: it holds something else than it was offered, as far as the permission still exists.
+
+    Nothing offered yet: nobody could change it.
+    """
+    return bool(offered) and set(offered) & set(known) != set(held) & set(known)
+
 
 COMMON_PASSWORDS = frozenset(
     [

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from cloud.db import audit as chain
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform import grants, rules, secrets
-from cloud.modules.platform.models import LoginEvent, Role, RolePermission, Tenant, User, UserRole, UserSession, Workstation
+from cloud.modules.platform.models import LoginEvent, Role, Tenant, User, UserRole, UserSession, Workstation
 from cloud.web.faults import Conflict, Invalid, ReauthRequired
 from cloud.web.principal import Principal
 from common.errors import UserError
@@ -382,22 +382,6 @@ def create_user(uow: UnitOfWork, new: NewUser, secret: str) -> User:
     for role in new.roles:
         grant_role(uow, user.id, role)
     return user
-
-
-def seed_roles(uow: UnitOfWork, permissions: dict[str, tuple[str, ...]]) -> None:
-    """The standard roles of a new hospital with what the modules grant them; repeating it adds what is new."""
-    have = {r.code: r for r in uow.s.execute(select(Role)).scalars()}
-    for code, name, second in rules.STANDARD_ROLES:
-        if code not in have:
-            have[code] = Role(code=code, name=name, second_factor=second, admin_kind=code if code in rules.ADMIN_ROLES else None)
-            uow.s.add(have[code])
-    uow.s.flush()
-    granted = {(r, p) for r, p in uow.s.execute(select(RolePermission.role_id, RolePermission.permission))}
-    added = [(have[role].id, str(perm)) for perm, roles in permissions.items() for role in roles if role in have]
-    for role_id, perm in added:
-        if (role_id, perm) not in granted:
-            uow.s.add(RolePermission(role_id=role_id, permission=perm))
-    uow.audit("tenant", uow.tenant_id, "seed_roles", after={"roles": len(have)})
 
 
 def register_workstation(uow: UnitOfWork, code: str, name: str, section_code: str | None = None) -> str:
