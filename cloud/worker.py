@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 import structlog
@@ -36,26 +39,50 @@ def all_handlers() -> dict[str, list[Handler]]:
     return out
 
 
-class Loop(threading.Thread):
-    """Calls ``step`` whenever something was notified on ``channel``, and once a second anyway."""
+@dataclass(frozen=True)
+class Task:
+    """What the worker does for one hospital when ``channel`` names it: ``gather`` seconds later, with all that came meanwhile."""
 
-    def __init__(self, name: str, channel: str, dsn: str, step: Callable[[], object], stop: threading.Event) -> None:
-        super().__init__(name=name, daemon=True)
-        self.channel, self.dsn, self.step, self.stop_event = channel, dsn, step, stop
+    name: str
+    channel: str
+    step: Callable[[int], object]
+    gather: float
+
+
+class Loop(threading.Thread):
+    """Does a task for the hospitals that were notified, and once a second for all."""
+
+    def __init__(self, task: Task, dsn: str, tenants: Callable[[], Iterable[int]], stop: threading.Event) -> None:
+        super().__init__(name=task.name, daemon=True)
+        self.task, self.dsn, self.tenants, self.stop_event = task, dsn, tenants, stop
 
     def run(self) -> None:
         """Until stopped; a lost database connection is retried for ever."""
         while not self.stop_event.is_set():
             try:
                 with psycopg.connect(self.dsn, autocommit=True) as conn:
-                    conn.execute(f"LISTEN {self.channel}")
-                    while not self.stop_event.is_set():
-                        self.step()
-                        for _ in conn.notifies(timeout=POLL_S, stop_after=1):
-                            pass
+                    conn.execute(f"LISTEN {self.task.channel}")
+                    self._work(conn)
             except Exception as exc:
                 log.warning("loop_failed", loop=self.name, error=f"{type(exc).__name__}: {exc}"[:300])
                 time.sleep(1)
+
+    def _work(self, conn: psycopg.Connection[Any]) -> None:
+        told: set[int] = set()
+        everybody = 0.0
+        while not self.stop_event.is_set():
+            if (now := time.monotonic()) >= everybody:
+                told, everybody = set(self.tenants()), now + POLL_S
+            for tenant_id in sorted(told):
+                self.task.step(tenant_id)
+            told = {tenant_of(n.payload) for n in conn.notifies(timeout=max(0.0, everybody - time.monotonic()), stop_after=1)}
+            if told:
+                told |= {tenant_of(n.payload) for n in conn.notifies(timeout=self.task.gather)}
+
+
+def tenant_of(payload: str) -> int:
+    """The hospital a notice speaks of (UnitOfWork.notify)."""
+    return int(json.loads(payload)["t"])
 
 
 def run_worker(settings: Settings) -> int:
@@ -69,22 +96,14 @@ def run_worker(settings: Settings) -> int:
     dsn = make_url(settings.database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     handlers, stop = all_handlers(), threading.Event()
 
-    def relay_all() -> None:
-        for tenant_id in jobs.tenant_ids(db):
-            relay.drain(db, tenant_id, handlers)
-
     sender = Deliverer(db)
-
-    def deliver_all() -> None:
-        for tenant_id in jobs.tenant_ids(db):
-            sender.deliver_due(tenant_id)
-
-    def autoverify_all() -> None:
-        for tenant_id in jobs.tenant_ids(db):
-            autoverify.work(db, tenant_id)
-
-    steps = (("relay", "outbox", relay_all), ("deliver", "delivery", deliver_all), ("autoverify", "av", autoverify_all))
-    loops = [Loop(name, channel, dsn, step, stop) for name, channel, step in steps]
+    tasks = (
+        Task("relay", "outbox", lambda tenant_id: relay.drain(db, tenant_id, handlers), gather=0.03),
+        Task("deliver", "delivery", sender.deliver_due, gather=0.03),
+        # A decision of ten tubes reads its facts as often as one of a single tube.
+        Task("autoverify", "av", lambda tenant_id: autoverify.work(db, tenant_id), gather=0.2),
+    )
+    loops = [Loop(task, dsn, lambda: jobs.tenant_ids(db), stop) for task in tasks]
     memory.settle()
     for loop in loops:
         loop.start()

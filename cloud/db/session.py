@@ -52,6 +52,7 @@ class UnitOfWork:
     actor: Actor
     now: datetime
     _closing: Closing = field(default_factory=Closing)
+    _gathered: dict[Callable[[UnitOfWork, list[Any]], None], list[Any]] = field(default_factory=dict)
 
     def audit(
         self,
@@ -97,8 +98,17 @@ class UnitOfWork:
         body = json.dumps({"t": self.tenant_id, **payload}, separators=(",", ":"), sort_keys=True, default=str)
         self._closing.notices[(channel, body)] = None
 
+    def gather(self, work: Callable[[UnitOfWork, list[Any]], None], item: Any) -> None:
+        """Have ``work`` called once, at the end of this unit, with all the items given for it: what many events ask for is asked once."""
+        items = self._gathered.setdefault(work, [])
+        if item not in items:
+            items.append(item)
+
     def finish(self) -> None:
-        """Flush, then events, looks, notices and audit entries in one statement; the caller commits next."""
+        """What was gathered, then flush, then events, looks, notices and audit entries in one statement; the caller commits next."""
+        while self._gathered:
+            work, items = self._gathered.popitem()
+            work(self, items)
         self.s.flush()
         self._closing.write(self.s, self.tenant_id, self.now)
 

@@ -34,7 +34,7 @@ OPEN = frozenset({"expected", "received", "held", "no_result", "cancelled"})
 _DUE = text("""
 INSERT INTO av_due (tenant_id, specimen_id, at)
 SELECT b.tenant_id, b.specimen_id, :now FROM bench_tube b
-WHERE b.tenant_id = :t AND b.specimen_id = :i AND b.state IN ('ready','held')
+WHERE b.tenant_id = :t AND b.specimen_id = ANY(:ids) AND b.state IN ('ready','held')
   AND EXISTS (SELECT 1 FROM av_rule_set r WHERE r.tenant_id = b.tenant_id AND r.section_id = b.section_id
               AND (r.state IN ('active','suspended') OR r.shadow) AND r.state <> 'retired')
 ON CONFLICT (tenant_id, specimen_id) DO NOTHING RETURNING id
@@ -51,7 +51,11 @@ WHERE tenant_id = :t AND specimen_id = ANY(:ids) ORDER BY specimen_id, rule_set_
 
 def on_results(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     """Event ``result.received``: a whole tube waits for its decision."""
-    if uow.s.execute(_DUE, {"t": uow.tenant_id, "i": payload["specimen_id"], "now": uow.now}).scalar() is not None:
+    uow.gather(_wait, int(payload["specimen_id"]))
+
+
+def _wait(uow: UnitOfWork, specimen_ids: list[int]) -> None:
+    if uow.s.execute(_DUE, {"t": uow.tenant_id, "ids": sorted(specimen_ids), "now": uow.now}).first() is not None:
         uow.notify("av", {})
 
 

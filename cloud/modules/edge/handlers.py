@@ -14,7 +14,11 @@ from cloud.modules.edge.service import CHINA
 
 def on_tube(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     """A tube was collected, received, changed, rejected or cancelled: each analyzer it concerns hears of it."""
-    found = worklists.tubes(uow, [int(payload["specimen_id"])])
+    uow.gather(_tell, int(payload["specimen_id"]))
+
+
+def _tell(uow: UnitOfWork, specimen_ids: list[int]) -> None:
+    found = worklists.tubes(uow, specimen_ids)
     catalog = md.catalog(uow)
     for target in worklists.targets(uow):
         bodies = worklists.for_target(catalog, target, found, mention_all=True)

@@ -9,7 +9,6 @@ from io import BytesIO
 from statistics import mean
 from typing import Any
 
-from openpyxl import Workbook
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
@@ -141,6 +140,8 @@ Word = Callable[..., str]
 
 def workbook(made: Report, word: Word) -> bytes:
     """The report as an Excel file, in the reader's language."""
+    from openpyxl import Workbook  # here, as in cloud.web.sheet: it costs memory, and few processes need it
+
     book = Workbook()
     book.remove(book.active)
     hours = [f"{h:02d}" for h in range(24)]
@@ -164,7 +165,7 @@ def workbook(made: Report, word: Word) -> bytes:
     return out.getvalue()
 
 
-def sheet(book: Workbook, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+def sheet(book: Any, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """One sheet. What an analyzer or a person wrote is always text: a code ``=1+1`` must never become a formula."""
     page = book.create_sheet(title[:31])
     page.append(list(columns))

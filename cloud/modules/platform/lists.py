@@ -12,10 +12,6 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.styles import Font
-from openpyxl.utils import get_column_letter
 from sqlalchemy import delete
 
 from cloud.db.session import UnitOfWork
@@ -99,6 +95,9 @@ def document_of(data: dict[str, Any]) -> ListDocument:
 
 def workbook(document: ListDocument) -> bytes:
     """The list as .xlsx: a head that stays, every cell a text."""
+    from openpyxl import Workbook  # here, as in cloud.web.sheet: it costs memory, and few processes need it
+    from openpyxl.utils import get_column_letter
+
     book = Workbook(write_only=True)
     sheet = book.create_sheet("列表")
     for number, column in enumerate(document.columns, 1):
@@ -116,6 +115,9 @@ def workbook(document: ListDocument) -> bytes:
 
 
 def _text(sheet: Any, value: str, bold: bool = False) -> Any:
+    from openpyxl.cell import WriteOnlyCell
+    from openpyxl.styles import Font
+
     cell = WriteOnlyCell(sheet, value=value.translate(_CONTROL))
     cell.data_type = "s"
     if bold:
