@@ -1,4 +1,4 @@
-"""`./dev faults [NAME] [--lives N] [--kills N] [--seed S]`: faults of RELIABILITY.md by name, and the score of the judge against planted bugs.
+"""`./dev faults [NAME] [--lives N] [--kills N] [--seed S]`: faults of RELIABILITY.md, and the score of the judge against planted bugs.
 
 ./dev faults                 what there is
 ./dev faults bugs            every planted bug in turn with 20 kills each (--kills), caught or not, and the score
