@@ -31,8 +31,10 @@ from agent.lock import DataLock
 from agent.rows import Outgoing, Unfinished
 from agent.salvage import damaged_files, mark_suspect, open_journal
 from agent.transport.file_drop import FileDrop
+from agent.transport.hid import HidReader
 from agent.transport.poller import Poller
 from agent.transport.serial_port import SerialLine
+from agent.transport.table import Table
 from agent.transport.tcp import TcpDial, TcpListen
 from agent.update import Updater
 from agent.uplink import Keys, Uplink, tls_context
@@ -152,7 +154,9 @@ class Agent:
             return TcpListen(line, channel)
         if kind == "tcp-dial":
             return TcpDial(line, channel)
-        return SerialLine(line, channel) if kind == "serial" else FileDrop(line)
+        if kind == "serial":
+            return SerialLine(line, channel)
+        return {"file": FileDrop, "odbc": Table, "hid": HidReader}[kind](line)
 
     def make_uplink(self) -> Uplink | None:
         """The way to the cloud, or None before enrolment."""

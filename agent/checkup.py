@@ -21,6 +21,7 @@ from agent import disk, store
 from agent.config import Config, ConfigError, Connection, DataDir, Identity
 from agent.lock import is_locked
 from agent.salvage import damaged_files
+from agent.transport.table import first, read
 from agent.uplink import tls_context
 from common import crypto, diagnosis
 
@@ -243,6 +244,10 @@ def _offline(conn: Connection) -> Finding:
             os.stat(wanted.device)
         elif wanted.type == "file":
             os.listdir(wanted.folder)
+        elif wanted.type == "hid":
+            os.stat(wanted.device)
+        elif wanted.type == "odbc":
+            read(wanted, first(wanted), frozenset())
         elif wanted.type == "tcp-dial":
             socket.create_connection((wanted.host, wanted.port), _TIMEOUT).close()
         else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ class ConfigError(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """How bytes reach us: `tcp-listen`, `tcp-dial`, `serial` or `file`."""
+    """How bytes reach us: `tcp-listen`, `tcp-dial`, `serial`, `file` (a folder), `odbc` (a table) or `hid` (a reader that types)."""
 
     type: str
     host: str = "127.0.0.1"
@@ -41,13 +42,23 @@ class Transport:
     folder: str = ""
     peers: tuple[str, ...] = ()
     """Addresses allowed to connect; empty means any."""
+    dsn: str = ""
+    """`odbc`: the connection string, or `sqlite:PATH`. May hold a password: never shown."""
+    table: str = ""
+    watermark: str = ""
+    """The rising column rows are read by."""
+    since: str = ""
+    """Where reading begins the first time."""
+    columns: tuple[str, ...] = ()
+    """What is read; empty means all."""
 
     @property
     def label(self) -> str:
         """The address as a person writes it."""
         if self.type == "serial":
             return f"{self.device} {self.baud} {self.bytesize}{self.parity}{self.stopbits:g}"
-        return self.folder if self.type == "file" else f"{self.host}:{self.port}"
+        plain = {"file": self.folder, "odbc": self.table, "hid": self.device}
+        return plain.get(self.type) or f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,7 +231,15 @@ def _connection(raw: Any) -> Connection:
     )
 
 
-_NEEDS = {"tcp-listen": ("port",), "tcp-dial": ("host", "port"), "serial": ("device",), "file": ("folder",)}
+_NEEDS = {
+    "tcp-listen": ("port",),
+    "tcp-dial": ("host", "port"),
+    "serial": ("device",),
+    "file": ("folder",),
+    "odbc": ("dsn", "table", "watermark", "since"),
+    "hid": ("device",),
+}
+_NAME = re.compile(r"[\w$#]+(\.[\w$#]+)*")  # of a table or column: it goes into SQL
 
 
 def _transport(raw: Any, key: str) -> Transport:
@@ -230,6 +249,9 @@ def _transport(raw: Any, key: str) -> Transport:
     missing = [name for name in _NEEDS[kind] if raw.get(name) in (None, "")]
     if missing:
         raise ConfigError("config.transport", f"连接 {key} 缺少 {'、'.join(missing)}。", conn=key)
+    columns = tuple(str(name) for name in _list(raw.get("columns") or [], "columns"))
+    if kind == "odbc" and not all(_NAME.fullmatch(str(name)) for name in (raw["table"], raw["watermark"], *columns)):
+        raise ConfigError("config.table", f"连接 {key} 的表名或列名只能用字母、数字、_ 和点。", conn=key)
     return Transport(
         type=kind,
         host=str(raw.get("host") or ("0.0.0.0" if kind == "tcp-listen" else "")),
@@ -241,6 +263,11 @@ def _transport(raw: Any, key: str) -> Transport:
         stopbits=float(raw.get("stopbits") or 1),
         folder=str(raw.get("folder") or ""),
         peers=tuple(str(peer) for peer in _list(raw.get("peers") or [], "peers")),
+        dsn=str(raw.get("dsn") or ""),
+        table=str(raw.get("table") or ""),
+        watermark=str(raw.get("watermark") or ""),
+        since=str(raw.get("since") or ""),
+        columns=columns,
     )
 
 

@@ -141,13 +141,19 @@ class Journal:
 
         self._add(work, after, patient=done is None)
 
-    def message(self, message: Outgoing, done: Done | None = None) -> None:
-        """Store a whole message; `done` hears after the COMMIT whether it is on disk."""
+    def message(self, message: Outgoing, done: Done | None = None, note: tuple[str, str] | None = None) -> None:
+        """Store a whole message, and a small value with it; `done` hears after the COMMIT whether both are on disk."""
         if self.refusing:
             if done is not None:
                 done(False)
             return
-        self._add(lambda: self._insert(message), done)
+
+        def work() -> None:
+            self._insert(message)
+            if note is not None:
+                self.put_now(*note)
+
+        self._add(work, done)
 
     # --- the commit
 

@@ -90,7 +90,9 @@ class Line:
         health.messages += 1
         health.incomplete += not complete
         health.result(ended / 1000)
-        if complete and ended - self.looked >= LOOK_EVERY_MS and len(body) <= LOOK_MOST:
+        if (
+            complete and ended - self.looked >= LOOK_EVERY_MS and len(body) <= LOOK_MOST and body[:2] != b"PK"
+        ):  # a workbook is read in the cloud
             self.looked = ended
             self.loop.call_soon(self.look, body)
         return Outgoing(conn.key, body, ended, meta, urgent)

@@ -1,4 +1,8 @@
-"""A folder an analyzer's program drops files into: claim by renaming, store, move to `done` after the COMMIT."""
+"""A folder an analyzer's program drops files into: claim by renaming, store, move to `done` after the COMMIT.
+
+Text files and workbooks (.xlsx) are kept byte for byte. Which file was stored last enters the journal in the same transaction as the
+file, so that a kill between the COMMIT and the move doubles nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,15 @@ import time
 from pathlib import Path
 
 from agent.channels.base import Line, now_ms
+from common.crypto import sha256_hex
 
 POLL_SECONDS = 1.0
 SETTLE_SECONDS = 1.0  # a file still growing is left alone
 MAX_FILE = 16 << 20
 _CLAIMED = ".claimed"
+_OPEN = ("~$", ".")  # the lock file of an open workbook, hidden and half-copied files
+_END_OF_ZIP = b"PK\x05\x06"
+UNFINISHED_SECONDS = 60.0  # a workbook without its end is taken as it is after so long
 
 
 class FileDrop:
@@ -20,6 +28,7 @@ class FileDrop:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._folder = Path(line.conn.transport.folder)
+        self._key = f"file {line.conn.key}"
 
     async def run(self) -> None:
         """Look every second until cancelled."""
@@ -35,12 +44,16 @@ class FileDrop:
 
     async def _look(self) -> None:
         for path in sorted(self._folder.iterdir()):
-            if not path.is_file() or path.name.startswith("."):
+            if not path.is_file() or path.name.startswith(_OPEN):
                 continue
             if path.suffix != _CLAIMED:
-                if time.time() - path.stat().st_mtime < SETTLE_SECONDS:
+                if not _settled(path):
                     continue
-                path = path.rename(path.with_name(path.name + _CLAIMED))
+                try:
+                    path = path.rename(path.with_name(path.name + _CLAIMED))
+                except PermissionError as error:  # Windows: the program still has it open; the others do not wait
+                    self._line.trouble(f"文件 {path.name} 正被占用，稍后再取：{error.strerror}")
+                    continue
             await self._store(path)
 
     async def _store(self, path: Path) -> None:
@@ -51,9 +64,28 @@ class FileDrop:
             return
         body = path.read_bytes()
         now = now_ms()
+        name = path.name.removesuffix(_CLAIMED)
+        last = f"{name} {sha256_hex(body)} {path.stat().st_mtime_ns}"
+        if line.journal.get(self._key) == last:  # stored before a kill, and not moved any more
+            path.rename(self._folder / "done" / f"{now}-{name}")
+            return
         line.health.last_byte = now / 1000
         stored: asyncio.Future[bool] = line.loop.create_future()
-        message = line.outgoing(body, now, 1, complete=True, problems=[], peer=path.name.removesuffix(_CLAIMED))
-        line.journal.message(message, stored.set_result)
+        whole = not name.lower().endswith(".xlsx") or _END_OF_ZIP in body[-66_000:]
+        problems = [] if whole else ["工作簿不完整 (workbook cut)"]
+        message = line.outgoing(body, now, 1, complete=whole, problems=problems, peer=name)
+        line.journal.message(message, stored.set_result, note=(self._key, last))
         if await stored:
-            path.rename(self._folder / "done" / f"{now}-{path.name.removesuffix(_CLAIMED)}")
+            path.rename(self._folder / "done" / f"{now}-{name}")
+
+
+def _settled(path: Path) -> bool:
+    """Nobody writes it any more: untouched for a second, and a workbook has its end."""
+    age = time.time() - path.stat().st_mtime
+    if age < SETTLE_SECONDS:
+        return False
+    if path.suffix.lower() != ".xlsx" or age > UNFINISHED_SECONDS:
+        return True
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 66_000))
+        return _END_OF_ZIP in file.read()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 
-from common.instruments import read_astm, read_bci, read_fixed, read_hl7, read_poct
+from common.instruments import read_astm, read_bci, read_fixed, read_hl7, read_poct, workbook
 from common.instruments.driver import Driver
 from common.instruments.drivers import DRIVERS
 from common.instruments.read_layout import read_layout
@@ -71,7 +71,7 @@ def _read(data: bytes, choice: Choice, encoding: str | None) -> Reading:
         if data.rfind(b"\x05") > max(data.rfind(b"\x04"), data.rfind(b"\x15")):
             return Reading("unknown", None, [], [Problem("empty", "会话已开始,之后没有内容(session begun, nothing followed)")])
         return Reading("unknown", None, [], [])  # a line being tried: nothing was said on it
-    data = _plain(data)
+    data = _plain(workbook.plain(data))
     layout = (choice.site.layout if choice.site else None) or (choice.known.layout if choice.known else None)
     if layout is not None:
         return _reading("fixed", read_layout(data, layout, choice.known.id if choice.known else None, encoding))

@@ -16,7 +16,8 @@ from common.errors import UserError
 
 PROTOCOLS = ("astm", "hl7", "text", "fixed", "bci", "integra", "blocks", "unknown")
 ENCODINGS = ("", "utf-8", "gb18030", "latin-1", "cp1251")
-TRANSPORTS = ("tcp-listen", "tcp-dial", "serial", "file")
+TRANSPORTS = ("tcp-listen", "tcp-dial", "serial", "file", "odbc", "hid")
+_NAME = re.compile(r"[\w$#]+(\.[\w$#]+)*")  # of a table or column, as the agent takes it
 _KEY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,40}")
 
 
@@ -79,6 +80,9 @@ class NewConnection:
     port: str = ""
     device: str = ""
     baud: str = "9600"
+    table: str = ""
+    watermark: str = ""
+    since: str = ""
     host_query: bool = False
     enabled: bool = True
 
@@ -92,11 +96,26 @@ class NewConnection:
             if not self.device.strip():
                 raise UserError("invalid", "文件连接请填写文件夹。", field="device")
             return {"type": "file", "folder": self.device.strip()}
+        if self.transport == "hid":
+            if not self.device.strip():
+                raise UserError("invalid", "读取器请填写设备（如 /dev/hidraw0）。", field="device")
+            return {"type": "hid", "device": self.device.strip()}
+        if self.transport == "odbc":
+            return self._table()
         if not self.port.isdigit() or not 0 < int(self.port) < 65536:
             raise UserError("invalid", "网络连接请填写 1–65535 的端口。", field="port")
         if self.transport == "tcp-dial" and not self.host.strip():
             raise UserError("invalid", "主动连接仪器时请填写仪器地址。", field="host")
         return {"type": self.transport, "host": self.host.strip() or "0.0.0.0", "port": int(self.port)}
+
+    def _table(self) -> dict[str, Any]:
+        """The transport of a table. A password belongs into the PC's data source, not into our database and its audit."""
+        dsn, table, watermark, since = (one.strip() for one in (self.device, self.table, self.watermark, self.since))
+        if not dsn or re.search(r"(?i)(pwd|password)\s*=", dsn):
+            raise UserError("invalid", "数据表请填写数据源（如 DSN=仪器 或 sqlite:路径）；口令请存在该电脑的系统数据源里。", field="device")
+        if not _NAME.fullmatch(table) or not _NAME.fullmatch(watermark) or not since:
+            raise UserError("invalid", "数据表请填写表名、递增列（只用字母、数字、_ 和点）和起始值。", field="table")
+        return {"type": "odbc", "dsn": dsn, "table": table, "watermark": watermark, "since": since}
 
 
 def save_connection(uow: UnitOfWork, agent_id: int, new: NewConnection) -> Connection:

@@ -23,6 +23,7 @@ from cloud.modules.edge.mapping import Row, State
 from cloud.modules.edge.models import Agent, Connection, MappingApproval, MappingVersion, RawMessage, Recording
 from cloud.web.faults import Stale
 from common.errors import UserError
+from common.instruments import workbook
 from common.instruments.drivers import DRIVERS
 from common.instruments.site import site_from_json
 from common.values import parse, reported, scaled
@@ -41,6 +42,7 @@ def add_recording(uow: UnitOfWork, name: str, body: bytes, analyzer_id: int | No
     if len(body) > MAX_BYTES:
         raise UserError("invalid", "录制文件超过 10 MB，请截取其中一段（几支标本即可）再上传。", field="file")
     _known_analyzer(uow, analyzer_id)
+    body = workbook.plain(body)  # the lines of a spreadsheet are what columns are marked on
     best = sandbox.candidates(body)[0]
     sha = hashlib.sha256(body).hexdigest()
     row = Recording(
@@ -62,7 +64,8 @@ def record_received(uow: UnitOfWork, raw_ids: Sequence[int], name: str, analyzer
     if not rows:
         raise UserError("not_found", "所选报文不存在，请刷新页面后重选。")
     # ASTM and HL7 messages end themselves; lines of a one-way printer may lack their end.
-    body = b"".join(r.body if r.body.endswith((b"\r", b"\n", b"\x03", b"\x04", b"\x1c")) else r.body + b"\r" for r in rows)
+    plain = [workbook.plain(r.body) for r in rows]
+    body = b"".join(one if one.endswith((b"\r", b"\n", b"\x03", b"\x04", b"\x1c")) else one + b"\r" for one in plain)
     if analyzer_id is None:
         ids = {uow.s.scalar(select(Connection.analyzer_id).where(Connection.id == r.connection_id)) for r in rows}
         analyzer_id = ids.pop() if len(ids) == 1 else None
