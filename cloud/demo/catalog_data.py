@@ -133,7 +133,14 @@ URINE = (
     Item("U-RBC", "尿红细胞计数", "Urine red cells", "U-RBC", "/uL", 1),
     Item("U-WBC", "尿白细胞计数", "Urine white cells", "U-WBC", "/uL", 1),
 )
-ITEMS = {"XY": CBC, "SH": CHEMISTRY, "NX": COAGULATION, "TY": URINE}
+# No analyzer measures these: the starting formulas of the catalog calculate them (demo/formulas.py).
+CALCULATED = (
+    Item("GLO", "球蛋白（计算）", "Globulin (calculated)", "GLO", "g/L", 1),
+    Item("A/G", "白球比（计算）", "Albumin/globulin ratio (calculated)", "A/G", "1", 1),
+    Item("IBIL", "间接胆红素（计算）", "Indirect bilirubin (calculated)", "IBIL", "umol/L", 1),
+    Item("EGFR", "估算肾小球滤过率（计算）", "eGFR (calculated)", "eGFR", "mL/min", 0),
+)
+ITEMS = {"XY": CBC, "SH": (*CHEMISTRY, *CALCULATED), "NX": COAGULATION, "TY": URINE}
 
 ADULT = (18, None)
 ANY = (None, None)
@@ -216,6 +223,10 @@ INTERVALS: tuple[Interval, ...] = (
     *_both("ALB", "40", "55", WST404, ADULT),
     *_by_sex("TBIL", ("0", "26"), ("0", "21"), WST404),
     *_both("DBIL", "0", "8", KIT),
+    *_both("GLO", "20", "40", WST404, ADULT),
+    *_both("A/G", "1.2", "2.4", WST404, ADULT),
+    *_both("IBIL", "0", "21", START),
+    *_both("EGFR", "90", None, START, ADULT),
     Interval("UREA", "M", (18, 60), "year", "3.1", "8.0", WST404),
     Interval("UREA", "M", (60, None), "year", "3.6", "9.5", WST404),
     Interval("UREA", "F", (18, 60), "year", "2.6", "7.5", WST404),
@@ -308,7 +319,17 @@ class OrderSet(NamedTuple):
 ORDER_SETS = (
     OrderSet("CBC", "血常规（五分类）", "血常规", "XY", "WB", "PURPLE", "1", 60, tuple(i.code for i in CBC)),
     OrderSet("BIO", "生化全套", "生化", "SH", "SE", "YELLOW", "2", 240, tuple(i.code for i in CHEMISTRY), notes="空腹 8～12 小时"),
-    OrderSet("LFT", "肝功能", "肝功", "SH", "SE", "YELLOW", "1", 240, ("ALT", "AST", "GGT", "ALP", "TP", "ALB", "TBIL", "DBIL")),
+    OrderSet(
+        "LFT",
+        "肝功能",
+        "肝功",
+        "SH",
+        "SE",
+        "YELLOW",
+        "1",
+        240,
+        ("ALT", "AST", "GGT", "ALP", "TP", "ALB", "GLO", "A/G", "TBIL", "DBIL", "IBIL"),
+    ),
     OrderSet("RFT", "肾功能", "肾功", "SH", "SE", "YELLOW", "1", 240, ("UREA", "CREA", "UA")),
     OrderSet("LIP", "血脂四项", "血脂", "SH", "SE", "YELLOW", "1", 240, ("TC", "TG", "HDL-C", "LDL-C"), notes="空腹 12 小时"),
     OrderSet("ELE", "电解质", "电解质", "SH", "SE", "YELLOW", "1", 120, ("K", "NA", "CL", "CA", "PHOS", "MG")),
@@ -317,6 +338,7 @@ ORDER_SETS = (
     OrderSet("COA", "凝血四项", "凝血", "NX", "PL", "BLUE", "2.7", 120, ("PT", "INR", "APTT", "TT", "FIB")),
     OrderSet("DDI", "D-二聚体", "D-二聚体", "NX", "PL", "BLUE", "2.7", 120, ("DD",)),
     OrderSet("URT", "尿常规", "尿常规", "TY", "UR", "URINE", "10", 60, tuple(i.code for i in URINE), service="urine"),
+    OrderSet("GFR", "肾小球滤过率估算", "eGFR", "SH", "SE", "YELLOW", "1", 240, ("CREA", "EGFR"), notes="仅适用于 18 岁及以上"),
 )
 # What each hospital's own system calls them; a code that is not here arrives as 未对照.
 HIS_CODES = {

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from cloud import admin
 from cloud.config import Settings
 from cloud.db.session import Actor, Database, UnitOfWork
-from cloud.demo import analyzer_data, autoverify, catalog_data, fitness, guests, people_data
+from cloud.demo import analyzer_data, autoverify, catalog_data, fitness, formulas, guests, people_data
 from cloud.demo.analyzer_data import Instrument
 from cloud.demo.state import Account, State
 from cloud.modules.catalog import models as catalog
@@ -43,6 +43,7 @@ def seed(settings: Settings, state: State, ports: Mapping[str, int]) -> dict[str
             with db.tenant(ids[hospital.code], SEEDER) as uow:
                 fitness.seed(uow)
                 guests.seed(uow)
+                formulas.seed(uow)
                 autoverify.seed(uow)
                 _addresses(uow, state, hospital, ports)
     finally:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sqlalchemy import select, text
 
+import cloud.modules.tables  # noqa: F401  (a flush follows foreign keys to tables of modules nobody here imports)
 from cloud.config import load
 from cloud.db.session import Database
 from cloud.demo import history, people_data, walk

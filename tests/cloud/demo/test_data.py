@@ -2,14 +2,20 @@
 
 import random
 from datetime import UTC, datetime
+from decimal import Decimal
 from itertools import combinations
 
 import pytest
 
-from cloud.demo import analyzer_data, catalog_data, his, messages, people_data
+from cloud.demo import analyzer_data, catalog_data, formulas, his, messages, people_data, seed
+from cloud.expression import Env
 from cloud.modules.bench import measure
+from cloud.modules.catalog import queries as md
+from cloud.modules.catalog.rules import Age, allowed_error
 from cloud.modules.interfaces.hl7_in import parse_order
+from common import values as values_of
 from common.instruments.decode import decode
+from tests.support.lab import Lab
 
 ITEMS = {item.code: item for rows in catalog_data.ITEMS.values() for item in rows}
 MONTHS = {"month": 1, "year": 12}
@@ -106,3 +112,39 @@ def test_what_the_demo_draws_does_not_contradict_itself() -> None:
         drawn = messages.coherent({code: messages.draw(code, "MF"[number % 2], random.Random(f"{number}{code}")) for code in codes})
         told = {c: measure.comparable(c, round(value, messages.DECIMALS[c]), ITEMS[c].unit) for c, value in drawn.items()}
         assert measure.contradictions(told) == []
+
+
+def test_calculated_items_have_a_formula_whose_inputs_come_with_the_order_and_no_channel() -> None:
+    by_code = {each.code: each for each in formulas.FORMULAS}
+    assert set(by_code) == {row.code for row in catalog_data.CALCULATED}
+    measured = {channel.item for rows in analyzer_data.INSTRUMENTS.values() for row in rows for channel in row.channels}
+    assert not measured & set(by_code)
+    for order_set in catalog_data.ORDER_SETS:
+        for code in set(order_set.items) & set(by_code):
+            assert set(by_code[code].units) <= set(order_set.items), (order_set.code, code)
+            assert {c: ITEMS[c].unit for c in by_code[code].units} == dict(by_code[code].units)
+
+
+def test_the_demo_seeds_formulas_that_calculate_and_tea_once(lab: Lab) -> None:
+    with lab.uow() as uow:
+        seed._catalog(uow, "rm")
+        for _ in range(2):
+            formulas.seed(uow)
+        uow.s.flush()
+    with lab.uow() as uow:
+        read = md.catalog(uow)
+        assert {read.items[c.item_id].code: c.problem for c in read.calculations} == {f.code: "" for f in formulas.FORMULAS}
+        values = {
+            c: values_of.parse(v, "numeric") for c, v in {"TP": "72.0", "ALB": "44.5", "TBIL": "15.2", "DBIL": "4.1", "CREA": "106"}.items()
+        }
+        found = {
+            read.items[c.item_id].code: c.evaluate(Env(values, md.person("M", Age(525960, 21915, 720, 60)))) for c in read.calculations
+        }
+        assert {k: round(v, 1) for k, v in found.items() if isinstance(v, Decimal)} == {
+            "GLO": Decimal("27.5"),
+            "A/G": Decimal("1.6"),
+            "IBIL": Decimal("11.1"),
+            "EGFR": Decimal("69.3"),  # AC-MD-3: 69
+        }
+        assert allowed_error(read.items_by_code["K"].tea, Decimal("3.3")) == Decimal("0.2")
+        assert allowed_error(read.items_by_code["K"].tea, Decimal("5")) == Decimal("0.30")
