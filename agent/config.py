@@ -42,6 +42,8 @@ class Transport:
     folder: str = ""
     peers: tuple[str, ...] = ()
     """Addresses allowed to connect; empty means any."""
+    mllp: int = 1
+    """HL7: the release of MLLP the peer speaks. Under 2 it waits for a commit answer after each block."""
     dsn: str = ""
     """`odbc`: the connection string, or `sqlite:PATH`. May hold a password: never shown."""
     table: str = ""
@@ -263,6 +265,7 @@ def _transport(raw: Any, key: str) -> Transport:
         stopbits=float(raw.get("stopbits") or 1),
         folder=str(raw.get("folder") or ""),
         peers=tuple(str(peer) for peer in _list(raw.get("peers") or [], "peers")),
+        mllp=2 if _number(raw.get("mllp") or 1, "mllp") == 2 else 1,
         dsn=str(raw.get("dsn") or ""),
         table=str(raw.get("table") or ""),
         watermark=str(raw.get("watermark") or ""),

@@ -13,7 +13,7 @@ from common.protocol.hl7.mllp import Block, BlockProblem, Deframer
 
 
 class Hl7Channel:
-    """One MLLP link. AA or CA is written only after the block's bytes are on disk."""
+    """One MLLP link. AA or CA (before them, under release 2, the commit answer) is written only after the block's bytes are on disk."""
 
     def __init__(self, line: Line, write: Write, peer: str) -> None:
         self._line = line
@@ -66,7 +66,9 @@ class Hl7Channel:
         if block.problem is BlockProblem.TOO_LARGE:
             line.trouble(MLLP[block.problem])
             line.health.refused += 1
-            self._acknowledge(block, stored=False)
+            if line.conn.transport.mllp == 2:
+                self._write(mllp.commit(False))
+            self._acknowledge(block, stored=False)  # final: sent again it would be as large
             return
         if block.problem is not BlockProblem.STRAY:
             line.health.unread, line.health.sample = 0, b""
@@ -77,6 +79,12 @@ class Hl7Channel:
 
     def _stored(self, block: Block, ok: bool) -> None:
         line = self._line
+        if line.conn.transport.mllp == 2 and block.problem is not BlockProblem.STRAY:
+            self._write(mllp.commit(ok))
+            if not ok:  # the peer sends the block again: an application answer would end the matter
+                line.health.refused += 1
+                line.trouble("本机无法保存，已答复 NAK (cannot store, refused)")
+                return
         if not ok:
             line.health.refused += 1
             line.trouble("本机无法保存，已答复 AE (cannot store, refused)")

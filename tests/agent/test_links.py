@@ -240,3 +240,19 @@ def test_an_hl7_query_is_answered_with_orders_and_no_second_acknowledgement(tmp_
         assert b"GLU" in answers
         assert b"ACK^" not in answers
         has(agent, 1)
+
+
+def test_mllp_release_two_is_answered_twice_once_stored(tmp_path: Path) -> None:
+    """The commit answer (VT ACK FS CR) comes after the COMMIT and before the application's."""
+    port = free_port()
+    conn = tcp("bc", port, "hl7")
+    conn["transport"]["mllp"] = 2
+    with running(tmp_path, conn) as agent, dial(port) as link:
+        for number in range(2):
+            link.sendall(mllp.frame(ORU % number))
+            answer = link.recv(4)
+            has(agent, number + 1)
+            while answer.count(b"\x1c\r") < 2:
+                answer += link.recv(4096)
+            assert answer.startswith(b"\x0b\x06\x1c\r\x0bMSH")
+            assert answer.endswith(b"MSA|AA|%d\r\x1c\r" % number)

@@ -83,6 +83,7 @@ class NewConnection:
     table: str = ""
     watermark: str = ""
     since: str = ""
+    mllp2: bool = False
     host_query: bool = False
     enabled: bool = True
 
@@ -106,7 +107,12 @@ class NewConnection:
             raise UserError("invalid", "网络连接请填写 1–65535 的端口。", field="port")
         if self.transport == "tcp-dial" and not self.host.strip():
             raise UserError("invalid", "主动连接仪器时请填写仪器地址。", field="host")
-        return {"type": self.transport, "host": self.host.strip() or "0.0.0.0", "port": int(self.port)}
+        return {
+            "type": self.transport,
+            "host": self.host.strip() or "0.0.0.0",
+            "port": int(self.port),
+            **({"mllp": 2} if self.mllp2 else {}),
+        }
 
     def _table(self) -> dict[str, Any]:
         """The transport of a table. A password belongs into the PC's data source, not into our database and its audit."""

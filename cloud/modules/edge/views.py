@@ -94,7 +94,7 @@ def connection(uow: UnitOfWork, agent_id: int) -> Any:
         protocol=f.get("protocol", ""), driver=f.get("driver", "").strip(), encoding=f.get("encoding", ""),
         transport=f.get("transport", ""), host=f.get("host", ""), port=f.get("port", ""), device=f.get("device", ""),
         baud=f.get("baud", "") or "9600", table=f.get("table", ""), watermark=f.get("watermark", ""), since=f.get("since", ""),
-        host_query="host_query" in f, enabled="enabled" in f,
+        mllp2="mllp2" in f, host_query="host_query" in f, enabled="enabled" in f,
     )  # fmt: skip
     service.save_connection(uow, agent_id, new)
     return redirect_to(f"/edge/agents/{agent_id}")
