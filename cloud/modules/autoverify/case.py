@@ -55,7 +55,7 @@ class Delta:
 
 @dataclass(frozen=True, slots=True)
 class Hil:
-    """Haemolysis, icterus or lipaemia (``index`` H, I, L) above ``above`` makes the item's result unsafe."""
+    """Haemolysis, icterus or lipaemia (``index`` H, I, L) from ``above`` on makes the item's result unsafe."""
 
     index: str
     above: Decimal

@@ -52,8 +52,8 @@ def _hil(case: Case, item: Item) -> Iterator[Failure]:
         index = case.indices.get(limit.index)
         if index is None:
             yield Failure(2, "HIL_NONE", item.code, limit.index)
-        elif index > limit.above:
-            yield Failure(2, "HIL", item.code, f"{limit.index} {index:f}>{limit.above:f}")
+        elif index >= limit.above:  # M07 R3: the threshold itself interferes
+            yield Failure(2, "HIL", item.code, f"{limit.index} {index:f}≥{limit.above:f}")
 
 
 def _stability(case: Case, item: Item, policy: Policy) -> Iterator[Failure]:

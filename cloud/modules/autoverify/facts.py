@@ -25,7 +25,6 @@ from common import values
 
 HELD, GONE = "held", frozenset({"cancelled"})
 PRIORS = 3
-HIL_PREFIX = "HIL-"
 # For the past: what is out of control today says nothing about then.
 TODAY_ONLY = frozenset({"rejected", "overdue", "bypassed"})
 
@@ -38,6 +37,8 @@ class Around:
     gates: dict[qc.Ask, qc.Gate] = field(default_factory=dict)
     calibrations: dict[int, list[equipment.Calibrated]] = field(default_factory=dict)
     faults: dict[int, list[equipment.Fault]] = field(default_factory=dict)
+    moving: set[tuple[int, int]] = field(default_factory=set)
+    """(item, analyzer) whose patients' moving average is out of control."""
     packs: dict[tuple[int, int], list[reagents.OnBoard]] = field(default_factory=dict)
     duty: list[scheduling.OnDuty] = field(default_factory=list)
     grants: list[personnel.Grant] = field(default_factory=list)
@@ -68,6 +69,7 @@ def _around(uow: UnitOfWork, lines: list[tuple[Detail, TestLine, Shown]], sectio
         out.duty = scheduling.duty(uow, uow.now, sections)
         out.grants = personnel.grants(uow, {d.user_id for d in out.duty}, uow.now)
         out.stops = stops(uow)
+        out.moving = qc.moving_out(uow, {(t.item.id, s.analyzer_id) for _, t, s in lines if s.analyzer_id is not None})
     return out
 
 
@@ -125,7 +127,7 @@ def _case(uow: UnitOfWork, catalog: md.Catalog, detail: Detail, around: Around, 
     at = max((t.current.at for t in tests if t.current is not None), default=uow.now) if past else uow.now
     age = md.subject_age(tube.birth, tube.age_text, tube.collected_at or tube.received_at or at)
     analyzers = {t.current.analyzer_id for t in tests if t.current is not None and t.current.analyzer_id is not None}
-    items = [t for t in tests if not t.item.code.startswith(HIL_PREFIX)]
+    items = [t for t in tests if not t.item.code.startswith(md.HIL_PREFIX)]
     authoriser, operator = (_people(tube.section_id, items, around, uow.now)) if not past else (SIMULATED, SIMULATED)
     return Case(
         specimen_id=tube.specimen_id,
@@ -160,8 +162,8 @@ def _indices(tests: Iterable[TestLine]) -> dict[str, Decimal]:
     """Haemolysis, icterus and lipaemia as the analyzer measured them with the tube (items HIL-H, HIL-I, HIL-L)."""
     out = {}
     for test in tests:
-        if test.item.code.startswith(HIL_PREFIX) and test.current is not None and test.current.value is not None:
-            out[test.item.code.removeprefix(HIL_PREFIX)] = test.current.value
+        if test.item.code.startswith(md.HIL_PREFIX) and test.current is not None and test.current.value is not None:
+            out[test.item.code.removeprefix(md.HIL_PREFIX)] = test.current.value
     return out
 
 
@@ -181,7 +183,8 @@ def _item(catalog: md.Catalog, detail: Detail, test: TestLine, age: md.Age | Non
     row, shown, tube = test.item, test.current, detail.tube
     if shown is None or not shown.reported_text:
         holds = (HELD.upper(),) if test.state.value == HELD else ()
-        return Item(row.code, row.name, row.result_type == "numeric", row.mandatory, False, holds=holds)
+        numeric, pending = row.result_type == "numeric", tuple(f.word for f in test.waits)
+        return Item(row.code, row.name, numeric, row.mandatory, False, holds=holds, pending=pending)
     run = shown.run_at or shown.at
     value = _unrounded(shown.raw_text, row.result_type, shown.snapshot.get("map"))
     numeric = row.result_type == "numeric"
@@ -219,6 +222,8 @@ def _item(catalog: md.Catalog, detail: Detail, test: TestLine, age: md.Age | Non
         reagent=reagent,
         lot=lot,
         qc=_quality(gate, past),
+        moving="out" if (row.id, shown.analyzer_id) in around.moving else "off",
+        pending=tuple(f.word for f in test.waits),
         stability_h=row.stability_h,
         method=row.method,
         range=None if found is None else Range(found.low, found.high),
@@ -233,7 +238,8 @@ def _holds(test: TestLine, shown: Shown) -> tuple[str, ...]:
         return ("DIFFERENT",)
     if test.state.value != HELD:
         return ()
-    return tuple(h["code"] for h in shown.holds) or (HELD.upper(),)
+    codes = (*(h["code"] for h in shown.holds), *(n.code.value for n in test.notes if n.holds))
+    return codes or (HELD.upper(),)
 
 
 def _critical(shown: Shown) -> str:

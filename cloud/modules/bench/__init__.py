@@ -13,8 +13,9 @@ MODULE = Module(
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
         Perm.ENTER: ("tester", "verifier", "senior", "leader"),
+        Perm.DECIDE: ("senior", "leader"),
     },
-    menu=(MenuItem("检验工作台", "/bench", Perm.READ, "检验", 30),),
+    menu=(MenuItem("检验工作台", "/bench", Perm.READ, "检验", 30), MenuItem("复查与加做", "/bench/rerun", Perm.READ, "检验", 31)),
     handlers={
         "specimen.rejected": (service.on_withdrawn,),
         "specimen.cancelled": (service.on_withdrawn,),

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from cloud.modules.bench.rules import Hold
 from common.errors import UserError
+from common.values import Value
 
 # --- range and dilution (R2) ----------------------------------------------------------------------------------------
 
@@ -201,47 +203,94 @@ def first_stands(first: Decimal, second: Decimal, rule: RerunRule) -> bool:
     return abs(second - first) <= max(rule.absolute, abs(first) * rule.percent / 100)
 
 
+def confirms(first: Value, second: Value, rule: RerunRule) -> bool:
+    """``first_stands`` for two values as reported; a limit or a word confirms nothing by itself."""
+    if first.number is None or second.number is None or first.comparator or second.comparator:
+        return False
+    return first_stands(first.number, second.number, rule)
+
+
 # --- reflex (R5) ----------------------------------------------------------------------------------------------------
 
 MAX_DEPTH = 2
-PENDING = "待复检"
 
 
 class Kind(StrEnum):
-    """What is done on top of a result."""
+    """What is done on top of a result (``follow_up.kind``): measured again, added, proposed, confirmed before anything is told."""
 
+    RERUN = "rerun"
     ADD = "add"
-    REPEAT = "repeat"
+    SUGGEST = "suggest"
     CONFIRM = "confirm"
 
 
+AGAIN = frozenset({Kind.RERUN, Kind.CONFIRM})
+KIND_WORDS = {Kind.RERUN: "复查", Kind.ADD: "加做", Kind.SUGGEST: "建议加做", Kind.CONFIRM: "复检确证"}
+
+
+def reflex_kind(action: str, depth: int, on_tube: bool, known: bool) -> Kind | None:
+    """What a rule that is true sets off, or None. Chains end at depth 2; a rule speaks once a tube; what is on the tube is not added.
+
+    ``action`` of the catalog: add, suggest, repeat, confirm; ``on_tube``: its item is asked of this tube already.
+    """
+    if known or depth > MAX_DEPTH:
+        return None
+    if action in ("repeat", "confirm"):
+        return (Kind.RERUN if action == "repeat" else Kind.CONFIRM) if on_tube else None
+    return None if on_tube else Kind(action)
+
+
+# --- what stands beside a value -------------------------------------------------------------------------------------
+
+
+class NoteCode(StrEnum):
+    """Why something stands beside a value. HIL and CONFIRM are accepted by a person; HIL_REJECT never is; HIL_COMMENT only is told."""
+
+    HIL = "HIL"
+    HIL_REJECT = "HIL_REJECT"
+    HIL_COMMENT = "HIL_COMMENT"
+    CONFIRM = "CONFIRM"
+
+
+HOLDING = frozenset({NoteCode.HIL, NoteCode.HIL_REJECT, NoteCode.CONFIRM})
+NOT_BY_KEY = frozenset({NoteCode.HIL_REJECT, NoteCode.CONFIRM})
+_NOTE_OF = {Action.COMMENT: NoteCode.HIL_COMMENT, Action.HOLD: NoteCode.HIL, Action.REJECT: NoteCode.HIL_REJECT}
+
+
 @dataclass(frozen=True, slots=True)
-class Reflex:
-    """When an item's reported flag (H, L, A) or text is one of these, an item is added, repeated, or confirmed elsewhere first."""
+class Note:
+    """``text`` for the bench, ``told`` for the report; ``key``: what it was said about, so that an acceptance holds for that alone."""
 
-    trigger: str
-    when: frozenset[str]
-    kind: Kind
-    adds: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """What follows from a result; ``blocked``: it must not leave, and ``told`` is all that may stand on a first report."""
-
-    adds: tuple[str, ...] = ()
-    repeat: bool = False
-    blocked: bool = False
+    code: NoteCode
+    text: str
     told: str = ""
+    key: str = ""
+    settled: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether a person must act before the tube leaves."""
+        return self.code in HOLDING and not self.settled
+
+    def to_json(self) -> dict[str, object]:
+        """As stored in ``test.notes``."""
+        return {"code": self.code.value, "text": self.text, "told": self.told, "key": self.key, "settled": self.settled}
 
 
-def reflexes(item: str, flag: str, text: str, depth: int, rules: Iterable[Reflex], may_add: bool) -> Followed:
-    """What a result sets off. Chains end at depth 2; nothing is added without the authority to order it (and its charge rule)."""
-    hit = [r for r in rules if r.trigger == item and r.when & {flag, text}]
-    blocked = any(r.kind is Kind.CONFIRM for r in hit)
-    adds = tuple(dict.fromkeys(r.adds for r in hit if r.kind is Kind.ADD and r.adds)) if may_add and depth < MAX_DEPTH else ()
-    repeat = any(r.kind in (Kind.REPEAT, Kind.CONFIRM) for r in hit)
-    return Followed(adds, repeat, blocked, PENDING if blocked else "")
+def notes_from(stored: Iterable[Mapping[str, Any]]) -> list[Note]:
+    """Notes as they were stored."""
+    return [Note(NoteCode(n["code"]), n["text"], n["told"], n["key"], n["settled"]) for n in stored]
+
+
+def beside(before: Sequence[Note], found: Interference, key: str, told: str) -> list[Note]:
+    """The notes of a test after its interference was judged anew; what a person accepted of the same values stays accepted."""
+    others = [n for n in before if n.code is NoteCode.CONFIRM]
+    if found.action is Action.NONE:
+        return others
+    code = _NOTE_OF[found.action]
+    settled = code is NoteCode.HIL and any(n.code is code and n.key == key and n.settled for n in before)
+    # A figure stands on the report as well: the clinician sees how strongly the tube was haemolysed.
+    return [*others, Note(code, "".join(found.texts), told or "".join(found.texts), key, settled)]
 
 
 # --- values that contradict each other (R8) -------------------------------------------------------------------------

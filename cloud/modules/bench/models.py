@@ -33,6 +33,53 @@ class Test(Versioned, TenantTable, Base):
     current_id: Mapped[int | None] = mapped_column(BigInteger)
     pending_id: Mapped[int | None] = mapped_column(BigInteger)
     no_result_reason: Mapped[str] = mapped_column(default="", server_default="")
+    # What stands beside the value: interference of the serum indices, a confirmation that is due (``measure.Note``).
+    notes: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+
+
+class FollowUp(TenantTable, Base):
+    """What is done on top of a result before its tube may leave: a rerun of a test (R4), or an item its result sets off (R5).
+
+    ``kind``: rerun, add, suggest, confirm. ``state``: asked → back (a rerun's value is here) → done | cancelled; a refused reflex waits
+    in ``refused`` for a person. ``first_id``/``second_id``: the two values of a rerun. ``dilution``: what the tube is diluted by.
+    """
+
+    __tablename__ = "follow_up"
+    __table_args__ = (
+        Index(
+            "uq_follow_up_open",
+            "tenant_id",
+            "test_id",
+            "item_id",
+            unique=True,
+            postgresql_where=text("state IN ('asked','back','refused')"),
+        ),
+        Index("ix_follow_up_specimen", "tenant_id", "specimen_id"),
+        Index("ix_follow_up_section", "tenant_id", "section_id", "id"),
+        tenant_fk("specimen_id", "specimen"),
+        tenant_fk("section_id", "section"),
+        tenant_fk("test_id", "test"),
+        tenant_fk("item_id", "test_item"),
+    )
+    specimen_id: Mapped[int] = mapped_column(BigInteger)
+    section_id: Mapped[int] = mapped_column(BigInteger)
+    test_id: Mapped[int] = mapped_column(BigInteger)
+    item_id: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str]
+    state: Mapped[str] = mapped_column(default="asked", server_default="asked")
+    rule: Mapped[str] = mapped_column(default="", server_default="")
+    depth: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    reason: Mapped[str] = mapped_column(default="", server_default="")
+    dilution: Mapped[Decimal] = mapped_column(default=Decimal(1), server_default="1")
+    first_id: Mapped[int | None] = mapped_column(BigInteger)
+    second_id: Mapped[int | None] = mapped_column(BigInteger)
+    asked_at: Mapped[datetime]
+    asked_by: Mapped[int | None] = mapped_column(BigInteger)
+    asked_name: Mapped[str] = mapped_column(default="", server_default="")
+    settled_at: Mapped[datetime | None]
+    settled_by: Mapped[int | None] = mapped_column(BigInteger)
+    settled_name: Mapped[str] = mapped_column(default="", server_default="")
+    outcome: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class ResultVersion(TenantTable, Base):

@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import Row, text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import facts, measure, rules
+from cloud.modules.bench import facts, followup, measure, rules
 from cloud.modules.bench.facts import Request, Tube
+from cloud.modules.bench.followup import FollowRow
 from cloud.modules.bench.reread import Difference, Said, open_count, reread
 from cloud.modules.bench.rules import TestState
 from cloud.modules.catalog import queries as md
@@ -168,12 +169,44 @@ class TestLine:
     order_item_id: int | None
     current: Shown | None
     pending: Shown | None
+    notes: list[measure.Note] = field(default_factory=list)
+    follow: list[FollowRow] = field(default_factory=list)
     history: list[Past] = field(default_factory=list)
 
     @property
     def word(self) -> str:
         """The state in words."""
         return rules.STATE_WORDS[self.state]
+
+    @property
+    def index(self) -> bool:
+        """Whether it is a serum index: shown with the tube, on no report."""
+        return self.item.code.startswith(md.HIL_PREFIX)
+
+    @property
+    def waits(self) -> list[FollowRow]:
+        """What is still to be done on top of it."""
+        return [f for f in self.follow if f.open]
+
+    @property
+    def rerun(self) -> FollowRow | None:
+        """The open rerun or confirmation."""
+        return next((f for f in self.waits if f.again), None)
+
+    @property
+    def by_key(self) -> bool:
+        """Whether one key may accept its holds."""
+        return self.pending is None and self.rerun is None and not any(n.code in measure.NOT_BY_KEY for n in self.notes)
+
+    @property
+    def suppressed(self) -> str:
+        """Why its value must not be told at all; "" when it may."""
+        return next((n.told or n.text for n in self.notes if n.code is measure.NoteCode.HIL_REJECT), "")
+
+    @property
+    def told(self) -> list[str]:
+        """What the report says beside the value."""
+        return [n.told for n in self.notes if n.told and not n.holds]
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,14 +247,26 @@ class Detail:
         return [t for t in self.tests if t.state is TestState.HELD or t.pending is not None]
 
     @property
+    def indices(self) -> list[TestLine]:
+        """Serum indices that were measured."""
+        return [t for t in self.tests if t.index and t.current is not None]
+
+    @property
+    def repeatable(self) -> list[TestLine]:
+        """Tests that may be measured again."""
+        may = [t for t in self.tests if t.state in (TestState.RECEIVED, TestState.HELD) and not t.index and t.rerun is None]
+        return [t for t in may if t.current is not None and t.current.source != "calc" and t.pending is None]
+
+    @property
     def acceptable(self) -> list[TestLine]:
         """Held tests with a value and no rival: one key accepts them together."""
-        alone = [t for t in self.held if t.state is TestState.HELD and t.pending is None]
+        alone = [t for t in self.held if t.state is TestState.HELD and t.by_key]
         return [t for t in alone if t.current is not None and t.current.reported_text]
 
 
 _TESTS = text("""
-SELECT t.id, t.specimen_id, t.item_id, t.state, t.version, t.no_result_reason, t.order_item_id, t.current_id, t.pending_id
+SELECT t.id, t.specimen_id, t.item_id, t.state, t.version, t.no_result_reason, t.order_item_id, t.current_id, t.pending_id, t.notes,
+       EXISTS (SELECT 1 FROM follow_up f WHERE f.tenant_id = :t AND f.specimen_id = t.specimen_id) AS followed
 FROM test t WHERE t.tenant_id = :t AND t.specimen_id = ANY(:ids)
 """)
 
@@ -252,17 +297,20 @@ def tests_of(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, list[Tes
     found = uow.s.execute(_TESTS, {"t": uow.tenant_id, "ids": ids}).all()
     wanted = [v for r in found for v in (r.current_id, r.pending_id) if v is not None]
     versions = {r.id: Shown(*r) for r in uow.s.execute(_VERSIONS, {"t": uow.tenant_id, "ids": wanted})} if wanted else {}
+    follow = followup.load(uow, {r.specimen_id for r in found if r.followed})
     out: dict[int, list[TestLine]] = {i: [] for i in ids}
     for r in found:
-        out[r.specimen_id].append(_line(r, catalog.items[r.item_id], versions))
+        mine = [f for f in follow.get(r.specimen_id, ()) if f.test_id == r.id]
+        out[r.specimen_id].append(_line(r, catalog.items[r.item_id], versions, mine))
     for rows in out.values():
         rows.sort(key=lambda t: (t.item.print_order, t.item.id))
     return out
 
 
-def _line(r: Row[Any], item: md.ItemRow, versions: dict[int, Shown]) -> TestLine:
-    current, pending = versions.get(r.current_id or 0), versions.get(r.pending_id or 0)
-    return TestLine(r.id, r.specimen_id, item, TestState(r.state), r.version, r.no_result_reason, r.order_item_id, current, pending)
+def _line(r: Row[Any], item: md.ItemRow, versions: dict[int, Shown], follow: list[FollowRow]) -> TestLine:
+    current, pending, notes = versions.get(r.current_id or 0), versions.get(r.pending_id or 0), measure.notes_from(r.notes)
+    state = TestState(r.state)
+    return TestLine(r.id, r.specimen_id, item, state, r.version, r.no_result_reason, r.order_item_id, current, pending, notes, follow)
 
 
 def tube(uow: UnitOfWork, specimen_id: int, past: int = 3) -> Detail | None:
@@ -390,6 +438,43 @@ def coming(uow: UnitOfWork, patient_id: int) -> list[Coming]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A line of the rerun and dilution log."""
+
+    row: FollowRow
+    item: str
+    barcode: str
+    name: str
+    first: Shown | None
+    second: Shown | None
+
+
+def follow_up(uow: UnitOfWork, follow_id: int) -> FollowRow | None:
+    """What is done on top of a result, by id."""
+    return followup.one(uow, follow_id)
+
+
+def reruns(uow: UnitOfWork, section_id: int, *, open_only: bool, before: int = 0) -> list[Again]:
+    """A page of a section's reruns, dilutions and added items with both values, newest first."""
+    rows = followup.of_section(uow, section_id, open_only=open_only, before=before)
+    tubes = facts.tubes(uow, {r.specimen_id for r in rows})
+    ids = [i for r in rows for i in (r.first_id, r.second_id) if i is not None]
+    versions = {r.id: Shown(*r) for r in uow.s.execute(_VERSIONS, {"t": uow.tenant_id, "ids": ids})} if ids else {}
+    items = md.catalog(uow).items
+    return [
+        Again(
+            r,
+            items[r.item_id].name,
+            tubes[r.specimen_id].barcode,
+            tubes[r.specimen_id].name,
+            versions.get(r.first_id or 0),
+            versions.get(r.second_id or 0),
+        )
+        for r in rows
+    ]
+
+
 def find(uow: UnitOfWork, barcode: str) -> tuple[int, int] | None:
     """(specimen, section) of a tube on the bench by its barcode."""
     query = text("SELECT specimen_id, section_id FROM bench_tube WHERE tenant_id = :t AND barcode = :c")
@@ -416,6 +501,7 @@ def mark(flag: str, critical: bool) -> str:
 __all__ = [
     "COUNT_TO",
     "PAGE",
+    "Again",
     "Coming",
     "Detail",
     "Difference",
@@ -433,6 +519,7 @@ __all__ = [
     "coming",
     "counts",
     "find",
+    "follow_up",
     "history",
     "last_told",
     "lines",
@@ -440,6 +527,7 @@ __all__ = [
     "open_count",
     "requests_of",
     "reread",
+    "reruns",
     "specimen_of_test",
     "tests_of",
     "tube",

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import facts, rows, rules
-from cloud.modules.bench.calculate import calculate
+from cloud.modules.bench import facts, followup, measure, rows, rules
+from cloud.modules.bench.consequences import settle
 from cloud.modules.bench.expect import lock_tubes
 from cloud.modules.bench.facts import Tube
+from cloud.modules.bench.followup import FollowRow
 from cloud.modules.bench.reading import Reader, Reading
 from cloud.modules.bench.rows import NewVersion, Sums, TestRow, VersionRow
 from cloud.modules.bench.rules import Incoming, Outcome, Recorded, TestState
 from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries as critical_queries
 from cloud.modules.critical import service as critical
+from common import values
 
 CLOSED_TUBES = frozenset({"rejected", "cancelled", "lost", "discarded"})
 
@@ -31,6 +34,7 @@ def record_results(uow: UnitOfWork, batch: Iterable[Incoming]) -> list[Recorded]
     if not incoming:
         return []
     work = Work(uow, sorted({each.specimen_id for each in incoming}))
+    work.admit_indices(incoming)
     answers = [work.take(each) for each in incoming]
     return work.write(answers)
 
@@ -58,9 +62,33 @@ class Work:
             self.by_tube.setdefault(test.specimen_id, []).append(test)
         touched = [t.id for t in self.tests.values() if t.state != TestState.EXPECTED]
         self.versions: dict[int, list[VersionRow]] = rows.load_versions(uow, touched)
+        self.follow: dict[int, list[FollowRow]] = followup.load(uow, {t.specimen_id for t in self.tests.values() if t.followed})
         self.new: dict[int, list[NewVersion]] = {}
         counts = {t.current_id for t in self.tests.values()}
         self.current: dict[int, VersionRow | NewVersion] = {v.test_id: v for vs in self.versions.values() for v in vs if v.id in counts}
+
+    def admit_indices(self, incoming: Sequence[Incoming]) -> None:
+        """Nobody orders serum indices: the first one that arrives makes its place on the tube."""
+        wanted = {(i.specimen_id, i.item_id) for i in incoming if i.specimen_id in self.tubes and self.is_index(i.item_id)}
+        missing = sorted(wanted - self.tests.keys())
+        if missing:
+            for test in rows.add_tests(self.uow, [(s, i, self.tubes[s].section_id) for s, i in missing]):
+                self.tests[test.specimen_id, test.item_id] = test
+                self.by_tube.setdefault(test.specimen_id, []).append(test)
+
+    def is_index(self, item_id: int) -> bool:
+        """Whether an item is a serum index."""
+        item = self.catalog.items.get(item_id)
+        return item is not None and item.code.startswith(md.HIL_PREFIX)
+
+    def rerun_of(self, test: TestRow) -> FollowRow | None:
+        """The rerun or confirmation of a test that is open."""
+        return next((f for f in self.follow.get(test.specimen_id, ()) if f.test_id == test.id and f.again and f.open), None)
+
+    def waits(self, test: TestRow) -> str:
+        """What is still to be done on top of a test, in words: 复查, 加做 …; "" for nothing."""
+        found = [f for f in self.follow.get(test.specimen_id, ()) if f.test_id == test.id and f.open]
+        return "、".join(dict.fromkeys(f.word for f in found))
 
     def take(self, new: Incoming) -> _Taken:
         """Decide what one result does, and change the test in memory."""
@@ -70,7 +98,10 @@ class Work:
         test = self.tests.get((new.specimen_id, new.item_id))
         if test is None:
             return _Taken(new, Outcome.NOT_ORDERED)
-        reading = self.reader.read(new.item_id, new.analyzer_id, new.raw_text, tube, new.factor, new.offset)
+        rerun = self.rerun_of(test)
+        asked = rerun is not None and rerun.state == "asked"
+        dilution = rerun.dilution if rerun is not None and asked else Decimal(1)
+        reading = self.reader.read(new.item_id, new.analyzer_id, new.raw_text, tube, new.factor, new.offset, dilution)
         missing = new.no_result or reading.missing
         if missing and (self.current.get(test.id) is not None or TestState(test.state) not in rules.OPEN_STATES):
             return _Taken(new, Outcome.NO_VALUE, test)
@@ -88,14 +119,34 @@ class Work:
             (*new.holds, *reading.holds),
             self.uow.now,
             self._window(new.analyzer_id),
+            asked,
         )
         if not decided.written:
             return _Taken(new, decided.outcome, test)
         no = max((k.version_no for k in known), default=0) + 1
         alarms = rules.alarm_flags(new.flags)
         version = rows.from_instrument(test, no, tube.patient_id, new, reading, decided.holds, self.uow.now, alarms)
+        if rerun is not None and asked and decided.outcome is not Outcome.LATE:
+            decided = self._rerun(rerun, test, version, reading, decided)
         self._change(test, version, decided)
         return _Taken(new, decided.outcome, test, version)
+
+    def _rerun(self, rerun: FollowRow, test: TestRow, version: NewVersion, reading: Reading, decided: rules.Decision) -> rules.Decision:
+        """The answer of a rerun (R4): it confirms the first value inside the difference rule, or both wait for a person."""
+        rerun.state, rerun.dirty, version.answers = "back", True, rerun
+        first = self.current.get(test.id)
+        if decided.current or first is None:  # there was no first value
+            rerun.settle(self.uow, "done", f"首次无结果，采用 {reading.reported_text}")
+            return decided
+        percent, absolute = (Decimal(str(self.catalog.setting("bench", k, v))) for k, v in (("rerun_percent", 5), ("rerun_absolute", 0)))
+        one, two = (values.parse(text) for text in (first.known.reported_text, reading.reported_text))
+        plain = rerun.kind is measure.Kind.RERUN and rerun.dilution == 1 and not reading.holds and not version.alarms
+        if not plain or not measure.confirms(one, two, measure.RerunRule(absolute, percent)):
+            return decided
+        rerun.settle(self.uow, "done", f"复查 {reading.reported_text} 与首次 {first.known.reported_text} 一致，采用首次")
+        version.holds = ()
+        state = TestState.HELD if first.held or any(n.holds for n in measure.notes_from(test.notes)) else TestState.RECEIVED
+        return rules.Decision(Outcome.RECORDED, state)
 
     def _window(self, analyzer_id: int | None) -> timedelta:
         analyzer = self.catalog.analyzers.get(analyzer_id) if analyzer_id is not None else None
@@ -117,7 +168,8 @@ class Work:
             rows.insert_versions(self.uow, new)
             for version in new:
                 _point(version)
-            new += calculate(self, sorted({v.test.specimen_id for v in new}))
+            new += settle(self, sorted({v.test.specimen_id for v in new}))
+            self.save_follow()
             rows.save_tests(self.uow, self.tests.values())
             touched = sorted({v.test.specimen_id for v in new})
             rows.save_tubes(self.uow, [self.sums(i) for i in touched])
@@ -125,20 +177,25 @@ class Work:
             self._tell(new, touched)
         return [_recorded(t) for t in taken]
 
+    def save_follow(self) -> None:
+        """Write the follow-ups that changed."""
+        followup.save(self.uow, (f for found in self.follow.values() for f in found))
+
     def sums(self, specimen_id: int) -> Sums:
-        """A tube's sums over its tests as they stand in memory."""
-        tests = self.by_tube.get(specimen_id, [])
+        """A tube's sums over its tests as they stand in memory; serum indices are none of its results."""
+        tests = [t for t in self.by_tube.get(specimen_id, ()) if not self.is_index(t.item_id)]
+        wait = {t.id for t in tests if t.pending_id is not None or self.waits(t)}
         shown = [c for t in tests if (c := self.current.get(t.id)) is not None]
         live = [t for t in tests if t.state != TestState.CANCELLED]
         return Sums(
             specimen_id=specimen_id,
-            state=rules.tube_state([(TestState(t.state), self.reader.mandatory(t.item_id), t.pending_id is not None) for t in tests]).value,
+            state=rules.tube_state([(TestState(t.state), self.reader.mandatory(t.item_id), t.id in wait) for t in tests]).value,
             n_tests=len(live),
             n_results=sum(t.current_id is not None or t.state == TestState.NO_RESULT for t in live),
             n_abnormal=sum(bool(c.flag) or c.critical for c in shown),
             n_critical=sum(c.critical for c in shown),
             n_alarm=sum(c.alarm for c in shown),
-            n_pending=sum(t.pending_id is not None or t.state == TestState.HELD for t in live),
+            n_pending=sum(t.id in wait or t.state == TestState.HELD for t in live),
             last_at=self.uow.now if any(t.dirty for t in tests) else None,
         )
 
@@ -173,6 +230,8 @@ class Work:
 def _point(version: NewVersion) -> None:
     """Point the test at what counts and at what waits, now that ids are known."""
     test = version.test
+    if version.answers is not None:
+        version.answers.second_id = version.id
     if version.counts:
         if version.waits and version.replaces is not None:
             test.pending_id = version.replaces.id

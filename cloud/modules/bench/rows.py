@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from cloud.db.arrays import literal
 from cloud.db.session import UnitOfWork
+from cloud.modules.bench.followup import FollowRow
 from cloud.modules.bench.reading import Reading
 from cloud.modules.bench.rules import Hold, Incoming, Known
 
@@ -31,6 +32,9 @@ class TestRow:
     current_id: int | None
     pending_id: int | None
     version: int
+    notes: list[dict[str, Any]]
+    followed: bool = False
+    """Whether its tube has follow-ups: most have none, and then nobody asks for them."""
     dirty: bool = False
 
 
@@ -47,17 +51,20 @@ class VersionRow:
     map: list[str] | None = None
     """Factor and offset of the channel, where it had any."""
     dilution: Decimal = Decimal(1)
+    held: bool = False
+    """Whether the reading itself held."""
 
 
 _TESTS = text("""
-SELECT id, specimen_id, item_id, section_id, state, current_id, pending_id, version
+SELECT id, specimen_id, item_id, section_id, state, current_id, pending_id, version, notes,
+       EXISTS (SELECT 1 FROM follow_up f WHERE f.tenant_id = :t AND f.specimen_id = test.specimen_id) AS followed
 FROM test WHERE tenant_id = :t AND specimen_id = ANY(:ids) ORDER BY id FOR NO KEY UPDATE
 """)
 
 _VERSIONS = text("""
 SELECT id, test_id, version_no, analyzer_id, source, raw_text, reported_text, unit, run_at, at, snapshot->>'stream' AS stream,
        (snapshot->>'seq')::bigint AS seq, flag, critical, snapshot ? 'alarm' AS alarm,
-       snapshot->'map' AS map, snapshot->>'dilution' AS dilution
+       snapshot->'map' AS map, snapshot->>'dilution' AS dilution, holds <> '[]'::jsonb AS held
 FROM result_version WHERE tenant_id = :t AND test_id = ANY(:ids) ORDER BY id
 """)
 
@@ -67,6 +74,21 @@ def load_tests(uow: UnitOfWork, specimen_ids: Sequence[int]) -> list[TestRow]:
     return [TestRow(*row) for row in uow.s.execute(_TESTS, {"t": uow.tenant_id, "ids": list(specimen_ids)})]
 
 
+_ADD = text("""
+INSERT INTO test (tenant_id, specimen_id, item_id, section_id, state, version)
+SELECT :t, u.specimen_id, u.item_id, u.section_id, 'expected', 1
+FROM unnest(CAST(:specimen AS bigint[]), CAST(:item AS bigint[]), CAST(:section AS bigint[])) AS u(specimen_id, item_id, section_id)
+ON CONFLICT (tenant_id, specimen_id, item_id) DO UPDATE SET version = test.version
+RETURNING id, specimen_id, item_id, section_id, state, current_id, pending_id, version, notes
+""")
+
+
+def add_tests(uow: UnitOfWork, wanted: Sequence[tuple[int, int, int]]) -> list[TestRow]:
+    """Tests nobody ordered, as (tube, item, section), locked by their writing."""
+    columns = {name: [row[i] for row in wanted] for i, name in enumerate(("specimen", "item", "section"))}
+    return [TestRow(*row) for row in uow.s.execute(_ADD, {"t": uow.tenant_id, **columns})]
+
+
 def load_versions(uow: UnitOfWork, test_ids: Sequence[int]) -> dict[int, list[VersionRow]]:
     """Test id → its versions, oldest first."""
     out: dict[int, list[VersionRow]] = {}
@@ -74,7 +96,7 @@ def load_versions(uow: UnitOfWork, test_ids: Sequence[int]) -> dict[int, list[Ve
         for r in uow.s.execute(_VERSIONS, {"t": uow.tenant_id, "ids": list(test_ids)}):
             known = Known(r.version_no, r.analyzer_id, r.source, r.raw_text, r.reported_text, r.unit, r.run_at, r.at, r.stream, r.seq)
             out.setdefault(r.test_id, []).append(
-                VersionRow(r.id, r.test_id, known, r.flag, r.critical, r.alarm, r.map, Decimal(r.dilution or 1))
+                VersionRow(r.id, r.test_id, known, r.flag, r.critical, r.alarm, r.map, Decimal(r.dilution or 1), r.held)
             )
     return out
 
@@ -103,6 +125,8 @@ class NewVersion:
     counts: bool = False
     waits: bool = False
     replaces: VersionRow | NewVersion | None = None
+    answers: FollowRow | None = None
+    """The rerun whose value this is."""
 
     @property
     def flag(self) -> str:
@@ -118,6 +142,11 @@ class NewVersion:
     def alarm(self) -> bool:
         """Whether the instrument itself warned."""
         return bool(self.alarms)
+
+    @property
+    def held(self) -> bool:
+        """Whether the reading itself held."""
+        return bool(self.holds)
 
     @property
     def known(self) -> Known:
@@ -193,9 +222,9 @@ def _plain(value: object) -> str:
 
 
 _UPDATE_TESTS = text("""
-UPDATE test x SET state = u.state, current_id = u.current_id, pending_id = u.pending_id, version = x.version + 1
-FROM unnest(CAST(:id AS bigint[]), CAST(:state AS text[]), CAST(:current AS bigint[]), CAST(:pending AS bigint[]))
-     AS u(id, state, current_id, pending_id)
+UPDATE test x SET state = u.state, current_id = u.current_id, pending_id = u.pending_id, notes = u.notes::jsonb, version = x.version + 1
+FROM unnest(CAST(:id AS bigint[]), CAST(:state AS text[]), CAST(:current AS bigint[]), CAST(:pending AS bigint[]), CAST(:notes AS text[]))
+     AS u(id, state, current_id, pending_id, notes)
 WHERE x.tenant_id = :t AND x.id = u.id
 """)
 
@@ -209,6 +238,7 @@ def save_tests(uow: UnitOfWork, tests: Iterable[TestRow]) -> None:
             "state": literal([str(t.state) for t in rows]),
             "current": literal([t.current_id for t in rows]),
             "pending": literal([t.pending_id for t in rows]),
+            "notes": literal([_json(t.notes) if t.notes else "[]" for t in rows]),
         }
         uow.s.execute(_UPDATE_TESTS, {"t": uow.tenant_id, **columns})
 

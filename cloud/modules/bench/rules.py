@@ -20,6 +20,7 @@ class Perm(StrEnum):
 
     READ = "results:read"
     ENTER = "results:enter"
+    DECIDE = "results:decide"
 
 
 class TestState(StrEnum):
@@ -352,12 +353,18 @@ def decide(
     holds: tuple[Hold, ...],
     at: datetime,
     window: timedelta,
+    asked: bool = False,
 ) -> Decision:
-    """R3 and R4 for one result from an instrument: a repeat writes nothing, another value is a held version, nothing is overwritten."""
+    """R3 and R4 for one result from an instrument: a repeat writes nothing, another value is a held version, nothing is overwritten.
+
+    ``asked``: a rerun was asked for; then an equal value is an answer too, and the first one counts until somebody chose.
+    """
     if state is _S.CANCELLED:
         return Decision(Outcome.REFUSED, state)
     if any(same_measurement(each, new, at, window) for each in known):
         return Decision(Outcome.REPEAT, state)
+    if asked and state in OPEN_STATES and current is not None and current.reported_text:
+        return Decision(Outcome.HELD, _S.HELD, other_waits=True, holds=(*holds, rerun_hold(current.reported_text, reported_text)))
     if current is not None and equal_value(current, reported_text, unit):
         return Decision(Outcome.REPEAT, state)
     if state in TOLD_STATES or state is _S.RECALLED:
@@ -369,6 +376,11 @@ def decide(
     stays = older or current.source == "manual"
     old, late = (reported_text, current.reported_text) if older else (current.reported_text, reported_text)
     return Decision(Outcome.HELD, _S.HELD, current=not stays, other_waits=True, holds=(*holds, differs_hold(old, late)))
+
+
+def rerun_hold(first: str, second: str) -> Hold:
+    """Both values of a rerun stand side by side until one is chosen."""
+    return Hold("RERUN", f"首次 {first}，复查 {second}，请选用其中一个并写明理由。")
 
 
 def late_hold(value: str) -> Hold:
@@ -407,6 +419,8 @@ class ReviewItem:
     name: str
     state: TestState
     mandatory: bool
+    waits: str = ""
+    """What is still to be done on top of it: 复查, 加做 …"""
 
 
 def review_problem(items: Sequence[ReviewItem]) -> str | None:
@@ -416,6 +430,9 @@ def review_problem(items: Sequence[ReviewItem]) -> str | None:
     held = [item.name for item in live if item.state is _S.HELD]
     if missing:
         return f"缺少必报项目：{'、'.join(missing)}。请补做，或登记“无结果”并写明原因。"
+    waiting = [f"{item.name}{item.waits}" for item in live if item.waits]
+    if waiting:
+        return f"还有未完成的{'、'.join(waiting)}。等结果回来后选用，或在检验工作台撤销并写明原因。"
     if held:
         return f"有待处理的结果：{'、'.join(held)}。请先处理（F6）。"
     if not any(item.state in (_S.RECEIVED, _S.REVIEWED) for item in live):

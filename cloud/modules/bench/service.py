@@ -10,15 +10,18 @@ from typing import Any
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import measure, rows, rules
+from cloud.modules.bench import measure, opening, rows, rules
 from cloud.modules.bench.calculate import calculate
+from cloud.modules.bench.consequences import settle
 from cloud.modules.bench.expect import expect_tests
 from cloud.modules.bench.messages import Entry
+from cloud.modules.bench.opening import fresh, must_be_open, open_test, open_tube, review_item, save, store, to
 from cloud.modules.bench.queries import last_told
 from cloud.modules.bench.reading import Reading
 from cloud.modules.bench.record import Work, record_results
+from cloud.modules.bench.rerun import add_reflex, reflex_added, reflex_refused, request_rerun, withdraw
 from cloud.modules.bench.rows import NewVersion, TestRow
-from cloud.modules.bench.rules import Hold, Incoming, Outcome, Recorded, ReviewItem, TestState
+from cloud.modules.bench.rules import Hold, Incoming, Outcome, Recorded, TestState
 from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries as critical
 from common import values
@@ -28,11 +31,11 @@ from common.say import say
 
 def on_withdrawn(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     """Event ``specimen.rejected`` or ``specimen.cancelled``: nobody waits for its untold tests any more."""
-    work, _ = _open_tube(uow, payload["specimen_id"])
+    work, _ = open_tube(uow, payload["specimen_id"])
     for test in work.tests.values():
         if rules.may_move(TestState(test.state), TestState.CANCELLED):
             test.state, test.dirty = TestState.CANCELLED.value, True
-    _save(work, "cancel", {})
+    save(work, "cancel", {})
 
 
 # --- a person's value -----------------------------------------------------------------------------------------------
@@ -43,12 +46,12 @@ def enter_result(uow: UnitOfWork, entry: Entry) -> bool:
 
     UserErrors: not_found; conflict (cancelled, told); stale (another value came meanwhile); invalid (``field`` says which to fill).
     """
-    work, test = _open_test(uow, entry.test_id)
+    work, test = open_test(uow, entry.test_id)
     reading = _judge_entry(work, test, entry, _lasts(work, [test]))
     if reading is None:
         return False
     _write_entries(work, [(test, reading, entry)])
-    _store(work, [test.specimen_id])
+    store(work, [test.specimen_id])
     return True
 
 
@@ -64,17 +67,17 @@ class Entered:
     @property
     def contradictions(self) -> list[measure.Contradiction]:
         """Values of the tube that cannot all be right (R8): its review needs a reason."""
-        return _contradictions(self.work, self.specimen_id)
+        return opening.contradictions(self.work, self.specimen_id)
 
     @property
     def review_problem(self) -> str | None:
         """Why the tube cannot be reviewed as it stands now."""
-        return rules.review_problem([_item(self.work, t) for t in self.work.tests.values()])
+        return rules.review_problem([review_item(self.work, t) for t in self.work.tests.values()])
 
     def keep(self) -> None:
         """Write the tests and the tube back."""
         if self.written:
-            _store(self.work, [self.specimen_id])
+            store(self.work, [self.specimen_id])
 
 
 def enter_tube(uow: UnitOfWork, specimen_id: int, entries: Sequence[Entry], revision: int | None = None) -> Entered:
@@ -83,7 +86,7 @@ def enter_tube(uow: UnitOfWork, specimen_id: int, entries: Sequence[Entry], revi
     The caller ends with ``keep`` or with ``review`` of the same work; ``revision``: the tube as it was shown to who reviews.
     UserErrors as ``enter_result``: a stale or told test refuses the whole, and nothing is written.
     """
-    work, _ = _open_tube(uow, specimen_id, revision)
+    work, _ = open_tube(uow, specimen_id, revision)
     mine = {t.id: t for t in work.tests.values()}
     if any(e.test_id not in mine for e in entries):
         raise UserError("not_found", "有检验项目不属于这管标本，请刷新后重试。")
@@ -110,7 +113,7 @@ def enter_differential(uow: UnitOfWork, specimen_id: int, counts: Mapping[int, t
     The count must be 100 or 200. ``nrbc``: nucleated red cells beside 100 white ones; then the tube's white cell count is corrected, and
     the value before stays in its history. UserErrors: invalid, stale, conflict.
     """
-    work, _ = _open_tube(uow, specimen_id)
+    work, _ = open_tube(uow, specimen_id)
     mine = {t.id: t for t in work.tests.values()}
     names = {i: work.catalog.items[mine[i].item_id].name for i in counts if i in mine}
     if len(names) != len(counts):
@@ -128,7 +131,7 @@ def enter_differential(uow: UnitOfWork, specimen_id: int, counts: Mapping[int, t
             written.append(reading.name)
     if ready:
         _write_entries(work, ready)
-        _store(work, [specimen_id])
+        store(work, [specimen_id])
     return written
 
 
@@ -156,7 +159,7 @@ def _lasts(work: Work, tests: Sequence[TestRow]) -> dict[int, Decimal | None]:
 def _judge_entry(work: Work, test: TestRow, entry: Entry, lasts: Mapping[int, Decimal | None]) -> Reading | None:
     """The reading to write, or None when it says what stands there already."""
     item = work.catalog.items[test.item_id]
-    _must_be_open(test, item.name)
+    must_be_open(test, item.name)
     current = work.current.get(test.id)
     if test.version != entry.version:
         theirs = current.known.reported_text if current is not None else rules.STATE_WORDS[TestState(test.state)]
@@ -165,7 +168,9 @@ def _judge_entry(work: Work, test: TestRow, entry: Entry, lasts: Mapping[int, De
     value = values.require(raw, item.result_type, item.name)
     reading = work.reader.read(test.item_id, None, raw.strip(), work.tubes[test.specimen_id], dilution=dilution)
     reading = replace(reading, raw_text=entry.text.strip())
-    if current is not None and rules.equal_value(current.known, reading.reported_text, reading.unit) and test.state != TestState.HELD:
+    rerun = work.rerun_of(test)
+    same = current is not None and rules.equal_value(current.known, reading.reported_text, reading.unit)
+    if same and rerun is None and test.state != TestState.HELD:
         return None
     told = None if value.number is None else value.number * dilution
     hint = None if told is None or entry.sure else rules.unit_slip(told, lasts.get(test.item_id))
@@ -173,7 +178,7 @@ def _judge_entry(work: Work, test: TestRow, entry: Entry, lasts: Mapping[int, De
         raise UserError("invalid", f"{item.name}：{hint}", field="sure")
     if reading.critical and entry.again.strip() != entry.text.strip():
         raise UserError("invalid", f"{item.name} {reading.reported_text} 达到危急值界限，请再输入一次同样的数值确认。", field="again")
-    if current is not None and not entry.reason.strip():
+    if current is not None and rerun is None and not entry.reason.strip():
         raise UserError("invalid", f"{item.name} 已有结果 {current.known.reported_text}，更改请写明原因。", field="reason")
     return replace(reading, holds=tuple(h for h in reading.holds if h.code != "NOT_NUMERIC"))
 
@@ -189,18 +194,32 @@ def _write_entries(work: Work, ready: Sequence[tuple[TestRow, Reading, Entry]]) 
     rows.insert_versions(uow, new)
     for version in new:
         test, before = version.test, work.current.get(version.test.id)
-        test.current_id, test.pending_id, test.dirty = version.id, None, True
-        test.state = (TestState.HELD if version.reading.holds else TestState.RECEIVED).value
-        work.current[test.id] = version
+        _count(work, test, version)
         old = None if before is None else before.known.reported_text
         after = {"item": version.reading.name, "value": version.reading.reported_text}
         uow.audit("specimen", test.specimen_id, "bench:enter", before={"value": old}, after=after, reason=version.reason or None)
-    new += calculate(work, [new[0].test.specimen_id])
+    new += settle(work, [new[0].test.specimen_id])
     work.alert(new)
     specimen_id = new[0].test.specimen_id
     if work.sums(specimen_id).state not in (rules.TubeState.WAITING.value, rules.TubeState.PARTIAL.value):
         payload = {"specimen_id": specimen_id, "test_ids": [v.test.id for v in new]}
         uow.emit("result.received", work.tubes[specimen_id].barcode, payload)
+
+
+def _count(work: Work, test: TestRow, version: NewVersion) -> None:
+    """A typed value counts; where a rerun is open and there is a first value, it stands beside that until somebody chooses."""
+    rerun, first = work.rerun_of(test), work.current.get(test.id)
+    test.dirty = True
+    if rerun is not None and first is not None and first.known.reported_text:
+        rerun.state, rerun.second_id, rerun.dirty = "back", version.id, True
+        test.pending_id, test.state = version.id, TestState.HELD.value
+        return
+    if rerun is not None:
+        rerun.second_id = version.id
+        rerun.settle(work.uow, "done", f"首次无结果，采用 {version.reading.reported_text}")
+    test.current_id, test.pending_id = version.id, None
+    test.state = (TestState.HELD if version.reading.holds else TestState.RECEIVED).value
+    work.current[test.id] = version
 
 
 def check_entry(uow: UnitOfWork, item_id: int, entered: str) -> None:
@@ -211,63 +230,78 @@ def check_entry(uow: UnitOfWork, item_id: int, entered: str) -> None:
 
 def set_no_result(uow: UnitOfWork, test_id: int, version: int, reason: str) -> None:
     """Say that there will be no result, and why; the reason stands on the report."""
-    work, test = _open_test(uow, test_id)
+    work, test = open_test(uow, test_id)
     name = work.catalog.items[test.item_id].name
-    _must_be_open(test, name)
-    _fresh(test, version, name)
+    must_be_open(test, name)
+    fresh(test, version, name)
     if not reason.strip():
         raise UserError("invalid", f"{name} 登记“无结果”须写明原因，例如：标本量不足。", field="reason")
-    _to(test, TestState.NO_RESULT)
-    test.current_id, test.pending_id = None, None
+    to(test, TestState.NO_RESULT)
+    test.current_id, test.pending_id, test.notes = None, None, []
     work.current.pop(test.id, None)
+    for follow in work.follow.get(test.specimen_id, ()):
+        if follow.test_id == test.id and follow.open:
+            follow.settle(uow, "cancelled", f"登记无结果：{reason.strip()}")
     query = text("UPDATE test SET no_result_reason = :r WHERE tenant_id = :t AND id = :i")
     uow.s.execute(query, {"r": reason.strip()[:200], "t": uow.tenant_id, "i": test.id})
-    _save(work, "no_result", {"item": name}, reason=reason.strip())
+    save(work, "no_result", {"item": name}, reason=reason.strip())
 
 
-def choose_version(uow: UnitOfWork, test_id: int, version: int, chosen_id: int, reason: str) -> None:
-    """Of two differing values a person chooses the one that counts; the other stays in the history."""
-    work, test = _open_test(uow, test_id)
+def choose_version(uow: UnitOfWork, test_id: int, version: int, chosen_id: int, reason: str, may_decide: bool = True) -> None:
+    """Of two differing values a person chooses the one that counts; the other stays in the history.
+
+    ``may_decide``: the person may settle a rerun that differs too much, or a confirmation (R4); that needs a reason.
+    """
+    work, test = open_test(uow, test_id)
     name = work.catalog.items[test.item_id].name
-    _must_be_open(test, name)
-    _fresh(test, version, name)
+    must_be_open(test, name)
+    fresh(test, version, name)
     chosen = next((v for v in work.versions.get(test.id, ()) if v.id == chosen_id), None)
     if chosen is None or chosen_id not in (test.current_id, test.pending_id):
         raise UserError("not_found", f"{name} 没有这个待选的结果，请刷新后重试。")
-    before = work.current.get(test.id)
-    _to(test, TestState.RECEIVED)
+    before, rerun = work.current.get(test.id), work.rerun_of(test)
+    if rerun is not None and not may_decide:
+        raise UserError("conflict", f"{name} 的复查结果与首次相差较大或须确证，请由高年资或组长选用。")
+    if rerun is not None and not reason.strip():
+        raise UserError("invalid", f"选用 {name} 的复查结果请写明理由。", field="reason")
+    if rerun is not None:
+        rerun.settle(uow, "done", f"选用 {chosen.known.reported_text}：{reason.strip()}")
+        test.notes = [n for n in test.notes if n["code"] != measure.NoteCode.CONFIRM]
+    to(test, TestState.RECEIVED)
     test.current_id, test.pending_id = chosen_id, None
     work.current[test.id] = chosen
     detail = {"item": name, "value": chosen.known.reported_text, "version_no": chosen.known.version_no}
     old = None if before is None else before.known.reported_text
-    _save(work, "choose", detail, before={"value": old}, reason=reason.strip() or None)
+    save(work, "choose", detail, before={"value": old}, reason=reason.strip() or None)
 
 
 def accept_holds(uow: UnitOfWork, specimen_id: int, revision: int) -> int:
     """Accept every held value of a tube that has no rival; returns how many. Rivals are chosen one by one."""
-    work, _ = _open_tube(uow, specimen_id, revision)
+    work, _ = open_tube(uow, specimen_id, revision)
     accepted = []
     for test in work.tests.values():
-        current = work.current.get(test.id)
-        if test.state == TestState.HELD and test.pending_id is None and current is not None and current.known.reported_text:
-            _to(test, TestState.RECEIVED)
+        current, notes = work.current.get(test.id), measure.notes_from(test.notes)
+        alone = test.pending_id is None and work.rerun_of(test) is None and not any(n.code in measure.NOT_BY_KEY for n in notes)
+        if test.state == TestState.HELD and alone and current is not None and current.known.reported_text:
+            to(test, TestState.RECEIVED)
+            test.notes = [replace(n, settled=True).to_json() for n in notes]
             accepted.append(work.catalog.items[test.item_id].name)
     if accepted:
-        _save(work, "accept", {"items": accepted})
+        save(work, "accept", {"items": accepted})
     return len(accepted)
 
 
 def dismiss_late(uow: UnitOfWork, test_id: int, version: int, reason: str) -> None:
     """A value that came after the report was told changes nothing: why."""
-    work, test = _open_test(uow, test_id)
+    work, test = open_test(uow, test_id)
     name = work.catalog.items[test.item_id].name
-    _fresh(test, version, name)
+    fresh(test, version, name)
     if TestState(test.state) not in rules.TOLD_STATES or test.pending_id is None:
         raise UserError("conflict", f"{name} 没有发布后收到的结果。")
     if not reason.strip():
         raise UserError("invalid", "请写明忽略的原因。", field="reason")
     test.pending_id, test.dirty = None, True
-    _save(work, "dismiss_late", {"item": name}, reason=reason.strip())
+    save(work, "dismiss_late", {"item": name}, reason=reason.strip())
 
 
 # --- review and what reports does with tests ------------------------------------------------------------------------
@@ -280,19 +314,19 @@ def review(uow: UnitOfWork, specimen_id: int, revision: int | None = None, work:
     ``work``: the tube as it was opened and changed in this transaction, so that values and review are one look at it.
     """
     if work is None:
-        work, _ = _open_tube(uow, specimen_id, revision)
-    problem = rules.review_problem([_item(work, t) for t in work.tests.values()])
+        work, _ = open_tube(uow, specimen_id, revision)
+    problem = rules.review_problem([review_item(work, t) for t in work.tests.values()])
     if problem is not None:
         raise UserError("conflict", f"标本 {work.tubes[specimen_id].barcode}：{problem}")
-    wrong = _contradictions(work, specimen_id)
+    wrong = opening.contradictions(work, specimen_id)
     if wrong and not because.strip():
         raise UserError("conflict", f"标本 {work.tubes[specimen_id].barcode}：{measure.sentence(wrong)}", field="because")
     for test in work.tests.values():
         if test.state == TestState.RECEIVED:
-            _to(test, TestState.REVIEWED)
+            to(test, TestState.REVIEWED)
     work.alert_again()
     detail: dict[str, Any] = {"tests": len(work.tests)} | ({"contradictions": [c.text for c in wrong]} if wrong else {})
-    _save(work, "review", detail, reason=because.strip() or None)
+    save(work, "review", detail, reason=because.strip() or None)
     return work
 
 
@@ -300,11 +334,11 @@ def send_back(uow: UnitOfWork, specimen_id: int, reason: str) -> None:
     """退回: the verifier wants it looked at again."""
     if not reason.strip():
         raise UserError("invalid", "请写明退回原因。", field="reason")
-    work, _ = _open_tube(uow, specimen_id)
+    work, _ = open_tube(uow, specimen_id)
     for test in work.tests.values():
         if test.state == TestState.REVIEWED:
-            _to(test, TestState.RECEIVED)
-    _save(work, "send_back", {}, reason=reason.strip())
+            to(test, TestState.RECEIVED)
+    save(work, "send_back", {}, reason=reason.strip())
 
 
 def lock_reported(uow: UnitOfWork, specimen_ids: Iterable[int]) -> Work:
@@ -316,7 +350,7 @@ def clear(work: Work, specimen_ids: Sequence[int]) -> None:
     """What a rule set cleared stands as reviewed; for ``release`` in the same transaction."""
     for test in work.tests.values():
         if test.specimen_id in specimen_ids and test.state == TestState.RECEIVED:
-            _to(test, TestState.REVIEWED)
+            to(test, TestState.REVIEWED)
 
 
 def release(work: Work, specimen_ids: Sequence[int], critical_checked: bool = False) -> None:
@@ -336,7 +370,7 @@ def release(work: Work, specimen_ids: Sequence[int], critical_checked: bool = Fa
             if test.current_id is not None:
                 told.append(test.current_id)
     _mark_told(uow, told)
-    _store(work, specimen_ids)
+    store(work, specimen_ids)
 
 
 def amend(work: Work, changed: dict[int, tuple[str, str]]) -> None:
@@ -365,7 +399,7 @@ def retell(work: Work, to: TestState) -> None:
     for test in work.tests.values():
         if rules.may_move(TestState(test.state), to):
             test.state, test.dirty = to.value, True
-    _store(work, list(work.tubes))
+    store(work, list(work.tubes))
 
 
 def _mark_told(uow: UnitOfWork, version_ids: list[int]) -> None:
@@ -374,81 +408,6 @@ def _mark_told(uow: UnitOfWork, version_ids: list[int]) -> None:
             text("UPDATE result_version SET released_at = :at WHERE tenant_id = :t AND id = ANY(:ids)"),
             {"at": uow.now, "t": uow.tenant_id, "ids": version_ids},
         )
-
-
-# --- shared ---------------------------------------------------------------------------------------------------------
-
-
-def _open_tube(uow: UnitOfWork, specimen_id: int, revision: int | None = None) -> tuple[Work, int]:
-    work = Work(uow, [specimen_id])
-    if specimen_id not in work.tubes:
-        raise UserError("not_found", "该标本不存在，请核对条码后重试。")
-    found = work.revisions[specimen_id]
-    if revision is not None and found != revision:
-        raise UserError("stale", f"您打开之后，标本 {work.tubes[specimen_id].barcode} 又有新的变化，已为您刷新，请核对后再操作。")
-    return work, found
-
-
-def _open_test(uow: UnitOfWork, test_id: int) -> tuple[Work, TestRow]:
-    specimen_id = uow.s.execute(
-        text("SELECT specimen_id FROM test WHERE tenant_id = :t AND id = :i"), {"t": uow.tenant_id, "i": test_id}
-    ).scalar_one_or_none()
-    if specimen_id is None:
-        raise UserError("not_found", "该检验项目不存在，请核对后重试。")
-    work = Work(uow, [specimen_id])
-    return work, next(t for t in work.tests.values() if t.id == test_id)
-
-
-def _must_be_open(test: TestRow, name: str) -> None:
-    state = TestState(test.state)
-    if state is TestState.CANCELLED:
-        raise UserError("conflict", f"{name} 已取消，不能录入结果。")
-    if state not in rules.OPEN_STATES:
-        raise UserError("conflict", f"{name} {rules.STATE_WORDS[state]}，不能直接改动；请在报告页走“修改报告”。")
-
-
-def _fresh(test: TestRow, version: int, name: str) -> None:
-    if test.version != version:
-        raise UserError("stale", f"您打开之后，{name} 又有新的变化（现为“{rules.STATE_WORDS[TestState(test.state)]}”），请核对后再操作。")
-
-
-def _to(test: TestRow, to: TestState) -> None:
-    state = TestState(test.state)
-    if not rules.may_move(state, to):
-        raise UserError("conflict", f"该项目目前为“{rules.STATE_WORDS[state]}”，不能改为“{rules.STATE_WORDS[to]}”。")
-    test.state, test.dirty = to.value, True
-
-
-def _item(work: Work, test: TestRow) -> ReviewItem:
-    item = work.catalog.items[test.item_id]
-    return ReviewItem(item.name, TestState(test.state), item.mandatory)
-
-
-def _contradictions(work: Work, specimen_id: int) -> list[measure.Contradiction]:
-    found: dict[str, Decimal] = {}
-    for test in work.by_tube.get(specimen_id, ()):
-        current, item = work.current.get(test.id), work.catalog.items[test.item_id]
-        if current is None or test.state == TestState.CANCELLED or item.result_type != "numeric":
-            continue
-        value = values.parse(current.known.reported_text)
-        if value.number is not None and not value.comparator:
-            found[item.code] = measure.comparable(item.code, value.number, current.known.unit)
-    return measure.contradictions(found)
-
-
-def _store(work: Work, specimen_ids: Sequence[int]) -> None:
-    rows.save_tests(work.uow, work.tests.values())
-    rows.save_tubes(work.uow, [work.sums(i) for i in specimen_ids])
-    for i in specimen_ids:
-        work.uow.notify("bench", {"section_id": work.tubes[i].section_id, "specimen_id": i})
-
-
-def _save(work: Work, action: str, after: dict[str, Any], before: Any = None, reason: str | None = None) -> None:
-    specimen_ids = list(work.tubes)
-    work.alert(calculate(work, specimen_ids))
-    _store(work, specimen_ids)
-    for i in specimen_ids:
-        work.uow.audit("specimen", i, f"bench:{action}", before=before, after=after, reason=reason)
 
 
 __all__ = [
@@ -461,6 +420,7 @@ __all__ = [
     "TestState",
     "Work",
     "accept_holds",
+    "add_reflex",
     "amend",
     "check_entry",
     "choose_version",
@@ -473,9 +433,13 @@ __all__ = [
     "lock_reported",
     "on_withdrawn",
     "record_results",
+    "reflex_added",
+    "reflex_refused",
     "release",
+    "request_rerun",
     "retell",
     "review",
     "send_back",
     "set_no_result",
+    "withdraw",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 from flask import request
@@ -19,6 +20,7 @@ from cloud.web.page import fragment, is_fragment, page, redirect_to
 from cloud.web.view import Views, principal
 from common import ids
 from common.errors import UserError
+from common.values import parse
 
 VIEWS = Views("bench", __name__)
 OK = '{"sound":"ok"}'
@@ -154,6 +156,39 @@ def enter_differential(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     return fragment("bench/section.html", "tube", trigger=OK, section=section, detail=_detail(uow, specimen_id), now=uow.now)
 
 
+@VIEWS.post("/bench/<code>/tube/<int:specimen_id>/rerun", Perm.ENTER)
+def rerun(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
+    """Ask for a rerun of the chosen tests (none chosen: of all), maybe diluted."""
+    section, form = section_of(uow, code), request.form
+    tests = [int(i) for i in form.getlist("test") if i.isdigit()]
+    dilution = number_of(form.get("dilution", "") or "1", "稀释倍数", "dilution")
+    service.request_rerun(uow, specimen_id, form.get("revision", type=int), tests, form.get("reason", ""), dilution)
+    return fragment("bench/section.html", "tube", trigger=OK, section=section, detail=_detail(uow, specimen_id), now=uow.now)
+
+
+@VIEWS.post("/bench/<code>/follow/<int:follow_id>", Perm.ENTER)
+def settle(uow: UnitOfWork, code: str, follow_id: int) -> Any:
+    """Take a proposed item on (``do`` = add), or say why it is not done (or not measured again)."""
+    section, form = section_of(uow, code), request.form
+    if form.get("do") == "add":
+        specimen_id = service.add_reflex(uow, follow_id)
+    else:
+        specimen_id = service.withdraw(uow, follow_id, form.get("reason", ""), principal().may(Perm.DECIDE))
+    return fragment("bench/section.html", "tube", trigger=OK, section=section, detail=_detail(uow, specimen_id), now=uow.now)
+
+
+@VIEWS.get("/bench/rerun", Perm.READ)
+def reruns(uow: UnitOfWork) -> Any:
+    """Reruns, dilutions and added items of a section: what is still out, and the log with both values side by side."""
+    mine = sections(uow)
+    if not mine:
+        return page("bench/none.html")
+    section = section_of(uow, request.args.get("section") or mine[0].code)
+    everything = request.args.get("show") == "all"
+    rows = queries.reruns(uow, section.id, open_only=not everything, before=request.args.get("before", type=int) or 0)
+    return page("bench/rerun.html", section=section, sections=mine, rows=rows, everything=everything, full=len(rows) >= 100)
+
+
 @VIEWS.post("/bench/test/<int:test_id>/none", Perm.ENTER)
 def none(uow: UnitOfWork, test_id: int) -> Any:
     """No result, and why."""
@@ -166,7 +201,8 @@ def choose(uow: UnitOfWork, test_id: int) -> Any:
     """Choose one of two differing values."""
     form = request.form
     chosen = form.get("chosen", type=int) or 0
-    service.choose_version(uow, test_id, form.get("version", type=int) or 0, chosen, form.get("reason", ""))
+    may_decide = principal().may(Perm.DECIDE)
+    service.choose_version(uow, test_id, form.get("version", type=int) or 0, chosen, form.get("reason", ""), may_decide)
     return _line(uow, test_id, OK)
 
 
@@ -184,6 +220,14 @@ def accept(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     n = service.accept_holds(uow, specimen_id, request.form.get("revision", type=int) or 0)
     detail = _detail(uow, specimen_id)
     return fragment("bench/section.html", "tube", trigger=OK if n else WARN, section=section, detail=detail, now=uow.now)
+
+
+def number_of(text: str, name: str, field: str) -> Decimal:
+    """A typed number. Raises Invalid naming it."""
+    value = parse(text.strip(), "numeric")
+    if value.number is None or value.comparator:
+        raise Invalid(f"{name}应为数字，收到“{text}”，请改正。", field)
+    return value.number
 
 
 def _line(uow: UnitOfWork, test_id: int, trigger: str, **context: Any) -> Any:

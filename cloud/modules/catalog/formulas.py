@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Context, Decimal
 from typing import Any
 
-from cloud.expression import Cause, Env, ExpressionError, Kind, NotCalculable, Program, Symbol, Symbols, compile, cycle, in_order
+from cloud.expression import Cause, Env, ExpressionError, Function, Kind, NotCalculable, Program, Symbol, Symbols, compile, cycle, in_order
 from cloud.modules.catalog.rows import CalcRow, ItemRow, JudgeRow
 from cloud.modules.catalog.rules import Age
 from common.values import Value
@@ -39,6 +39,12 @@ def calc_symbols(items: Iterable[ItemRow]) -> Symbols:
     """What a calculated item may name: results in use and the person."""
     refs = {each.code: Symbol(_kind(each), each.unit, each.name) for each in items if each.active}
     return Symbols(refs, {**_NAMES, **_MEASURED})
+
+
+def rule_symbols(items: Iterable[ItemRow]) -> Symbols:
+    """What logic and reflex rules may name: results, the person, the previous value, the flag."""
+    base, reference = calc_symbols(items), (Kind.REF,)
+    return Symbols(base.refs, base.names, {"prev": Function(reference), "flag": Function(reference, Kind.TEXT)})
 
 
 def judge_symbols(item: ItemRow) -> Symbols:

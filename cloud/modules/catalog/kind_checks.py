@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from cloud.expression import ExpressionError, Function, Symbols, compile
+from cloud.expression import ExpressionError, compile
 from cloud.expression import Kind as ValueKind
 from cloud.modules.catalog import formulas
 from cloud.modules.catalog.kinds import Values
@@ -196,17 +196,10 @@ def delta(known: Catalog, target: int | None, values: Values, batch: Sequence[Va
 
 def _expression(known: Catalog, text: str) -> list[str]:
     try:
-        compile(text, rule_symbols(known), ValueKind.BOOL)
+        compile(text, formulas.rule_symbols(known.items.values()), ValueKind.BOOL)
     except ExpressionError as error:
         return [error.message]
     return []
-
-
-def rule_symbols(known: Catalog) -> Symbols:
-    """What logic and reflex rules may name: results, the person, the previous value, the flag."""
-    base = formulas.calc_symbols(known.items.values())
-    reference = (ValueKind.REF,)
-    return Symbols(base.refs, base.names, {"prev": Function(reference), "flag": Function(reference, ValueKind.TEXT)})
 
 
 def logic(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
@@ -254,10 +247,12 @@ def calc(known: Catalog, target: int | None, values: Values, batch: Sequence[Val
 
 
 def hil(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
-    """A HIL threshold: not negative, one an index."""
+    """A HIL threshold: not negative, one an index; what is not told lies above what is held."""
     found = _item(known, values)
-    above = number(values.get("above"))
+    above, reject = number(values.get("above")), number(values.get("reject_above"))
     out = ["HIL 阈值不能小于 0。"] if above is not None and above < 0 else []
+    if above is not None and reject is not None and reject <= above:
+        out.append(f"不报告界限 {reject:f} 要大于界限 {above:f}。")
     rows = [] if found is None else known.hil_limits.get(found.id, ())
     return out + _same_conditions(rows, target, values, (("index_kind", "index_kind"),))
 

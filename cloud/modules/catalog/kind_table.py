@@ -19,6 +19,8 @@ _ITEM = Field("item", "检验项目", "item", required=True)
 _ACTIVE = Field("active", "在用", "bool", default=True)
 _LIMITS = (Field("low", "下限", "decimal"), Field("high", "上限", "decimal"))
 _HOLD = (("hold", "拦截"), ("comment", "加备注"))
+_HIL = (*_HOLD, ("reject", "不报告"))
+_REFLEX = (("suggest", "建议"), ("add", "自动加做"), ("repeat", "重做"), ("confirm", "复检确证前不报告"))
 _TYPES = (
     *(("numeric", "数值"), ("titer", "滴度"), ("enum", "定性"), ("semi-quant", "半定量")),
     *(("text", "文字"), ("image", "图像"), ("organism", "微生物")),
@@ -190,8 +192,8 @@ _KINDS = (
             Field("code", "编码", "code", required=True),
             Field("name", "名称", required=True),
             Field("expression", "条件", "long", required=True),
-            Field("item", "加做项目", "item", required=True),
-            Field("action", "处理", "choice", choices=(("suggest", "建议"), ("add", "自动加做")), default="suggest"),
+            Field("item", "项目", "item", required=True, hint="加做的项目；重做或确证时为同一项目"),
+            Field("action", "处理", "choice", choices=_REFLEX, default="suggest"),
             Field("message", "提示"),
             _ACTIVE,
         ),
@@ -206,8 +208,10 @@ _KINDS = (
         (
             _ITEM,
             Field("index_kind", "指数", "choice", required=True, choices=(("H", "溶血"), ("I", "黄疸"), ("L", "脂血"))),
-            Field("above", "高于", "decimal", required=True),
-            Field("action", "处理", "choice", choices=_HOLD, default="hold"),
+            Field("above", "界限（达到）", "decimal", required=True),
+            Field("action", "处理", "choice", choices=_HIL, default="hold"),
+            Field("reject_above", "不报告界限（达到）", "decimal"),
+            Field("direction", "影响方向", "choice", choices=(("", "—"), ("+", "偏高"), ("-", "偏低")), default=""),
             Field("message", "提示"),
             _ACTIVE,
         ),

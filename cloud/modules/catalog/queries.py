@@ -31,6 +31,7 @@ from cloud.modules.catalog.formulas import (
     calculations,
     judgement,
     person,
+    rule_symbols,
     with_aliases,
 )
 from cloud.modules.catalog.rows import (
@@ -69,6 +70,8 @@ from cloud.modules.catalog.rules import (
 
 # Not a fixed offset: the summer times of 1986–1991 would otherwise move birthdays to the day before.
 HOSPITAL_ZONE = ZoneInfo("Asia/Shanghai")
+HIL_PREFIX = "HIL-"
+"""Items HIL-H, HIL-I, HIL-L are serum indices as the analyzer sends them: they speak about a tube and stand on no report."""
 
 
 _Row = TypeVar("_Row")
@@ -296,7 +299,9 @@ __all__ = [
     "MEASURED_ITEMS",
     "Calculation",
     "Judgement",
+    "HIL_PREFIX",
     "person",
+    "rule_symbols",
     "with_aliases",
     "NO_INTERVAL_TEXT",
     "Age",

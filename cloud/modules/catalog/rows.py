@@ -242,7 +242,7 @@ class AvRangeRow:
 
 @dataclass(frozen=True, slots=True)
 class ReflexRow:
-    """反射检验: ``expression`` true → ``item_id`` is added or suggested."""
+    """反射检验: ``expression`` true → ``item_id`` is added, suggested, repeated or confirmed."""
 
     id: int
     code: str
@@ -258,12 +258,14 @@ class ReflexRow:
 
 @dataclass(frozen=True, slots=True)
 class HilRow:
-    """HIL threshold: ``index_kind`` H, I or L above ``above``."""
+    """HIL threshold: ``index_kind`` H, I or L from ``above`` on; from ``reject_above`` on the value is not told."""
 
     id: int
     item_id: int
     index_kind: str
     above: Decimal
+    reject_above: Decimal | None
+    direction: str
     action: str
     message: str
     placeholder: bool

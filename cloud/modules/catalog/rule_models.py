@@ -98,7 +98,8 @@ class AvRange(_Rule, Base):
 
 
 class ReflexRule(_Rule, Base):
-    """反射检验: when ``expression`` is true, ``item_id`` is added (``action`` add) or proposed (suggest)."""
+    """反射检验: when ``expression`` is true, ``item_id`` is added (``action`` add), proposed (suggest), measured again (repeat), or
+    confirmed before anything of it is told (confirm)."""
 
     __tablename__ = "reflex_rule"
     __table_args__ = (UniqueConstraint("tenant_id", "code"), tenant_fk("item_id", "test_item"))
@@ -111,13 +112,16 @@ class ReflexRule(_Rule, Base):
 
 
 class HilLimit(_Rule, Base):
-    """溶血/黄疸/脂血 (``index_kind`` H, I, L): an index above ``above`` makes the item's result unsafe; ``action``: hold, comment."""
+    """溶血/黄疸/脂血 (``index_kind`` H, I, L): an index from ``above`` on makes the item's result unsafe; ``action``: hold, comment,
+    reject. From ``reject_above`` on the value is not told at all. ``direction``: "+" falsely high, "-" falsely low."""
 
     __tablename__ = "hil_limit"
     __table_args__ = (UniqueConstraint("tenant_id", "item_id", "index_kind"), tenant_fk("item_id", "test_item"))
     item_id: Mapped[int] = mapped_column(BigInteger)
     index_kind: Mapped[str]
     above: Mapped[Decimal]
+    reject_above: Mapped[Decimal | None]
+    direction: Mapped[str] = mapped_column(default="", server_default="")
     action: Mapped[str] = mapped_column(default="hold", server_default="hold")
     message: Mapped[str] = mapped_column(default="", server_default="")
 

@@ -11,7 +11,6 @@ from sqlalchemy import select
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import models
 from cloud.modules.catalog.apply import present, write
-from cloud.modules.catalog.kind_checks import rule_symbols
 from cloud.modules.catalog.kind_table import KINDS
 from cloud.modules.catalog.kinds import Field, Kind, Wrong, name_of, parse, shown
 from cloud.modules.catalog.kinds import problems as kind_problems
@@ -142,7 +141,6 @@ __all__ = [
     "name_of",
     "parse",
     "present",
-    "rule_symbols",
     "shown",
     "write",
 ]

@@ -88,7 +88,7 @@ def check(known: md.Catalog, form: Mapping[str, Any]) -> Checked:
         if kind == "calc":
             program = compile(source, md.calc_symbols(known.items.values()), Kind.NUMBER)
         else:
-            program = compile(source, catalog.rule_symbols(known), Kind.BOOL)
+            program = compile(source, md.rule_symbols(known.items.values()), Kind.BOOL)
     except ExpressionError as error:
         return Checked(error=error.message, position=error.position, length=max(1, len(error.token)))
     inputs = tuple(

@@ -38,6 +38,7 @@ MODULE = Module(
         "specimen.rejected": (handlers.on_tube,),
         "specimen.cancelled": (handlers.on_tube,),
         "result.received": (handlers.on_tube,),
+        "result.rerun": (handlers.on_tube,),
         "edge.deferred": (service.on_deferred,),
         "edge.mapping_active": (handlers.on_mapping,),
     },

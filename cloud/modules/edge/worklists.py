@@ -31,9 +31,11 @@ WHERE s.tenant_id = :t AND s.id = ANY(:ids)
 ORDER BY s.id
 """)
 
-# What the requests ask for, and whether it is still to be measured (no result yet, not given up).
+# What the requests ask for, and whether it is still to be measured (no result yet, not given up; or a rerun was asked for).
 ITEMS = text("""
-SELECT a.specimen_id, a.item_id, x.id IS NULL OR x.state = 'expected' AS open FROM (
+SELECT a.specimen_id, a.item_id, x.id IS NULL OR x.state = 'expected' OR EXISTS (
+  SELECT 1 FROM follow_up f WHERE f.tenant_id = :t AND f.specimen_id = a.specimen_id AND f.test_id = x.id
+    AND f.kind IN ('rerun','confirm') AND f.state = 'asked') AS open FROM (
   SELECT oi.specimen_id, m.item_id FROM order_item oi
   JOIN order_set_item m ON m.tenant_id = oi.tenant_id AND m.order_set_id = oi.order_set_id
   WHERE oi.tenant_id = :t AND oi.specimen_id = ANY(:ids) AND oi.status NOT IN ('cancelled', 'refunded')

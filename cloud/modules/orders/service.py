@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
 from cloud.modules.orders import patients, rules
 from cloud.modules.orders.manual import register
 from cloud.modules.orders.messages import Charge
@@ -17,7 +18,11 @@ from cloud.modules.orders.place import OrderRefused, Placed, move, place_order
 from cloud.modules.orders.rules import CancelAnswer, ItemStatus
 from cloud.web.faults import Conflict, NotFound
 
+LAB = "lab"
+"""Source of what the laboratory orders itself."""
+
 __all__ = [
+    "add_item",
     "Charge",
     "ItemStatus",
     "OrderRefused",
@@ -68,6 +73,26 @@ def walk(uow: UnitOfWork, item_ids: Iterable[int], steps: Iterable[ItemStatus], 
         for to in steps:
             _must_move(item, to)
             move(uow, item, to, barcode=barcode)
+
+
+def add_item(uow: UnitOfWork, beside_id: int, order_set_id: int, number: str, reason: str) -> int:
+    """The laboratory orders one more item on the request that another one belongs to (reflex); the new item, not yet charged."""
+    beside = uow.s.get_one(OrderItem, (uow.tenant_id, beside_id))
+    wanted = md.catalog(uow).order_sets[order_set_id]
+    item = OrderItem(
+        order_id=beside.order_id,
+        source=LAB,
+        order_item_no=number,
+        his_code=wanted.price_code or wanted.code,
+        his_name=wanted.name,
+        order_set_id=wanted.id,
+        note=reason[:200],
+        status_at=uow.now,
+    )
+    uow.s.add(item)
+    uow.s.flush()
+    uow.audit("order_item", item.id, "reflex", after={"order_set": wanted.code, "number": number}, reason=reason[:300])
+    return item.id
 
 
 def _must_move(item: OrderItem, to: ItemStatus) -> None:

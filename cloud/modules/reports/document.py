@@ -63,7 +63,7 @@ def sheet(document: Mapping[str, Any]) -> ReportDocument:
 
 
 def _printed(test: TestLine) -> bool:
-    if test.state is TestState.CANCELLED:
+    if test.state is TestState.CANCELLED or test.index:
         return False
     return test.current is not None or bool(test.no_result_reason)
 
@@ -94,7 +94,7 @@ def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Sign
         diagnosis=tube.diagnosis,
         sample_no=tube.sample_no or "",
         specimen_note=tube.caveat,
-        comments=tuple(f"{t.item.name}未出结果：{t.no_result_reason}" for t in tests if t.current is None),
+        comments=tuple(each for t in tests for each in _comments(t)),
         kind=ReportKind.FINAL,
         version=issue.version,
         urgent=tube.urgent,
@@ -102,6 +102,13 @@ def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Sign
         placeholder_intervals=any(t.current is not None and t.current.snapshot.get("placeholder") for t in tests),
         verify_url=issue.verify_url,
     )
+
+
+def _comments(test: TestLine) -> list[str]:
+    """Why there is no result, or what must be known of the one there is (interference)."""
+    if test.current is None:
+        return [f"{test.item.name}未出结果：{test.no_result_reason}"]
+    return [f"{test.item.name}：{told}" for told in test.told]
 
 
 def _row(test: TestLine) -> ReportRow:
@@ -148,7 +155,7 @@ def _line(test: TestLine, detail: Detail) -> dict[str, Any]:
         "limits": _limits(value.snapshot),
         "flag": value.flag,
         "critical": value.critical,
-        "note": "",
+        "note": " ".join(test.told),
         "observed_at": (value.run_at or value.at).isoformat(),
     }
 

@@ -1,6 +1,6 @@
 """Specimens (M05): each tube's identity, place and fitness at every minute."""
 
-from cloud.modules.specimens import handlers, service
+from cloud.modules.specimens import add_on, handlers, service
 from cloud.modules.specimens.bag_views import BAGS
 from cloud.modules.specimens.rules import Perm
 from cloud.modules.specimens.views import VIEWS
@@ -41,6 +41,7 @@ MODULE = Module(
         "order.item_status": (service.on_item_status,),
         "result.received": (service.on_result,),
         "report.released": (service.on_released,),
+        "reflex.wanted": (add_on.on_reflex,),
     },
     jobs=(Job("specimens.purge_labels", "03:20", handlers.purge_jobs),),
 )

@@ -6,10 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
 from cloud.modules.catalog import queries as md
 from cloud.modules.orders import service as orders
@@ -76,6 +78,58 @@ def add(uow: UnitOfWork, specimen_id: int, order_item_ids: Collection[int]) -> i
     return len(ids)
 
 
+TESTED = frozenset({State.TESTED, State.REVIEWED})
+
+
+def on_reflex(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``reflex.wanted``: a result asks for another item. It is ordered on the same tube if that fits, with its reason; otherwise a
+    person decides at the bench. Doing it again changes nothing."""
+    follow = bench_queries.follow_up(uow, int(payload["follow_id"]))
+    if follow is None or follow.state != "asked":
+        return
+    tube = uow.s.execute(select(Specimen).where(Specimen.id == follow.specimen_id).with_for_update()).scalar_one()
+    known, there = md.catalog(uow), facts.items(uow, [tube.id]).get(tube.id, [])
+    wanted = _smallest(known, tube, follow.item_id)
+    order = next((i for i in there if i.status not in GONE), None)
+    if wanted is None or order is None:
+        why = "没有收费和采集要求与本管相同、含该项目的医嘱项目" if wanted is None else "标本没有有效的申请"
+        bench.reflex_refused(uow, follow.id, f"不能自动加做：{why}。")
+        return
+    row = facts.tubes(uow, [tube.id])[tube.id]
+    table = _table(uow, tube, row, [])
+    # A result is what sets a reflex off: a measured tube is as good as one on the analyzer, as long as nothing of it was told.
+    state = State.ON_ANALYZER if State(tube.state) in TESTED else State(tube.state)
+    problem = add_on_problem(state, table.hours, _stable(known, wanted.id), table.left_ml, wanted.volume_ml)
+    if problem is not None:
+        bench.reflex_refused(uow, follow.id, f"不能自动加做：{problem}。")
+        return
+    made = orders.add_item(uow, order.order_item_id, wanted.id, f"RX{follow.id}", follow.reason)
+    orders.walk(uow, [made], WALK, specimen_id=tube.id, barcode=tube.barcode)
+    uow.s.flush()
+    bench.expect_tests(uow, [tube.id])
+    bench.reflex_added(uow, follow.id, made)
+    uow.audit("specimen", tube.id, "reflex", after={"items": [made], "left_ml": str(table.left_ml)}, reason=follow.reason)
+    uow.emit("specimen.received", tube.barcode, {"specimen_id": tube.id, "barcode": tube.barcode, "add_on": True})
+
+
+def _smallest(known: md.Catalog, tube: Specimen, item_id: int) -> md.OrderSetRow | None:
+    """The order set with the fewest items that has this one and is drawn into such a tube for such a section."""
+    fits = [s for s in known.order_sets.values() if s.active and item_id in known.set_items.get(s.id, ()) and _same_tube(known, tube, s)]
+    return min(fits, key=lambda s: (len(known.set_items[s.id]), s.id), default=None)
+
+
+def _same_tube(known: md.Catalog, tube: Specimen, wanted: md.OrderSetRow) -> bool:
+    mine, theirs = known.sections[tube.section_id], known.sections[wanted.section_id]
+    shared = mine.id == theirs.id or (mine.share_group is not None and mine.share_group == theirs.share_group)
+    return (wanted.container_id, wanted.specimen_type_id) == (tube.container_id, tube.specimen_type_id) and shared
+
+
+def _stable(known: md.Catalog, order_set_id: int) -> int | None:
+    """Hours in which all items of an order set may be measured; None: one of them has none on file."""
+    hours = [i.stability_h for i in known.items_of(order_set_id)]
+    return None if not hours or None in hours else min(h for h in hours if h is not None)
+
+
 def _table(uow: UnitOfWork, tube: Specimen, row: TubeRow, waiting: Sequence[Waiting], *, together: bool = False) -> Table:
     known = md.catalog(uow)
     hours = None if tube.collected_at is None else Decimal((uow.now - tube.collected_at) / timedelta(hours=1)).quantize(Decimal("0.1"))
@@ -96,15 +150,9 @@ def _problem(known: md.Catalog, tube: Specimen, item: Waiting, hours: Decimal | 
     if why is not None:
         return why
     wanted = known.order_sets[item.order_set_id or 0]
-    mine, theirs = known.sections[tube.section_id], known.sections[wanted.section_id]
-    shared = mine.id == theirs.id or (mine.share_group is not None and mine.share_group == theirs.share_group)
-    if (wanted.container_id, wanted.specimen_type_id) != (tube.container_id, tube.specimen_type_id) or not shared:
+    if not _same_tube(known, tube, wanted):
         return "需要另一种试管、标本或另一专业组"
-    items = known.items_of(wanted.id)
-    stable = (
-        None if any(i.stability_h is None for i in items) or not items else min(i.stability_h for i in items if i.stability_h is not None)
-    )
-    return add_on_problem(State(tube.state), hours, stable, left, wanted.volume_ml)
+    return add_on_problem(State(tube.state), hours, _stable(known, wanted.id), left, wanted.volume_ml)
 
 
-__all__ = ["Offer", "Table", "add", "table"]
+__all__ = ["Offer", "Table", "add", "on_reflex", "table"]

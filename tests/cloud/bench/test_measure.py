@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal as D
 
 import pytest
@@ -9,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud.modules.bench import measure
-from cloud.modules.bench.measure import Action, Index, IndexRule, Kind, Reflex, RerunRule, Span, in_range
+from cloud.modules.bench.measure import Action, Index, IndexRule, Kind, NoteCode, RerunRule, Span, in_range
+from common import values
 from common.errors import UserError
 
 HCG = Span(D("0.5"), D(10000), D(2000000), (D(20), D(200)))
@@ -158,21 +160,47 @@ def test_near_zero_the_absolute_limit_counts() -> None:
     assert not measure.first_stands(D(0), D("0.21"), RerunRule(D("0.2"), D(5)))
 
 
-REFLEX = (
-    Reflex("TSH", frozenset({"H", "L"}), Kind.ADD, "FT4"),
-    Reflex("HBSAG", frozenset({"灰区"}), Kind.REPEAT),
-    Reflex("HIV", frozenset({"阳性", "A"}), Kind.CONFIRM),
+@pytest.mark.parametrize(
+    ("action", "depth", "on_tube", "known", "kind"),
+    [
+        ("add", 1, False, False, Kind.ADD),
+        ("add", 2, False, False, Kind.ADD),
+        ("add", 3, False, False, None),
+        ("add", 1, True, False, None),
+        ("suggest", 1, False, False, Kind.SUGGEST),
+        ("suggest", 1, False, True, None),
+        ("repeat", 1, True, False, Kind.RERUN),
+        ("repeat", 1, False, False, None),
+        ("confirm", 1, True, False, Kind.CONFIRM),
+        ("confirm", 1, True, True, None),
+        ("confirm", 3, True, False, None),
+    ],
 )
+def test_reflex_adds_within_depth_once_and_never_what_is_there(
+    action: str, depth: int, on_tube: bool, known: bool, kind: Kind | None
+) -> None:
+    assert measure.reflex_kind(action, depth, on_tube, known) is kind
 
 
-def test_reflex_adds_within_depth_and_authority() -> None:
-    assert measure.reflexes("TSH", "H", "9.8", 0, REFLEX, may_add=True).adds == ("FT4",)
-    assert measure.reflexes("TSH", "H", "9.8", measure.MAX_DEPTH, REFLEX, may_add=True).adds == ()
-    assert measure.reflexes("TSH", "H", "9.8", 0, REFLEX, may_add=False).adds == ()
-    assert measure.reflexes("TSH", "", "2.0", 0, REFLEX, may_add=True) == measure.Followed()
-    assert measure.reflexes("HBSAG", "", "灰区", 0, REFLEX, may_add=True).repeat
+def test_a_limit_or_a_word_confirms_nothing() -> None:
+    rule = RerunRule(D(0), D(5))
+    assert measure.confirms(values.parse("5.0"), values.parse("5.2"), rule)
+    assert not measure.confirms(values.parse(">5.0"), values.parse("5.2"), rule)
+    assert not measure.confirms(values.parse("5.0"), values.parse("<5.2"), rule)
+    assert not measure.confirms(values.parse("阳性", "enum"), values.parse("阳性", "enum"), rule)
 
 
-def test_a_reactive_hiv_screen_is_repeated_blocked_and_never_called_positive() -> None:
-    told = measure.reflexes("HIV", "A", "阳性", 0, REFLEX, may_add=True)
-    assert told.repeat and told.blocked and told.told == "待复检" and "阳性" not in told.told
+def test_an_acceptance_holds_for_the_values_it_was_given_for() -> None:
+    held = measure.Interference(Action.HOLD, ("溶血指数 60。",))
+    first = measure.beside([], held, "7:H60", "")
+    assert [(n.code, n.holds, n.told) for n in first] == [(NoteCode.HIL, True, "溶血指数 60。")]
+    accepted = [replace(first[0], settled=True)]
+    assert not measure.beside(accepted, held, "7:H60", "")[0].holds
+    assert measure.beside(accepted, held, "8:H60", "")[0].holds
+    assert measure.beside(accepted, held, "7:H61", "")[0].holds
+    assert measure.beside(accepted, measure.Interference(Action.NONE), "7:H0", "") == []
+    refused = measure.beside(accepted, measure.Interference(Action.REJECT, ("溶血指数 160。",)), "7:H60", "溶血")[0]
+    assert refused.code is NoteCode.HIL_REJECT and refused.holds and refused.told == "溶血"
+    told = measure.beside([], measure.Interference(Action.COMMENT, ("轻度溶血。",)), "7:H30", "")[0]
+    assert told.code is NoteCode.HIL_COMMENT and not told.holds
+    assert measure.notes_from([told.to_json()]) == [told]

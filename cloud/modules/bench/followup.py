@@ -1,0 +1,133 @@
+"""Rows of what is done on top of results: reruns asked for, items added by a result. Few a day, so each is written by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench.measure import AGAIN, KIND_WORDS, Kind
+
+OPEN = frozenset({"asked", "back", "refused"})
+
+
+@dataclass(slots=True)
+class FollowRow:
+    """One follow-up as loaded and then changed in memory."""
+
+    id: int
+    specimen_id: int
+    test_id: int
+    item_id: int
+    kind: Kind
+    state: str
+    rule: str
+    depth: int
+    reason: str
+    dilution: Decimal
+    first_id: int | None
+    second_id: int | None
+    asked_at: datetime
+    asked_by: int | None
+    asked_name: str
+    settled_at: datetime | None = None
+    settled_by: int | None = None
+    settled_name: str = ""
+    outcome: str = ""
+    dirty: bool = False
+
+    @property
+    def open(self) -> bool:
+        """Whether the tube waits for it."""
+        return self.state in OPEN
+
+    @property
+    def again(self) -> bool:
+        """Whether the test itself is measured again."""
+        return self.kind in AGAIN
+
+    @property
+    def word(self) -> str:
+        """复查, 加做 …"""
+        return KIND_WORDS[self.kind]
+
+    def settle(self, uow: UnitOfWork, state: str, outcome: str) -> None:
+        """Close it (done, cancelled), or put it before a person (refused)."""
+        self.state, self.outcome, self.dirty = state, outcome[:300], True
+        if state not in OPEN:
+            self.settled_at, self.settled_by, self.settled_name = uow.now, uow.actor.user_id, uow.actor.name
+
+
+_COLUMNS = (
+    "id, specimen_id, test_id, item_id, kind, state, rule, depth, reason, dilution, first_id, second_id, asked_at, asked_by, asked_name, "
+    "settled_at, settled_by, settled_name, outcome"
+)
+_LOAD = text(f"SELECT {_COLUMNS} FROM follow_up WHERE tenant_id = :t AND specimen_id = ANY(:ids) ORDER BY id")
+_ONE = text(f"SELECT {_COLUMNS} FROM follow_up WHERE tenant_id = :t AND id = :i")
+_SECTION = text(
+    f"SELECT {_COLUMNS} FROM follow_up WHERE tenant_id = :t AND section_id = :s AND (NOT :open OR state IN ('asked','back','refused')) "
+    "AND id < :before ORDER BY id DESC LIMIT :n"
+)
+_INSERT = text("""
+INSERT INTO follow_up (tenant_id, specimen_id, section_id, test_id, item_id, kind, rule, depth, reason, dilution, first_id,
+                       asked_at, asked_by, asked_name)
+VALUES (:t, :specimen, :section, :test, :item, :kind, :rule, :depth, :reason, :dilution, :first, :at, :by, :name) RETURNING id
+""")
+_SAVE = text("""
+UPDATE follow_up SET state = :state, second_id = :second, settled_at = :at, settled_by = :by, settled_name = :name, outcome = :outcome,
+       kind = :kind
+WHERE tenant_id = :t AND id = :i
+""")
+
+
+def _row(r: Sequence[object]) -> FollowRow:
+    row = FollowRow(*r)  # type: ignore[arg-type]
+    row.kind = Kind(row.kind)
+    return row
+
+
+def load(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, list[FollowRow]]:
+    """Tube → all its follow-ups, oldest first; no tubes ask nothing."""
+    out: dict[int, list[FollowRow]] = {}
+    ids = list(specimen_ids)
+    for r in uow.s.execute(_LOAD, {"t": uow.tenant_id, "ids": ids}) if ids else ():
+        out.setdefault(r.specimen_id, []).append(_row(r))
+    return out
+
+
+def one(uow: UnitOfWork, follow_id: int) -> FollowRow | None:
+    """A follow-up by id."""
+    r = uow.s.execute(_ONE, {"t": uow.tenant_id, "i": follow_id}).one_or_none()
+    return None if r is None else _row(r)
+
+
+def of_section(uow: UnitOfWork, section_id: int, *, open_only: bool, before: int = 0, limit: int = 100) -> list[FollowRow]:
+    """A page of a section's follow-ups, newest first."""
+    params = {"t": uow.tenant_id, "s": section_id, "open": open_only, "before": before or 2**62, "n": limit}
+    return [_row(r) for r in uow.s.execute(_SECTION, params)]
+
+
+def insert(uow: UnitOfWork, row: FollowRow, section_id: int) -> None:
+    """Write a new one; it gets its id."""
+    params = {
+        "t": uow.tenant_id, "specimen": row.specimen_id, "section": section_id, "test": row.test_id, "item": row.item_id,
+        "kind": row.kind.value, "rule": row.rule, "depth": row.depth, "reason": row.reason, "dilution": row.dilution, "first": row.first_id,
+        "at": row.asked_at, "by": row.asked_by, "name": row.asked_name,
+    }  # fmt: skip
+    row.id = uow.s.execute(_INSERT, params).scalar_one()
+
+
+def save(uow: UnitOfWork, rows: Iterable[FollowRow]) -> None:
+    """Write back what changed."""
+    for row in rows:
+        if row.dirty:
+            uow.s.execute(
+                _SAVE,
+                {"t": uow.tenant_id, "i": row.id, "state": row.state, "second": row.second_id, "at": row.settled_at, "by": row.settled_by,
+                 "name": row.settled_name, "outcome": row.outcome, "kind": row.kind.value},
+            )  # fmt: skip
+            row.dirty = False

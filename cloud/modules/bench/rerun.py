@@ -1,0 +1,110 @@
+"""The verbs of reruns and reflex items (R4, R5): ask, withdraw, and what the specimens say of an item that shall be added."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from decimal import Decimal
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import followup, measure
+from cloud.modules.bench.consequences import ask
+from cloud.modules.bench.followup import FollowRow
+from cloud.modules.bench.measure import Kind
+from cloud.modules.bench.opening import open_tube, save
+from cloud.modules.bench.record import Work
+from cloud.modules.bench.rules import TestState
+from common.errors import UserError
+
+MAY = frozenset({TestState.RECEIVED, TestState.HELD})
+MOST_DILUTION = Decimal(100000)
+
+
+def request_rerun(
+    uow: UnitOfWork, specimen_id: int, revision: int | None, test_ids: Collection[int], reason: str, dilution: Decimal = Decimal(1)
+) -> int:
+    """Measure these tests of a tube again (none named: all that have a value), diluted by a factor; how many were asked.
+
+    UserErrors: stale, invalid (``field``), conflict naming the item that cannot be measured again now.
+    """
+    if not reason.strip():
+        raise UserError("invalid", "请写明复查原因，例如：与前次相差大、仪器报警、超出线性。", field="reason")
+    if not Decimal(1) <= dilution <= MOST_DILUTION:
+        raise UserError("invalid", "稀释倍数应为 1 到 100000 的数，1 表示不稀释。", field="dilution")
+    work, _ = open_tube(uow, specimen_id, revision)
+    mine = {t.id: t for t in work.tests.values()}
+    if any(i not in mine for i in test_ids):
+        raise UserError("not_found", "有检验项目不属于这管标本，请刷新后重试。")
+    own = [t for t in mine.values() if t.id in work.current and not work.is_index(t.item_id)]
+    measured = [t for t in own if work.current[t.id].known.source != "calc"]
+    wanted = [mine[i] for i in test_ids] if test_ids else [t for t in measured if TestState(t.state) in MAY and work.rerun_of(t) is None]
+    if not wanted:
+        raise UserError("conflict", "这管标本没有可以复查的结果；已初审的请先退回，已发布的请修改报告。")
+    for test in wanted:
+        name = work.catalog.items[test.item_id].name
+        if TestState(test.state) not in MAY or test not in measured:
+            raise UserError("conflict", f"{name} 目前不能复查：没有测得的结果，或已初审、已发布。没有申请任何复查。")
+        if work.rerun_of(test) is not None:
+            raise UserError("conflict", f"{name} 已在复查中。没有申请任何复查。")
+        if test.pending_id is not None:
+            raise UserError("conflict", f"{name} 有两个结果待选用，请先选用。没有申请任何复查。")
+    for test in wanted:
+        ask(work, test, test.item_id, Kind.RERUN, reason.strip(), dilution=dilution)
+    save(work, "rerun", {"items": [work.catalog.items[t.item_id].name for t in wanted], "dilution": f"{dilution:f}"}, reason=reason.strip())
+    return len(wanted)
+
+
+def withdraw(uow: UnitOfWork, follow_id: int, reason: str, may_decide: bool) -> int:
+    """Not measured again, not added: why. The first value stands as it did. Returns the tube. UserErrors."""
+    if not reason.strip():
+        raise UserError("invalid", "请写明不做的理由。", field="reason")
+    work, row = _open(uow, follow_id)
+    if row.kind is Kind.CONFIRM and not may_decide:
+        raise UserError("conflict", "复检确证只能由高年资或组长撤销。")
+    if row.state == "back":
+        raise UserError("conflict", "复查结果已回，请选用其中一个。")
+    row.settle(uow, "cancelled", f"不做：{reason.strip()}")
+    test = next(t for t in work.tests.values() if t.id == row.test_id)
+    test.notes, test.dirty = [n for n in test.notes if n["code"] != measure.NoteCode.CONFIRM], True
+    current = work.current.get(test.id)
+    held = (current is not None and current.held) or any(n.holds for n in measure.notes_from(test.notes))
+    if row.again and test.state == TestState.HELD and not held and test.pending_id is None:
+        test.state = TestState.RECEIVED.value
+    save(work, "withdraw", {"item": work.catalog.items[row.item_id].name, "kind": row.kind.value}, reason=reason.strip())
+    return row.specimen_id
+
+
+def add_reflex(uow: UnitOfWork, follow_id: int) -> int:
+    """A person takes a proposed item on (or tries again what the specimens refused); returns the tube. UserError conflict."""
+    work, row = _open(uow, follow_id)
+    if row.again or not (row.kind is Kind.SUGGEST or row.state == "refused"):
+        raise UserError("conflict", "该项目已在加做，或不是加做建议。")
+    row.kind, row.state, row.outcome, row.dirty = Kind.ADD, "asked", "", True
+    payload = {"follow_id": row.id, "specimen_id": row.specimen_id, "item_id": row.item_id, "dilution": "1", "reason": row.reason}
+    uow.emit("reflex.wanted", work.tubes[row.specimen_id].barcode, payload)
+    save(work, "reflex", {"item": work.catalog.items[row.item_id].name}, reason=row.reason)
+    return row.specimen_id
+
+
+def reflex_added(uow: UnitOfWork, follow_id: int, order_item_id: int) -> None:
+    """The specimens added the item to the tube: it is expected now."""
+    work, row = _open(uow, follow_id)
+    row.settle(uow, "done", "已加做")
+    save(work, "reflex_added", {"item": work.catalog.items[row.item_id].name, "order_item": order_item_id}, reason=row.reason)
+
+
+def reflex_refused(uow: UnitOfWork, follow_id: int, why: str) -> None:
+    """It cannot be added by itself: a person decides (another tube, or not at all)."""
+    work, row = _open(uow, follow_id)
+    row.settle(uow, "refused", why)
+    save(work, "reflex_refused", {"item": work.catalog.items[row.item_id].name}, reason=why)
+
+
+def _open(uow: UnitOfWork, follow_id: int) -> tuple[Work, FollowRow]:
+    found = followup.one(uow, follow_id)
+    if found is None:
+        raise UserError("not_found", "这条复查或加做记录不存在，请刷新后重试。")
+    work, _ = open_tube(uow, found.specimen_id)
+    row = next(f for f in work.follow[found.specimen_id] if f.id == follow_id)
+    if not row.open:
+        raise UserError("conflict", f"{row.word}已由 {row.settled_name or '他人'} 处理（{row.outcome}），请刷新。")
+    return work, row
