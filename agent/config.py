@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UserError
+from common.instruments.site import Site, site_from_json
 
 # Links we answer on; every other protocol name ("text", "fixed", "bci" …) is a line that only listens.
 ANSWERED = ("astm", "hl7")
@@ -80,6 +81,8 @@ class Connection:
     """One-way formats: silence that ends a message."""
     answer: bytes = b""
     """One-way formats: bytes written after a message is stored (some printers' ports want an ACK)."""
+    site: Site | None = None
+    """How this analyzer differs from its driver, so that a query is read, and answered, as the cloud would."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +233,17 @@ def _connection(raw: Any) -> Connection:
         enabled=bool(raw.get("enabled", True)),
         idle_group_ms=_number(raw.get("idle_group_ms") or DEFAULT_IDLE_MS, "idle_group_ms"),
         answer=answer,
+        site=_site(raw.get("site"), key),
     )
+
+
+def _site(raw: Any, key: str) -> Site | None:
+    if not raw:
+        return None
+    try:
+        return site_from_json(raw)
+    except (UserError, TypeError, ValueError) as error:
+        raise ConfigError("config.site", f"连接 {key} 的仪器差异读不出来：{error}。", conn=key) from error
 
 
 _NEEDS = {

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from common.instruments.site import Site
 
 WINDOW_SECONDS = 600.0
 MARK_SECONDS = 10.0
@@ -93,11 +96,11 @@ def kind_of(data: bytes) -> str:
     return "text" if readable >= 0.9 * len(data) else "garbage"
 
 
-def first_look(body: bytes, driver: str | None, encoding: str | None) -> dict[str, Any]:
+def first_look(body: bytes, driver: str | None, encoding: str | None, site: Site | None = None) -> dict[str, Any]:
     """What reading a message shows at once: whether anything was found in it, and whether its text is whole."""
     from common.instruments.decode import decode
 
-    reading = decode(body, driver, encoding)
+    reading = decode(body, driver, encoding, site)
     found = any(message.query or any(s.results for s in message.specimens) for message in reading.messages)
     problems = [*reading.problems, *(problem for message in reading.messages for problem in message.problems)]
     return {"unreadable": not found, "undecodable": any(problem.code in ("charset.bytes", "charset.declared") for problem in problems)}

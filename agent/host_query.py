@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -18,6 +18,8 @@ from agent.channels.base import now_ms
 from agent.config import Connection
 from agent.worklist import Tube, Worklist
 from common.instruments.decode import decode
+from common.instruments.driver import Driver
+from common.instruments.drivers import DRIVERS
 from common.instruments.orders import TubeOrder, order_reply
 from common.instruments.reading import Message
 
@@ -69,7 +71,7 @@ class HostQueries:
 
     def answer(self, conn: Connection, body: bytes, reply: Callable[[list[bytes]], None]) -> None:
         """Find the orders, then call `reply` once with the messages to send (maybe none)."""
-        reading = decode(body, conn.driver, conn.encoding)
+        reading = decode(body, conn.driver, conn.encoding, conn.site)
         queries = [message for message in reading.messages if message.kind == "query"]
         if not queries:
             reply([])
@@ -94,7 +96,7 @@ class HostQueries:
             await self._fetch(conn, wanted)
             for query in queries:
                 tubes = [tube for specimen in query.query if (tube := self._order(conn, specimen.strip())) is not None]
-                messages += order_reply(query, tubes, conn.driver, datetime.now().astimezone().strftime("%Y%m%d%H%M%S"))
+                messages += order_reply(query, tubes, _model(conn, query), datetime.now().astimezone().strftime("%Y%m%d%H%M%S"))
         except Exception as error:  # the analyzer must not be left without an answer
             _log.error("host query could not be answered", conn=conn.key, error=type(error).__name__)
         reply(messages)
@@ -122,7 +124,22 @@ class HostQueries:
 
     def _order(self, conn: Connection, specimen: str) -> TubeOrder | None:
         tube = self._valid(conn, specimen)
-        return None if tube is None else tube_order(tube)
+        if tube is None:
+            return None
+        order = tube_order(tube)
+        if conn.site is None or not conn.site.codes:
+            return order
+        own = {
+            ours: sent for sent, ours in conn.site.codes.items()
+        }  # the worklist names tests as the mapping does, the analyzer as it sends
+        return replace(order, tests=tuple(own.get(test, test) for test in order.tests))
+
+
+def _model(conn: Connection, query: Message) -> Driver | str | None:
+    """The driver an answer is written by: the connection's or the recognised one, with the site's differences over it."""
+    if conn.site is None:
+        return conn.driver
+    return conn.site.over(DRIVERS.get(conn.driver or query.driver or ""), query.protocol)
 
 
 def tube_order(tube: Tube) -> TubeOrder:

@@ -62,7 +62,7 @@ class Line:
     def look(self, body: bytes) -> None:
         """Read one message as the cloud will, now and then, to know whether its driver fits."""
         try:
-            seen = first_look(body, self.conn.driver, self.conn.encoding)
+            seen = first_look(body, self.conn.driver, self.conn.encoding, self.conn.site)
         except Exception:  # the cloud says what is wrong with it; here it only matters that it cannot be read
             seen = {"unreadable": True}
         for name in (name for name, there in seen.items() if there):

@@ -12,7 +12,7 @@ import pytest
 
 from agent import worklist as worklist_module
 from agent.channels.base import now_ms
-from agent.config import Connection, Transport
+from agent.config import ConfigError, Connection, Transport, parse_config
 from agent.host_query import CLOUD_SECONDS, HostQueries
 from agent.journal import Journal
 from agent.worklist import MAX_AGE_MS, Worklist
@@ -259,3 +259,26 @@ def test_every_way_to_ask_is_noticed(tmp_path: Path, name: str) -> None:
         assert not Desk(tmp_path).queries.asks(XN, b"\x0bMSH|^~\\&|A||||2026||ORU^R01|1|P|2.3.1\rORC|RE\rOBR|1||B1\r\x1c\r")
 
     run(test)
+
+
+def test_a_site_s_differences_hold_for_the_answer_too(tmp_path: Path) -> None:
+    site = {"codes": {"901": "WBC"}, "reply": {"specimen": [4, 1], "test": "^^^{code}^"}, "specimen": [["O", 4, 1]]}
+    raw = {"key": "xn", "protocol": "astm", "transport": {"type": "tcp-listen", "port": 1}, "host_query": True, "site": site}
+    [here] = parse_config({"connections": [raw]}).connections
+
+    async def test() -> None:
+        desk = Desk(tmp_path)
+        desk.know(tube("B1", "WBC", "RBC"))
+        answered: asyncio.Future[list[bytes]] = asyncio.get_running_loop().create_future()
+        desk.queries.answer(here, query("B1"), answered.set_result)
+        [message] = await asyncio.wait_for(answered, 5)
+        # In O.4, with the code this analyzer itself uses; what the site does not name stays.
+        assert b"\rO|1||B1|^^^901^\\^^^RBC^|R|" in message
+
+    run(test)
+
+
+def test_a_site_that_cannot_be_read_is_no_configuration() -> None:
+    raw = {"key": "xn", "transport": {"type": "tcp-listen", "port": 1}, "site": {"from_a_newer_version": 1}}
+    with pytest.raises(ConfigError, match="仪器差异"):
+        parse_config({"connections": [raw]})

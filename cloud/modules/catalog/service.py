@@ -67,6 +67,24 @@ def changed(uow: UnitOfWork) -> None:
     models.raise_version(uow.s)
 
 
+def add_analyzer(uow: UnitOfWork, code: str, name: str, model: str, section_id: int, driver: str | None = None) -> models.Analyzer:
+    """A new analyzer without a single code mapped. Refused when its code is taken, naming who has it."""
+    known, code, name = catalog(uow), code.strip(), name.strip()
+    if not code or not name or len(code) > 40:
+        raise UserError("invalid", "请填写仪器编号（40 个字以内）和名称。", field="code" if not code or len(code) > 40 else "name")
+    if section_id not in known.sections:
+        raise UserError("not_found", "专业组不存在，请从列表中选择。", field="section_id")
+    other = next((a for a in known.analyzers.values() if a.code.casefold() == code.casefold()), None)
+    if other is not None:
+        raise UserError("conflict", f"编号“{other.code}”已由“{other.name}”使用，请换一个编号。", field="code")
+    row = models.Analyzer(code=code, name=name, model=model.strip(), section_id=section_id, driver=driver)
+    uow.s.add(row)
+    uow.s.flush()
+    after = {"code": code, "name": name, "model": row.model, "section": known.sections[section_id].code, "driver": driver}
+    uow.audit("analyzer", row.id, "create", after=after)
+    return row
+
+
 def map_channel(uow: UnitOfWork, analyzer_id: int, channel_code: str, item_id: int, reason: str = "") -> models.AnalyzerItemMap:
     """Say which item an analyzer's channel code reports; the intake reads by it from this COMMIT on. The same again changes nothing."""
     code, known = channel_code.strip(), catalog(uow)
@@ -132,6 +150,7 @@ __all__ = [
     "Field",
     "Kind",
     "Wrong",
+    "add_analyzer",
     "add_interval",
     "changed",
     "kind_problems",

@@ -1,6 +1,6 @@
 """M06 Edge: lossless, ordered, explained traffic between analyzers and the laboratory."""
 
-from cloud.modules.edge import handlers, machine_views, service, views_links, views_onboard, views_releases, watch
+from cloud.modules.edge import handlers, machine_views, service, views_instruments, views_links, views_onboard, views_releases, watch
 from cloud.modules.edge.rules import Perm
 from cloud.modules.edge.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
@@ -8,7 +8,7 @@ from cloud.web.module import Job, MenuItem, Module
 MODULE = Module(
     name="edge",
     title="仪器接入",
-    views=(VIEWS, machine_views.VIEWS, views_onboard.VIEWS, views_links.VIEWS, views_releases.VIEWS),
+    views=(VIEWS, machine_views.VIEWS, views_onboard.VIEWS, views_links.VIEWS, views_instruments.VIEWS, views_releases.VIEWS),
     depends=("bench", "catalog", "platform", "queue"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup", "engineer", "sysadmin"),
@@ -17,6 +17,7 @@ MODULE = Module(
         Perm.ATTACH: ("tester", "verifier", "senior", "leader"),
         Perm.MAP: ("leader", "infogroup"),
         Perm.PROPOSE: ("leader", "infogroup", "engineer"),
+        Perm.INSTALL: ("leader", "infogroup", "engineer", "sysadmin"),
         Perm.CONSENT: ("infogroup", "director"),
         Perm.APPROVE: ("leader", "infogroup", "quality", "director"),
     },
@@ -25,6 +26,7 @@ MODULE = Module(
         MenuItem("无主结果", "/edge/orphans", Perm.ATTACH, "仪器", 61),
         MenuItem("未对照代码", "/edge/unmapped", Perm.MAP, "仪器", 62),
         MenuItem("待解析报文", "/edge/quarantine", Perm.RAW, "仪器", 63),
+        MenuItem("仪器档案", "/edge/analyzers", Perm.READ, "仪器", 63),
         MenuItem("接入新仪器", "/edge/onboard", Perm.PROPOSE, "仪器", 64),
         MenuItem("项目对照", "/edge/mappings", Perm.READ, "仪器", 65),
         MenuItem("回放台", "/edge/replay", Perm.RAW, "仪器", 66),

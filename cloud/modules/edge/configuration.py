@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,10 +15,21 @@ from cloud.modules.edge import downlink
 from cloud.modules.edge.models import Agent, Connection, MappingVersion
 from common.errors import UserError
 
-PROTOCOLS = ("astm", "hl7", "text", "fixed", "bci", "integra", "blocks", "unknown")
+PROTOCOLS = ("astm", "hl7", "text", "fixed", "bci", "integra", "blocks", "poct1a", "unknown")
 ENCODINGS = ("", "utf-8", "gb18030", "latin-1", "cp1251")
-TRANSPORTS = ("tcp-listen", "tcp-dial", "serial", "file", "odbc", "hid")
 _NAME = re.compile(r"[\w$#]+(\.[\w$#]+)*")  # of a table or column, as the agent takes it
+TRANSPORT_WORDS = {
+    "tcp-listen": "网络：仪器连采集端",
+    "tcp-dial": "网络：采集端连仪器",
+    "serial": "串口",
+    "file": "文件夹",
+    "odbc": "数据表（ODBC）",
+    "hid": "USB 读取器",
+}
+TRANSPORTS = tuple(TRANSPORT_WORDS)
+BAUDS = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
+PARITY_WORDS = {"N": "无", "E": "偶", "O": "奇", "M": "标记", "S": "空格"}
+LINE_FIELDS = ("transport", "host", "port", "device", "baud", "bytesize", "parity", "stopbits", "idle_ms", "answer", "table", "watermark", "since")
 _KEY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,40}")
 
 
@@ -49,6 +61,8 @@ def _connection(row: Connection, analyzers: Any, mapping: MappingVersion | None)
         "host_query": row.host_query,
         "enabled": row.enabled,
         "simulator": row.simulator,
+        "idle_group_ms": row.transport.get("idle_group_ms"),
+        "answer": row.transport.get("answer"),
         # What the agent needs to find the specimen of a query the way the cloud does, and the version it then runs.
         "mapping": None if mapping is None else mapping.number,
         "site": None if mapping is None else mapping.site,
@@ -84,15 +98,40 @@ class NewConnection:
     watermark: str = ""
     since: str = ""
     mllp2: bool = False
+    bytesize: str = "8"
+    parity: str = "N"
+    stopbits: str = "1"
+    idle_ms: str = ""
+    """One-way formats: silence in milliseconds that ends a message; empty: as the agent does."""
+    answer: str = ""
+    """One-way formats: bytes written after a message is stored, in hex (06 = ACK)."""
     host_query: bool = False
     enabled: bool = True
 
     def line(self) -> dict[str, Any]:
         """The transport part of the document. Raises UserError naming the field."""
+        return {**self._address(), **self._one_way()}
+
+    def _one_way(self) -> dict[str, Any]:
+        out: dict[str, Any] = {}
+        if self.idle_ms.strip():
+            if not self.idle_ms.strip().isdigit() or not 50 <= int(self.idle_ms) <= 60_000:
+                raise UserError("invalid", "静默时间请填写 50–60000 毫秒。", field="idle_ms")
+            out["idle_group_ms"] = int(self.idle_ms)
+        if self.answer.strip():
+            if not re.fullmatch(r"(?:[0-9a-fA-F]{2}\s*){1,16}", self.answer.strip()):
+                raise UserError("invalid", "应答字节请用十六进制填写，如 06。", field="answer")
+            out["answer"] = "".join(self.answer.split()).lower()
+        return out
+
+    def _address(self) -> dict[str, Any]:
         if self.transport == "serial":
             if not self.device.strip() or not self.baud.isdigit():
                 raise UserError("invalid", "串口连接请填写设备名（如 COM3 或 /dev/ttyS0）和波特率。", field="device")
-            return {"type": "serial", "device": self.device.strip(), "baud": int(self.baud), "bytesize": 8, "parity": "N", "stopbits": 1}
+            if self.bytesize not in ("5", "6", "7", "8") or self.parity not in PARITY_WORDS or self.stopbits not in ("1", "1.5", "2"):
+                raise UserError("invalid", "数据位 5–8、校验和停止位请从列表中选择，与仪器设置一致。", field="parity")
+            set_as = {"bytesize": int(self.bytesize), "parity": self.parity, "stopbits": float(self.stopbits)}
+            return {"type": "serial", "device": self.device.strip(), "baud": int(self.baud), **set_as}
         if self.transport == "file":
             if not self.device.strip():
                 raise UserError("invalid", "文件连接请填写文件夹。", field="device")
@@ -124,6 +163,11 @@ class NewConnection:
         return {"type": "odbc", "dsn": dsn, "table": table, "watermark": watermark, "since": since}
 
 
+def line_fields(form: Any) -> dict[str, Any]:
+    """The fields of a line as a form sends them; what it leaves out keeps its default."""
+    return {name: form[name] for name in LINE_FIELDS if form.get(name, "").strip()}
+
+
 def save_connection(uow: UnitOfWork, agent_id: int, new: NewConnection) -> Connection:
     """Add or change a connection of an agent by its key, and send the new configuration."""
     agent = uow.s.get(Agent, (uow.tenant_id, agent_id), with_for_update=True)
@@ -135,7 +179,9 @@ def save_connection(uow: UnitOfWork, agent_id: int, new: NewConnection) -> Conne
         raise UserError("invalid", "协议、字符集或连接方式不在列表中，请重新选择。", field="protocol")
     if new.analyzer_id is not None and new.analyzer_id not in md.catalog(uow).analyzers:
         raise UserError("not_found", "仪器不存在，请核对后重试。")
-    row = uow.s.scalars(select(Connection).where(Connection.agent_id == agent_id, Connection.key == new.key)).one_or_none()
+    rows = uow.s.scalars(select(Connection).where(Connection.agent_id == agent_id)).all()
+    row = next((r for r in rows if r.key == new.key), None)
+    _free(new.line(), [r for r in rows if r is not row])
     before = None if row is None else {"transport": row.transport, "analyzer_id": row.analyzer_id, "enabled": row.enabled}
     if row is None:
         row = Connection(agent_id=agent_id, key=new.key, name="", protocol="", transport={})
@@ -148,6 +194,17 @@ def save_connection(uow: UnitOfWork, agent_id: int, new: NewConnection) -> Conne
     _known_links(uow, agent_id, row)
     changed(uow, agent)
     return row
+
+
+def _free(line: dict[str, Any], others: Sequence[Connection]) -> None:
+    """Two analyzers on one port of an agent would be taken for each other (M27: a reused serial port or address)."""
+    names = {"tcp-listen": ("port",), "tcp-dial": ("host", "port"), "file": ("folder",), "odbc": ("dsn", "table")}.get(line["type"], ("device",))
+    for other in others:
+        had = other.transport
+        if other.enabled and had.get("type") == line["type"] and all(had.get(name) == line[name] for name in names):
+            shown = ":".join(str(line[name]) for name in names)
+            field = "port" if "port" in names else "device"
+            raise UserError("conflict", f"{shown} 已由本采集端的连接“{other.name}”使用，请换一个端口，或先停用那个连接。", field=field)
 
 
 def _known_links(uow: UnitOfWork, agent_id: int, row: Connection) -> None:

@@ -24,6 +24,7 @@ class Perm(StrEnum):
     PROPOSE = "edge:propose"
     APPROVE = "edge:approve"
     CONSENT = "edge:consent"
+    INSTALL = "edge:install"
 
 
 class AgentState(StrEnum):

@@ -9,7 +9,7 @@ from flask import Response, jsonify, request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import configuration, console, facts, mapping, onboarding, queries, service, signals
+from cloud.modules.edge import configuration, console, facts, instruments, mapping, onboarding, queries, service, signals
 from cloud.modules.edge.rules import REASONS, Perm
 from cloud.modules.platform import service as platform
 from cloud.web.faults import STATUS, NotFound
@@ -63,7 +63,9 @@ def agent(uow: UnitOfWork, agent_id: int) -> Any:
     return page(
         "edge/agent.html", block="state", line=view, balance=queries.balance(uow, agent_id), recent=queries.recent(uow, agent_id),
         analyzers=md.catalog(uow).analyzers, protocols=configuration.PROTOCOLS, encodings=configuration.ENCODINGS,
-        transports=configuration.TRANSPORTS, alarms=queries.security_alarms(uow).get(agent_id, []), alarm_word=queries.alarm_word,
+        transports=configuration.TRANSPORT_WORDS, bauds=configuration.BAUDS, parities=configuration.PARITY_WORDS,
+        vendors=instruments.models_by_vendor(), blank=instruments.start(""),
+        alarms=queries.security_alarms(uow).get(agent_id, []), alarm_word=queries.alarm_word,
         may_manage=principal().may(Perm.MANAGE), may_raw=principal().may(Perm.RAW), light=signals.light, layers=signals.LAYER_WORDS,
     )  # fmt: skip
 
@@ -92,9 +94,7 @@ def connection(uow: UnitOfWork, agent_id: int) -> Any:
     new = service.NewConnection(
         key=f.get("key", "").strip(), name=f.get("name", ""), analyzer_id=int(analyzer) if analyzer.isdigit() else None,
         protocol=f.get("protocol", ""), driver=f.get("driver", "").strip(), encoding=f.get("encoding", ""),
-        transport=f.get("transport", ""), host=f.get("host", ""), port=f.get("port", ""), device=f.get("device", ""),
-        baud=f.get("baud", "") or "9600", table=f.get("table", ""), watermark=f.get("watermark", ""), since=f.get("since", ""),
-        mllp2="mllp2" in f, host_query="host_query" in f, enabled="enabled" in f,
+        mllp2="mllp2" in f, host_query="host_query" in f, enabled="enabled" in f, **configuration.line_fields(f),
     )  # fmt: skip
     service.save_connection(uow, agent_id, new)
     return redirect_to(f"/edge/agents/{agent_id}")

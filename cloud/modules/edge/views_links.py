@@ -41,6 +41,7 @@ def link(uow: UnitOfWork, connection_id: int) -> Any:
         "edge/link.html", block="state", agent=agent, link=view, light=signals.light(view.facts, agent.facts),
         minutes=signals.whole_minutes,
         layers=signals.LAYER_WORDS, path=console.path(view.verdict), hours=reporting.hours_of(uow, connection_id, _zone()), mapping=in_use,
+        codes=onboarding.channel_counts(uow).get(row.analyzer_id or 0, 0),
         driver=DRIVERS.get(row.driver or (in_use.driver if in_use and in_use.driver else "") or ""), verified=sandbox.verified,
         may_record=principal().may(Perm.PROPOSE), may_raw=principal().may(Perm.RAW), may_switch=principal().may(Perm.MAP),
     )  # fmt: skip

@@ -1,0 +1,107 @@
+"""An analyzer from nothing: the catalog's row and its line to an agent in one step, and the list of all of them.
+
+Nothing it sends reaches a patient before a mapping of its codes went through change control (onboarding.activate), so whoever installs
+analyzers may add one; changing a line that is in use stays with the system's administrator.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import select
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.catalog import service as catalog
+from cloud.modules.edge import configuration
+from cloud.modules.edge.configuration import NewConnection
+from cloud.modules.edge.models import Agent, Connection, MappingVersion
+from common.errors import UserError
+from common.instruments.driver import Driver
+from common.instruments.drivers import DRIVERS
+
+LINES = {"fixed": "serial", "text": "serial", "blocks": "serial", "bci": "serial"}
+"""How a model of this protocol is usually wired; every other one by network."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewInstrument:
+    """An analyzer as the form gives it; ``line.key`` and ``line.analyzer_id`` are filled here."""
+
+    code: str
+    name: str
+    model: str
+    section_id: int
+    agent_id: int
+    line: NewConnection
+
+
+def start(driver_id: str) -> NewConnection:
+    """What the form begins with for a model: its protocol, its character set, its usual line, whether it asks for orders."""
+    driver = DRIVERS.get(driver_id)
+    if driver is None:
+        return NewConnection("", "", None, "astm")
+    line = LINES.get(driver.protocol, "tcp-listen")
+    asks = driver.reply is not None
+    return NewConnection("", "", None, driver.protocol, driver.id, driver.encoding or "", line, host_query=asks)
+
+
+def add(uow: UnitOfWork, new: NewInstrument) -> Connection:
+    """The analyzer and its connection, or neither; the agent gets its new configuration. Raises UserError naming the field."""
+    driver = DRIVERS.get(new.line.driver)
+    if new.line.driver and driver is None:
+        raise UserError("invalid", "驱动不存在，请从列表中选择型号。", field="driver")
+    if driver is not None and driver.protocol != new.line.protocol:
+        raise UserError("invalid", f"{driver.vendor} {driver.model} 的协议是 {driver.protocol}，请改选协议或型号。", field="protocol")
+    model = new.model.strip() or ("" if driver is None else f"{driver.vendor} {driver.model}")
+    key = re.sub(r"[^a-z0-9_.-]+", "-", new.code.strip().lower()).strip("-._")
+    if not key:
+        raise UserError("invalid", "仪器编号请用字母和数字，如 XN1。", field="code")
+    analyzer = catalog.add_analyzer(uow, new.code, new.name, model, new.section_id, new.line.driver or None)
+    taken = uow.s.scalars(select(Connection.name).where(Connection.agent_id == new.agent_id, Connection.key == key)).first()
+    if taken is not None:
+        raise UserError("conflict", f"这个采集端已有代号为“{key}”的连接（{taken}），请换一个仪器编号。", field="code")
+    line = replace(new.line, key=key, name=analyzer.name, analyzer_id=analyzer.id)
+    return configuration.save_connection(uow, new.agent_id, line)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One analyzer of the list."""
+
+    analyzer: md.AnalyzerRow
+    driver: Driver | None
+    links: tuple[tuple[Connection, str], ...]
+    """Connections, each with its agent's name."""
+    mapping: MappingVersion | None
+    codes: int
+
+
+def all_lines(uow: UnitOfWork) -> list[Line]:
+    """Every analyzer in use by section and code, with its lines, its mapping in use and how many codes are mapped."""
+    known = md.catalog(uow)
+    links: dict[int | None, list[tuple[Connection, str]]] = {}
+    question = select(Connection, Agent.name).join(Agent, Agent.id == Connection.agent_id).order_by(Connection.id)
+    for link, agent in uow.s.execute(question):
+        links.setdefault(link.analyzer_id, []).append((link, agent))
+    mappings = {m.analyzer_id: m for m in uow.s.scalars(select(MappingVersion).where(MappingVersion.state == "active"))}
+    codes: dict[int, int] = {}
+    for analyzer_id, _ in known.channels:
+        codes[analyzer_id] = codes.get(analyzer_id, 0) + 1
+    rows = sorted((a for a in known.analyzers.values() if a.active), key=lambda a: (a.section_id, a.code))
+    return [Line(a, DRIVERS.get(a.driver or ""), tuple(links.get(a.id, ())), mappings.get(a.id), codes.get(a.id, 0)) for a in rows]
+
+
+def agents(uow: UnitOfWork) -> list[Any]:
+    """Agents an analyzer may be wired to."""
+    return list(uow.s.scalars(select(Agent).where(Agent.state != "revoked").order_by(Agent.name)))
+
+
+def models_by_vendor() -> list[tuple[str, list[Driver]]]:
+    """The driver library as the form's list shows it."""
+    out: dict[str, list[Driver]] = {}
+    for driver in sorted(DRIVERS.values(), key=lambda d: (d.vendor.lower(), d.model)):
+        out.setdefault(driver.vendor, []).append(driver)
+    return list(out.items())
