@@ -170,7 +170,7 @@ def judgement(row: JudgeRow, item: ItemRow) -> Judgement:
     """Compile one; never raises."""
     try:
         return Judgement(row, compile_branches(row.branches, item))
-    except (ExpressionError, KeyError, TypeError) as error:
+    except (ExpressionError, AttributeError, KeyError, TypeError) as error:
         return Judgement(row, (), str(error))
 
 
