@@ -34,7 +34,8 @@ def _get(record: list[str], number: int) -> str:
     return record[number - 1] if len(record) >= number else ""
 
 
-_BLANKS = [""] * 14
+_PADS = [[""] * (14 - have) for have in range(14)]
+"""Empty fields that a result record of so many fields lacks."""
 _NO_RECORD: list[str] = []
 
 
@@ -67,8 +68,9 @@ class _Reader:
         self.lost = 0
         self.shift = self.driver.shifted_from if self.driver else 0
         self.loose = bool(self.driver and "frame.gap" in self.driver.tolerates)
-        self.escape = self.d.escape
+        self.escape, self.repeat, self.component = self.d.escape, self.d.repeat, self.d.component
         self.escaped = source.escaped
+        self.nulls = source.nulls
         self.orders: list[tuple[Specimen, list[str]]] = []
 
     def _place(self, where: str) -> str:
@@ -227,17 +229,16 @@ class _Reader:
 
     def _plain(self, record: list[str], qc: bool) -> Result:
         """A result record without any escape sequence: the quick way."""
-        if len(record) < 14:
-            record = record + _BLANKS[len(record) :]
-        _, _, test, value, unit, ref_range, flag, _, status, _, operator, started, completed, device, *_ = record
-        if '""' in record:
+        record = record + _PADS[len(record)] if len(record) < 14 else record[:14]
+        _, _, test, value, unit, ref_range, flag, _, status, _, operator, started, completed, device = record
+        if self.nulls and '""' in record:
             value, unit, flag, status = (_null(one) for one in (value, unit, flag, status))
             started, completed = _null(started), _null(completed)
         return Result(
-            vendor_code(test, self.d.component, self.position),
+            vendor_code(test, self.component, self.position),
             value or None,
             unit or None,
-            [one for one in flag.split(self.d.repeat) if one] if flag else [],
+            ([one for one in flag.split(self.repeat) if one] if self.repeat in flag else [flag]) if flag else [],
             status or None,
             completed or started or None,
             qc,
@@ -247,6 +248,10 @@ class _Reader:
             None,
             operator or None,
             device or None,
+            None,
+            None,
+            [],
+            [],
         )
 
     def _decoded(self, record: list[str], qc: bool) -> Result:

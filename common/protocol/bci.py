@@ -33,6 +33,8 @@ class BciMessage:
 
 def looks_like(data: bytes) -> bool:
     """Does the stream hold a BCI message?"""
+    if b"mt" not in data:
+        return False
     return _TYPE.search(data) is not None or b"mtrsl" in data and b"\x1e" in data
 
 

@@ -39,6 +39,8 @@ class RecordMessage:
     has_end: bool = False
     escaped: bool = False
     """Does any record behind the header hold the escape character at all?"""
+    nulls: bool = True
+    """May a field hold the null mark, two quotes? False only where somebody looked."""
     lost_before: dict[int, int] = field(default_factory=dict)
     """Index of a record → frames lost just before it."""
 
@@ -111,6 +113,10 @@ def split_messages(link: LinkText, encoding: str | None = None) -> list[RecordMe
     return splitter.close()
 
 
+_INNER = frozenset(f"{chr(kind)}|" for kind in range(ord("A"), ord("Z") + 1)) - {"H|", "L|"}
+"""How a record between header and end begins."""
+
+
 def _split_clean(lines: list[str], encoding: str) -> RecordMessage | None:
     """The quick way for one message from H to L without anything odd; None where a second look is needed."""
     if lines[-1] == "":
@@ -118,12 +124,13 @@ def _split_clean(lines: list[str], encoding: str) -> RecordMessage | None:
     if len(lines) < 2 or lines[0][:2] != "H|" or lines[-1][:2] != "L|":
         return None
     delimiters = read_delimiters(lines[0])
-    sep, esc = delimiters.field, delimiters.escape
+    sep = delimiters.field
     for line in lines[1:-1]:
-        if line[1:2] != sep or not "A" <= line[0] <= "Z" or line[0] in "HL" or line[-1] in "\x00\x1a":
+        if line[:2] not in _INNER or line[-1] in "\x00\x1a":
             return None
     message = RecordMessage([line.split(sep) for line in lines], delimiters, encoding)
-    message.has_end, message.escaped = True, any(esc in line for line in lines[1:])
+    text = "\r".join(lines[1:])
+    message.has_end, message.escaped, message.nulls = True, delimiters.escape in text, '""' in text
     return message
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from zlib import adler32
 
 from common.protocol.astm.framing import CR, ENQ, EOT, ETB, ETX, LF, STX, checksum
 from common.protocol.problem import Problem, quote
@@ -134,10 +135,38 @@ _CLEAN = re.compile(rb"\x02([0-7])([^\x00-\x09\x0b\x0c\x0e-\x1f]*\r[\x03]|[^\x00
 
 
 _SUMS = [b"%02X" % value for value in range(256)]
+_TAILS = [one + b"\r\n" for one in _SUMS]
+
+
+_PLAIN = bytes(set(range(256)) - {STX, ETX, ETB, CR, LF} - set(range(0x20)))
+_SHORT = 256
+"""Bytes whose sum stays below Adler-32's modulus, so that its lower half is 1 + the sum: ten times as quick as adding them here."""
+
+
+def _one_session(data: bytes) -> list[LinkText] | None:
+    """The quickest way: one ENQ … EOT of flawless frames, each ``STX FN text CR ETX C1 C2 CR LF``; None for anything else."""
+    frames = data.strip(b"\x04\x05").split(b"\x02")
+    if frames[0] or data.translate(None, _PLAIN).strip(b"\x04\x05") != b"\x02\r\x03\r\n" * (len(frames) - 1):
+        return None
+    texts = []
+    expected = 0x31
+    for frame in frames[1:]:
+        body = frame[:-4]
+        if len(body) < 3 or body[0] != expected or body[-2:] != b"\r\x03":
+            return None
+        total = adler32(body) - 1 if len(body) <= _SHORT else sum(body)
+        if frame[-4:] != _TAILS[total & 0xFF]:
+            return None
+        texts.append(body[1:-1])
+        expected = 0x30 if expected == 0x37 else expected + 1
+    return [LinkText(b"".join(texts), True, frames=len(texts))] if texts else None
 
 
 def _unframe_clean(data: bytes) -> list[LinkText] | None:
     """The quick way for a stream without any flaw; None as soon as something is unusual."""
+    whole = _one_session(data)
+    if whole is not None:
+        return whole
     out: list[LinkText] = []
     parts: list[bytes] = []
     expected = 0x31
