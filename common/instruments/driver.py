@@ -85,3 +85,5 @@ class Driver:
     """Why this model counts as not verified (未验证): what no recording or maker's document was seen for."""
     two_way: str = ""
     """Whether the query and order path was ever tried, and against what; empty: never."""
+    answer_unverified: str = ""
+    """Why what we answer to its queries counts as not verified (未验证): no recording or maker's document of an answer was seen."""

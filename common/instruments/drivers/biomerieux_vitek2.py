@@ -19,4 +19,5 @@ DRIVER = Driver(
         "final call; af/ap phenotype family and phenotype."
     ),
     evidence="A recorded message of this model (public repository), read by hand.",
+    answer_unverified="申请报文 mtmpr 的格式未见录制或说明书，未在仪器上试过。(Only results were recorded.)",
 )

@@ -16,5 +16,8 @@ DRIVER = Driver(
         "flag(1); R records ask for orders. Values are kept as sent; the point is implied."
     ),
     evidence=("Recorded messages and the maker's example, read by hand; decimals of 041, 043, 044, 051 only are confirmed."),
-    two_way="Never tried with an analyzer: the answer repeats the inquiry's columns as an S telegram, a code and six blanks a test.",
+    answer_unverified=(
+        "应答格式未见录制或说明书，未在仪器上试过：重复查询的各列作 S 报文，每项为代码加六个空格。"
+        "(The recorded inquiries came without their answers.)"
+    ),
 )
