@@ -29,7 +29,21 @@ TRANSPORT_WORDS = {
 TRANSPORTS = tuple(TRANSPORT_WORDS)
 BAUDS = (1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200)
 PARITY_WORDS = {"N": "无", "E": "偶", "O": "奇", "M": "标记", "S": "空格"}
-LINE_FIELDS = ("transport", "host", "port", "device", "baud", "bytesize", "parity", "stopbits", "idle_ms", "answer", "table", "watermark", "since")
+LINE_FIELDS = (
+    "transport",
+    "host",
+    "port",
+    "device",
+    "baud",
+    "bytesize",
+    "parity",
+    "stopbits",
+    "idle_ms",
+    "answer",
+    "table",
+    "watermark",
+    "since",
+)
 _KEY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,40}")
 
 
@@ -198,7 +212,9 @@ def save_connection(uow: UnitOfWork, agent_id: int, new: NewConnection) -> Conne
 
 def _free(line: dict[str, Any], others: Sequence[Connection]) -> None:
     """Two analyzers on one port of an agent would be taken for each other (M27: a reused serial port or address)."""
-    names = {"tcp-listen": ("port",), "tcp-dial": ("host", "port"), "file": ("folder",), "odbc": ("dsn", "table")}.get(line["type"], ("device",))
+    names = {"tcp-listen": ("port",), "tcp-dial": ("host", "port"), "file": ("folder",), "odbc": ("dsn", "table")}.get(
+        line["type"], ("device",)
+    )
     for other in others:
         had = other.transport
         if other.enabled and had.get("type") == line["type"] and all(had.get(name) == line[name] for name in names):
