@@ -22,9 +22,10 @@ from cloud.modules.reagents import models as reagents
 from cloud.modules.reports import models as reports
 from cloud.modules.scheduling import models as scheduling
 from cloud.modules.specimens import models as specimens
+from cloud.modules.specimens import storage_models as storage
 
 ALL = (
     *(audit, outbox, autoverify, bench, catalog, catalog_rules, changes, critical, edge, equipment, interfaces, orders, personnel),
-    *(platform, portal, qc, quality, queue, reagents, reports, scheduling, specimens),
+    *(platform, portal, qc, quality, queue, reagents, reports, scheduling, specimens, storage),
 )
 METADATA = Base.metadata

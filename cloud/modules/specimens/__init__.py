@@ -1,8 +1,9 @@
 """Specimens (M05): each tube's identity, place and fitness at every minute."""
 
-from cloud.modules.specimens import add_on, handlers, service
+from cloud.modules.specimens import add_on, discard, handlers, service, storage
 from cloud.modules.specimens.bag_views import BAGS
 from cloud.modules.specimens.rules import Perm
+from cloud.modules.specimens.storage_views import STORAGE
 from cloud.modules.specimens.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
 
@@ -11,7 +12,7 @@ BENCH = ("tester", "verifier", "senior", "leader")
 MODULE = Module(
     name="specimens",
     title="标本",
-    views=(VIEWS, BAGS),
+    views=(VIEWS, BAGS, STORAGE),
     depends=("bench", "catalog", "orders", "platform"),
     permissions={
         Perm.READ: (*BENCH, "quality", "director", "infogroup", "nurse", "receiver"),
@@ -23,6 +24,8 @@ MODULE = Module(
         Perm.REJECT: (*BENCH, "receiver"),
         Perm.CONDITIONAL: ("senior", "leader"),
         Perm.LOST: ("leader",),
+        Perm.ARCHIVE: (*BENCH, "receiver"),
+        Perm.DISCARD: ("verifier", "senior", "leader", "receiver"),
         Perm.NOTICE: ("nurse", "clinician"),
     },
     menu=(
@@ -35,13 +38,15 @@ MODULE = Module(
         MenuItem("拒收", "/sp/reject", Perm.REJECT, "标本", 230),
         MenuItem("拒收通知", "/sp/rejections", Perm.NOTICE, "标本", 240),
         MenuItem("查找标本", "/sp/find", Perm.READ, "标本", 250),
+        MenuItem("归档", "/sp/archive", Perm.ARCHIVE, "标本", 260),
+        MenuItem("销毁", "/sp/discard", Perm.ARCHIVE, "标本", 262),
     ),
     handlers={
         "label.render": (handlers.render_labels,),
         "order.item_status": (service.on_item_status,),
         "result.received": (service.on_result,),
-        "report.released": (service.on_released,),
+        "report.released": (service.on_released, storage.on_released),
         "reflex.wanted": (add_on.on_reflex,),
     },
-    jobs=(Job("specimens.purge_labels", "03:20", handlers.purge_jobs),),
+    jobs=(Job("specimens.purge_labels", "03:20", handlers.purge_jobs), Job("specimens.discard", "00:30", discard.daily)),
 )

@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from common.ids import CodeKind, CodeProblem, Scan
+from common.say import say
 
 
 class Perm(StrEnum):
@@ -23,6 +24,8 @@ class Perm(StrEnum):
     CONDITIONAL = "specimens:conditional"
     LOST = "specimens:lost"
     NOTICE = "specimens:notice"
+    ARCHIVE = "specimens:archive"
+    DISCARD = "specimens:discard"
 
 
 # --- states ------------------------------------------------------------------------------------------------------------------------------
@@ -86,26 +89,28 @@ ON_THE_WAY = frozenset((S.COLLECTED, S.SENT, S.ARRIVED))
 IN_LAB = frozenset((S.RECEIVED, S.CENTRIFUGED, S.ALIQUOTED, S.CONDITIONAL, S.ON_ANALYZER, S.REFERRED))
 
 STATE_WORDS: Mapping[State, str] = {
-    S.PLANNED: "待打印",
-    S.LABELLED: "已贴标签，待采集",
-    S.COLLECTED: "已采集",
-    S.SENT: "运送中",
-    S.ARRIVED: "已送达",
-    S.RECEIVED: "已核收",
-    S.CENTRIFUGED: "已离心",
-    S.ALIQUOTED: "已分杯",
-    S.ON_ANALYZER: "检测中",
-    S.TESTED: "已检测",
-    S.REVIEWED: "已审核",
-    S.RELEASED: "已发报告",
-    S.ARCHIVED: "已归档",
-    S.DISCARDED: "已销毁",
-    S.REJECTED: "已拒收",
-    S.CONDITIONAL: "让步接收",
-    S.LOST: "丢失",
-    S.CANCELLED: "已取消",
-    S.REFERRED: "已外送",
+    S.PLANNED: say("待打印"),
+    S.LABELLED: say("已贴标签，待采集"),
+    S.COLLECTED: say("已采集"),
+    S.SENT: say("运送中"),
+    S.ARRIVED: say("已送达"),
+    S.RECEIVED: say("已核收"),
+    S.CENTRIFUGED: say("已离心"),
+    S.ALIQUOTED: say("已分杯"),
+    S.ON_ANALYZER: say("检测中"),
+    S.TESTED: say("已检测"),
+    S.REVIEWED: say("已审核"),
+    S.RELEASED: say("已发报告"),
+    S.ARCHIVED: say("已归档"),
+    S.DISCARDED: say("已销毁"),
+    S.REJECTED: say("已拒收"),
+    S.CONDITIONAL: say("让步接收"),
+    S.LOST: say("丢失"),
+    S.CANCELLED: say("已取消"),
+    S.REFERRED: say("已外送"),
 }
+EVENT_WORDS = {"reprint": say("补打标签"), "stored": say("放入样本架"), "taken_out": say("从样本架取出")}
+"""What happens to a tube without changing its state."""
 
 
 def may_move(state: State | str, to: State) -> bool:

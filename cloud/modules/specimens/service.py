@@ -30,7 +30,7 @@ from common.errors import UserError
 
 __all__ = [
     "IDENTIFIERS", "Answer", "Finding", "InHand", "LabelDocument", "LabelJob", "Person", "Plan", "State", "Taken", "TubeRow", "Waiting",
-    "move", "recognise", "take_in",
+    "move", "note", "recognise", "take_in",
 ]  # fmt: skip
 
 
@@ -118,6 +118,12 @@ def _event(uow: UnitOfWork, specimen_id: int, kind: str, place: str, detail: dic
     row = SpecimenEvent(specimen_id=specimen_id, kind=kind, at=uow.now, actor=uow.actor.name, place=place or uow.actor.workstation)
     row.detail = detail or {}
     uow.s.add(row)
+
+
+def note(uow: UnitOfWork, specimen_id: int, kind: str, place: str, detail: dict[str, Any]) -> None:
+    """Something that happened to a tube without changing its state: stored, taken out."""
+    _event(uow, specimen_id, kind, place, detail)
+    uow.notify("specimen", {"id": specimen_id})
 
 
 def _emit(uow: UnitOfWork, topic: str, tube: Specimen, **more: Any) -> None:

@@ -16,7 +16,7 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.orders import queries as orders
 from cloud.modules.orders.messages import Registration
 from cloud.modules.platform import service as platform
-from cloud.modules.specimens import queries, rules, service
+from cloud.modules.specimens import queries, rules, service, storage_queries
 from cloud.modules.specimens.rules import Finding, Perm
 from cloud.modules.specimens.service import Answer
 from cloud.web.faults import Invalid, NotFound
@@ -30,7 +30,7 @@ SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
 
 
 def _base(uow: UnitOfWork) -> dict[str, Any]:
-    words = {"words": rules.STATE_WORDS, "signs": SIGNS, "sexes": {"M": "男", "F": "女"}}
+    words = {"words": rules.STATE_WORDS, "event_words": rules.EVENT_WORDS, "signs": SIGNS, "sexes": {"M": "男", "F": "女"}}
     return {"known": md.catalog(uow), "age": _age(uow), "identifiers": service.IDENTIFIERS, **words}
 
 
@@ -256,7 +256,8 @@ def find(uow: UnitOfWork) -> Any:
     life = queries.life(uow, found[0].id) if len(found) == 1 else None
     for each in {row.patient_id for row in found}:
         platform.log_read(uow, each, "查找标本", request.path)
-    return page("specimens/find.html", "results", code=code, found=found, life=life, **_base(uow))
+    place = None if life is None else storage_queries.place(uow, life.tube.id)
+    return page("specimens/find.html", "results", code=code, found=found, life=life, place=place, **_base(uow))
 
 
 @VIEWS.get("/sp/tubes/<int:specimen_id>", Perm.READ)
@@ -266,7 +267,7 @@ def tube(uow: UnitOfWork, specimen_id: int) -> Any:
     if life is None:
         raise NotFound("这管标本")
     platform.log_read(uow, life.tube.patient_id, "查看标本", request.path)
-    return page("specimens/tube.html", "detail", life=life, **_base(uow))
+    return page("specimens/tube.html", "detail", life=life, place=storage_queries.place(uow, specimen_id), **_base(uow))
 
 
 @VIEWS.post("/sp/tubes/<int:specimen_id>/conditional", Perm.CONDITIONAL)
