@@ -1,7 +1,8 @@
 """Specimens (M05): each tube's identity, place and fitness at every minute."""
 
-from cloud.modules.specimens import add_on, discard, handlers, service, storage
+from cloud.modules.specimens import add_on, discard, handlers, referral, service, storage
 from cloud.modules.specimens.bag_views import BAGS
+from cloud.modules.specimens.referral_views import REFERRAL
 from cloud.modules.specimens.rules import Perm
 from cloud.modules.specimens.storage_views import STORAGE
 from cloud.modules.specimens.views import VIEWS
@@ -12,7 +13,7 @@ BENCH = ("tester", "verifier", "senior", "leader")
 MODULE = Module(
     name="specimens",
     title="标本",
-    views=(VIEWS, BAGS, STORAGE),
+    views=(VIEWS, BAGS, STORAGE, REFERRAL),
     depends=("bench", "catalog", "orders", "platform"),
     permissions={
         Perm.READ: (*BENCH, "quality", "director", "infogroup", "nurse", "receiver"),
@@ -24,6 +25,8 @@ MODULE = Module(
         Perm.REJECT: (*BENCH, "receiver"),
         Perm.CONDITIONAL: ("senior", "leader"),
         Perm.LOST: ("leader",),
+        Perm.REFER: (*BENCH, "receiver"),
+        Perm.NUMBER: ("verifier", "senior", "leader", "receiver"),
         Perm.ARCHIVE: (*BENCH, "receiver"),
         Perm.DISCARD: ("verifier", "senior", "leader", "receiver"),
         Perm.NOTICE: ("nurse", "clinician"),
@@ -38,6 +41,9 @@ MODULE = Module(
         MenuItem("拒收", "/sp/reject", Perm.REJECT, "标本", 230),
         MenuItem("拒收通知", "/sp/rejections", Perm.NOTICE, "标本", 240),
         MenuItem("查找标本", "/sp/find", Perm.READ, "标本", 250),
+        MenuItem("重采跟踪", "/sp/recollect", Perm.READ, "标本", 235),
+        MenuItem("外送", "/sp/referral", Perm.REFER, "标本", 256),
+        MenuItem("样本号", "/sp/numbers", Perm.RECEIVE, "标本", 258),
         MenuItem("归档", "/sp/archive", Perm.ARCHIVE, "标本", 260),
         MenuItem("销毁", "/sp/discard", Perm.ARCHIVE, "标本", 262),
     ),
@@ -48,5 +54,10 @@ MODULE = Module(
         "report.released": (service.on_released, storage.on_released),
         "reflex.wanted": (add_on.on_reflex,),
     },
-    jobs=(Job("specimens.purge_labels", "03:20", handlers.purge_jobs), Job("specimens.discard", "00:30", discard.daily)),
+    jobs=(
+        Job("specimens.purge_labels", "03:20", handlers.purge_jobs),
+        Job("specimens.discard", "00:30", discard.daily),
+        Job("specimens.gaps", "00:30", referral.nightly),
+        Job("specimens.look", "15m", referral.look),
+    ),
 )

@@ -159,6 +159,9 @@ class Item:
     visit_kind: str | None
 
 
+ENDED = ("cancelled", "refunded", "expired")
+"""States of an order item in which nobody waits for it any more."""
+
 _ITEMS = text("""
 SELECT oi.specimen_id, oi.id, oi.order_set_id, coalesce(nullif(oi.his_name, ''), oi.his_code), oi.status, oi.charge_state,
        o.priority, v.kind

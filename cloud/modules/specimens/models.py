@@ -88,6 +88,41 @@ class Rejection(TenantTable, Base):
     ward_read_by: Mapped[str | None]
 
 
+class RejectionItem(TenantTable, Base):
+    """What a rejected tube was for: the requests whose recollection is followed to its end."""
+
+    __tablename__ = "rejection_item"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "rejection_id", "order_item_id"),
+        Index("ix_rejection_item_item", "tenant_id", "order_item_id"),
+        tenant_fk("rejection_id", "rejection"),
+        tenant_fk("order_item_id", "order_item"),
+    )
+    rejection_id: Mapped[int] = mapped_column(BigInteger)
+    order_item_id: Mapped[int] = mapped_column(BigInteger)
+
+
+class Referral(Versioned, TenantTable, Base):
+    """外送: a tube sent to another laboratory under a contract, until its report is back. One open at a time."""
+
+    __tablename__ = "referral"
+    __table_args__ = (
+        Index("uq_referral_open", "tenant_id", "specimen_id", unique=True, postgresql_where=text("returned_at IS NULL")),
+        Index("ix_referral_sent", "tenant_id", "sent_at"),
+        tenant_fk("specimen_id", "specimen"),
+    )
+    specimen_id: Mapped[int] = mapped_column(BigInteger)
+    lab: Mapped[str]
+    contract: Mapped[str] = mapped_column(default="", server_default="")
+    courier: Mapped[str] = mapped_column(default="", server_default="")
+    due: Mapped[date] = mapped_column(Date)
+    sent_at: Mapped[datetime]
+    sent_by: Mapped[str]
+    returned_at: Mapped[datetime | None]
+    returned_by: Mapped[str] = mapped_column(default="", server_default="")
+    outcome: Mapped[str] = mapped_column(default="", server_default="")
+
+
 class StrayTube(TenantTable, Base):
     """无主标本: a scanned code nobody knows, put aside on purpose; closed when somebody found out whose it is."""
 

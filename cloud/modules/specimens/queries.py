@@ -9,7 +9,7 @@ from sqlalchemy import func, select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.specimens import facts
+from cloud.modules.specimens import facts, rules
 from cloud.modules.specimens.facts import Item, TubeRow
 from cloud.modules.specimens.labels import ZONE
 from cloud.modules.specimens.models import LabelJob, Specimen, SpecimenEvent, StrayTube
@@ -58,41 +58,66 @@ def on_the_way(uow: UnitOfWork) -> tuple[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class RejectionRow:
-    """A rejection as the ward sees it."""
+    """A rejection as the ward sees it. ``stage``: how far the recollection is; ``new``: the tubes drawn instead, (id, barcode)."""
 
     id: int
+    specimen_id: int
     at: datetime
     reason: str
     note: str
     read_at: datetime | None
     read_by: str | None
     barcode: str
+    priority: str
     items: str
     patient_no: str
     name: str
     ward: str
     bed: str
     dept: str
+    stage: str
+    new: list[tuple[int, str]]
+
+    @property
+    def open(self) -> bool:
+        """Whether somebody still has to do something."""
+        return self.stage not in ("done", "ended")
 
 
+# A rejection of before requests were written down has none: then it is those that still hang on the tube.
 _REJECTIONS = text("""
-SELECT r.id, r.at, q.name, r.note, r.ward_read_at, r.ward_read_by, s.barcode,
-       (SELECT coalesce(string_agg(coalesce(nullif(i.his_name, ''), i.his_code), '、'), '') FROM order_item i
-         WHERE i.tenant_id = s.tenant_id AND i.specimen_id = s.id),
-       p.patient_no, p.name, coalesce(v.ward, ''), coalesce(v.bed, ''), coalesce(v.dept, '')
-FROM rejection r JOIN specimen s ON s.tenant_id = r.tenant_id AND s.id = r.specimen_id
+WITH recent AS (SELECT * FROM rejection WHERE tenant_id = :t AND (ward_read_at IS NULL OR at > :since)),
+asked AS (
+  SELECT r.id AS rejection_id, i.id, i.status, i.specimen_id, coalesce(nullif(i.his_name, ''), i.his_code) AS name
+  FROM recent r JOIN rejection_item x ON x.tenant_id = :t AND x.rejection_id = r.id
+  JOIN order_item i ON i.tenant_id = :t AND i.id = x.order_item_id
+  UNION
+  SELECT r.id, i.id, i.status, i.specimen_id, coalesce(nullif(i.his_name, ''), i.his_code)
+  FROM recent r JOIN order_item i ON i.tenant_id = :t AND i.specimen_id = r.specimen_id
+)
+SELECT r.id, s.id, r.at, q.name, r.note, r.ward_read_at, r.ward_read_by, s.barcode, s.priority,
+       (SELECT coalesce(string_agg(a.name, '、' ORDER BY a.id), '') FROM asked a WHERE a.rejection_id = r.id),
+       p.patient_no, p.name, coalesce(v.ward, ''), coalesce(v.bed, ''), coalesce(v.dept, ''),
+       ARRAY(SELECT a.status FROM asked a WHERE a.rejection_id = r.id),
+       ARRAY(SELECT DISTINCT n.id || ' ' || n.barcode FROM asked a JOIN specimen n ON n.tenant_id = :t AND n.id = a.specimen_id
+             WHERE a.rejection_id = r.id AND n.id <> s.id)
+FROM recent r JOIN specimen s ON s.tenant_id = r.tenant_id AND s.id = r.specimen_id
 JOIN reject_reason q ON q.tenant_id = r.tenant_id AND q.id = r.reason_id
 JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
 LEFT JOIN visit v ON v.tenant_id = s.tenant_id AND v.id = s.visit_id
-WHERE r.tenant_id = :t AND (r.ward_read_at IS NULL OR r.at > :since) AND (:everywhere OR v.ward = ANY(:wards) OR v.dept = ANY(:wards))
-ORDER BY (r.ward_read_at IS NULL) DESC, r.id DESC LIMIT 100
+WHERE (:everywhere OR v.ward = ANY(:wards) OR v.dept = ANY(:wards))
+ORDER BY (r.ward_read_at IS NULL) DESC, r.id DESC LIMIT 200
 """)
 
 
-def rejections(uow: UnitOfWork, wards: frozenset[str]) -> list[RejectionRow]:
-    """Unread rejections and those read in the last three days; a nurse with wards sees those of the own wards."""
-    values = {"t": uow.tenant_id, "wards": sorted(wards), "everywhere": not wards, "since": uow.now - timedelta(days=3)}
-    return [RejectionRow(*row) for row in uow.s.execute(_REJECTIONS, values)]
+def rejections(uow: UnitOfWork, wards: frozenset[str], days: int = 3) -> list[RejectionRow]:
+    """Unread rejections and those of the last days; a nurse with wards sees those of the own wards."""
+    values = {"t": uow.tenant_id, "wards": sorted(wards), "everywhere": not wards, "since": uow.now - timedelta(days=days)}
+    out = []
+    for row in uow.s.execute(_REJECTIONS, values):
+        new = [(int(n), code) for n, code in (each.split(" ", 1) for each in row[16])]
+        out.append(RejectionRow(*row[:15], rules.recollection(row[15]), new))
+    return out
 
 
 def strays(uow: UnitOfWork) -> list[StrayTube]:

@@ -26,6 +26,8 @@ class Perm(StrEnum):
     NOTICE = "specimens:notice"
     ARCHIVE = "specimens:archive"
     DISCARD = "specimens:discard"
+    REFER = "specimens:refer"
+    NUMBER = "specimens:number"
 
 
 # --- states ------------------------------------------------------------------------------------------------------------------------------
@@ -109,7 +111,13 @@ STATE_WORDS: Mapping[State, str] = {
     S.CANCELLED: say("已取消"),
     S.REFERRED: say("已外送"),
 }
-EVENT_WORDS = {"reprint": say("补打标签"), "stored": say("放入样本架"), "taken_out": say("从样本架取出")}
+EVENT_WORDS = {
+    "reprint": say("补打标签"),
+    "stored": say("放入样本架"),
+    "taken_out": say("从样本架取出"),
+    "referral_back": say("外送已回报"),
+    "renumbered": say("改样本号"),
+}
 """What happens to a tube without changing its state."""
 
 
@@ -218,6 +226,38 @@ def sample_number(prefix: str, priority: str, count: int) -> str | None:
     first, last = number_range(priority)
     number = first + count - 1
     return f"{prefix}{number:04d}" if number <= last else None
+
+
+def own_number_problem(prefix: str, text: str) -> str | None:
+    """Why a sample number typed by hand is none of this section, or None: its prefix and four digits of the patients' ranges."""
+    digits = text.removeprefix(prefix)
+    (first, last), (urgent, end) = ROUTINE_RANGE, STAT_RANGE
+    good = text.startswith(prefix) and len(digits) == 4 and digits.isascii() and digits.isdigit()
+    if good and (first <= int(digits) <= last or urgent <= int(digits) <= end):
+        return None
+    ranges = {"prefix": prefix, "first": f"{first:04d}", "last": f"{last:04d}", "urgent": f"{urgent:04d}", "end": f"{end:04d}"}
+    return say("样本号须为“{prefix}”加四位数字：常规 {first}–{last}，急诊 {urgent}–{end}。", **ranges)
+
+
+RECOLLECT = ("waiting", "labelled", "collected", "done", "ended")
+"""How far the recollection of a rejected tube is, the least far of its requests deciding."""
+RECOLLECT_WORDS: Mapping[str, str] = {
+    "waiting": say("待重采"),
+    "labelled": say("已打条码"),
+    "collected": say("已重采，在途"),
+    "done": say("新标本已核收"),
+    "ended": say("申请已取消"),
+}
+_RECOLLECT_OF = {
+    **dict.fromkeys(("requested", "confirmed", "rejected"), "waiting"),
+    **dict.fromkeys(("received", "in_test", "partly_reported", "reported"), "done"),
+    **dict.fromkeys(("cancelled", "refunded", "expired"), "ended"),
+}
+
+
+def recollection(statuses: Iterable[str]) -> str:
+    """The stage of a rejection by the states of its requests; without any, ended."""
+    return min((_RECOLLECT_OF.get(s, s) for s in statuses), key=RECOLLECT.index, default="ended")
 
 
 # --- what a scan at the counter means ----------------------------------------------------------------------------------------------------

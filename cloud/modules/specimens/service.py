@@ -21,7 +21,7 @@ from cloud.modules.specimens import facts, labels, rules
 from cloud.modules.specimens.facts import Person, TubeRow, Waiting
 from cloud.modules.specimens.in_hand import InHand, Taken, take_in
 from cloud.modules.specimens.labels import ZONE, Plan
-from cloud.modules.specimens.models import LabelJob, Rejection, Specimen, SpecimenEvent, StrayTube
+from cloud.modules.specimens.models import LabelJob, Rejection, RejectionItem, Specimen, SpecimenEvent, StrayTube
 from cloud.modules.specimens.rules import Finding, State
 from cloud.modules.specimens.steps import IDENTIFIERS, label_job, recognise, take_number, transport_limit
 from cloud.reports.documents import LabelDocument
@@ -353,7 +353,10 @@ def reject(uow: UnitOfWork, code: str, reason_id: int, note: str = "", place: st
     move(uow, tube, State.REJECTED, place, {"reason": reason.code, "note": note.strip()}, reason.name)
     row = Rejection(specimen_id=tube.id, reason_id=reason.id, note=note.strip(), at=uow.now, by_id=uow.actor.user_id)
     uow.s.add(row)
-    _set_items(uow, tube, orders.ItemStatus.REJECTED, reason=reason.name)
+    uow.s.flush()
+    items = facts.items(uow, [tube.id]).get(tube.id, [])
+    uow.s.add_all(RejectionItem(rejection_id=row.id, order_item_id=each.order_item_id) for each in items if each.status not in facts.ENDED)
+    _set_items(uow, tube, orders.ItemStatus.REJECTED, items, reason.name)
     _emit(uow, "rejected", tube, reason_code=reason.code, reason=reason.name, note=note.strip(), indicator=reason.indicator)
     uow.s.flush()
     return row

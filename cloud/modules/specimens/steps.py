@@ -18,6 +18,8 @@ from common.errors import UserError
 IDENTIFIERS = {"name": "姓名", "birth": "出生日期", "card": "卡号或患者号", "id_card": "身份证", "wristband": "腕带"}
 _EXISTS = text("SELECT 1 FROM specimen WHERE tenant_id = :t AND barcode = :code")
 
+_NUMBER_USED = text("SELECT 1 FROM specimen WHERE tenant_id = :t AND section_id = :section AND sample_day = :day AND sample_no = :no")
+
 
 def recognise(uow: UnitOfWork, code: str) -> ids.Scan:
     """What a scan is, by this hospital's own prefix rules first (M05: HIS-issued and pre-printed barcodes)."""
@@ -40,10 +42,22 @@ def transport_limit(uow: UnitOfWork) -> timedelta | None:
 def take_number(uow: UnitOfWork, section: md.SectionRow, priority: str, day: date) -> str:
     """The section's next sample number of the day. Raises UserError when the range is used up."""
     kind = "routine" if priority == "routine" else "stat"
-    number = rules.sample_number(section.sample_no_prefix, kind, labels.take(uow, f"sample:{section.id}:{kind}", day))
+    number = _next(uow, section, kind, day)
+    while number is not None and number_used(uow, section.id, day, number):  # given by hand before its turn came
+        number = _next(uow, section, kind, day)
     if number is None:
         raise UserError("conflict", f"{section.name}今天的{'急诊' if kind == 'stat' else '常规'}样本号已经用完，请联系专业组长。")
     return number
+
+
+def _next(uow: UnitOfWork, section: md.SectionRow, kind: str, day: date) -> str | None:
+    return rules.sample_number(section.sample_no_prefix, kind, labels.take(uow, f"sample:{section.id}:{kind}", day))
+
+
+def number_used(uow: UnitOfWork, section_id: int, day: date, number: str) -> bool:
+    """Whether a tube of the section has this number on this day."""
+    values = {"t": uow.tenant_id, "section": section_id, "day": day, "no": number}
+    return uow.s.execute(_NUMBER_USED, values).first() is not None
 
 
 def label_job(uow: UnitOfWork, specimen_ids: list[int]) -> tuple[list[LabelDocument], LabelJob]:

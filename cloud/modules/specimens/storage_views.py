@@ -142,8 +142,8 @@ def batch(uow: UnitOfWork, batch_id: int) -> Any:
     if found is None:
         raise NotFound("这张销毁单")
     rows = storage_queries.lines(uow, batch_id, _number("after") or 0)
-    context: dict[str, Any] = {"rows": rows, "words": rules.BATCH_WORDS, "methods": METHODS, "size": storage_queries.PAGE, "me": principal().user_id}
-    return page("specimens/discard.html", batch=found, **context, **_base(uow))
+    context: dict[str, Any] = {"rows": rows, "words": rules.BATCH_WORDS, "methods": METHODS}
+    return page("specimens/discard.html", batch=found, me=principal().user_id, size=storage_queries.PAGE, **context, **_base(uow))
 
 
 @STORAGE.post("/sp/discard/<int:batch_id>/<act>", Perm.DISCARD)

@@ -30,7 +30,13 @@ SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
 
 
 def _base(uow: UnitOfWork) -> dict[str, Any]:
-    words = {"words": rules.STATE_WORDS, "event_words": rules.EVENT_WORDS, "signs": SIGNS, "sexes": {"M": "男", "F": "女"}}
+    words = {
+        "words": rules.STATE_WORDS,
+        "event_words": rules.EVENT_WORDS,
+        "stages": rules.RECOLLECT_WORDS,
+        "signs": SIGNS,
+        "sexes": {"M": "男", "F": "女"},
+    }
     return {"known": md.catalog(uow), "age": _age(uow), "identifiers": service.IDENTIFIERS, **words}
 
 

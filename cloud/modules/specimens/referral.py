@@ -1,0 +1,191 @@
+"""送检 (referral) and sample numbers by hand: tubes sent to another laboratory and back, numbers given, missing and looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import select, text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.platform import alerts
+from cloud.modules.specimens import queries, rules, service, steps
+from cloud.modules.specimens.labels import ZONE
+from cloud.modules.specimens.models import Referral, Specimen
+from cloud.modules.specimens.rules import Perm, State
+from common import ids
+from common.errors import UserError
+from common.say import say
+
+PAGE = 200
+MAY_NUMBER = (State.RECEIVED, State.CENTRIFUGED, State.ALIQUOTED, State.CONDITIONAL)
+UNREAD, RECOLLECT_LATE = timedelta(minutes=30), timedelta(hours=4)
+"""[C] A ward reads a rejection within 30 minutes and has drawn again within four hours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What the form says of a sending: the other laboratory, its contract, who carries it, when the report is due."""
+
+    lab: str
+    contract: str = ""
+    courier: str = ""
+    due: date | None = None
+
+
+def send_out(uow: UnitOfWork, code: str, form: Sending) -> Referral:
+    """A received tube leaves for another laboratory. UserErrors: invalid (a field), not_found, conflict (its state)."""
+    if not form.lab.strip():
+        raise UserError("invalid", say("请填写送往的实验室。"), field="lab")
+    if form.due is None or form.due < uow.now.astimezone(ZONE).date():
+        raise UserError("invalid", say("请填写应回报的日期，不能早于今天。"), field="due")
+    tube = _tube(uow, code)
+    where = {"lab": form.lab.strip()[:100], "contract": form.contract.strip()[:60], "courier": form.courier.strip()[:60]}
+    service.move(uow, tube, State.REFERRED, where["lab"], where)
+    row = Referral(specimen_id=tube.id, due=form.due, sent_at=uow.now, sent_by=uow.actor.name, **where)
+    uow.s.add(row)
+    uow.s.flush()
+    uow.emit("specimen.referred", tube.barcode, {"specimen_id": tube.id, "barcode": tube.barcode, **where})
+    return row
+
+
+def came_back(uow: UnitOfWork, code: str, outcome: str) -> Referral:
+    """The other laboratory's report is here: with its number, or why there is none. Results are entered at the bench as ever."""
+    if not outcome.strip():
+        raise UserError("invalid", say("请填写外送报告号；没有报告请写明原因，例如对方退样。"), field="outcome")
+    tube = _tube(uow, code)
+    row = uow.s.scalars(select(Referral).where(Referral.specimen_id == tube.id, Referral.returned_at.is_(None)).with_for_update()).first()
+    if row is None:
+        raise UserError("conflict", say("这管没有未回报的外送记录，请核对条码。"))
+    row.returned_at, row.returned_by, row.outcome = uow.now, uow.actor.name, outcome.strip()[:200]
+    service.note(uow, tube.id, "referral_back", row.lab, {"note": row.outcome})
+    uow.audit("referral", row.id, "returned", after={"outcome": row.outcome})
+    return row
+
+
+def renumber(uow: UnitOfWork, specimen_id: int, number: str, reason: str) -> None:
+    """A sample number by hand before the tube is measured: of the section's own ranges, used by no other tube of the day."""
+    tube = uow.s.get(Specimen, (uow.tenant_id, specimen_id), with_for_update=True)
+    if tube is None or tube.sample_day is None:
+        raise UserError("not_found", say("这管标本不存在或还没有核收，请核对后重试。"))
+    if tube.state not in MAY_NUMBER:
+        raise UserError("conflict", say("标本{state}，不能再改样本号。", state=rules.STATE_WORDS[State(tube.state)]))
+    if not reason.strip():
+        raise UserError("invalid", say("请写明改样本号的原因。"), field="reason")
+    wanted = ids.normalise_scan(number)
+    problem = rules.own_number_problem(md.catalog(uow).sections[tube.section_id].sample_no_prefix, wanted)
+    if problem is not None:
+        raise UserError("invalid", problem, field="number")
+    if wanted != tube.sample_no and steps.number_used(uow, tube.section_id, tube.sample_day, wanted):
+        raise UserError("conflict", say("今天的样本号 {no} 已有标本，请换一个。", no=wanted))
+    before, tube.sample_no = tube.sample_no, wanted
+    service.note(uow, tube.id, "renumbered", "", {"note": f"{before} → {wanted}", "reason": reason.strip()[:200]})
+    uow.audit("specimen", tube.id, "renumbered", {"sample_no": before}, {"sample_no": wanted}, reason.strip()[:200])
+
+
+def _tube(uow: UnitOfWork, code: str) -> Specimen:
+    scan = steps.recognise(uow, code)
+    wrong = rules.scan_problem(scan)
+    if wrong is not None:
+        raise UserError("invalid", wrong[1], field="code")
+    found = uow.s.scalars(select(Specimen).where(Specimen.barcode == scan.code).with_for_update()).one_or_none()
+    if found is None:
+        raise UserError("not_found", say("系统里没有这个条码，请核对标签。"))
+    return found
+
+
+# --- looks ----------------------------------------------------------------------------------------------------------
+
+_SENT = text("""
+SELECT f.id, s.id AS specimen_id, s.barcode, p.name, f.lab, f.contract, f.courier, f.due, f.sent_at, f.sent_by,
+       f.returned_at, f.returned_by, f.outcome, s.state,
+       (SELECT coalesce(string_agg(coalesce(nullif(i.his_name, ''), i.his_code), '、'), '') FROM order_item i
+         WHERE i.tenant_id = s.tenant_id AND i.specimen_id = s.id) AS names
+FROM referral f JOIN specimen s ON s.tenant_id = f.tenant_id AND s.id = f.specimen_id
+JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
+WHERE f.tenant_id = :t AND f.id < :before AND (NOT :open OR f.returned_at IS NULL)
+ORDER BY f.returned_at IS NOT NULL, f.id DESC LIMIT :n
+""")
+_GAPS = text("""
+SELECT c.key, g.n FROM specimen_counter c CROSS JOIN LATERAL generate_series(1, c.last) AS g(n)
+WHERE c.tenant_id = :t AND c.day = :day AND c.key = ANY(:keys) ORDER BY c.key, g.n
+""")
+_GIVEN = text("SELECT section_id, sample_no FROM specimen WHERE tenant_id = :t AND section_id = ANY(:sections) AND sample_day = :day")
+
+
+def sent(uow: UnitOfWork, open_only: bool = False, before: int | None = None) -> Sequence[Any]:
+    """Sendings, those without a report first."""
+    return uow.s.execute(_SENT, {"t": uow.tenant_id, "open": open_only, "before": before or 2**62, "n": PAGE}).all()
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """A section's numbers of a day: how many tubes have one, and which of those handed out no tube has."""
+
+    section_id: int
+    used: int
+    gaps: tuple[str, ...]
+
+
+def numbers(uow: UnitOfWork, day: date) -> list[Numbers]:
+    """Sample numbers of a day by section, with their gaps (M05: listed at the day's end)."""
+    known = md.catalog(uow)
+    keys = {f"sample:{s.id}:{kind}": (s, kind) for s in known.sections.values() for kind in ("routine", "stat")}
+    given: dict[int, set[str]] = {s: set() for s in known.sections}
+    for section, number in uow.s.execute(_GIVEN, {"t": uow.tenant_id, "sections": list(known.sections), "day": day}):
+        given[section].add(number)
+    gaps: dict[int, list[str]] = {s: [] for s in known.sections}
+    for key, n in uow.s.execute(_GAPS, {"t": uow.tenant_id, "day": day, "keys": list(keys)}):
+        section, kind = keys[key]
+        number = rules.sample_number(section.sample_no_prefix, kind, n)
+        if number is not None and number not in given[section.id]:
+            gaps[section.id].append(number)
+    return [Numbers(s, len(given[s]), tuple(gaps[s])) for s in known.sections if given[s] or gaps[s]]
+
+
+# --- the calendar ---------------------------------------------------------------------------------------------------
+
+
+def nightly(uow: UnitOfWork) -> None:
+    """00:30: yesterday's missing sample numbers."""
+    day = uow.now.astimezone(ZONE).date() - timedelta(days=1)
+    known, words = md.catalog(uow), "%(section)s %(day)s 缺样本号 %(gaps)s"
+    for each in numbers(uow, day):
+        if each.gaps:
+            fields = {"section": known.sections[each.section_id].name, "day": str(day), "gaps": "、".join(each.gaps[:20])}
+            url = f"/sp/numbers?day={day}"
+            alerts.raise_alert(
+                uow,
+                alerts.Alert("specimen.gaps", f"{each.section_id}@{day}", alerts.Level.NOTICE, words, url, Perm.RECEIVE, fields, once=True),
+            )
+
+
+def look(uow: UnitOfWork) -> None:
+    """Every 15 minutes: rejections the ward has not read, recollections that do not come, referrals overdue."""
+    unread, late = [], []
+    for row in queries.rejections(uow, frozenset()):
+        fields = {"code": row.barcode, "ward": row.ward or row.dept or "—", "name": row.name}
+        if row.open and row.read_at is None and uow.now - row.at > UNREAD:
+            words = "%(ward)s %(name)s 的拒收通知（%(code)s）30 分钟没有人看，请电话告知"
+            unread.append(alerts.Alert("specimen.unread", str(row.id), alerts.Level.WARNING, words, "/sp/recollect", Perm.REJECT, fields))
+        elif row.open and uow.now - row.at > RECOLLECT_LATE:
+            words = "%(ward)s %(name)s 拒收后 4 小时没有收到重采的标本（%(code)s）"
+            late.append(alerts.Alert("specimen.recollect", str(row.id), alerts.Level.WARNING, words, "/sp/recollect", Perm.REJECT, fields))
+    alerts.sync(uow, "specimen.unread", unread)
+    alerts.sync(uow, "specimen.recollect", late)
+    today, words = uow.now.astimezone(ZONE).date(), "外送标本 %(code)s（%(lab)s）应于 %(due)s 回报，还没有收到报告"
+    alerts.sync(
+        uow,
+        "specimen.referral",
+        (
+            alerts.Alert(
+                "specimen.referral", str(f.id), alerts.Level.WARNING, words, "/sp/referral", Perm.REFER,
+                {"code": f.barcode, "lab": f.lab, "due": str(f.due)},
+            )
+            for f in sent(uow, open_only=True)
+            if f.due < today
+        ),
+    )  # fmt: skip

@@ -1,0 +1,77 @@
+"""Pages around the receiving desk: recollection followed to its end, referral out and back, sample numbers with their gaps."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+from flask import request
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.specimens import queries, referral, rules
+from cloud.modules.specimens.labels import ZONE
+from cloud.modules.specimens.rules import Perm
+from cloud.web.faults import Invalid
+from cloud.web.page import page, redirect_to
+from cloud.web.view import Views
+
+REFERRAL = Views("specimen_referral", __name__)
+
+
+@REFERRAL.get("/sp/recollect", Perm.READ)
+def recollect(uow: UnitOfWork) -> Any:
+    """Rejected tubes of the last days and how far their recollection is; ``all=1`` shows the finished ones too."""
+    everything = request.args.get("all") == "1"
+    found = queries.rejections(uow, frozenset(), 7)
+    rows = [row for row in found if everything or row.open]
+    waiting = sum(row.open for row in found)
+    context = {"rows": rows, "everything": everything, "waiting": waiting, "stages": rules.RECOLLECT_WORDS, "now": uow.now}
+    return page("specimens/recollect.html", "rows", late=referral.RECOLLECT_LATE, **context)
+
+
+@REFERRAL.get("/sp/referral", Perm.REFER)
+def referrals(uow: UnitOfWork) -> Any:
+    """What is away, what came back; a scan sends or takes back."""
+    today = uow.now.astimezone(ZONE).date()
+    rows = referral.sent(uow, before=request.args.get("before", type=int))
+    context = {"rows": rows, "today": today, "due": today + timedelta(days=3), "size": referral.PAGE}
+    return page("specimens/referral.html", labs=sorted({r.lab for r in rows}), code=request.args.get("code", ""), **context)
+
+
+@REFERRAL.post("/sp/referral/send", Perm.REFER)
+def send(uow: UnitOfWork) -> Any:
+    """A tube leaves."""
+    form = request.form
+    sending = referral.Sending(form.get("lab", ""), form.get("contract", ""), form.get("courier", ""), _day(form.get("due", ""), "due"))
+    referral.send_out(uow, form.get("code", ""), sending)
+    return redirect_to("/sp/referral")
+
+
+@REFERRAL.post("/sp/referral/back", Perm.REFER)
+def back(uow: UnitOfWork) -> Any:
+    """Its report is here."""
+    referral.came_back(uow, request.form.get("code", ""), request.form.get("outcome", ""))
+    return redirect_to("/sp/referral")
+
+
+@REFERRAL.get("/sp/numbers", Perm.RECEIVE)
+def sample_numbers(uow: UnitOfWork) -> Any:
+    """Sample numbers of a day and those no tube has."""
+    today = uow.now.astimezone(ZONE).date()
+    day = _day(request.args.get("day", ""), "day") or today
+    return page("specimens/numbers.html", day=day, today=today, rows=referral.numbers(uow, day), known=md.catalog(uow))
+
+
+@REFERRAL.post("/sp/tubes/<int:specimen_id>/number", Perm.NUMBER)
+def renumber(uow: UnitOfWork, specimen_id: int) -> Any:
+    """Another sample number, with the reason."""
+    referral.renumber(uow, specimen_id, request.form.get("number", ""), request.form.get("reason", ""))
+    return redirect_to(f"/sp/tubes/{specimen_id}")
+
+
+def _day(value: str, name: str) -> date | None:
+    try:
+        return date.fromisoformat(value.strip()) if value.strip() else None
+    except ValueError as error:
+        raise Invalid("日期请写成 2026-11-22。", name) from error
