@@ -1,7 +1,7 @@
 """M03 Orders: right test, right patient, once, paid or authorised, traceable to the requester."""
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import service
+from cloud.modules.orders import service, verbal
 from cloud.modules.orders.rules import Perm
 from cloud.modules.orders.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
@@ -23,6 +23,7 @@ MODULE = Module(
     },
     menu=(
         MenuItem("申请", "/orders", Perm.READ, "检验前", 10),
+        MenuItem("口头申请", "/orders/verbal", Perm.READ, "检验前", 11),
         MenuItem("退费申请", "/orders/refund-requests", Perm.READ, "检验前", 12),
     ),
     handlers={
@@ -31,5 +32,5 @@ MODULE = Module(
         "report.released": (service.on_released,),
         "report.recalled": (service.on_recalled,),
     },
-    jobs=(Job("orders.discard_parked", "1m", _discard_parked),),
+    jobs=(Job("orders.discard_parked", "1m", _discard_parked), Job("orders.look", "15m", verbal.look)),
 )

@@ -138,6 +138,26 @@ class RefundRequest(Versioned, TenantTable, Base):
     answer: Mapped[str] = mapped_column(default="", server_default="")
 
 
+class VerbalOrder(Versioned, TenantTable, Base):
+    """口头申请 (R5): who called, who took it down and read it back, until when the written request must be here, and that it came."""
+
+    __tablename__ = "verbal_order"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "order_id"),
+        Index("ix_verbal_order_open", "tenant_id", "deadline", postgresql_where=text("confirmed_at IS NULL")),
+        tenant_fk("order_id", "lab_order"),
+    )
+    order_id: Mapped[int] = mapped_column(BigInteger)
+    caller: Mapped[str]
+    phone: Mapped[str] = mapped_column(default="", server_default="")
+    taken_by: Mapped[str]
+    taken_at: Mapped[datetime]
+    deadline: Mapped[datetime]
+    confirmed_at: Mapped[datetime | None]
+    confirmed_by: Mapped[str] = mapped_column(default="", server_default="")
+    written: Mapped[str] = mapped_column(default="", server_default="")
+
+
 class ParkedCancel(TenantTable, Base):
     """A cancellation that arrived before its order: kept ten minutes, applied when the order comes (M23 bad input)."""
 

@@ -189,6 +189,27 @@ def items_of_order(uow: UnitOfWork, order_id: int) -> list[ItemRow]:
     return [_item(row) for row in uow.s.execute(_items().where(OrderItem.order_id == order_id).order_by(OrderItem.id))]
 
 
+def twins(uow: UnitOfWork, item: ItemRow) -> list[ItemRow]:
+    """R4: other requests of the same set for the same patient: open ones, and those within the hospital's own interval, newest first.
+
+    The interval is the setting ``orders``/``min_interval_h``: hours by code of the order set; without one only open requests count.
+    """
+    if item.order_set_id is None:
+        return []
+    known = md.catalog(uow)
+    hours = known.setting("orders", "min_interval_h", {}).get(known.order_sets[item.order_set_id].code, 0)
+    waiting = [s.value for s in ItemStatus if s not in rules.ENDED and s is not ItemStatus.REPORTED]
+    query = _items().where(
+        LabOrder.patient_id == item.patient_id,
+        OrderItem.order_set_id == item.order_set_id,
+        OrderItem.id != item.id,
+        OrderItem.status.not_in([s.value for s in rules.ENDED]),
+        or_(OrderItem.status.in_(waiting), LabOrder.ordered_at >= item.ordered_at - timedelta(hours=float(hours))),
+        LabOrder.ordered_at <= item.ordered_at + timedelta(hours=float(hours)) if hours else OrderItem.status.in_(waiting),
+    )
+    return [_item(row) for row in uow.s.execute(query.order_by(OrderItem.id.desc()).limit(5))]
+
+
 @dataclass(frozen=True, slots=True)
 class Filter:
     """What /orders is filtered by; "" and None mean anything."""

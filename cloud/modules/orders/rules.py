@@ -7,10 +7,12 @@ from datetime import date, timedelta
 from enum import StrEnum
 
 from cloud.modules.orders.messages import Action, Charge, PatientData, Priority, Problem, Severity, VisitType
+from common.say import Said, say
 
 PARKED_FOR = timedelta(minutes=10)  # M23: a cancel that came before its order waits this long
 NEVER_COLLECTED = timedelta(hours=48)
 REFUND_LATE = timedelta(minutes=30)
+VERBAL_LIMIT = timedelta(hours=24)  # R5: a verbal request is confirmed in writing within this time
 MAX_AGE_YEARS = 150
 
 
@@ -162,6 +164,15 @@ def judge_update(known: Known, code: str | None, charge: Charge | None) -> Chang
     if known.status in BEFORE_LABEL or same_code:
         return Change.APPLY
     return Change.LOCKED
+
+
+def verbal_problem(caller: str, doctor: str, read_back: bool) -> tuple[str, Said] | None:
+    """What a verbal request lacks, as (field, words), or None (R5: receiver, caller, read-back)."""
+    if not caller.strip():
+        return "caller", say("请填写来电人姓名。")
+    if not doctor.strip():
+        return "doctor", say("请填写开单医生。")
+    return None if read_back else ("read_back", say("请向来电人复述患者姓名和项目，得到确认后勾选“已复述”。"))
 
 
 def wants_cancel(action: Action, charge: Charge | None) -> bool:

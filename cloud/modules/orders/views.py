@@ -9,7 +9,7 @@ from typing import Any
 from flask import request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import queries, service
+from cloud.modules.orders import queries, service, verbal
 from cloud.modules.orders.messages import Registration
 from cloud.modules.orders.rules import Perm
 from cloud.modules.platform import service as platform
@@ -38,8 +38,8 @@ def item(uow: UnitOfWork, item_id: int) -> Any:
         raise NotFound("这个申请项目")
     patient = queries.patient(uow, found[0].patient_id)
     platform.log_read(uow, found[0].patient_id, "order", request.path)
-    siblings = queries.items_of_order(uow, found[0].order_id)
-    return page("orders/item.html", "detail", item=found[0], patient=patient, siblings=siblings, words=WORDS)
+    siblings, twins = queries.items_of_order(uow, found[0].order_id), queries.twins(uow, found[0])
+    return page("orders/item.html", "detail", item=found[0], patient=patient, siblings=siblings, words=WORDS, twins=twins)
 
 
 @VIEWS.get("/orders/manual", Perm.REGISTER)
@@ -53,6 +53,28 @@ def register(uow: UnitOfWork) -> Any:
     """Register one request; the list shows it."""
     service.register(uow, Registration.read(request.form))
     return redirect_to("/orders")
+
+
+@VIEWS.get("/orders/verbal", Perm.READ)
+def verbal_page(uow: UnitOfWork) -> Any:
+    """Verbal requests that wait for the written one, and the form to take one down."""
+    rows = verbal.waiting(uow)
+    return page("orders/verbal.html", key=uuid.uuid4().hex, sets=queries.order_sets(uow), words=WORDS, rows=rows, now=uow.now)
+
+
+@VIEWS.post("/orders/verbal", Perm.REGISTER)
+def take_verbal(uow: UnitOfWork) -> Any:
+    """Take one down."""
+    form = request.form
+    verbal.take(uow, Registration.read(form), form.get("caller", ""), form.get("caller_phone", ""), form.get("read_back") == "1")
+    return redirect_to("/orders/verbal")
+
+
+@VIEWS.post("/orders/verbal/<int:verbal_id>", Perm.REGISTER)
+def confirm_verbal(uow: UnitOfWork, verbal_id: int) -> Any:
+    """The written request is here."""
+    verbal.confirm(uow, verbal_id, request.form.get("version", 0, int), request.form.get("written", ""))
+    return redirect_to("/orders/verbal")
 
 
 @VIEWS.get("/orders/refund-requests", Perm.READ)

@@ -1,0 +1,98 @@
+"""口头申请 (M03 R5): taken down with caller and read-back, confirmed in writing within a day; and the alerts of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.orders import manual, rules
+from cloud.modules.orders.messages import Registration
+from cloud.modules.orders.models import VerbalOrder
+from cloud.modules.orders.place import Placed
+from cloud.modules.orders.rules import Perm
+from cloud.modules.platform import alerts
+from cloud.web.faults import Conflict, Invalid, NotFound, Stale
+from common.say import say
+
+PAGE = 200
+_WAITING = text("""
+SELECT w.id, w.version, w.caller, w.phone, w.taken_by, w.taken_at, w.deadline, o.doctor, o.dept, p.name, p.patient_no,
+  (SELECT string_agg(coalesce(nullif(i.his_name, ''), i.his_code), '、' ORDER BY i.id) FROM order_item i
+    WHERE i.tenant_id = o.tenant_id AND i.order_id = o.id) AS names
+FROM verbal_order w JOIN lab_order o ON o.tenant_id = w.tenant_id AND o.id = w.order_id
+JOIN patient p ON p.tenant_id = o.tenant_id AND p.id = o.patient_id
+WHERE w.tenant_id = :t AND w.confirmed_at IS NULL ORDER BY w.deadline LIMIT :n
+""")
+_REFUNDS = text("SELECT count(*) FROM refund_request WHERE tenant_id = :t AND state = 'waiting' AND requested_at < :before")
+_NEVER = text("""
+SELECT count(*) FROM order_item i JOIN lab_order o ON o.tenant_id = i.tenant_id AND o.id = i.order_id
+WHERE i.tenant_id = :t AND i.status IN ('requested', 'confirmed') AND i.charge_state = 'paid' AND o.ordered_at BETWEEN :since AND :before
+  AND (o.planned_at IS NULL OR o.planned_at < :before)
+""")
+
+
+def take(uow: UnitOfWork, form: Registration, caller: str, phone: str, read_back: bool) -> Placed:
+    """Register a request told by phone. Raises Invalid naming the field; the same form twice registers once (C6)."""
+    problem = rules.verbal_problem(caller, form.doctor, read_back)
+    if problem is not None:
+        raise Invalid(problem[1], problem[0])
+    placed = manual.register(uow, form)
+    if placed.created:
+        for order_id in placed.order_ids:
+            row = VerbalOrder(order_id=order_id, caller=caller.strip()[:60], phone=phone.strip()[:30], taken_by=uow.actor.name)
+            row.taken_at, row.deadline = uow.now, uow.now + rules.VERBAL_LIMIT
+            uow.s.add(row)
+            uow.s.flush()
+            uow.audit("verbal_order", row.id, "taken", after={"order_id": order_id, "caller": row.caller, "read_back": True})
+    return placed
+
+
+def confirm(uow: UnitOfWork, verbal_id: int, version: int, written: str) -> None:
+    """The written request came: its number, or who signed it. Raises NotFound, Conflict, Stale, Invalid."""
+    row = uow.s.get(VerbalOrder, (uow.tenant_id, verbal_id), with_for_update=True)
+    if row is None:
+        raise NotFound("这条口头申请")
+    if row.confirmed_at is not None:
+        raise Conflict(say("这条口头申请已由 {who} 确认，请刷新。", who=row.confirmed_by))
+    if row.version != version:
+        raise Stale
+    if not written.strip():
+        raise Invalid(say("请填写补开的申请单号，或签字医生和时间。"), "written")
+    row.confirmed_at, row.confirmed_by, row.written = uow.now, uow.actor.name, written.strip()[:200]
+    uow.audit("verbal_order", row.id, "confirmed", after={"written": row.written})
+    alerts.clear(uow, "orders.verbal", str(row.id))
+
+
+def waiting(uow: UnitOfWork) -> Sequence[Any]:
+    """Verbal requests without their written one, the most urgent first."""
+    return uow.s.execute(_WAITING, {"t": uow.tenant_id, "n": PAGE}).all()
+
+
+def look(uow: UnitOfWork) -> None:
+    """Every 15 minutes: verbal requests past their limit, refunds that wait, paid requests nobody collected."""
+    words = "%(name)s 的口头申请（%(caller)s，%(names)s）超过 24 小时没有补开申请单"
+    late = [row for row in waiting(uow) if row.deadline <= uow.now]
+    alerts.sync(
+        uow,
+        "orders.verbal",
+        [
+            alerts.Alert(
+                "orders.verbal", str(r.id), alerts.Level.WARNING, words, "/orders/verbal", Perm.READ,
+                {"name": r.name, "caller": r.caller, "names": r.names},
+            )
+            for r in late
+        ],
+    )  # fmt: skip
+    refunds = uow.s.execute(_REFUNDS, {"t": uow.tenant_id, "before": uow.now - rules.REFUND_LATE}).scalar_one()
+    _count(uow, "orders.refund", refunds, "%(n)s 个退费申请等待超过 30 分钟", "/orders/refund-requests", Perm.REFUND)
+    before = uow.now - rules.NEVER_COLLECTED
+    never = uow.s.execute(_NEVER, {"t": uow.tenant_id, "before": before, "since": before - 5 * rules.NEVER_COLLECTED}).scalar_one()
+    _count(uow, "orders.never", never, "%(n)s 个已收费项目超过 48 小时没有采集", "/orders?status=confirmed", Perm.READ)
+
+
+def _count(uow: UnitOfWork, kind: str, n: int, words: str, url: str, who: Perm) -> None:
+    found = [alerts.Alert(kind, "all", alerts.Level.WARNING, words, url, who, {"n": n})] if n else []
+    alerts.sync(uow, kind, found)
