@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, select, text
 
@@ -116,7 +117,8 @@ def rejections(uow: UnitOfWork, wards: frozenset[str], days: int = 3) -> list[Re
     out = []
     for row in uow.s.execute(_REJECTIONS, values):
         new = [(int(n), code) for n, code in (each.split(" ", 1) for each in row[16])]
-        out.append(RejectionRow(*row[:15], rules.recollection(row[15]), new))
+        values_of: list[Any] = [*row[:15], rules.recollection(row[15]), new]
+        out.append(RejectionRow(*values_of))
     return out
 
 

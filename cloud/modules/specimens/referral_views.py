@@ -26,7 +26,7 @@ def recollect(uow: UnitOfWork) -> Any:
     found = queries.rejections(uow, frozenset(), 7)
     rows = [row for row in found if everything or row.open]
     waiting = sum(row.open for row in found)
-    context = {"rows": rows, "everything": everything, "waiting": waiting, "stages": rules.RECOLLECT_WORDS, "now": uow.now}
+    context: dict[str, Any] = {"rows": rows, "everything": everything, "waiting": waiting, "stages": rules.RECOLLECT_WORDS, "now": uow.now}
     return page("specimens/recollect.html", "rows", late=referral.RECOLLECT_LATE, **context)
 
 
@@ -35,7 +35,7 @@ def referrals(uow: UnitOfWork) -> Any:
     """What is away, what came back; a scan sends or takes back."""
     today = uow.now.astimezone(ZONE).date()
     rows = referral.sent(uow, before=request.args.get("before", type=int))
-    context = {"rows": rows, "today": today, "due": today + timedelta(days=3), "size": referral.PAGE}
+    context: dict[str, Any] = {"rows": rows, "today": today, "due": today + timedelta(days=3), "size": referral.PAGE}
     return page("specimens/referral.html", labs=sorted({r.lab for r in rows}), code=request.args.get("code", ""), **context)
 
 
