@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,30 +19,51 @@ TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MAX_ROWS = 20_000
 MAX_BYTES = 10_000_000
 _UNPACKED = 200_000_000
-_ILLEGAL = {code: None for code in range(32) if code not in (9, 10, 13)}
+# What XML 1.0 cannot hold would make the whole file unreadable; that something stood there stays visible.
+_ILLEGAL = {code: "\ufffd" for code in range(32) if code not in (9, 10, 13)}
 _HEAD = "FFE8EEF4"
 
 
-def write(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]], notes: Sequence[str] = ()) -> bytes:
-    """A workbook with one sheet: a head, rows, and notes on a second sheet. Numbers stay numbers, texts are always texts."""
+@dataclass(frozen=True)
+class Page:
+    """One sheet of a workbook: lines above the head, the head, rows and lines below them."""
+
+    title: str
+    head: Sequence[str]
+    rows: Iterable[Sequence[Any]]
+    above: Sequence[str] = ()
+    below: Sequence[str] = ()
+    widths: Sequence[int] | None = None  # in characters; else each column's follows its head
+
+
+def workbook(pages: Iterable[Page]) -> bytes:
+    """An .xlsx file. Heads stay in sight; numbers stay numbers, texts are always texts."""
     # Imported here: it costs 6 MB, with numpy beside it 16, in each process, and few ever write a sheet.
     from openpyxl import Workbook
 
     book = Workbook(write_only=True)
-    sheet = book.create_sheet(_title(title))
-    sheet.freeze_panes = "A2"
-    for n, word in enumerate(head):
-        sheet.column_dimensions[_letter(n)].width = max(10, min(40, 2 * len(word) + 4))
-    sheet.append([_cell(sheet, word, head=True) for word in head])
-    for row in rows:
-        sheet.append([_cell(sheet, value) for value in row])
-    if notes:
-        said = book.create_sheet("说明")
-        for note in notes:
-            said.append([_cell(said, note)])
+    for page in pages:
+        sheet = book.create_sheet(_title(page.title))
+        if page.head:
+            sheet.freeze_panes = f"A{len(page.above) + 2}"
+        for n, width in enumerate(page.widths or [max(10, min(40, 2 * len(word) + 4)) for word in page.head]):
+            sheet.column_dimensions[_letter(n)].width = width
+        for line in page.above:
+            sheet.append([_cell(sheet, line)])
+        if page.head:
+            sheet.append([_cell(sheet, word, head=True) for word in page.head])
+        for row in page.rows:
+            sheet.append([_cell(sheet, value) for value in row])
+        for line in page.below:
+            sheet.append([_cell(sheet, line)])
     out = io.BytesIO()
     book.save(out)
     return out.getvalue()
+
+
+def write(title: str, head: Sequence[str], rows: Iterable[Sequence[Any]], notes: Sequence[str] = ()) -> bytes:
+    """A workbook with one sheet, and notes on a second one."""
+    return workbook([Page(title, head, rows), *([Page("说明", (), [[note] for note in notes])] if notes else [])])
 
 
 def read(data: bytes) -> list[list[str]]:

@@ -34,8 +34,7 @@ def test_the_hl7_packages_client_is_answered(tmp_path: Path) -> None:
 
 def node(*args: str) -> list[str]:
     """npm's peers under the Node of the wheel."""
-    if not (REPO / "node_modules/node-hl7-server").exists():
-        pytest.skip("node-hl7-client and node-hl7-server are not installed (./dev setup)")
+    assert (REPO / "node_modules/node-hl7-server").exists(), "node-hl7-client and node-hl7-server are not installed: ./dev setup"
     return [str(node_folder() / "bin/node"), str(REPO / "tests/agent/peers.cjs"), *args]
 
 

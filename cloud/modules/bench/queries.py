@@ -1,4 +1,4 @@
-"""Read-only looks of the bench: the worklist by keyset, one tube with its history, what a report is made of."""
+"""Read-only looks of the bench: one tube with its history, what a report is made of. The list beside it is listing.py."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -19,102 +18,6 @@ from cloud.modules.bench.reread import Difference, Said, open_count, reread
 from cloud.modules.bench.rules import TestState
 from cloud.modules.catalog import queries as md
 from common.errors import UserError
-
-PAGE = 40
-COUNT_TO = 1000
-
-
-class Show(StrEnum):
-    """Filters of the worklist."""
-
-    READY = "ready"
-    ALL = "all"
-    URGENT = "urgent"
-    ABNORMAL = "abnormal"
-
-
-# The open states are written out, so that the partial index of open tubes is used.
-_OPEN = "b.state IN ('waiting','partial','held','ready')"
-_WHERE = {
-    Show.READY: f"{_OPEN} AND b.state IN ('ready','held')",
-    Show.ALL: _OPEN,
-    Show.URGENT: f"{_OPEN} AND b.urgent = 1",
-    Show.ABNORMAL: f"{_OPEN} AND (b.n_abnormal > 0 OR b.n_alarm > 0 OR b.n_pending > 0)",
-}
-_LINE = """
-SELECT b.specimen_id, b.id AS bench_id, b.barcode, b.sample_no, b.urgent, b.state, b.n_tests, b.n_results, b.n_abnormal, b.n_critical,
-       b.n_alarm, b.n_pending, b.revision, b.received_at, b.last_at, p.name, p.sex, p.patient_no
-FROM bench_tube b JOIN patient p ON p.tenant_id = b.tenant_id AND p.id = b.patient_id
-WHERE b.tenant_id = :t AND b.section_id = :section AND {where} {after}
-ORDER BY b.urgent DESC, b.id LIMIT :n
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """A tube in the worklist."""
-
-    specimen_id: int
-    bench_id: int
-    barcode: str
-    sample_no: str | None
-    urgent: int
-    state: str
-    n_tests: int
-    n_results: int
-    n_abnormal: int
-    n_critical: int
-    n_alarm: int
-    n_pending: int
-    revision: int
-    received_at: datetime | None
-    last_at: datetime | None
-    name: str
-    sex: str
-    patient_no: str
-
-    @property
-    def key(self) -> str:
-        """Where it stands in the list: urgent first, then by arrival."""
-        return f"{1 - self.urgent}-{self.bench_id:012d}"
-
-
-def worklist(uow: UnitOfWork, section_id: int, show: Show, after: str = "", limit: int = PAGE) -> list[Line]:
-    """A page of a section's open tubes; ``after`` is the key of the last line of the page before."""
-    params: dict[str, Any] = {"t": uow.tenant_id, "section": section_id, "n": limit}
-    clause = ""
-    urgent, _, bench_id = after.partition("-")
-    if urgent in ("0", "1") and bench_id.isdigit():
-        clause = "AND (b.urgent < :u OR (b.urgent = :u AND b.id > :b))"
-        params |= {"u": 1 - int(urgent), "b": int(bench_id)}
-    query = text(_LINE.format(where=_WHERE[show], after=clause))
-    return [Line(*row) for row in uow.s.execute(query, params)]
-
-
-def lines(uow: UnitOfWork, section_id: int, show: Show, specimen_ids: Sequence[int]) -> list[Line]:
-    """The lines of some tubes as they stand now; a tube that no longer belongs to the list is absent."""
-    query = text(_LINE.format(where=_WHERE[show], after="AND b.specimen_id = ANY(:ids)"))
-    params = {"t": uow.tenant_id, "section": section_id, "n": PAGE, "ids": list(specimen_ids)}
-    return [Line(*row) for row in uow.s.execute(query, params)]
-
-
-_COUNTS = text(f"""
-SELECT count(*) AS total, count(*) FILTER (WHERE state IN ('ready','held')) AS ready, count(*) FILTER (WHERE urgent = 1) AS urgent,
-       count(*) FILTER (WHERE n_abnormal > 0 OR n_alarm > 0 OR n_pending > 0) AS abnormal
-FROM (SELECT b.state, b.urgent, b.n_abnormal, b.n_alarm, b.n_pending FROM bench_tube b
-      WHERE b.tenant_id = :t AND b.section_id = :section AND {_OPEN} LIMIT {COUNT_TO}) AS open_tubes
-""")
-
-
-def counts(uow: UnitOfWork, section_id: int) -> dict[str, str]:
-    """How many tubes each filter shows, counted to 1 000 and no further."""
-    row = uow.s.execute(_COUNTS, {"t": uow.tenant_id, "section": section_id}).one()
-    full = row.total >= COUNT_TO
-    found = {Show.ALL: row.total, Show.READY: row.ready, Show.URGENT: row.urgent, Show.ABNORMAL: row.abnormal}
-    return {show.value: f"{n}+" if full and n else str(n) for show, n in found.items()}
-
-
-# --- one tube -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -499,17 +402,13 @@ def mark(flag: str, critical: bool) -> str:
 
 
 __all__ = [
-    "COUNT_TO",
-    "PAGE",
     "Again",
     "Coming",
     "Detail",
     "Difference",
-    "Line",
     "Past",
     "Request",
     "Said",
-    "Show",
     "Shown",
     "TestLine",
     "TestState",
@@ -517,12 +416,10 @@ __all__ = [
     "age_text",
     "basis",
     "coming",
-    "counts",
     "find",
     "follow_up",
     "history",
     "last_told",
-    "lines",
     "mark",
     "open_count",
     "requests_of",
@@ -531,5 +428,4 @@ __all__ = [
     "specimen_of_test",
     "tests_of",
     "tube",
-    "worklist",
 ]

@@ -9,9 +9,9 @@ from typing import Any
 from flask import request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import queries, service
+from cloud.modules.bench import listing, queries, service
+from cloud.modules.bench.listing import Show
 from cloud.modules.bench.messages import entries_of
-from cloud.modules.bench.queries import Show
 from cloud.modules.bench.rules import Perm
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import service as platform
@@ -59,14 +59,14 @@ def start(uow: UnitOfWork) -> Any:
 def worklist(uow: UnitOfWork, code: str) -> Any:
     """A section's open tubes, and the chosen one beside them."""
     section, show = section_of(uow, code), shown()
-    lines = queries.worklist(uow, section.id, show, request.args.get("after", ""))
-    more = lines[-1].key if len(lines) == queries.PAGE else ""
+    lines = listing.page(uow, section.id, show, request.args.get("after", ""))
+    more = lines[-1].key if len(lines) == listing.PAGE else ""
     context: dict[str, Any] = {"section": section, "show": show, "lines": lines, "more": more, "now": uow.now}
     if is_fragment() and request.args.get("after"):
         return fragment("bench/section.html", "lines", **context)
     chosen = request.args.get("tube", type=int) or (lines[0].specimen_id if lines else None)
     detail = None if chosen is None else _detail(uow, chosen)
-    extra: dict[str, Any] = {"sections": sections(uow), "counts": queries.counts(uow, section.id), "chosen": chosen, "detail": detail}
+    extra: dict[str, Any] = {"sections": sections(uow), "counts": listing.counts(uow, section.id), "chosen": chosen, "detail": detail}
     return page("bench/section.html", block="list", **context, **extra)
 
 
@@ -74,9 +74,9 @@ def worklist(uow: UnitOfWork, code: str) -> Any:
 def lines(uow: UnitOfWork, code: str) -> Any:
     """The lines of the tubes that changed (``ids``), and the filters' counts; what left the list is not among them."""
     section, show = section_of(uow, code), shown()
-    asked = [int(i) for i in request.args.get("ids", "").split(",")[: queries.PAGE] if i.isdigit()]
-    found = queries.lines(uow, section.id, show, asked)
-    counts = queries.counts(uow, section.id)
+    asked = [int(i) for i in request.args.get("ids", "").split(",")[: listing.PAGE] if i.isdigit()]
+    found = listing.lines(uow, section.id, show, asked)
+    counts = listing.counts(uow, section.id)
     return fragment("bench/section.html", "changed", section=section, show=show, lines=found, counts=counts, more="")
 
 

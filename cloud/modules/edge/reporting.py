@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from io import BytesIO
 from statistics import mean
 from typing import Any
 
@@ -15,8 +14,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.edge import queries, rules
 from cloud.modules.edge.signals import whole_minutes
 from cloud.modules.platform import alerts
-
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+from cloud.web import sheet
 
 BY_HOUR = text("""
 SELECT date_trunc('hour', received_at) AS hour, count(*) AS n, count(*) FILTER (WHERE state = 'quarantined') AS bad
@@ -138,45 +136,22 @@ def faults(uow: UnitOfWork, since: datetime) -> list[Fault]:
 Word = Callable[..., str]
 
 
-def workbook(made: Report, word: Word) -> bytes:
-    """The report as an Excel file, in the reader's language."""
-    from openpyxl import Workbook  # here, as in cloud.web.sheet: it costs memory, and few processes need it
-
-    book = Workbook()
-    book.remove(book.active)
+def workbook(made: Report, word: Word, zone: tzinfo) -> bytes:
+    """The report as an Excel file, in the reader's language and the laboratory's time."""
     hours = [f"{h:02d}" for h in range(24)]
     columns = [word(w) for w in ("连接", "采集端", "报文数", "可用率 %", "驱动", "对照版本", "应有配置", "已生效配置", "程序版本")]
     rows = [[r.name, r.agent, r.messages, made.uptime(r), r.driver or r.model, r.map, r.wanted, r.applied, r.software] for r in made.links]
-    sheet(book, word("连接"), columns, rows)
+    pages = [sheet.Page(word("连接"), columns, rows)]
     names = {r.id: r.name for r in made.links}
-    sheet(book, word("每小时报文"), [word("连接"), *hours], [[names.get(c, c), *row] for c, row in made.by_hour.items()])
+    pages.append(sheet.Page(word("每小时报文"), [word("连接"), *hours], [[names.get(c, c), *row] for c, row in made.by_hour.items()]))
     words = {**rules.REASONS}
     handled = [
         [r.state, word(words.get(r.reason, r.reason)), r.n, r.closed, None if r.minutes is None else round(float(r.minutes), 1)]
         for r in made.orphans
     ]
-    sheet(book, word("无主结果"), [word(w) for w in ("状态", "原因", "结果数", "已处理", "平均处理分钟")], handled)
-    codes = [[r.code, r.n, "；".join(r.samples), r.last_at] for r in made.unmapped]
-    sheet(book, word("未对照代码"), [word(w) for w in ("代码", "次数", "样例", "最近")], codes)
+    pages.append(sheet.Page(word("无主结果"), [word(w) for w in ("状态", "原因", "结果数", "已处理", "平均处理分钟")], handled))
+    codes = [[r.code, r.n, "；".join(r.samples), r.last_at.astimezone(zone)] for r in made.unmapped]
+    pages.append(sheet.Page(word("未对照代码"), [word(w) for w in ("代码", "次数", "样例", "最近")], codes))
     done = [[word(f.words, **f.fields), f.times, f.open, f.repair] for f in made.faults]
-    sheet(book, word("故障"), [word(w) for w in ("故障", "次数", "未恢复", "平均恢复分钟")], done)
-    out = BytesIO()
-    book.save(out)
-    return out.getvalue()
-
-
-def sheet(book: Any, title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """One sheet. What an analyzer or a person wrote is always text: a code ``=1+1`` must never become a formula."""
-    page = book.create_sheet(title[:31])
-    page.append(list(columns))
-    for row in rows:
-        page.append([None] * len(row))
-        for n, value in enumerate(row, 1):
-            cell = page.cell(page.max_row, n)
-            if isinstance(value, datetime):
-                value = value.replace(tzinfo=None)
-            cell.value = value
-            if isinstance(value, str):
-                cell.data_type = "s"
-                cell.quotePrefix = value[:1] in ("=", "+", "-", "@", "\t", "\r")
-    page.freeze_panes = "A2"
+    pages.append(sheet.Page(word("故障"), [word(w) for w in ("故障", "次数", "未恢复", "平均恢复分钟")], done))
+    return sheet.workbook(pages)

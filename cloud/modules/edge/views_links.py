@@ -12,6 +12,7 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.edge import commands, configuration, console, facts, mapping, onboarding, reporting, rules, sandbox, signals
 from cloud.modules.edge.rules import Perm
 from cloud.modules.platform import service as platform
+from cloud.web import sheet
 from cloud.web.faults import NotFound
 from cloud.web.i18n import gettext as _
 from cloud.web.page import fragment, page, redirect_to
@@ -138,9 +139,9 @@ def reports(uow: UnitOfWork) -> Any:
     made = reporting.report(uow, days, _zone())
     if request.args.get("form") == "xlsx":
         uow.audit("edge_report", days, "export", after={"days": days})
-        body = reporting.workbook(made, _)
+        body = reporting.workbook(made, _, _zone())
         name = f"edge-{uow.now.astimezone(_zone()):%Y%m%d}-{days}d.xlsx"
-        return Response(body, mimetype=reporting.XLSX, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+        return Response(body, mimetype=sheet.TYPE, headers={"Content-Disposition": f'attachment; filename="{name}"'})
     return page("edge/reports.html", r=made, days=days, words=rules.REASONS)
 
 

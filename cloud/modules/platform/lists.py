@@ -6,7 +6,6 @@ name or a comment begins with cannot run on anybody's PC.
 
 from __future__ import annotations
 
-import io
 from dataclasses import fields
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -17,13 +16,11 @@ from sqlalchemy import delete
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform.models import ListJob
 from cloud.reports.documents import Column, ListDocument, to_json
+from cloud.web import sheet
 from common.errors import UserError
 from common.say import say
 
 KEEP = timedelta(days=1)
-XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-# What XML 1.0 cannot hold would make the whole file unreadable; tabs and line ends may stay.
-_CONTROL = {c: "\ufffd" for c in range(32) if c not in (9, 10, 13)}
 
 
 class Kind(StrEnum):
@@ -33,7 +30,7 @@ class Kind(StrEnum):
     XLSX = "xlsx"
 
 
-MIME = {Kind.PDF: "application/pdf", Kind.XLSX: XLSX}
+MIME = {Kind.PDF: "application/pdf", Kind.XLSX: sheet.TYPE}
 
 
 def ask(uow: UnitOfWork, document: ListDocument, kind: str, back: str) -> str:
@@ -94,35 +91,10 @@ def document_of(data: dict[str, Any]) -> ListDocument:
 
 
 def workbook(document: ListDocument) -> bytes:
-    """The list as .xlsx: a head that stays, every cell a text."""
-    from openpyxl import Workbook  # here, as in cloud.web.sheet: it costs memory, and few processes need it
-    from openpyxl.utils import get_column_letter
-
-    book = Workbook(write_only=True)
-    sheet = book.create_sheet("列表")
-    for number, column in enumerate(document.columns, 1):
-        sheet.column_dimensions[get_column_letter(number)].width = 6 + 6 * column.weight
-    sheet.freeze_panes = "A3"
-    sheet.append([_text(sheet, " · ".join(x for x in (document.hospital, document.title, document.subtitle) if x))])
-    sheet.append([_text(sheet, c.title, bold=True) for c in document.columns])
-    for row in document.rows:
-        sheet.append([_text(sheet, value) for value in row])
-    for note in document.notes:
-        sheet.append([_text(sheet, note)])
-    out = io.BytesIO()
-    book.save(out)
-    return out.getvalue()
-
-
-def _text(sheet: Any, value: str, bold: bool = False) -> Any:
-    from openpyxl.cell import WriteOnlyCell
-    from openpyxl.styles import Font
-
-    cell = WriteOnlyCell(sheet, value=value.translate(_CONTROL))
-    cell.data_type = "s"
-    if bold:
-        cell.font = Font(bold=True)
-    return cell
+    """The list as .xlsx: who and what on top, a head that stays, the notes below."""
+    above = [" · ".join(x for x in (document.hospital, document.title, document.subtitle) if x)]
+    widths = [6 + 6 * column.weight for column in document.columns]
+    return sheet.workbook([sheet.Page("列表", [c.title for c in document.columns], document.rows, above, document.notes, widths)])
 
 
 def job(uow: UnitOfWork, job_id: int) -> ListJob | None:

@@ -9,7 +9,7 @@ from tests.cloud.edge.world import Edge, astm
 from tests.support.lab import Client
 
 
-def form(edge: Edge, **more: str) -> dict[str, object]:
+def form(edge: Edge, **more: str) -> dict[str, str]:
     given = {
         "driver": "sysmex_xn", "code": "XN 1", "name": "血球仪一号", "section_id": str(edge.bench.section), "agent_id": str(edge.agent.id),
         "protocol": "astm", "transport": "serial", "device": "COM3", "baud": "9600", "bytesize": "7", "parity": "E", "stopbits": "2",
@@ -18,8 +18,8 @@ def form(edge: Edge, **more: str) -> dict[str, object]:
     return {**given, **more}
 
 
-def saved(who: Client, given: dict[str, object]) -> str:
-    answer = who.post("/edge/analyzers", given)  # type: ignore[arg-type]
+def saved(who: Client, given: dict[str, str]) -> str:
+    answer = who.post("/edge/analyzers", given)
     assert answer.status_code == 303, answer.text
     return str(answer.headers["Location"])
 
@@ -69,7 +69,7 @@ WRONG: list[tuple[dict[str, str], int, str]] = [
 def test_bad_input_is_named_and_neither_row_is_made(edge: Edge) -> None:
     group = edge.lab.client("infogroup")
     for wrong, status, word in WRONG:
-        answer = group.post("/edge/analyzers", form(edge, **wrong))  # type: ignore[arg-type]
+        answer = group.post("/edge/analyzers", form(edge, **wrong))
         assert (answer.status_code, word in answer.text) == (status, True), (wrong, answer.text)
     assert edge.rows("SELECT (SELECT count(*) FROM analyzer), (SELECT count(*) FROM connection)") == [(1, 1)]
 

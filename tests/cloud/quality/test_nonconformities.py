@@ -11,7 +11,7 @@ from sqlalchemy import text
 from cloud.jobs import all_jobs, run_job
 from cloud.modules.quality import handlers, queries, rules, service
 from cloud.modules.quality.rules import Source, State
-from tests.support.lab import Lab
+from tests.support.lab import Client, Lab
 
 ALLOWED = {
     ("open", "contained"),
@@ -67,8 +67,8 @@ def test_from_report_to_proven_end_through_the_pages(lab: Lab) -> None:
     assert made.status_code == 303
     url, version = made.headers["Location"], 1
 
-    def step(who: object, to: str, words: str = "已做", **more: str) -> int:
-        return who.post(url, {"to": to, "version": version, "words": words, **more}).status_code  # type: ignore[attr-defined, no-any-return]
+    def step(who: Client, to: str, words: str = "已做", **more: str) -> int:
+        return who.post(url, {"to": to, "version": version, "words": words, **more}).status_code
 
     assert step(tester, "contained") == 403
     assert step(leader, "acting") == 409

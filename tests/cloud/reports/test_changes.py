@@ -238,7 +238,9 @@ def test_a_notifiable_positive_is_listed_until_its_card_is_sent_and_leaves_with_
     with lab.uow() as uow:
         [again] = infectious.listed(uow, done=False)
         assert again.value_text == "7.70"
-        service.recall(uow, queries.released(uow, later).report_id, "标本混淆", room.person(uow, "leader"))  # type: ignore[union-attr]
+        released = queries.released(uow, later)
+        assert released is not None
+        service.recall(uow, released.report_id, "标本混淆", room.person(uow, "leader"))
     with lab.uow() as uow:
         assert infectious.listed(uow, done=False) == []
     assert "K-2026-1" in leader.get("/reports/infectious?done=1").text
