@@ -78,14 +78,14 @@ def test_the_bench_lists_what_is_ready_and_opens_it(world: World) -> None:
 
 
 def test_pages_of_the_list_hold_every_tube_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cloud.modules.bench import queries as bench
+    from cloud.modules.bench import listing
 
     with world.lab.uow() as uow:
         for n in range(7):
             world.send(uow, world.tube(uow, stat=n % 3 == 0), NORMAL, RUN)
         seen: list[str] = []
         after = ""
-        while found := bench.worklist(uow, world.section, bench.Show.READY, after, limit=3):
+        while found := listing.page(uow, world.section, listing.Show.READY, after, limit=3):
             seen += [line.key for line in found]
             after = found[-1].key
     assert len(seen) == 7 == len(set(seen)) and seen == sorted(seen)

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.bench import listing
 from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
 from cloud.modules.critical import queries as critical_queries
@@ -285,7 +286,7 @@ def test_sending_back_needs_a_reason_and_opens_the_tube_again(room: Room) -> Non
         with pytest.raises(UserError, match="退回原因"):
             service.send_back(uow, report, " ")
         service.send_back(uow, report, "钾请复查")
-        assert [line.state for line in bench_queries.worklist(uow, room.world.section, bench_queries.Show.READY)] == ["ready"]
+        assert [line.state for line in listing.page(uow, room.world.section, listing.Show.READY)] == ["ready"]
         assert queries.queue(uow, room.world.section, 0) == []
 
 
