@@ -139,7 +139,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     monkeypatch.setattr(Clock, "__init__", noted)
     for module in (base, astm_module, hl7_module, oneway_module):
         monkeypatch.setattr(module, "now_ms", lambda: int((START + holder[0].now) * 1000))
-    monkeypatch.setattr(status.time, "monotonic", lambda: holder[0].now)
+    monkeypatch.setattr("agent.status.time.monotonic", lambda: holder[0].now)
     found = Lab(tmp_path)
     assert found.troubles() == {}
     yield found

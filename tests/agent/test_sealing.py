@@ -8,7 +8,7 @@ from zlib import crc32
 import apsw
 import pytest
 
-from agent import salvage, sealing, store, vault
+from agent import rows, salvage, sealing, store, vault
 from agent.inbox import Inbox
 from agent.journal import Journal
 from agent.rows import Outgoing, Unfinished, frame_crc, message_crc, state_mark, text_crc
@@ -134,7 +134,7 @@ def test_capture_goes_on_while_an_older_journal_is_sealed(tmp_path: Path) -> Non
         journal.flush()
         done = sealing.step(journal, 15)
     assert len(heard) > 2 and all(heard)
-    (cut,) = salvage.rows.unfinished(journal.db, journal.vault)
+    (cut,) = rows.unfinished(journal.db, journal.vault)
     assert cut.frames == [b"fresh"] * len(heard)
 
 

@@ -148,7 +148,13 @@ def main() -> int:
             time.sleep(0.1)
         page.halt = True
         times = [(page.seen[s] - at) * 1000 for s, at in sent.items() if s in page.seen]
-        more = {"sessions": count, "seen": len(times), "sessions_per_s": round(rate, 1), "notices": len(live.notices), "settled_s": round(rest)}
+        more = {
+            "sessions": count,
+            "seen": len(times),
+            "sessions_per_s": round(rate, 1),
+            "notices": len(live.notices),
+            "settled_s": round(rest),
+        }
         if not times:
             emit("EOT to visible on the bench page, p50 ms", None, "<= 150", **more)
             return 1

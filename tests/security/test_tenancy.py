@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -71,7 +72,7 @@ def test_without_tenant_context_every_table_refuses(fresh_db: TestDatabase) -> N
     engine.dispose()
 
 
-def _tenant_tables(database: TestDatabase) -> list[object]:
+def _tenant_tables(database: TestDatabase) -> list[Any]:
     engine = create_engine(database.admin_url)
     with engine.connect() as conn:
         rows = [t for t in conn.execute(text(pgcatalog._TABLES)) if t.name not in pgcatalog.GLOBAL_TABLES]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy.engine import make_url
 
@@ -51,7 +52,7 @@ class TestServer:
 
     def drop(self, name: str) -> None:
         with psycopg.connect(self.admin_conninfo, autocommit=True) as admin:
-            admin.execute(postgres.sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(postgres.ident(name)))
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(postgres.ident(name)))
 
     def named(self, name: str) -> TestDatabase:
         admin = str(conninfo_to_dict(self.admin_conninfo).get("user", postgres.SUPERUSER))

@@ -38,7 +38,7 @@ def as_(world: World, who: Actor) -> Any:
 def row_of(uow: UnitOfWork, kind: str, item: str) -> tuple[int, dict[str, Any]]:
     """Id and plain values of an item's row of a kind."""
     known = md.catalog(uow)
-    rows = {"ri": known.intervals, "critical": known.criticals}[kind][known.items_by_code[item].id]
+    rows: Any = {"ri": known.intervals, "critical": known.criticals}[kind][known.items_by_code[item].id]
     values = catalog.present(uow, catalog.KINDS[kind], rows[0].id)
     assert values is not None
     return rows[0].id, values

@@ -7,7 +7,7 @@ import pytest
 from cloud.modules.interfaces import masking, service
 from cloud.modules.interfaces.deliver import Deliverer
 from cloud.modules.interfaces.listener import Gate
-from cloud.modules.interfaces.models import Delivery, InboxMessage
+from cloud.modules.interfaces.models import Delivery, InboxMessage, InterfaceIssue
 from cloud.ports.mllp import Peer
 from common.protocol.hl7.mllp import Block
 from tests.cloud.interfaces.messages import order
@@ -36,7 +36,7 @@ def test_board_shows_endpoints_and_what_waits_for_a_person(lab: Lab, gate: Gate)
     page = lab.client("infogroup").get("/if/board").text
     assert "甲院 HIS" in page and "来源 HIS 的项目 9999（神秘项目）未对照" in page and "不支持的申请控制码 ZZ" in page
     with lab.uow() as uow:
-        (issue, *_) = uow.s.query(service.InterfaceIssue).order_by(service.InterfaceIssue.id)
+        (issue, *_) = uow.s.query(InterfaceIssue).order_by(InterfaceIssue.id)
     client = lab.client("infogroup")
     assert client.post(f"/if/issues/{issue.id}/close", {"reason": " "}).status_code == 422
     assert client.post(f"/if/issues/{issue.id}/close", {"reason": "已联系 HIS"}).status_code == 303

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from typing import Any
 
 import pypdfium2
 import zxingcpp
@@ -24,7 +25,8 @@ def fonts(pdf: bytes) -> set[str]:
     """The names of all fonts of a PDF, without the subset prefix."""
     names = set()
     for page in PdfReader(io.BytesIO(pdf)).pages:
-        for font in page["/Resources"].get("/Font", DictionaryObject()).values():
+        resources: Any = page["/Resources"]
+        for font in resources.get("/Font", DictionaryObject()).values():
             names.add(str(font.get_object()["/BaseFont"]).lstrip("/").split("+")[-1])
     return names
 

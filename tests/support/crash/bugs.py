@@ -274,7 +274,7 @@ def _(patch: Patch) -> None:
 
 @bug("the key is made anew at each start")
 def _(patch: Patch) -> None:
-    patch.setattr(journal_module.vault, "beside", lambda path: vault.Vault(bytes([len(str(path)) & 0xFF]) * 32))
+    patch.setattr(vault, "beside", lambda path: vault.Vault(bytes([len(str(path)) & 0xFF]) * 32))
 
 
 # --- the way to the cloud
