@@ -123,10 +123,11 @@ def make_cases(uow: UnitOfWork, rule_set_id: int, specimen_id: int) -> int:
     found = case_of(uow, specimen_id)
     if found is None:
         raise UserError("not_found", "没有这支标本，请核对条码。")
-    if decide(found, sets.ready_of(uow, row)).failures:
+    ready = sets.ready_of(uow, row)
+    if decide(found, ready).failures:
         raise UserError("conflict", "这支标本按现行规则不会放行，请选一份完全正常的报告作为模板。")
     have = set(uow.s.execute(select(AvCase.name).where(AvCase.section_id == row.section_id)).scalars())
-    made = [m for m in variants(found, from_json(Policy, row.policy)) if m.name not in have]
+    made = [m for m in variants(found, ready) if m.name not in have]
     uow.s.add_all(
         AvCase(
             section_id=row.section_id,

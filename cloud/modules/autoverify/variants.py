@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from decimal import Decimal
 
-from cloud.modules.autoverify.case import Case, Delta, Identity, Item, Policy, Prior
+from cloud.expression.program import Program
+from cloud.modules.autoverify.case import Case, Delta, Identity, Item, Prior
+from cloud.modules.autoverify.decision import Ready, decide
 
 COVERED = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14})
 """Categories every set has; 10 and 11 exist when the set has such expressions."""
@@ -22,8 +26,13 @@ class Made:
     expected: str
 
 
-def variants(clean: Case, policy: Policy) -> Iterator[Made]:
-    """One case a category from a report that passes; nothing from one without a numeric item measured by an analyzer."""
+FACTORS = tuple(Decimal(f) for f in ("0.01", "0.1", "0.3", "0.6", "1.5", "3", "10", "100"))
+"""What values are multiplied by until a logic rule speaks."""
+
+
+def variants(clean: Case, ready: Ready) -> Iterator[Made]:
+    """One case a category, and one an expression, from a report that passes; nothing from one without a number of an analyzer."""
+    policy = ready.policy
     numbers = [i for i in clean.items if i.present and i.numeric and i.source == "analyzer" and i.value is not None and not i.comparator]
     if not numbers:
         return
@@ -47,6 +56,13 @@ def variants(clean: Case, policy: Policy) -> Iterator[Made]:
     yield Made("13 血型改变", _with_group(clean, policy.identity), "ID_SUSPECT")
     yield Made("14 无人值班", replace(clean, authoriser=None), "AUTH_NONE")
     yield Made("停用", replace(clean, stops=("验证用例",)), "STOPPED")
+    for n, code, rules in ((10, "LOGIC", ready.logic), (11, "CONTEXT", ready.context)):
+        for rule, program in rules:
+            expected = f"{code} {rule.code}"
+            tries = _tries(clean, program, rule.source)
+            broken = next((c for c in tries if shows(expected, [f.text for f in decide(c, ready).failures])), None)
+            if broken is not None:  # an expression that needs more than this gets its case from a person
+                yield Made(f"{n} {rule.code}", broken, expected)
 
 
 def shows(expected: str, reasons: list[str]) -> bool:
@@ -54,6 +70,30 @@ def shows(expected: str, reasons: list[str]) -> bool:
     if not expected:
         return not reasons
     return any(reason == expected or reason.startswith(expected + " ") for reason in reasons)
+
+
+def _tries(clean: Case, program: Program, source: str) -> Iterator[Case]:
+    """The report with values far off, one item or two against each other, and with the words that an expression asks for."""
+    items = [i for i in clean.items if i.code in program.references and i.numeric and i.value is not None]
+    words = re.findall(r"'([^']*)'", source)
+    told = replace(clean, diagnosis=" ".join(words), drugs=" ".join(words))
+    starts = [told] if words else [clean]
+    starts += [replace(told, **{name: word}) for name in ("dept", "ward", "visit", "sex") if name in program.names for word in words]
+    starts += [replace(told, age_years=Decimal(a)) for a in ("0.01", "10", "120") if "age" in program.names]
+    if "prev(" in source:
+        changed = [replace(i, priors=(Prior(clean.at - timedelta(days=1), "1", i.value * 3, "", i.method),)) for i in items if i.value]
+        starts += [_with(start, one) for start in starts for one in changed]
+    for start in starts:
+        yield start
+        for item, factor in itertools.product(items, FACTORS):
+            yield _with(start, _scaled(item, factor))
+        for (a, b), factor in itertools.product(itertools.permutations(items, 2), FACTORS):
+            yield _with(_with(start, _scaled(a, factor)), _scaled(b, 1 / factor))
+
+
+def _scaled(item: Item, factor: Decimal) -> Item:
+    value = (item.value or Decimal(0)) * factor
+    return replace(item, value=value, reported=value, text=f"{value:f}")
 
 
 def _with(case: Case, changed: Item) -> Case:
