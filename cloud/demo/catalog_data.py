@@ -314,10 +314,11 @@ class OrderSet(NamedTuple):
     items: tuple[str, ...]
     service: str = "blood"
     notes: str = ""
+    graphs: bool = False
 
 
 ORDER_SETS = (
-    OrderSet("CBC", "血常规（五分类）", "血常规", "XY", "WB", "PURPLE", "1", 60, tuple(i.code for i in CBC)),
+    OrderSet("CBC", "血常规（五分类）", "血常规", "XY", "WB", "PURPLE", "1", 60, tuple(i.code for i in CBC), graphs=True),
     OrderSet("BIO", "生化全套", "生化", "SH", "SE", "YELLOW", "2", 240, tuple(i.code for i in CHEMISTRY), notes="空腹 8～12 小时"),
     OrderSet(
         "LFT",

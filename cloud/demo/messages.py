@@ -1,5 +1,6 @@
 """What the simulated analyzers say: one tube's results in the words of each model. Pure; all values are drawn, none is a person's."""
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +107,23 @@ def _counter(tube: Tube, values: Sequence[Measured], at: str, number: int) -> st
     lines = ["H|\\^&|||    XN-DEMO^00-24^10001^^^^AA000001||||||||E1394-97", "P|1", "C|1||"]
     lines.append(f"O|1||1^{number % 10 + 1}^{tube.barcode:>22}^B|{tests}|||||||N||||||||||||||F")
     lines += [f"R|{i}|^^^^{v.channel.code}^1|{v.text}|{v.channel.unit}||N||F||||{at}" for i, v in enumerate(values, 1)]
+    lines += [f"R|{i}|^^^^{name}^1|{curve}|||N||F||||{at}" for i, (name, curve) in enumerate(_histograms(values), len(values) + 1)]
     return "\r".join([*lines, "L|1|N", ""])
+
+
+_PEAKS = {"WBC": ((14, 4, 9), (38, 8, 6)), "RBC": ((30, 7, 10),), "PLT": ((12, 6, 10),)}
+"""Channel → (middle, width, height) of the hills its histogram has; 64 bars. Shapes for a demonstration, no physiology."""
+
+
+def _histograms(values: Sequence[Measured]) -> list[tuple[str, str]]:
+    out = []
+    for v in values:
+        hills = _PEAKS.get(v.channel.code)
+        if hills:
+            size = float(v.text) ** 0.5
+            bars = [sum(h * size * math.exp(-(((x - m) / w) ** 2)) for m, w, h in hills) for x in range(64)]
+            out.append((f"HIST_{v.channel.code}", ";".join(f"{bar:.1f}" for bar in bars)))
+    return out
 
 
 def _plain(tube: Tube, values: Sequence[Measured], at: str, number: int) -> str:

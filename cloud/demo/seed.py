@@ -164,6 +164,7 @@ def _order_set(row: catalog_data.OrderSet, section_id: int, type_id: int, contai
         service=row.service,
         prep_notes=row.notes,
         tat_minutes=row.tat_minutes,
+        graphs=row.graphs,
     )
 
 

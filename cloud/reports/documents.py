@@ -69,7 +69,7 @@ class Amendment:
 
 @dataclass(frozen=True, slots=True)
 class ReportImage:
-    """A picture of the examination, PNG or JPEG bytes, with its caption."""
+    """A picture of the examination, PNG or JPEG bytes (or our own SVG drawing), with its caption."""
 
     caption: str
     data: bytes

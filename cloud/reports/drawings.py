@@ -55,7 +55,12 @@ def qr_matrix(text: str) -> list[list[bool]]:
 
 
 def picture_svg(data: bytes) -> str:
-    """A PNG or JPEG as an SVG of its own size (Typst reads bytes only as text or drawing). Raises UserError for anything else."""
+    """A PNG or JPEG as an SVG of its own size (Typst reads bytes only as text or drawing). Raises UserError for anything else.
+
+    A drawing we made ourselves (see bench.pictures) is one already; what an analyzer sends is never taken for SVG.
+    """
+    if data.startswith(b"<svg "):
+        return data.decode()
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
             (width, height), kind = picture.size, picture.get_format_mimetype()

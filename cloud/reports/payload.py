@@ -68,7 +68,10 @@ def report_payload(document: ReportDocument, fonts: FontSet) -> dict[str, Any]:
             "barcode_svg": code128_svg(document.barcode),
             "barcode_modules": len(code128_modules(document.barcode)),
             "qr_svg": qr_svg(document.verify_url) if document.verify_url else "",
-            "images": [{"caption": clean(image.caption), "image_svg": picture_svg(image.data)} for image in document.images],
+            "images": [
+                {"caption": clean(image.caption), "image_svg": picture_svg(image.data), "drawn": image.data.startswith(b"<svg ")}
+                for image in document.images
+            ],
         },
     )
 

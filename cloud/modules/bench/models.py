@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, UniqueConstraint, text
+from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
@@ -121,6 +121,34 @@ class ResultVersion(TenantTable, Base):
     reason: Mapped[str] = mapped_column(default="", server_default="")
     released_at: Mapped[datetime | None]
     snapshot: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+
+
+class RunPicture(TenantTable, Base):
+    """A graph or image an analyzer sent with a run of a tube: histogram, scattergram, micrograph. Beside the results, never one of them.
+
+    ``stream``/``seq``: the message, as in the snapshots of the result versions it gave. ``media``: the file's type, or ``points`` or
+    ``events`` (JSON pairs to draw), or "" where there is nothing to draw; ``problem`` names what is wrong, ``state``: pictures.State.
+    """
+
+    __tablename__ = "run_picture"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "observation_id"),
+        Index("ix_run_picture_specimen", "tenant_id", "specimen_id", "id"),
+        tenant_fk("specimen_id", "specimen"),
+        tenant_fk("observation_id", "observation"),
+        tenant_fk("analyzer_id", "analyzer"),
+    )
+    specimen_id: Mapped[int] = mapped_column(BigInteger)
+    observation_id: Mapped[int] = mapped_column(BigInteger)
+    analyzer_id: Mapped[int | None] = mapped_column(BigInteger)
+    stream: Mapped[str]
+    seq: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime]
+    title: Mapped[str]
+    state: Mapped[str]
+    media: Mapped[str] = mapped_column(default="", server_default="")
+    data: Mapped[bytes] = mapped_column(LargeBinary, default=b"", deferred=True)
+    problem: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class BenchTube(TenantTable, Base):

@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import Row, text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import facts, followup, measure, rules
+from cloud.modules.bench import facts, followup, measure, pictures, rules
 from cloud.modules.bench.facts import Request, Tube
 from cloud.modules.bench.followup import FollowRow
+from cloud.modules.bench.pictures import MAX_PRINTED, Print, printed
 from cloud.modules.bench.reread import Difference, Said, open_count, reread
 from cloud.modules.bench.rules import TestState
 from cloud.modules.catalog import queries as md
@@ -143,6 +144,9 @@ class Detail:
     revision: int
     tests: list[TestLine]
     requests: list[Request]
+    pictures: list[pictures.Shown] = field(default_factory=list)
+    prints: list[Print] = field(default_factory=list)
+    """What its report prints beside the results."""
 
     @property
     def held(self) -> list[TestLine]:
@@ -191,6 +195,12 @@ CROSS JOIN LATERAL (
 """)
 
 
+_STANDING = text("""
+SELECT b.state, b.revision, EXISTS (SELECT 1 FROM run_picture p WHERE p.tenant_id = b.tenant_id AND p.specimen_id = b.specimen_id) AS drawn
+FROM bench_tube b WHERE b.tenant_id = :t AND b.specimen_id = :i
+""")
+
+
 def tests_of(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, list[TestLine]]:
     """Specimen id → its tests in print order, with the versions that count and wait."""
     ids = list(specimen_ids)
@@ -221,16 +231,15 @@ def tube(uow: UnitOfWork, specimen_id: int, past: int = 3) -> Detail | None:
     found = facts.tubes(uow, [specimen_id]).get(specimen_id)
     if found is None:
         return None
-    row = uow.s.execute(
-        text("SELECT state, revision FROM bench_tube WHERE tenant_id = :t AND specimen_id = :i"), {"t": uow.tenant_id, "i": specimen_id}
-    ).one_or_none()
+    row = uow.s.execute(_STANDING, {"t": uow.tenant_id, "i": specimen_id}).one_or_none()
     tests = tests_of(uow, [specimen_id])[specimen_id]
     before = history(uow, found.patient_id, [t.item.id for t in tests], past, specimen_id) if past else {}
     for test in tests:
         test.history.extend(before.get(test.item.id, ()))
     requests = facts.requests(uow, [specimen_id]).get(specimen_id, [])
     state, revision = (row.state, row.revision) if row is not None else ("waiting", 0)
-    return Detail(found, age_text(found, uow.now), state, revision, tests, requests)
+    drawn = pictures.of_tube(uow, specimen_id) if row is not None and row.drawn else []
+    return Detail(found, age_text(found, uow.now), state, revision, tests, requests, drawn)
 
 
 def differential(detail: Detail) -> list[TestLine]:
@@ -385,6 +394,12 @@ def find(uow: UnitOfWork, barcode: str) -> tuple[int, int] | None:
     return None if row is None else (row.specimen_id, row.section_id)
 
 
+def section_of_tube(uow: UnitOfWork, specimen_id: int) -> int | None:
+    """The section whose bench a tube lies on."""
+    query = text("SELECT section_id FROM bench_tube WHERE tenant_id = :t AND specimen_id = :i")
+    return uow.s.execute(query, {"t": uow.tenant_id, "i": specimen_id}).scalar_one_or_none()
+
+
 def specimen_of_test(uow: UnitOfWork, test_id: int) -> int | None:
     """The tube of a test."""
     query = text("SELECT specimen_id FROM test WHERE tenant_id = :t AND id = :i")
@@ -402,11 +417,13 @@ def mark(flag: str, critical: bool) -> str:
 
 
 __all__ = [
+    "MAX_PRINTED",
     "Again",
     "Coming",
     "Detail",
     "Difference",
     "Past",
+    "Print",
     "Request",
     "Said",
     "Shown",
@@ -422,9 +439,11 @@ __all__ = [
     "last_told",
     "mark",
     "open_count",
+    "printed",
     "requests_of",
     "reread",
     "reruns",
+    "section_of_tube",
     "specimen_of_test",
     "tests_of",
     "tube",

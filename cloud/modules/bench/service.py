@@ -16,6 +16,7 @@ from cloud.modules.bench.consequences import settle
 from cloud.modules.bench.expect import expect_tests
 from cloud.modules.bench.messages import Entry
 from cloud.modules.bench.opening import fresh, must_be_open, open_test, open_tube, review_item, save, store, to
+from cloud.modules.bench.pictures import Drawn, keep_pictures
 from cloud.modules.bench.queries import last_told
 from cloud.modules.bench.reading import Reading
 from cloud.modules.bench.record import Work, record_results
@@ -411,6 +412,7 @@ def _mark_told(uow: UnitOfWork, version_ids: list[int]) -> None:
 
 
 __all__ = [
+    "Drawn",
     "Hold",
     "Entered",
     "Entry",
@@ -430,6 +432,7 @@ __all__ = [
     "enter_result",
     "enter_tube",
     "expect_tests",
+    "keep_pictures",
     "lock_reported",
     "on_withdrawn",
     "record_results",

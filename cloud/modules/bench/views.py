@@ -6,10 +6,10 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from flask import request
+from flask import Response, request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import listing, queries, service
+from cloud.modules.bench import listing, pictures, queries, service
 from cloud.modules.bench.listing import Show
 from cloud.modules.bench.messages import entries_of
 from cloud.modules.bench.rules import Perm
@@ -90,6 +90,16 @@ def tube(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     if detail is None or detail.tube.section_id != section.id:
         raise NotFound("该标本")
     return fragment("bench/section.html", "tube", section=section, detail=detail, now=uow.now)
+
+
+@VIEWS.get("/bench/picture/<int:picture_id>", Perm.READ)
+def picture(uow: UnitOfWork, picture_id: int) -> Any:
+    """A graph or image of a run, as the analyzer sent it (points as a drawing)."""
+    found = pictures.content(uow, picture_id)
+    section = None if found is None else queries.section_of_tube(uow, found[0])
+    if found is None or section not in {s.id for s in sections(uow)}:
+        raise NotFound("这幅图")
+    return Response(found[2], mimetype=found[1], headers={"X-Content-Type-Options": "nosniff"})
 
 
 @VIEWS.post("/bench/<code>/find", Perm.READ)

@@ -268,6 +268,7 @@ _KINDS = (
             Field("age_low", "年龄下限（岁）", "int"),
             Field("age_high", "年龄上限（岁）", "int"),
             Field("price_code", "收费编码"),
+            Field("graphs", "报告附图", "bool", default=False, hint="直方图、散点图等仪器图形印在报告上"),
             _ACTIVE,
         ),
         ("name", "code"),

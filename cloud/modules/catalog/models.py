@@ -118,6 +118,8 @@ class OrderSet(Versioned, Counted, Base):
     age_low: Mapped[int | None] = mapped_column(Integer)
     age_high: Mapped[int | None] = mapped_column(Integer)
     price_code: Mapped[str] = mapped_column(default="", server_default="")
+    # Histograms, scattergrams and images of its runs are printed on the report.
+    graphs: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
 
 

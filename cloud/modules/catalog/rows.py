@@ -99,6 +99,7 @@ class OrderSetRow:
     age_low: int | None
     age_high: int | None
     price_code: str
+    graphs: bool
     active: bool
 
 

@@ -10,8 +10,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta, tzinfo
-from functools import lru_cache
-from typing import Any
 
 import psycopg
 import structlog
@@ -26,8 +24,6 @@ from cloud.modules.edge.placing import Heard, Placed, place
 from cloud.modules.edge.rules import RawState
 from cloud.modules.edge.store import RawRow
 from common.errors import PeerError
-from common.instruments.decode import decode
-from common.instruments.site import Site, site_from_json
 
 log = structlog.get_logger("edge")
 ACTOR = Actor("intake")
@@ -208,16 +204,13 @@ class Intake:
 
 def read(row: RawRow, link: Link | None, catalog: md.Catalog) -> list[interpret.Said]:
     """Decode a message's bytes and set the row's state; what cannot be decoded is quarantined with the reason."""
-    analyzer = catalog.analyzers.get(link.analyzer_id) if link is not None and link.analyzer_id is not None else None
-    driver = (link.driver if link else None) or (analyzer.driver if analyzer else None) or _text(row.meta.get("driver"))
-    encoding = (link.encoding if link else None) or _text(row.meta.get("encoding"))
     try:
-        reading = decode(row.body, driver, encoding, _site(link.site if link else None))
+        reading = interpret.reading_of(row.body, row.meta, link, catalog)
         said = interpret.observations(reading)
         row.problems = interpret.problems(reading)
     except Exception as exc:
         # Whatever a decoder meets, the bytes are kept and the stream goes on.
-        log.error("undecodable", driver=driver, error=interpret.where(exc))
+        log.error("undecodable", driver=None if link is None else link.driver, error=interpret.where(exc))
         row.state, row.problems = RawState.QUARANTINED, [f"解析失败：{type(exc).__name__}"]
         return []
     # An acknowledgement or a query has no results and is understood; what is neither, and has problems, is not.
@@ -283,16 +276,6 @@ def _raw(uow: UnitOfWork, one: Admitted) -> RawRow:
 def _window(link: Link | None, catalog: md.Catalog) -> timedelta:
     row = catalog.analyzers.get(link.analyzer_id) if link is not None and link.analyzer_id is not None else None
     return timedelta(seconds=600 if row is None else row.resend_window_s)
-
-
-@lru_cache(maxsize=512)
-def _site(text: str | None) -> Site | None:
-    """The site row of a connection; the same text comes with every message."""
-    return None if text is None else site_from_json(json.loads(text))
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
 
 
 LAST_RESULT = "UPDATE connection SET last_result_at = %s WHERE tenant_id = %s AND id = ANY(%s)"

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import traceback
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
+from cloud.modules.catalog.queries import Catalog
+from cloud.modules.edge.lookup import Link
+from common.instruments import pictures
+from common.instruments.decode import decode
+from common.instruments.pictures import Picture
 from common.instruments.reading import Message, Reading, Result, Specimen
+from common.instruments.site import Site, site_from_json
 
 MAX_INLINE = 512 * 1024
 """Bytes of a message read inside the stream; a larger one is stored, receipted, and read by the worker (F14)."""
 NO_VALUE = frozenset("-*.")
 """An instrument that has no value sends these alone ("-----", "****", "....."): no result, with a flag (M06 bad input)."""
+PICTURE = "picture"
+"""The aspect of a graph or image; its value names the bytes, which lie with the bench and in the raw message."""
 
 
 @dataclass(slots=True)
@@ -41,6 +52,25 @@ class Said:
     nth: int = 0
     main: bool = True
     """False for a further statement about the same test in the same message (raw signal, interpretation, probe)."""
+    picture: Picture | None = None
+
+
+def reading_of(body: bytes, meta: Mapping[str, Any], link: Link | None, catalog: Catalog) -> Reading:
+    """A message's bytes read the way its connection is set up today: driver, character set, what differs at this analyzer."""
+    analyzer = catalog.analyzers.get(link.analyzer_id) if link is not None and link.analyzer_id is not None else None
+    driver = (link.driver if link else None) or (analyzer.driver if analyzer else None) or _text(meta.get("driver"))
+    encoding = (link.encoding if link else None) or _text(meta.get("encoding"))
+    return decode(body, driver, encoding, _site(link.site if link else None))
+
+
+@lru_cache(maxsize=512)
+def _site(text: str | None) -> Site | None:
+    """The site row of a connection; the same text comes with every message."""
+    return None if text is None else site_from_json(json.loads(text))
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def observations(reading: Reading) -> list[Said]:
@@ -63,13 +93,26 @@ def _of_message(message: Message, start: int) -> list[Said]:
     for specimen in message.specimens:
         for result in specimen.results:
             out.append(_said(start + len(out), message, specimen, result))
+        for drawn in pictures.of_details(specimen):
+            result = Result(drawn.title or None, None, time=next((r.time for r in specimen.results if r.time), None))
+            out.append(_pictured(_said(start + len(out), message, specimen, result), drawn))
     return out
 
 
+def _pictured(said: Said, drawn: Picture) -> Said:
+    """A graph as something said: beside the results, never one of them."""
+    content = drawn.data or repr(drawn.points).encode()
+    kind = drawn.media or ("points" if drawn.points else "?")
+    said.value = f"[{kind} {len(drawn.data) or len(drawn.points)} {hashlib.sha256(content).hexdigest()[:16]}]"
+    said.text, said.aspect, said.no_result, said.picture = said.value, PICTURE, False, drawn
+    return said
+
+
 def _said(idx: int, message: Message, specimen: Specimen, result: Result) -> Said:
-    value = clean(result.value)
+    drawn = pictures.of_result(result, specimen.specimen_id)
+    value = None if drawn is not None else clean(result.value)
     text = _scaled(value or "", result.decimals)
-    return Said(
+    said = Said(
         idx=idx,
         specimen=(clean(specimen.specimen_id) or "").strip() or None,
         patient=clean(specimen.patient_id),
@@ -88,6 +131,7 @@ def _said(idx: int, message: Message, specimen: Specimen, result: Result) -> Sai
         qc=result.qc or specimen.qc or message.kind == "qc",
         no_result=not text.strip() or set(text.strip()) <= NO_VALUE,
     )
+    return said if drawn is None else _pictured(said, drawn)
 
 
 def _scaled(value: str, decimals: int | None) -> str:
@@ -105,6 +149,8 @@ def _count(said: list[Said]) -> None:
         key = (one.specimen, one.code, one.time, one.run, one.value)
         one.nth = seen[key]
         seen[key] += 1
+        if one.picture is not None:
+            continue
         test = (one.specimen, one.code, one.run)
         first = main.setdefault(test, one)
         if first is not one and one.aspect != first.aspect:

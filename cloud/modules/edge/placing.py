@@ -10,12 +10,12 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.bench import service as bench
 from cloud.modules.catalog import queries as md
 from cloud.modules.edge import lookup, rules, store
-from cloud.modules.edge.interpret import Said
+from cloud.modules.edge.interpret import PICTURE, Said
 from cloud.modules.edge.lookup import Cursor, Link, Tube
 from cloud.modules.edge.rules import Fate
 from cloud.modules.edge.store import ObservationRow
 from common import ids
-from common.instruments.pictures import is_picture
+from common.instruments.pictures import Picture
 
 MAX_SAMPLE_NO = 8
 """Characters of a sample number; anything longer is a barcode or nothing."""
@@ -106,8 +106,6 @@ def decide(known: Known, heard: Heard, said: Said, given: Tube | None = None) ->
     if said.qc:
         return Verdict(Fate.QC, "qc")
     code = (said.code or "").strip()
-    if is_picture(said.value):
-        return Verdict(Fate.INFO, "picture")
     if link is not None and (link.analyzer_id or 0, code) in known.ignored:
         return Verdict(Fate.INFO, "ignored")
     if link is None or link.analyzer_id is None:
@@ -121,6 +119,8 @@ def decide(known: Known, heard: Heard, said: Said, given: Tube | None = None) ->
     same = rules.Identity.AGREES if given is not None else _identity(known, said, tube)
     if same is rules.Identity.DIFFERS:
         return Verdict(Fate.MISMATCH, "name_differs", tube)
+    if said.aspect == PICTURE:
+        return Verdict(Fate.INFO, "picture", tube)
     return _item(known, link.analyzer_id, code, said, tube, same is rules.Identity.UNSURE)
 
 
@@ -187,6 +187,8 @@ def place(uow: UnitOfWork, cur: Cursor, heard: Sequence[Heard], zone: tzinfo) ->
     fresh = store.insert_observations(cur, uow.tenant_id, rows)
     todo = [(r, *o) for r, o in zip(rows, origin, strict=True) if r.id in fresh and r.state == Fate.MATCHED]
     changed = hand_over(uow, cur, known, [(r.id, r.test_id, h, s, v) for r, h, s, v in todo])
+    drawn = [(r, h, s) for r, (h, s, _) in zip(rows, origin, strict=True) if r.id in fresh and r.reason == "picture" and s.picture]
+    bench.keep_pictures(uow, [picture_of(r.id, r.specimen_id, h, s.picture) for r, h, s in drawn if r.specimen_id and s.picture])
     controls = [(r, h, s) for r, (h, s, _) in zip(rows, origin, strict=True) if r.id in fresh and r.state == Fate.QC]
     _tell_controls(uow, known, controls)
     placed = Placed()
@@ -250,6 +252,12 @@ def hand_over(
             fates.append((number, fate, reason, done.test_id, v.tube.id if v.tube else None))
     store.set_fate(cur, uow.tenant_id, fates)
     return {f[0]: (f[1], f[2]) for f in fates}
+
+
+def picture_of(number: int, specimen_id: int, heard: Heard, picture: Picture) -> bench.Drawn:
+    """A graph for the bench: what was sent, and from which run."""
+    analyzer = None if heard.link is None else heard.link.analyzer_id
+    return bench.Drawn(specimen_id, number, analyzer, heard.stream, heard.seq, heard.received_at, picture)
 
 
 _OUTCOME = {

@@ -7,11 +7,14 @@ from datetime import tzinfo
 from typing import Any
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.edge import lookup, placing, rules, store
+from cloud.modules.bench import service as bench
+from cloud.modules.edge import interpret, lookup, placing, rules, store
 from cloud.modules.edge.interpret import NO_VALUE, Said
 from cloud.modules.edge.lookup import Cursor, Link, Tube
+from cloud.modules.edge.models import RawMessage
 from cloud.modules.edge.placing import Heard
 from cloud.modules.edge.rules import Fate
+from common.instruments.pictures import Picture
 
 ROWS = """
 SELECT o.id, o.idx, o.specimen_text, o.patient_text, o.patient_name, o.code, o.value, o.read_as, o.unit, o.flags, o.status, o.time_text,
@@ -40,7 +43,7 @@ def place_again(
     if given is not None:
         known.tests.update(lookup.tests(cur, uow.tenant_id, [given.id]))
     out: dict[int, tuple[str, str]] = {}
-    todo, fates = [], []
+    todo, fates, drawn = [], [], []
     for number, h in pairs:
         (said,) = h.said
         verdict = placing.decide(known, h, said, given)
@@ -50,10 +53,29 @@ def place_again(
         out[number] = (verdict.fate, verdict.reason)
         if verdict.fate is Fate.MATCHED:
             todo.append((number, test, h, said, verdict))
+        if verdict.reason == "picture" and tube is not None:
+            drawn.append((number, tube.id, h, said))
     store.set_fate(cur, uow.tenant_id, fates)
     out.update(placing.hand_over(uow, cur, known, todo))
+    _hand_over_pictures(uow, cur, known, drawn)
     uow.notify("edge", {"what": "tray"})
     return out
+
+
+def _hand_over_pictures(uow: UnitOfWork, cur: Cursor, known: placing.Known, drawn: Sequence[tuple[int, int, Heard, Said]]) -> None:
+    """Graphs that lay in the tray with their results: read once more from the message they came in."""
+    read: dict[int, dict[int, Picture]] = {}
+    out = []
+    for number, specimen_id, heard, said in drawn:
+        if heard.raw_id not in read:
+            raw = uow.s.get_one(RawMessage, (uow.tenant_id, heard.raw_id))
+            link = lookup.links(cur, uow.tenant_id, [raw.agent_id]).get((raw.agent_id, raw.conn_key))
+            again = interpret.observations(interpret.reading_of(raw.body, raw.meta, link, known.catalog))
+            read[heard.raw_id] = {s.idx: s.picture for s in again if s.picture is not None}
+        found = read[heard.raw_id].get(said.idx)
+        if found is not None:
+            out.append(placing.picture_of(number, specimen_id, heard, found))
+    bench.keep_pictures(uow, out)
 
 
 def _pair(row: tuple[Any, ...]) -> tuple[int, Heard]:

@@ -83,7 +83,7 @@ REASONS = {
     "name_differs": "姓名与本标本患者不符",
     "not_ordered": "该标本没有申请此项目",
     "ignored": "已登记为无需报告的代码",
-    "picture": "图形，见原始报文页",
+    "picture": "图形，与结果并列显示",
     "simulator": "连接处于模拟模式，不入患者结果",
     "future_time": "测定时间在未来",
     "no_value": "仪器没有给出数值，已有结果保留",

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from cloud.modules.bench.queries import Detail, TestLine
+from cloud.modules.bench.queries import MAX_PRINTED, Detail, Print, TestLine
 from cloud.modules.bench.service import TestState
 from cloud.modules.reports.rules import is_positive
-from cloud.reports.documents import Amendment, ReportDocument, ReportKind, ReportRow, report_from_json, to_json
+from cloud.reports.documents import Amendment, ReportDocument, ReportImage, ReportKind, ReportRow, report_from_json, to_json
 
 TEMPLATE_VERSION = "report-1"
 LAB = "检验科"
@@ -94,7 +94,8 @@ def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Sign
         diagnosis=tube.diagnosis,
         sample_no=tube.sample_no or "",
         specimen_note=tube.caveat,
-        comments=tuple(each for t in tests for each in _comments(t)),
+        comments=(*(each for t in tests for each in _comments(t)), *_not_printed(detail)),
+        images=tuple(ReportImage(p.title, p.data) for p in _drawn(detail)),
         kind=ReportKind.FINAL,
         version=issue.version,
         urgent=tube.urgent,
@@ -102,6 +103,17 @@ def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Sign
         placeholder_intervals=any(t.current is not None and t.current.snapshot.get("placeholder") for t in tests),
         verify_url=issue.verify_url,
     )
+
+
+def _drawn(detail: Detail) -> list[Print]:
+    return [p for p in detail.prints if not p.problem][:MAX_PRINTED]
+
+
+def _not_printed(detail: Detail) -> list[str]:
+    """Graphs the report should carry and does not: each is named."""
+    whole = [p for p in detail.prints if not p.problem]
+    out = [f"附图“{p.title}”数据损坏，未能打印。" for p in detail.prints if p.problem]
+    return out + ([f"另有 {len(whole) - MAX_PRINTED} 幅图未打印，可在检验科查看。"] if len(whole) > MAX_PRINTED else [])
 
 
 def _comments(test: TestLine) -> list[str]:

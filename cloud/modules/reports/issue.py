@@ -27,9 +27,9 @@ ZONE = ZoneInfo("Asia/Shanghai")
 def details(uow: UnitOfWork, work: bench.Work, specimen_ids: Sequence[int]) -> dict[int, Detail]:
     tests = bench_queries.tests_of(uow, specimen_ids)
     requests = bench_queries.requests_of(uow, specimen_ids)
-    return {
-        i: Detail(work.tubes[i], bench_queries.age_text(work.tubes[i], uow.now), "", 0, tests[i], requests.get(i, [])) for i in specimen_ids
-    }
+    prints = bench_queries.printed(uow, specimen_ids)
+    ages = {i: bench_queries.age_text(work.tubes[i], uow.now) for i in specimen_ids}
+    return {i: Detail(work.tubes[i], ages[i], "", 0, tests[i], requests.get(i, []), prints=prints.get(i, [])) for i in specimen_ids}
 
 
 def numbers(uow: UnitOfWork, n: int) -> list[str]:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from common.instruments.decode import decode
-from common.instruments.pictures import Picture, is_picture, pictures
+from common.instruments.pictures import Picture, is_picture, of_result, pictures
+from common.instruments.reading import Result
 
 BMP = b"BM" + bytes(60)
 
@@ -75,3 +76,46 @@ def test_the_recorded_cell_counter_draws_its_three_graphs() -> None:
 
 def test_a_plain_value_is_no_picture() -> None:
     assert not is_picture(None) and not is_picture("5.6") and not is_picture("A^B^C^D^E") and is_picture("^Image^BMP^Base64^x")
+
+
+def result(value: str, aspect: str = "ST") -> Picture | None:
+    return of_result(Result("HIST", value, aspect=aspect), "T1")
+
+
+PNG = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(60) + b"IEND\xaeB`\x82").decode()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [PNG, f"^Image^PNG^Base64^{PNG}", f"^Image^PNG^BASE64^{PNG}", base64.b64decode(PNG).hex(), f"^I^P^Hex^{base64.b64decode(PNG).hex()}"],
+)
+def test_a_picture_is_found_in_every_dress(value: str) -> None:
+    found = result(value)
+    assert found is not None and (found.media, found.data, found.problem) == ("image/png", base64.b64decode(PNG), "")
+
+
+@pytest.mark.parametrize("gap", [",", ";", " ", "^", "~"])
+def test_a_curve_sent_point_by_point_is_drawn(gap: str) -> None:
+    found = result(gap.join(str(n / 2) for n in range(40)))
+    assert found is not None and found.points[:2] == ((0.0, 0.0), (1.0, 0.5)) and len(found.points) == 40
+
+
+@pytest.mark.parametrize(
+    "value", ["PNG&R&20260504&R&2026_05_04_10_00_T1_WDF.PNG", "\\\\PC\\IMG\\T1_WDF.bmp", "C:/IMG/T1_WDF.jpg^App^Image^JPEG"]
+)
+def test_a_file_that_stayed_at_the_analyzer_is_named(value: str) -> None:
+    found = result(value)
+    assert found is not None and found.elsewhere and "T1_WDF." in found.problem and "IMG" not in found.problem
+
+
+def test_a_cut_picture_says_so_and_is_kept() -> None:
+    found = result(f"^Image^PNG^Base64^{PNG[:60]}")
+    assert found is not None and found.data and "不完整" in found.problem
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["5.60", "Qk", "Qk1A", "1:320", "1,2,3", "E. coli", "^^^", "< 0.5 ^ x", "12.5.2026 negativ", "见备注 report.pdf", "424D", "1 " * 10],
+)
+def test_a_result_is_no_picture(value: str) -> None:
+    assert result(value) is None and not is_picture(value)
