@@ -12,6 +12,7 @@ from cloud.modules.qc import westgard
 from cloud.modules.qc.targets import z_score
 from cloud.modules.qc.westgard import Point
 from common.instruments.decode import decode
+from common.instruments.pictures import is_picture
 
 
 def test_two_months_of_points_are_warned_about_and_never_rejected() -> None:
@@ -42,6 +43,7 @@ def test_what_an_analyzer_says_of_its_control_is_control_and_close_to_the_target
             (specimen,) = [s for m in reading.messages for s in m.specimens]
             assert (specimen.specimen_id or "").strip() == qc.material(row.key, level)
             assert {m.kind for m in reading.messages} == {"qc"}
+            specimen.results = [r for r in specimen.results if not is_picture(r.value)]
             assert len(specimen.results) == len(qc.CONTROLS[row.key][2])
             for result in specimen.results:
                 channel = next(c for c in row.channels if c.code == result.code)
