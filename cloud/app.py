@@ -13,7 +13,7 @@ from cloud.modules import registry
 from cloud.modules.platform import service as platform
 from cloud.modules.platform import signing
 from cloud.ports import s3, signature_server
-from cloud.web import cookie, csrf, errors, guard, i18n, live, site, view
+from cloud.web import asked, cookie, csrf, errors, guard, i18n, live, site, view
 from cloud.web.module import MenuItem
 
 WEB = Path(__file__).parent / "web"
@@ -26,6 +26,7 @@ def create_app(settings: Settings, db: Database | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024 * 1024
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     Htmx(app)
+    asked.init(app)
     db = db or Database(settings.database_url)
     hub = live.Hub(settings.database_url)
     s3.configure(settings)

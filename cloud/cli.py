@@ -143,6 +143,7 @@ def _migrate(args: argparse.Namespace) -> int:
     from cloud.config import load
     from cloud.db import migrate
     from cloud.modules.tables import METADATA
+    from cloud.ports import s3
 
     settings = load(args.config)
     if args.check:
@@ -151,6 +152,7 @@ def _migrate(args: argparse.Namespace) -> int:
             print(item)
         return 1 if found else 0
     migrate.upgrade(settings.owner_url, METADATA, settings.app_role)
+    s3.open_store(settings).prepare()
     print("数据库结构已是最新。")
     for code, brought in admin.bring_up_roles(settings):
         for role, more in brought.added.items():

@@ -15,6 +15,8 @@ from cryptography import x509
 from sqlalchemy import create_engine, text
 
 from cloud.config import Settings
+from cloud.ports import s3
+from common.errors import JianlianError
 
 OK, WARN, BAD = "ok", "warn", "bad"
 SIGNS = {OK: "✓", WARN: "!", BAD: "✕"}
@@ -45,7 +47,7 @@ class Finding:
 
 def check(settings: Settings) -> list[Finding]:
     """All checks, each isolated from the others' trouble."""
-    return [f for probe in (_secret, _database, _certificates, _broker, _disk, _fonts) for f in probe(settings)]
+    return [f for probe in (_secret, _database, _certificates, _broker, _files, _disk, _fonts) for f in probe(settings)]
 
 
 def _secret(s: Settings) -> Iterator[Finding]:
@@ -110,6 +112,22 @@ def _broker(s: Settings) -> Iterator[Finding]:
             f"{s.mqtt_host}:{s.mqtt_port} 连不上（{exc.strerror or type(exc).__name__}）",
             "采集端会继续保存数据；请启动消息代理",
         )
+
+
+def _files(s: Settings) -> Iterator[Finding]:
+    try:
+        good = s3.keeps_its_word(s3.open_store(s))
+    except (JianlianError, OSError) as exc:
+        yield Finding(
+            "文件库", BAD, f"不能读写（{exc}）", "报告会排队等待；请检查文件库的地址、口令与空间，或运行 jianlian migrate 建立存储桶"
+        )
+        return
+    yield Finding(
+        "文件库",
+        OK if good else BAD,
+        "可读写，已存文件不可被替换" if good else "已存文件可被替换",
+        "" if good else "请换用支持条件写入的 S3 服务",
+    )
 
 
 def _disk(s: Settings) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from agent.kiosk.desk import Desk
 from agent.kiosk.pdf import ticket_pdf
 
 HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
-CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'"
+CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'"
 # Asked at every check-in and kept with the ticket (M04 R2); the words are what the patient reads.
 QUESTIONS = (
     {"id": "fasting", "text": "今天早上吃过东西吗？", "options": [["yes", "没有吃（空腹）"], ["no", "吃过了"], ["unknown", "不清楚"]]},

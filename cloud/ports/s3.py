@@ -30,6 +30,9 @@ _MAX_KEY = 512
 class FileStore(Protocol):
     """What callers may rely on, whatever the store."""
 
+    def prepare(self) -> None:
+        """Make the place for files where there is none yet; at an installation's migration."""
+
     def put(self, key: str, data: bytes) -> str:
         """Keep the bytes for good and return their SHA-256 in hex; back only when they are safe on disk or acknowledged."""
 
@@ -70,6 +73,9 @@ class LocalStore:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    def prepare(self) -> None:
+        """Nothing to do: folders are made as files come."""
 
     def put(self, key: str, data: bytes) -> str:
         """See FileStore.put."""
@@ -118,6 +124,20 @@ class S3Store:
     def __init__(self, client: S3Client, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
+
+    def prepare(self) -> None:
+        """Make the bucket if it is missing. Raises PeerError."""
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            self._client.head_bucket(Bucket=self._bucket)
+        except (BotoCoreError, ClientError) as error:
+            if _status(error) != 404:
+                raise _away(error) from error
+            try:
+                self._client.create_bucket(Bucket=self._bucket)
+            except (BotoCoreError, ClientError) as refused:
+                raise _away(refused) from refused
 
     def put(self, key: str, data: bytes) -> str:
         """See FileStore.put."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 from flask import Flask, Response, g, make_response, render_template
+from sqlalchemy.exc import DataError
 from werkzeug.exceptions import HTTPException
 
 from cloud.web import page
@@ -18,11 +19,19 @@ def init(app: Flask) -> None:
     """Register the handlers."""
     app.register_error_handler(UserError, _user)
     app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(DataError, _unstorable)
+    app.register_error_handler(OverflowError, _unstorable)
     app.register_error_handler(Exception, _bug)
 
 
 def _user(exc: UserError) -> Response:
     return _answer(STATUS.get(exc.code, 422), exc.code, _(exc.message))
+
+
+def _unstorable(exc: DataError | OverflowError) -> Response:
+    """What neither PostgreSQL nor the calendar can hold, and no form of ours asks for: thirty digits, a NUL character, the year 9999."""
+    log.info("unstorable", error=str(exc.orig if isinstance(exc, DataError) else exc)[:200])
+    return _answer(422, "invalid", _("填写的内容无法保存：数字过大、文字过长，或含有不可见字符。请核对后重试；数据没有改变。"))
 
 
 def _http(exc: HTTPException) -> Response:
@@ -38,7 +47,12 @@ def _http(exc: HTTPException) -> Response:
 def _bug(exc: Exception) -> Response:
     log.error("unhandled", error=type(exc).__name__, exc_info=exc)
     code = "unavailable" if not isinstance(exc, JianlianError) else exc.code
-    return _answer(500, code, _("系统出错，操作未完成，数据没有改变。请把编号告诉信息管理组。"))
+    message = _("系统出错，操作未完成，数据没有改变。请把编号告诉信息管理组。")
+    try:
+        return _answer(500, code, message)
+    except Exception as worse:  # what broke may be what every page needs
+        log.error("unhandled", error=type(worse).__name__, exc_info=worse)
+        return Response(f"{message} {g.get('request_id', '')}\n", 500, mimetype="text/plain")
 
 
 def _answer(status: int, code: str, message: str) -> Response:

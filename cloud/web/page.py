@@ -32,6 +32,7 @@ def is_fragment() -> bool:
 
 def redirect_to(url: str) -> Response:
     """Go to another page, for htmx and for plain forms alike."""
+    url = "".join(c for c in url if c.isprintable())  # a header has one line
     if bool(hx_request.htmx):
         return Response("", 204, {"HX-Redirect": url})
     return Response("", 303, {"Location": url})

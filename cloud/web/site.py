@@ -51,11 +51,13 @@ def prometheus() -> Any:
 
 @VIEWS.get("/live", Access.LOGIN)
 def stream(uow: UnitOfWork) -> Any:
-    """SSE: notices of this hospital on the asked channels (``?ch=bench,queue``)."""
-    channels = request.args.get("ch", "").split(",")
+    """SSE: notices of this hospital on the asked channels (``?ch=bench,queue`` or ``?ch=bench&ch=queue``)."""
+    channels = ",".join(request.args.getlist("ch")).split(",")
     hub = web().extras["live"]
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return Response(hub.subscribe(uow.tenant_id, channels), mimetype="text/event-stream", headers=headers)
+    return Response(
+        hub.subscribe(uow.tenant_id, channels, "Last-Event-ID" in request.headers), mimetype="text/event-stream", headers=headers
+    )
 
 
 @VIEWS.post("/lang/<code>", Access.LOGIN)

@@ -3,7 +3,10 @@
 import os
 import re
 import shutil
+import socket
 import subprocess
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,8 @@ import pytest
 import yaml
 
 from cloud import cli, config
+from tests.flows.stack import eventually
+from tests.support import brokers
 from tests.support.sources import REPO
 
 INFRA = REPO / "infra"
@@ -56,7 +61,7 @@ def test_only_doors_for_outsiders_are_published(compose: dict[str, Any]) -> None
 
 
 def test_commands_of_services_exist(compose: dict[str, Any]) -> None:
-    verbs = [service["command"][0] for service in compose["services"].values() if "jianlian-cloud" in service["image"]]
+    verbs = [s["command"][0] for s in compose["services"].values() if "jianlian-cloud" in s["image"] and "entrypoint" not in s]
     for unit in UNITS:
         verbs += re.findall(r"^ExecStart=/opt/jianlian/bin/jianlian (\S+)", unit.read_text(), re.M)
     known = set(cli._parser()._subparsers._group_actions[0].choices)  # type: ignore[union-attr,arg-type]  # argparse has no public way
@@ -80,7 +85,8 @@ def test_example_settings_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     done = subprocess.run(["bash", str(tmp_path / "make-secrets.sh")], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     made = tmp_path / "secrets" / "jianlian.toml"
-    assert made.stat().st_mode & 0o077 == 0
+    # Nobody but the owner comes to the files; the users inside the containers, each given one of them, can read theirs.
+    assert made.parent.stat().st_mode & 0o077 == 0 and all(f.stat().st_mode & 0o777 == 0o444 for f in made.parent.iterdir())
     assert not re.search(r"@[A-Z_]+@", made.read_text())
     for name in list(os.environ):
         if name.startswith("JIANLIAN_"):
@@ -88,6 +94,56 @@ def test_example_settings_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     settings = config.load(str(made))
     assert len(settings.secret) == 64
     assert subprocess.run(["bash", str(tmp_path / "make-secrets.sh")], capture_output=True).returncode != 0
+
+
+def as_user(uid: int, *files: Path) -> list[bool]:
+    """Which files a user can read."""
+    code = "import os,sys\nos.setgid(int(sys.argv[1])); os.setuid(int(sys.argv[1]))\nprint([os.access(f, os.R_OK) for f in sys.argv[2:]])"
+    done = subprocess.run([sys.executable, "-c", code, str(uid), *map(str, files)], capture_output=True, text=True, check=True)
+    return [word == "True" for word in done.stdout.strip(" []\n").split(", ")]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root to hand files to other users")
+def test_the_compose_setup_lays_keys_for_whom_they_are(compose: dict[str, Any]) -> None:
+    """The service `pki` as compose runs it, only with another folder: what each container's user can read, and the broker starts on it."""
+    shell, options, script, name = compose["services"]["pki"]["entrypoint"]
+    with tempfile.TemporaryDirectory(prefix="jl-pki-", dir="/var/tmp") as folder:
+        pki = Path(folder) / "pki"
+        os.chmod(folder, 0o755)
+        script = script.replace("$$", "$").replace("/pki", str(pki)).replace("python ", f"{sys.executable} ")
+        done = subprocess.run([shell, options, script, name, "lis.example.org"], capture_output=True, text=True, cwd=REPO)
+        assert done.returncode == 0, done.stderr
+        cloud, broker = 10001, int(compose["services"]["mosquitto"]["user"].split(":")[0])
+        secret = [pki / "web.key", pki / "ca/ca.key", pki / "cloud-signing.key", pki / "jianlian-cloud.key"]
+        told = [pki / "ca/ca.pem", pki / "ca/crl.pem", pki / "mqtt.pem"]
+        assert as_user(cloud, *secret, *told) == [True] * 7
+        assert as_user(broker, *secret) == [False] * 4
+        assert as_user(broker, pki / "mqtt.key", *told) == [True] * 4
+        assert as_user(12345, *secret, pki / "mqtt.key") == [False] * 5
+
+
+@pytest.mark.skipif(brokers.MOSQUITTO is None, reason="mosquitto is not installed")
+def test_the_broker_starts_anew_when_somebody_was_revoked(tmp_path: Path) -> None:
+    crl, config, port = tmp_path / "crl.pem", tmp_path / "mosquitto.conf", brokers.free_port()
+    crl.write_text("1")
+    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n" + ("user root\n" if os.getuid() == 0 else ""))
+    path = f"{Path(brokers.MOSQUITTO or '').parent}{os.pathsep}{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "CRL": str(crl), "CONFIG": str(config), "EVERY": "0.1"}
+    with subprocess.Popen(["sh", str(INFRA / "mosquitto/run.sh")], env=environment, stderr=subprocess.DEVNULL) as running:
+        try:
+            eventually(lambda: answers(port), what="the broker listens")
+            assert running.poll() is None
+            crl.write_text("1, and another")
+            assert running.wait(30) is not None  # whoever keeps it running starts it again, with the new list
+            eventually(lambda: not answers(port), what="every session is cut")
+        finally:
+            running.terminate()
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")

@@ -294,7 +294,7 @@ def stop(uow: UnitOfWork) -> Any:
     scope, _, target = request.form.get("what", "").partition(":")
     if scope not in tuple(Scope):
         raise Invalid("请选择停用范围。", "what")
-    service.stop(uow, Scope(scope), int(target) if target.isdigit() else None, request.form.get("reason", ""))
+    service.stop(uow, Scope(scope), int(target) if target.isdecimal() else None, request.form.get("reason", ""))
     return redirect_to("/av/switch")
 
 

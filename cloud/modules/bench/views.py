@@ -74,7 +74,7 @@ def worklist(uow: UnitOfWork, code: str) -> Any:
 def lines(uow: UnitOfWork, code: str) -> Any:
     """The lines of the tubes that changed (``ids``), and the filters' counts; what left the list is not among them."""
     section, show = section_of(uow, code), shown()
-    asked = [int(i) for i in request.args.get("ids", "").split(",")[: listing.PAGE] if i.isdigit()]
+    asked = [int(i) for i in request.args.get("ids", "").split(",")[: listing.ASKED_MOST] if i.isdecimal()]
     found = listing.lines(uow, section.id, show, asked)
     counts = listing.counts(uow, section.id)
     return fragment("bench/section.html", "changed", section=section, show=show, lines=found, counts=counts, more="")
@@ -156,10 +156,10 @@ def differential(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
 def enter_differential(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     """Save the count; the tube comes back with its percentages."""
     section, form = section_of(uow, code), request.form
-    asked = {int(k[2:]): form[k].strip() for k in form if k.startswith("c-") and k[2:].isdigit()}
-    wrong = [v for v in asked.values() if v and not (v.isascii() and v.isdigit() and len(v) < 4)]
+    asked = {int(k[2:]): form[k].strip() for k in form if k.startswith("c-") and k[2:].isdecimal()}
+    wrong = [v for v in asked.values() if v and not (v.isascii() and v.isdecimal() and len(v) < 4)]
     nrbc = form.get("nrbc", "").strip()
-    if wrong or (nrbc and not (nrbc.isascii() and nrbc.isdigit() and len(nrbc) < 4)):
+    if wrong or (nrbc and not (nrbc.isascii() and nrbc.isdecimal() and len(nrbc) < 4)):
         raise Invalid(f"计数应为整数，收到“{(wrong or [nrbc])[0]}”，请改正。", "count")
     counts = {i: (int(v or 0), form.get(f"n-{i}", type=int) or 0) for i, v in asked.items()}
     service.enter_differential(uow, specimen_id, counts, int(nrbc) if nrbc else None)
@@ -170,7 +170,7 @@ def enter_differential(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
 def rerun(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     """Ask for a rerun of the chosen tests (none chosen: of all), maybe diluted."""
     section, form = section_of(uow, code), request.form
-    tests = [int(i) for i in form.getlist("test") if i.isdigit()]
+    tests = [int(i) for i in form.getlist("test") if i.isdecimal()]
     dilution = number_of(form.get("dilution", "") or "1", "稀释倍数", "dilution")
     service.request_rerun(uow, specimen_id, form.get("revision", type=int), tests, form.get("reason", ""), dilution)
     return fragment("bench/section.html", "tube", trigger=OK, section=section, detail=_detail(uow, specimen_id), now=uow.now)

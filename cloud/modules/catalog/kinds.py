@@ -89,7 +89,7 @@ def _read(each: Field, text: str, known: Catalog, raw: Any) -> Any:
     if each.type in ("list", "json") and not isinstance(raw, str):
         return raw
     if each.type == "int":
-        if not text.lstrip("-").isdigit():
+        if not text.lstrip("-").isdecimal():
             raise ValueError(f"{each.label}“{text}”不是整数。")
         return int(text)
     if each.type == "decimal":

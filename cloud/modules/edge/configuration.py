@@ -129,7 +129,7 @@ class NewConnection:
     def _one_way(self) -> dict[str, Any]:
         out: dict[str, Any] = {}
         if self.idle_ms.strip():
-            if not self.idle_ms.strip().isdigit() or not 50 <= int(self.idle_ms) <= 60_000:
+            if not self.idle_ms.strip().isdecimal() or not 50 <= int(self.idle_ms) <= 60_000:
                 raise UserError("invalid", "静默时间请填写 50–60000 毫秒。", field="idle_ms")
             out["idle_group_ms"] = int(self.idle_ms)
         if self.answer.strip():
@@ -140,7 +140,7 @@ class NewConnection:
 
     def _address(self) -> dict[str, Any]:
         if self.transport == "serial":
-            if not self.device.strip() or not self.baud.isdigit():
+            if not self.device.strip() or not self.baud.isdecimal():
                 raise UserError("invalid", "串口连接请填写设备名（如 COM3 或 /dev/ttyS0）和波特率。", field="device")
             if self.bytesize not in ("5", "6", "7", "8") or self.parity not in PARITY_WORDS or self.stopbits not in ("1", "1.5", "2"):
                 raise UserError("invalid", "数据位 5–8、校验和停止位请从列表中选择，与仪器设置一致。", field="parity")
@@ -156,7 +156,7 @@ class NewConnection:
             return {"type": "hid", "device": self.device.strip()}
         if self.transport == "odbc":
             return self._table()
-        if not self.port.isdigit() or not 0 < int(self.port) < 65536:
+        if not self.port.isdecimal() or not 0 < int(self.port) < 65536:
             raise UserError("invalid", "网络连接请填写 1–65535 的端口。", field="port")
         if self.transport == "tcp-dial" and not self.host.strip():
             raise UserError("invalid", "主动连接仪器时请填写仪器地址。", field="host")

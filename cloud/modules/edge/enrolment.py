@@ -156,7 +156,7 @@ def cloud_public_key(settings: Settings) -> str:
 def public_broker(settings: Settings) -> tuple[str, int]:
     """Where agents find the broker: ``mqtt_public_host`` as host or host:port, else the address we use ourselves."""
     host, _, port = (settings.mqtt_public_host or settings.mqtt_host).partition(":")
-    return host, int(port) if port.isdigit() else settings.mqtt_port
+    return host, int(port) if port.isdecimal() else settings.mqtt_port
 
 
 def tenant_code(uow: UnitOfWork) -> str:

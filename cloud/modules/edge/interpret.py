@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import traceback
 from collections import Counter
 from collections.abc import Mapping
@@ -136,7 +137,7 @@ def _said(idx: int, message: Message, specimen: Specimen, result: Result) -> Sai
 
 def _scaled(value: str, decimals: int | None) -> str:
     digits = value.strip()
-    if not decimals or not digits.lstrip("+-").isdigit():
+    if not decimals or not re.fullmatch("[+-]?[0-9]+", digits):
         return value
     return str(Decimal(digits).scaleb(-decimals))
 

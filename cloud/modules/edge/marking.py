@@ -77,7 +77,7 @@ def _mark(n: int, given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _whole(text: str, what: str) -> int:
-    if not text.isdigit() or len(text) > 6:
+    if not text.isdecimal() or len(text) > 6:
         raise UserError("invalid", f"{what}“{text}”不是整数，请改正。", field="marks")
     return int(text)
 

@@ -29,7 +29,7 @@ def _zone() -> ZoneInfo:
 
 def _number(name: str) -> int:
     value = request.form.get(name, "")
-    if not value.isdigit():
+    if not value.isdecimal():
         raise UserError("invalid", "请从列表中选择。", field=name)
     return int(value)
 
@@ -92,7 +92,7 @@ def connection(uow: UnitOfWork, agent_id: int) -> Any:
     f = request.form
     analyzer = f.get("analyzer_id", "")
     new = service.NewConnection(
-        key=f.get("key", "").strip(), name=f.get("name", ""), analyzer_id=int(analyzer) if analyzer.isdigit() else None,
+        key=f.get("key", "").strip(), name=f.get("name", ""), analyzer_id=int(analyzer) if analyzer.isdecimal() else None,
         protocol=f.get("protocol", ""), driver=f.get("driver", "").strip(), encoding=f.get("encoding", ""),
         mllp2="mllp2" in f, host_query="host_query" in f, enabled="enabled" in f, **configuration.line_fields(f),
     )  # fmt: skip

@@ -55,8 +55,8 @@ def create(uow: UnitOfWork) -> Any:
     """The analyzer and its line; then the line's own page, which says whether anything answers there."""
     f = request.form
     section, agent = f.get("section_id", ""), f.get("agent_id", "")
-    if not section.isdigit() or not agent.isdigit():
-        raise UserError("invalid", "请选择专业组和采集端。", field="section_id" if not section.isdigit() else "agent_id")
+    if not section.isdecimal() or not agent.isdecimal():
+        raise UserError("invalid", "请选择专业组和采集端。", field="section_id" if not section.isdecimal() else "agent_id")
     given = instruments.NewInstrument(f.get("code", ""), f.get("name", ""), f.get("model", ""), int(section), int(agent), _typed(f))
     return redirect_to(f"/edge/links/{instruments.add(uow, given).id}")
 

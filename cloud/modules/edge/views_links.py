@@ -75,7 +75,7 @@ def record(uow: UnitOfWork, connection_id: int) -> Any:
     """Have the agent write the bytes to a file beside the analyzer; with patients' data, so with a reason."""
     row = console.connection(uow, connection_id)
     minutes = request.form.get("minutes", "")
-    commands.capture(uow, row.agent_id, row.key, 60 * (int(minutes) if minutes.isdigit() else 5), request.form.get("reason", ""))
+    commands.capture(uow, row.agent_id, row.key, 60 * (int(minutes) if minutes.isdecimal() else 5), request.form.get("reason", ""))
     return redirect_to(f"/edge/links/{connection_id}")
 
 
@@ -105,7 +105,7 @@ def replay(uow: UnitOfWork) -> Any:
     """Stored messages read again beside the stream, old way against new. A GET: nothing is ever written but who looked."""
     a = request.args
     connection_id = a.get("connection", type=int)
-    picked = [int(v) for v in a.getlist("raw") if v.isdigit()][: onboarding.MAX_RAW]
+    picked = [int(v) for v in a.getlist("raw") if v.isdecimal()][: onboarding.MAX_RAW]
     versions = onboarding.versions(uow)
     new = console.new_way(a.get("version", type=int), a.get("driver", ""), a.get("encoding", ""))
     done = console.replay(uow, picked, new) if picked else None

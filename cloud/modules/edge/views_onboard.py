@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -28,7 +29,7 @@ SAMPLES = 40
 
 def _number(name: str) -> int | None:
     value = request.form.get(name, "")
-    return int(value) if value.isdigit() else None
+    return int(value) if value.isdecimal() else None
 
 
 # --- recordings ------------------------------------------------------------------------------------------------------
@@ -57,7 +58,7 @@ def upload(uow: UnitOfWork) -> Any:
 @VIEWS.post("/edge/onboard/received", Perm.RAW)
 def received(uow: UnitOfWork) -> Any:
     """Messages that came already."""
-    ids = [int(v) for v in request.form.getlist("raw") if v.isdigit()]
+    ids = [int(v) for v in request.form.getlist("raw") if v.isdecimal()]
     row = onboarding.record_received(uow, ids, request.form.get("name", ""), _number("analyzer_id"))
     return redirect_to(f"/edge/onboard/{row.id}")
 
@@ -90,7 +91,7 @@ def choose(uow: UnitOfWork, recording_id: int) -> Any:
     site = row.site
     if "candidate" in f:
         found = sandbox.candidates(row.body, row.encoding)
-        at = int(f["candidate"]) if f["candidate"].isdigit() else -1
+        at = int(f["candidate"]) if f["candidate"].isdecimal() else -1
         if not 0 <= at < len(found):
             raise UserError("invalid", _("请从列表中选择一种读法。"))
         driver, site = found[at].driver, found[at].site or None
@@ -174,13 +175,12 @@ def save(uow: UnitOfWork, mapping_id: int) -> Any:
     """The rows as edited."""
     f = request.form
     rows = []
-    for n, code in enumerate(f.getlist("code")):
-        factor = mapping.number_of(f.getlist("factor")[n], Decimal(1))
-        offset = mapping.number_of(f.getlist("offset")[n], Decimal(0))
+    columns = zip_longest(*(f.getlist(name) for name in ("code", "factor", "offset", "item_id", "unit")), fillvalue="")
+    for code, factor_text, offset_text, item, unit in columns:
+        factor, offset = mapping.number_of(factor_text, Decimal(1)), mapping.number_of(offset_text, Decimal(0))
         if factor is None or offset is None:
             raise UserError("invalid", _("代码 %(code)s 的系数或加数不是数字，请改正后保存。", code=code), field="factor")
-        item = f.getlist("item_id")[n]
-        rows.append(mapping.Row(code, int(item) if item.isdigit() else None, factor, offset, f.getlist("unit")[n].strip()))
+        rows.append(mapping.Row(code, int(item) if item.isdecimal() else None, factor, offset, unit.strip()))
     extra = f.get("new_code", "").strip()
     if extra:
         rows.append(mapping.Row(extra, _number("new_item")))
@@ -242,7 +242,7 @@ def type_in(uow: UnitOfWork, mapping_id: int, recording_id: int) -> Any:
     """What the print-out says."""
     f = request.form
     columns = zip(f.getlist("idx"), f.getlist("printed"), f.getlist("unit"), f.getlist("level"), strict=False)
-    typed = [acceptance.Typed(int(i), printed, unit, level) for i, printed, unit, level in columns if i.isdigit()]
+    typed = [acceptance.Typed(int(i), printed, unit, level) for i, printed, unit, level in columns if i.isdecimal()]
     acceptance.type_in(uow, mapping_id, recording_id, typed)
     return redirect_to(f"/edge/mappings/{mapping_id}/compare/{recording_id}")
 

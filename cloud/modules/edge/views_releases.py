@@ -50,5 +50,5 @@ def withdraw(uow: UnitOfWork, release_id: int) -> Any:
 def offer(uow: UnitOfWork, release_id: int) -> Any:
     """To one agent; refused without a consent."""
     number = request.form.get("agent_id", "")
-    updates.offer(uow, int(number) if number.isdigit() else 0, release_id)
+    updates.offer(uow, int(number) if number.isdecimal() else 0, release_id)
     return redirect_to("/edge/releases")

@@ -181,7 +181,7 @@ def _patient(uow: UnitOfWork, subject: str) -> int | None:
 
 def _number(order_key: str) -> int | None:
     kind, _, number = order_key.partition(":")
-    return int(number) if kind == "patient" and number.isdigit() else None
+    return int(number) if kind == "patient" and number.isdecimal() else None
 
 
 def _code(uow: UnitOfWork, endpoint_id: int) -> str:

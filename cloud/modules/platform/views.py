@@ -27,8 +27,8 @@ WORKSTATION_COOKIE = "jl-ws"
 def _next() -> str:
     """The local page to go on with; never another site."""
     target = request.values.get("next", "/")
-    parts = urlsplit(target)
-    return target if not parts.scheme and not parts.netloc and target.startswith("/") and not target.startswith("//") else "/"
+    # Browsers take a backslash for a slash: /\elsewhere would leave this site.
+    return target if target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable() else "/"
 
 
 def _at_the_door() -> Tenant | None:

@@ -58,7 +58,7 @@ def save_plan(uow: UnitOfWork) -> Any:
         plans.NewPlan(
             analyzer_id=form.get("analyzer_id", 0, type=int),
             item_id=form.get("item_id", 0, type=int),
-            levels=tuple(int(level) for level in form.getlist("levels") if level.isdigit()),
+            levels=tuple(int(level) for level in form.getlist("levels") if level.isdecimal()),
             method=method,
             window_hours=form.get("window_hours", 0, type=int),
             rules=chosen,
@@ -202,7 +202,7 @@ def draft_month(uow: UnitOfWork) -> Any:
 def sign_month(uow: UnitOfWork) -> Any:
     """The leader signs the ticked summaries."""
     asked = charts.Asked.of(request.form.get("month", ""), "", uow.now)
-    ids = [int(i) for i in request.form.getlist("id") if i.isdigit()]
+    ids = [int(i) for i in request.form.getlist("id") if i.isdecimal()]
     if not ids:
         raise Invalid("请先勾选要签名的月总结。", "id")
     months.sign(uow, ids, request.form.get("comment", ""), principal())

@@ -174,7 +174,7 @@ def verify(uow: UnitOfWork, ooc_id: int) -> Any:
 @VIEWS.post("/qc/ooc/<int:ooc_id>/decide", Perm.ENTER)
 def decide(uow: UnitOfWork, ooc_id: int) -> Any:
     """Ticked patients' results may be used, or are measured again."""
-    ooc.decide(uow, ooc_id, [int(i) for i in request.form.getlist("id") if i.isdigit()], request.form.get("decision", ""))
+    ooc.decide(uow, ooc_id, [int(i) for i in request.form.getlist("id") if i.isdecimal()], request.form.get("decision", ""))
     return _again(uow, ooc_id)
 
 

@@ -148,7 +148,7 @@ def _may_verify(uow: UnitOfWork, section_id: int, detail: bench_queries.Detail |
 def release(uow: UnitOfWork, code: str) -> Any:
     """Sign and release the ticked reports, all or none."""
     section = _section(uow, code)
-    chosen = [int(i) for i in request.form.getlist("id") if i.isdigit()]
+    chosen = [int(i) for i in request.form.getlist("id") if i.isdecimal()]
     if not chosen:
         raise Invalid(say("请先勾选要发布的报告。"), "id")
     numbers = service.release(uow, chosen, principal(), desk())
@@ -325,7 +325,7 @@ def amend_form(uow: UnitOfWork, no: str) -> Any:
 def amend(uow: UnitOfWork, no: str) -> Any:
     """Issue the amended version."""
     told, form = _told(uow, no), request.form
-    changes = {int(k[2:]): v for k, v in form.items() if k.startswith("v-") and k[2:].isdigit()}
+    changes = {int(k[2:]): v for k, v in form.items() if k.startswith("v-") and k[2:].isdecimal()}
     asked = service.AmendRequest(told.report_id, form.get("version", type=int) or 0, changes, form.get("reason", ""), form.get("why", ""))
     service.amend(uow, asked, principal(), desk())
     return redirect_to(f"/reports/{no}")

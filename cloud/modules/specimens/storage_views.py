@@ -32,7 +32,7 @@ def _base(uow: UnitOfWork) -> dict[str, Any]:
 
 def _number(name: str) -> int | None:
     value = request.values.get(name, "")
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 18 else None
+    return int(value) if value.isascii() and value.isdecimal() and len(value) < 18 else None
 
 
 def _required(name: str) -> int:
@@ -151,7 +151,7 @@ def decide(uow: UnitOfWork, batch_id: int, act: str) -> Any:
     """keep (some tubes), sign, withdraw, second, cancel."""
     form, version = request.form, _number("version") or 0
     if act == "keep":
-        discard.keep(uow, batch_id, [int(v) for v in form.getlist("line") if v.isdigit()], form.get("why", ""))
+        discard.keep(uow, batch_id, [int(v) for v in form.getlist("line") if v.isdecimal()], form.get("why", ""))
     elif act == "sign":
         discard.sign_first(uow, batch_id, version, form.get("method", ""), form.get("autoclave", ""))
     elif act == "withdraw":

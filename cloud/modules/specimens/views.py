@@ -50,7 +50,7 @@ def _age(uow: UnitOfWork) -> Any:
 
 def _number(name: str) -> int:
     value = request.form.get(name, "")
-    if not value.isascii() or not value.isdigit() or len(value) > 18:
+    if not value.isascii() or not value.isdecimal() or len(value) > 18:
         raise Invalid("表单缺少内容，请刷新页面后重试。", field=name)
     return int(value)
 
@@ -73,7 +73,7 @@ def labels(uow: UnitOfWork) -> Any:
 @VIEWS.post("/sp/labels/print", Perm.LABEL)
 def print_labels(uow: UnitOfWork) -> Any:
     """Two identifiers checked: make the tubes and print."""
-    items = [int(each) for each in request.form.getlist("item") if each.isascii() and each.isdigit()]
+    items = [int(each) for each in request.form.getlist("item") if each.isascii() and each.isdecimal()]
     made, job = service.print_labels(uow, _number("patient_id"), items, request.form.getlist("identifier"))
     return fragment("specimens/labels.html", "printed", trigger=_sound("ok"), documents=made, job_id=job.id, **_base(uow))
 
@@ -122,7 +122,7 @@ def collect_scan(uow: UnitOfWork) -> Any:
     """One field for both: a ticket, card or number names the patient, a tube is closed for that patient."""
     code, answer = request.form.get("code", ""), None
     scan = service.recognise(uow, code)
-    patient_id = int(request.form["patient_id"]) if request.form.get("patient_id", "").isdigit() else None
+    patient_id = int(request.form["patient_id"]) if request.form.get("patient_id", "").isdecimal() else None
     if patient_id is not None and service.is_tube_scan(scan):
         answer = service.collect(uow, code, patient_id)
         person = service.person(uow, patient_id)

@@ -42,7 +42,8 @@
   // What a page asks by itself keeps nobody logged in: the server hears how long ago a person last did something.
   let touched = performance.now();
   for (const kind of ["keydown", "pointerdown", "wheel"]) document.addEventListener(kind, (e) => { if (e.isTrusted) touched = performance.now(); }, { capture: true, passive: true });
-  document.addEventListener("htmx:configRequest", (e) => { e.detail.headers["X-Idle"] = String(Math.round((performance.now() - touched) / 1000)); });
+  window.jlIdle = () => String(Math.round((performance.now() - touched) / 1000));
+  document.addEventListener("htmx:configRequest", (e) => { e.detail.headers["X-Idle"] = window.jlIdle(); });
   document.addEventListener("htmx:sendError", () => {
     const n = $("#notice"); if (!n) return;
     const box = document.createElement("div"); box.className = "notice bad"; box.textContent = document.documentElement.lang === "en" ? "✕ The server cannot be reached; nothing was saved. Check the network and try again." : "✕ 连不上服务器，刚才的操作没有保存。请检查网络后重试。";

@@ -20,11 +20,29 @@
     if (!ids.length) return;
     busy = true;
     try {
-      const answer = await fetch(`/bench/${code}/lines?show=${show}&ids=${ids.join(",")}`, { headers: { "HX-Request": "true" } });
-      if (answer.ok) merge(new DOMParser().parseFromString(await answer.text(), "text/html"), ids);
-    } catch (e) { ids.forEach((id) => waiting.add(id)); setTimeout(() => later(0), 2000); }
+      merge(await ask(`/bench/${code}/lines?show=${show}&ids=${ids.join(",")}`), ids);
+    } catch (e) { ids.forEach((id) => waiting.add(id)); later(2000); }
     busy = false;
     if (waiting.size) later(150);
+  };
+  // A fragment as a document. The page asks this by itself, so it says how long nobody touched it; a session that ended goes to the login.
+  const ask = async (url) => {
+    const answer = await fetch(url, { headers: { "HX-Request": "true", "HX-Current-URL": location.href, "X-Idle": window.jlIdle() } });
+    const login = answer.headers.get("HX-Redirect");
+    if (login && !typing()) location.assign(login);
+    if (login || !answer.ok) throw new Error(String(answer.status));
+    const box = document.createElement("template");
+    box.innerHTML = await answer.text();
+    return box.content;
+  };
+  // Nobody knows what was missed: the lines that are shown, and those that would be if the page were opened now.
+  const all = async () => {
+    for (const row of list.querySelectorAll("tr[id]")) waiting.add(row.id.slice(1));
+    try {
+      const first = await ask(`/bench/${code}?show=${show}&after=0-0`);
+      for (const row of first.querySelectorAll("tr[id]")) waiting.add(row.id.slice(1));
+      later(0);
+    } catch (e) { setTimeout(all, 2000); }
   };
   const merge = (doc, ids) => {
     const counts = JSON.parse($("[data-counts]", doc)?.dataset.counts || "{}");
@@ -54,13 +72,12 @@
     if (here) go($(`#${here} .value input`));
   };
 
-  let opened = false;
   const source = new EventSource("/live?ch=bench");
-  source.addEventListener("open", () => { light.className = "live on"; if (opened && !typing()) location.reload(); opened = true; });
+  source.addEventListener("open", () => { light.className = "live on"; });
   source.addEventListener("error", () => { light.className = "live off"; });
   source.addEventListener("bench", (e) => {
     const note = JSON.parse(e.data);
-    if (note.specimen_id === undefined) { for (const row of list.querySelectorAll("tr[id]")) waiting.add(row.id.slice(1)); later(0); return; }
+    if (note.specimen_id === undefined) { all(); return; }
     if (String(note.section_id) !== bench.dataset.section) return;
     waiting.add(String(note.specimen_id)); later(30);
   });

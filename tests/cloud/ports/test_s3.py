@@ -174,6 +174,9 @@ def test_both_stores_keep_their_word_and_a_careless_one_is_found_out(store: File
         def __init__(self) -> None:
             self.held: dict[str, bytes] = {}
 
+        def prepare(self) -> None:
+            return None
+
         def put(self, key: str, data: bytes) -> str:
             self.held[key] = data
             return ""
@@ -202,6 +205,14 @@ def test_a_bucket_that_is_not_there_is_no_missing_file(s3_settings: Settings) ->
     for verb in _verbs(wrong)[:2]:
         with pytest.raises(PeerError):
             verb()
+
+
+def test_a_new_installation_gets_its_bucket(s3_settings: Settings, tmp_path: Path) -> None:
+    fresh = open_store(replace(s3_settings, s3_bucket="new-hospital"))
+    for _again in range(2):
+        fresh.prepare()
+    assert fresh.put("t1/reports/x.pdf", DATA) == DIGEST
+    open_store(replace(SETTINGS, data_dir=str(tmp_path))).prepare()
 
 
 def test_a_local_file_is_synced_before_put_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -77,6 +77,14 @@ def test_the_bench_lists_what_is_ready_and_opens_it(world: World) -> None:
     assert tester.get("/bench/NONE").status_code == 404
 
 
+def test_a_burst_of_results_is_shown_whole(world: World) -> None:
+    """The page gathers what changed for a moment; after a stall that is more than a page of the list."""
+    with world.lab.uow() as uow:
+        tubes = [world.tube(uow) for _ in range(60)]
+    changed = world.lab.client("tester").fragment(f"/bench/CHEM/lines?show=all&ids={','.join(map(str, tubes))}").text
+    assert all(f'id="t{tube}"' in changed for tube in tubes)
+
+
 def test_pages_of_the_list_hold_every_tube_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     from cloud.modules.bench import listing
 
