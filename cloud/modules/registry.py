@@ -10,6 +10,7 @@ from cloud.modules import (
     critical,
     edge,
     equipment,
+    handover,
     interfaces,
     orders,
     personnel,
@@ -21,6 +22,7 @@ from cloud.modules import (
     reagents,
     reports,
     scheduling,
+    servicedesk,
     specimens,
 )
 from cloud.web.module import Module
@@ -33,6 +35,7 @@ MODULES: tuple[Module, ...] = (
     queue.MODULE,
     specimens.MODULE,
     bench.MODULE,
+    handover.MODULE,
     edge.MODULE,
     reports.MODULE,
     autoverify.MODULE,
@@ -43,6 +46,7 @@ MODULES: tuple[Module, ...] = (
     personnel.MODULE,
     scheduling.MODULE,
     quality.MODULE,
+    servicedesk.MODULE,
     portal.MODULE,
     interfaces.MODULE,
 )

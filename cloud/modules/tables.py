@@ -10,6 +10,7 @@ from cloud.modules.changes import models as changes
 from cloud.modules.critical import models as critical
 from cloud.modules.edge import models as edge
 from cloud.modules.equipment import models as equipment
+from cloud.modules.handover import models as handover
 from cloud.modules.interfaces import models as interfaces
 from cloud.modules.orders import models as orders
 from cloud.modules.personnel import models as personnel
@@ -21,11 +22,12 @@ from cloud.modules.queue import models as queue
 from cloud.modules.reagents import models as reagents
 from cloud.modules.reports import models as reports
 from cloud.modules.scheduling import models as scheduling
+from cloud.modules.servicedesk import models as servicedesk
 from cloud.modules.specimens import models as specimens
 from cloud.modules.specimens import storage_models as storage
 
 ALL = (
-    *(audit, outbox, autoverify, bench, catalog, catalog_rules, changes, critical, edge, equipment, interfaces, orders, personnel),
-    *(platform, portal, qc, quality, queue, reagents, reports, scheduling, specimens, storage),
+    *(audit, outbox, autoverify, bench, catalog, catalog_rules, changes, critical, edge, equipment, handover, interfaces, orders),
+    *(personnel, platform, portal, qc, quality, queue, reagents, reports, scheduling, servicedesk, specimens, storage),
 )
 METADATA = Base.metadata

@@ -9,7 +9,7 @@ MODULE = Module(
     name="autoverify",
     title="自动审核",
     views=(VIEWS,),
-    depends=("bench", "catalog", "critical", "equipment", "personnel", "platform", "qc", "reagents", "reports", "scheduling"),
+    depends=("bench", "catalog", "critical", "equipment", "personnel", "platform", "qc", "quality", "reagents", "reports", "scheduling"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
         Perm.WRITE: ("leader",),
@@ -18,6 +18,6 @@ MODULE = Module(
         Perm.AUDIT: ("verifier", "senior", "leader", "quality"),
     },
     menu=(MenuItem("自动审核", "/av/board", Perm.READ, "检验", 34),),
-    handlers={"result.received": (service.on_results,)},
+    handlers={"result.received": (service.on_results,), "result.settled": (service.on_results,)},
     jobs=(Job("autoverify.watch", "15m", service.watch),),
 )

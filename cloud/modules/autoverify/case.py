@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from functools import cache
 from typing import Any, TypeVar
 
@@ -147,13 +148,22 @@ class Case:
     stops: tuple[str, ...] = ()
 
 
+class Action(StrEnum):
+    """What an expression that is true does: hold the report; hold it and measure the items once more; only say something."""
+
+    HOLD = "hold"
+    RERUN = "rerun"
+    COMMENT = "comment"
+
+
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A rule in the expression language: true = hold. ``needs`` restricts nothing: the items it names decide whether it applies."""
+    """A rule in the expression language; the items it names decide whether it applies."""
 
     code: str
     source: str
     message: str = ""
+    action: str = "hold"
 
 
 @dataclass(frozen=True, slots=True)

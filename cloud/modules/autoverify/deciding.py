@@ -11,7 +11,8 @@ from sqlalchemy import insert, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify import facts, sets
-from cloud.modules.autoverify.case import Case, Failure, to_json
+from cloud.modules.autoverify.actions import acted
+from cloud.modules.autoverify.case import Action, Case, Failure, to_json
 from cloud.modules.autoverify.decision import Verdict, decide
 from cloud.modules.autoverify.models import Decision
 from cloud.modules.autoverify.rules import Perm
@@ -43,8 +44,11 @@ _TAKE = text("""
 DELETE FROM av_due WHERE tenant_id = :t AND id IN (
   SELECT id FROM av_due WHERE tenant_id = :t ORDER BY id LIMIT :n FOR UPDATE SKIP LOCKED) RETURNING specimen_id
 """)
+# What waited for a person (category 12) is decided again once nothing waits, though no value changed.
 _SAME = text("""
-SELECT DISTINCT ON (specimen_id, rule_set_id) specimen_id, rule_set_id, basis FROM av_decision
+SELECT DISTINCT ON (specimen_id, rule_set_id) specimen_id, rule_set_id, basis,
+       EXISTS (SELECT 1 FROM jsonb_array_elements(reasons) AS r WHERE (r->>0)::int = 12) AS waited
+FROM av_decision
 WHERE tenant_id = :t AND specimen_id = ANY(:ids) ORDER BY specimen_id, rule_set_id, id DESC
 """)
 
@@ -78,19 +82,22 @@ def decide_tubes(uow: UnitOfWork, specimen_ids: Sequence[int], desk: Desk) -> di
         # A critical value somebody must look at first, even when another value stands in its place by now (M10 R2).
         if not any(item.critical for item in cases[i].items):
             cases[i] = replace(cases[i], stops=(*cases[i].stops, "有危急值尚未复核"))
-    known = {(r.specimen_id, r.rule_set_id): r.basis for r in uow.s.execute(_SAME, {"t": uow.tenant_id, "ids": list(cases)})}
+    known = {(r.specimen_id, r.rule_set_id): r for r in uow.s.execute(_SAME, {"t": uow.tenant_id, "ids": list(cases)})}
     rows: list[dict[str, Any]] = []
     cleared: list[tuple[Loaded, Case]] = []
     verdicts: dict[int, Verdict] = {}
     for i, case in cases.items():
         basis = _basis(found[i])
         for one in by_section[found[i].tube.section_id]:
-            if known.get((i, one.id)) == basis:
+            before = known.get((i, one.id))
+            if before is not None and before.basis == basis and not (before.waited and not _waits(case)):
                 continue
             verdict = judge(uow, case, one)
             rows.append(_row(uow, case, one, verdict, basis))
             if not one.shadow:
                 verdicts[i] = verdict
+                if all(f.code != "ENGINE" for f in verdict.failures):
+                    found[i] = _act(work, found[i], one, case)
                 if verdict.released:
                     cleared.append((one, case))
     told = _release(uow, work, cleared, found, desk)
@@ -120,6 +127,24 @@ def _engine_alert(one: Loaded, error: Exception) -> alerts.Alert:
     message = "自动审核程序出错（规则集 %(number)s，%(error)s）：结果全部转人工，请通知信息管理组。"
     given = {"number": one.number, "error": type(error).__name__}
     return alerts.Alert("autoverify.engine", f"rule_set:{one.id}", Level.URGENT, message, "/av/board", Perm.READ, given)
+
+
+def _waits(case: Case) -> bool:
+    return any(item.pending or item.holds for item in case.items)
+
+
+def _act(work: bench.Work, detail: Detail, one: Loaded, case: Case) -> Detail:
+    """What the rules that are true ask for besides holding: their words beside the values, their items measured once more."""
+    specimen_id = detail.tube.specimen_id
+    told = [] if one.blocked else acted(case, one.ready)
+    for each in told:
+        if each.action is Action.RERUN:
+            bench.rerun_by_rule(work, specimen_id, f"av:{each.code}", each.items, each.text)
+    said = [(f"av:{each.code}", each.items[0], each.text) for each in told if each.action is Action.COMMENT and each.items]
+    if not bench.say_beside(work, specimen_id, said):
+        return detail
+    notes = {t.id: t.notes for t in work.by_tube[specimen_id]}
+    return replace(detail, tests=[replace(t, notes=bench_queries.notes_from(notes[t.id])) for t in detail.tests])
 
 
 def _untouched(work: bench.Work, specimen_id: int) -> bool:

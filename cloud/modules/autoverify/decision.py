@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from cloud.expression import Cause, Env, Function, Kind, NotCalculable, Program, Symbol, Symbols, compile
 from cloud.modules.autoverify import categories
-from cloud.modules.autoverify.case import Case, Expression, Failure, Item, Policy
+from cloud.modules.autoverify.case import Action, Case, Expression, Failure, Item, Policy
 from common.values import Value, ValueKind
 
 Check = Callable[[Case, Policy], Iterable[Failure]]
@@ -47,6 +47,8 @@ class Ready:
     policy: Policy
     logic: tuple[tuple[Expression, Program], ...]
     context: tuple[tuple[Expression, Program], ...]
+    acting: tuple[tuple[Expression, Program], ...] = ()
+    """Expressions that do more than hold, or something else (actions.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +71,10 @@ def symbols(codes: Mapping[str, bool]) -> Symbols:
 def prepare(policy: Policy, codes: Mapping[str, bool]) -> Ready:
     """Compile the policy's expressions; raises ExpressionError naming position and token."""
     known = symbols(codes)
-    return Ready(
-        policy,
-        tuple((e, compile(e.source, known, Kind.BOOL)) for e in policy.logic),
-        tuple((e, compile(e.source, known, Kind.BOOL)) for e in policy.context),
-    )
+    logic, context = (tuple((e, compile(e.source, known, Kind.BOOL)) for e in each) for each in (policy.logic, policy.context))
+    acting = tuple(each for each in (*logic, *context) if each[0].action != Action.HOLD)
+    holds = [tuple(each for each in some if each[0].action != Action.COMMENT) for some in (logic, context)]
+    return Ready(policy, holds[0], holds[1], acting)
 
 
 def decide(case: Case, ready: Ready) -> Verdict:
@@ -91,7 +92,7 @@ def _order(failure: Failure) -> int:
 
 def _expressions(case: Case, ready: Ready) -> list[Failure]:
     items = {item.code: item for item in case.items if item.present}
-    env = _environment(case, items)
+    env = environment(case, items)
     out = []
     for category, code, rules in ((10, "LOGIC", ready.logic), (11, "CONTEXT", ready.context)):
         for rule, program in rules:
@@ -111,7 +112,9 @@ def _previous_is_missing(found: NotCalculable) -> bool:
     return found.cause is Cause.MISSING and found.subject.startswith("prev")
 
 
-def _environment(case: Case, items: Mapping[str, Item]) -> Env:
+def environment(case: Case, items: Mapping[str, Item]) -> Env:
+    """What expressions may name, with the values of a report."""
+
     def prev(code: str) -> Decimal | NotCalculable:
         item = items.get(code)
         prior = item.priors[0] if item is not None and item.priors else None

@@ -26,9 +26,9 @@ def of_section(uow: UnitOfWork, section_id: int) -> str:
 def logic_of(catalog: md.Catalog, section_id: int) -> list[Expression]:
     """The catalog's logic rules that hold in a section."""
     return [
-        Expression(rule.code, rule.expression, rule.message or rule.name)
+        Expression(rule.code, rule.expression, rule.message or rule.name, rule.action)
         for rule in catalog.logic_rules
-        if rule.active and rule.action != "comment" and rule.section_id in (None, section_id)
+        if rule.active and rule.section_id in (None, section_id)
     ]
 
 
@@ -61,7 +61,7 @@ def _parts(catalog: md.Catalog, section_id: int) -> dict[str, Any]:
         "hil": of_items(catalog.hil_limits),
         "calc": sorted(repr(c.row) for c in catalog.calculations if c.item_id in items),
         "judge": [repr(catalog.judgements[i].row) for i in sorted(items) if i in catalog.judgements],
-        "logic": [[e.code, e.source] for e in logic_of(catalog, section_id)],
+        "logic": [[e.code, e.source, *([] if e.action == "hold" else [e.action, e.message])] for e in logic_of(catalog, section_id)],
         "channels": sorted(repr(c) for c in channels),
         "drivers": sorted({f"{a}:{catalog.analyzers[a].driver}:{catalog.analyzers[a].model}" for a in {c.analyzer_id for c in channels}}),
     }

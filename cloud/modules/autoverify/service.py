@@ -37,6 +37,7 @@ from cloud.modules.autoverify.variants import COVERED, shows, variants
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Level
+from cloud.modules.quality.service import Mishap, Severity, Source, open_once
 from common.errors import UserError
 
 # --- rule sets ------------------------------------------------------------------------------------------------------
@@ -313,6 +314,9 @@ def answer_audit(uow: UnitOfWork, decision_id: int, agrees: bool, note: str) -> 
         given = {"specimen": row.specimen_id, "note": note.strip()[:80]}
         found = alerts.Alert("autoverify.audit", f"decision:{row.id}", Level.URGENT, message, "/av/board", Perm.READ, given)
         alerts.raise_alert(uow, found)
+        title = f"自动审核抽查不同意（规则集 {row.rule_set_id}，判断 {row.id}）"
+        what = Mishap(Source.AUDIT, f"av_decision:{row.id}", title, note.strip(), Severity.MAJOR, row.section_id, "/av/board")
+        open_once(uow, what)
 
 
 _TODAY = text("""
@@ -360,7 +364,7 @@ def watch(uow: UnitOfWork) -> None:
     alerts.sync(uow, "autoverify.fall", found)
     stale = []
     for row in uow.s.execute(select(RuleSet).where(RuleSet.state == State.ACTIVE.value)).scalars():
-        why = must_revalidate(row.fingerprint, of_section(uow, row.section_id), row.valid_until, uow.now)
+        why = sets.unreadable(uow, row) or must_revalidate(row.fingerprint, of_section(uow, row.section_id), row.valid_until, uow.now)
         if why is not None:
             words = "自动审核规则集 %(number)s 须重新验证（%(why)s），在此之前全部转人工。"
             fields = {"number": row.number, "why": why}

@@ -10,12 +10,14 @@ from typing import Any
 from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
+from cloud.expression import ExpressionError
 from cloud.modules.autoverify.case import Element, Expression, Identity, Pattern, Policy, from_json, to_json
 from cloud.modules.autoverify.decision import Ready, prepare
 from cloud.modules.autoverify.fingerprint import logic_of, of_section
 from cloud.modules.autoverify.models import RuleSet
 from cloud.modules.autoverify.rules import State, must_revalidate
 from cloud.modules.catalog import queries as md
+from common.say import Said, say
 
 D = Decimal
 STARTING_PATTERNS = (
@@ -93,12 +95,31 @@ def deciding(uow: UnitOfWork, sections: Collection[int]) -> dict[int, list[Loade
     out: dict[int, list[Loaded]] = {}
     for row in uow.s.execute(query.order_by(RuleSet.shadow, RuleSet.id)).scalars():
         if row.state != State.RETIRED:
-            ready = ready_of(uow, row)
             shadow = row.state not in ("active", "suspended")
+            try:
+                ready, broken = ready_of(uow, row), ""
+            except ExpressionError as error:
+                # A rule names what is no longer in use: the set holds everything and says why; other sections go on.
+                ready, broken = prepare(Policy(), codes(md.catalog(uow))), str(broken_by(error))
+            blocked = broken or ("" if shadow else _blocked(uow, row))
             out.setdefault(row.section_id, []).append(
-                Loaded(row.id, row.number, row.section_id, shadow, "" if shadow else _blocked(uow, row), ready, ready.policy.logic)
+                Loaded(row.id, row.number, row.section_id, shadow, blocked, ready, ready.policy.logic)
             )
     return out
+
+
+def unreadable(uow: UnitOfWork, row: RuleSet) -> str | None:
+    """Why an active set cannot be read any more, or None."""
+    try:
+        ready_of(uow, row)
+    except ExpressionError as error:
+        return str(broken_by(error))
+    return None
+
+
+def broken_by(error: ExpressionError) -> Said:
+    """Why a set can no longer be read."""
+    return say("规则引用了已停用或不存在的项目：{why}", why=error.message)
 
 
 def _blocked(uow: UnitOfWork, row: RuleSet) -> str:

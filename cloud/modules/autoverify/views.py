@@ -12,7 +12,7 @@ from flask import request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify import queries, service, sets, simulation
-from cloud.modules.autoverify.case import Case, Expression, Policy, Range, from_json, to_json
+from cloud.modules.autoverify.case import Action, Case, Expression, Policy, Range, from_json, to_json
 from cloud.modules.autoverify.decision import decide
 from cloud.modules.autoverify.models import RuleSet
 from cloud.modules.autoverify.rules import WORDS, Confusion, Perm, Scope, State
@@ -25,8 +25,10 @@ from cloud.web.page import fragment, page, redirect_to
 from cloud.web.view import Views, principal
 from common import ids
 from common.errors import UserError
+from common.say import say
 
 VIEWS = Views("autoverify", __name__)
+ACTIONS = {Action.HOLD: say("转人工"), Action.RERUN: say("转人工并自动申请复查"), Action.COMMENT: say("只加备注（印在报告上）")}
 
 
 def _mine(uow: UnitOfWork) -> list[md.SectionRow]:
@@ -79,6 +81,7 @@ def _tree(uow: UnitOfWork, row: RuleSet, section: md.SectionRow) -> dict[str, An
         "hil": {i.code: catalog.hil_limits.get(i.id, ()) for i in items},
         "categories": CATEGORIES,
         "fields": list(sets_names()),
+        "actions": ACTIONS,
     }
 
 
@@ -112,7 +115,10 @@ def edit(uow: UnitOfWork, rule_set_id: int) -> Any:
     if what == "range":
         policy = replace(policy, ranges={**policy.ranges, form.get("item", ""): Range(_number("low"), _number("high"))})
     elif what == "context":
-        rule = Expression(form.get("code", "").strip().upper(), form.get("source", ""), form.get("message", "").strip())
+        action = form.get("action", "hold")
+        if action not in tuple(Action):
+            raise Invalid(say("请选择规则为真时做什么。"), "action")
+        rule = Expression(form.get("code", "").strip().upper(), form.get("source", ""), form.get("message", "").strip(), action)
         if not rule.code or not rule.message:
             raise Invalid("请填写规则代码和说明。", "code")
         policy = replace(policy, context=(*(c for c in policy.context if c.code != rule.code), rule))

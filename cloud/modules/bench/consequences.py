@@ -15,6 +15,7 @@ from cloud.modules.bench import followup, measure
 from cloud.modules.bench.calculate import calculate, exact
 from cloud.modules.bench.followup import FollowRow
 from cloud.modules.bench.measure import Action, Index, IndexRule, Kind, Note, NoteCode
+from cloud.modules.bench.past import last_told
 from cloud.modules.bench.rows import NewVersion, TestRow
 from cloud.modules.bench.rules import TestState
 from cloud.modules.catalog import queries as md
@@ -195,8 +196,6 @@ def _environment(work: Work, specimen_id: int, tests: Mapping[str, TestRow]) -> 
         return "" if current is None else current.flag
 
     def prev(code: str) -> Decimal | NotCalculable:
-        from cloud.modules.bench.queries import last_told
-
         item = work.catalog.items_by_code[code].id
         last = last_told(work.uow, tube.patient_id, [item]).get(item)
         return NotCalculable(Cause.MISSING, f"prev {code}") if last is None else last

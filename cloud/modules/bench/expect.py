@@ -31,10 +31,15 @@ FROM unnest(CAST(:specimen_id AS bigint[]), CAST(:item_id AS bigint[]), CAST(:se
 ON CONFLICT (tenant_id, specimen_id, item_id) DO NOTHING
 """)
 
+# How many tests there are, and when the tube is due: with the shortest promise of what is asked of it.
 _COUNT = text("""
-UPDATE bench_tube b SET n_tests = c.n FROM (
-  SELECT specimen_id, count(*) AS n FROM test WHERE tenant_id = :t AND specimen_id = ANY(:ids) AND state <> 'cancelled' GROUP BY specimen_id
-) c WHERE b.tenant_id = :t AND b.specimen_id = c.specimen_id AND b.n_tests <> c.n
+UPDATE bench_tube b SET n_tests = c.n, due_at = b.received_at + c.minutes * interval '1 minute' FROM (
+  SELECT t.specimen_id, count(*) AS n,
+         (SELECT min(os.tat_minutes) FROM order_item oi JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
+          WHERE oi.tenant_id = :t AND oi.specimen_id = t.specimen_id AND oi.status NOT IN ('cancelled', 'refunded')) AS minutes
+  FROM test t WHERE t.tenant_id = :t AND t.specimen_id = ANY(:ids) AND t.state <> 'cancelled' GROUP BY t.specimen_id
+) c WHERE b.tenant_id = :t AND b.specimen_id = c.specimen_id
+  AND (b.n_tests, b.due_at) IS DISTINCT FROM (c.n, b.received_at + c.minutes * interval '1 minute')
 """)
 
 _LOCK = text(

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from cloud.db.session import UnitOfWork
 
@@ -25,6 +25,8 @@ class Show(StrEnum):
     ALL = "all"
     URGENT = "urgent"
     ABNORMAL = "abnormal"
+    HELD = "held"
+    LATE = "late"
 
 
 # The open states are written out, so that the partial index of open tubes is used.
@@ -34,10 +36,12 @@ _WHERE = {
     Show.ALL: _OPEN,
     Show.URGENT: f"{_OPEN} AND b.urgent = 1",
     Show.ABNORMAL: f"{_OPEN} AND (b.n_abnormal > 0 OR b.n_alarm > 0 OR b.n_pending > 0)",
+    Show.HELD: f"{_OPEN} AND b.state = 'held'",
+    Show.LATE: f"{_OPEN} AND b.due_at < :now",
 }
 _LINE = """
 SELECT b.specimen_id, b.id AS bench_id, b.barcode, b.sample_no, b.urgent, b.state, b.n_tests, b.n_results, b.n_abnormal, b.n_critical,
-       b.n_alarm, b.n_pending, b.revision, b.received_at, b.last_at, p.name, p.sex, p.patient_no
+       b.n_alarm, b.n_pending, b.revision, b.received_at, b.last_at, b.due_at, p.name, p.sex, p.patient_no
 FROM bench_tube b JOIN patient p ON p.tenant_id = b.tenant_id AND p.id = b.patient_id
 WHERE b.tenant_id = :t AND b.section_id = :section AND {where} {after}
 ORDER BY b.urgent DESC, b.id LIMIT :n
@@ -63,6 +67,7 @@ class Line:
     revision: int
     received_at: datetime | None
     last_at: datetime | None
+    due_at: datetime | None
     name: str
     sex: str
     patient_no: str
@@ -75,7 +80,7 @@ class Line:
 
 def page(uow: UnitOfWork, section_id: int, show: Show, after: str = "", limit: int = PAGE) -> list[Line]:
     """A page of a section's open tubes; ``after`` is the key of the last line of the page before."""
-    params: dict[str, Any] = {"t": uow.tenant_id, "section": section_id, "n": limit}
+    params: dict[str, Any] = {"t": uow.tenant_id, "section": section_id, "n": limit, "now": uow.now}
     clause = ""
     urgent, _, bench_id = after.partition("-")
     if urgent in ("0", "1") and bench_id.isdecimal():
@@ -88,21 +93,36 @@ def page(uow: UnitOfWork, section_id: int, show: Show, after: str = "", limit: i
 def lines(uow: UnitOfWork, section_id: int, show: Show, specimen_ids: Sequence[int]) -> list[Line]:
     """The lines of some tubes as they stand now; a tube that no longer belongs to the list is absent."""
     query = text(_LINE.format(where=_WHERE[show], after="AND b.specimen_id = ANY(:ids)"))
-    params = {"t": uow.tenant_id, "section": section_id, "n": len(specimen_ids), "ids": list(specimen_ids)}
+    params = {"t": uow.tenant_id, "section": section_id, "n": len(specimen_ids), "now": uow.now, "ids": list(specimen_ids)}
     return [Line(*row) for row in uow.s.execute(query, params)]
+
+
+def names(uow: UnitOfWork, section_id: int, show: str, limit: int = 6) -> list[str]:
+    """The first tubes of a filter, as people speak of them: sample number (or barcode) and name."""
+    return [f"{line.sample_no or line.barcode} {line.name}" for line in page(uow, section_id, Show(show), limit=limit)]
 
 
 _COUNTS = text(f"""
 SELECT count(*) AS total, count(*) FILTER (WHERE state IN ('ready','held')) AS ready, count(*) FILTER (WHERE urgent = 1) AS urgent,
-       count(*) FILTER (WHERE n_abnormal > 0 OR n_alarm > 0 OR n_pending > 0) AS abnormal
-FROM (SELECT b.state, b.urgent, b.n_abnormal, b.n_alarm, b.n_pending FROM bench_tube b
+       count(*) FILTER (WHERE n_abnormal > 0 OR n_alarm > 0 OR n_pending > 0) AS abnormal,
+       count(*) FILTER (WHERE state = 'held') AS held, count(*) FILTER (WHERE due_at < :now) AS late,
+       count(*) FILTER (WHERE state IN ('waiting','partial')) AS waiting
+FROM (SELECT b.state, b.urgent, b.n_abnormal, b.n_alarm, b.n_pending, b.due_at FROM bench_tube b
       WHERE b.tenant_id = :t AND b.section_id = :section AND {_OPEN} LIMIT {COUNT_TO}) AS open_tubes
 """)
 
 
 def counts(uow: UnitOfWork, section_id: int) -> dict[str, str]:
     """How many tubes each filter shows, counted to 1 000 and no further."""
-    row = uow.s.execute(_COUNTS, {"t": uow.tenant_id, "section": section_id}).one()
+    row = open_counts(uow, section_id)
     full = row.total >= COUNT_TO
-    found = {Show.ALL: row.total, Show.READY: row.ready, Show.URGENT: row.urgent, Show.ABNORMAL: row.abnormal}
-    return {show.value: f"{n}+" if full and n else str(n) for show, n in found.items()}
+    return {show.value: f"{n}+" if full and n else str(n) for show in Show for n in (_of(row, show),)}
+
+
+def _of(row: Row[Any], show: Show) -> int:
+    return int(row.total if show is Show.ALL else getattr(row, show.value))
+
+
+def open_counts(uow: UnitOfWork, section_id: int) -> Row[Any]:
+    """The same as numbers, with what still waits for results (``waiting``); at most 1 000 tubes are looked at."""
+    return uow.s.execute(_COUNTS, {"t": uow.tenant_id, "section": section_id, "now": uow.now}).one()

@@ -15,6 +15,7 @@ from typing import Any
 
 from cloud.modules.bench.rules import Hold
 from common.errors import UserError
+from common.say import say
 from common.values import Value
 
 # --- range and dilution (R2) ----------------------------------------------------------------------------------------
@@ -244,16 +245,23 @@ def reflex_kind(action: str, depth: int, on_tube: bool, known: bool) -> Kind | N
 
 
 class NoteCode(StrEnum):
-    """Why something stands beside a value. HIL and CONFIRM are accepted by a person; HIL_REJECT never is; HIL_COMMENT only is told."""
+    """Why something stands beside a value. HIL and CONFIRM are accepted by a person; HIL_REJECT never is; HIL_COMMENT and RULE
+    (what a rule of the autoverification says) are only told."""
 
     HIL = "HIL"
     HIL_REJECT = "HIL_REJECT"
     HIL_COMMENT = "HIL_COMMENT"
     CONFIRM = "CONFIRM"
+    RULE = "RULE"
 
 
 HOLDING = frozenset({NoteCode.HIL, NoteCode.HIL_REJECT, NoteCode.CONFIRM})
 NOT_BY_KEY = frozenset({NoteCode.HIL_REJECT, NoteCode.CONFIRM})
+_CLEARS = {
+    NoteCode.HIL: say("目视确认后接受（F6，注明在报告上），或复查（Alt+R）、重采。"),
+    NoteCode.HIL_REJECT: say("此值不能报告：登记无结果（F8），或复查、重采。"),
+    NoteCode.CONFIRM: say("复检结果回来后由高年资或组长选用。"),
+}
 _NOTE_OF = {Action.COMMENT: NoteCode.HIL_COMMENT, Action.HOLD: NoteCode.HIL, Action.REJECT: NoteCode.HIL_REJECT}
 
 
@@ -272,6 +280,11 @@ class Note:
         """Whether a person must act before the tube leaves."""
         return self.code in HOLDING and not self.settled
 
+    @property
+    def clears(self) -> str:
+        """What a person does so that it holds no longer."""
+        return _CLEARS.get(self.code, "")
+
     def to_json(self) -> dict[str, object]:
         """As stored in ``test.notes``."""
         return {"code": self.code.value, "text": self.text, "told": self.told, "key": self.key, "settled": self.settled}
@@ -284,7 +297,7 @@ def notes_from(stored: Iterable[Mapping[str, Any]]) -> list[Note]:
 
 def beside(before: Sequence[Note], found: Interference, key: str, told: str) -> list[Note]:
     """The notes of a test after its interference was judged anew; what a person accepted of the same values stays accepted."""
-    others = [n for n in before if n.code is NoteCode.CONFIRM]
+    others = [n for n in before if n.code in (NoteCode.CONFIRM, NoteCode.RULE)]
     if found.action is Action.NONE:
         return others
     code = _NOTE_OF[found.action]

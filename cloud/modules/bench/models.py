@@ -192,3 +192,5 @@ class BenchTube(TenantTable, Base):
     revision: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     received_at: Mapped[datetime | None]
     last_at: Mapped[datetime | None]
+    # Receipt + the shortest promise of what was asked of it; None: nothing promised.
+    due_at: Mapped[datetime | None]

@@ -13,7 +13,7 @@ from cloud.modules.bench import measure, rows, rules
 from cloud.modules.bench.consequences import settle
 from cloud.modules.bench.record import Work
 from cloud.modules.bench.rows import TestRow
-from cloud.modules.bench.rules import ReviewItem, TestState
+from cloud.modules.bench.rules import ReviewItem, TestState, TubeState
 from common import values
 from common.errors import UserError
 
@@ -80,6 +80,12 @@ def contradictions(work: Work, specimen_id: int) -> list[measure.Contradiction]:
         if value.number is not None and not value.comparator:
             found[item.code] = measure.comparable(item.code, value.number, current.known.unit)
     return measure.contradictions(found)
+
+
+def settled(work: Work, specimen_id: int) -> None:
+    """A person decided what held a tube: where all its values are there, those who wait for whole tubes hear of it."""
+    if work.sums(specimen_id).state in (TubeState.READY.value, TubeState.HELD.value):
+        work.uow.emit("result.settled", work.tubes[specimen_id].barcode, {"specimen_id": specimen_id})
 
 
 def store(work: Work, specimen_ids: Sequence[int]) -> None:

@@ -1,11 +1,11 @@
-"""Read-only looks of the bench: one tube with its history, what a report is made of. The list beside it is listing.py."""
+"""Read-only looks of the bench: one tube with its history, what a report is made of. The list beside it is listing.py, the patient's
+other tubes past.py, the shapes of all of it shown.py."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -14,162 +14,16 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.bench import facts, followup, measure, pictures, rules
 from cloud.modules.bench.facts import Request, Tube
 from cloud.modules.bench.followup import FollowRow
+from cloud.modules.bench.listing import names, open_counts
+from cloud.modules.bench.measure import notes_from
+from cloud.modules.bench.past import Coming, coming, history, last_told
 from cloud.modules.bench.pictures import MAX_PRINTED, Print, printed
 from cloud.modules.bench.reread import Difference, Said, open_count, reread
 from cloud.modules.bench.rules import TestState
+from cloud.modules.bench.shown import Detail, Past, Shown, TestLine
 from cloud.modules.catalog import queries as md
+from cloud.modules.qc import queries as qc
 from common.errors import UserError
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A result version as pages and reports show it."""
-
-    id: int
-    test_id: int
-    version_no: int
-    source: str
-    analyzer_id: int | None
-    raw_text: str
-    comparator: str
-    value: Decimal | None
-    reported_text: str
-    unit: str
-    flag: str
-    critical: bool
-    ref_text: str
-    instrument_flags: list[str]
-    holds: list[dict[str, str]]
-    run_at: datetime | None
-    at: datetime
-    entered_by: int | None
-    reason: str
-    released_at: datetime | None
-    snapshot: dict[str, Any]
-
-    @property
-    def mark(self) -> str:
-        """↑ ↓ 危↑ …"""
-        return rules.mark(self.flag, self.critical)
-
-    @property
-    def alarms(self) -> list[str]:
-        """The instrument's own warnings."""
-        return list(self.snapshot.get("alarm", ()))
-
-
-@dataclass(frozen=True, slots=True)
-class TestLine:
-    """One item of one tube with what counts, what waits, and what was before."""
-
-    __test__ = False
-
-    id: int
-    specimen_id: int
-    item: md.ItemRow
-    state: TestState
-    version: int
-    no_result_reason: str
-    order_item_id: int | None
-    current: Shown | None
-    pending: Shown | None
-    notes: list[measure.Note] = field(default_factory=list)
-    follow: list[FollowRow] = field(default_factory=list)
-    history: list[Past] = field(default_factory=list)
-
-    @property
-    def word(self) -> str:
-        """The state in words."""
-        return rules.STATE_WORDS[self.state]
-
-    @property
-    def index(self) -> bool:
-        """Whether it is a serum index: shown with the tube, on no report."""
-        return self.item.code.startswith(md.HIL_PREFIX)
-
-    @property
-    def waits(self) -> list[FollowRow]:
-        """What is still to be done on top of it."""
-        return [f for f in self.follow if f.open]
-
-    @property
-    def rerun(self) -> FollowRow | None:
-        """The open rerun or confirmation."""
-        return next((f for f in self.waits if f.again), None)
-
-    @property
-    def by_key(self) -> bool:
-        """Whether one key may accept its holds."""
-        return self.pending is None and self.rerun is None and not any(n.code in measure.NOT_BY_KEY for n in self.notes)
-
-    @property
-    def suppressed(self) -> str:
-        """Why its value must not be told at all; "" when it may."""
-        return next((n.told or n.text for n in self.notes if n.code is measure.NoteCode.HIL_REJECT), "")
-
-    @property
-    def told(self) -> list[str]:
-        """What the report says beside the value."""
-        return [n.told for n in self.notes if n.told and not n.holds]
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """An earlier told value of the same patient and item."""
-
-    at: datetime
-    reported_text: str
-    flag: str
-    critical: bool
-    value: Decimal | None
-    unit: str = ""
-    method: str = ""
-    low: Decimal | None = None
-    high: Decimal | None = None
-    ref_text: str = ""
-
-    @property
-    def mark(self) -> str:
-        """↑ ↓ 危↑ …"""
-        return rules.mark(self.flag, self.critical)
-
-
-@dataclass(frozen=True, slots=True)
-class Detail:
-    """A tube as the bench opens it."""
-
-    tube: Tube
-    age: str
-    state: str
-    revision: int
-    tests: list[TestLine]
-    requests: list[Request]
-    pictures: list[pictures.Shown] = field(default_factory=list)
-    prints: list[Print] = field(default_factory=list)
-    """What its report prints beside the results."""
-
-    @property
-    def held(self) -> list[TestLine]:
-        """Tests that wait for a decision."""
-        return [t for t in self.tests if t.state is TestState.HELD or t.pending is not None]
-
-    @property
-    def indices(self) -> list[TestLine]:
-        """Serum indices that were measured."""
-        return [t for t in self.tests if t.index and t.current is not None]
-
-    @property
-    def repeatable(self) -> list[TestLine]:
-        """Tests that may be measured again."""
-        may = [t for t in self.tests if t.state in (TestState.RECEIVED, TestState.HELD) and not t.index and t.rerun is None]
-        return [t for t in may if t.current is not None and t.current.source != "calc" and t.pending is None]
-
-    @property
-    def acceptable(self) -> list[TestLine]:
-        """Held tests with a value and no rival: one key accepts them together."""
-        alone = [t for t in self.held if t.state is TestState.HELD and t.by_key]
-        return [t for t in alone if t.current is not None and t.current.reported_text]
-
 
 _TESTS = text("""
 SELECT t.id, t.specimen_id, t.item_id, t.state, t.version, t.no_result_reason, t.order_item_id, t.current_id, t.pending_id, t.notes,
@@ -181,17 +35,6 @@ _VERSIONS = text("""
 SELECT id, test_id, version_no, source, analyzer_id, raw_text, comparator, value, reported_text, unit, flag, critical, ref_text,
        instrument_flags, holds, run_at, at, entered_by, reason, released_at, snapshot
 FROM result_version WHERE tenant_id = :t AND id = ANY(:ids)
-""")
-
-_HISTORY = text("""
-SELECT i.item_id, h.run_at, h.at, h.reported_text, h.flag, h.critical, h.value, h.unit, h.snapshot, h.ref_text
-FROM unnest(CAST(:items AS bigint[])) AS i(item_id)
-CROSS JOIN LATERAL (
-  SELECT v.run_at, v.at, v.reported_text, v.flag, v.critical, v.value, v.unit, v.snapshot, v.ref_text FROM result_version v
-  JOIN test t ON t.tenant_id = v.tenant_id AND t.id = v.test_id AND t.current_id = v.id AND t.state IN ('released','amended')
-  WHERE v.tenant_id = :t AND v.patient_id = :p AND v.item_id = i.item_id AND v.released_at IS NOT NULL AND t.specimen_id <> :not_this
-  ORDER BY v.at DESC LIMIT :n
-) h
 """)
 
 
@@ -239,7 +82,44 @@ def tube(uow: UnitOfWork, specimen_id: int, past: int = 3) -> Detail | None:
     requests = facts.requests(uow, [specimen_id]).get(specimen_id, [])
     state, revision = (row.state, row.revision) if row is not None else ("waiting", 0)
     drawn = pictures.of_tube(uow, specimen_id) if row is not None and row.drawn else []
-    return Detail(found, age_text(found, uow.now), state, revision, tests, requests, drawn)
+    return Detail(found, age_text(found, uow.now), state, revision, tests, requests, drawn, gates=_gates(uow, tests))
+
+
+def _gates(uow: UnitOfWork, tests: Iterable[TestLine]) -> dict[int, qc.Gate]:
+    """Test id → the state of its quality control (M11), in one question for the tube."""
+    live = [(t.id, t.item.id, t.current) for t in tests if t.current is not None and t.state is not TestState.CANCELLED]
+    # What was typed or calculated has no analyzer to be in control.
+    shown = [(test, item, c) for test, item, c in live if c.analyzer_id is not None]
+    asks = {test: qc.Ask(item, c.analyzer_id, c.run_at or c.at, c.id) for test, item, c in shown}
+    gates = qc.gate_state(uow, asks.values()) if asks else {}
+    return {test: gates[ask] for test, ask in asks.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """An analyzer of the section as the bench's strip shows it: how many of its items are out, to be looked at, in control."""
+
+    name: str
+    bad: int
+    warn: int
+    ok: int
+    why: tuple[str, ...]
+
+    @property
+    def light(self) -> str:
+        """bad, warn or ok: the worst of its items."""
+        return "bad" if self.bad else "warn" if self.warn else "ok"
+
+
+def machines(uow: UnitOfWork, section_id: int) -> list[Machine]:
+    """The quality control of a section's analyzers, the worst first; those without a plan are absent."""
+    analyzers, out = md.catalog(uow).analyzers, []
+    for analyzer_id, tiles in qc.tiles(uow).items():
+        if analyzers[analyzer_id].section_id == section_id:
+            n = {light: sum(t.light == light for t in tiles) for light in ("bad", "warn", "ok")}
+            why = tuple(f"{t.item.name}：{t.gate.reason or t.word}" for t in tiles if t.light != "ok")
+            out.append(Machine(analyzers[analyzer_id].name, n["bad"], n["warn"], n["ok"], why))
+    return sorted(out, key=lambda m: (-m.bad, -m.warn, m.name))
 
 
 def differential(detail: Detail) -> list[TestLine]:
@@ -287,67 +167,6 @@ def age_text(tube: Tube, now: datetime) -> str:
     """The patient's age at collection, as printed."""
     age = md.subject_age(tube.birth, tube.age_text, tube.collected_at or tube.received_at or now)
     return age.text() if age is not None else tube.age_text or ""
-
-
-def history(uow: UnitOfWork, patient_id: int, item_ids: Sequence[int], n: int, not_this: int = 0) -> dict[int, list[Past]]:
-    """Item id → the last ``n`` told values of a patient, newest first; recalled ones are not told any more."""
-    params = {"t": uow.tenant_id, "p": patient_id, "items": list(item_ids), "n": n, "not_this": not_this}
-    out: dict[int, list[Past]] = {}
-    for r in uow.s.execute(_HISTORY, params):
-        low, high = _limits(r.snapshot)
-        at, method = r.run_at or r.at, r.snapshot.get("method", "")
-        past = Past(at, r.reported_text, r.flag, r.critical, r.value, r.unit, method, low, high, r.ref_text)
-        out.setdefault(r.item_id, []).append(past)
-    return out
-
-
-def _limits(snapshot: dict[str, Any]) -> tuple[Decimal | None, Decimal | None]:
-    interval = snapshot.get("interval") or [None, None, None]
-    low, high = interval[1], interval[2]
-    return (None if low is None else Decimal(low)), (None if high is None else Decimal(high))
-
-
-def last_told(uow: UnitOfWork, patient_id: int, item_ids: Sequence[int]) -> dict[int, Decimal | None]:
-    """The patient's last told number of each item, to hint at a slip of the unit."""
-    return {item: past[0].value for item, past in history(uow, patient_id, item_ids, 1).items() if past}
-
-
-@dataclass(frozen=True, slots=True)
-class Coming:
-    """A tube of a patient that has not been told yet."""
-
-    specimen_id: int
-    barcode: str
-    section: str
-    state: str
-    tube_state: str
-    urgent: bool
-    items: str
-    collected_at: datetime | None
-    received_at: datetime | None
-
-
-_COMING = text("""
-SELECT sp.id, sp.barcode, sp.section_id, sp.state, coalesce(b.state, 'waiting') AS tube_state, sp.priority = 'stat' AS urgent,
-       (SELECT string_agg(DISTINCT os.name, '、') FROM order_item oi
-          JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
-         WHERE oi.tenant_id = sp.tenant_id AND oi.specimen_id = sp.id) AS items,
-       sp.collected_at, sp.received_at
-FROM specimen sp LEFT JOIN bench_tube b ON b.tenant_id = sp.tenant_id AND b.specimen_id = sp.id
-WHERE sp.tenant_id = :t AND sp.patient_id = :p AND sp.state NOT IN ('released','archived','discarded','cancelled')
-  AND coalesce(b.state, 'waiting') NOT IN ('released','closed')
-ORDER BY sp.id DESC LIMIT 30
-""")
-
-
-def coming(uow: UnitOfWork, patient_id: int) -> list[Coming]:
-    """What is still to come for a patient, newest first."""
-    sections = md.catalog(uow).sections
-    rows = uow.s.execute(_COMING, {"t": uow.tenant_id, "p": patient_id})
-    return [
-        Coming(r.id, r.barcode, sections[r.section_id].name, r.state, r.tube_state, r.urgent, r.items or "", r.collected_at, r.received_at)
-        for r in rows
-    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,8 +256,12 @@ __all__ = [
     "follow_up",
     "history",
     "last_told",
+    "machines",
     "mark",
+    "names",
+    "notes_from",
     "open_count",
+    "open_counts",
     "printed",
     "requests_of",
     "reread",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 
 from cloud.db.session import UnitOfWork
@@ -10,7 +10,7 @@ from cloud.modules.bench import followup, measure
 from cloud.modules.bench.consequences import ask
 from cloud.modules.bench.followup import FollowRow
 from cloud.modules.bench.measure import Kind
-from cloud.modules.bench.opening import open_tube, save
+from cloud.modules.bench.opening import open_tube, save, settled, store
 from cloud.modules.bench.record import Work
 from cloud.modules.bench.rules import TestState
 from common.errors import UserError
@@ -53,6 +53,36 @@ def request_rerun(
     return len(wanted)
 
 
+def rerun_by_rule(work: Work, specimen_id: int, rule: str, codes: Collection[str], reason: str) -> int:
+    """A rule has the tube's items measured once more, each rule once a tube; how many were asked. For the locked tube of a decision."""
+    if any(f.rule == rule for f in work.follow.get(specimen_id, ())):
+        return 0
+    asked = 0
+    for test in work.by_tube.get(specimen_id, ()):
+        current, code = work.current.get(test.id), work.catalog.items[test.item_id].code
+        free = TestState(test.state) in MAY and test.pending_id is None and work.rerun_of(test) is None
+        if code in codes and free and current is not None and current.known.source == "analyzer" and current.known.reported_text:
+            ask(work, test, test.item_id, Kind.RERUN, reason, rule=rule)
+            asked += 1
+    if asked:
+        store(work, [specimen_id])
+    return asked
+
+
+def say_beside(work: Work, specimen_id: int, said: Sequence[tuple[str, str, str]]) -> bool:
+    """What the rules say of a tube now, as (rule, item code, words), stands beside the values; what they no longer say goes. Changed?"""
+    changed = False
+    for test in work.by_tube.get(specimen_id, ()):
+        code = work.catalog.items[test.item_id].code
+        others = [n for n in test.notes if n["code"] != measure.NoteCode.RULE]
+        notes = [*others, *(measure.Note(measure.NoteCode.RULE, text, text, rule).to_json() for rule, item, text in said if item == code)]
+        if notes != test.notes:
+            test.notes, test.dirty, changed = notes, True, True
+    if changed:
+        store(work, [specimen_id])
+    return changed
+
+
 def withdraw(uow: UnitOfWork, follow_id: int, reason: str, may_decide: bool) -> int:
     """Not measured again, not added: why. The first value stands as it did. Returns the tube. UserErrors."""
     if not reason.strip():
@@ -69,6 +99,7 @@ def withdraw(uow: UnitOfWork, follow_id: int, reason: str, may_decide: bool) -> 
     held = (current is not None and current.held) or any(n.holds for n in measure.notes_from(test.notes))
     if row.again and test.state == TestState.HELD and not held and test.pending_id is None:
         test.state = TestState.RECEIVED.value
+    settled(work, row.specimen_id)
     save(work, "withdraw", {"item": work.catalog.items[row.item_id].name, "kind": row.kind.value}, reason=reason.strip())
     return row.specimen_id
 

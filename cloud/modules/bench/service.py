@@ -15,12 +15,12 @@ from cloud.modules.bench.calculate import calculate
 from cloud.modules.bench.consequences import settle
 from cloud.modules.bench.expect import expect_tests
 from cloud.modules.bench.messages import Entry
-from cloud.modules.bench.opening import fresh, must_be_open, open_test, open_tube, review_item, save, store, to
+from cloud.modules.bench.opening import fresh, must_be_open, open_test, open_tube, review_item, save, settled, store, to
+from cloud.modules.bench.past import last_told
 from cloud.modules.bench.pictures import Drawn, keep_pictures
-from cloud.modules.bench.queries import last_told
 from cloud.modules.bench.reading import Reading
 from cloud.modules.bench.record import Work, record_results
-from cloud.modules.bench.rerun import add_reflex, reflex_added, reflex_refused, request_rerun, withdraw
+from cloud.modules.bench.rerun import add_reflex, reflex_added, reflex_refused, request_rerun, rerun_by_rule, say_beside, withdraw
 from cloud.modules.bench.rows import NewVersion, TestRow
 from cloud.modules.bench.rules import Hold, Incoming, Outcome, Recorded, TestState
 from cloud.modules.catalog import queries as md
@@ -273,6 +273,7 @@ def choose_version(uow: UnitOfWork, test_id: int, version: int, chosen_id: int, 
     work.current[test.id] = chosen
     detail = {"item": name, "value": chosen.known.reported_text, "version_no": chosen.known.version_no}
     old = None if before is None else before.known.reported_text
+    settled(work, test.specimen_id)
     save(work, "choose", detail, before={"value": old}, reason=reason.strip() or None)
 
 
@@ -288,6 +289,7 @@ def accept_holds(uow: UnitOfWork, specimen_id: int, revision: int) -> int:
             test.notes = [replace(n, settled=True).to_json() for n in notes]
             accepted.append(work.catalog.items[test.item_id].name)
     if accepted:
+        settled(work, specimen_id)
         save(work, "accept", {"items": accepted})
     return len(accepted)
 
@@ -440,8 +442,10 @@ __all__ = [
     "reflex_refused",
     "release",
     "request_rerun",
+    "rerun_by_rule",
     "retell",
     "review",
+    "say_beside",
     "send_back",
     "set_no_result",
     "withdraw",

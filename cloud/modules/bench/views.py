@@ -70,6 +70,13 @@ def worklist(uow: UnitOfWork, code: str) -> Any:
     return page("bench/section.html", block="list", **context, **extra)
 
 
+@VIEWS.get("/bench/<code>/qc", Perm.READ)
+def machines(uow: UnitOfWork, code: str) -> Any:
+    """The quality control of the section's analyzers, asked for by the bench each half minute."""
+    section = section_of(uow, code)
+    return fragment("bench/section.html", "machines", section=section, machines=queries.machines(uow, section.id))
+
+
 @VIEWS.get("/bench/<code>/lines", Perm.READ)
 def lines(uow: UnitOfWork, code: str) -> Any:
     """The lines of the tubes that changed (``ids``), and the filters' counts; what left the list is not among them."""

@@ -53,12 +53,13 @@ class Line:
         return [a for a in self.attempts if a.channel == channel]
 
 
-def board(uow: UnitOfWork, limit: int = PAGE) -> list[Line]:
-    """Events that still wait for somebody: the untold first, oldest first."""
+def board(uow: UnitOfWork, limit: int = PAGE, section_id: int | None = None) -> list[Line]:
+    """Events that still wait for somebody: the untold first, oldest first; of one section or of all."""
     states = [s.value for s in rules.OPEN]
     untold = CriticalEvent.state.in_([s.value for s in rules.UNTOLD])
-    query = select(CriticalEvent).where(CriticalEvent.state.in_(states)).order_by(untold.desc(), CriticalEvent.id).limit(limit)
-    return _lines(uow, uow.s.execute(query).scalars().all())
+    query = select(CriticalEvent).where(CriticalEvent.state.in_(states))
+    query = query if section_id is None else query.where(CriticalEvent.section_id == section_id)
+    return _lines(uow, uow.s.execute(query.order_by(untold.desc(), CriticalEvent.id).limit(limit)).scalars().all())
 
 
 def one(uow: UnitOfWork, event_id: int) -> Line | None:
@@ -73,10 +74,10 @@ def of_specimen(uow: UnitOfWork, specimen_id: int) -> list[Line]:
     return _lines(uow, uow.s.execute(query).scalars().all())
 
 
-def count_open(uow: UnitOfWork) -> int:
-    """How many have not yet reached anybody."""
-    untold = [s.value for s in rules.UNTOLD]
-    return uow.s.execute(select(func.count()).select_from(CriticalEvent).where(CriticalEvent.state.in_(untold))).scalar_one()
+def untold(uow: UnitOfWork, section_id: int | None = None) -> Sequence[CriticalEvent]:
+    """Those that have not yet reached anybody, oldest first; of one section or of all."""
+    query = select(CriticalEvent).where(CriticalEvent.state.in_([s.value for s in rules.UNTOLD])).order_by(CriticalEvent.id)
+    return uow.s.execute(query if section_id is None else query.where(CriticalEvent.section_id == section_id)).scalars().all()
 
 
 def states_of(uow: UnitOfWork, test_ids: Iterable[int]) -> dict[int, str]:

@@ -30,8 +30,10 @@ OK, BAD = '{"sound":"ok"}', '{"sound":"bad"}'
 
 @VIEWS.get("/critical/board", Perm.READ)
 def board(uow: UnitOfWork) -> Any:
-    """Open critical values, the untold first, each with its clock."""
-    return page("critical/board.html", block="rows", lines=queries.board(uow), states=rules.State)
+    """Open critical values, the untold first, each with its clock; ``section``: of one section."""
+    section = md.catalog(uow).sections_by_code.get(request.args.get("section", ""))
+    lines = queries.board(uow, section_id=None if section is None else section.id)
+    return page("critical/board.html", block="rows", lines=lines, states=rules.State, section=section)
 
 
 @VIEWS.get("/critical/phone/<int:event_id>", Perm.HANDLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.edge import rules
+from cloud.modules.edge import facts, rules, signals
 from cloud.modules.edge.alarms import KINDS
 from cloud.modules.edge.models import Agent, EdgeAlarm, RawMessage
 from cloud.modules.platform import alerts
@@ -46,6 +47,18 @@ FROM raw_message WHERE tenant_id = :t AND agent_id = :a AND received_at > :since
 def balance(uow: UnitOfWork, agent_id: int) -> Any:
     """What came from an agent in the last 24 hours (R8)."""
     return uow.s.execute(BALANCE, {"t": uow.tenant_id, "a": agent_id, "since": uow.now - timedelta(hours=24)}).one()
+
+
+def troubled(uow: UnitOfWork, analyzer_ids: Collection[int]) -> list[tuple[str, str]]:
+    """Connections of some analyzers that are not as they should be: (name, word of its light); what was switched off on purpose is not."""
+    out = []
+    for view in facts.load(uow):
+        for link in view.links:
+            if link.connection.analyzer_id in analyzer_ids and link.connection.enabled:
+                light, word = signals.light(link.facts, view.facts)
+                if light in (signals.Light.RED, signals.Light.AMBER):
+                    out.append((link.connection.name, word))
+    return out
 
 
 # --- trays -----------------------------------------------------------------------------------------------------------

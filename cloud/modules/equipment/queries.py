@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -58,6 +58,32 @@ def faults(uow: UnitOfWork, analyzers: Collection[int], since: datetime) -> dict
     return out
 
 
+@dataclass(frozen=True, slots=True)
+class Due:
+    """A calibration that does not hold, or soon will not: of which items (None: none was ever recorded for them), and why."""
+
+    analyzer_id: int
+    items: tuple[int, ...]
+    why: str
+
+
+def due(uow: UnitOfWork, measured: Mapping[int, Collection[int]], until: datetime) -> list[Due]:
+    """What is wrong now, or before ``until``, with the calibrations of analyzer → items; one row a calibration. One statement.
+
+    ``why``: none, failed, expired, soon.
+    """
+    found, out = calibrations(uow, measured), list[Due]()
+    for analyzer, items in measured.items():
+        by: dict[tuple[str, int], list[int]] = {}
+        for item in items:
+            last = in_force(found.get(analyzer, []), item, uow.now)
+            if not holds(last, until):
+                why = "none" if last is None else "failed" if not last.passed else "soon" if holds(last, uow.now) else "expired"
+                by.setdefault((why, 0 if last is None else last.id), []).append(item)
+        out += [Due(analyzer, tuple(ids), why) for (why, _), ids in by.items()]
+    return out
+
+
 _SHOWN = text("""
 SELECT c.id, a.name AS analyzer, i.name AS item, c.certificate, c.done_at, c.valid_until, c.passed
 FROM calibration c
@@ -82,4 +108,4 @@ def open_faults(uow: UnitOfWork) -> Sequence[Any]:
     return uow.s.execute(_OPEN, {"t": uow.tenant_id}).all()
 
 
-__all__ = ["Calibrated", "Fault", "calibrations", "faults", "holds", "in_force", "open_faults", "shown"]
+__all__ = ["Calibrated", "Due", "Fault", "calibrations", "due", "faults", "holds", "in_force", "open_faults", "shown"]

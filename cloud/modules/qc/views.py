@@ -28,16 +28,19 @@ OK, BAD, WARN = '{"sound":"ok"}', '{"sound":"bad"}', '{"sound":"warn"}'
 
 @VIEWS.get("/qc/today", Perm.READ)
 def today(uow: UnitOfWork) -> Any:
-    """Each analyzer's items: in control, warned, rejected, overdue; and what control results lie unplaced."""
+    """Each analyzer's items: in control, warned, rejected, overdue; and what control results lie unplaced. ``section``: of one section."""
     start = midnight(uow.now)
-    found = queries.tiles(uow)
+    known = md.catalog(uow)
+    section = known.sections_by_code.get(request.args.get("section", ""))
+    found = {a: t for a, t in queries.tiles(uow).items() if section is None or known.analyzers[a].section_id == section.id}
     every = [t for tiles in found.values() for t in tiles]
     counts = {light: sum(t.light == light for t in every) for light in ("bad", "warn", "ok")}
     return page(
         "qc/today.html",
         block="board",
         tiles=found,
-        catalog=md.catalog(uow),
+        catalog=known,
+        section=section,
         counts=counts,
         unplaced=intake.unplaced(uow, start),
         bypasses=queries.bypasses(uow, uow.now - timedelta(hours=24)),

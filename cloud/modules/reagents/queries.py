@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -46,6 +46,35 @@ def on_board(uow: UnitOfWork, analyzers: Collection[int], since: datetime) -> di
     if analyzers:
         for r in uow.s.execute(_ON_BOARD, {"t": uow.tenant_id, "analyzers": sorted(set(analyzers)), "since": since}):
             out.setdefault((r.analyzer_id, r.item_id), []).append(OnBoard(*r))
+    return out
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A pack on board that must not be used, or soon may not: its lot and why (unaccepted, expired, soon); ``none``: no pack for items."""
+
+    analyzer_id: int
+    lot_no: str
+    why: str
+    items: tuple[int, ...]
+    until: datetime | None = None
+
+
+def ending(uow: UnitOfWork, measured: Mapping[int, Collection[int]], until: datetime) -> list[Ending]:
+    """What is wrong now, or before ``until``, with what is on board for analyzer → items; one row a pack. One statement."""
+    found, out = on_board(uow, measured, uow.now), list[Ending]()
+    for analyzer, items in measured.items():
+        by: dict[tuple[str, str, datetime | None], list[int]] = {}
+        for item in items:
+            packs = [p for p in found.get((analyzer, item), ()) if p.at(uow.now)]
+            if not packs:
+                by.setdefault(("none", "", None), []).append(item)
+                continue
+            pack = packs[-1]
+            if not pack.usable or pack.expires_at < until:
+                why = "unaccepted" if not pack.usable else "expired" if pack.expires_at < uow.now else "soon"
+                by.setdefault((why, pack.lot_no, pack.expires_at), []).append(item)
+        out += [Ending(analyzer, lot, why, tuple(ids), at) for (why, lot, at), ids in by.items()]
     return out
 
 

@@ -88,6 +88,12 @@ def _waiting(uow: UnitOfWork, where: str, user_id: int, params: dict[str, Any]) 
     return out
 
 
+def count_waiting(uow: UnitOfWork, section_id: int) -> int:
+    """How many of a section's reviewed reports nobody has released yet."""
+    query = text("SELECT count(*) FROM report WHERE tenant_id = :t AND section_id = :s AND state = 'tested'")
+    return int(uow.s.execute(query, {"t": uow.tenant_id, "s": section_id}).scalar_one())
+
+
 def cochecks(uow: UnitOfWork, section_id: int) -> Sequence[Any]:
     """Reports of solo duty that wait for a second person, the most urgent first (AC-R-2)."""
     query = text("""

@@ -168,15 +168,6 @@ def _closed(uow: UnitOfWork, found: Iterable[Detail]) -> dict[int, str]:
     return {test_id: gates[ask].reason for test_id, ask in asks.items() if not gates[ask].open}
 
 
-def qc_lights(uow: UnitOfWork, detail: Detail) -> dict[int, qc.Gate]:
-    """Test id → the state of its quality control, for the reviewer's light."""
-    asks = {
-        t.id: qc.Ask(t.item.id, t.current.analyzer_id, t.current.run_at or t.current.at, t.current.id) for t in detail.tests if t.current
-    }
-    gates = qc.gate_state(uow, asks.values())
-    return {test_id: gates[ask] for test_id, ask in asks.items()}
-
-
 def _candidate(uow: UnitOfWork, report: Report, detail: Detail, closed: Mapping[int, str]) -> rules.Candidate:
     live = [t for t in detail.tests if t.state is not TestState.CANCELLED]
     hands = {t.current.entered_by for t in live if t.current is not None and t.current.entered_by is not None}
@@ -300,7 +291,6 @@ __all__ = [
     "details",
     "recall",
     "not_rendered",
-    "qc_lights",
     "pdf_bytes",
     "release",
     "release_auto",

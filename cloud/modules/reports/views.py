@@ -172,9 +172,9 @@ def cocheck(uow: UnitOfWork, report_id: int) -> Any:
 
 
 def _beside(uow: UnitOfWork, detail: bench_queries.Detail | None) -> dict[str, Any]:
-    """What stands beside the values: critical values with their checks, QC lights, small trends."""
+    """What stands beside the values: critical values with their checks, small trends."""
     if detail is None:
-        return {"criticals": [], "lights": {}, "sparks": {}}
+        return {"criticals": [], "sparks": {}}
     sparks = {}
     for test in detail.tests:
         if test.current is not None and test.current.value is not None:
@@ -184,7 +184,6 @@ def _beside(uow: UnitOfWork, detail: bench_queries.Detail | None) -> dict[str, A
             sparks[test.id] = rules.spark([*past, test.current.value], low, high)
     return {
         "criticals": critical.of_specimen(uow, detail.tube.specimen_id),
-        "lights": service.qc_lights(uow, detail),
         "sparks": sparks,
     }
 

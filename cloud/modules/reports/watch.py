@@ -17,16 +17,10 @@ REVIEWED = timedelta(minutes=30)
 UNREAD = timedelta(minutes=30)
 MOST = 50
 
-# A tube is due with the shortest promise of what was asked of it.
 DUE = text("""
-SELECT s.id, s.code, s.name, count(*) FILTER (WHERE d.due < :now) AS overdue, count(*) AS soon
-FROM bench_tube b
-JOIN section s ON s.tenant_id = b.tenant_id AND s.id = b.section_id
-CROSS JOIN LATERAL (
-  SELECT b.received_at + min(os.tat_minutes) * interval '1 minute' AS due FROM order_item oi
-  JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
-  WHERE oi.tenant_id = b.tenant_id AND oi.specimen_id = b.specimen_id AND os.tat_minutes IS NOT NULL) d
-WHERE b.tenant_id = :t AND b.state IN ('waiting','partial','held','ready','reviewed') AND b.received_at > :since AND d.due < :soon
+SELECT s.id, s.code, s.name, count(*) FILTER (WHERE b.due_at < :now) AS overdue, count(*) AS soon
+FROM bench_tube b JOIN section s ON s.tenant_id = b.tenant_id AND s.id = b.section_id
+WHERE b.tenant_id = :t AND b.state IN ('waiting','partial','held','ready','reviewed') AND b.received_at > :since AND b.due_at < :soon
 GROUP BY s.id, s.code, s.name
 """)
 WAITING = text("""
@@ -68,7 +62,7 @@ def watch(uow: UnitOfWork) -> None:
                 f"section:{r.id}",
                 Level.URGENT if r.overdue else Level.WARNING,
                 "%(section)s：%(soon)s 份报告将在 10 分钟内到期，其中 %(overdue)s 份已超时",
-                f"/bench/{r.code}",
+                f"/bench/{r.code}?show={'late' if r.overdue else 'all'}",
                 Perm.TEST,
                 {"section": r.name, "soon": r.soon, "overdue": r.overdue},
             )

@@ -1,0 +1,169 @@
+"""A tube on the bench as pages, reports and rules read it: its tests with what counts, what waits, and what was before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from cloud.modules.bench import measure, pictures, rules
+from cloud.modules.bench.facts import Request, Tube
+from cloud.modules.bench.followup import FollowRow
+from cloud.modules.bench.pictures import Print
+from cloud.modules.bench.rules import TestState
+from cloud.modules.catalog import queries as md
+from cloud.modules.qc import queries as qc
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A result version as pages and reports show it."""
+
+    id: int
+    test_id: int
+    version_no: int
+    source: str
+    analyzer_id: int | None
+    raw_text: str
+    comparator: str
+    value: Decimal | None
+    reported_text: str
+    unit: str
+    flag: str
+    critical: bool
+    ref_text: str
+    instrument_flags: list[str]
+    holds: list[dict[str, str]]
+    run_at: datetime | None
+    at: datetime
+    entered_by: int | None
+    reason: str
+    released_at: datetime | None
+    snapshot: dict[str, Any]
+
+    @property
+    def mark(self) -> str:
+        """↑ ↓ 危↑ …"""
+        return rules.mark(self.flag, self.critical)
+
+    @property
+    def alarms(self) -> list[str]:
+        """The instrument's own warnings."""
+        return list(self.snapshot.get("alarm", ()))
+
+
+@dataclass(frozen=True, slots=True)
+class TestLine:
+    """One item of one tube with what counts, what waits, and what was before."""
+
+    __test__ = False
+
+    id: int
+    specimen_id: int
+    item: md.ItemRow
+    state: TestState
+    version: int
+    no_result_reason: str
+    order_item_id: int | None
+    current: Shown | None
+    pending: Shown | None
+    notes: list[measure.Note] = field(default_factory=list)
+    follow: list[FollowRow] = field(default_factory=list)
+    history: list[Past] = field(default_factory=list)
+
+    @property
+    def word(self) -> str:
+        """The state in words."""
+        return rules.STATE_WORDS[self.state]
+
+    @property
+    def index(self) -> bool:
+        """Whether it is a serum index: shown with the tube, on no report."""
+        return self.item.code.startswith(md.HIL_PREFIX)
+
+    @property
+    def waits(self) -> list[FollowRow]:
+        """What is still to be done on top of it."""
+        return [f for f in self.follow if f.open]
+
+    @property
+    def rerun(self) -> FollowRow | None:
+        """The open rerun or confirmation."""
+        return next((f for f in self.waits if f.again), None)
+
+    @property
+    def by_key(self) -> bool:
+        """Whether one key may accept its holds."""
+        return self.pending is None and self.rerun is None and not any(n.code in measure.NOT_BY_KEY for n in self.notes)
+
+    @property
+    def suppressed(self) -> str:
+        """Why its value must not be told at all; "" when it may."""
+        return next((n.told or n.text for n in self.notes if n.code is measure.NoteCode.HIL_REJECT), "")
+
+    @property
+    def told(self) -> list[str]:
+        """What the report says beside the value."""
+        return [n.told for n in self.notes if n.told and not n.holds]
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """An earlier told value of the same patient and item."""
+
+    at: datetime
+    reported_text: str
+    flag: str
+    critical: bool
+    value: Decimal | None
+    unit: str = ""
+    method: str = ""
+    low: Decimal | None = None
+    high: Decimal | None = None
+    ref_text: str = ""
+
+    @property
+    def mark(self) -> str:
+        """↑ ↓ 危↑ …"""
+        return rules.mark(self.flag, self.critical)
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """A tube as the bench opens it."""
+
+    tube: Tube
+    age: str
+    state: str
+    revision: int
+    tests: list[TestLine]
+    requests: list[Request]
+    pictures: list[pictures.Shown] = field(default_factory=list)
+    prints: list[Print] = field(default_factory=list)
+    """What its report prints beside the results."""
+    gates: Mapping[int, qc.Gate] = field(default_factory=dict)
+    """Test id → its quality control, where the tube was opened to be looked at."""
+
+    @property
+    def held(self) -> list[TestLine]:
+        """Tests that wait for a decision."""
+        return [t for t in self.tests if t.state is TestState.HELD or t.pending is not None]
+
+    @property
+    def indices(self) -> list[TestLine]:
+        """Serum indices that were measured."""
+        return [t for t in self.tests if t.index and t.current is not None]
+
+    @property
+    def repeatable(self) -> list[TestLine]:
+        """Tests that may be measured again."""
+        may = [t for t in self.tests if t.state in (TestState.RECEIVED, TestState.HELD) and not t.index and t.rerun is None]
+        return [t for t in may if t.current is not None and t.current.source != "calc" and t.pending is None]
+
+    @property
+    def acceptable(self) -> list[TestLine]:
+        """Held tests with a value and no rival: one key accepts them together."""
+        alone = [t for t in self.held if t.state is TestState.HELD and t.by_key]
+        return [t for t in alone if t.current is not None and t.current.reported_text]

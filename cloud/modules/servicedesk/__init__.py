@@ -1,0 +1,24 @@
+"""M26 Service desk (smallest whole part): tickets with owner and backup, the solution clock, the laboratory's confirmation."""
+
+from cloud.modules.servicedesk import watch
+from cloud.modules.servicedesk.rules import Perm
+from cloud.modules.servicedesk.views import VIEWS
+from cloud.web.module import Job, MenuItem, Module
+
+BENCH = ("tester", "verifier", "senior", "leader")
+
+MODULE = Module(
+    name="servicedesk",
+    title="服务台",
+    views=(VIEWS,),
+    depends=("catalog", "platform"),
+    permissions={
+        Perm.READ: (*BENCH, "quality", "director", "infogroup", "engineer", "supervision"),
+        Perm.OPEN: (*BENCH, "quality", "director", "infogroup"),
+        Perm.WORK: ("engineer", "infogroup"),
+        # Engineers never close their own work (R7): the laboratory says that it is solved.
+        Perm.CONFIRM: (*BENCH, "quality", "director"),
+    },
+    menu=(MenuItem("服务台", "/desk", Perm.READ, "质量", 69),),
+    jobs=(Job("servicedesk.watch", "1m", watch.look),),
+)

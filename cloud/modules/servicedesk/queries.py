@@ -1,0 +1,32 @@
+"""Read-only looks at tickets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import or_, select
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.servicedesk.models import Ticket, TicketStep
+from cloud.modules.servicedesk.rules import State
+
+PAGE = 60
+
+
+def listed(uow: UnitOfWork, section_id: int | None = None, *, closed: bool = False, before: int | None = None) -> Sequence[Ticket]:
+    """A page, newest first: those not closed (or closed ones); of a section with the whole laboratory's."""
+    t = Ticket
+    query = select(t).where(t.state == State.CLOSED.value if closed else t.state != State.CLOSED.value)
+    if section_id is not None:
+        query = query.where(or_(t.section_id == section_id, t.section_id.is_(None)))
+    query = query.where(t.id < before) if before else query
+    return uow.s.execute(query.order_by(t.id.desc()).limit(PAGE)).scalars().all()
+
+
+def one(uow: UnitOfWork, ticket_id: int) -> tuple[Ticket, Sequence[TicketStep]] | None:
+    """A ticket with its steps, or None."""
+    row = uow.s.execute(select(Ticket).where(Ticket.id == ticket_id)).scalar_one_or_none()
+    if row is None:
+        return None
+    steps = select(TicketStep).where(TicketStep.ticket_id == ticket_id).order_by(TicketStep.id)
+    return row, uow.s.execute(steps).scalars().all()
