@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from agent import disk, launch, log, orders, renewal, sealing, status
+from agent.broadcast import Broadcasts
 from agent.channels.astm import AstmChannel
 from agent.channels.base import Line, OpenChannel, iso, now_ms
 from agent.channels.hl7 import Hl7Channel
@@ -83,6 +84,7 @@ class Agent:
             self.journal = self.open_journal()
             self.worklist = Worklist(self.journal)
             self.queries = HostQueries(self.worklist, self.loop)
+            self.broadcasts = Broadcasts(self.worklist)
             self.updater = Updater(self.data, status.VERSION, self._fetch_bundle, self._restart_updated)
             try:
                 self.start()
@@ -318,6 +320,8 @@ class Agent:
         if count % STATUS_SECONDS == 0:
             self.send_status()
         orders.second(self)
+        for line in self.lines.values():
+            self.broadcasts.second(line)
         self.updater.second(self._age, healthy=self.healthy)
         if count % CLEAN_SECONDS == 0:
             self._background = self.loop.create_task(self.renew())

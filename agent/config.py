@@ -76,6 +76,8 @@ class Connection:
     driver: str | None = None
     encoding: str | None = None
     host_query: bool = False
+    broadcast: bool = False
+    """Orders go to the analyzer unasked, as they come and change."""
     enabled: bool = True
     idle_group_ms: int = DEFAULT_IDLE_MS
     """One-way formats: silence that ends a message."""
@@ -230,6 +232,7 @@ def _connection(raw: Any) -> Connection:
         driver=raw.get("driver") or None,
         encoding=raw.get("encoding") or None,
         host_query=bool(raw.get("host_query", False)),
+        broadcast=bool(raw.get("broadcast", False)),
         enabled=bool(raw.get("enabled", True)),
         idle_group_ms=_number(raw.get("idle_group_ms") or DEFAULT_IDLE_MS, "idle_group_ms"),
         answer=answer,

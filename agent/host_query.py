@@ -96,7 +96,7 @@ class HostQueries:
             await self._fetch(conn, wanted)
             for query in queries:
                 tubes = [tube for specimen in query.query if (tube := self._order(conn, specimen.strip())) is not None]
-                messages += order_reply(query, tubes, _model(conn, query), datetime.now().astimezone().strftime("%Y%m%d%H%M%S"))
+                messages += order_reply(query, tubes, model(conn, query), datetime.now().astimezone().strftime("%Y%m%d%H%M%S"))
         except Exception as error:  # the analyzer must not be left without an answer
             _log.error("host query could not be answered", conn=conn.key, error=type(error).__name__)
         reply(messages)
@@ -124,22 +124,24 @@ class HostQueries:
 
     def _order(self, conn: Connection, specimen: str) -> TubeOrder | None:
         tube = self._valid(conn, specimen)
-        if tube is None:
-            return None
-        order = tube_order(tube)
-        if conn.site is None or not conn.site.codes:
-            return order
-        own = {
-            ours: sent for sent, ours in conn.site.codes.items()
-        }  # the worklist names tests as the mapping does, the analyzer as it sends
-        return replace(order, tests=tuple(own.get(test, test) for test in order.tests))
+        return None if tube is None else order_for(conn, tube)
 
 
-def _model(conn: Connection, query: Message) -> Driver | str | None:
+def model(conn: Connection, query: Message | None = None) -> Driver | str | None:
     """The driver an answer is written by: the connection's or the recognised one, with the site's differences over it."""
     if conn.site is None:
         return conn.driver
-    return conn.site.over(DRIVERS.get(conn.driver or query.driver or ""), query.protocol)
+    recognised = query.driver if query is not None else None
+    return conn.site.over(DRIVERS.get(conn.driver or recognised or ""), query.protocol if query is not None else conn.protocol)
+
+
+def order_for(conn: Connection, tube: Tube) -> TubeOrder:
+    """A cached tube in the analyzer's own codes: the worklist names tests as the mapping does, the analyzer as it sends."""
+    order = tube_order(tube)
+    if conn.site is None or not conn.site.codes:
+        return order
+    own = {ours: sent for sent, ours in conn.site.codes.items()}
+    return replace(order, tests=tuple(own.get(test, test) for test in order.tests))
 
 
 def tube_order(tube: Tube) -> TubeOrder:

@@ -89,6 +89,10 @@ class Worklist:
             self._inbox.put(conn, kept, age)
         return len(kept)
 
+    def of(self, conn: str) -> list[Tube]:
+        """Every tube of a connection, whatever its state."""
+        return [tube for (own, _), tube in self._tubes.items() if own == conn]
+
     def find(self, conn: str, specimen: str) -> Tube | None:
         """The tube with this barcode, else with this sample number, whatever its state.
 

@@ -23,6 +23,7 @@ class AstmChannel:
         self._timer = Timer(line.loop, self._ring)
         self._session: int | None = None
         self._started = 0
+        line.senders.append(self.send)
 
     def received(self, data: bytes) -> None:
         """Bytes came."""
@@ -36,6 +37,8 @@ class AstmChannel:
     def closed(self) -> None:
         """The link is gone: a frame being stored is still kept."""
         self._write = _nowhere
+        if self.send in self._line.senders:
+            self._line.senders.remove(self.send)
         self._run(self._link.lost())
         self._timer.close()
 
@@ -79,6 +82,7 @@ class AstmChannel:
             self._notice(effect.problem)
         elif isinstance(effect, fx.SendFailed):
             self._health.notice(effect.problem.value)
+            self._line.unsent += 1
             self._line.trouble(f"下发申请失败：{ASTM[effect.problem]}")
 
     def _done(self, done: fx.MessageDone) -> None:

@@ -47,6 +47,8 @@ class Line:
     poller: Poller | None = None  # where the system has one
     looked: int = -(1 << 40)  # when a message was last read (milliseconds)
     tap: Tap | None = None  # somebody looks at the bytes (agent/tail.py)
+    senders: list[Callable[[list[bytes]], None]] = field(default_factory=list)  # links that are up and can take an order, the newest last
+    unsent: int = 0  # orders the analyzer did not take
 
     def trouble(self, text: str) -> None:
         """Remember what went wrong last."""

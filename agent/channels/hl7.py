@@ -23,6 +23,7 @@ class Hl7Channel:
         self._timer = Timer(line.loop, self._silent)
         self._started = 0
         self._answers = 0
+        line.senders.append(self.send)
 
     def received(self, data: bytes) -> None:
         """Bytes came."""
@@ -44,6 +45,8 @@ class Hl7Channel:
     def closed(self) -> None:
         """The link is gone: what was begun is kept."""
         self._write = _nowhere
+        if self.send in self._line.senders:
+            self._line.senders.remove(self.send)
         self._timer.close()
         self._take(self._deframer.close())
 

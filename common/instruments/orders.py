@@ -8,11 +8,11 @@ gets the standard's answer and HL7 the answer its query asks for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from common.instruments.driver import Driver, QueryReply
 from common.instruments.drivers import DRIVERS
-from common.instruments.orders_hl7 import reply_hl7
+from common.instruments.orders_hl7 import push_hl7, reply_hl7
 from common.instruments.reading import Message
 from common.protocol.astm.records import Delimiters, escape
 from common.protocol.fixed.columns import write_ca
@@ -65,6 +65,32 @@ def order_reply(query: Message, tubes: Sequence[TubeOrder], driver: Driver | str
     if query.protocol != "astm":
         return []
     return _reply_astm(query, usable, known.reply if known and known.reply else QueryReply(), known, now)
+
+
+def order_push(
+    tubes: Sequence[TubeOrder],
+    protocol: str,
+    driver: Driver | str | None = None,
+    now: str = "",
+    *,
+    cancel: bool = False,
+    encoding: str | None = None,
+) -> list[bytes]:
+    """Orders sent unasked (broadcast), a message a tube: ASTM H P O L with O.26 ``O``, HL7 OML^O33; ``cancel`` takes them back.
+
+    Empty for protocols that only answer. A rerun is the same order again with the tests to repeat.
+    """
+    if protocol == "hl7":
+        return push_hl7(tubes, encoding, now, cancel)
+    if protocol != "astm":
+        return []
+    known = driver if isinstance(driver, Driver) else DRIVERS.get(driver or "")
+    shape = known.reply if known and known.reply else QueryReply()
+    shape = replace(shape, echo=False, report_type="O", header_11="TSDWN^BATCH" if shape.header_11 else "")
+    if cancel:
+        shape = replace(shape, action="C", action_urgent="C")
+    asked = Message("query", protocol="astm", encoding=encoding)
+    return [m for tube in tubes for m in _reply_astm(asked, [tube], shape, known, now)]
 
 
 def _reply_columns(query: Message, tubes: Sequence[TubeOrder]) -> list[bytes]:

@@ -124,6 +124,32 @@ def _z02(source: _Source, query: Message, tubes: Sequence[TubeOrder], now: str) 
     return source.write(segments)
 
 
+def push_hl7(tubes: Sequence[TubeOrder], encoding: str | None, now: str, cancel: bool) -> list[bytes]:
+    """OML^O33 unasked, a message a tube (IHE LAB-28); ``cancel``: ORC-1 CA."""
+    source = _Source(Message("query", protocol="hl7", encoding=encoding))
+    out = []
+    for tube in tubes:
+        control = f"{tube.barcode}-{tube.order_version}{'C' if cancel else ''}"
+        head = source.header(("OML", "O33", "OML_O33"), control, now, "LAB-28^IHE")
+        head[1], head[13], head[14] = "LIS", "NE", "AL"
+        head[16] = "UNICODE UTF-8" if source.encoding == "utf-8" else ""
+        out.append(source.write([head, *_work_orders(tube, now, "CA" if cancel else "NW")]))
+    return out
+
+
+def _work_orders(tube: TubeOrder, now: str, control: str = "NW") -> list[list[Value]]:
+    """PID, SPM, SAC of a tube and ORC TQ1 OBR a test."""
+    segments: list[list[Value]] = [["PID", "", "", tube.patient_id, "", tube.patient_name, "", tube.birth, tube.sex]]
+    segments.append(["SPM", 1, tube.barcode, "", tube.specimen, *[""] * 6, "P"])
+    segments.append(["SAC", "", "", tube.barcode])
+    for number, code in enumerate(tube.tests, 1):
+        order = f"{tube.barcode}-{number}"
+        segments.append(["ORC", control, order, "", "", "", "", "", "", tube.collected_at or now])
+        segments.append(["TQ1", "", "", "", "", "", "", "", "", "S" if tube.urgent else "R"])
+        segments.append(["OBR", number, order, "", code])
+    return segments
+
+
 def _law(source: _Source, query: Message, tubes: Sequence[TubeOrder], now: str) -> list[bytes]:
     """RSP^K11 confirms; OML^O33 carries the work orders, or ORC-1 DC when there is none (IHE LAB-27/28)."""
     control = source.msh.get(10)
@@ -136,18 +162,7 @@ def _law(source: _Source, query: Message, tubes: Sequence[TubeOrder], now: str) 
     missing = [one for one in query.query if one.upper() not in {barcode.upper() for barcode in asked}]
     head = source.header(("OML", "O33", "OML_O33"), control + "-O", now, "LAB-28^IHE")
     head[13], head[14] = "NE", "AL"  # MSH-15 and MSH-16: answer with ORL, no accept acknowledgement
-    for tube in tubes:
-        segments: list[list[Value]] = [head]
-        person: list[Value] = ["PID", "", "", tube.patient_id, "", tube.patient_name, "", tube.birth, tube.sex]
-        segments.append(person)
-        segments.append(["SPM", 1, tube.barcode, "", tube.specimen, *[""] * 6, "P"])
-        segments.append(["SAC", "", "", tube.barcode])
-        for number, code in enumerate(tube.tests, 1):
-            order = f"{tube.barcode}-{number}"
-            segments.append(["ORC", "NW", order, "", "", "", "", "", "", tube.collected_at or now])
-            segments.append(["TQ1", "", "", "", "", "", "", "", "", "S" if tube.urgent else "R"])
-            segments.append(["OBR", number, order, "", code])
-        out.append(source.write(segments))
+    out += [source.write([head, *_work_orders(tube, now)]) for tube in tubes]
     for specimen in missing:
         out.append(source.write([head, ["SPM", 1, specimen, *[""] * 8, "P"], ["SAC", "", "", specimen], ["ORC", "DC"]]))
     return out

@@ -41,6 +41,7 @@ MODULE = Module(
         "specimen.cancelled": (handlers.on_tube,),
         "result.received": (handlers.on_tube,),
         "result.rerun": (handlers.on_tube,),
+        "specimen.aliquoted": (handlers.on_tube,),
         "edge.deferred": (service.on_deferred,),
         "edge.mapping_active": (handlers.on_mapping,),
     },

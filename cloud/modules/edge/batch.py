@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import timedelta, tzinfo
 
 import psycopg
@@ -24,6 +24,7 @@ from cloud.modules.edge.placing import Heard, Placed, place
 from cloud.modules.edge.rules import RawState
 from cloud.modules.edge.store import RawRow
 from common.errors import PeerError
+from common.instruments.tubes import TubeEvent, tube_events
 
 log = structlog.get_logger("edge")
 ACTOR = Actor("intake")
@@ -39,6 +40,7 @@ class Message:
     admitted: Admitted
     row: RawRow
     said: list[interpret.Said] = field(default_factory=list)
+    tubes: list[TubeEvent] = field(default_factory=list)
     link: Link | None = None
 
 
@@ -114,7 +116,12 @@ class Intake:
                 self._interpret(m, links, md.catalog(uow))
             store.insert_raw(cur, tenant_id, [m.row for m in messages])
             stored = [m for m in messages if m.row.id]
-            placed = place(uow, cur, self._heard(uow, cur, stored), self._zone)
+            heard = self._heard(uow, cur, stored)
+            placed = place(uow, cur, heard, self._zone)
+            again = {h.raw_id for h in heard if h.resend}
+            for m in stored:
+                if m.tubes and m.row.id not in again:
+                    tell_tubes(uow, m.row, m.link, m.tubes)
             retake.split_resends(uow, cur, self._between, self._zone)
             self._others(uow, cur, stored)
             _after(uow, cur, stored, placed)
@@ -163,7 +170,7 @@ class Intake:
         if len(row.body) > interpret.MAX_INLINE:
             row.state = RawState.DEFERRED
             return
-        message.said = read(row, link, catalog)
+        message.said, message.tubes = read(row, link, catalog)
 
     def _heard(self, uow: UnitOfWork, cur: Cursor, stored: Sequence[Message]) -> list[Heard]:
         raw = [m for m in stored if m.row.kind == "raw"]
@@ -202,23 +209,34 @@ class Intake:
             )
 
 
-def read(row: RawRow, link: Link | None, catalog: md.Catalog) -> list[interpret.Said]:
+def tell_tubes(uow: UnitOfWork, row: RawRow, link: Link | None, tubes: Sequence[TubeEvent]) -> None:
+    """What a line said of tubes goes on by event, in the line's order; nothing played in simulator mode does."""
+    if link is not None and link.simulated(row.agent_at or row.received_at):
+        return
+    told = [{k: interpret.clean(v) for k, v in asdict(t).items()} for t in tubes]
+    name = link.name if link is not None else row.conn_key
+    at = (row.agent_at or row.received_at).isoformat()
+    uow.emit("tube.seen", f"track:{row.agent_id}:{row.conn_key}", {"device": name, "at": at, "events": told})
+
+
+def read(row: RawRow, link: Link | None, catalog: md.Catalog) -> tuple[list[interpret.Said], list[TubeEvent]]:
     """Decode a message's bytes and set the row's state; what cannot be decoded is quarantined with the reason."""
     try:
         reading = interpret.reading_of(row.body, row.meta, link, catalog)
-        said = interpret.observations(reading)
+        track = link is not None and link.track
+        said, seen = interpret.observations(reading, track), tube_events(reading, track)
         row.problems = interpret.problems(reading)
     except Exception as exc:
         # Whatever a decoder meets, the bytes are kept and the stream goes on.
         log.error("undecodable", driver=None if link is None else link.driver, error=interpret.where(exc))
         row.state, row.problems = RawState.QUARANTINED, [f"解析失败：{type(exc).__name__}"]
-        return []
+        return [], []
     # An acknowledgement or a query has no results and is understood; what is neither, and has problems, is not.
     unread = not said and all(m.kind == "other" for m in reading.messages) and bool(reading.problems or not reading.messages)
     row.state = RawState.QUARANTINED if unread else RawState.INTERPRETED
     if unread and not row.problems:
         row.problems = ["报文中没有可以识别的内容"]
-    return said
+    return said, seen
 
 
 def to_heard(row: RawRow, link: Link | None, said: list[interpret.Said], resend: bool) -> Heard:

@@ -73,6 +73,7 @@ def _connection(row: Connection, analyzers: Any, mapping: MappingVersion | None)
         "encoding": row.encoding or (None if mapping is None else mapping.encoding),
         "transport": row.transport,
         "host_query": row.host_query,
+        "broadcast": row.broadcast,
         "enabled": row.enabled,
         "simulator": row.simulator,
         "idle_group_ms": row.transport.get("idle_group_ms"),
@@ -121,6 +122,10 @@ class NewConnection:
     """One-way formats: bytes written after a message is stored, in hex (06 = ACK)."""
     host_query: bool = False
     enabled: bool = True
+    broadcast: bool = False
+    """Orders are sent unasked, as they come and change."""
+    track: bool = False
+    """A pre-analytical system or track line."""
 
     def line(self) -> dict[str, Any]:
         """The transport part of the document. Raises UserError naming the field."""
@@ -202,8 +207,16 @@ def save_connection(uow: UnitOfWork, agent_id: int, new: NewConnection) -> Conne
         uow.s.add(row)
     row.name, row.analyzer_id, row.protocol, row.transport = new.name.strip(), new.analyzer_id, new.protocol, new.line()
     row.driver, row.encoding, row.host_query, row.enabled = new.driver or None, new.encoding or None, new.host_query, new.enabled
+    row.broadcast, row.track = new.broadcast, new.track
     uow.s.flush()
-    after = {"key": new.key, "transport": row.transport, "analyzer_id": row.analyzer_id, "enabled": row.enabled}
+    after = {
+        "key": new.key,
+        "broadcast": row.broadcast,
+        "track": row.track,
+        "transport": row.transport,
+        "analyzer_id": row.analyzer_id,
+        "enabled": row.enabled,
+    }
     uow.audit("connection", row.id, "save", before, after)
     _known_links(uow, agent_id, row)
     changed(uow, agent)

@@ -16,7 +16,7 @@ from typing import Any
 
 from cloud.modules.catalog.queries import Catalog
 from cloud.modules.edge.lookup import Link
-from common.instruments import pictures
+from common.instruments import pictures, tubes
 from common.instruments.decode import decode
 from common.instruments.pictures import Picture
 from common.instruments.reading import Message, Reading, Result, Specimen
@@ -74,12 +74,16 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def observations(reading: Reading) -> list[Said]:
+TRACK = "track"
+"""The aspect of a track line's word about a tube."""
+
+
+def observations(reading: Reading, track: bool = False) -> list[Said]:
     """Everything a reading says about results, in order. Of a cut message the decoder gives whole records only ("13" may be of "134")."""
     out: list[Said] = []
     for message in reading.messages:
         if message.kind in ("results", "qc"):
-            out += _of_message(message, len(out))
+            out += _of_message(message, len(out), track)
     _count(out)
     return out
 
@@ -89,11 +93,13 @@ def problems(reading: Reading) -> list[str]:
     return list(dict.fromkeys(clean(str(p)) or "" for p in reading.problems))[:50]
 
 
-def _of_message(message: Message, start: int) -> list[Said]:
+def _of_message(message: Message, start: int, track: bool) -> list[Said]:
     out: list[Said] = []
     for specimen in message.specimens:
         for result in specimen.results:
             out.append(_said(start + len(out), message, specimen, result))
+            if track and tubes.is_word(result):
+                out[-1].aspect = TRACK
         for drawn in pictures.of_details(specimen):
             result = Result(drawn.title or None, None, time=next((r.time for r in specimen.results if r.time), None))
             out.append(_pictured(_said(start + len(out), message, specimen, result), drawn))

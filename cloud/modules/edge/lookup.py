@@ -33,6 +33,8 @@ class Link:
     """How the analyzer differs from its driver, as the JSON of its mapping in use."""
     simulator_from: datetime | None = None
     simulator_until: datetime | None = None
+    track: bool = False
+    name: str = ""
 
     def simulated(self, at: datetime) -> bool:
         """Whether a message the agent took at ``at`` was played: by the time of taking, for it may arrive much later."""
@@ -55,7 +57,7 @@ class Tube:
 
 LINKS = """
 SELECT c.id, c.agent_id, c.key, c.analyzer_id, c.driver, coalesce(c.encoding, m.encoding), m.site::text, c.simulator_from,
-       c.simulator_until
+       c.simulator_until, c.track, c.name
 FROM connection c
 LEFT JOIN edge_mapping m ON m.tenant_id = c.tenant_id AND m.analyzer_id = c.analyzer_id AND m.state = 'active'
 WHERE c.tenant_id = %s AND c.agent_id = ANY(%s)
@@ -67,7 +69,14 @@ FROM specimen s JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient
 LEFT JOIN visit v ON v.tenant_id = s.tenant_id AND v.id = s.visit_id
 WHERE s.tenant_id = %s AND
 """
-BY_BARCODE = _TUBE + "s.barcode = ANY(%s)"
+# An aliquot's results are its parent's: what was asked for hangs on the tube that was drawn.
+BY_BARCODE = """
+SELECT s.id, c.barcode, s.sample_no, s.state, s.patient_id, p.name, p.pinyin, p.patient_no, v.visit_no, s.section_id, s.sample_day
+FROM specimen c JOIN specimen s ON s.tenant_id = c.tenant_id AND s.id = coalesce(c.parent_id, c.id)
+JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
+LEFT JOIN visit v ON v.tenant_id = s.tenant_id AND v.id = s.visit_id
+WHERE c.tenant_id = %s AND c.barcode = ANY(%s)
+"""
 BY_NUMBER = _TUBE + "s.section_id = ANY(%s) AND s.sample_day = ANY(%s) AND s.sample_no IS NOT NULL"
 BY_ID = _TUBE + "s.id = ANY(%s)"
 

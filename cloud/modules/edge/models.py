@@ -70,6 +70,10 @@ class Connection(Versioned, TenantTable, Base):
     encoding: Mapped[str | None]
     transport: Mapped[dict[str, Any]]
     host_query: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    # Orders go to the analyzer unasked, as they change (M06: 双向 broadcast/worklist).
+    broadcast: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    # A pre-analytical system or track line: what it says of tubes are events, what it is told is where they go.
+    track: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     enabled: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
     last_result_at: Mapped[datetime | None]
     simulator_from: Mapped[datetime | None]

@@ -10,7 +10,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.bench import service as bench
 from cloud.modules.catalog import queries as md
 from cloud.modules.edge import lookup, rules, store
-from cloud.modules.edge.interpret import PICTURE, Said
+from cloud.modules.edge.interpret import PICTURE, TRACK, Said
 from cloud.modules.edge.lookup import Cursor, Link, Tube
 from cloud.modules.edge.rules import Fate
 from cloud.modules.edge.store import ObservationRow
@@ -106,6 +106,8 @@ def decide(known: Known, heard: Heard, said: Said, given: Tube | None = None) ->
     if said.qc:
         return Verdict(Fate.QC, "qc")
     code = (said.code or "").strip()
+    if said.aspect == TRACK:
+        return Verdict(Fate.INFO, "track")
     if link is not None and (link.analyzer_id or 0, code) in known.ignored:
         return Verdict(Fate.INFO, "ignored")
     if link is None or link.analyzer_id is None:

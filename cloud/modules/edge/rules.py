@@ -84,6 +84,7 @@ REASONS = {
     "not_ordered": "该标本没有申请此项目",
     "ignored": "已登记为无需报告的代码",
     "picture": "图形，与结果并列显示",
+    "track": "流水线事件，记入标本轨迹",
     "simulator": "连接处于模拟模式，不入患者结果",
     "future_time": "测定时间在未来",
     "no_value": "仪器没有给出数值，已有结果保留",

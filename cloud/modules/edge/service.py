@@ -158,7 +158,9 @@ def reinterpret(uow: UnitOfWork, raw_id: int, reason: str, zone: tzinfo = CHINA)
         raw.agent_at, raw.received_at, raw.body, raw.meta, raw.state, list(raw.problems), raw.id,
     )  # fmt: skip
     before = {"state": raw.state, "problems": raw.problems}
-    said = batch.read(row, link, md.catalog(uow))
+    said, seen = batch.read(row, link, md.catalog(uow))
+    if seen and raw.state != RawState.INTERPRETED:
+        batch.tell_tubes(uow, row, link, seen)
     placed = placing.place(uow, cur, [batch.to_heard(row, link, _new(uow, raw_id, said), False)], zone)
     raw.state, raw.problems, raw.connection_id = row.state, row.problems, None if link is None else link.id
     after = {"state": row.state, "problems": row.problems, "observations": placed.fates}

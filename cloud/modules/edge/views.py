@@ -94,7 +94,8 @@ def connection(uow: UnitOfWork, agent_id: int) -> Any:
     new = service.NewConnection(
         key=f.get("key", "").strip(), name=f.get("name", ""), analyzer_id=int(analyzer) if analyzer.isdecimal() else None,
         protocol=f.get("protocol", ""), driver=f.get("driver", "").strip(), encoding=f.get("encoding", ""),
-        mllp2="mllp2" in f, host_query="host_query" in f, enabled="enabled" in f, **configuration.line_fields(f),
+        mllp2="mllp2" in f, host_query="host_query" in f, enabled="enabled" in f,
+        broadcast="broadcast" in f, track="track" in f, **configuration.line_fields(f),
     )  # fmt: skip
     service.save_connection(uow, agent_id, new)
     return redirect_to(f"/edge/agents/{agent_id}")

@@ -64,5 +64,6 @@ def create(uow: UnitOfWork) -> Any:
 def _typed(f: Any) -> NewConnection:
     return NewConnection(
         key="", name="", analyzer_id=None, protocol=f.get("protocol", ""), driver=f.get("driver", ""), encoding=f.get("encoding", ""),
-        host_query="host_query" in f, **configuration.line_fields(f),
+        host_query="host_query" in f, broadcast="broadcast" in f, track="track" in f, mllp2="mllp2" in f,
+        **configuration.line_fields(f),
     )  # fmt: skip

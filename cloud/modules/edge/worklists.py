@@ -24,6 +24,7 @@ LIVE = ("collected", "sent", "arrived", "received", "conditional", "centrifuged"
 TUBES = text("""
 SELECT s.id, s.barcode, s.sample_no, s.state, s.priority, s.version AS tube_version, s.collected_at, s.received_at,
        p.patient_no, p.name, p.sex, p.birth, st.code AS specimen,
+       ARRAY(SELECT c.barcode FROM specimen c WHERE c.tenant_id = s.tenant_id AND c.parent_id = s.id ORDER BY c.id) AS aliquots,
        coalesce((SELECT sum(t.version) FROM test t WHERE t.tenant_id = s.tenant_id AND t.specimen_id = s.id), 0) AS test_versions
 FROM specimen s JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
 JOIN specimen_type st ON st.tenant_id = s.tenant_id AND st.id = s.specimen_type_id
@@ -48,15 +49,19 @@ OPEN = text("""
 SELECT id FROM specimen WHERE tenant_id = :t AND state = ANY(:live) AND coalesce(received_at, collected_at) > :since ORDER BY id
 """)
 
-ASKED = text("SELECT id FROM specimen WHERE tenant_id = :t AND barcode = ANY(:codes) AND coalesce(received_at, collected_at) > :since")
+ASKED = text("""
+SELECT coalesce(parent_id, id) FROM specimen
+WHERE tenant_id = :t AND barcode = ANY(:codes) AND coalesce(received_at, collected_at) > :since
+""")
 ASKED_NUMBER = text("""
 SELECT id FROM specimen
 WHERE tenant_id = :t AND section_id = :section AND sample_day = :day AND ltrim(sample_no, '0') = ANY(:numbers) AND state = ANY(:live)
 """)
 
 CONNECTIONS = text("""
-SELECT c.agent_id, c.key, c.analyzer_id FROM connection c JOIN agent a ON a.tenant_id = c.tenant_id AND a.id = c.agent_id
-WHERE c.tenant_id = :t AND c.enabled AND c.analyzer_id IS NOT NULL AND a.state = 'enrolled'
+SELECT c.agent_id, c.key, coalesce(c.analyzer_id, 0), c.track
+FROM connection c JOIN agent a ON a.tenant_id = c.tenant_id AND a.id = c.agent_id
+WHERE c.tenant_id = :t AND c.enabled AND (c.analyzer_id IS NOT NULL OR c.track) AND a.state = 'enrolled'
 ORDER BY c.agent_id, c.key
 """)
 
@@ -68,6 +73,7 @@ class Target:
     agent_id: int
     conn_key: str
     analyzer_id: int
+    track: bool = False
 
 
 def targets(uow: UnitOfWork, agent_id: int | None = None) -> list[Target]:
@@ -105,12 +111,33 @@ def for_target(catalog: md.Catalog, target: Target, found: Iterable[Tube], *, me
     out = []
     for tube in found:
         live = tube.row.state in LIVE
+        if target.track:
+            out += _bodies(tube.row, routes(catalog, tube) if live else [])
+            continue
         wanted = sorted((i for i, is_open in tube.items.items() if is_open and i in order), key=order.__getitem__) if live else []
         codes = [c[0] for i in wanted if (c := catalog.item_channels.get((target.analyzer_id, i)))]
         concerned = mention_all and any((target.analyzer_id, i) in catalog.item_channels for i in tube.items)
         if codes or concerned:
-            out.append(_body(tube.row, codes))
+            out += _bodies(tube.row, codes)
     return out
+
+
+FINISHED = "ARCHIVE"
+"""Where a track line sends a tube nothing is to be measured from any more."""
+
+
+def routes(catalog: md.Catalog, tube: Tube) -> list[str]:
+    """Where a tube goes: the analyzers that can measure what is open, else the section's own code; to the store when all is done."""
+    out: set[str] = set()
+    for item in (catalog.items[i] for i, is_open in tube.items.items() if is_open and i in catalog.items):
+        able = {catalog.analyzers[a].code for a, i in catalog.item_channels if i == item.id and catalog.analyzers[a].active}
+        out |= able or {catalog.sections[item.section_id].code}
+    return sorted(out) if out or not tube.items else [FINISHED]
+
+
+def _bodies(row: Any, codes: list[str]) -> list[dict[str, Any]]:
+    """A tube, and its aliquots under their own barcodes: any of them may be what the analyzer meets."""
+    return [_body(row, codes), *(_body(row, codes) | {"barcode": code, "sample_no": None} for code in row.aliquots)]
 
 
 def _body(row: Any, codes: list[str]) -> dict[str, Any]:

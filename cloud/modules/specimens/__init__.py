@@ -1,10 +1,11 @@
 """Specimens (M05): each tube's identity, place and fitness at every minute."""
 
-from cloud.modules.specimens import add_on, discard, handlers, referral, service, storage
+from cloud.modules.specimens import add_on, discard, handlers, referral, service, storage, track
 from cloud.modules.specimens.bag_views import BAGS
 from cloud.modules.specimens.referral_views import REFERRAL
 from cloud.modules.specimens.rules import Perm
 from cloud.modules.specimens.storage_views import STORAGE
+from cloud.modules.specimens.track_views import TRACK
 from cloud.modules.specimens.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
 
@@ -13,7 +14,7 @@ BENCH = ("tester", "verifier", "senior", "leader")
 MODULE = Module(
     name="specimens",
     title="标本",
-    views=(VIEWS, BAGS, STORAGE, REFERRAL),
+    views=(VIEWS, BAGS, STORAGE, REFERRAL, TRACK),
     depends=("bench", "catalog", "orders", "platform"),
     permissions={
         Perm.READ: (*BENCH, "quality", "director", "infogroup", "nurse", "receiver"),
@@ -41,6 +42,7 @@ MODULE = Module(
         MenuItem("拒收", "/sp/reject", Perm.REJECT, "标本", 230),
         MenuItem("拒收通知", "/sp/rejections", Perm.NOTICE, "标本", 240),
         MenuItem("查找标本", "/sp/find", Perm.READ, "标本", 250),
+        MenuItem("流水线标本", "/sp/track", Perm.READ, "标本", 252),
         MenuItem("重采跟踪", "/sp/recollect", Perm.READ, "标本", 235),
         MenuItem("外送", "/sp/referral", Perm.REFER, "标本", 256),
         MenuItem("样本号", "/sp/numbers", Perm.RECEIVE, "标本", 258),
@@ -53,6 +55,7 @@ MODULE = Module(
         "result.received": (service.on_result,),
         "report.released": (service.on_released, storage.on_released),
         "reflex.wanted": (add_on.on_reflex,),
+        "tube.seen": (track.on_seen,),
     },
     jobs=(
         Job("specimens.purge_labels", "03:20", handlers.purge_jobs),

@@ -20,6 +20,7 @@ class Specimen(Versioned, TenantTable, Base):
         UniqueConstraint("tenant_id", "barcode"),
         UniqueConstraint("tenant_id", "section_id", "sample_day", "sample_no"),
         Index("ix_specimen_state", "tenant_id", "section_id", "state", "id"),
+        Index("ix_specimen_parent", "tenant_id", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
         Index("ix_specimen_on_the_way", "tenant_id", "id", postgresql_where=text("state IN ('collected','sent','arrived')")),
         tenant_fk("patient_id", "patient"),
         tenant_fk("visit_id", "visit"),
@@ -62,6 +63,27 @@ class SpecimenEvent(TenantTable, Base):
     actor: Mapped[str]
     place: Mapped[str] = mapped_column(default="", server_default="")
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+
+
+class TubePosition(TenantTable, Base):
+    """Where a track line saw a tube last. ``specimen_id`` is empty for a code nobody knows; ``at``: the line's clock or the agent's;
+    ``noted_at``: ours, which the list goes by."""
+
+    __tablename__ = "tube_position"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "code"),
+        Index("ix_tube_position_noted", "tenant_id", "noted_at"),
+        Index("ix_tube_position_error", "tenant_id", "id", postgresql_where=text("step = 'error'")),
+        tenant_fk("specimen_id", "specimen"),
+    )
+    code: Mapped[str]
+    specimen_id: Mapped[int | None] = mapped_column(BigInteger)
+    step: Mapped[str]
+    said: Mapped[str] = mapped_column(default="", server_default="")
+    place: Mapped[str] = mapped_column(default="", server_default="")
+    device: Mapped[str]
+    at: Mapped[datetime]
+    noted_at: Mapped[datetime]
 
 
 class SpecimenCounter(TenantTable, Base):

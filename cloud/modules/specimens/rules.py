@@ -117,6 +117,16 @@ EVENT_WORDS = {
     "taken_out": say("从样本架取出"),
     "referral_back": say("外送已回报"),
     "renumbered": say("改样本号"),
+    "line_loaded": say("流水线：上样"),
+    "line_centrifuged": say("流水线：离心"),
+    "line_decapped": say("流水线：开盖"),
+    "line_aliquoted": say("流水线：分杯"),
+    "line_recapped": say("流水线：加盖"),
+    "line_routed": say("流水线：传送"),
+    "line_stored": say("流水线：入库"),
+    "line_unloaded": say("流水线：下线"),
+    "line_error": say("流水线：异常道"),
+    "line_other": say("流水线"),
 }
 """What happens to a tube without changing its state."""
 
