@@ -1,9 +1,9 @@
 """M07 Bench: runs become reportable results; one screen a section, worked by keyboard."""
 
-from cloud.modules.bench import service
+from cloud.modules.bench import service, watch
 from cloud.modules.bench.rules import Perm
 from cloud.modules.bench.views import VIEWS
-from cloud.web.module import MenuItem, Module
+from cloud.web.module import Job, MenuItem, Module
 
 MODULE = Module(
     name="bench",
@@ -16,6 +16,7 @@ MODULE = Module(
         Perm.DECIDE: ("senior", "leader"),
     },
     menu=(MenuItem("检验工作台", "/bench", Perm.READ, "检验", 30), MenuItem("复查与加做", "/bench/rerun", Perm.READ, "检验", 31)),
+    jobs=(Job("bench.watch", "1m", watch.look),),
     handlers={
         "specimen.rejected": (service.on_withdrawn,),
         "specimen.cancelled": (service.on_withdrawn,),

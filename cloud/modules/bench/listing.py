@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Row, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.bench.watch import NO_PICTURE
 
 PAGE = 40
 ASKED_MOST = 100
@@ -27,6 +28,8 @@ class Show(StrEnum):
     ABNORMAL = "abnormal"
     HELD = "held"
     LATE = "late"
+    MISSING = "missing"
+    PICTURE = "picture"
 
 
 # The open states are written out, so that the partial index of open tubes is used.
@@ -38,6 +41,8 @@ _WHERE = {
     Show.ABNORMAL: f"{_OPEN} AND (b.n_abnormal > 0 OR b.n_alarm > 0 OR b.n_pending > 0)",
     Show.HELD: f"{_OPEN} AND b.state = 'held'",
     Show.LATE: f"{_OPEN} AND b.due_at < :now",
+    Show.MISSING: f"{_OPEN} AND b.state = 'partial'",
+    Show.PICTURE: f"{_OPEN} AND {NO_PICTURE}",
 }
 _LINE = """
 SELECT b.specimen_id, b.id AS bench_id, b.barcode, b.sample_no, b.urgent, b.state, b.n_tests, b.n_results, b.n_abnormal, b.n_critical,
@@ -116,11 +121,8 @@ def counts(uow: UnitOfWork, section_id: int) -> dict[str, str]:
     """How many tubes each filter shows, counted to 1 000 and no further."""
     row = open_counts(uow, section_id)
     full = row.total >= COUNT_TO
-    return {show.value: f"{n}+" if full and n else str(n) for show in Show for n in (_of(row, show),)}
-
-
-def _of(row: Row[Any], show: Show) -> int:
-    return int(row.total if show is Show.ALL else getattr(row, show.value))
+    known = {Show.ALL.value: row.total, **{s.value: getattr(row, s.value) for s in Show if hasattr(row, s.value)}}
+    return {show: f"{n}+" if full and n else str(n) for show, n in known.items()}
 
 
 def open_counts(uow: UnitOfWork, section_id: int) -> Row[Any]:

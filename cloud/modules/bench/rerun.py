@@ -12,6 +12,7 @@ from cloud.modules.bench.followup import FollowRow
 from cloud.modules.bench.measure import Kind
 from cloud.modules.bench.opening import open_tube, save, settled, store
 from cloud.modules.bench.record import Work
+from cloud.modules.bench.rows import TestRow
 from cloud.modules.bench.rules import TestState
 from common.errors import UserError
 
@@ -36,7 +37,7 @@ def request_rerun(
         raise UserError("not_found", "有检验项目不属于这管标本，请刷新后重试。")
     own = [t for t in mine.values() if t.id in work.current and not work.is_index(t.item_id)]
     measured = [t for t in own if work.current[t.id].known.source != "calc"]
-    wanted = [mine[i] for i in test_ids] if test_ids else [t for t in measured if TestState(t.state) in MAY and work.rerun_of(t) is None]
+    wanted = [mine[i] for i in test_ids] if test_ids else [t for t in measured if _free(work, t)]
     if not wanted:
         raise UserError("conflict", "这管标本没有可以复查的结果；已初审的请先退回，已发布的请修改报告。")
     for test in wanted:
@@ -53,6 +54,11 @@ def request_rerun(
     return len(wanted)
 
 
+def _free(work: Work, test: TestRow) -> bool:
+    """Whether a test may be measured again without anybody deciding something first."""
+    return TestState(test.state) in MAY and work.rerun_of(test) is None and test.pending_id is None
+
+
 def rerun_by_rule(work: Work, specimen_id: int, rule: str, codes: Collection[str], reason: str) -> int:
     """A rule has the tube's items measured once more, each rule once a tube; how many were asked. For the locked tube of a decision."""
     if any(f.rule == rule for f in work.follow.get(specimen_id, ())):
@@ -60,8 +66,13 @@ def rerun_by_rule(work: Work, specimen_id: int, rule: str, codes: Collection[str
     asked = 0
     for test in work.by_tube.get(specimen_id, ()):
         current, code = work.current.get(test.id), work.catalog.items[test.item_id].code
-        free = TestState(test.state) in MAY and test.pending_id is None and work.rerun_of(test) is None
-        if code in codes and free and current is not None and current.known.source == "analyzer" and current.known.reported_text:
+        if (
+            code in codes
+            and _free(work, test)
+            and current is not None
+            and current.known.source == "analyzer"
+            and current.known.reported_text
+        ):
             ask(work, test, test.item_id, Kind.RERUN, reason, rule=rule)
             asked += 1
     if asked:

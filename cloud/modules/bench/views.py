@@ -84,7 +84,7 @@ def lines(uow: UnitOfWork, code: str) -> Any:
     asked = [int(i) for i in request.args.get("ids", "").split(",")[: listing.ASKED_MOST] if i.isdecimal()]
     found = listing.lines(uow, section.id, show, asked)
     counts = listing.counts(uow, section.id)
-    return fragment("bench/section.html", "changed", section=section, show=show, lines=found, counts=counts, more="")
+    return fragment("bench/section.html", "changed", section=section, show=show, lines=found, counts=counts, more="", now=uow.now)
 
 
 @VIEWS.get("/bench/<code>/tube/<int:specimen_id>", Perm.READ)

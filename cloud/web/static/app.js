@@ -74,6 +74,12 @@
     const hit = [...document.querySelectorAll("[data-key]")].find((el) => el.dataset.key === combo && !el.disabled && el.offsetParent !== null && (!$("dialog[open]") || el.closest("dialog[open]")));
     if (hit && combo.length === 1) { e.preventDefault(); if (!fast) lone = setTimeout(() => { buffer = ""; press(hit); }, 80); return; }
     if (hit) { e.preventDefault(); buffer = ""; press(hit); return; }
+    // j and k as in other lists, but only by themselves: a scanner's letters must never turn the page.
+    if ((combo === "J" || combo === "K") && !typing(e.target) && $("[data-list]")) {
+      e.preventDefault();
+      if (!fast) lone = setTimeout(() => { buffer = ""; moveInList({ key: combo === "J" ? "ArrowDown" : "ArrowUp", target: document.body, preventDefault() {} }); }, 80);
+      return;
+    }
     moveInList(e);
   });
 

@@ -83,6 +83,21 @@
   });
   addEventListener("pagehide", () => source.close());
 
+  // The line of the tube being looked at is the chosen one, however it was opened (scan, address, the one before left).
+  const choose = () => {
+    const row = document.getElementById(`t${shownTube()}`);
+    for (const r of list.querySelectorAll("[aria-selected]")) if (r !== row) r.removeAttribute("aria-selected");
+    if (row && row.getAttribute("aria-selected") !== "true") { row.setAttribute("aria-selected", "true"); row.scrollIntoView({ block: "nearest" }); }
+  };
+  document.addEventListener("htmx:afterSettle", (e) => { if (e.target.id === "tube") choose(); });
+  // From the empty scan field arrows walk the list: after a scan the next tube is one key away.
+  document.addEventListener("keydown", (e) => {
+    if (!["ArrowDown", "ArrowUp"].includes(e.key) || !e.target.matches || !e.target.matches("[data-scan-here]") || e.target.value) return;
+    const rows = [...list.querySelectorAll("tr[tabindex]")], at = rows.findIndex((r) => r.getAttribute("aria-selected") === "true");
+    const next = rows[Math.max(0, Math.min(rows.length - 1, at + (e.key === "ArrowDown" ? 1 : -1)))];
+    if (next) { e.preventDefault(); e.stopPropagation(); next.click(); }
+  }, true);
+
   // --- typing values: Enter saves and goes on, arrows move between values ---
   const values = () => [...document.querySelectorAll("#tube .value input")];
   const go = (el) => { if (el) { el.focus(); el.select(); el.scrollIntoView({ block: "nearest" }); } };
@@ -158,7 +173,7 @@
   // --- a reviewed tube leaves; the next one opens ---
   document.addEventListener("benchNext", (e) => {
     const row = document.getElementById(`t${e.detail.value}`), next = row && (row.nextElementSibling || row.previousElementSibling);
-    if (next && next.matches("tr[tabindex]")) next.click(); else if (row) window.htmx.ajax("GET", `/bench/${code}/tube/${e.detail.value}`, { target: "#tube", swap: "innerHTML" });
+    if (next && next.matches("tr[tabindex]")) next.click(); else window.htmx.ajax("GET", `/bench/${code}/tube/${e.detail.value}`, { target: "#tube", swap: "innerHTML" });
     if (row) { row.remove(); $("#none").classList.toggle("hidden", list.children.length > 0); }
     waiting.add(String(e.detail.value)); later(0);
   });
