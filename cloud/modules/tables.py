@@ -15,7 +15,6 @@ from cloud.modules.interfaces import models as interfaces
 from cloud.modules.orders import models as orders
 from cloud.modules.personnel import models as personnel
 from cloud.modules.platform import models as platform
-from cloud.modules.portal import models as portal
 from cloud.modules.qc import models as qc
 from cloud.modules.quality import models as quality
 from cloud.modules.queue import models as queue
@@ -28,6 +27,6 @@ from cloud.modules.specimens import storage_models as storage
 
 ALL = (
     *(audit, outbox, autoverify, bench, catalog, catalog_rules, changes, critical, edge, equipment, handover, interfaces, orders),
-    *(personnel, platform, portal, qc, quality, queue, reagents, reports, scheduling, servicedesk, specimens, storage),
+    *(personnel, platform, qc, quality, queue, reagents, reports, scheduling, servicedesk, specimens, storage),
 )
 METADATA = Base.metadata

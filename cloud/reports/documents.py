@@ -179,6 +179,32 @@ class ListDocument:
     landscape: bool = False
     notes: tuple[str, ...] = ()
     signatures: tuple[str, ...] = ()
+    watermark: str = ""
+    """Who made it and when, across each sheet: set where rows name patients (M01 R6)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table under a chart."""
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChartDocument:
+    """A drawing (SVG) on A4 landscape with what belongs to it in figures, for somebody's signature."""
+
+    hospital: str
+    title: str
+    subtitle: str
+    chart_svg: str
+    tables: tuple[Table, ...]
+    printed_at: datetime
+    printed_by: str = ""
+    notes: tuple[str, ...] = ()
+    signatures: tuple[str, ...] = ()
 
 
 def to_json(value: Any) -> Any:

@@ -5,10 +5,21 @@ Every text that will stand on the page passes the glyph check here, so nothing r
 
 from __future__ import annotations
 
+import html
+import re
 from datetime import datetime
 from typing import Any
 
-from cloud.reports.documents import Amendment, LabelDocument, ListDocument, ReportDocument, ReportKind, ReportRow, TicketDocument
+from cloud.reports.documents import (
+    Amendment,
+    ChartDocument,
+    LabelDocument,
+    ListDocument,
+    ReportDocument,
+    ReportKind,
+    ReportRow,
+    TicketDocument,
+)
 from cloud.reports.drawings import code128_modules, code128_svg, picture_svg, qr_svg
 from cloud.reports.fonts import FontSet
 from cloud.reports.text import SMALL_SIGNS, clean, local, unit_parts
@@ -23,7 +34,7 @@ _WORDS = {
     "referral": "※",
 }
 PLACEHOLDER_NOTICE = "参考区间为占位示例，未经本实验室验证"
-_DRAWINGS = {"barcode_svg", "qr_svg", "image_svg"}
+_DRAWINGS = {"barcode_svg", "qr_svg", "image_svg", "chart_svg"}
 _MANY_LINES = 99.0
 _CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳"
 
@@ -124,6 +135,37 @@ def list_payload(document: ListDocument, fonts: FontSet) -> dict[str, Any]:
             "printed_at": local(document.printed_at, seconds=True),
             "printed_by": clean(document.printed_by),
             "landscape": document.landscape,
+            "watermark": clean(document.watermark),
+            "notes": [clean(note) for note in document.notes],
+            "signatures": [clean(name) for name in document.signatures],
+        },
+    )
+
+
+def chart_payload(document: ChartDocument, fonts: FontSet) -> dict[str, Any]:
+    """The data of the chart template; the words inside the drawing are checked like all others."""
+    box = re.search(r'viewBox="0 0 ([0-9]+) ([0-9]+)"', document.chart_svg)
+    if box is None:
+        raise ValueError("a chart has a viewBox that says its size")
+    return _checked(
+        fonts,
+        {
+            "hospital": clean(document.hospital),
+            "title": clean(document.title),
+            "subtitle": clean(document.subtitle),
+            "chart_svg": document.chart_svg,
+            "chart_words": [html.unescape(words) for words in re.findall(r"<text[^>]*>([^<]*)</text>", document.chart_svg)],
+            "ratio": int(box[2]) / int(box[1]),
+            "tables": [
+                {
+                    "title": clean(table.title),
+                    "columns": [{"title": clean(each.title), "weight": each.weight, "align": each.align} for each in table.columns],
+                    "rows": [[clean(cell) for cell in row] for row in table.rows],
+                }
+                for table in document.tables
+            ],
+            "printed_at": local(document.printed_at, seconds=True),
+            "printed_by": clean(document.printed_by),
             "notes": [clean(note) for note in document.notes],
             "signatures": [clean(name) for name in document.signatures],
         },

@@ -19,10 +19,10 @@ from typing import Any
 import typst
 from pypdf import PdfReader, PdfWriter
 
-from cloud.reports.documents import LabelDocument, ListDocument, ReportDocument, TicketDocument
+from cloud.reports.documents import ChartDocument, LabelDocument, ListDocument, ReportDocument, TicketDocument
 from cloud.reports.drawings import module_dots
 from cloud.reports.fonts import FontSet, default_fonts
-from cloud.reports.payload import label_payload, list_payload, report_payload, stamp_payload, ticket_payload
+from cloud.reports.payload import chart_payload, label_payload, list_payload, report_payload, stamp_payload, ticket_payload
 from common.errors import UserError
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -80,6 +80,10 @@ class Renderer:
     def list(self, document: ListDocument) -> bytes:
         """The PDF of a register or worklist, A4."""
         return self._pdf("list.typ", list_payload(document, self.fonts))
+
+    def chart(self, document: ChartDocument) -> bytes:
+        """The PDF of a drawing with its figures, A4 landscape."""
+        return self._pdf("chart.typ", chart_payload(document, self.fonts))
 
     def stamped(self, pdf: bytes, text: str) -> bytes:
         """A stored PDF with a layer over each page that says it is a reprint; what lies under the layer is untouched."""

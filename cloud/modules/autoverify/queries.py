@@ -13,6 +13,8 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify.case import Expression, Failure, from_json
 from cloud.modules.autoverify.models import AvCase, Decision, RuleSet, Simulation, Suspension, Validation
 from cloud.modules.autoverify.words import Said, explain
+from cloud.modules.autoverify.would import compared as compared
+from cloud.modules.autoverify.would import would as would
 from cloud.modules.catalog import queries as md
 
 PAGE = 100

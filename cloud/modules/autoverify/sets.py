@@ -77,11 +77,17 @@ def ready_of(uow: UnitOfWork, row: RuleSet) -> Ready:
     """A set's policy with the catalog's logic rules, compiled; kept by set version and catalog number. Raises ExpressionError."""
     catalog = md.catalog(uow)
     key = (str(uow.s.get_bind().engine.url), uow.tenant_id, row.id, row.version, catalog.number)
+    if md.is_own(uow):
+        # A catalog this transaction changed may be rolled back, and its number given to another: nothing of it is kept.
+        return _prepared(row, catalog)
     if key not in _compiled:
-        policy = from_json(Policy, row.policy)
-        whole = replace(policy, logic=(*logic_of(catalog, row.section_id), *policy.logic))
-        _compiled[key] = prepare(whole, codes(catalog))
+        _compiled[key] = _prepared(row, catalog)
     return _compiled[key]
+
+
+def _prepared(row: RuleSet, catalog: md.Catalog) -> Ready:
+    policy = from_json(Policy, row.policy)
+    return prepare(replace(policy, logic=(*logic_of(catalog, row.section_id), *policy.logic)), codes(catalog))
 
 
 def codes(catalog: md.Catalog) -> Mapping[str, bool]:

@@ -92,6 +92,8 @@ class ResultVersion(TenantTable, Base):
     __table_args__ = (
         UniqueConstraint("tenant_id", "test_id", "version_no"),
         Index("ix_result_version_history", "tenant_id", "patient_id", "item_id", text("at DESC")),
+        # Results come in the order of time: what asks for a span of it (QC) reads only those blocks, and a write costs next to nothing.
+        Index("ix_result_version_at", "at", postgresql_using="brin", postgresql_with={"autosummarize": "on"}),
         tenant_fk("test_id", "test"),
         tenant_fk("observation_id", "observation"),
         tenant_fk("analyzer_id", "analyzer"),

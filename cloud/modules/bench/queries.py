@@ -4,7 +4,7 @@ other tubes past.py, the shapes of all of it shown.py."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -18,11 +18,13 @@ from cloud.modules.bench.listing import names, open_counts
 from cloud.modules.bench.measure import notes_from
 from cloud.modules.bench.past import Coming, coming, history, last_told
 from cloud.modules.bench.pictures import MAX_PRINTED, Print, printed
-from cloud.modules.bench.reread import Difference, Said, open_count, reread
+from cloud.modules.bench.reread import Difference, Said, latest_told, open_count, reread
 from cloud.modules.bench.rules import TestState
 from cloud.modules.bench.shown import Detail, Past, Shown, TestLine
 from cloud.modules.catalog import queries as md
+from cloud.modules.platform import glass
 from cloud.modules.qc import queries as qc
+from cloud.web.principal import Principal
 from common.errors import UserError
 
 _TESTS = text("""
@@ -163,6 +165,14 @@ def requests_of(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, list[
     return facts.requests(uow, specimen_ids)
 
 
+def barcodes(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, str]:
+    """Tube → its number."""
+    rows = uow.s.execute(
+        text("SELECT id, barcode FROM specimen WHERE tenant_id = :t AND id = ANY(:ids)"), {"t": uow.tenant_id, "ids": list(specimen_ids)}
+    )
+    return {r.id: r.barcode for r in rows}
+
+
 def age_text(tube: Tube, now: datetime) -> str:
     """The patient's age at collection, as printed."""
     age = md.subject_age(tube.birth, tube.age_text, tube.collected_at or tube.received_at or now)
@@ -235,6 +245,14 @@ def mark(flag: str, critical: bool) -> str:
     return rules.mark(flag, critical)
 
 
+def open_to(uow: UnitOfWork, who: Principal, detail: Detail) -> Detail:
+    """The tube as this person may see it (M01 R8): without sensitive items where they are shut, ``hidden`` counts them."""
+    shut = sum(t.item.sensitive for t in detail.tests)
+    if not shut or glass.may_see_sensitive(uow, who, detail.tube.patient_id):
+        return detail
+    return replace(detail, tests=[t for t in detail.tests if not t.item.sensitive], hidden=shut)
+
+
 __all__ = [
     "MAX_PRINTED",
     "Again",
@@ -256,6 +274,7 @@ __all__ = [
     "follow_up",
     "history",
     "last_told",
+    "latest_told",
     "machines",
     "mark",
     "names",

@@ -68,11 +68,18 @@ def open_count(uow: UnitOfWork, item_ids: Iterable[int]) -> int:
     return int(uow.s.execute(_OPEN, {"t": uow.tenant_id, "items": list(item_ids)}).scalar_one())
 
 
-def reread(uow: UnitOfWork, before: md.Catalog, after: md.Catalog, item_ids: Iterable[int], limit: int) -> tuple[int, list[Difference]]:
-    """The last ``limit`` told reports with these items, or their inputs, read by both catalogs: (how many, differences)."""
+def latest_told(uow: UnitOfWork, before: md.Catalog, after: md.Catalog, item_ids: Iterable[int], limit: int) -> list[int]:
+    """Tubes of the last told results of these items, of what is calculated from them, or of their inputs."""
     touched = _with_dependents(after, _with_dependents(before, set(item_ids)))
     sources = touched | _inputs(before, touched) | _inputs(after, touched)
-    ids = [row[0] for row in uow.s.execute(_LATEST, {"t": uow.tenant_id, "items": sorted(sources), "n": limit})]
+    return [row[0] for row in uow.s.execute(_LATEST, {"t": uow.tenant_id, "items": sorted(sources), "n": limit})]
+
+
+def reread(
+    uow: UnitOfWork, before: md.Catalog, after: md.Catalog, item_ids: Iterable[int], specimen_ids: Iterable[int]
+) -> tuple[int, list[Difference]]:
+    """Told reports read by both catalogs: (how many, differences of these items and what is calculated from them)."""
+    touched, ids = _with_dependents(after, _with_dependents(before, set(item_ids))), list(specimen_ids)
     tubes = facts.tubes(uow, ids)
     rows: dict[int, list[Any]] = {}
     for row in uow.s.execute(_RESULTS, {"t": uow.tenant_id, "ids": ids}):

@@ -145,6 +145,8 @@ class Detail:
     """What its report prints beside the results."""
     gates: Mapping[int, qc.Gate] = field(default_factory=dict)
     """Test id → its quality control, where the tube was opened to be looked at."""
+    hidden: int = 0
+    """Sensitive tests left out, because the reader may not see them."""
 
     @property
     def held(self) -> list[TestLine]:

@@ -14,6 +14,7 @@ from cloud.modules.bench.listing import Show
 from cloud.modules.bench.messages import entries_of
 from cloud.modules.bench.rules import Perm
 from cloud.modules.catalog import queries as md
+from cloud.modules.platform import glass
 from cloud.modules.platform import service as platform
 from cloud.web.faults import Invalid, NotFound
 from cloud.web.page import fragment, is_fragment, page, redirect_to
@@ -250,9 +251,10 @@ def number_of(text: str, name: str, field: str) -> Decimal:
 def _line(uow: UnitOfWork, test_id: int, trigger: str, **context: Any) -> Any:
     specimen_id = queries.specimen_of_test(uow, test_id)
     detail = None if specimen_id is None else queries.tube(uow, specimen_id)
-    if detail is None:
+    detail = None if detail is None else queries.open_to(uow, principal(), detail)
+    test = None if detail is None else next((t for t in detail.tests if t.id == test_id), None)
+    if detail is None or test is None:
         raise NotFound("该检验项目")
-    test = next(t for t in detail.tests if t.id == test_id)
     section = md.catalog(uow).sections[detail.tube.section_id]
     return fragment("bench/section.html", "saved", trigger=trigger, test=test, section=section, detail=detail, now=uow.now, **context)
 
@@ -261,4 +263,17 @@ def _detail(uow: UnitOfWork, specimen_id: int) -> queries.Detail | None:
     found = queries.tube(uow, specimen_id)
     if found is not None:
         platform.log_read(uow, found.tube.patient_id, "bench", request.path)
-    return found
+    return None if found is None else queries.open_to(uow, principal(), found)
+
+
+@VIEWS.post("/bench/glass/<int:specimen_id>", Perm.READ)
+def see_sensitive(uow: UnitOfWork, specimen_id: int) -> Any:
+    """See a tube's sensitive items for four hours, saying why (M01 R8)."""
+    found = queries.tube(uow, specimen_id)
+    if found is None:
+        raise NotFound("该标本")
+    glass.break_glass(uow, principal(), found.tube.patient_id, glass.Glass.SENSITIVE, request.form.get("reason", ""))
+    back = request.form.get("next", "")
+    return redirect_to(
+        back if back.startswith(("/bench/", "/review/")) else f"/bench/{md.catalog(uow).sections[found.tube.section_id].code}"
+    )

@@ -91,6 +91,16 @@ class TestItem(Versioned, Counted, Base):
     active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
 
 
+class Wst886Code(TenantTable, Base):
+    """A line of the hospital's own copy of the WS/T 886 list; only suggestions are made of it, items keep their code themselves."""
+
+    __tablename__ = "wst886_code"
+    __table_args__ = (UniqueConstraint("tenant_id", "code"),)
+    code: Mapped[str]
+    name: Mapped[str]
+    note: Mapped[str] = mapped_column(default="", server_default="")
+
+
 class OrderSet(Versioned, Counted, Base):
     """医嘱项目/组合: what a doctor orders; names specimen, container, volume in ml and the executing section."""
 

@@ -198,6 +198,17 @@ def catalog(uow: UnitOfWork) -> Catalog:
     return found
 
 
+def listed_codes(uow: UnitOfWork) -> dict[str, str]:
+    """Code → name of the hospital's own copy of WS/T 886; empty until it is loaded."""
+    rows = uow.s.execute(select(models.Wst886Code.code, models.Wst886Code.name).order_by(models.Wst886Code.code))
+    return {r.code: r.name for r in rows}
+
+
+def is_own(uow: UnitOfWork) -> bool:
+    """Whether this transaction has changed the catalog itself, so that nobody else sees what it sees."""
+    return bool(uow.s.info.get("catalog_changed"))
+
+
 def _number(uow: UnitOfWork) -> int:
     return uow.s.execute(select(models.CatalogVersion.number)).scalar_one_or_none() or 0
 
@@ -330,6 +341,8 @@ __all__ = [
     "age_at",
     "age_from_text",
     "allowed_error",
+    "is_own",
+    "listed_codes",
     "catalog",
     "subject_age",
 ]

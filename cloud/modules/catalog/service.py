@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.catalog import models
+from cloud.modules.catalog import models, wst886
 from cloud.modules.catalog.apply import present, write
 from cloud.modules.catalog.kind_table import KINDS
 from cloud.modules.catalog.kinds import Field, Kind, Wrong, name_of, parse, shown
@@ -17,6 +17,7 @@ from cloud.modules.catalog.kinds import problems as kind_problems
 from cloud.modules.catalog.queries import Catalog, catalog
 from cloud.modules.catalog.rules import Interval, describe, overlapping, problems
 from common.errors import UserError
+from common.say import Said
 
 
 def add_interval(uow: UnitOfWork, **values: Any) -> models.RefInterval:
@@ -60,6 +61,18 @@ def map_his_code(uow: UnitOfWork, source: str, his_code: str, order_set_code: st
     uow.audit("his_item_map", row.id, "map", before, {"source": source, "his_code": his_code, "order_set": order_set.code})
     uow.emit("catalog.mapped", f"{source}:{his_code}", {"source": source, "his_code": his_code, "order_set_id": order_set.id})
     return row
+
+
+def load_wst886(uow: UnitOfWork, lines: Sequence[Sequence[str]]) -> tuple[int, list[tuple[int, Said]]]:
+    """Take the hospital's own WS/T 886 list in place of the former: (how many, problems by line); with any, nothing is written."""
+    rows, wrong = wst886.read(lines)
+    if wrong:
+        return len(rows), wrong
+    uow.s.execute(delete(models.Wst886Code))
+    uow.s.add_all(models.Wst886Code(code=code, name=name, note=note) for code, name, note in rows)
+    uow.s.flush()
+    uow.audit("wst886", uow.tenant_id, "load", after={"codes": len(rows)})
+    return len(rows), []
 
 
 def changed(uow: UnitOfWork) -> None:
@@ -154,6 +167,7 @@ __all__ = [
     "add_interval",
     "changed",
     "kind_problems",
+    "load_wst886",
     "map_channel",
     "map_his_code",
     "set_channels",

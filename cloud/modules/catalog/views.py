@@ -138,7 +138,11 @@ def maps(uow: UnitOfWork) -> Any:
 def standard_codes(uow: UnitOfWork) -> Any:
     """WS/T 886 codes: items without one, with suggestions from what this hospital already coded; codes used twice or malformed."""
     known = queries.catalog(uow)
-    return page("catalog/wst886.html", known=known, missing=wst886.missing(known), wrong=wst886.wrong(known), total=len(known.items))
+    listed = queries.listed_codes(uow)
+    found = wst886.missing(known, listed)
+    return page(
+        "catalog/wst886.html", known=known, missing=found, wrong=wst886.wrong(known, listed), total=len(known.items), listed=len(listed)
+    )
 
 
 @VIEWS.get("/md/items.xlsx", Perm.READ)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Index, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Index, Integer, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
@@ -49,6 +49,28 @@ class CatalogChange(Versioned, TenantTable, Base):
     emergency: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     applied: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     closed_reason: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class CatalogTrial(TenantTable, Base):
+    """A dry run over past reports: its rows as [id, values], the tubes it reads (frozen), how many are done, what was found so far."""
+
+    __tablename__ = "catalog_trial"
+    __table_args__ = (Index("ix_catalog_trial_change", "tenant_id", "change_id", "id"), tenant_fk("change_id", "catalog_change"))
+    change_id: Mapped[int | None] = mapped_column(BigInteger)
+    kind: Mapped[str]
+    rows: Mapped[list[Any]]
+    items: Mapped[list[Any]]
+    tubes: Mapped[list[Any]]
+    asked: Mapped[int] = mapped_column(Integer)
+    total: Mapped[int] = mapped_column(Integer)
+    done: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    state: Mapped[str] = mapped_column(default="queued", server_default="queued")
+    report: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    error: Mapped[str] = mapped_column(default="", server_default="")
+    by_id: Mapped[int | None] = mapped_column(BigInteger)
+    by_name: Mapped[str]
+    at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
 
 
 class ItemBox(TenantTable, Base):

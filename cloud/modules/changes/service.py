@@ -27,7 +27,7 @@ def propose(
 
     UserError invalid with every problem in words; nothing is written then.
     """
-    kind, known = _kind(kind_code), md.catalog(uow)
+    kind, known = kind_of(kind_code), md.catalog(uow)
     if not reason.strip():
         raise UserError("invalid", "请写明变更原因。", field="reason")
     if not rows:
@@ -62,7 +62,7 @@ def propose(
 
 def check(uow: UnitOfWork, kind_code: str, rows: Sequence[tuple[int | None, dict[str, Any] | None]]) -> list[tuple[int, str]]:
     """(row number from 1, sentence) for everything wrong with the rows, each also looked at beside the others."""
-    kind, known = _kind(kind_code), md.catalog(uow)
+    kind, known = kind_of(kind_code), md.catalog(uow)
     batch = [after for _, after in rows if after is not None]
     out = []
     for number, (target, after) in enumerate(rows, 1):
@@ -94,7 +94,8 @@ def _section(kind_code: str, values: dict[str, Any], known: md.Catalog, codes: S
     return known.items_by_code[codes[0]].section_id if codes and codes[0] in known.items_by_code else None
 
 
-def _kind(code: str) -> catalog.Kind:
+def kind_of(code: str) -> catalog.Kind:
+    """A kind of master data; not_found for none."""
     found = catalog.KINDS.get(code)
     if found is None:
         raise UserError("not_found", "没有这一类基础数据。")
@@ -106,15 +107,21 @@ def _kind(code: str) -> catalog.Kind:
 
 def put_to_test(uow: UnitOfWork, change_id: int, version: int | None = None, sample: int = SAMPLE) -> dict[str, Any]:
     """Read the last reports with the touched items by the changed catalog, keep what would differ; draft → tested."""
-    row = _load(uow, change_id, version)
-    _may(row, State.TESTED)
+    row = load(uow, change_id, version)
+    may(row, State.TESTED)
     report = dry_run(uow, row.kind, [(each["id"], each["after"]) for each in row.rows], row.items, sample)
-    row.report, row.state, row.tested_by, row.tested_at = report, State.TESTED.value, uow.actor.name, uow.now
+    tested(uow, row, report, uow.actor.name)
+    return report
+
+
+def tested(uow: UnitOfWork, row: models.CatalogChange, report: dict[str, Any], by: str) -> None:
+    """Keep what a dry run found; approvals given before it are void."""
+    row.report, row.state, row.tested_by, row.tested_at = report, State.TESTED.value, by, uow.now
     row.section_by = row.group_by = row.section_at = row.group_at = None
     row.section_name = row.group_name = ""
     uow.s.flush()
-    uow.audit("catalog_change", row.id, "test", after={key: value for key, value in report.items() if key != "differences"})
-    return report
+    after = {key: value for key, value in report.items() if key not in ("differences", "av")}
+    uow.audit("catalog_change", row.id, "test", after=after | {"by": by})
 
 
 def dry_run(
@@ -125,21 +132,24 @@ def dry_run(
     with changed(uow, kind_code, rows) as after:
         ids = [after.items_by_code[code].id for code in codes if code in after.items_by_code]
     ids = [each for each in ids if each in known.items]
-    read, found = bench.reread(uow, known, after, ids, sample) if ids else (0, [])
-    names = known.items
+    tubes = bench.latest_told(uow, known, after, ids, sample) if ids else []
+    read, found = bench.reread(uow, known, after, ids, tubes) if tubes else (0, [])
+    return {"asked": sample, "open": bench.open_count(uow, ids), **summed(known, read, found)}
+
+
+def summed(known: md.Catalog, read: int, found: Sequence[bench.Difference]) -> dict[str, Any]:
+    """Differences counted, and the first of them in words."""
     return {
         "sample": read,
-        "asked": sample,
         "changed": len(found),
         "text": sum(each.old.text != each.new.text for each in found),
         "flags": sum(each.old.flag != each.new.flag for each in found),
         "critical": sum(each.old.critical != each.new.critical for each in found),
-        "open": bench.open_count(uow, ids),
         "differences": [
             {
                 "barcode": each.barcode,
                 "at": each.at.isoformat(),
-                "item": names[each.item_id].name,
+                "item": known.items[each.item_id].name,
                 "old": f"{each.old.text} {each.old.mark}".strip(),
                 "new": f"{each.new.text} {each.new.mark}".strip(),
                 "old_ref": each.old.ref_text,
@@ -153,7 +163,7 @@ def dry_run(
 @contextmanager
 def changed(uow: UnitOfWork, kind_code: str, rows: Sequence[tuple[int | None, dict[str, Any] | None]]) -> Iterator[md.Catalog]:
     """The catalog as it would be with these rows; everything is taken back afterwards."""
-    kind = _kind(kind_code)
+    kind = kind_of(kind_code)
     kept = uow.s.info.pop("catalog", None)
     savepoint = uow.s.begin_nested()
     try:
@@ -173,7 +183,7 @@ def changed(uow: UnitOfWork, kind_code: str, rows: Sequence[tuple[int | None, di
 
 def approve(uow: UnitOfWork, change_id: int, side: str, version: int | None = None) -> State:
     """One of the two approvals (``side``: section or group); with both a tested change is approved."""
-    row = _load(uow, change_id, version)
+    row = load(uow, change_id, version)
     standing = _standing(row)
     problem = approval_problem(standing, uow.actor.user_id, side)
     if problem is not None:
@@ -191,8 +201,8 @@ def approve(uow: UnitOfWork, change_id: int, side: str, version: int | None = No
 
 def schedule(uow: UnitOfWork, change_id: int, effective_at: datetime | None = None, version: int | None = None) -> State:
     """Set when an approved change becomes active; without a time it does at once."""
-    row = _load(uow, change_id, version)
-    _may(row, State.SCHEDULED)
+    row = load(uow, change_id, version)
+    may(row, State.SCHEDULED)
     row.state, row.effective_at = State.SCHEDULED.value, effective_at or uow.now
     uow.s.flush()
     uow.audit("catalog_change", row.id, "schedule", after={"effective_at": row.effective_at.isoformat()})
@@ -203,12 +213,12 @@ def schedule(uow: UnitOfWork, change_id: int, effective_at: datetime | None = No
 
 def emergency(uow: UnitOfWork, change_id: int, reason: str, version: int | None = None) -> None:
     """Activate at once, approval to follow within 24 h (an alert says when it does not); why is recorded."""
-    row = _load(uow, change_id, version)
+    row = load(uow, change_id, version)
     if not reason.strip():
         raise UserError("invalid", "紧急变更请写明原因。", field="reason")
     if row.state == State.DRAFT:
         put_to_test(uow, change_id)
-    _may(row, State.ACTIVE)
+    may(row, State.ACTIVE)
     row.emergency = True
     uow.audit("catalog_change", row.id, "emergency", reason=reason.strip())
     _activate(uow, row)
@@ -225,7 +235,7 @@ def activate_due(uow: UnitOfWork) -> list[int]:
     due = select(table.id).where(table.state == State.SCHEDULED.value, table.effective_at <= uow.now).order_by(table.effective_at, table.id)
     done = []
     for change_id in uow.s.scalars(due).all():
-        row = _load(uow, change_id)
+        row = load(uow, change_id)
         try:
             with uow.s.begin_nested():
                 _activate(uow, row)
@@ -240,11 +250,11 @@ def activate_due(uow: UnitOfWork) -> list[int]:
 
 
 def _activate(uow: UnitOfWork, row: models.CatalogChange) -> None:
-    _may(row, State.ACTIVE)
+    may(row, State.ACTIVE)
     wrong = check(uow, row.kind, [(each["id"], each["after"]) for each in row.rows])
     if wrong:
         raise UserError("invalid", "不能生效：" + "".join(message for _, message in wrong), problems=wrong)
-    kind, known = _kind(row.kind), md.catalog(uow)
+    kind, known = kind_of(row.kind), md.catalog(uow)
     for each in row.rows:  # all before any is written
         if each["id"] is not None and catalog.present(uow, kind, each["id"]) != each["before"]:
             name = catalog.name_of(kind, each["before"], known)
@@ -268,8 +278,8 @@ def _retire_earlier(uow: UnitOfWork, row: models.CatalogChange) -> None:
 
 def withdraw(uow: UnitOfWork, change_id: int, reason: str, version: int | None = None) -> None:
     """Take an open change back; why is kept."""
-    row = _load(uow, change_id, version)
-    _may(row, State.WITHDRAWN)
+    row = load(uow, change_id, version)
+    may(row, State.WITHDRAWN)
     if not reason.strip():
         raise UserError("invalid", "请写明撤回的原因。", field="reason")
     row.state, row.closed_reason = State.WITHDRAWN.value, reason.strip()
@@ -300,7 +310,8 @@ def close_box(uow: UnitOfWork, item_code: str, box: str, note: str) -> None:
 # --- shared -----------------------------------------------------------------------------------------------------------------------------
 
 
-def _load(uow: UnitOfWork, change_id: int, version: int | None = None) -> models.CatalogChange:
+def load(uow: UnitOfWork, change_id: int, version: int | None = None) -> models.CatalogChange:
+    """A change, locked; stale when it is not at ``version`` any more."""
     row = uow.s.scalars(select(models.CatalogChange).where(models.CatalogChange.id == change_id).with_for_update()).one_or_none()
     if row is None:
         raise UserError("not_found", "该变更不存在，请核对后重试。")
@@ -309,7 +320,8 @@ def _load(uow: UnitOfWork, change_id: int, version: int | None = None) -> models
     return row
 
 
-def _may(row: models.CatalogChange, to: State) -> None:
+def may(row: models.CatalogChange, to: State) -> None:
+    """Raise conflict where the table does not allow the move."""
     if not may_move(State(row.state), to):
         raise UserError("conflict", f"变更目前为“{WORDS[State(row.state)]}”，不能改为“{WORDS[to]}”。")
 

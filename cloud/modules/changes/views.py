@@ -11,13 +11,14 @@ from flask import Response, request
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.catalog import service as catalog
-from cloud.modules.changes import editor, forms, queries, service, watch
+from cloud.modules.changes import editor, forms, queries, service, trial, watch
 from cloud.modules.changes.rules import SAMPLE, WORDS, Perm, State
 from cloud.web import sheet
 from cloud.web.faults import Forbidden, Invalid, NotFound
 from cloud.web.page import fragment, page, redirect_to
 from cloud.web.view import Views, principal, web
 from common.errors import UserError
+from common.say import say
 
 VIEWS = Views("changes", __name__)
 FORMULAS = ("calc", "judge", "logic", "reflex")
@@ -47,7 +48,11 @@ def _change(uow: UnitOfWork, change_id: int) -> Any:
     found = queries.detail(uow, change_id)
     if found is None:
         raise NotFound("该变更")
-    return page("changes/change.html", "change", c=found, State=State, Perm=Perm, me=principal(), sample=SAMPLE)
+    last = trial.of_change(uow, change_id)
+    running = last if last is not None and last.state in trial.OPEN else None
+    stopped = last if last is not None and last.state in ("cancelled", "failed") and found.row.state is State.DRAFT else None
+    shown: dict[str, Any] = {"c": found, "trial": running, "stopped": stopped, "going": True}
+    return page("changes/change.html", "change", **shown, State=State, Perm=Perm, me=principal(), sample=SAMPLE)
 
 
 def _version() -> int | None:
@@ -56,9 +61,27 @@ def _version() -> int | None:
 
 @VIEWS.post("/md/changes/<int:change_id>/test", Perm.TEST)
 def test_change(uow: UnitOfWork, change_id: int) -> Any:
-    """Dry run over past reports."""
-    service.put_to_test(uow, change_id, _version(), max(1, min(5000, request.form.get("sample", SAMPLE, int))))
+    """Dry run over past reports, in the background; the page follows it."""
+    trial.start(uow, change_id, _version(), max(1, min(5000, request.form.get("sample", SAMPLE, int))))
     return _change(uow, change_id)
+
+
+@VIEWS.get("/md/trials/<int:trial_id>", Perm.READ)
+def trial_progress(uow: UnitOfWork, trial_id: int) -> Any:
+    """How far a dry run has come; a finished one of a change shows the change again."""
+    found = trial.one(uow, trial_id)
+    if found is None:
+        raise NotFound("该测试")
+    if found.change_id is not None and found.state not in trial.OPEN:
+        return redirect_to(f"/md/changes/{found.change_id}")
+    return page("changes/trial.html", "progress", trial=found, going=found.state in trial.OPEN)
+
+
+@VIEWS.post("/md/trials/<int:trial_id>/cancel", Perm.TEST)
+def cancel_trial(uow: UnitOfWork, trial_id: int) -> Any:
+    """Stop it."""
+    found = trial.cancel(uow, trial_id)
+    return redirect_to(f"/md/changes/{found.change_id}") if found.change_id is not None else Response("", 200)
 
 
 @VIEWS.post("/md/changes/<int:change_id>/approve/section", Perm.SECTION)
@@ -257,6 +280,33 @@ def import_sheet(uow: UnitOfWork) -> Any:
     return redirect_to(f"/md/changes/{change_id}")
 
 
+@VIEWS.post("/md/wst886/load", Perm.PROPOSE)
+def load_wst886(uow: UnitOfWork) -> Any:
+    """The hospital's own WS/T 886 list from a sheet: every line or none, each error by its line."""
+    file = request.files.get("file")
+    if file is None or not file.filename:
+        raise Invalid(say("请选择医院自备的 WS/T 886 代码表（Excel）。"), "file")
+    _count, wrong = catalog.load_wst886(uow, sheet.read(file.read(sheet.MAX_BYTES + 1)))
+    if wrong:
+        return page("changes/wst886_errors.html", status=422, wrong=wrong)
+    return redirect_to("/md/wst886")
+
+
+@VIEWS.post("/md/wst886/propose", Perm.PROPOSE)
+def propose_wst886(uow: UnitOfWork) -> Any:
+    """Propose the ticked codes as one change, to be tested and approved like any other."""
+    form, known = request.form, md.catalog(uow)
+    ticked = [int(i) for i in form.getlist("item") if i.isdigit() and int(i) in known.items]
+    rows: list[tuple[int | None, dict[str, Any] | None]] = []
+    for item_id in ticked:
+        values, code = catalog.present(uow, catalog.KINDS["item"], item_id), form.get(f"code-{item_id}", "").strip().upper()
+        if values is not None and code:
+            rows.append((item_id, values | {"wst886_code": code}))
+    if not rows:
+        raise Invalid(say("请先勾选项目并选好代码。"), "item")
+    return redirect_to(f"/md/changes/{service.propose(uow, 'item', rows, form.get('reason', '') or 'WS/T 886 代码对照')}")
+
+
 # --- formulas ------------------------------------------------------------------------------------------------------
 
 
@@ -282,8 +332,8 @@ def dry_run(uow: UnitOfWork) -> Any:
     wrong = service.check(uow, kind, [(target, values)])
     if wrong:
         raise Invalid("".join(message for _, message in wrong), "expression")
-    report = service.dry_run(uow, kind, [(target, values)], [values["item"]] if values.get("item") else [])
-    return fragment("changes/change.html", "report", report=report)
+    made = trial.try_out(uow, kind, [(target, values)], [values["item"]] if values.get("item") else [])
+    return fragment("changes/trial.html", "progress", trial=trial.one(uow, made), going=True)
 
 
 @VIEWS.post("/md/formulas", Perm.PROPOSE)

@@ -195,7 +195,7 @@ def print_register(uow: UnitOfWork) -> Any:
     wanted = _wanted(uow)
     found = queries.register(uow, wanted, limit=queries.EXPORT_MOST)
     document = register_document(found, wanted, principal().tenant_name, principal().name, uow.now)
-    return redirect_to(lists.ask(uow, document, request.form.get("kind", ""), f"/critical/register?{_query(wanted)}"))
+    return redirect_to(lists.ask(uow, document, request.form.get("kind", ""), f"/critical/register?{_query(wanted)}", identifying=True))
 
 
 @VIEWS.get("/critical/stats", Perm.READ)

@@ -1,6 +1,6 @@
 """Platform (M01): tenancy, identity, permissions, sessions, audit."""
 
-from cloud.modules.platform import lists, signing, watch
+from cloud.modules.platform import glass, lists, signing, watch
 from cloud.modules.platform.rules import Perm
 from cloud.modules.platform.service import verify_chain
 from cloud.modules.platform.views import VIEWS
@@ -20,6 +20,9 @@ MODULE = Module(
         Perm.OPERATE: ("sysadmin",),
         Perm.GRANTS: ("infogroup",),
         Perm.SSO: ("secadmin",),
+        Perm.SENSITIVE: ("tester", "verifier", "senior", "leader", "director", "clinician"),
+        Perm.BREAKS: ("quality", "director"),
+        Perm.EXPORTS: ("quality", "director", "infogroup"),
     },
     menu=(
         MenuItem("用户", "/admin/users", Perm.USERS, "管理", 900),
@@ -28,6 +31,8 @@ MODULE = Module(
         MenuItem("工作站", "/workstations", Perm.WORKSTATIONS, "管理", 930),
         MenuItem("临时访问", "/admin/grants", Perm.GRANTS, "管理", 935),
         MenuItem("单点登录", "/admin/sso", Perm.SSO, "管理", 938),
+        MenuItem("破例查看", "/admin/breaks", Perm.BREAKS, "管理", 939),
+        MenuItem("导出审批", "/admin/exports", Perm.EXPORTS, "管理", 939),
         MenuItem("审计", "/audit", Perm.AUDIT, "管理", 940),
         MenuItem("安全报表", "/admin/reports", Perm.AUDIT, "管理", 945),
     ),
@@ -37,6 +42,7 @@ MODULE = Module(
         Job("platform.bulk_views", "15m", watch.bulk_views),
         Job("platform.end_grants", "1m", watch.end_grants),
         Job("signing.countersign", "1m", signing.countersign),
+        Job("platform.breaks", "08:00", glass.overdue),
         Job("lists.purge", "00:30", lists.purge),
     ),
     handlers={"list.render": (lists.render,)},

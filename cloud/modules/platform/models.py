@@ -165,6 +165,25 @@ class AccessGrant(TenantTable, Base):
     until: Mapped[datetime | None]
 
 
+class Delegation(TenantTable, Base):
+    """Rights of one person's roles that another may use for a time."""
+
+    __tablename__ = "delegation"
+    __table_args__ = (
+        Index("ix_delegation_to", "tenant_id", "to_id", "until"),
+        tenant_fk("from_id", "app_user"),
+        tenant_fk("to_id", "app_user"),
+    )
+    from_id: Mapped[int] = mapped_column(BigInteger)
+    to_id: Mapped[int] = mapped_column(BigInteger)
+    first: Mapped[datetime]
+    until: Mapped[datetime]
+    permissions: Mapped[list[str]] = mapped_column(ARRAY(TEXT))
+    reason: Mapped[str]
+    given_at: Mapped[datetime]
+    ended_at: Mapped[datetime | None]
+
+
 class LoginEvent(TenantTable, Base):
     """Every attempt to come in: who, from where, with what outcome."""
 
@@ -249,11 +268,41 @@ class Signature(TenantTable, Base):
     ca_error: Mapped[str | None]
 
 
+class BreakGlass(TenantTable, Base):
+    """A stated reason for looking at what is not one's own to see (R8), good for a few hours for one patient; reviewed by another.
+
+    ``kind``: patient (another ward's patient) or sensitive (a sensitive item's result).
+    """
+
+    __tablename__ = "break_glass"
+    __table_args__ = (
+        Index("ix_break_glass_user", "tenant_id", "user_id", "patient_id", "until"),
+        Index("ix_break_glass_open", "tenant_id", "id", postgresql_where=text("reviewed_at IS NULL")),
+        tenant_fk("user_id", "app_user"),
+        tenant_fk("patient_id", "patient"),
+        tenant_fk("reviewed_by", "app_user"),
+    )
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    patient_id: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str] = mapped_column(default="patient", server_default="patient")
+    reason: Mapped[str]
+    at: Mapped[datetime]
+    until: Mapped[datetime]
+    reviewed_at: Mapped[datetime | None]
+    reviewed_by: Mapped[int | None] = mapped_column(BigInteger)
+    verdict: Mapped[str] = mapped_column(default="", server_default="")
+    note: Mapped[str] = mapped_column(default="", server_default="")
+
+
 class ListJob(TenantTable, Base):
     """A list somebody wants as a PDF or a workbook (C11: exports are jobs): its frozen rows and what was made of them. Kept a day."""
 
     __tablename__ = "list_job"
-    __table_args__ = (Index("ix_list_job_at", "tenant_id", "at"), tenant_fk("by_id", "app_user"))
+    __table_args__ = (
+        Index("ix_list_job_at", "tenant_id", "at"),
+        Index("ix_list_job_asked", "tenant_id", "id", postgresql_where=text("approval = 'asked'")),
+        tenant_fk("by_id", "app_user"),
+    )
     at: Mapped[datetime]
     by_id: Mapped[int] = mapped_column(BigInteger)
     kind: Mapped[str]
@@ -262,3 +311,9 @@ class ListJob(TenantTable, Base):
     document: Mapped[dict[str, Any]]
     data: Mapped[bytes | None] = mapped_column(LargeBinary)
     error: Mapped[str | None]
+    rows: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    # Empty: none needed · asked · approved · refused (M01 R6: many rows that name patients).
+    approval: Mapped[str] = mapped_column(default="", server_default="")
+    purpose: Mapped[str] = mapped_column(default="", server_default="")
+    decided_by: Mapped[str | None]
+    decided_at: Mapped[datetime | None]

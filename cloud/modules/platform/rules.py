@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
 
+from common.say import Said, say
+
 MAX_FAILURES = 5
 LOCK_FOR = timedelta(minutes=30)
 PASSWORD_LIFE = timedelta(days=90)
@@ -40,6 +42,12 @@ class Perm(StrEnum):
     AUDIT = "platform:audit"
     GRANTS = "platform:grants"
     SSO = "platform:sso"
+    SENSITIVE = "platform:sensitive"
+    """Sees results of sensitive items (HIV, STD, toxicology, paternity: marked in the master data) without giving a reason (R8)."""
+    EXPORTS = "platform:exports"
+    """Approves exports of many rows that name patients (R6)."""
+    BREAKS = "platform:breaks"
+    """Reviews who looked at what was not theirs, and why."""
     OPERATE = "platform:operate"
 
 
@@ -221,6 +229,55 @@ def grant_problem(hours: int, purpose: str) -> str | None:
     if not 1 <= hours <= GRANT_HOURS:
         return f"临时访问须在 1 到 {GRANT_HOURS} 小时之间。"
     return None if purpose.strip() else "请写明访问目的（做什么、涉及哪台设备或哪个页面）。"
+
+
+EXPORT_ROWS = 500
+"""Rows naming patients that one person may export without another's approval (R6) [C]."""
+DELEGATION_MOST = timedelta(days=60)
+
+
+def needs_approval(rows: int, identifying: bool) -> bool:
+    """Whether an export waits for somebody's approval."""
+    return identifying and rows > EXPORT_ROWS
+
+
+def delegation_problem(first: datetime, until: datetime, now: datetime) -> Said | None:
+    """Why these times cannot be, or None."""
+    if until <= first:
+        return say("结束时间须晚于开始时间。")
+    if until <= now:
+        return say("结束时间已经过去，请核对。")
+    if until - first > DELEGATION_MOST:
+        return say("代理最长 {days} 天，请缩短。", days=DELEGATION_MOST.days)
+    return None
+
+
+BREAK_GLASS = timedelta(hours=4)
+REVIEW_WITHIN = timedelta(days=30)
+MIN_REASON = 4
+
+
+class Glass(StrEnum):
+    """What was looked at past its wall."""
+
+    PATIENT = "patient"
+    SENSITIVE = "sensitive"
+
+
+class Verdict(StrEnum):
+    """What the reviewer found."""
+
+    FIT = "fit"
+    UNFIT = "unfit"
+
+
+GLASS_WORDS = {Glass.PATIENT: say("非本病区患者"), Glass.SENSITIVE: say("敏感项目")}
+VERDICT_WORDS = {Verdict.FIT: say("合理"), Verdict.UNFIT: say("不合理")}
+
+
+def reason_problem(reason: str) -> Said | None:
+    """Why a break-glass reason is refused, or None."""
+    return say("请写明查看原因（至少 4 个字），例如：会诊、急救。") if len(reason.strip()) < MIN_REASON else None
 
 
 def is_bulk_view(patients: int, local_hour: int) -> bool:

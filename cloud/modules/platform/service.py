@@ -57,7 +57,13 @@ _AUTH = text("""
 SELECT s.id AS session_id, s.user_id, s.created_at, s.seen_at, s.mfa_at, s.locked_at, s.workstation, s.signing_until, s.signing_id,
        s.must_change, u.valid_until, u.read_only,
        u.name, u.employee_no, u.sections, u.wards, u.locale, t.code AS tenant_code, t.name AS tenant_name, t.status,
-       held.roles, ARRAY(SELECT p.permission FROM role_permission p WHERE p.tenant_id = :t AND p.role_id = ANY(held.ids)) AS permissions
+       held.roles, ARRAY(SELECT p.permission FROM role_permission p WHERE p.tenant_id = :t AND p.role_id = ANY(held.ids))
+       || ARRAY(SELECT p.permission FROM delegation d
+                JOIN app_user f ON f.tenant_id = d.tenant_id AND f.id = d.from_id AND f.status = 'active'
+                JOIN user_role ur ON ur.tenant_id = d.tenant_id AND ur.user_id = d.from_id
+                JOIN role_permission p ON p.tenant_id = d.tenant_id AND p.role_id = ur.role_id AND p.permission = ANY(d.permissions)
+                WHERE d.tenant_id = :t AND d.to_id = s.user_id AND d.ended_at IS NULL AND d.first <= :now AND d.until > :now)
+       AS permissions
 FROM user_session s
 JOIN app_user u ON u.tenant_id = s.tenant_id AND u.id = s.user_id AND u.status = 'active'
 JOIN tenant t ON t.id = s.tenant_id AND t.status <> 'closed'
@@ -77,7 +83,7 @@ class SessionIdentity:
 
         A page that refreshes by itself says how many seconds ago a person last touched it; such a request keeps nobody in (R3).
         """
-        row = uow.s.execute(_AUTH, {"t": uow.tenant_id, "h": secrets.token_hash(token)}).one_or_none()
+        row = uow.s.execute(_AUTH, {"t": uow.tenant_id, "h": secrets.token_hash(token), "now": uow.now}).one_or_none()
         if row is None or rules.session_over(row.created_at, uow.now) or (row.valid_until is not None and uow.now >= row.valid_until):
             return None
         locked = row.locked_at is not None or uow.now - row.seen_at >= rules.idle_limit(bool(row.workstation))

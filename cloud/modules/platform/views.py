@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from flask import Response, g, make_response, request
 
 from cloud.db.session import Actor, UnitOfWork
-from cloud.modules.platform import accounts, alerts, grants, lists, queries, rules, service, sso
+from cloud.modules.platform import accounts, alerts, delegation, glass, grants, lists, queries, registers, rules, service, sso
 from cloud.modules.platform.models import Tenant
 from cloud.modules.platform.rules import Level, Perm
 from cloud.web import cookie, csrf
@@ -18,6 +19,7 @@ from cloud.web.page import fragment, page, redirect_to
 from cloud.web.throttle import Attempts
 from cloud.web.view import Access, Views, principal, web
 from common.errors import UserError
+from common.say import say
 
 ATTEMPTS = Attempts(60, "尝试过于频繁，请一分钟后再试。")
 VIEWS = Views("platform", __name__)
@@ -186,8 +188,36 @@ def signing_dialog(uow: UnitOfWork) -> Any:
 
 @VIEWS.get("/me", Access.LOGIN)
 def me(uow: UnitOfWork) -> Any:
-    """One's own account and rights."""
-    return page("platform/me.html")
+    """One's own account and rights, and who stands in for whom."""
+    who = principal()
+    return page(
+        "platform/me.html", delegations=delegation.of(uow, who.user_id), rights=delegation.own_rights(uow, who.user_id), now=uow.now
+    )
+
+
+@VIEWS.post("/me/delegations", Access.LOGIN)
+def delegate(uow: UnitOfWork) -> Any:
+    """Let somebody stand in for a time."""
+    f = request.form
+    first, until = (_typed_time(f.get(k, ""), k) for k in ("first", "until"))
+    if until is None:
+        raise Invalid(say("请填写结束时间。"), "until")
+    delegation.give(uow, principal(), f.get("to", ""), first or uow.now, until, f.getlist("permission"), f.get("reason", ""))
+    return redirect_to("/me")
+
+
+@VIEWS.post("/me/delegations/<int:delegation_id>/end", Access.LOGIN)
+def end_delegation(uow: UnitOfWork, delegation_id: int) -> Any:
+    """End it early."""
+    delegation.end(uow, principal(), delegation_id)
+    return redirect_to("/me")
+
+
+def _typed_time(text: str, field: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text.strip()).replace(tzinfo=ZoneInfo(web().settings.timezone)) if text.strip() else None
+    except ValueError as error:
+        raise Invalid(say("时间写法不对，请按 2026-01-31 08:30 填写。"), field) from error
 
 
 @VIEWS.get("/me/password", Access.LOGIN, while_locked=True)
@@ -385,6 +415,56 @@ def security_reports(uow: UnitOfWork) -> Any:
         dormant=queries.dormant(uow),
         page_size=queries.PAGE,
     )
+
+
+@VIEWS.get("/admin/breaks", Perm.BREAKS)
+def breaks(uow: UnitOfWork) -> Any:
+    """Who looked past a wall and why: what waits for review, or all."""
+    return _breaks(uow, request.args.get("before", None, type=int))
+
+
+def _breaks(uow: UnitOfWork, before: int | None = None) -> Any:
+    every = bool(request.args.get("all"))
+    rows = glass.looks(uow, every=every, before=before)
+    return page(
+        "platform/breaks.html", "rows", rows=rows, every=every, words=rules.GLASS_WORDS, verdicts=rules.VERDICT_WORDS, page_size=glass.PAGE
+    )
+
+
+@VIEWS.post("/admin/breaks/<int:look_id>", Perm.BREAKS)
+def review_break(uow: UnitOfWork, look_id: int) -> Any:
+    """Say of a look whether it was fit."""
+    glass.review(uow, look_id, request.form.get("verdict", ""), request.form.get("note", ""))
+    uow.s.flush()
+    return _breaks(uow)
+
+
+@VIEWS.post("/admin/breaks/print", Perm.BREAKS)
+def print_breaks(uow: UnitOfWork) -> Any:
+    """The review list on paper or in a workbook."""
+    made = registers.breaks(glass.looks(uow, every=True, limit=5000), principal().tenant_name, principal().name, uow.now)
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), "/admin/breaks?all=1", identifying=True))
+
+
+@VIEWS.get("/admin/exports", Perm.EXPORTS)
+def exports(uow: UnitOfWork) -> Any:
+    """Exports of many rows that name patients: what waits for approval, and what was decided."""
+    return page("platform/exports.html", "rows", rows=lists.asked(uow))
+
+
+@VIEWS.post("/admin/exports/<int:job_id>", Perm.EXPORTS)
+def decide_export(uow: UnitOfWork, job_id: int) -> Any:
+    """Approve or refuse."""
+    lists.decide(uow, job_id, request.form.get("to") == "approve")
+    uow.s.flush()
+    return page("platform/exports.html", "rows", rows=lists.asked(uow))
+
+
+@VIEWS.post("/lists/<int:job_id>/purpose", Access.LOGIN)
+def export_purpose(uow: UnitOfWork, job_id: int) -> Any:
+    """Say what the waiting export is for."""
+    lists.give_purpose(uow, job_id, request.form.get("purpose", ""))
+    return redirect_to(f"/lists/{job_id}")
 
 
 @VIEWS.get("/sessions", Perm.SESSIONS)

@@ -61,19 +61,23 @@ class Table:
 
     times: list[tuple[datetime, str]]
     rows: list[tuple[int, str, str, list[Cell | None]]]
+    hidden: int = 0
 
 
-def cumulative(uow: UnitOfWork, briefs: list[Brief]) -> Table:
-    """The last told reports side by side; an item measured once is still a row."""
+def cumulative(uow: UnitOfWork, briefs: list[Brief], hide: bool = False) -> Table:
+    """The last told reports side by side; an item measured once is still a row. ``hide``: without sensitive items."""
+    items = md.catalog(uow).items
     told = [t for t in reports.current(uow, [b.id for b in briefs[:COLUMNS]]) if not t.recalled]
+    told = [reports.without_sensitive(t, items) for t in told] if hide else told
+    hidden = sum(t.hidden for t in told)
     rows: dict[int, tuple[str, str, list[Cell | None]]] = {}
     for column, report in enumerate(told):
         for line in report.lines:
             row = rows.setdefault(int(line["item_id"]), (line["name"], line["unit"], [None] * len(told)))
             row[2][column] = Cell(line["value"], line_mark(line), bool(line["critical"]))
-    order = {i.id: (i.section_id, i.print_order) for i in md.catalog(uow).items.values()}
+    order = {i.id: (i.section_id, i.print_order) for i in items.values()}
     ordered = sorted(rows.items(), key=lambda kv: order.get(kv[0], (0, 0)))
-    return Table([(t.released_at, t.no) for t in told], [(k, *v) for k, v in ordered])
+    return Table([(t.released_at, t.no) for t in told], [(k, *v) for k, v in ordered], hidden)
 
 
 def line_mark(line: Any) -> str:

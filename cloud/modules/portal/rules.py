@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
-BREAK_GLASS = timedelta(hours=4)
 TREND_POINTS = 20
-MIN_REASON = 4
 
 
 class Perm(StrEnum):
@@ -32,11 +30,6 @@ def treats(own_places: Collection[str], patient_places: Iterable[str]) -> bool:
     """R1: a treating relation is a ward or department shared with one of the patient's visits."""
     own = {p for p in own_places if p}
     return any(p in own for p in patient_places if p)
-
-
-def reason_problem(reason: str) -> str | None:
-    """Why a break-glass reason is refused, or None."""
-    return "请写明查看原因（至少 4 个字），例如：会诊、急救。" if len(reason.strip()) < MIN_REASON else None
 
 
 @dataclass(frozen=True, slots=True)

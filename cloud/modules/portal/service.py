@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from sqlalchemy import select
-
 from cloud.db.session import UnitOfWork
 from cloud.modules.orders import queries as orders
 from cloud.modules.orders.queries import PatientRow
+from cloud.modules.platform import glass
 from cloud.modules.platform import service as platform
 from cloud.modules.portal import queries, rules
-from cloud.modules.portal.models import BreakGlass
 from cloud.modules.reports import queries as report_queries
 from cloud.modules.reports import service as reports
-from cloud.web.faults import Invalid, NotFound
+from cloud.web.faults import NotFound
 from cloud.web.principal import Principal
 
 
@@ -32,29 +30,18 @@ def open_patient(uow: UnitOfWork, who: Principal, patient_id: int, path: str) ->
     if rules.treats(who.wards, queries.places(uow, found.id)):
         platform.log_read(uow, found.id, "treatment", path)
         return found
-    reason = _reason(uow, who, found.id)
+    reason = glass.open_reason(uow, who.user_id, found.id, glass.Glass.PATIENT)
     if reason is None:
         raise ReasonNeeded(found)
     platform.log_read(uow, found.id, f"break_glass: {reason}", path)
     return found
 
 
-def _reason(uow: UnitOfWork, who: Principal, patient_id: int) -> str | None:
-    query = select(BreakGlass.reason).where(
-        BreakGlass.user_id == who.user_id, BreakGlass.patient_id == patient_id, BreakGlass.until > uow.now
-    )
-    return uow.s.execute(query.order_by(BreakGlass.id.desc()).limit(1)).scalar()
-
-
-def break_glass(uow: UnitOfWork, who: Principal, patient_id: int, reason: str) -> None:
-    """Record why somebody looks at another ward's patient (AC-CL-3)."""
-    problem = rules.reason_problem(reason)
-    if problem:
-        raise Invalid(problem, "reason")
+def break_glass(uow: UnitOfWork, who: Principal, patient_id: int, reason: str, kind: glass.Glass = glass.Glass.PATIENT) -> None:
+    """Record why somebody looks at another ward's patient (AC-CL-3), or at a sensitive item of one of their own."""
     if orders.patient(uow, patient_id) is None:
         raise NotFound("这位患者")
-    uow.s.add(BreakGlass(user_id=who.user_id, patient_id=patient_id, reason=reason.strip(), at=uow.now, until=uow.now + rules.BREAK_GLASS))
-    uow.audit("patient", patient_id, "break_glass", reason=reason.strip())
+    glass.break_glass(uow, who, patient_id, kind, reason)
 
 
 def acknowledge(uow: UnitOfWork, who: Principal, no: str, path: str) -> None:

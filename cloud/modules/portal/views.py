@@ -10,6 +10,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench
 from cloud.modules.catalog import queries as md
 from cloud.modules.orders import queries as orders
+from cloud.modules.platform import glass
 from cloud.modules.portal import queries, rules, service
 from cloud.modules.portal.rules import Perm, Show
 from cloud.modules.reports import queries as reports
@@ -70,20 +71,26 @@ def patient(uow: UnitOfWork, patient_id: int) -> Any:
         age=age.text() if age else found.age_text or "",
         briefs=briefs,
         coming=bench.coming(uow, found.id),
-        table=queries.cumulative(uow, briefs),
+        table=queries.cumulative(uow, briefs, _hides(uow, found.id)),
     )
 
 
 @VIEWS.post("/clinic/patient/<int:patient_id>/reason", Perm.READ)
 def reason(uow: UnitOfWork, patient_id: int) -> Any:
     """Look at another ward's patient, saying why."""
-    service.break_glass(uow, principal(), patient_id, request.form.get("reason", ""))
+    kind = glass.Glass.SENSITIVE if request.form.get("kind") == glass.Glass.SENSITIVE else glass.Glass.PATIENT
+    service.break_glass(uow, principal(), patient_id, request.form.get("reason", ""), kind)
     target = request.form.get("next", "")
     return redirect_to(target if target.startswith("/clinic/") else f"/clinic/patient/{patient_id}")
 
 
-def _ask_reason(patient_id: int, back: str) -> Any:
-    return page("portal/reason.html", patient_id=patient_id, back=back)
+def _ask_reason(patient_id: int, back: str, kind: glass.Glass = glass.Glass.PATIENT) -> Any:
+    return page("portal/reason.html", patient_id=patient_id, back=back, kind=kind)
+
+
+def _hides(uow: UnitOfWork, patient_id: int) -> bool:
+    """Whether this person may not see the patient's sensitive items now (M01 R8)."""
+    return not glass.may_see_sensitive(uow, principal(), patient_id)
 
 
 @VIEWS.get("/clinic/report/<no>", Perm.READ)
@@ -95,6 +102,7 @@ def report(uow: UnitOfWork, no: str) -> Any:
     except service.ReasonNeeded as needed:
         return _ask_reason(needed.patient.id, request.path)
     report_service.seen(uow, told.report_id, told.version_no)
+    told = reports.without_sensitive(told, md.catalog(uow).items) if _hides(uow, told.patient_id) else told
     lines = sorted(told.lines, key=lambda line: (not line["critical"], not line["flag"]))
     return page(
         "portal/report.html",
@@ -131,6 +139,8 @@ def pdf(uow: UnitOfWork, no: str) -> Any:
         service.open_patient(uow, principal(), told.patient_id, request.path)
     except service.ReasonNeeded as needed:
         return _ask_reason(needed.patient.id, request.path)
+    if _hides(uow, told.patient_id) and reports.without_sensitive(told, md.catalog(uow).items).hidden:
+        return _ask_reason(told.patient_id, request.path, glass.Glass.SENSITIVE)
     data = report_service.pdf_bytes(uow, told, "print")
     if data is None:
         return page("portal/not_ready.html", told=told)
@@ -149,6 +159,8 @@ def trend(uow: UnitOfWork) -> Any:
         return _ask_reason(needed.patient.id, request.full_path)
     if item is None:
         raise NotFound("这个项目")
+    if item.sensitive and _hides(uow, found.id):
+        return _ask_reason(found.id, request.full_path, glass.Glass.SENSITIVE)
     points = queries.trend(uow, found.id, item.id)
     return page(
         "portal/trend.html", patient=found, item=item, points=sorted(points, key=lambda p: p.at, reverse=True), picture=rules.draw(points)

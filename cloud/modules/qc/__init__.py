@@ -27,6 +27,7 @@ MODULE = Module(
         MenuItem("失控处理", "/qc/ooc", Perm.READ, "质量", 60),
         MenuItem("质控月总结", "/qc/month", Perm.READ, "质量", 60),
         MenuItem("西格玛", "/qc/sigma", Perm.READ, "质量", 60),
+        MenuItem("患者数据质控", "/qc/moving", Perm.READ, "质量", 60),
         MenuItem("质控靶值", "/qc/targets", Perm.READ, "质量", 60),
         MenuItem("质控计划", "/qc/plans", Perm.READ, "质量", 60),
     ),

@@ -43,6 +43,8 @@ class Panel:
     title: str
     mean: Decimal | None
     sd: Decimal | None
+    allowed: Decimal | None = None
+    """Allowable total error at the target, in the item's unit: drawn as ± lines where it lies within the panel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,31 @@ def youden(pairs: Sequence[tuple[Dot, Dot]], names: tuple[str, str]) -> Markup:
     return _svg(size, size, body)
 
 
+@dataclass(frozen=True, slots=True)
+class Smoothed:
+    """A patient-based value at the end of an hour, and of how many patients that hour."""
+
+    at: datetime
+    value: Decimal
+    n: int
+    out: bool
+
+
+def moving(points: Sequence[Smoothed], limits: tuple[Decimal, Decimal], span: Span) -> Markup:
+    """Patients' smoothed values hour by hour between their limits: the middle is the middle of the limits, ✕ is beyond one."""
+    low, high = limits
+    middle, third = (low + high) / 2, (high - low) / 6
+    height = PANEL + TOP + FOOT
+    body = [_text(LEFT - 8, _y(Decimal(k), TOP) + 4, _short(middle + k * third), INK, "end") for k in (-3, 0, 3)]
+    for k, colour, dash in ((-3, HIGH, ""), (0, INK, "2 3"), (3, HIGH, "")):
+        body.append(_line(LEFT, _y(Decimal(k), TOP), WIDTH - RIGHT, _y(Decimal(k), TOP), colour, 1.2, dash))
+        body.append(_text(WIDTH - RIGHT + 6, _y(Decimal(k), TOP) + 4, {-3: "下限", 0: "中线", 3: "上限"}[k], MUTED))
+    dots = [Dot(p.at, 1, (p.value - middle) / third, _short(p.value), "reject" if p.out else "ok", 0, f"n={p.n}") for p in points]
+    body.append(_series(dots, span, TOP, ACCENT, "", said_z=False))
+    body.append(_days(span, height - FOOT))
+    return _svg(WIDTH, height, body)
+
+
 # --- pieces ---------------------------------------------------------------------------------------------------------
 
 
@@ -145,6 +172,11 @@ def _grid(panel: Panel, top: int, height: int = PANEL) -> Markup:
         out.append(_text(WIDTH - RIGHT + 6, y + 4, "均值" if k == 0 else f"{k:+d}SD", MUTED))
         if panel.mean is not None and panel.sd is not None:
             out.append(_text(LEFT - 8, y + 4, f"{_short(panel.mean + k * panel.sd)}", INK if k == 0 else MUTED, "end"))
+    if panel.allowed is not None and panel.sd and panel.allowed / panel.sd <= EDGE:
+        for z in (panel.allowed / panel.sd, -panel.allowed / panel.sd):
+            y = _y(z, top, height)
+            out.append(_line(LEFT, y, WIDTH - RIGHT, y, COLOURS[1], 1.2, "9 3 2 3"))
+            out.append(_text(LEFT + 4, y - 3, f"{'+' if z > 0 else '−'}TEa", COLOURS[1]))
     if panel.title:
         out.append(_text(LEFT, top + 10, panel.title, INK))
     return Markup("").join(out)
@@ -156,7 +188,7 @@ def _short(number: Decimal) -> str:
     return said if len(said) <= 8 else f"{number:.5g}"
 
 
-def _series(dots: Sequence[Dot], span: Span, top: int, colour: str, dash: str, height: int = PANEL) -> Markup:
+def _series(dots: Sequence[Dot], span: Span, top: int, colour: str, dash: str, height: int = PANEL, *, said_z: bool = True) -> Markup:
     ordered = sorted(dots, key=lambda d: d.at)
     out = []
     for a, b in zip(ordered, ordered[1:], strict=False):
@@ -164,8 +196,11 @@ def _series(dots: Sequence[Dot], span: Span, top: int, colour: str, dash: str, h
             out.append(_line(span.x(a.at), _y(a.z, top, height), span.x(b.at), _y(b.z, top, height), colour, 1.2, dash))
     for d in ordered:
         x, y = span.x(d.at), _y(d.z, top, height)
-        said = f"{d.at.astimezone(span.zone):%m-%d %H:%M}  {d.text}  z={d.z:.2f}  {d.note}".rstrip()
+        z = f"  z={d.z:.2f}" if said_z else ""
+        said = f"{d.at.astimezone(span.zone):%m-%d %H:%M}  {d.text}{z}  {d.note}".rstrip()
         out.append(_shape(x, y, d.verdict, colour, said))
+        if not said_z:
+            continue
         if abs(d.z) > EDGE:
             out.append(_text(x + 7, y + (10 if d.z > 0 else -2), f"{'↑' if d.z > 0 else '↓'}{d.z:.1f}SD", HIGH))
         elif d.verdict == "reject" and d.note:

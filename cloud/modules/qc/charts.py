@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 from markupsafe import Markup
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.qc import chart, months, queries
+from cloud.modules.qc import chart, goals, metrics, months, queries
 from cloud.modules.qc.chart import Dot, Mark, Panel, Span
 from cloud.modules.qc.models import QcPlan
 from cloud.modules.qc.plans import NOTE_KINDS
@@ -54,12 +55,23 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
+class Level:
+    """A level's figures of the month: all values, those that count, and TEa (% at the target) with the sigma these come to."""
+
+    panel: Panel
+    raw: Stats | None
+    kept: Stats | None
+    tea: Decimal | None
+    sigma: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
 class Drawn:
     """The drawing, each level's figures, the points that were not in control, what happened."""
 
     picture: Markup
     title: str
-    levels: Sequence[tuple[Panel, Stats | None, Stats | None]]
+    levels: Sequence[Level]
     odd: Sequence[ChartPoint]
     trial: int
     notes: Sequence[tuple[datetime, str, str, str]]
@@ -84,7 +96,7 @@ def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked) -> Drawn:
     happened = queries.notes(uow, plan, start, end)
     item = known.items[plan.item_id]
     panels = [
-        _panel(level, [p for p in points if p.level == level], item.unit)
+        _panel(plan, item, level, [p for p in points if p.level == level])
         for level in sorted({*plan.levels, *(p.level for p in points if p.z is not None)})
     ]
     dots = [_dot(p) for p in points if p.z is not None]
@@ -99,7 +111,7 @@ def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked) -> Drawn:
     return Drawn(
         picture,
         f"{known.analyzers[plan.analyzer_id].name} · {item.name}",
-        [(p, _stats(points, p.level, raw=True), _stats(points, p.level, raw=False)) for p in panels],
+        [_level(plan, item, p, points) for p in panels],
         [p for p in points if p.verdict != "ok"],
         sum(p.state == "trial" for p in points),
         happened,
@@ -107,12 +119,28 @@ def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked) -> Drawn:
     )
 
 
-def _panel(level: int, points: Sequence[ChartPoint], unit: str) -> Panel:
+def _level(plan: QcPlan, item: md.ItemRow, panel: Panel, points: Sequence[ChartPoint]) -> Level:
+    raw, kept = _stats(points, panel.level, raw=True), _stats(points, panel.level, raw=False)
+    at = panel.mean if panel.mean is not None else None if kept is None else kept.mean
+    tea = None if at is None else goals.allowed_percent(plan, item, at)
+    sigma = None
+    if tea is not None and plan.bias_percent is not None and kept is not None and kept.cv is not None:
+        sigma = metrics.sigma(tea, plan.bias_percent, kept.cv)
+    return Level(panel, raw, kept, tea, sigma)
+
+
+def _panel(plan: QcPlan, item: md.ItemRow, level: int, points: Sequence[ChartPoint]) -> Panel:
     last = next((p for p in reversed(points) if p.mean is not None and p.sd is not None), None)
     if last is None or last.mean is None or last.sd is None:
         return Panel(level, f"水平 {level}（本月无靶值）", None, None)
+    tea = goals.allowed(plan, item, last.mean)
     cv = f"  CV {100 * last.sd / abs(last.mean):.2f}%" if last.mean else ""
-    return Panel(level, f"水平 {level}  批号 {last.lot}  靶值 {last.mean:f} ± {last.sd:f} {unit}{cv}", last.mean, last.sd)
+    title = f"水平 {level}  批号 {last.lot}  靶值 {last.mean:f} ± {last.sd:f} {item.unit}{cv}{_tea(tea)}"
+    return Panel(level, title, last.mean, last.sd, tea)
+
+
+def _tea(tea: Decimal | None) -> str:
+    return "" if tea is None else f"  TEa ±{tea.normalize():f}"
 
 
 def _dot(p: ChartPoint) -> Dot:

@@ -10,7 +10,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Level
-from cloud.modules.qc import months
+from cloud.modules.qc import months, patients
 from cloud.modules.qc.rules import Perm
 from cloud.web.module import Job
 
@@ -102,4 +102,9 @@ def month(uow: UnitOfWork) -> None:
     alerts.sync(uow, "qc.month", found)
 
 
-JOBS = (Job("qc_recheck", "1m", recheck), Job("qc_lots", "08:00", lots), Job("qc_month", "00:30", month))
+JOBS = (
+    Job("qc_recheck", "1m", recheck),
+    Job("qc_moving", "15m", patients.work),
+    Job("qc_lots", "08:00", lots),
+    Job("qc_month", "00:30", month),
+)

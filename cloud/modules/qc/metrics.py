@@ -55,6 +55,6 @@ def cv_goal(standard: Decimal | None, tea: Decimal | None) -> Decimal | None:
     return standard if standard is not None else None if tea is None else tea / 3
 
 
-def recall_needed(before: Decimal, again: Decimal, tea: Tea) -> bool:
-    """Whether a re-examined value differs by more than half the allowed error (strictly): then the report must be recalled (M11)."""
-    return abs(again - before) > tea.allowed(before) / 2
+def recall_needed(before: Decimal, again: Decimal, allowed: Decimal) -> bool:
+    """Whether a re-examined value differs by more than half the error allowed at it (strictly): then the report must be recalled (M11)."""
+    return abs(again - before) > allowed / 2

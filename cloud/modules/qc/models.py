@@ -249,7 +249,7 @@ class QcMonth(Versioned, TenantTable, Base):
 
 
 class QcMoving(Versioned, TenantTable, Base):
-    """Patient-based control of a plan's item and analyzer (moving.Setting), and whether it is out of control since some moment."""
+    """Patient-based control of a plan's item and analyzer (moving.Setting)."""
 
     __tablename__ = "qc_moving"
     __table_args__ = (UniqueConstraint("tenant_id", "plan_id"), tenant_fk("plan_id", "qc_plan"))

@@ -10,13 +10,15 @@ from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.platform import service as platform
-from cloud.modules.qc import metrics, rules
+from cloud.modules.qc import goals, metrics, rules
 from cloud.modules.qc.models import QcBypass, QcImpact, QcOoc, QcPlan, QcRun
 from cloud.modules.qc.rules import Cause, Decision, Ooc, RunState
 from cloud.web.principal import Principal
 from common.errors import UserError
+from common.say import say
 
 
 def investigate(uow: UnitOfWork, ooc_id: int, version: int) -> None:
@@ -192,9 +194,10 @@ def examine(uow: UnitOfWork, ooc_id: int, result_id: int, again: Decimal) -> boo
     if one is None or one.value is None:
         raise UserError("not_found", "该患者结果不在影响评估范围内，或不是数值结果。")
     plan = uow.s.get_one(QcPlan, (uow.tenant_id, ooc.plan_id))
-    if plan.tea_percent is None:
-        raise UserError("conflict", "该质控计划没有设置允许总误差（TEa），无法判断差异，请先在质控计划中填写。")
-    exceeds = metrics.recall_needed(one.value, again, metrics.Tea(plan.tea_percent, plan.tea_absolute, plan.tea_below))
+    allowed = goals.allowed(plan, md.catalog(uow).items[plan.item_id], one.value)
+    if allowed is None:
+        raise UserError("conflict", say("质控计划和项目资料都没有允许总误差（TEa），无法判断差异，请先填写。"))
+    exceeds = metrics.recall_needed(one.value, again, allowed)
     _impact(uow, ooc, result_id, again=again, exceeds=exceeds, decision=Decision.REPEAT.value if exceeds else Decision.KEEP.value)
     uow.audit("qc_ooc", ooc_id, "examine", {"value": one.value}, {"result": result_id, "again": again, "exceeds": exceeds})
     if exceeds and one.told:

@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.qc import metrics, months, rules, westgard
+from cloud.modules.qc import goals, metrics, months, rules, westgard
 from cloud.modules.qc.gate import Ask, Gate, gate_state
 from cloud.modules.qc.models import QcMaterial, QcMonth, QcPlan, QcTarget
 from cloud.modules.qc.rules import Ooc, RunState
@@ -289,7 +289,7 @@ class SigmaRow:
 
 def sigma_rows(uow: UnitOfWork, days: int = 92) -> list[SigmaRow]:
     """Each plan's levels with at least ten counted values in the last quarter, pooled over lots by their CVs' newest lot."""
-    known = {p.id: p for p in plans(uow)}
+    known, items = {p.id: p for p in plans(uow)}, md.catalog(uow).items
     newest: dict[tuple[int, int], months.Group] = {}
     for g in months.groups(uow, uow.now - timedelta(days=days), uow.now):
         if g.plan_id in known:
@@ -300,20 +300,13 @@ def sigma_rows(uow: UnitOfWork, days: int = 92) -> list[SigmaRow]:
         if found is None or found.n < 10 or found.cv is None:
             continue
         p = known[plan_id]
-        tea = _tea_percent(p, found.mean)
+        tea = goals.allowed_percent(p, items[p.item_id], found.mean)
         bias = p.bias_percent
         sigma = metrics.sigma(tea, bias, found.cv) if tea is not None and bias is not None else None
         qgi = metrics.qgi(bias, found.cv) if bias is not None else None
         out.append(SigmaRow(p, level, found.n, found.mean, found.cv, metrics.cv_goal(p.cv_standard, tea), tea, sigma, qgi))
     order = {p: n for n, p in enumerate(known)}
     return sorted(out, key=lambda r: (order[r.plan.id], r.level))
-
-
-def _tea_percent(p: QcPlan, mean: Decimal) -> Decimal | None:
-    """The allowed error at this concentration, in percent of it."""
-    if p.tea_percent is None or mean == 0:
-        return None
-    return 100 * metrics.Tea(p.tea_percent, p.tea_absolute, p.tea_below).allowed(mean) / abs(mean)
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,7 +328,7 @@ WHERE v.tenant_id = :t AND v.at >= :start AND v.at < :end AND v.analyzer_id IS N
 def coverage(uow: UnitOfWork, start: datetime, end: datetime) -> Coverage:
     """The feed of the indicators 'QC carried out' and 'QC coefficient of variation in goal'."""
     pairs = {(r.analyzer_id, r.item_id) for r in uow.s.execute(_MEASURED, {"t": uow.tenant_id, "start": start, "end": end})}
-    known = {p.id: p for p in plans(uow)}
+    known, items = {p.id: p for p in plans(uow)}, md.catalog(uow).items
     with_qc: set[int] = set()
     judged = met = 0
     for g in months.groups(uow, start, end):
@@ -344,7 +337,7 @@ def coverage(uow: UnitOfWork, start: datetime, end: datetime) -> Coverage:
             continue
         with_qc.add(p.id)
         found = stats(g.counted)
-        goal = None if found is None else metrics.cv_goal(p.cv_standard, _tea_percent(p, found.mean))
+        goal = None if found is None else metrics.cv_goal(p.cv_standard, goals.allowed_percent(p, items[p.item_id], found.mean))
         if found is not None and found.cv is not None and goal is not None:
             judged += 1
             met += found.cv <= goal

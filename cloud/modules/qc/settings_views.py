@@ -10,13 +10,14 @@ from flask import request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.qc import charts, months, plans, qualitative, queries, rules, targets
+from cloud.modules.qc import chart, charts, months, moving, patients, plans, qualitative, queries, rules, targets
 from cloud.modules.qc.forms import CHINA, day, number
 from cloud.modules.qc.rules import Method, Perm
 from cloud.modules.qc.westgard import DEFAULT_RULES, DEFAULT_WARNINGS, WORDS, Freeze, Rule
 from cloud.web.faults import Invalid
 from cloud.web.page import fragment, page, redirect_to
 from cloud.web.view import Views, principal
+from common.say import say
 
 SETTINGS = Views("qc_settings", __name__)
 OK = '{"sound":"ok"}'
@@ -180,6 +181,55 @@ def refuse_target(uow: UnitOfWork, target_id: int) -> Any:
     """Another person does not approve."""
     plans.reject_target(uow, target_id, request.form.get("version", type=int) or 0, request.form.get("reason", ""))
     return redirect_to(request.form.get("next") or "/qc/targets")
+
+
+# --- patient-based control ------------------------------------------------------------------------------------------
+
+
+@SETTINGS.get("/qc/moving", Perm.READ)
+def moving_page(uow: UnitOfWork) -> Any:
+    """Patients' smoothed values of a week, a plan's setting opened for change with the limits its past suggests."""
+    chosen = queries.plan(uow, request.args.get("plan", type=int) or 0)
+    found = [each for each in patients.lines(uow) if chosen is None or each.plan.id == chosen.id]
+    line = found[0] if chosen is not None and found else None
+    learn = moving.Setting(moving.Kind.AVERAGE, Decimal(0), Decimal(1)) if line is None or line.setting is None else line.setting
+    span = chart.Span(uow.now - patients.SHOWN, uow.now + timedelta(hours=1), CHINA)
+    return page(
+        "qc/moving.html",
+        plans=queries.plans(uow),
+        chosen=chosen,
+        line=line,
+        drawn=[(each, chart.moving(each.points, (each.setting.low, each.setting.high), span)) for each in found if each.setting],
+        kinds=moving.KIND_WORDS,
+        catalog=md.catalog(uow),
+        suggested=None if chosen is None else patients.suggested(uow, chosen.id, learn),
+    )
+
+
+@SETTINGS.post("/qc/moving", Perm.PLAN)
+def save_moving(uow: UnitOfWork) -> Any:
+    """Set it."""
+    form = request.form
+    try:
+        kind = moving.Kind(form.get("kind", ""))
+    except ValueError as error:
+        raise Invalid(say("请选择方法。"), "kind") from error
+    low, high = number(form.get("low", ""), "控制下限"), number(form.get("high", ""), "控制上限")
+    if low is None or high is None:
+        raise Invalid(say("请填写控制下限和控制上限。"), "low")
+    new = moving.Setting(
+        kind,
+        low,
+        high,
+        form.get("size", 0, type=int),
+        number(form.get("weight", ""), "λ") or Decimal("0.1"),
+        number(form.get("start", ""), "起始值"),
+        number(form.get("trunc_low", ""), "截断下限"),
+        number(form.get("trunc_high", ""), "截断上限"),
+    )
+    plan_id = form.get("plan", 0, type=int)
+    patients.save(uow, plan_id, new, form.get("active") is not None, form.get("version", type=int))
+    return redirect_to(f"/qc/moving?plan={plan_id}")
 
 
 @SETTINGS.get("/qc/month", Perm.READ)

@@ -9,7 +9,8 @@ from flask import request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.qc import charts, entry, intake, ooc, plans, queries, rules
+from cloud.modules.platform import lists
+from cloud.modules.qc import charts, entry, intake, ooc, plans, printing, queries, rules
 from cloud.modules.qc.forms import CHINA, moment
 from cloud.modules.qc.models import QcOoc
 from cloud.modules.qc.rules import Perm
@@ -77,6 +78,18 @@ def lj(uow: UnitOfWork) -> Any:
     asked = charts.Asked.of(request.args.get("month", ""), request.args.get("view", ""), uow.now)
     drawn = None if chosen is None else charts.draw(uow, chosen, asked)
     return page("qc/lj.html", block="chart", drawn=drawn, asked=asked, plans=queries.plans(uow), chosen=chosen, catalog=md.catalog(uow))
+
+
+@VIEWS.post("/qc/lj/print", Perm.READ)
+def print_lj(uow: UnitOfWork) -> Any:
+    """The same chart on paper, with its figures and room for a signature."""
+    form = request.form
+    chosen = queries.plan(uow, form.get("plan", 0, type=int))
+    if chosen is None:
+        raise NotFound("该质控计划")
+    asked = charts.Asked.of(form.get("month", ""), form.get("view", ""), uow.now)
+    made = printing.chart_document(charts.draw(uow, chosen, asked), asked, principal().tenant_name, principal().name, uow.now)
+    return redirect_to(lists.ask(uow, made, lists.Kind.PDF, f"/qc/lj?plan={chosen.id}&month={asked.text}&view={asked.view}"))
 
 
 @VIEWS.post("/qc/note", Perm.ENTER)

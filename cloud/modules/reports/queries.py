@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
 from cloud.modules.platform import signing
 from cloud.modules.reports import rules
 from cloud.modules.reports.models import Report, ReportVersion
@@ -131,6 +132,8 @@ class Told:
     reason_class: str | None
     reason_text: str | None
     released_at: datetime
+    hidden: int = 0
+    """Sensitive lines left out, because the reader may not see them."""
 
     @property
     def recalled(self) -> bool:
@@ -160,6 +163,31 @@ class Told:
         """What was printed."""
         found: Mapping[str, Any] = self.document.get("print", {})
         return found
+
+
+def tubes_of(uow: UnitOfWork, report_ids: Sequence[int]) -> list[int]:
+    """The tubes of reports."""
+    return list(uow.s.execute(select(Report.specimen_id).where(Report.id.in_(list(report_ids)))).scalars())
+
+
+def without_sensitive(told: Told, items: Mapping[int, md.ItemRow]) -> Told:
+    """The version without what is sensitive now or was when it was told (M01 R8): lines, printed rows, remarks and changes."""
+    sheet = told.sheet
+    names = {r["name"] for r in sheet.get("rows", ()) if r.get("sensitive")}
+    names |= {line["name"] for line in told.lines if line["item_id"] in items and items[line["item_id"]].sensitive}
+    if not names:
+        return told
+    amendment = sheet.get("amendment")
+    if amendment:
+        amendment = {**amendment, "changes": [c for c in amendment["changes"] if c["item"] not in names]}
+    kept = {
+        **sheet,
+        "rows": [r for r in sheet.get("rows", ()) if r["name"] not in names],
+        "comments": [c for c in sheet.get("comments", ()) if not any(n in c for n in names)],
+        "amendment": amendment,
+    }
+    lines = [line for line in told.lines if line["name"] not in names]
+    return replace(told, document={**told.document, "print": kept, "lines": lines}, hidden=len(told.lines) - len(lines))
 
 
 def released(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -16,7 +17,7 @@ from cloud.modules.bench.messages import entries_of
 from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries as critical
 from cloud.modules.personnel import queries as personnel
-from cloud.modules.platform import lists, signing
+from cloud.modules.platform import glass, lists, signing
 from cloud.modules.platform import service as platform
 from cloud.modules.quality import queries as quality
 from cloud.modules.reports import figures, infectious, queries, rules, service
@@ -25,6 +26,7 @@ from cloud.web.faults import Forbidden, Invalid, NotFound
 from cloud.web.page import fragment, is_fragment, page, redirect_to
 from cloud.web.view import Access, Views, principal, web
 from common import ids
+from common.errors import UserError
 from common.say import say
 
 VIEWS = Views("reports", __name__)
@@ -59,6 +61,7 @@ def review(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     entries = entries_of(request.form)
     if entries and not principal().may("results:enter"):
         raise Forbidden("results:enter")
+    _must_see_all(uow, [specimen_id])
     entered = bench.enter_tube(uow, specimen_id, entries, request.form.get("revision", type=int))
     problem, because = entered.review_problem, request.form.get("because", "")
     wrong = entered.contradictions if problem is None and not because.strip() else []
@@ -151,6 +154,7 @@ def release(uow: UnitOfWork, code: str) -> Any:
     chosen = [int(i) for i in request.form.getlist("id") if i.isdecimal()]
     if not chosen:
         raise Invalid(say("请先勾选要发布的报告。"), "id")
+    _must_see_all(uow, queries.tubes_of(uow, chosen))
     numbers = service.release(uow, chosen, principal(), desk())
     waiting = queries.queue(uow, section.id, principal().user_id)
     trigger = f'{{"sound":"ok","released":{len(numbers)}}}'
@@ -192,7 +196,16 @@ def _detail(uow: UnitOfWork, specimen_id: int) -> bench_queries.Detail | None:
     found = bench_queries.tube(uow, specimen_id)
     if found is not None:
         platform.log_read(uow, found.tube.patient_id, "review", request.path)
-    return found
+    return None if found is None else bench_queries.open_to(uow, principal(), found)
+
+
+def _must_see_all(uow: UnitOfWork, specimen_ids: Sequence[int]) -> None:
+    """Nobody reviews or releases what the own role may not see (M01 R8)."""
+    if principal().may(glass.Perm.SENSITIVE):
+        return
+    details = bench_queries.details_of(uow, list(specimen_ids)).values()
+    if any(bench_queries.open_to(uow, principal(), detail).hidden for detail in details):
+        raise UserError("forbidden", say("报告含敏感项目，您的角色不能查看，也就不能审核或发布。"))
 
 
 # --- told reports ---------------------------------------------------------------------------------------------------
@@ -229,7 +242,7 @@ def figures_export(uow: UnitOfWork) -> Any:
     found = figures.rows(uow, wanted, limit=figures.EXPORT_MOST)
     made = figures.document(found, wanted, principal().tenant_name, principal().name, uow.now)
     back = f"/reports/figures?first={wanted.first}&last={wanted.last}&figure={wanted.figure.value}&reason={wanted.reason}"
-    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back))
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back, identifying=True))
 
 
 def _figures_wanted(uow: UnitOfWork) -> figures.Wanted:
@@ -286,7 +299,7 @@ def report(uow: UnitOfWork, no: str) -> Any:
 def versions(uow: UnitOfWork, no: str) -> Any:
     """All versions of a report, side by side."""
     told = _told(uow, no)
-    found = queries.versions(uow, told.no)
+    found = [_open(uow, each) for each in queries.versions(uow, told.no)]
     return page("reports/versions.html", told=told, versions=found, words=rules.VERSION_WORDS, reasons=rules.REASON_WORDS)
 
 
@@ -294,6 +307,8 @@ def versions(uow: UnitOfWork, no: str) -> Any:
 def pdf(uow: UnitOfWork, no: str) -> Any:
     """The stored bytes, the same at every print (AC-R-3)."""
     told = _told(uow, no)
+    if told.hidden:
+        return redirect_to(f"/reports/{no}")
     data = service.pdf_bytes(uow, told, "print" if request.args.get("print") else "pdf")
     if data is None:
         return page("reports/waiting.html", status=202, told=told)
@@ -304,7 +319,8 @@ def pdf(uow: UnitOfWork, no: str) -> Any:
 @VIEWS.post("/reports/<no>/reprint", Perm.READ)
 def reprint(uow: UnitOfWork, no: str) -> Any:
     """A copy that says it is one."""
-    return redirect_to(service.ask_reprint(uow, _told(uow, no), f"/reports/{no}"))
+    told = _told(uow, no)
+    return redirect_to(f"/reports/{no}" if told.hidden else service.ask_reprint(uow, told, f"/reports/{no}"))
 
 
 @VIEWS.post("/reports/<no>/render", Perm.RELEASE)
@@ -358,4 +374,18 @@ def _told(uow: UnitOfWork, no: str, inside: bool = False) -> queries.Told:
     if told is None or md.catalog(uow).sections[told.section_id].id not in {s.id for s in _mine(uow)}:
         raise NotFound("该报告")
     platform.log_read(uow, told.patient_id, "report", request.path)
-    return told
+    return _open(uow, told)
+
+
+def _open(uow: UnitOfWork, told: queries.Told) -> queries.Told:
+    """The version as this person may see it."""
+    if glass.may_see_sensitive(uow, principal(), told.patient_id):
+        return told
+    return queries.without_sensitive(told, md.catalog(uow).items)
+
+
+@VIEWS.post("/reports/<no>/glass", Perm.READ)
+def see_sensitive(uow: UnitOfWork, no: str) -> Any:
+    """See a report's sensitive items for four hours, saying why."""
+    glass.break_glass(uow, principal(), _told(uow, no).patient_id, glass.Glass.SENSITIVE, request.form.get("reason", ""))
+    return redirect_to(f"/reports/{no}")

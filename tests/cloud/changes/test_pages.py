@@ -1,14 +1,17 @@
 """The pages of master data as their people use them: propose, test, approve, import, formulas, coverage, exports."""
 
 import io
+import re
 from collections.abc import Iterator
 
 import pytest
 
+from cloud import relay
 from cloud.modules.catalog import queries as md
 from cloud.modules.catalog import service as catalog
 from cloud.modules.changes import forms, queries, watch
 from cloud.web import sheet
+from cloud.worker import all_handlers
 from common.errors import UserError
 from tests.cloud.bench.world import NORMAL, World, build
 from tests.support.database import TestDatabase
@@ -42,7 +45,11 @@ def test_the_way_of_a_change_through_the_pages(world: World) -> None:
     for path in ("test", "approve/section", "approve/group", "schedule", "emergency"):  # a vendor engineer proposes only
         assert engineer.post(f"{url}/{path}").status_code == 403
     assert tester.get("/md/edit/ri/0").status_code == 403 and tester.get(url).status_code == 200
-    assert leader.post(f"{url}/test", {"sample": "50"}).status_code == 200
+    running = leader.post(f"{url}/test", {"sample": "50"})
+    assert running.status_code == 200 and "正在用最近的报告测试" in running.text
+    assert leader.post(f"{url}/test", {"sample": "50"}, htmx=True).status_code == 409, "one at a time"
+    relay.drain(world.lab.db, world.lab.a, all_handlers())
+    assert "份已发布报告" in leader.get(url).text
     assert group.post(f"{url}/schedule").status_code == 409
     assert leader.post(f"{url}/approve/section").status_code == 200
     assert leader.post(f"{url}/approve/group").status_code == 403
@@ -118,7 +125,11 @@ def test_the_formula_editor(world: World) -> None:
     judged = leader.post("/md/formulas/check", {"kind": "judge", "item": "K", "expression": "x < 3 => 低 | L\n* => 可", "in:x": "2.94"})
     assert "2.9 → 低 L" in judged.text
     tried = leader.post("/md/formulas/dryrun", {"kind": "calc", "item": "EXTRA", "name": "和", "expression": text})
-    assert tried.status_code == 200 and "份已发布报告" in tried.text
+    assert tried.status_code == 200 and "正在用最近的报告测试" in tried.text
+    followed = re.search(r'hx-get="(/md/trials/[0-9]+)"', tried.text)
+    assert followed is not None
+    relay.drain(world.lab.db, world.lab.a, all_handlers())
+    assert "份已发布报告" in leader.fragment(followed[1]).text
     assert leader.post("/md/formulas/dryrun", {"kind": "calc", "item": "EXTRA", "name": "和", "expression": '"EXTRA"'}).status_code == 422
     done = leader.post("/md/formulas", {"kind": "calc", "item": "EXTRA", "name": "和", "expression": text, "reason": "新公式"})
     assert done.status_code == 303 and "新公式" in leader.get(done.headers["Location"]).text

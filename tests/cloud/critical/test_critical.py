@@ -495,7 +495,8 @@ def test_the_register_prints_and_exports_what_it_shows(day: World) -> None:
         assert day.lab.client("verifier").get(f"{job}/file").status_code == 404  # one's own files only
         if kind == "xlsx":
             rows = list(openpyxl.load_workbook(io.BytesIO(made.data)).active.values)
-            assert rows[1][0] == "发现时间" and "6.8" in rows[2][3] and rows[2][6] == "10:02" and rows[1][6] == "接收"
+            assert "仅限导出人使用" in rows[1][0] and rows[2][0] == "发现时间"
+            assert "6.8" in rows[3][3] and rows[3][6] == "10:02" and rows[2][6] == "接收"
         else:
             words = PdfReader(io.BytesIO(made.data)).pages[0].extract_text()
             assert "危急值登记本" in words and "6.8" in words and "组长审核" in words

@@ -182,7 +182,7 @@ def test_each_figure_is_the_length_of_its_list(room: Room) -> None:
     job = client.post("/reports/figures/export?figure=amended", {"kind": "xlsx"}).headers["Location"]
     relay.drain(lab.db, lab.a, all_handlers())
     sheet = openpyxl.load_workbook(io.BytesIO(client.get(f"{job}/file").data)).active
-    assert sheet.max_row == 4 and "结果错误" in str(sheet.cell(4, 10).value)
+    assert sheet.max_row == 5 and "结果错误" in str(sheet.cell(5, 10).value)
 
 
 def test_a_recall_and_an_error_open_a_nonconformity_a_supplement_does_not(room: Room) -> None:
