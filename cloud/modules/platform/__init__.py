@@ -1,6 +1,6 @@
 """Platform (M01): tenancy, identity, permissions, sessions, audit."""
 
-from cloud.modules.platform import glass, lists, signing, watch
+from cloud.modules.platform import archive, glass, lists, mlps, signing, watch
 from cloud.modules.platform.rules import Perm
 from cloud.modules.platform.service import verify_chain
 from cloud.modules.platform.views import VIEWS
@@ -22,6 +22,7 @@ MODULE = Module(
         Perm.SSO: ("secadmin",),
         Perm.SENSITIVE: ("tester", "verifier", "senior", "leader", "director", "clinician"),
         Perm.BREAKS: ("quality", "director"),
+        Perm.MLPS: ("secadmin", "auditadmin", "director", "infogroup"),
         Perm.EXPORTS: ("quality", "director", "infogroup"),
     },
     menu=(
@@ -33,6 +34,7 @@ MODULE = Module(
         MenuItem("单点登录", "/admin/sso", Perm.SSO, "管理", 938),
         MenuItem("破例查看", "/admin/breaks", Perm.BREAKS, "管理", 939),
         MenuItem("导出审批", "/admin/exports", Perm.EXPORTS, "管理", 939),
+        MenuItem("等保自查", "/mlps", Perm.MLPS, "管理", 950),
         MenuItem("审计", "/audit", Perm.AUDIT, "管理", 940),
         MenuItem("安全报表", "/admin/reports", Perm.AUDIT, "管理", 945),
     ),
@@ -42,6 +44,8 @@ MODULE = Module(
         Job("platform.bulk_views", "15m", watch.bulk_views),
         Job("platform.end_grants", "1m", watch.end_grants),
         Job("signing.countersign", "1m", signing.countersign),
+        Job("audit_archive", "00:30", archive.archive),
+        Job("platform.mlps", "08:00", mlps.due),
         Job("platform.breaks", "08:00", glass.overdue),
         Job("lists.purge", "00:30", lists.purge),
     ),

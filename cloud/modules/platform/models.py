@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Index, Integer, LargeBinary, UniqueConstraint, text
+from sqlalchemy import BigInteger, Boolean, Date, Index, Integer, LargeBinary, UniqueConstraint, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -235,6 +235,35 @@ class Alert(TenantTable, Base):
     note: Mapped[str] = mapped_column(default="", server_default="")
     once: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     """An event rather than a state: acknowledging it is the end of it."""
+
+
+class AuditArchive(TenantTable, Base):
+    """A block of old audit entries written to a file that never changes; its hashes join the block before and after (C4, R9)."""
+
+    __tablename__ = "audit_archive"
+    __table_args__ = (UniqueConstraint("tenant_id", "first_seq"),)
+    first_seq: Mapped[int] = mapped_column(BigInteger)
+    last_seq: Mapped[int] = mapped_column(BigInteger)
+    previous: Mapped[bytes] = mapped_column(LargeBinary)
+    last: Mapped[bytes] = mapped_column(LargeBinary)
+    key: Mapped[str]
+    sha256: Mapped[str]
+    made_at: Mapped[datetime]
+    verified_at: Mapped[datetime]
+    problem: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class MlpsAssessment(TenantTable, Base):
+    """A yearly classified-protection assessment (等保测评): when, by whom, with what result."""
+
+    __tablename__ = "mlps_assessment"
+    done_on: Mapped[date] = mapped_column(Date)
+    level: Mapped[int] = mapped_column(Integer)
+    assessor: Mapped[str]
+    result: Mapped[str]
+    report_no: Mapped[str] = mapped_column(default="", server_default="")
+    by_name: Mapped[str]
+    at: Mapped[datetime]
 
 
 class Signature(TenantTable, Base):

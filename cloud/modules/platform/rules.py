@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
+from zoneinfo import ZoneInfo
 
 from common.say import Said, say
 
+ZONE = ZoneInfo("Asia/Shanghai")
 MAX_FAILURES = 5
 LOCK_FOR = timedelta(minutes=30)
 PASSWORD_LIFE = timedelta(days=90)
@@ -44,6 +46,7 @@ class Perm(StrEnum):
     SSO = "platform:sso"
     SENSITIVE = "platform:sensitive"
     """Sees results of sensitive items (HIV, STD, toxicology, paternity: marked in the master data) without giving a reason (R8)."""
+    MLPS = "platform:mlps"
     EXPORTS = "platform:exports"
     """Approves exports of many rows that name patients (R6)."""
     BREAKS = "platform:breaks"
@@ -231,6 +234,10 @@ def grant_problem(hours: int, purpose: str) -> str | None:
     return None if purpose.strip() else "请写明访问目的（做什么、涉及哪台设备或哪个页面）。"
 
 
+AUDIT_ONLINE = timedelta(days=180)
+"""Audit entries are archived from this age on (R9; they stay online as well)."""
+MLPS_YEAR = 365
+MLPS_SOON = 60  # days before the yearly assessment is due that it is told
 EXPORT_ROWS = 500
 """Rows naming patients that one person may export without another's approval (R6) [C]."""
 DELEGATION_MOST = timedelta(days=60)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cloud.db import audit as chain
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import grants, rules, secrets
+from cloud.modules.platform import alerts, grants, rules, secrets
 from cloud.modules.platform.models import LoginEvent, Role, Tenant, User, UserRole, UserSession, Workstation
 from cloud.web.faults import Conflict, Invalid, ReauthRequired
 from cloud.web.principal import Principal
@@ -424,6 +424,12 @@ def kick(uow: UnitOfWork, session_id: int) -> bool:
 def verify_chain(uow: UnitOfWork) -> None:
     """Calendar job (00:30): walk the audit chain; a break is an error in the log and stays in the chain itself (C4)."""
     count, broken = chain.verify(uow.s)
-    if broken is not None:
+    if broken is None:
+        uow.audit("audit", "chain", "verified", after={"whole": count})
+        alerts.clear(uow, "platform.chain", "chain")
+    else:
+        words = "审计链条从第 %(seq)s 条起断裂（%(reason)s），请立即报告信息安全负责人，不要改动数据库。"
+        told = {"seq": broken.seq, "reason": broken.reason}
+        alerts.raise_alert(uow, alerts.Alert("platform.chain", "chain", rules.Level.URGENT, words, "/audit", rules.Perm.AUDIT, told))
         log.error("audit_chain_broken", tenant=uow.tenant_id, seq=broken.seq, reason=broken.reason)
         uow.audit("audit", broken.seq, "chain_broken", after={"reason": broken.reason, "whole": count})

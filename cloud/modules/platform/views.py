@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -10,7 +10,21 @@ from zoneinfo import ZoneInfo
 from flask import Response, g, make_response, request
 
 from cloud.db.session import Actor, UnitOfWork
-from cloud.modules.platform import accounts, alerts, delegation, glass, grants, lists, queries, registers, rules, service, sso
+from cloud.modules.platform import (
+    accounts,
+    alerts,
+    archive,
+    delegation,
+    glass,
+    grants,
+    lists,
+    mlps,
+    queries,
+    registers,
+    rules,
+    service,
+    sso,
+)
 from cloud.modules.platform.models import Tenant
 from cloud.modules.platform.rules import Level, Perm
 from cloud.web import cookie, csrf
@@ -509,7 +523,8 @@ def audit(uow: UnitOfWork) -> Any:
         datetime.now(UTC) - timedelta(days=days) if days else None,
         a.get("before", None, type=int),
     )
-    return page("platform/audit.html", "rows", entries=queries.audit_page(uow, f), f=f, days=days, page_size=queries.PAGE)
+    shown: dict[str, Any] = {"entries": queries.audit_page(uow, f), "f": f, "days": days, "archives": archive.files(uow)}
+    return page("platform/audit.html", "rows", **shown, page_size=queries.PAGE)
 
 
 @VIEWS.post("/audit/verify", Perm.AUDIT)
@@ -517,6 +532,38 @@ def audit_verify(uow: UnitOfWork) -> Any:
     """Walk the hash chain and name the first broken entry."""
     count, broken = queries.audit_verify(uow)
     return fragment("platform/audit.html", "verdict", count=count, broken=broken)
+
+
+@VIEWS.get("/audit/archive/<int:archive_id>", Perm.AUDIT)
+def audit_archive_file(uow: UnitOfWork, archive_id: int) -> Any:
+    """An archived block as it was written; it can be checked without this software."""
+    row = archive.one(uow, archive_id)
+    if row is None:
+        raise NotFound("该归档")
+    name = row.key.rsplit("/", 1)[-1]
+    return Response(
+        archive.content(uow, row), mimetype="application/gzip", headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+@VIEWS.get("/mlps", Perm.MLPS)
+def mlps_page(uow: UnitOfWork) -> Any:
+    """等保 self-check with today's figures, and the yearly assessments."""
+    due, today = mlps.next_due(uow), uow.now.astimezone(rules.ZONE).date()
+    soon, rows = today + timedelta(days=rules.MLPS_SOON), mlps.controls(uow, web().settings)
+    return page("platform/mlps.html", rows=rows, assessments=mlps.assessments(uow), due=due, soon=soon)
+
+
+@VIEWS.post("/mlps", Perm.MLPS)
+def record_mlps(uow: UnitOfWork) -> Any:
+    """Write a yearly assessment down."""
+    f = request.form
+    try:
+        done_on = date.fromisoformat(f.get("done_on", ""))
+    except ValueError as error:
+        raise Invalid(say("测评日期请写成 2026-05-04 的样子。"), "done_on") from error
+    mlps.record(uow, done_on, f.get("level", 0, type=int), f.get("assessor", ""), f.get("result", ""), f.get("report_no", ""))
+    return redirect_to("/mlps")
 
 
 @VIEWS.get("/audit/export", Perm.AUDIT)
