@@ -49,6 +49,19 @@ def test_npms_client_is_answered(tmp_path: Path) -> None:
     assert [b"|T%d" % n in message.body for n, message in enumerate(stored(tmp_path))] == [True] * 3
 
 
+def test_npms_client_may_send_several_at_once(tmp_path: Path) -> None:
+    """Without its own queue, which never ends (peers.cjs says why): all of them are taken, whatever comes in one read."""
+    port = free_port()
+    with running(tmp_path, tcp("bc", port, protocol="hl7")) as agent:
+        dial(port).close()
+        with subprocess.Popen(node("burst", str(port), "5"), stdout=subprocess.DEVNULL) as client:
+            try:
+                has(agent, 5)
+            finally:
+                client.terminate()
+    assert [b"|T%d" % n in message.body for n, message in enumerate(stored(tmp_path))] == [True] * 5
+
+
 def test_our_sender_is_understood_by_npms_server(tmp_path: Path) -> None:
     port = free_port()
     capture = tmp_path / "bc.hl7"
