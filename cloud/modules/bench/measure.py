@@ -94,7 +94,7 @@ def typed_dilution(text: str) -> tuple[str, Decimal]:
         return text, Decimal(1)
     factor = Decimal(found["factor"])
     if factor == 0:
-        raise UserError("invalid", "稀释倍数不能是 0，请核对。")
+        raise UserError("invalid", say("稀释倍数不能是 0，请核对。"))
     return found["value"].strip(), factor
 
 
@@ -104,7 +104,7 @@ def typed_dilution(text: str) -> tuple[str, Decimal]:
 def corrected_wbc(wbc: Decimal, nrbc_per_100: Decimal) -> Decimal:
     """White cells without the nucleated red ones counted among them: WBC × 100 / (100 + NRBC) (AC-B-2)."""
     if nrbc_per_100 < 0:
-        raise UserError("invalid", "有核红细胞数不能小于 0，请核对。")
+        raise UserError("invalid", say("有核红细胞数不能小于 0，请核对。"))
     return wbc * 100 / (100 + nrbc_per_100)
 
 
@@ -115,12 +115,14 @@ def differential(counts: Mapping[str, int]) -> dict[str, Decimal]:
     """A manual differential of 100 or 200 cells as percentages. Raises UserError naming the sum of any other count (AC-B-4)."""
     negative = [name for name, n in counts.items() if n < 0]
     if negative:
-        raise UserError("invalid", f"{'、'.join(negative)} 的计数不能小于 0。")
+        raise UserError("invalid", say("{items} 的计数不能小于 0。", items=negative))
     total = sum(counts.values())
     if total not in COUNTED:
         short = min(COUNTED, key=lambda n: abs(n - total))
-        word = f"还差 {short - total} 个" if total < short else f"多了 {total - short} 个"
-        raise UserError("invalid", f"分类计数合计 {total}，应为 100 或 200（{word}），请核对后再保存。", total=total)
+        word = say("还差 {n} 个", n=short - total) if total < short else say("多了 {n} 个", n=total - short)
+        raise UserError(
+            "invalid", say("分类计数合计 {total}，应为 100 或 200（{word}），请核对后再保存。", total=total, word=word), total=total
+        )
     return {name: Decimal(n) * 100 / total for name, n in counts.items()}
 
 
@@ -226,7 +228,7 @@ class Kind(StrEnum):
 
 
 AGAIN = frozenset({Kind.RERUN, Kind.CONFIRM})
-KIND_WORDS = {Kind.RERUN: "复查", Kind.ADD: "加做", Kind.SUGGEST: "建议加做", Kind.CONFIRM: "复检确证"}
+KIND_WORDS = {Kind.RERUN: say("复查"), Kind.ADD: say("加做"), Kind.SUGGEST: say("建议加做"), Kind.CONFIRM: say("复检确证")}
 
 
 def reflex_kind(action: str, depth: int, on_tube: bool, known: bool) -> Kind | None:

@@ -16,16 +16,19 @@ from cloud.modules.bench.rows import TestRow
 from cloud.modules.bench.rules import ReviewItem, TestState, TubeState
 from common import values
 from common.errors import UserError
+from common.say import say
 
 
 def open_tube(uow: UnitOfWork, specimen_id: int, revision: int | None = None) -> tuple[Work, int]:
     """The tube, locked, and its revision. UserErrors: not_found; stale, when another revision was looked at."""
     work = Work(uow, [specimen_id])
     if specimen_id not in work.tubes:
-        raise UserError("not_found", "该标本不存在，请核对条码后重试。")
+        raise UserError("not_found", say("该标本不存在，请核对条码后重试。"))
     found = work.revisions[specimen_id]
     if revision is not None and found != revision:
-        raise UserError("stale", f"您打开之后，标本 {work.tubes[specimen_id].barcode} 又有新的变化，已为您刷新，请核对后再操作。")
+        raise UserError(
+            "stale", say("您打开之后，标本 {tube} 又有新的变化，已为您刷新，请核对后再操作。", tube=work.tubes[specimen_id].barcode)
+        )
     return work, found
 
 
@@ -35,7 +38,7 @@ def open_test(uow: UnitOfWork, test_id: int) -> tuple[Work, TestRow]:
         text("SELECT specimen_id FROM test WHERE tenant_id = :t AND id = :i"), {"t": uow.tenant_id, "i": test_id}
     ).scalar_one_or_none()
     if specimen_id is None:
-        raise UserError("not_found", "该检验项目不存在，请核对后重试。")
+        raise UserError("not_found", say("该检验项目不存在，请核对后重试。"))
     work = Work(uow, [specimen_id])
     return work, next(t for t in work.tests.values() if t.id == test_id)
 
@@ -44,22 +47,33 @@ def must_be_open(test: TestRow, name: str) -> None:
     """UserError conflict for a test that is cancelled or told."""
     state = TestState(test.state)
     if state is TestState.CANCELLED:
-        raise UserError("conflict", f"{name} 已取消，不能录入结果。")
+        raise UserError("conflict", say("{item} 已取消，不能录入结果。", item=name))
     if state not in rules.OPEN_STATES:
-        raise UserError("conflict", f"{name} {rules.STATE_WORDS[state]}，不能直接改动；请在报告页走“修改报告”。")
+        raise UserError(
+            "conflict", say("{item} {state}，不能直接改动；请在报告页走“修改报告”。", item=name, state=rules.STATE_WORDS[state])
+        )
 
 
 def fresh(test: TestRow, version: int, name: str) -> None:
     """UserError stale for a test that changed since it was shown."""
     if test.version != version:
-        raise UserError("stale", f"您打开之后，{name} 又有新的变化（现为“{rules.STATE_WORDS[TestState(test.state)]}”），请核对后再操作。")
+        raise UserError(
+            "stale",
+            say(
+                "您打开之后，{item} 又有新的变化（现为“{state}”），请核对后再操作。",
+                item=name,
+                state=rules.STATE_WORDS[TestState(test.state)],
+            ),
+        )
 
 
 def to(test: TestRow, to: TestState) -> None:
     """Move a test by the table. UserError conflict."""
     state = TestState(test.state)
     if not rules.may_move(state, to):
-        raise UserError("conflict", f"该项目目前为“{rules.STATE_WORDS[state]}”，不能改为“{rules.STATE_WORDS[to]}”。")
+        raise UserError(
+            "conflict", say("该项目目前为“{state}”，不能改为“{to}”。", state=rules.STATE_WORDS[state], to=rules.STATE_WORDS[to])
+        )
     test.state, test.dirty = to.value, True
 
 

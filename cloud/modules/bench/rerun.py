@@ -15,6 +15,7 @@ from cloud.modules.bench.record import Work
 from cloud.modules.bench.rows import TestRow
 from cloud.modules.bench.rules import TestState
 from common.errors import UserError
+from common.say import say
 
 MAY = frozenset({TestState.RECEIVED, TestState.HELD})
 MOST_DILUTION = Decimal(100000)
@@ -28,26 +29,26 @@ def request_rerun(
     UserErrors: stale, invalid (``field``), conflict naming the item that cannot be measured again now.
     """
     if not reason.strip():
-        raise UserError("invalid", "请写明复查原因，例如：与前次相差大、仪器报警、超出线性。", field="reason")
+        raise UserError("invalid", say("请写明复查原因，例如：与前次相差大、仪器报警、超出线性。"), field="reason")
     if not Decimal(1) <= dilution <= MOST_DILUTION:
-        raise UserError("invalid", "稀释倍数应为 1 到 100000 的数，1 表示不稀释。", field="dilution")
+        raise UserError("invalid", say("稀释倍数应为 1 到 100000 的数，1 表示不稀释。"), field="dilution")
     work, _ = open_tube(uow, specimen_id, revision)
     mine = {t.id: t for t in work.tests.values()}
     if any(i not in mine for i in test_ids):
-        raise UserError("not_found", "有检验项目不属于这管标本，请刷新后重试。")
+        raise UserError("not_found", say("有检验项目不属于这管标本，请刷新后重试。"))
     own = [t for t in mine.values() if t.id in work.current and not work.is_index(t.item_id)]
     measured = [t for t in own if work.current[t.id].known.source != "calc"]
     wanted = [mine[i] for i in test_ids] if test_ids else [t for t in measured if _free(work, t)]
     if not wanted:
-        raise UserError("conflict", "这管标本没有可以复查的结果；已初审的请先退回，已发布的请修改报告。")
+        raise UserError("conflict", say("这管标本没有可以复查的结果；已初审的请先退回，已发布的请修改报告。"))
     for test in wanted:
         name = work.catalog.items[test.item_id].name
         if TestState(test.state) not in MAY or test not in measured:
-            raise UserError("conflict", f"{name} 目前不能复查：没有测得的结果，或已初审、已发布。没有申请任何复查。")
+            raise UserError("conflict", say("{item} 目前不能复查：没有测得的结果，或已初审、已发布。没有申请任何复查。", item=name))
         if work.rerun_of(test) is not None:
-            raise UserError("conflict", f"{name} 已在复查中。没有申请任何复查。")
+            raise UserError("conflict", say("{item} 已在复查中。没有申请任何复查。", item=name))
         if test.pending_id is not None:
-            raise UserError("conflict", f"{name} 有两个结果待选用，请先选用。没有申请任何复查。")
+            raise UserError("conflict", say("{item} 有两个结果待选用，请先选用。没有申请任何复查。", item=name))
     for test in wanted:
         ask(work, test, test.item_id, Kind.RERUN, reason.strip(), dilution=dilution)
     save(work, "rerun", {"items": [work.catalog.items[t.item_id].name for t in wanted], "dilution": f"{dilution:f}"}, reason=reason.strip())
@@ -97,12 +98,12 @@ def say_beside(work: Work, specimen_id: int, said: Sequence[tuple[str, str, str]
 def withdraw(uow: UnitOfWork, follow_id: int, reason: str, may_decide: bool) -> int:
     """Not measured again, not added: why. The first value stands as it did. Returns the tube. UserErrors."""
     if not reason.strip():
-        raise UserError("invalid", "请写明不做的理由。", field="reason")
+        raise UserError("invalid", say("请写明不做的理由。"), field="reason")
     work, row = _open(uow, follow_id)
     if row.kind is Kind.CONFIRM and not may_decide:
-        raise UserError("conflict", "复检确证只能由高年资或组长撤销。")
+        raise UserError("conflict", say("复检确证只能由高年资或组长撤销。"))
     if row.state == "back":
-        raise UserError("conflict", "复查结果已回，请选用其中一个。")
+        raise UserError("conflict", say("复查结果已回，请选用其中一个。"))
     row.settle(uow, "cancelled", f"不做：{reason.strip()}")
     test = next(t for t in work.tests.values() if t.id == row.test_id)
     test.notes, test.dirty = [n for n in test.notes if n["code"] != measure.NoteCode.CONFIRM], True
@@ -119,7 +120,7 @@ def add_reflex(uow: UnitOfWork, follow_id: int) -> int:
     """A person takes a proposed item on (or tries again what the specimens refused); returns the tube. UserError conflict."""
     work, row = _open(uow, follow_id)
     if row.again or not (row.kind is Kind.SUGGEST or row.state == "refused"):
-        raise UserError("conflict", "该项目已在加做，或不是加做建议。")
+        raise UserError("conflict", say("该项目已在加做，或不是加做建议。"))
     row.kind, row.state, row.outcome, row.dirty = Kind.ADD, "asked", "", True
     payload = {"follow_id": row.id, "specimen_id": row.specimen_id, "item_id": row.item_id, "dilution": "1", "reason": row.reason}
     uow.emit("reflex.wanted", work.tubes[row.specimen_id].barcode, payload)
@@ -144,9 +145,11 @@ def reflex_refused(uow: UnitOfWork, follow_id: int, why: str) -> None:
 def _open(uow: UnitOfWork, follow_id: int) -> tuple[Work, FollowRow]:
     found = followup.one(uow, follow_id)
     if found is None:
-        raise UserError("not_found", "这条复查或加做记录不存在，请刷新后重试。")
+        raise UserError("not_found", say("这条复查或加做记录不存在，请刷新后重试。"))
     work, _ = open_tube(uow, found.specimen_id)
     row = next(f for f in work.follow[found.specimen_id] if f.id == follow_id)
     if not row.open:
-        raise UserError("conflict", f"{row.word}已由 {row.settled_name or '他人'} 处理（{row.outcome}），请刷新。")
+        raise UserError(
+            "conflict", say("{what}已由 {who} 处理（{outcome}），请刷新。", what=row.word, who=row.settled_name or "—", outcome=row.outcome)
+        )
     return work, row

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from common.say import Said, say
 from common.values import Value, parse
 
 
@@ -57,16 +58,16 @@ TRANSITIONS: Mapping[TestState, frozenset[TestState]] = {
 
 OPEN_STATES = frozenset({_S.EXPECTED, _S.RECEIVED, _S.HELD, _S.REVIEWED, _S.NO_RESULT})
 TOLD_STATES = frozenset({_S.RELEASED, _S.AMENDED})
-STATE_WORDS: Mapping[TestState, str] = {
-    _S.EXPECTED: "待检",
-    _S.RECEIVED: "已出结果",
-    _S.HELD: "待处理",
-    _S.REVIEWED: "已初审",
-    _S.RELEASED: "已发布",
-    _S.AMENDED: "已修改",
-    _S.RECALLED: "已召回",
-    _S.CANCELLED: "已取消",
-    _S.NO_RESULT: "无结果",
+STATE_WORDS: Mapping[TestState, Said] = {
+    _S.EXPECTED: say("待检"),
+    _S.RECEIVED: say("已出结果"),
+    _S.HELD: say("待处理"),
+    _S.REVIEWED: say("已初审"),
+    _S.RELEASED: say("已发布"),
+    _S.AMENDED: say("已修改"),
+    _S.RECALLED: say("已召回"),
+    _S.CANCELLED: say("已取消"),
+    _S.NO_RESULT: say("无结果"),
 }
 
 
@@ -399,13 +400,13 @@ def alarm_flags(flags: Iterable[str]) -> tuple[str, ...]:
 # --- manual entry ---------------------------------------------------------------------------------------------------
 
 
-def unit_slip(value: Decimal, reference: Decimal | None) -> str | None:
+def unit_slip(value: Decimal, reference: Decimal | None) -> Said | None:
     """A hint when the digits equal the reference's (last value, middle of the interval) but the size is 1000 times off."""
     if reference is None or value == 0 or reference == 0:
         return None
     ratio = abs(value / reference)
     if Decimal(500) <= ratio <= Decimal(2000) or Decimal(1) / 2000 <= ratio <= Decimal(1) / 500:
-        return f"与参考值 {reference} 相差约 1000 倍，请核对单位和小数点；确认无误请再保存一次。"
+        return say("与参考值 {value} 相差约 1000 倍，请核对单位和小数点；确认无误请再保存一次。", value=reference)
     return None
 
 
@@ -423,18 +424,18 @@ class ReviewItem:
     """What is still to be done on top of it: 复查, 加做 …"""
 
 
-def review_problem(items: Sequence[ReviewItem]) -> str | None:
+def review_problem(items: Sequence[ReviewItem]) -> Said | None:
     """Why a tube cannot be reviewed yet, naming the items, or None."""
     live = [item for item in items if item.state is not _S.CANCELLED]
     missing = [item.name for item in live if item.state is _S.EXPECTED and item.mandatory]
     held = [item.name for item in live if item.state is _S.HELD]
     if missing:
-        return f"缺少必报项目：{'、'.join(missing)}。请补做，或登记“无结果”并写明原因。"
+        return say("缺少必报项目：{items}。请补做，或登记“无结果”并写明原因。", items=missing)
     waiting = [f"{item.name}{item.waits}" for item in live if item.waits]
     if waiting:
-        return f"还有未完成的{'、'.join(waiting)}。等结果回来后选用，或在检验工作台撤销并写明原因。"
+        return say("还有未完成的{items}。等结果回来后选用，或在检验工作台撤销并写明原因。", items=waiting)
     if held:
-        return f"有待处理的结果：{'、'.join(held)}。请先处理（F6）。"
+        return say("有待处理的结果：{items}。请先处理（F6）。", items=held)
     if not any(item.state in (_S.RECEIVED, _S.REVIEWED) for item in live):
-        return "没有可初审的结果。"
+        return say("没有可初审的结果。")
     return None

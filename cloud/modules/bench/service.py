@@ -90,7 +90,7 @@ def enter_tube(uow: UnitOfWork, specimen_id: int, entries: Sequence[Entry], revi
     work, _ = open_tube(uow, specimen_id, revision)
     mine = {t.id: t for t in work.tests.values()}
     if any(e.test_id not in mine for e in entries):
-        raise UserError("not_found", "有检验项目不属于这管标本，请刷新后重试。")
+        raise UserError("not_found", say("有检验项目不属于这管标本，请刷新后重试。"))
     lasts = _lasts(work, [mine[e.test_id] for e in entries])
     ready, asked = [], dict[int, UserError]()
     for entry in entries:
@@ -118,7 +118,7 @@ def enter_differential(uow: UnitOfWork, specimen_id: int, counts: Mapping[int, t
     mine = {t.id: t for t in work.tests.values()}
     names = {i: work.catalog.items[mine[i].item_id].name for i in counts if i in mine}
     if len(names) != len(counts):
-        raise UserError("not_found", "有检验项目不属于这管标本，请刷新后重试。")
+        raise UserError("not_found", say("有检验项目不属于这管标本，请刷新后重试。"))
     shares = measure.differential({names[i]: n for i, (n, _) in counts.items()})
     why = f"人工镜检分类 {sum(n for n, _ in counts.values())} 个细胞"
     entries = [Entry(i, version, f"{shares[names[i]]:f}", reason=why, sure=True) for i, (_, version) in counts.items()]
@@ -144,7 +144,9 @@ def _corrected(work: Work, specimen_id: int, nrbc: int | None) -> list[Entry]:
     current = None if test is None else work.current.get(test.id)
     number = None if current is None else values.parse(current.known.reported_text).number
     if test is None or number is None:
-        raise UserError("conflict", "这管标本还没有白细胞计数，不能做有核红细胞校正。请先出白细胞结果，或不填有核红细胞。", field="nrbc")
+        raise UserError(
+            "conflict", say("这管标本还没有白细胞计数，不能做有核红细胞校正。请先出白细胞结果，或不填有核红细胞。"), field="nrbc"
+        )
     told = measure.corrected_wbc(number, Decimal(nrbc))
     return [Entry(test.id, test.version, f"{told:f}", reason=f"有核红细胞 {nrbc}/100 校正，校正前 {number:f}", sure=True)]
 
@@ -164,7 +166,15 @@ def _judge_entry(work: Work, test: TestRow, entry: Entry, lasts: Mapping[int, De
     current = work.current.get(test.id)
     if test.version != entry.version:
         theirs = current.known.reported_text if current is not None else rules.STATE_WORDS[TestState(test.state)]
-        raise UserError("stale", f"您打开之后，{item.name} 已由他人或仪器改为 {theirs}。您输入的 {entry.text} 没有保存，请核对后再保存。")
+        raise UserError(
+            "stale",
+            say(
+                "您打开之后，{item} 已由他人或仪器改为 {theirs}。您输入的 {text} 没有保存，请核对后再保存。",
+                item=item.name,
+                theirs=theirs,
+                text=entry.text,
+            ),
+        )
     raw, dilution = measure.typed_dilution(entry.text) if item.result_type == "numeric" else (entry.text, Decimal(1))
     value = values.require(raw, item.result_type, item.name)
     reading = work.reader.read(test.item_id, None, raw.strip(), work.tubes[test.specimen_id], dilution=dilution)
@@ -176,11 +186,17 @@ def _judge_entry(work: Work, test: TestRow, entry: Entry, lasts: Mapping[int, De
     told = None if value.number is None else value.number * dilution
     hint = None if told is None or entry.sure else rules.unit_slip(told, lasts.get(test.item_id))
     if hint is not None:
-        raise UserError("invalid", f"{item.name}：{hint}", field="sure")
+        raise UserError("invalid", say("{item}：{hint}", item=item.name, hint=hint), field="sure")
     if reading.critical and entry.again.strip() != entry.text.strip():
-        raise UserError("invalid", f"{item.name} {reading.reported_text} 达到危急值界限，请再输入一次同样的数值确认。", field="again")
+        raise UserError(
+            "invalid",
+            say("{item} {value} 达到危急值界限，请再输入一次同样的数值确认。", item=item.name, value=reading.reported_text),
+            field="again",
+        )
     if current is not None and rerun is None and not entry.reason.strip():
-        raise UserError("invalid", f"{item.name} 已有结果 {current.known.reported_text}，更改请写明原因。", field="reason")
+        raise UserError(
+            "invalid", say("{item} 已有结果 {value}，更改请写明原因。", item=item.name, value=current.known.reported_text), field="reason"
+        )
     return replace(reading, holds=tuple(h for h in reading.holds if h.code != "NOT_NUMERIC"))
 
 
@@ -236,7 +252,7 @@ def set_no_result(uow: UnitOfWork, test_id: int, version: int, reason: str) -> N
     must_be_open(test, name)
     fresh(test, version, name)
     if not reason.strip():
-        raise UserError("invalid", f"{name} 登记“无结果”须写明原因，例如：标本量不足。", field="reason")
+        raise UserError("invalid", say("{item} 登记“无结果”须写明原因，例如：标本量不足。", item=name), field="reason")
     to(test, TestState.NO_RESULT)
     test.current_id, test.pending_id, test.notes = None, None, []
     work.current.pop(test.id, None)
@@ -259,12 +275,12 @@ def choose_version(uow: UnitOfWork, test_id: int, version: int, chosen_id: int, 
     fresh(test, version, name)
     chosen = next((v for v in work.versions.get(test.id, ()) if v.id == chosen_id), None)
     if chosen is None or chosen_id not in (test.current_id, test.pending_id):
-        raise UserError("not_found", f"{name} 没有这个待选的结果，请刷新后重试。")
+        raise UserError("not_found", say("{item} 没有这个待选的结果，请刷新后重试。", item=name))
     before, rerun = work.current.get(test.id), work.rerun_of(test)
     if rerun is not None and not may_decide:
-        raise UserError("conflict", f"{name} 的复查结果与首次相差较大或须确证，请由高年资或组长选用。")
+        raise UserError("conflict", say("{item} 的复查结果与首次相差较大或须确证，请由高年资或组长选用。", item=name))
     if rerun is not None and not reason.strip():
-        raise UserError("invalid", f"选用 {name} 的复查结果请写明理由。", field="reason")
+        raise UserError("invalid", say("选用 {item} 的复查结果请写明理由。", item=name), field="reason")
     if rerun is not None:
         rerun.settle(uow, "done", f"选用 {chosen.known.reported_text}：{reason.strip()}")
         test.notes = [n for n in test.notes if n["code"] != measure.NoteCode.CONFIRM]
@@ -300,9 +316,9 @@ def dismiss_late(uow: UnitOfWork, test_id: int, version: int, reason: str) -> No
     name = work.catalog.items[test.item_id].name
     fresh(test, version, name)
     if TestState(test.state) not in rules.TOLD_STATES or test.pending_id is None:
-        raise UserError("conflict", f"{name} 没有发布后收到的结果。")
+        raise UserError("conflict", say("{item} 没有发布后收到的结果。", item=name))
     if not reason.strip():
-        raise UserError("invalid", "请写明忽略的原因。", field="reason")
+        raise UserError("invalid", say("请写明忽略的原因。"), field="reason")
     test.pending_id, test.dirty = None, True
     save(work, "dismiss_late", {"item": name}, reason=reason.strip())
 
@@ -320,10 +336,14 @@ def review(uow: UnitOfWork, specimen_id: int, revision: int | None = None, work:
         work, _ = open_tube(uow, specimen_id, revision)
     problem = rules.review_problem([review_item(work, t) for t in work.tests.values()])
     if problem is not None:
-        raise UserError("conflict", f"标本 {work.tubes[specimen_id].barcode}：{problem}")
+        raise UserError("conflict", say("标本 {tube}：{problem}", tube=work.tubes[specimen_id].barcode, problem=problem))
     wrong = opening.contradictions(work, specimen_id)
     if wrong and not because.strip():
-        raise UserError("conflict", f"标本 {work.tubes[specimen_id].barcode}：{measure.sentence(wrong)}", field="because")
+        raise UserError(
+            "conflict",
+            say("标本 {tube}：{problem}", tube=work.tubes[specimen_id].barcode, problem=measure.sentence(wrong)),
+            field="because",
+        )
     for test in work.tests.values():
         if test.state == TestState.RECEIVED:
             to(test, TestState.REVIEWED)
@@ -336,7 +356,7 @@ def review(uow: UnitOfWork, specimen_id: int, revision: int | None = None, work:
 def send_back(uow: UnitOfWork, specimen_id: int, reason: str) -> None:
     """退回: the verifier wants it looked at again."""
     if not reason.strip():
-        raise UserError("invalid", "请写明退回原因。", field="reason")
+        raise UserError("invalid", say("请写明退回原因。"), field="reason")
     work, _ = open_tube(uow, specimen_id)
     for test in work.tests.values():
         if test.state == TestState.REVIEWED:

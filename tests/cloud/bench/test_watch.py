@@ -117,3 +117,20 @@ def test_a_rerun_of_the_whole_tube_leaves_out_what_waits_for_a_choice(world: Wor
         world.send(uow, tube, NORMAL, AT)
         world.send(uow, tube, {"K": "5.1"}, AT + timedelta(minutes=1))
         assert service.request_rerun(uow, tube, None, [], "与前次相差大") == 3
+
+
+def test_refusals_are_told_in_the_readers_language(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        world.send(uow, tube, {"K": "4.0"}, AT)
+        revision = queries.tube(uow, tube)
+        assert revision is not None
+    tester = world.lab.client("tester")
+    tester.post("/lang/en")
+    missing = tester.post(f"/bench/CHEM/tube/{tube}/review", {"revision": revision.revision}, htmx=True)
+    assert missing.status_code == 409 and "Mandatory items are missing: 项目NA, 项目GLU, 项目CREA" in missing.text
+    stale = tester.post(f"/bench/CHEM/tube/{tube}/review", {"revision": 99}, htmx=True)
+    assert stale.status_code == 409 and "changed after you opened it" in stale.text
+    k = next(t for t in revision.tests if t.item.code == "K")
+    none = tester.post(f"/bench/test/{k.id}/none", {"version": k.version, "reason": " "}, htmx=True)
+    assert none.status_code == 422 and "Say why there is no result of 项目K" in none.text
