@@ -98,6 +98,26 @@ def add_analyzer(uow: UnitOfWork, code: str, name: str, model: str, section_id: 
     return row
 
 
+def change_analyzer(
+    uow: UnitOfWork, analyzer_id: int, name: str, model: str, section_id: int, active: bool, reason: str
+) -> models.Analyzer:
+    """Another name, model or section, or retired (never removed: results point to it). The code stays: it stands on results and labels."""
+    row = uow.s.get(models.Analyzer, (uow.tenant_id, analyzer_id), with_for_update=True)
+    if row is None:
+        raise UserError("not_found", "仪器不存在，请核对后重试。")
+    if not name.strip():
+        raise UserError("invalid", "请填写仪器名称。", field="name")
+    if section_id not in catalog(uow).sections:
+        raise UserError("not_found", "专业组不存在，请从列表中选择。", field="section_id")
+    before = {"name": row.name, "model": row.model, "section_id": row.section_id, "active": row.active}
+    row.name, row.model, row.section_id, row.active = name.strip(), model.strip(), section_id, active
+    uow.s.flush()
+    after = {"name": row.name, "model": row.model, "section_id": row.section_id, "active": row.active}
+    if before != after:
+        uow.audit("analyzer", row.id, "edit" if active == before["active"] else "retire", before, after, reason or None)
+    return row
+
+
 def map_channel(uow: UnitOfWork, analyzer_id: int, channel_code: str, item_id: int, reason: str = "") -> models.AnalyzerItemMap:
     """Say which item an analyzer's channel code reports; the intake reads by it from this COMMIT on. The same again changes nothing."""
     code, known = channel_code.strip(), catalog(uow)
@@ -165,6 +185,7 @@ __all__ = [
     "Wrong",
     "add_analyzer",
     "add_interval",
+    "change_analyzer",
     "changed",
     "kind_problems",
     "load_wst886",

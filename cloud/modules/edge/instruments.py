@@ -67,6 +67,49 @@ def add(uow: UnitOfWork, new: NewInstrument) -> Connection:
     return configuration.save_connection(uow, new.agent_id, line)
 
 
+def as_shown(row: md.AnalyzerRow) -> str:
+    """What a page showed of an analyzer, to tell a stale save by."""
+    return f"{row.name}|{row.model}|{row.section_id}"
+
+
+def change(uow: UnitOfWork, analyzer_id: int, was: str, name: str, model: str, section_id: int) -> None:
+    """Another name, model or section. ``was``: as the page showed it; somebody's change meanwhile is not overwritten (C7)."""
+    row = md.catalog(uow).analyzers.get(analyzer_id)
+    if row is None:
+        raise UserError("not_found", "仪器不存在，请核对后重试。")
+    if as_shown(row) != was:
+        raise UserError("conflict", f"这台仪器已被他人改为“{row.name}”“{row.model or '—'}”，您的修改没有保存，请刷新后再改。")
+    catalog.change_analyzer(uow, analyzer_id, name, model, section_id, row.active, "")
+
+
+def retire(uow: UnitOfWork, analyzer_id: int, reason: str) -> None:
+    """Out of use: its lines are switched off at their agents, it leaves the lists; what it measured stays with its name."""
+    if not reason.strip():
+        raise UserError("invalid", "请写明停用原因，例如：报废、移出、更换。", field="reason")
+    row = md.catalog(uow).analyzers.get(analyzer_id)
+    if row is None or not row.active:
+        raise UserError("not_found", "仪器不存在或已停用，请核对后重试。")
+    for link in uow.s.scalars(select(Connection).where(Connection.analyzer_id == analyzer_id, Connection.enabled)).all():
+        configuration.switch(uow, link.id, "enabled", False, reason.strip())
+    catalog.change_analyzer(uow, analyzer_id, row.name, row.model, row.section_id, False, reason.strip())
+
+
+def line_of(row: Connection) -> NewConnection:
+    """A connection as its form shows it."""
+    t = row.transport
+
+    def told(*names: str) -> str:
+        return next((str(t[n]) for n in names if t.get(n) not in (None, "")), "")
+
+    return NewConnection(
+        row.key, row.name, row.analyzer_id, row.protocol, row.driver or "", row.encoding or "", str(t.get("type") or "tcp-listen"),
+        host=told("host"), port=told("port"), device=told("device", "folder", "dsn"), baud=told("baud") or "9600", table=told("table"),
+        watermark=told("watermark"), since=told("since"), mllp2=t.get("mllp") == 2, bytesize=told("bytesize") or "8",
+        parity=told("parity") or "N", stopbits=f"{float(t.get('stopbits') or 1):g}", idle_ms=told("idle_group_ms"), answer=told("answer"),
+        host_query=row.host_query, enabled=row.enabled, broadcast=row.broadcast, track=row.track,
+    )  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One analyzer of the list."""

@@ -190,6 +190,21 @@ def save_rows(uow: UnitOfWork, mapping_id: int, version: int, rows: Sequence[Row
     return row
 
 
+def save_site(uow: UnitOfWork, mapping_id: int, version: int, encoding: str, site: dict[str, Any] | None) -> None:
+    """What differs at this analyzer, in a draft: it takes the way of every mapping change (trial, two approvals, signed to the agent)."""
+    row = take(uow, mapping_id, State.DRAFT)
+    if row.version != version:
+        raise Stale
+    if encoding not in configuration.ENCODINGS:
+        raise UserError("invalid", "字符集不在列表中，请重新选择。", field="encoding")
+    before = {"encoding": row.encoding, "site": row.site}
+    row.encoding, row.site = encoding or None, site
+    uow.s.flush()
+    after = {"encoding": row.encoding, "site": row.site}
+    if before != after:
+        uow.audit("edge_mapping", row.id, "site", before, after)
+
+
 def add_code(uow: UnitOfWork, analyzer_id: int, code: str, item_id: int, author_id: int, reason: str) -> MappingVersion:
     """One click on an unmapped code: the code joins the analyzer's draft."""
     row = draft(uow, analyzer_id, author_id)

@@ -11,6 +11,7 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.edge import configuration, instruments, sandbox
 from cloud.modules.edge.configuration import NewConnection
 from cloud.modules.edge.rules import Perm
+from cloud.web.faults import NotFound
 from cloud.web.page import fragment, page, redirect_to
 from cloud.web.view import Views, principal
 from common.errors import UserError
@@ -40,6 +41,39 @@ def new(uow: UnitOfWork) -> Any:
     known = md.catalog(uow)
     sections = sorted(known.sections.values(), key=lambda s: s.code)
     return page("edge/analyzer_new.html", sections=sections, agents=instruments.agents(uow), **_choices(driver, start))
+
+
+@VIEWS.get("/edge/analyzers/<int:analyzer_id>", Perm.INSTALL)
+def one(uow: UnitOfWork, analyzer_id: int) -> Any:
+    """One analyzer to edit or retire, with its lines."""
+    row = next((r for r in instruments.all_lines(uow) if r.analyzer.id == analyzer_id), None)
+    if row is None:
+        raise NotFound("这台仪器")
+    lines = [(c, agent, instruments.line_of(c)) for c, agent in row.links]
+    sections = sorted(md.catalog(uow).sections.values(), key=lambda s: s.code)
+    return page(
+        "edge/analyzer.html", row=row, was=instruments.as_shown(row.analyzer), lines=lines, sections=sections,
+        protocols=configuration.PROTOCOLS,
+        encodings=configuration.ENCODINGS, transports=configuration.TRANSPORT_WORDS, bauds=configuration.BAUDS,
+        parities=configuration.PARITY_WORDS, vendors=instruments.models_by_vendor(), may_manage=principal().may(Perm.MANAGE),
+    )  # fmt: skip
+
+
+@VIEWS.post("/edge/analyzers/<int:analyzer_id>", Perm.INSTALL)
+def change(uow: UnitOfWork, analyzer_id: int) -> Any:
+    """Name, model, section."""
+    f = request.form
+    section = f.get("section_id", "")
+    number = int(section) if section.isdigit() else 0
+    instruments.change(uow, analyzer_id, f.get("was", ""), f.get("name", ""), f.get("model", ""), number)
+    return redirect_to(f"/edge/analyzers/{analyzer_id}")
+
+
+@VIEWS.post("/edge/analyzers/<int:analyzer_id>/retire", Perm.INSTALL)
+def retire(uow: UnitOfWork, analyzer_id: int) -> Any:
+    """Out of use, with the reason."""
+    instruments.retire(uow, analyzer_id, request.form.get("reason", ""))
+    return redirect_to("/edge/analyzers")
 
 
 def _choices(driver: str, line: NewConnection) -> dict[str, Any]:

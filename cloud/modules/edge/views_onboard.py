@@ -11,7 +11,7 @@ from flask import Response, request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import acceptance, configuration, mapping, marking, onboarding, queries, sandbox
+from cloud.modules.edge import acceptance, configuration, mapping, marking, onboarding, queries, sandbox, sites
 from cloud.modules.edge.rules import Perm
 from cloud.modules.platform import service as platform
 from cloud.web.faults import NotFound
@@ -165,7 +165,8 @@ def version(uow: UnitOfWork, mapping_id: int) -> Any:
         analyzer=known.analyzers.get(row.analyzer_id), items=onboarding.items_of(uow),
         changes=mapping.changes(onboarding.base_rows(uow, row), rows), approvals=onboarding.approvals(uow, row.id),
         checks=acceptance.summary(uow, row), problems=acceptance.in_words(uow, acceptance.open_problems(uow, row), 12),
-        needed=mapping.APPROVALS, may_propose=who.may(Perm.PROPOSE), may_approve=who.may(Perm.APPROVE) and who.user_id != row.author_id,
+        site=sites.shown(row.site), encodings=configuration.ENCODINGS, needed=mapping.APPROVALS,
+        may_propose=who.may(Perm.PROPOSE), may_approve=who.may(Perm.APPROVE) and who.user_id != row.author_id,
         intact=row.accepted_at is None or acceptance.still_signed(uow, row), factor=mapping.factor_between,
     )  # fmt: skip
 
@@ -185,6 +186,17 @@ def save(uow: UnitOfWork, mapping_id: int) -> Any:
     if extra:
         rows.append(mapping.Row(extra, _number("new_item")))
     onboarding.save_rows(uow, mapping_id, _number("version") or 0, rows, f.get("reason", ""))
+    return redirect_to(f"/edge/mappings/{mapping_id}")
+
+
+@VIEWS.post("/edge/mappings/<int:mapping_id>/site", Perm.PROPOSE)
+def site(uow: UnitOfWork, mapping_id: int) -> Any:
+    """What differs at this analyzer from its model."""
+    row = onboarding.version_of(uow, mapping_id)
+    if row is None:
+        raise NotFound(_("这版对照"))
+    f = request.form
+    onboarding.save_site(uow, mapping_id, _number("version") or 0, f.get("encoding", ""), sites.typed(f, row.site))
     return redirect_to(f"/edge/mappings/{mapping_id}")
 
 

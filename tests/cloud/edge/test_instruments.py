@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from agent.config import parse_config
 from cloud.modules.edge import configuration
+from common.instruments.decode import decode
 from common.instruments.drivers import DRIVERS
+from common.instruments.site import site_from_json
 from tests.cloud.edge.world import Edge, astm
 from tests.support.lab import Client
 
@@ -82,3 +84,59 @@ def test_choosing_a_model_fills_in_what_is_known_of_it_and_unverified_ones_say_s
         assert driver.answer_unverified[:20] in found
     assert 'name="parity"' in found and 'name="port"' not in found  # fixed columns: a serial line
     assert edge.lab.client("tester").get("/edge/analyzers/new").status_code == 403
+
+
+def test_an_analyzer_is_edited_and_a_stale_edit_is_refused(edge: Edge) -> None:
+    leader = edge.lab.client("leader")
+    page = leader.get(f"/edge/analyzers/{edge.bench.analyzer}").text
+    assert "生化仪一号" in page and "在用线路由系统管理员修改" in page
+    given = {"was": f"生化仪一号||{edge.bench.section}", "name": "生化仪甲", "model": "AU5800", "section_id": str(edge.bench.section)}
+    assert leader.post(f"/edge/analyzers/{edge.bench.analyzer}", given).status_code == 303
+    answer = leader.post(f"/edge/analyzers/{edge.bench.analyzer}", {**given, "name": "生化仪乙"})
+    assert answer.status_code == 409 and "已被他人改为“生化仪甲”" in answer.text
+    assert edge.rows("SELECT name, model FROM analyzer") == [("生化仪甲", "AU5800")]
+    assert edge.lab.client("leader", edge.lab.b).get(f"/edge/analyzers/{edge.bench.analyzer}").status_code == 404
+
+
+def test_the_administrator_changes_the_line_on_the_same_page(edge: Edge) -> None:
+    admin = edge.lab.client("sysadmin")
+    page = admin.get(f"/edge/analyzers/{edge.bench.analyzer}").text
+    assert 'name="port" value="1"' in page and 'name="broadcast"' in page
+    given = {"key": "au1", "analyzer_id": str(edge.bench.analyzer), "name": "生化仪一号", "protocol": "astm", "transport": "serial"}
+    given |= {"device": "COM4", "baud": "19200", "enabled": "on", "broadcast": "on"}
+    assert admin.post(f"/edge/agents/{edge.agent.id}/connections", given).status_code == 303
+    with edge.lab.uow() as uow:
+        [line] = parse_config(configuration.document(uow, edge.agent.id)).connections
+    assert (line.transport.label, line.broadcast) == ("COM4 19200 8N1", True)
+
+
+def test_a_retired_analyzer_is_off_the_list_and_its_line_is_off(edge: Edge) -> None:
+    leader = edge.lab.client("leader")
+    assert leader.post(f"/edge/analyzers/{edge.bench.analyzer}/retire", {"reason": " "}).status_code == 422
+    assert leader.post(f"/edge/analyzers/{edge.bench.analyzer}/retire", {"reason": "报废"}).status_code == 303
+    assert "生化仪一号" not in leader.get("/edge/analyzers").text
+    assert edge.rows("SELECT enabled FROM connection") == [(False,)]
+    assert leader.post(f"/edge/analyzers/{edge.bench.analyzer}/retire", {"reason": "报废"}).status_code == 404
+
+
+def test_what_differs_here_is_typed_into_a_draft_and_read_by_it(edge: Edge) -> None:
+    leader = edge.lab.client("leader")
+    at = str(leader.post("/edge/mappings", {"analyzer_id": str(edge.bench.analyzer)}).headers["Location"])
+    version = edge.rows("SELECT version FROM edge_mapping")[0][0]
+    given = {"version": str(version), "specimen": "O.4.1，P.3", "codes": "901=GLU\n902 = K", "units": "GLU=mmol/L", "decimals": "K=1"}
+    assert leader.post(f"{at}/site", {**given, "qc_prefix": "QC 99", "code": "4", "encoding": "gb18030"}).status_code == 303
+    [(site, encoding)] = edge.rows("SELECT site, encoding FROM edge_mapping")
+    assert encoding == "gb18030" and site == {
+        "specimen": [["O", 4, 1], ["P", 3, 0]], "codes": {"901": "GLU", "902": "K"}, "units": {"GLU": "mmol/L"}, "decimals": {"K": 1},
+        "qc_prefix": ["QC", "99"], "code": 4,
+    }  # fmt: skip
+    page = leader.get(at).text
+    assert "O.4.1, P.3.0" in page and "901=GLU" in page
+    assert leader.post(f"{at}/site", given).status_code == 409
+    version = edge.rows("SELECT version FROM edge_mapping")[0][0]
+    for wrong, word in (({"specimen": "3"}, "O.3.1"), ({"codes": "901"}, "代码=值"), ({"decimals": "K=x"}, "代码=值")):
+        answer = leader.post(f"{at}/site", {"version": str(version), **wrong})
+        assert answer.status_code == 422 and word in answer.text
+    body = b"H|\\^&\rP|1\rO|1||T7||^^^X\rR|1|^^^901|5.6\rL|1|N\r"
+    [specimen] = decode(body, None, None, site_from_json(site)).messages[0].specimens
+    assert (specimen.specimen_id, specimen.results[0].code, specimen.results[0].unit) == ("T7", "GLU", "mmol/L")
