@@ -213,9 +213,11 @@ def _must_see_all(uow: UnitOfWork, specimen_ids: Sequence[int]) -> None:
 
 @VIEWS.get("/reports", Perm.READ)
 def search(uow: UnitOfWork) -> Any:
-    """Told reports of the own sections, newest first; by number, barcode or patient number."""
+    """Told reports of the own sections, newest first; by number, barcode or patient number. A scan that finds one report opens it."""
     asked = request.args.get("q", "").strip()
     found = queries.search(uow, asked, [s.id for s in _mine(uow)], request.args.get("before", type=int))
+    if len(found) == 1 and asked in (found[0].no, found[0].barcode):
+        return redirect_to(f"/reports/{found[0].no}")
     return page("reports/list.html", block="rows", found=found, q=asked, page_size=queries.PAGE)
 
 

@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const $ = (sel, root = document) => root.querySelector(sel);
-  const typing = (el) => el && (el.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(el.tagName));
+  const typing = (el) => el && (el.isContentEditable || (/^(INPUT|TEXTAREA|SELECT)$/.test(el.tagName) && !/^(radio|checkbox|button|submit)$/.test(el.type)));
 
   // Sounds are made here (no file): high double = good, low long = bad, two tones = look.
   let audio = null;
@@ -39,6 +39,8 @@
     const f = e.target.closest && e.target.closest("[data-scan-again]");
     if (f) { const i = $("[data-scan-here]", f) || $("[data-scan-here]"); if (i) { i.value = ""; i.focus(); } }
   });
+  // Where an answer wants the next key: a choice by digit must not land in the scan field.
+  document.addEventListener("htmx:afterSettle", (e) => { const f = e.target.querySelector && $("[data-focus]", e.target); if (f) f.focus(); });
   // What a page asks by itself keeps nobody logged in: the server hears how long ago a person last did something.
   let touched = performance.now();
   for (const kind of ["keydown", "pointerdown", "wheel"]) document.addEventListener(kind, (e) => { if (e.isTrusted) touched = performance.now(); }, { capture: true, passive: true });
@@ -52,11 +54,13 @@
 
   // A scanner types fast and ends with Enter: characters that arrive outside a field within 60 ms are a scan.
   // A single character is a shortcut only when nothing follows as fast as a scanner types: a scan must never tick a box.
-  let buffer = "", last = 0, lone = 0;
+  let buffer = "", last = 0, lone = 0, held = null;
   const press = (el) => { el.matches("input:not([type=checkbox],[type=radio]),select,textarea") ? el.focus() : el.click(); };
   document.addEventListener("keydown", (e) => {
     const now = performance.now(), fast = now - last < 60;
     last = now; clearTimeout(lone);
+    if (held && e.key.length > 1 && e.key !== "Enter") press(held); // the choice was meant, the next key only came soon
+    held = null;
     if (e.key === "F2") { e.preventDefault(); focusScan(); return; }
     if (e.key === "Escape" && !$("dialog[open]")) { const n = $("#notice"); if (n) n.replaceChildren(); }
     if (!typing(e.target) && !e.ctrlKey && !e.altKey && !e.metaKey) {
@@ -72,7 +76,7 @@
     if (combo === "?" && !typing(e.target)) { showKeys(); return; }
     if (typing(e.target) && combo.length === 1) return;
     const hit = [...document.querySelectorAll("[data-key]")].find((el) => el.dataset.key === combo && !el.disabled && el.offsetParent !== null && (!$("dialog[open]") || el.closest("dialog[open]")));
-    if (hit && combo.length === 1) { e.preventDefault(); if (!fast) lone = setTimeout(() => { buffer = ""; press(hit); }, 80); return; }
+    if (hit && combo.length === 1) { e.preventDefault(); if (!fast) { held = hit; lone = setTimeout(() => { buffer = ""; held = null; press(hit); }, 80); } return; }
     if (hit) { e.preventDefault(); buffer = ""; press(hit); return; }
     // j and k as in other lists, but only by themselves: a scanner's letters must never turn the page.
     if ((combo === "J" || combo === "K") && !typing(e.target) && $("[data-list]")) {
