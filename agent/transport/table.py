@@ -85,7 +85,7 @@ class Table:
 
 def first(wanted: Transport) -> list[str]:
     """Where reading begins the first time."""
-    return ["int" if wanted.since.lstrip("-").isdigit() else "text", wanted.since]
+    return ["int" if wanted.since.lstrip("-").isdecimal() else "text", wanted.since]
 
 
 def read(wanted: Transport, mark: Sequence[str], seen: frozenset[str]) -> tuple[list[str], list[Sequence[Any]]]:

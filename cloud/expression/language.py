@@ -334,7 +334,7 @@ class _Compiler:
         number = self.need(args[0], depth, Kind.NUMBER)
         digits = 0
         if len(args) == 2:
-            if args[1].data != "number" or not str(args[1].children[0]).isdigit() or int(args[1].children[0]) > 12:
+            if args[1].data != "number" or not str(args[1].children[0]).isdecimal() or int(args[1].children[0]) > 12:
                 self.wrong(args[1], "小数位数是 0 到 12 的整数", "the places are a whole number from 0 to 12")
             digits = int(args[1].children[0])
         unit = Decimal(1).scaleb(-digits)

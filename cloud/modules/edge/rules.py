@@ -207,7 +207,7 @@ def same_sample_no(said: str, known: str) -> bool:
 
 def run_day(time_text: str | None, fallback: date) -> date:
     """The laboratory day of a run: the day in the instrument's time text (YYYYMMDD… or YYYY-MM-DD…), else the given one."""
-    digits = "".join(c for c in (time_text or "") if c.isdigit())[:8]
+    digits = "".join(c for c in (time_text or "") if c.isascii() and c.isdigit())[:8]
     try:
         return date(int(digits[:4]), int(digits[4:6]), int(digits[6:8])) if len(digits) == 8 else fallback
     except ValueError:

@@ -37,7 +37,7 @@ def typed(form: Mapping[str, str], before: Mapping[str, Any] | None) -> dict[str
         row[name] = _pairs(form.get(name, ""), word, name)
     row["qc_prefix"] = _parts(form.get("qc_prefix", ""))
     code = form.get("code", "").strip()
-    row["code"] = int(code) if code.isdigit() else code or None
+    row["code"] = int(code) if code.isdecimal() else code or None
     row = {k: v for k, v in row.items() if v not in (None, [], {}, "")}
     if row:
         site_from_json(row)
@@ -62,7 +62,7 @@ def _pairs(text: str, word: str, field: str) -> dict[str, Any]:
         if not line.strip():
             continue
         left, sign, right = line.partition("=")
-        if not sign or not left.strip() or not right.strip() or (field == "decimals" and not right.strip().isdigit()):
+        if not sign or not left.strip() or not right.strip() or (field == "decimals" and not right.strip().isdecimal()):
             raise UserError("invalid", f"{word}“{line.strip()}”请每行写一个 代码=值。", field=field)
         out[left.strip()] = int(right) if field == "decimals" else right.strip()
     return out

@@ -64,7 +64,7 @@ def change(uow: UnitOfWork, analyzer_id: int) -> Any:
     """Name, model, section."""
     f = request.form
     section = f.get("section_id", "")
-    number = int(section) if section.isdigit() else 0
+    number = int(section) if section.isdecimal() else 0
     instruments.change(uow, analyzer_id, f.get("was", ""), f.get("name", ""), f.get("model", ""), number)
     return redirect_to(f"/edge/analyzers/{analyzer_id}")
 

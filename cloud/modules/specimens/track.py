@@ -53,7 +53,7 @@ def _seen(uow: UnitOfWork, event: dict[str, Any], device: str, heard: datetime) 
 
 def _instant(text_: str | None) -> datetime | None:
     """A line's local time YYYYMMDDhhmmss, with separators or not; None when it is none."""
-    digits = "".join(c for c in (text_ or "") if c.isdigit())[:14]
+    digits = "".join(c for c in (text_ or "") if c.isascii() and c.isdigit())[:14]
     try:
         return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=CHINA)
     except ValueError:
