@@ -17,6 +17,7 @@ from cloud.modules.autoverify.rules import Scope, Stop, stops_for
 from cloud.modules.bench.queries import Detail, Shown, TestLine
 from cloud.modules.catalog import queries as md
 from cloud.modules.equipment import queries as equipment
+from cloud.modules.orders import queries as orders
 from cloud.modules.personnel import queries as personnel
 from cloud.modules.qc import queries as qc
 from cloud.modules.reagents import queries as reagents
@@ -97,14 +98,17 @@ def _priors(uow: UnitOfWork, lines: list[tuple[Detail, TestLine, Shown]]) -> dic
     """(specimen, item) → the latest released values before this one, newest first; same patient, item and specimen type."""
     if not lines:
         return {}
+    people = orders.people(uow, (d.tube.patient_id for d, _, _ in lines))
+    # A person of several records is asked for once a record.
+    asked = [(n, p, d, t, s) for n, (d, t, s) in enumerate(lines) for p in people.get(d.tube.patient_id, [d.tube.patient_id])]
     params = {
         "t": uow.tenant_id,
-        "n": literal(range(len(lines))),
-        "patients": literal(d.tube.patient_id for d, _, _ in lines),
-        "items": literal(t.item.id for _, t, _ in lines),
-        "before": literal(s.at for _, _, s in lines),
-        "tubes": literal(d.tube.specimen_id for d, _, _ in lines),
-        "types": literal(d.tube.specimen_type_id for d, _, _ in lines),
+        "n": literal(n for n, *_ in asked),
+        "patients": literal(p for _, p, *_ in asked),
+        "items": literal(t.item.id for *_, t, _ in asked),
+        "before": literal(s.at for *_, s in asked),
+        "tubes": literal(d.tube.specimen_id for _, _, d, *_ in asked),
+        "types": literal(d.tube.specimen_type_id for _, _, d, *_ in asked),
     }
     found: dict[tuple[int, int], list[Prior]] = {}
     for r in uow.s.execute(_PRIORS, params):
@@ -112,7 +116,7 @@ def _priors(uow: UnitOfWork, lines: list[tuple[Detail, TestLine, Shown]]) -> dic
         value = _unrounded(r.raw_text, test.item.result_type, r.map)
         prior = Prior(r.run_at or r.at, r.reported_text, value.number, value.comparator, r.method or "")
         found.setdefault((detail.tube.specimen_id, test.item.id), []).append(prior)
-    return {key: tuple(priors) for key, priors in found.items()}
+    return {key: tuple(priors[:PRIORS]) for key, priors in found.items()}
 
 
 def _unrounded(raw: str, kind: str, mapping: list[Any] | None) -> values.Value:

@@ -9,7 +9,7 @@ MODULE = Module(
     name="bench",
     title="检验工作台",
     views=(VIEWS,),
-    depends=("catalog", "critical", "platform", "qc"),
+    depends=("catalog", "critical", "orders", "platform", "qc"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
         Perm.ENTER: ("tester", "verifier", "senior", "leader"),

@@ -1,7 +1,8 @@
 """M03 Orders: right test, right patient, once, paid or authorised, traceable to the requester."""
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import service, verbal
+from cloud.modules.orders import merge, service, verbal
+from cloud.modules.orders.merge_views import MERGE
 from cloud.modules.orders.rules import Perm
 from cloud.modules.orders.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
@@ -14,17 +15,20 @@ def _discard_parked(uow: UnitOfWork) -> None:
 MODULE = Module(
     name="orders",
     title="申请",
-    views=(VIEWS,),
+    views=(VIEWS, MERGE),
     depends=("catalog", "platform"),
     permissions={
         Perm.READ: ("nurse", "receiver", "guide", "tester", "verifier", "senior", "leader", "quality", "director"),
         Perm.REGISTER: ("nurse", "receiver", "leader"),
         Perm.REFUND: ("senior", "leader"),
+        # Whose results are read together is decided by few, with two points of identity compared.
+        Perm.MERGE: ("leader", "infogroup"),
     },
     menu=(
         MenuItem("申请", "/orders", Perm.READ, "检验前", 10),
         MenuItem("口头申请", "/orders/verbal", Perm.READ, "检验前", 11),
         MenuItem("退费申请", "/orders/refund-requests", Perm.READ, "检验前", 12),
+        MenuItem("患者合并", "/patients/merge", Perm.MERGE, "检验前", 14),
     ),
     handlers={
         "catalog.mapped": (service.on_mapped,),
@@ -32,5 +36,9 @@ MODULE = Module(
         "report.released": (service.on_released,),
         "report.recalled": (service.on_recalled,),
     },
-    jobs=(Job("orders.discard_parked", "1m", _discard_parked), Job("orders.look", "15m", verbal.look)),
+    jobs=(
+        Job("orders.discard_parked", "1m", _discard_parked),
+        Job("orders.look", "15m", verbal.look),
+        Job("orders.merge", "15m", merge.watch),
+    ),
 )

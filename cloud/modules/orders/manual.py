@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as catalog
-from cloud.modules.orders import place
+from cloud.modules.orders import merge, patients, place
 from cloud.modules.orders.messages import (
     Action,
     Charge,
@@ -23,6 +23,7 @@ from cloud.modules.orders.messages import (
     VisitType,
 )
 from cloud.web.faults import Conflict, Invalid
+from common.say import say
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 
@@ -32,10 +33,22 @@ def register(uow: UnitOfWork, form: Registration) -> place.Placed:
     if not _KEY.fullmatch(form.key):
         raise Invalid("页面已过期，请重新打开登记页。")
     message = _message(uow, form)
+    _nobody_like(uow, form, message.patient)
     try:
         return place.place_order(uow, message, place.MANUAL, default_charge=Charge.PAID if form.paid else Charge.UNPAID)
     except place.OrderRefused as refused:
         raise Conflict(f"{refused.problems[0].text}。请核对患者号与姓名、性别、出生日期。") from refused
+
+
+def _nobody_like(uow: UnitOfWork, form: Registration, who: PatientData) -> None:
+    """A new record beside one of the same name and birthday is how one person's results get lost: it is asked before, not mended later."""
+    if form.other_person or merge.known_number(uow, who.ids[0].value):
+        return
+    found = merge.like(uow, who.name, who.sex.value, patients.instant(who.birth, None))
+    if found:
+        who_they_are = [f"{p.name} {p.patient_no}" for p in found]
+        text = say("已有同名、同出生日期的患者：{who}。是同一人请填写该患者号；确为另一人请勾选“确为另一人”后再登记。", who=who_they_are)
+        raise Conflict(text, field="patient_no")
 
 
 def _message(uow: UnitOfWork, form: Registration) -> OrderMessage:
@@ -48,7 +61,7 @@ def _message(uow: UnitOfWork, form: Registration) -> OrderMessage:
     short = form.key[:10].upper()
     number = form.patient_no.strip() or f"M{short}"
     who = PatientData(
-        (PatientId("patient_no", number),), form.name.strip(), Sex(_one(form.sex, Sex, "sex")), _day(form.birth, uow.now), None,
+        (PatientId("patient_no", number),), form.name.strip(), Sex(_one(form.sex, Sex, "sex")), day(form.birth, uow.now), None,
         form.phone.strip() or None,
     )  # fmt: skip
     visit = VisitData(VisitType(_one(form.kind, VisitType, "kind")), f"M{short}", dept=form.dept.strip() or None)
@@ -66,13 +79,13 @@ def _one(value: str, kind: type[Sex] | type[VisitType] | type[Priority], field: 
     return value
 
 
-def _day(text: str, now: datetime) -> date | None:
+def day(text: str, now: datetime) -> date | None:
     if not text.strip():
         return None
     try:
-        day = date.fromisoformat(text.strip())
+        found = date.fromisoformat(text.strip())
     except ValueError as error:
         raise Invalid("出生日期请写成 1990-03-07。", "birth") from error
-    if day > now.date():
+    if found > now.date():
         raise Invalid("出生日期不能在将来。", "birth")
-    return day
+    return found

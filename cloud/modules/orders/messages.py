@@ -176,6 +176,8 @@ class Registration:
     paid: bool
     note: str
     order_sets: Sequence[str]
+    other_person: bool = False
+    """Somebody of this name and birthday is known, and this is another person: said by whoever registers."""
 
     @classmethod
     def read(cls, form: Mapping[str, str]) -> Registration:
@@ -184,4 +186,10 @@ class Registration:
             name: form.get(name, "") for name in ("key", "patient_no", "name", "sex", "birth", "phone", "kind", "dept", "doctor", "note")
         }
         several = getattr(form, "getlist", lambda name: [form[name]] if name in form else [])
-        return cls(**words, priority=form.get("priority", ""), paid=form.get("paid") == "1", order_sets=several("order_set"))
+        return cls(
+            **words,
+            priority=form.get("priority", ""),
+            paid=form.get("paid") == "1",
+            order_sets=several("order_set"),
+            other_person=form.get("other_person") == "1",
+        )

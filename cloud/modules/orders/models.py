@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import BigInteger, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -13,7 +14,8 @@ from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
 class Patient(Versioned, TenantTable, Base):
     """A patient of this hospital. ``birth`` is an instant; ``age_text`` what the HIS sent instead of it.
 
-    ``pinyin`` is the whole name (zhangsan), ``initials`` its 拼音码 (zs), both for searching.
+    ``pinyin`` is the whole name (zhangsan), ``initials`` its 拼音码 (zs), both for searching. ``merged_into``: the record this one is
+    read together with (M03 R7); every request, tube and result stays under the record it came for.
     """
 
     __tablename__ = "patient"
@@ -22,6 +24,7 @@ class Patient(Versioned, TenantTable, Base):
         Index("ix_patient_name", "tenant_id", text('name COLLATE "C"')),
         Index("ix_patient_pinyin", "tenant_id", text('pinyin COLLATE "C"')),
         Index("ix_patient_initials", "tenant_id", text('initials COLLATE "C"')),
+        Index("ix_patient_merged", "tenant_id", "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
     )
     patient_no: Mapped[str]
     name: Mapped[str]
@@ -48,6 +51,34 @@ class PatientIdentifier(TenantTable, Base):
     patient_id: Mapped[int] = mapped_column(BigInteger)
     kind: Mapped[str]
     value: Mapped[str]
+
+
+class PatientMerge(Versioned, TenantTable, Base):
+    """合并: two records that may be one person's, what was decided, and what was taken back. A new decision is a new row: the trail.
+
+    ``moved``: records merged into ``other_id`` before, read together with ``keep_id`` since; undoing hands them back.
+    """
+
+    __tablename__ = "patient_merge"
+    __table_args__ = (
+        Index("ix_patient_merge_open", "tenant_id", "state", "id"),
+        Index("ix_patient_merge_other", "tenant_id", "other_id"),
+        tenant_fk("keep_id", "patient"),
+        tenant_fk("other_id", "patient"),
+    )
+    keep_id: Mapped[int] = mapped_column(BigInteger)
+    other_id: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(default="proposed", server_default="proposed")
+    why: Mapped[str] = mapped_column(default="", server_default="")
+    proposed_by: Mapped[str]
+    proposed_at: Mapped[datetime]
+    decided_by: Mapped[str] = mapped_column(default="", server_default="")
+    decided_at: Mapped[datetime | None]
+    reason: Mapped[str] = mapped_column(default="", server_default="")
+    undone_by: Mapped[str] = mapped_column(default="", server_default="")
+    undone_at: Mapped[datetime | None]
+    undone_why: Mapped[str] = mapped_column(default="", server_default="")
+    moved: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
 
 
 class Visit(Versioned, TenantTable, Base):

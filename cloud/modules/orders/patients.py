@@ -1,4 +1,8 @@
-"""Who a message speaks of: find the patient by any identifier, store what is new, never merge or re-hang by itself."""
+"""Who a message speaks of: find the patient by any identifier, store what is new, never merge or re-hang by itself.
+
+A merged record keeps its number: what comes for that number stays under it and is read together with the record it was merged into, so
+that undoing a merge takes nothing of anybody along.
+"""
 
 from __future__ import annotations
 
@@ -38,6 +42,11 @@ def final_id(uow: UnitOfWork, patient_id: int) -> int:
             break
         patient_id = row.merged_into
     return patient_id
+
+
+def same(uow: UnitOfWork, one: int, other: int) -> bool:
+    """Whether two records are read as one person's."""
+    return one == other or final_id(uow, one) == final_id(uow, other)
 
 
 def find(uow: UnitOfWork, data: PatientData) -> Found:
@@ -88,12 +97,11 @@ def midnight(day: date) -> datetime:
 
 
 def _by_number(uow: UnitOfWork, number: str) -> Patient | None:
-    row = uow.s.scalars(select(Patient).where(Patient.patient_no == number).with_for_update()).one_or_none()
-    return _final(uow, row)
+    return uow.s.scalars(select(Patient).where(Patient.patient_no == number).with_for_update()).one_or_none()
 
 
 def _by_id(uow: UnitOfWork, patient_id: int) -> Patient | None:
-    return _final(uow, uow.s.get(Patient, (uow.tenant_id, patient_id)))
+    return uow.s.get(Patient, (uow.tenant_id, patient_id))
 
 
 def _holders(uow: UnitOfWork, data: PatientData) -> dict[tuple[str, str], int]:
@@ -102,12 +110,6 @@ def _holders(uow: UnitOfWork, data: PatientData) -> dict[tuple[str, str], int]:
     query = select(PatientIdentifier.kind, PatientIdentifier.value, PatientIdentifier.patient_id)
     match = or_(*(and_(PatientIdentifier.kind == kind, PatientIdentifier.value == value) for kind, value in wanted))
     return {(kind, value): patient_id for kind, value, patient_id in uow.s.execute(query.where(match))}
-
-
-def _final(uow: UnitOfWork, row: Patient | None) -> Patient | None:
-    if row is None or row.merged_into is None:
-        return row
-    return uow.s.get(Patient, (uow.tenant_id, final_id(uow, row.id)))
 
 
 def _create(uow: UnitOfWork, data: PatientData) -> Patient:

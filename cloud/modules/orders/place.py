@@ -15,7 +15,7 @@ from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as catalog
-from cloud.modules.orders import patients, rules
+from cloud.modules.orders import merge, patients, rules
 from cloud.modules.orders.messages import Action, Charge, ItemData, OrderData, OrderMessage, Problem, Severity, VisitType
 from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, RefundRequest, Visit
 from cloud.modules.orders.rules import CancelAnswer, Change, ItemStatus
@@ -60,6 +60,11 @@ def place_order(uow: UnitOfWork, message: OrderMessage, source: str, *, default_
     _judge(uow, message, known, found)
     patient = patients.store(uow, message.patient, found)
     placed = Placed(patient.id, problems=rules.person_problems(message.patient, _today(uow)))
+    if found.patient is None:
+        twins = merge.propose_like(uow, patient)
+        if twins:
+            text = f"可能与已有患者 {'、'.join(twins)} 是同一人，已列入患者合并核对"
+            placed.problems.append(Problem("PID^1^3", DUPLICATE_KEY, text, Severity.WARNING))
     if found.renamed:
         placed.problems.append(Problem("PID^1^5", DUPLICATE_KEY, "姓名与本系统记录不同，已按本次更新，请核对", Severity.WARNING))
     visit = _store_visit(uow, message, source, patient, placed)
@@ -101,7 +106,7 @@ def _judge(uow: UnitOfWork, message: OrderMessage, known: dict[str, OrderItem], 
         stored = known.get(item.order_item_no)
         if stored is None:
             continue
-        if found.patient is None or owners[stored.order_id] != found.patient.id:
+        if found.patient is None or owners[stored.order_id] != patients.final_id(uow, found.patient.id):
             text = f"申请项目号 {item.order_item_no} 已属于另一患者"
             raise OrderRefused("item_of_other_patient", [Problem(_at(item, 2), DUPLICATE_KEY, text)])
         problems += _item_problems(item, stored)
@@ -154,7 +159,7 @@ def _store_visit(uow: UnitOfWork, message: OrderMessage, source: str, patient: P
     if visit is None:
         visit = Visit(visit_no=number, patient_id=patient.id, kind=(data.kind or VisitType.OUTPATIENT).value)
         uow.s.add(visit)
-    elif visit.patient_id != patient.id:
+    elif not patients.same(uow, visit.patient_id, patient.id):
         # One visit number for two patients: the order counts, the visit is not re-hung.
         placed.problems.append(Problem("PV1^1^19", DUPLICATE_KEY, "就诊号已属于另一患者，本次未采用", Severity.WARNING))
         return None
@@ -248,7 +253,7 @@ class _Work:
         """The request form of this number, or a new one."""
         query = select(LabOrder).where(LabOrder.source == self.source, LabOrder.placer_no == data.order_no)
         found = self.uow.s.scalars(query.with_for_update()).one_or_none()
-        if found is not None and found.patient_id == self.patient.id:
+        if found is not None and patients.same(self.uow, found.patient_id, self.patient.id):
             self._refresh(found, data)
             return found
         # A form number used for another patient: the items are what counts, so the form gets a number of its own.

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, func, or_, select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
@@ -19,7 +19,7 @@ from cloud.modules.orders.rules import ItemStatus
 PAGE = 100
 
 WORDS = {
-    "status": {s.value: text for s, text in rules.STATUS_TEXT.items()},
+    "status": {s.value: word for s, word in rules.STATUS_TEXT.items()},
     "priority": {Priority.ROUTINE: "常规", Priority.STAT: "急", Priority.GREEN: "绿色通道"},
     "charge": {"paid": "已收费", "unpaid": "未收费", "refunded": "已退费"},
     "kind": {
@@ -120,6 +120,32 @@ def patient(uow: UnitOfWork, patient_id: int) -> PatientRow | None:
     return PatientRow(*row) if row is not None else None
 
 
+_PEOPLE = text("""
+SELECT y.id, ARRAY(SELECT coalesce(y.merged_into, y.id) UNION ALL
+  SELECT x.id FROM patient x WHERE x.tenant_id = :t AND x.merged_into = coalesce(y.merged_into, y.id) ORDER BY 1)
+FROM patient y WHERE y.tenant_id = :t AND y.id = ANY(:ids)
+""")
+PERSON_SQL = """(WITH one AS (SELECT coalesce(merged_into, id) AS id FROM patient WHERE tenant_id = :t AND id = :p)
+  SELECT id FROM one UNION ALL SELECT x.id FROM patient x JOIN one ON x.merged_into = one.id WHERE x.tenant_id = :t)"""
+"""For statements of other modules that must not cost a second one: ids of all records read as the person's of ``:p``."""
+
+
+def people(uow: UnitOfWork, patient_ids: Iterable[int]) -> dict[int, list[int]]:
+    """Each record → all records read as the same person's, itself among them (M03 R7), in one statement."""
+    ids = sorted(set(patient_ids))
+    return {row[0]: list(row[1]) for row in uow.s.execute(_PEOPLE, {"t": uow.tenant_id, "ids": ids})} if ids else {}
+
+
+def person_ids(uow: UnitOfWork, patient_id: int) -> list[int]:
+    """All records read as this person's."""
+    return people(uow, [patient_id]).get(patient_id, [patient_id])
+
+
+def same_person(uow: UnitOfWork, one: int, other: int) -> bool:
+    """Whether two records are read as one person's."""
+    return one == other or other in person_ids(uow, one)
+
+
 def patient_by_code(uow: UnitOfWork, code: str) -> PatientRow | None:
     """Who a scanned or typed number names: patient number, any identifier, visit number, request number. None unless exactly one."""
     wanted = code.strip()
@@ -135,9 +161,9 @@ def patient_by_code(uow: UnitOfWork, code: str) -> PatientRow | None:
     return patient(uow, final.pop()) if len(final) == 1 else None
 
 
-def search_patients(uow: UnitOfWork, text: str, limit: int = 20) -> list[PatientRow]:
+def search_patients(uow: UnitOfWork, typed: str, limit: int = 20) -> list[PatientRow]:
     """By number, or by the beginning of the name, its pinyin or its initials (C11)."""
-    wanted = text.strip()
+    wanted = typed.strip()
     if not wanted:
         return []
     low = wanted.casefold()
@@ -153,10 +179,10 @@ def search_patients(uow: UnitOfWork, text: str, limit: int = 20) -> list[Patient
     return [PatientRow(*row) for row in uow.s.execute(query.limit(limit))]
 
 
-def _starts(column: Any, text: str) -> ColumnElement[bool]:
+def _starts(column: Any, begin: str) -> ColumnElement[bool]:
     """A prefix as a range: LIKE loses its index under row security (RELIABILITY 0.4)."""
     c = column.collate("C")
-    return and_(c >= text, c < text[:-1] + chr(ord(text[-1]) + 1))
+    return and_(c >= begin, c < begin[:-1] + chr(ord(begin[-1]) + 1))
 
 
 def identifiers(uow: UnitOfWork, patient_id: int) -> list[tuple[str, str]]:
@@ -168,7 +194,7 @@ def identifiers(uow: UnitOfWork, patient_id: int) -> list[tuple[str, str]]:
 def open_items(uow: UnitOfWork, patient_id: int) -> list[ItemRow]:
     """What still has to be collected from a patient: items before or at the label, oldest first."""
     states = [s.value for s in (*rules.BEFORE_LABEL, ItemStatus.LABELLED)]
-    query = _items().where(LabOrder.patient_id == patient_id, OrderItem.status.in_(states))
+    query = _items().where(LabOrder.patient_id.in_(person_ids(uow, patient_id)), OrderItem.status.in_(states))
     return [_item(row) for row in uow.s.execute(query.order_by(OrderItem.id))]
 
 
@@ -200,7 +226,7 @@ def twins(uow: UnitOfWork, item: ItemRow) -> list[ItemRow]:
     hours = known.setting("orders", "min_interval_h", {}).get(known.order_sets[item.order_set_id].code, 0)
     waiting = [s.value for s in ItemStatus if s not in rules.ENDED and s is not ItemStatus.REPORTED]
     query = _items().where(
-        LabOrder.patient_id == item.patient_id,
+        LabOrder.patient_id.in_(person_ids(uow, item.patient_id)),
         OrderItem.order_set_id == item.order_set_id,
         OrderItem.id != item.id,
         OrderItem.status.not_in([s.value for s in rules.ENDED]),

@@ -22,6 +22,7 @@ class Perm(StrEnum):
     READ = "orders:read"
     REGISTER = "orders:register"
     REFUND = "orders:refund"
+    MERGE = "orders:merge"
 
 
 class ItemStatus(StrEnum):
@@ -189,6 +190,40 @@ def person_problems(person: PatientData, today: date) -> list[Problem]:
     if today.year - person.birth.year >= MAX_AGE_YEARS:
         return [Problem("PID^1^7", "102", f"年龄超过 {MAX_AGE_YEARS} 岁，请核对", Severity.WARNING)]
     return []
+
+
+class MergeState(StrEnum):
+    """What became of two records that may be one person's."""
+
+    PROPOSED = "proposed"
+    MERGED = "merged"
+    DECLINED = "declined"
+    UNDONE = "undone"
+
+
+MERGE_WORDS = {
+    MergeState.PROPOSED: say("待核对"),
+    MergeState.MERGED: say("已合并"),
+    MergeState.DECLINED: say("不是同一人"),
+    MergeState.UNDONE: say("已撤销合并"),
+}
+MERGE_MOVES = {
+    MergeState.PROPOSED: frozenset({MergeState.MERGED, MergeState.DECLINED}),
+    MergeState.MERGED: frozenset({MergeState.UNDONE}),
+    MergeState.DECLINED: frozenset(),
+    MergeState.UNDONE: frozenset(),
+}
+
+
+def merge_problem(state: MergeState, to: MergeState, reason: str, checked: int) -> tuple[str, Said] | None:
+    """Why a decision over two records is refused, as (field, words), or None. ``checked``: identity points compared by the person."""
+    if to not in MERGE_MOVES[state]:
+        return "state", say("这两份记录目前“{state}”，请刷新。", state=MERGE_WORDS[state])
+    if not reason.strip():
+        return "reason", say("请写明依据，例如核对了身份证原件，或与病区电话确认。")
+    if to is MergeState.MERGED and checked < 2:
+        return "checked", say("请至少核对两项身份信息（姓名之外再核对一项），再合并。")
+    return None
 
 
 class SamePerson(StrEnum):

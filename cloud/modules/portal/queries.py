@@ -12,6 +12,7 @@ from sqlalchemy import text
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench
 from cloud.modules.catalog import queries as md
+from cloud.modules.orders import queries as orders
 from cloud.modules.portal.rules import TREND_POINTS, Point, Show
 from cloud.modules.reports import queries as reports
 from cloud.modules.reports.queries import Brief, Told
@@ -21,15 +22,16 @@ COLUMNS = 6
 
 _PLACES = text(
     """
-SELECT ward AS place FROM visit WHERE tenant_id = :t AND patient_id = :p
-UNION SELECT dept FROM visit WHERE tenant_id = :t AND patient_id = :p
+SELECT ward AS place FROM visit WHERE tenant_id = :t AND patient_id = ANY(:people)
+UNION SELECT dept FROM visit WHERE tenant_id = :t AND patient_id = ANY(:people)
 """
 )
 
 
 def places(uow: UnitOfWork, patient_id: int) -> list[str]:
     """Wards and departments of a patient's visits."""
-    return [r.place for r in uow.s.execute(_PLACES, {"t": uow.tenant_id, "p": patient_id}) if r.place]
+    params = {"t": uow.tenant_id, "people": orders.person_ids(uow, patient_id)}
+    return [r.place for r in uow.s.execute(_PLACES, params) if r.place]
 
 
 def mine(uow: UnitOfWork, own_places: Collection[str], user_id: int, show: Show) -> list[Brief]:

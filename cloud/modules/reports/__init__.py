@@ -10,7 +10,7 @@ MODULE = Module(
     name="reports",
     title="报告",
     views=(VIEWS,),
-    depends=("bench", "catalog", "critical", "personnel", "platform", "qc", "quality", "scheduling"),
+    depends=("bench", "catalog", "critical", "orders", "personnel", "platform", "qc", "quality", "scheduling"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
         Perm.TEST: ("tester", "verifier", "senior", "leader"),

@@ -11,6 +11,7 @@ from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
+from cloud.modules.orders import queries as orders
 from cloud.modules.platform import signing
 from cloud.modules.reports import rules
 from cloud.modules.reports.models import Report, ReportVersion
@@ -342,9 +343,9 @@ ORDER BY r.released_at DESC LIMIT :n
 
 
 def of_patient(uow: UnitOfWork, patient_id: int, user_id: int, limit: int = 60) -> list[Brief]:
-    """A patient's told reports, newest first."""
-    params = {"t": uow.tenant_id, "p": patient_id, "user": user_id, "n": limit}
-    return [Brief(*row) for row in uow.s.execute(text(_BRIEF.format(where="r.patient_id = :p")), params)]
+    """A patient's told reports, newest first, of all records read as this person's."""
+    params = {"t": uow.tenant_id, "people": orders.person_ids(uow, patient_id), "user": user_id, "n": limit}
+    return [Brief(*row) for row in uow.s.execute(text(_BRIEF.format(where="r.patient_id = ANY(:people)")), params)]
 
 
 def of_places(uow: UnitOfWork, places: Collection[str], user_id: int, since: datetime, limit: int = 200) -> list[Brief]:

@@ -14,6 +14,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
 from cloud.modules.catalog import queries as md
+from cloud.modules.orders import queries as order_queries
 from cloud.modules.orders import service as orders
 from cloud.modules.specimens import facts, labels, service
 from cloud.modules.specimens.add_on_rules import add_on_problem
@@ -59,7 +60,8 @@ def add(uow: UnitOfWork, specimen_id: int, order_item_ids: Collection[int]) -> i
     tube = uow.s.execute(select(Specimen).where(Specimen.id == specimen_id).with_for_update()).scalar_one_or_none()
     if tube is None:
         raise UserError("not_found", "这管标本不存在，请核对后重试。")
-    waiting = [w for w in facts.waiting_locked(uow, order_item_ids) if w.patient_id == tube.patient_id]
+    people = order_queries.person_ids(uow, tube.patient_id)
+    waiting = [w for w in facts.waiting_locked(uow, order_item_ids) if w.patient_id in people]
     if not waiting or len(waiting) != len(set(order_item_ids)):
         raise UserError("conflict", "所选申请不属于这位患者，或已由他人打印标签。请重新扫描。")
     row = facts.tubes(uow, [specimen_id])[specimen_id]

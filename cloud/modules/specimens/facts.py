@@ -13,6 +13,7 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.orders import queries as orders
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,7 @@ FROM order_item oi JOIN lab_order o ON o.tenant_id = oi.tenant_id AND o.id = oi.
 LEFT JOIN visit v ON v.tenant_id = o.tenant_id AND v.id = o.visit_id
 WHERE oi.tenant_id = :t AND oi.status IN ('requested', 'confirmed', 'rejected')
 """
-_WAITING_OF = text(_WAITING + " AND o.patient_id = :patient AND oi.charge_state <> 'refunded' ORDER BY oi.id")
+_WAITING_OF = text(_WAITING + " AND o.patient_id = ANY(:people) AND oi.charge_state <> 'refunded' ORDER BY oi.id")
 _WAITING_LOCKED = text(_WAITING + " AND oi.id = ANY(:ids) ORDER BY oi.id FOR UPDATE OF oi")
 _WAITING_PATIENTS = text("""
 SELECT p.id, p.patient_no, p.name, p.sex, v.kind, coalesce(v.ward, ''), coalesce(v.bed, ''), coalesce(v.dept, ''), count(*) AS items,
@@ -131,7 +132,7 @@ class WaitingPatient:
 
 def waiting(uow: UnitOfWork, patient_id: int) -> list[Waiting]:
     """A patient's items that still need a tube."""
-    return [Waiting(*row) for row in uow.s.execute(_WAITING_OF, {"t": uow.tenant_id, "patient": patient_id})]
+    return [Waiting(*row) for row in uow.s.execute(_WAITING_OF, {"t": uow.tenant_id, "people": orders.person_ids(uow, patient_id)})]
 
 
 def waiting_locked(uow: UnitOfWork, order_item_ids: Collection[int]) -> list[Waiting]:
@@ -221,7 +222,7 @@ LEFT JOIN visit v ON v.tenant_id = s.tenant_id AND v.id = s.visit_id
 WHERE s.tenant_id = :t AND
 """
 _TUBES_BY_ID = text(_TUBE + "s.id = ANY(:ids) ORDER BY s.id")
-_TUBES_OF = text(_TUBE + "s.patient_id = :patient AND s.state = ANY(:states) ORDER BY s.id DESC LIMIT 60")
+_TUBES_OF = text(_TUBE + "s.patient_id = ANY(:people) AND s.state = ANY(:states) ORDER BY s.id DESC LIMIT 60")
 _FIND = text(
     _TUBE
     + """ s.id IN (
@@ -244,7 +245,8 @@ def tubes(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, TubeRow]:
 
 def tubes_of(uow: UnitOfWork, patient_id: int, states: Iterable[str]) -> list[TubeRow]:
     """A patient's tubes in some states, newest first."""
-    return [TubeRow(*row) for row in uow.s.execute(_TUBES_OF, {"t": uow.tenant_id, "patient": patient_id, "states": list(states)})]
+    values = {"t": uow.tenant_id, "people": orders.person_ids(uow, patient_id), "states": list(states)}
+    return [TubeRow(*row) for row in uow.s.execute(_TUBES_OF, values)]
 
 
 def find(uow: UnitOfWork, code: str, day: date, section_ids: Collection[int]) -> list[TubeRow]:

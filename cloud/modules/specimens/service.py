@@ -16,6 +16,7 @@ from sqlalchemy import select
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import service as bench
 from cloud.modules.catalog import queries as md
+from cloud.modules.orders import queries as order_queries
 from cloud.modules.orders import service as orders
 from cloud.modules.specimens import facts, labels, rules
 from cloud.modules.specimens.facts import Person, TubeRow, Waiting
@@ -159,7 +160,7 @@ def print_labels(
     if person is None:
         raise UserError("not_found", "这位患者不存在，请重新扫描。")
     items = facts.waiting_locked(uow, order_item_ids)
-    _check_labellable(items, patient_id, order_item_ids)
+    _check_labellable(items, order_queries.person_ids(uow, patient_id), order_item_ids)
     plan = labels.plan(uow, person, items)
     if plan.refused:
         item, why = plan.refused[0]
@@ -168,10 +169,10 @@ def print_labels(
     return label_job(uow, [each.id for each in made])
 
 
-def _check_labellable(items: list[Waiting], patient_id: int, asked: Collection[int]) -> None:
+def _check_labellable(items: list[Waiting], people: Collection[int], asked: Collection[int]) -> None:
     if not asked:
         raise UserError("invalid", "没有选择要打印的项目。")
-    if len(items) != len(set(asked)) or any(each.patient_id != patient_id for each in items):
+    if len(items) != len(set(asked)) or any(each.patient_id not in people for each in items):
         raise UserError("conflict", "有项目已由他人打印标签或已取消，请刷新后核对再打印。")
 
 
@@ -227,7 +228,7 @@ def collect(uow: UnitOfWork, code: str, patient_id: int, place: str = "") -> Ans
     tube = None if wrong else _locked(uow, scan.code)
     if tube is None:
         return _nobody(scan, wrong)
-    problem = rules.collect_problem(State(tube.state), tube.patient_id == patient_id)
+    problem = rules.collect_problem(State(tube.state), order_queries.same_person(uow, tube.patient_id, patient_id))
     if problem is not None:
         first = _first_event(uow, tube.id, (State.COLLECTED,)) if problem[0] is Finding.DOUBLE else None
         return Answer(*problem, scan.code, _row(uow, tube.id), first, _left(uow, patient_id))

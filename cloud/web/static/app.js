@@ -100,6 +100,8 @@
     const row = e.target.closest("[data-list] tr[tabindex]");
     if (row) { for (const r of row.parentElement.children) r.removeAttribute("aria-selected"); row.setAttribute("aria-selected", "true"); row.focus({ preventScroll: true }); row.scrollIntoView({ block: "nearest" }); }
     if (e.target.closest("[data-dismiss]")) { const n = $("#notice"); if (n) n.replaceChildren(); }
+    const fill = e.target.closest("[data-fill]"), field = fill && fill.form && fill.form.elements[fill.dataset.fill];
+    if (field) { field.value = fill.dataset.fillValue; field.dispatchEvent(new Event("change", { bubbles: true })); field.focus(); }
     const open = e.target.closest("[data-open]"); if (open) { const d = document.getElementById(open.dataset.open); if (d) d.showModal(); }
   });
   document.addEventListener("keydown", (e) => { if (e.key === "Enter" && e.target.matches && e.target.matches("tr[tabindex]")) e.target.click(); });

@@ -191,11 +191,14 @@ def test_a_card_number_equal_to_a_patient_number_is_another_patient(db: Database
     assert first.patient_id != second.patient_id
 
 
-def test_merged_patient_gets_the_order(db: Database) -> None:
+def test_a_merged_records_number_still_finds_its_orders(db: Database) -> None:
     old, new = place(db, message(item("I1"))), place(db, message(item("I2"), who=person("P002")))
     with db.tenant(1) as uow:
         uow.s.get_one(Patient, (1, old.patient_id)).merged_into = new.patient_id
-    assert place(db, message(item("I3"))).patient_id == new.patient_id
+    # The order stays under the record it came for and is read with the other: undoing the merge takes nothing along.
+    assert place(db, message(item("I3"))).patient_id == old.patient_id
+    with db.tenant(1) as uow:
+        assert {i.order_item_no for i in queries.open_items(uow, new.patient_id)} == {"I1", "I2", "I3"}
     assert place(db, message(item("I1", "GLU", Action.CHANGE))).changed
 
 
