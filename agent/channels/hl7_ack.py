@@ -87,7 +87,7 @@ def _ack(head: Head, code: bytes, now: datetime, number: int) -> bytes:
         fields[15] = head.get(16)
     fields[17] = head.get(18)
     msa = [b"MSA", code, head.get(10)]
-    if head.get(16).strip().isdecimal():
+    if head.get(16).strip().isdigit():
         msa += [_MINDRAY_TEXT[code[1:]], b"", b"", b"0" if code[1:] == b"A" else b"207"]
     return sep.join(fields) + b"\r" + sep.join(msa) + b"\r"
 
