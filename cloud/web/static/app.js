@@ -37,10 +37,12 @@
   });
   document.addEventListener("htmx:afterRequest", (e) => {
     const f = e.target.closest && e.target.closest("[data-scan-again]");
-    if (f) { const i = $("[data-scan-here]", f) || $("[data-scan-here]"); if (i) { i.value = ""; i.focus(); } }
+    if (!f) return;
+    // Where the answer wants the next key, it goes there: a choice by digit must not land in the scan field.
+    const i = $("[data-scan-here]", f) || $("[data-scan-here]"), next = e.detail.target && $("[data-focus]", e.detail.target);
+    if (i) i.value = "";
+    if (next || i) (next || i).focus();
   });
-  // Where an answer wants the next key: a choice by digit must not land in the scan field.
-  document.addEventListener("htmx:afterSettle", (e) => { const f = e.target.querySelector && $("[data-focus]", e.target); if (f) f.focus(); });
   // What a page asks by itself keeps nobody logged in: the server hears how long ago a person last did something.
   let touched = performance.now();
   for (const kind of ["keydown", "pointerdown", "wheel"]) document.addEventListener(kind, (e) => { if (e.isTrusted) touched = performance.now(); }, { capture: true, passive: true });

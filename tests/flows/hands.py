@@ -1,0 +1,60 @@
+"""A person's hands at the keyboard: every key and every second of a job is counted, and there is no mouse."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from playwright.sync_api import Locator, Page, expect
+
+
+@dataclass
+class Counted:
+    """One kind of job: keys and seconds of each time it was done. A scan counts as one key."""
+
+    keys: list[int] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def line(self, name: str) -> str:
+        middle, most = sorted(self.seconds)[len(self.seconds) // 2], max(self.seconds)
+        return f"{name}: {max(self.keys)} keys at most, {middle:.2f} s in the middle, {most:.2f} s at most, {len(self.keys)} times"
+
+
+class Hands:
+    """Types on a page. ``jobs`` is shared by all people of a day."""
+
+    def __init__(self, page: Page, jobs: dict[str, Counted]) -> None:
+        self.page, self.jobs, self.keys = page, jobs, 0
+
+    def press(self, *names: str) -> None:
+        for name in names:
+            self.page.keyboard.press(name)
+            self.keys += 1
+
+    def type(self, words: str) -> None:
+        self.page.keyboard.type(words)
+        self.keys += len(words)
+
+    def scan(self, code: str) -> None:
+        """A scanner types into whatever the page has open for it, and ends with Enter."""
+        self.page.keyboard.type(code)
+        self.page.keyboard.press("Enter")
+        self.keys += 1
+
+    def sees(self, goal: Locator, seconds: float = 15) -> None:
+        """Wait until it stands on the page."""
+        goal.first.wait_for(state="visible", timeout=seconds * 1000)
+
+    def gone(self, goal: Locator, seconds: float = 15) -> None:
+        expect(goal).to_have_count(0, timeout=seconds * 1000)
+
+    @contextlib.contextmanager
+    def job(self, name: str) -> Iterator[None]:
+        """Count what is done inside, to the answer on the screen."""
+        self.keys, start = 0, time.monotonic()
+        yield
+        one = self.jobs.setdefault(name, Counted())
+        one.keys.append(self.keys)
+        one.seconds.append(time.monotonic() - start)
