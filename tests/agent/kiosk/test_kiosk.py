@@ -169,7 +169,17 @@ def enrol(lab: Lab, key: crypto.PrivateKey, state: str = "enrolled") -> None:
         authority, authority_key, crypto.csr_key(request), "a", UUID, now - timedelta(hours=1), now + timedelta(days=1)
     )
     with lab.uow() as uow:
-        for table in ("number_lease", "queue_ticket", "queue_counter", "order_item", "lab_order", "visit", "patient_identifier", "patient"):
+        for table in (
+            "number_lease",
+            "patient_merge",
+            "queue_ticket",
+            "queue_counter",
+            "order_item",
+            "lab_order",
+            "visit",
+            "patient_identifier",
+            "patient",
+        ):
             uow.s.execute(text(f"DELETE FROM {table}"))
         row = uow.s.query(Agent).filter_by(uuid=UUID).one_or_none() or Agent(uuid=UUID, name="自助机")
         row.state, row.certificate, row.kiosk = state, crypto.certificate_pem(certificate).decode(), {"hall": HALL}

@@ -118,7 +118,7 @@ def test_taking_in_costs_a_bounded_number_of_statements(printed: Hospital) -> No
     take(printed, TUBE)  # the catalog is known from here on
     seen: list[str] = []
     event.listen(printed.db.engine, "before_cursor_execute", lambda _c, _cur, sql, *_: seen.append(sql))
-    take(printed, replace(TUBE, registration=replace(PAPER, key="d" * 32, patient_no="T300"), barcode="T00000000033"))
+    take(printed, replace(TUBE, registration=replace(PAPER, key="d" * 32, patient_no="T300", name="李小红"), barcode="T00000000033"))
     assert len(seen) <= 32, "\n".join(seen)
 
 
