@@ -122,12 +122,12 @@ def test_the_compose_setup_lays_keys_for_whom_they_are(compose: dict[str, Any]) 
         assert as_user(12345, *secret, pki / "mqtt.key") == [False] * 5
 
 
-@pytest.mark.skipif(brokers.MOSQUITTO is None, reason="mosquitto is not installed")
 def test_the_broker_starts_anew_when_somebody_was_revoked(tmp_path: Path) -> None:
     crl, config, port = tmp_path / "crl.pem", tmp_path / "mosquitto.conf", brokers.free_port()
     crl.write_text("1")
     config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\n" + ("user root\n" if os.getuid() == 0 else ""))
-    path = f"{Path(brokers.MOSQUITTO or '').parent}{os.pathsep}{os.environ['PATH']}"
+    assert brokers.MOSQUITTO is not None, "the set-up installs mosquitto"
+    path = f"{Path(brokers.MOSQUITTO).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path, "CRL": str(crl), "CONFIG": str(config), "EVERY": "0.1"}
     with subprocess.Popen(["sh", str(INFRA / "mosquitto/run.sh")], env=environment, stderr=subprocess.DEVNULL) as running:
         try:

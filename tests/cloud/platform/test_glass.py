@@ -133,7 +133,7 @@ def test_the_reviewer_is_told_reviews_once_and_never_the_own_look(world: World) 
     director = lab.client("director")
     job = director.post("/admin/breaks/print", {"kind": "xlsx"}).headers["Location"]
     relay.drain(lab.db, lab.a, worker.all_handlers())
-    rows = list(openpyxl.load_workbook(io.BytesIO(director.get(f"{job}/file").data)).active.values)  # type: ignore[union-attr]
+    rows = list(openpyxl.load_workbook(io.BytesIO(director.get(f"{job}/file").data)).worksheets[0].values)
     assert [r[6].split()[0] for r in rows[3:5]] == ["待复核", "合理"]
     assert lab.client("director", lab.b).post(f"/admin/breaks/{by_keeper}", {"verdict": "fit"}, htmx=True).status_code == 404
 

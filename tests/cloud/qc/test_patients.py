@@ -69,7 +69,7 @@ def work(shop: Shop) -> None:
     ],
 )
 def test_a_setting_that_cannot_be_is_refused_in_words(change: dict[str, Decimal], words: str | None) -> None:
-    setting = moving.Setting(**({"kind": moving.Kind.AVERAGE, "low": D(3), "high": D(5)} | change))  # type: ignore[arg-type]
+    setting = moving.Setting(**({"kind": moving.Kind.AVERAGE, "low": D(3), "high": D(5)} | change))
     found = moving.problem(setting)
     assert found is None if words is None else found is not None and words in found
 
