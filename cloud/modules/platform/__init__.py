@@ -1,15 +1,14 @@
 """Platform (M01): tenancy, identity, permissions, sessions, audit."""
 
-from cloud.modules.platform import archive, glass, lists, mlps, signing, watch
+from cloud.modules.platform import archive, glass, lists, mlps, signing, views, views_admin, views_records, watch
 from cloud.modules.platform.rules import Perm
 from cloud.modules.platform.service import verify_chain
-from cloud.modules.platform.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
 
 MODULE = Module(
     name="platform",
     title="平台",
-    views=(VIEWS,),
+    views=(views.VIEWS, views_admin.VIEWS, views_records.VIEWS),
     permissions={
         Perm.USERS: ("secadmin",),
         Perm.ROLES: ("secadmin",),

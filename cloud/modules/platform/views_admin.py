@@ -1,0 +1,205 @@
+"""Pages of administration: accounts, roles and their matrix, outside engineers, sign-on sources, sessions, workstations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import make_response, request
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.platform import accounts, alerts, grants, queries, rules, secrets, service, sso
+from cloud.modules.platform.rules import Perm
+from cloud.modules.platform.views import WORKSTATION_COOKIE
+from cloud.web.faults import Invalid, NotFound
+from cloud.web.page import page
+from cloud.web.view import Views, web
+
+VIEWS = Views("platform_admin", __name__)
+
+
+@VIEWS.get("/admin/users", Perm.USERS)
+def users(uow: UnitOfWork) -> Any:
+    """Accounts."""
+    after, q = request.args.get("after", 0, type=int), request.args.get("q", "").strip()
+    rows = queries.users(uow, after, q)
+    return page("platform/users.html", "rows", users=rows, roles=queries.roles(uow), page_size=queries.PAGE, q=q)
+
+
+@VIEWS.post("/admin/users", Perm.USERS)
+def add_user(uow: UnitOfWork) -> Any:
+    """Open an account; the second-factor seed is shown once."""
+    f = request.form
+    seed = secrets.new_seed() if f.get("totp") else None
+    new = service.NewUser(
+        f.get("employee_no", "").strip(),
+        f.get("name", "").strip(),
+        f.get("password", ""),
+        tuple(f.getlist("role")),
+        totp_seed=seed,
+        temporary=True,
+    )
+    service.create_user(uow, new, web().settings.secret)
+    return page("platform/users.html", users=queries.users(uow), roles=queries.roles(uow), page_size=queries.PAGE, seed=seed, made=new)
+
+
+@VIEWS.get("/admin/users/<int:user_id>", Perm.USERS)
+def user_page(uow: UnitOfWork, user_id: int) -> Any:
+    """One account: facts, roles, what it may really do, its life."""
+    return _user(uow, user_id)
+
+
+def _user(uow: UnitOfWork, user_id: int, done: str = "", seed: str | None = None) -> Any:
+    user = accounts.load(uow, user_id)
+    moves = rules.USER_MOVES[rules.UserState(user.status)] - {rules.UserState.LOCKED}
+    return page(
+        "platform/user.html",
+        user=user,
+        held=accounts.roles_of(uow, user_id),
+        roles=queries.roles(uow),
+        effective=queries.effective(uow, user_id),
+        tasks=alerts.held_by(uow, user_id),
+        moves=[each for each in rules.UserState if each in moves],
+        done=done,
+        seed=seed,
+    )
+
+
+@VIEWS.post("/admin/users/<int:user_id>", Perm.USERS)
+def change_user(uow: UnitOfWork, user_id: int) -> Any:
+    """Save the account page."""
+    f = request.form
+    words = {key: tuple(filter(None, f.get(key, "").replace("，", ",").replace("、", ",").split(","))) for key in ("sections", "wards")}
+    new = accounts.Changes(
+        f.get("version", 0, type=int),
+        f.get("name", ""),
+        f.get("dept", ""),
+        f.get("title", ""),
+        f.get("badge", ""),
+        tuple(w.strip() for w in words["sections"]),
+        tuple(w.strip() for w in words["wards"]),
+        tuple(f.getlist("role")),
+    )
+    accounts.change(uow, user_id, new)
+    uow.s.flush()
+    return _user(uow, user_id, "已保存。")
+
+
+@VIEWS.post("/admin/users/<int:user_id>/move", Perm.USERS)
+def move_user(uow: UnitOfWork, user_id: int) -> Any:
+    """Suspend, take up again, let leave."""
+    to = request.form.get("to", "")
+    if to not in set(rules.UserState):
+        raise Invalid("请选择要改成的状态。", "to")
+    accounts.move(uow, user_id, rules.UserState(to), request.form.get("successor", ""))
+    uow.s.flush()
+    return _user(uow, user_id, "状态已更改。")
+
+
+@VIEWS.post("/admin/users/<int:user_id>/unlock", Perm.USERS)
+def unlock_user(uow: UnitOfWork, user_id: int) -> Any:
+    """Open an account shut by wrong passwords."""
+    accounts.unlock(uow, user_id)
+    uow.s.flush()
+    return _user(uow, user_id, "已解锁。")
+
+
+@VIEWS.post("/admin/users/<int:user_id>/password", Perm.USERS)
+def reset_password(uow: UnitOfWork, user_id: int) -> Any:
+    """Give a first password again."""
+    accounts.reset_password(uow, user_id, request.form.get("password", ""))
+    uow.s.flush()
+    return _user(uow, user_id, "已设置临时密码，本人下次登录时必须更改。")
+
+
+@VIEWS.post("/admin/users/<int:user_id>/totp", Perm.USERS)
+def reset_totp(uow: UnitOfWork, user_id: int) -> Any:
+    """A new second-factor seed, shown once."""
+    _changed, seed = accounts.reset_second_factor(uow, user_id, web().settings.secret)
+    uow.s.flush()
+    return _user(uow, user_id, seed=seed)
+
+
+@VIEWS.get("/admin/roles", Perm.MATRIX)
+def roles(uow: UnitOfWork) -> Any:
+    """The permission matrix: every permission × every role."""
+    return _roles(uow)
+
+
+def _roles(uow: UnitOfWork, done: str = "") -> Any:
+    matrix = sorted(queries.matrix(uow).items())
+    chosen = request.args.get("role", "")
+    open_to_compose = [p for p, _ in matrix if p not in rules.ADMINISTRATION]
+    return page(
+        "platform/matrix.html", roles=queries.roles(uow), matrix=matrix, choices=open_to_compose, chosen=chosen, Perm=Perm, done=done
+    )
+
+
+@VIEWS.post("/admin/roles", Perm.ROLES)
+def compose_role(uow: UnitOfWork) -> Any:
+    """Make or change a role of the hospital's own."""
+    f = request.form
+    known = frozenset(queries.matrix(uow))
+    accounts.compose_role(uow, f.get("code", ""), f.get("name", ""), f.getlist("permission"), known)
+    uow.s.flush()
+    return _roles(uow, "角色已保存。")
+
+
+@VIEWS.get("/admin/grants", Perm.GRANTS)
+def grant_list(uow: UnitOfWork) -> Any:
+    """Accesses asked for and given."""
+    rows = grants.page(uow, request.args.get("before", None, type=int))
+    return page("platform/grants.html", "rows", rows=rows, page_size=grants.PAGE)
+
+
+@VIEWS.post("/admin/grants/<int:grant_id>", Perm.GRANTS)
+def decide_grant(uow: UnitOfWork, grant_id: int) -> Any:
+    """Approve, refuse or end."""
+    to = request.form.get("to", "")
+    if to not in (rules.GrantState.APPROVED, rules.GrantState.REFUSED, rules.GrantState.ENDED):
+        raise Invalid("请选择批准、拒绝或结束。", "to")
+    grants.decide(uow, grant_id, rules.GrantState(to))
+    uow.s.flush()
+    return page("platform/grants.html", "rows", rows=grants.page(uow), page_size=grants.PAGE)
+
+
+@VIEWS.get("/admin/sso", Perm.SSO)
+def sso_sources(uow: UnitOfWork) -> Any:
+    """Systems whose tickets are taken."""
+    return page("platform/sso_sources.html", rows=queries.sources(uow), key=None)
+
+
+@VIEWS.post("/admin/sso", Perm.SSO)
+def add_sso_source(uow: UnitOfWork) -> Any:
+    """Register a system or renew its key; the key is shown once."""
+    key = sso.add_source(uow, request.form.get("code", ""), request.form.get("name", ""), web().settings.secret)
+    return page("platform/sso_sources.html", rows=queries.sources(uow), key=key)
+
+
+@VIEWS.get("/sessions", Perm.SESSIONS)
+def sessions(uow: UnitOfWork) -> Any:
+    """Who is in, and from where."""
+    return page("platform/sessions.html", "rows", sessions=queries.sessions(uow))
+
+
+@VIEWS.post("/sessions/<int:session_id>/kick", Perm.SESSIONS)
+def kick(uow: UnitOfWork, session_id: int) -> Any:
+    """End a session."""
+    if not service.kick(uow, session_id):
+        raise NotFound("这个会话")
+    return page("platform/sessions.html", "rows", sessions=queries.sessions(uow))
+
+
+@VIEWS.get("/workstations", Perm.WORKSTATIONS)
+def workstations(uow: UnitOfWork) -> Any:
+    """Registered workstations."""
+    return page("platform/workstations.html", workstations=queries.workstations(uow))
+
+
+@VIEWS.post("/workstations", Perm.WORKSTATIONS)
+def register_workstation(uow: UnitOfWork) -> Any:
+    """Register this browser as a workstation."""
+    code, name = request.form.get("code", "").strip(), request.form.get("name", "").strip()
+    token = service.register_workstation(uow, code, name)
+    response = make_response(page("platform/workstations.html", workstations=queries.workstations(uow)))
+    response.set_cookie(WORKSTATION_COOKIE, token, secure=True, httponly=True, samesite="Lax", max_age=10 * 365 * 86400)
+    return response

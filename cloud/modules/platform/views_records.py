@@ -1,0 +1,188 @@
+"""Pages of evidence: security reports, looks past a wall, exports, audit, 等保 self-check, alerts, lists on their way to paper."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from flask import Response, request
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.platform import alerts, archive, glass, lists, mlps, queries, registers, rules
+from cloud.modules.platform.rules import Level, Perm
+from cloud.web.faults import Invalid, NotFound
+from cloud.web.page import fragment, page, redirect_to
+from cloud.web.view import Access, Views, principal, web
+from common.say import say
+
+VIEWS = Views("platform_records", __name__)
+
+
+@VIEWS.get("/admin/reports", Perm.AUDIT)
+def security_reports(uow: UnitOfWork) -> Any:
+    """Failed logins, privileged actions, dormant accounts."""
+    return page(
+        "platform/reports.html",
+        failed=queries.failed_logins(uow),
+        done=queries.privileged(uow, request.args.get("before", None, type=int)),
+        dormant=queries.dormant(uow),
+        page_size=queries.PAGE,
+    )
+
+
+@VIEWS.get("/admin/breaks", Perm.BREAKS)
+def breaks(uow: UnitOfWork) -> Any:
+    """Who looked past a wall and why: what waits for review, or all."""
+    return _breaks(uow, request.args.get("before", None, type=int))
+
+
+def _breaks(uow: UnitOfWork, before: int | None = None) -> Any:
+    every = bool(request.args.get("all"))
+    rows = glass.looks(uow, every=every, before=before)
+    return page(
+        "platform/breaks.html", "rows", rows=rows, every=every, words=rules.GLASS_WORDS, verdicts=rules.VERDICT_WORDS, page_size=glass.PAGE
+    )
+
+
+@VIEWS.post("/admin/breaks/<int:look_id>", Perm.BREAKS)
+def review_break(uow: UnitOfWork, look_id: int) -> Any:
+    """Say of a look whether it was fit."""
+    glass.review(uow, look_id, request.form.get("verdict", ""), request.form.get("note", ""))
+    uow.s.flush()
+    return _breaks(uow)
+
+
+@VIEWS.post("/admin/breaks/print", Perm.BREAKS)
+def print_breaks(uow: UnitOfWork) -> Any:
+    """The review list on paper or in a workbook."""
+    made = registers.breaks(glass.looks(uow, every=True, limit=5000), principal().tenant_name, principal().name, uow.now)
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), "/admin/breaks?all=1", identifying=True))
+
+
+@VIEWS.get("/admin/exports", Perm.EXPORTS)
+def exports(uow: UnitOfWork) -> Any:
+    """Exports of many rows that name patients: what waits for approval, and what was decided."""
+    return page("platform/exports.html", "rows", rows=lists.asked(uow))
+
+
+@VIEWS.post("/admin/exports/<int:job_id>", Perm.EXPORTS)
+def decide_export(uow: UnitOfWork, job_id: int) -> Any:
+    """Approve or refuse."""
+    lists.decide(uow, job_id, request.form.get("to") == "approve")
+    uow.s.flush()
+    return page("platform/exports.html", "rows", rows=lists.asked(uow))
+
+
+@VIEWS.post("/lists/<int:job_id>/purpose", Access.LOGIN)
+def export_purpose(uow: UnitOfWork, job_id: int) -> Any:
+    """Say what the waiting export is for."""
+    lists.give_purpose(uow, job_id, request.form.get("purpose", ""))
+    return redirect_to(f"/lists/{job_id}")
+
+
+@VIEWS.get("/audit", Perm.AUDIT)
+def audit(uow: UnitOfWork) -> Any:
+    """Search the audit."""
+    a = request.args
+    days = a.get("days", 0, type=int)
+    f = queries.AuditFilter(
+        a.get("entity", "").strip(),
+        a.get("entity_id", "").strip(),
+        a.get("actor", "").strip(),
+        datetime.now(UTC) - timedelta(days=days) if days else None,
+        a.get("before", None, type=int),
+    )
+    shown: dict[str, Any] = {"entries": queries.audit_page(uow, f), "f": f, "days": days, "archives": archive.files(uow)}
+    return page("platform/audit.html", "rows", **shown, page_size=queries.PAGE)
+
+
+@VIEWS.post("/audit/verify", Perm.AUDIT)
+def audit_verify(uow: UnitOfWork) -> Any:
+    """Walk the hash chain and name the first broken entry."""
+    count, broken = queries.audit_verify(uow)
+    return fragment("platform/audit.html", "verdict", count=count, broken=broken)
+
+
+@VIEWS.get("/audit/archive/<int:archive_id>", Perm.AUDIT)
+def audit_archive_file(uow: UnitOfWork, archive_id: int) -> Any:
+    """An archived block as it was written; it can be checked without this software."""
+    row = archive.one(uow, archive_id)
+    if row is None:
+        raise NotFound("该归档")
+    name = row.key.rsplit("/", 1)[-1]
+    return Response(
+        archive.content(uow, row), mimetype="application/gzip", headers={"Content-Disposition": f'attachment; filename="{name}"'}
+    )
+
+
+@VIEWS.get("/mlps", Perm.MLPS)
+def mlps_page(uow: UnitOfWork) -> Any:
+    """等保 self-check with today's figures, and the yearly assessments."""
+    due, today = mlps.next_due(uow), uow.now.astimezone(rules.ZONE).date()
+    soon, rows = today + timedelta(days=rules.MLPS_SOON), mlps.controls(uow, web().settings)
+    return page("platform/mlps.html", rows=rows, assessments=mlps.assessments(uow), due=due, soon=soon)
+
+
+@VIEWS.post("/mlps", Perm.MLPS)
+def record_mlps(uow: UnitOfWork) -> Any:
+    """Write a yearly assessment down."""
+    f = request.form
+    try:
+        done_on = date.fromisoformat(f.get("done_on", ""))
+    except ValueError as error:
+        raise Invalid(say("测评日期请写成 2026-05-04 的样子。"), "done_on") from error
+    mlps.record(uow, done_on, f.get("level", 0, type=int), f.get("assessor", ""), f.get("result", ""), f.get("report_no", ""))
+    return redirect_to("/mlps")
+
+
+@VIEWS.get("/audit/export", Perm.AUDIT)
+def audit_export(uow: UnitOfWork) -> Any:
+    """The newest entries as text, a JSON body a line, for outside holders."""
+    lines = [e.body for e in queries.audit_page(uow, queries.AuditFilter())]
+    return Response("\n".join(lines) + "\n", mimetype="application/x-ndjson")
+
+
+@VIEWS.get("/alerts", Access.LOGIN)
+def alert_list(uow: UnitOfWork) -> Any:
+    """What is open for this person, or with ``?cleared=1`` what was within the last week."""
+    cleared, before = bool(request.args.get("cleared")), request.args.get("before", None, type=int)
+    rows = alerts.visible(uow, principal().permissions, cleared=cleared, before=before)
+    return page("platform/alerts.html", "rows", rows=rows, cleared=cleared, Level=Level, page_size=alerts.PAGE)
+
+
+@VIEWS.get("/alerts/count", Access.LOGIN)
+def alert_count(uow: UnitOfWork) -> Any:
+    """The top bar's sign."""
+    total, urgent = alerts.counts(uow, principal().permissions)
+    return fragment("platform/alerts.html", "count", total=total, urgent=urgent)
+
+
+@VIEWS.post("/alerts/<int:alert_id>/acknowledge", Access.LOGIN)
+def alert_acknowledge(uow: UnitOfWork, alert_id: int) -> Any:
+    """Take an alert on."""
+    row = alerts.acknowledge(uow, alert_id, principal().permissions, request.form.get("note", ""))
+    return fragment("platform/alerts.html", "one", trigger='{"sound":"ok"}', a=row, Level=Level)
+
+
+@VIEWS.get("/lists/<int:job_id>", Access.LOGIN)
+def list_job(uow: UnitOfWork, job_id: int) -> Any:
+    """A list on its way to paper or Excel; the page refreshes until it is there."""
+    return page("platform/list.html", job=_list(uow, job_id))
+
+
+@VIEWS.get("/lists/<int:job_id>/file", Access.LOGIN)
+def list_file(uow: UnitOfWork, job_id: int) -> Any:
+    """The file, for who asked for it."""
+    job = _list(uow, job_id)
+    if job.data is None:
+        raise NotFound("该文件")
+    way = "inline" if job.kind == lists.Kind.PDF else "attachment"
+    headers = {"Content-Disposition": f'{way}; filename="list-{job.id}.{job.kind}"', "Cache-Control": "no-store"}
+    return Response(job.data, mimetype=lists.MIME[lists.Kind(job.kind)], headers=headers)
+
+
+def _list(uow: UnitOfWork, job_id: int) -> Any:
+    found = lists.job(uow, job_id)
+    if found is None:
+        raise NotFound("该文件")
+    return found
