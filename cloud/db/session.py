@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import create_engine, event, text
@@ -125,6 +126,21 @@ def _many_prepared(connection: Any, _record: object) -> None:
     connection.prepared_max = 600
 
 
+PLANS_LIVE_S = 5.0
+
+
+def _plans_of_today(connection: Any, record: Any, _proxy: object) -> None:
+    """Forget a session's plans every few seconds; its prepared statements stay, each is planned anew at its next use.
+
+    PostgreSQL keeps a plan, that of each foreign key's check too, until somebody analyses the table. What a session learned while the
+    tables were a page long reads them whole when a morning has filled them: 20 blood counts a second into a new hospital took seconds.
+    """
+    now = monotonic()
+    if now - record.info.setdefault("planned", now) > PLANS_LIVE_S:
+        record.info["planned"] = now
+        connection.execute("DISCARD PLANS")
+
+
 class Database:
     """The app role's connection pool and the doors to it."""
 
@@ -133,6 +149,7 @@ class Database:
             url, pool_size=pool_size, max_overflow=10, pool_pre_ping=False, pool_recycle=1800, pool_use_lifo=True
         )
         event.listen(self.engine, "connect", _many_prepared)
+        event.listen(self.engine, "checkout", _plans_of_today)
         self.clock = clock
         self._maker = sessionmaker(self.engine, class_=PlainSession, expire_on_commit=False)
         event.listen(self._maker, "before_flush", _fill_tenant)

@@ -36,6 +36,8 @@ TUNING: Mapping[str, str] = {
     "timezone": "UTC",
     "log_timezone": "UTC",
     "random_page_cost": "1.1",
+    "jit": "off",  # no statement here runs long enough to pay for it
+    "autovacuum_naptime": "15s",  # a new hospital's tables grow from nothing in a morning: plans follow them
     "idle_in_transaction_session_timeout": "60s",
 }
 # A test's cluster is thrown away with its machine: nothing in it has to survive a power cut, only `kill -9`.

@@ -111,30 +111,34 @@ def _opened(data: bytes) -> Image.Image:
 
 
 _LIST = """
-SELECT p.id, p.specimen_id, p.title, p.state, p.media, p.problem, p.at FROM run_picture p
+SELECT p.id, p.specimen_id, p.title, p.state, p.media, p.problem, p.at{more} FROM run_picture p
 WHERE p.tenant_id = :t AND p.specimen_id = ANY(:ids)
 """
 
 
 def of_tube(uow: UnitOfWork, specimen_id: int) -> list[Shown]:
     """Every picture of a tube, the newest run first; within a run as sent."""
-    found = uow.s.execute(text(_LIST + " ORDER BY p.at DESC, p.id"), {"t": uow.tenant_id, "ids": [specimen_id]})
+    found = uow.s.execute(text(_LIST.format(more="") + " ORDER BY p.at DESC, p.id"), {"t": uow.tenant_id, "ids": [specimen_id]})
     return [Shown(*row) for row in found]
 
 
 # Of a run whose values count, or of a message that brought pictures only; of a title the newest.
 _PRINTED = text(f"""
-SELECT DISTINCT ON (p.specimen_id, p.title) p.id, p.specimen_id, p.title, p.state, p.media, p.problem, p.at, p.data
-FROM ({_LIST} AND p.state <> 'elsewhere' AND EXISTS (
-  SELECT 1 FROM order_item oi JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
-  WHERE oi.tenant_id = p.tenant_id AND oi.specimen_id = p.specimen_id AND oi.status NOT IN ('cancelled','refunded') AND os.graphs)) a
-JOIN run_picture p ON p.tenant_id = :t AND p.id = a.id
-LEFT JOIN LATERAL (
-  SELECT bool_or(v.id = t.current_id) AS counts FROM test t JOIN result_version v ON v.tenant_id = t.tenant_id AND v.test_id = t.id
-  WHERE t.tenant_id = p.tenant_id AND t.specimen_id = p.specimen_id
-    AND v.snapshot->>'stream' = p.stream AND (v.snapshot->>'seq')::bigint = p.seq) r ON true
-WHERE coalesce(r.counts, true)
-ORDER BY p.specimen_id, p.title, p.id DESC
+WITH run AS MATERIALIZED (
+  SELECT t.specimen_id, v.snapshot->>'stream' AS stream, (v.snapshot->>'seq')::bigint AS seq, bool_or(v.id = t.current_id) AS counts
+  FROM test t JOIN result_version v ON v.tenant_id = t.tenant_id AND v.test_id = t.id
+  WHERE t.tenant_id = :t AND t.specimen_id = ANY(:ids) GROUP BY 1, 2, 3
+), newest AS (
+  SELECT DISTINCT ON (p.specimen_id, p.title) p.id
+  FROM ({_LIST.format(more=", p.stream, p.seq")} AND p.state <> 'elsewhere' AND EXISTS (
+    SELECT 1 FROM order_item oi JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
+    WHERE oi.tenant_id = p.tenant_id AND oi.specimen_id = p.specimen_id AND oi.status NOT IN ('cancelled','refunded') AND os.graphs)) p
+  LEFT JOIN run ON run.specimen_id = p.specimen_id AND run.stream = p.stream AND run.seq = p.seq
+  WHERE coalesce(run.counts, true)
+  ORDER BY p.specimen_id, p.title, p.id DESC
+)
+SELECT p.specimen_id, p.title, p.state, p.media, p.problem, p.data
+FROM run_picture p JOIN newest n ON n.id = p.id WHERE p.tenant_id = :t ORDER BY p.id
 """)
 
 
@@ -153,7 +157,7 @@ def printed(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, list[Prin
     if not ids or not any(s.graphs for s in md.catalog(uow).order_sets.values()):
         return {}
     out: dict[int, list[Print]] = {}
-    for row in sorted(uow.s.execute(_PRINTED, {"t": uow.tenant_id, "ids": ids}), key=lambda r: r.id):
+    for row in uow.s.execute(_PRINTED, {"t": uow.tenant_id, "ids": ids}):
         problem = row.problem if row.state != State.WHOLE else ""
         out.setdefault(row.specimen_id, []).append(Print(row.title, b"" if problem else _for_print(row.media, bytes(row.data)), problem))
     return out
