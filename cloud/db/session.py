@@ -169,6 +169,7 @@ class Database:
         """A read-only look at the global tables (the tenant registry); no tenant's rows are reachable from it."""
         with self._maker() as s:
             yield s
+            s.commit()  # nothing was written; but psycopg forgets every prepared statement of a connection at a rollback
 
     def dispose(self) -> None:
         """Close all pooled connections."""
