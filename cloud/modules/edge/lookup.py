@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 
 from cloud.modules.edge import rules
+from common import ids
 
 Cursor = psycopg.Cursor[tuple[Any, ...]]
 
@@ -82,6 +83,7 @@ BY_ID = _TUBE + "s.id = ANY(%s)"
 
 IDENTIFIERS = "SELECT patient_id, value FROM patient_identifier WHERE tenant_id = %s AND patient_id = ANY(%s)"
 TESTS = "SELECT specimen_id, item_id, id FROM test WHERE tenant_id = %s AND specimen_id = ANY(%s) AND state <> 'cancelled'"
+MATERIALS = "SELECT code FROM qc_material WHERE tenant_id = %s AND active"
 IGNORED = "SELECT analyzer_id, code FROM ignored_code WHERE tenant_id = %s AND analyzer_id = ANY(%s)"
 
 
@@ -149,3 +151,11 @@ def ignored(cur: Cursor, tenant: int, analyzers: Collection[int]) -> set[tuple[i
         return set()
     cur.execute(IGNORED, (tenant, list(analyzers)))
     return {(a, c) for a, c in cur.fetchall()}
+
+
+def materials(cur: Cursor, tenant: int, codes: Collection[str]) -> set[str]:
+    """Those of these codes, as a scan reads them, that are registered control material."""
+    if not codes:
+        return set()
+    cur.execute(MATERIALS, (tenant,))
+    return {ids.normalise_scan(code) for (code,) in cur.fetchall()} & set(codes)

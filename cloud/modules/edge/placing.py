@@ -63,6 +63,7 @@ class Known:
     ignored: set[tuple[int, str]]
     identifiers: dict[int, set[str]]
     tests: dict[tuple[int, int], int] = field(default_factory=dict)
+    materials: set[str] = field(default_factory=set)
 
     def section(self, link: Link) -> int | None:
         """The section of a link's analyzer."""
@@ -76,6 +77,7 @@ def load(uow: UnitOfWork, cur: Cursor, heard: Sequence[Heard], zone: tzinfo) -> 
     catalog = md.catalog(uow)
     codes = {ids.normalise_scan(s.specimen) for h in heard for s in h.said if s.specimen and not s.qc}
     known = Known(catalog, zone, lookup.tubes_by_barcode(cur, tenant, codes), {}, set(), {})
+    known.materials = lookup.materials(cur, tenant, codes)
     known.by_number.update(lookup.tubes_by_number(cur, tenant, _numbers(known, heard)))
     known.ignored = lookup.ignored(cur, tenant, {h.link.analyzer_id for h in heard if h.link and h.link.analyzer_id is not None})
     tubes = {t.id: t for t in (*known.by_barcode.values(), *(t for hits in known.by_number.values() for t in hits))}
@@ -103,7 +105,10 @@ def decide(known: Known, heard: Heard, said: Said, given: Tube | None = None) ->
     link = heard.link
     if link is not None and link.simulated(heard.at):
         return Verdict(Fate.INFO, "simulator")
-    if said.qc:
+    named = ids.normalise_scan(said.specimen) if said.specimen else ""
+    if named in known.materials and named in known.by_barcode:
+        return Verdict(Fate.ORPHAN, "control_code")
+    if said.qc or named in known.materials:
         return Verdict(Fate.QC, "qc")
     code = (said.code or "").strip()
     if said.aspect == TRACK:

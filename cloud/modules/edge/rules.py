@@ -78,6 +78,7 @@ REASONS = {
     "not_received": "标本尚未核收",
     "tube_closed": "标本已拒收、取消或作废",
     "ambiguous": "样本号对应多支标本",
+    "control_code": "条码同时是登记的质控品编号",
     "no_analyzer": "该连接没有对应仪器",
     "unmapped": "通道代码未对照",
     "name_differs": "姓名与本标本患者不符",

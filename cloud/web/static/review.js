@@ -10,13 +10,22 @@
   let kept = {};
   document.addEventListener("htmx:beforeSwap", (e) => { if (e.target === list) kept = Object.fromEntries(boxes().map((b) => [b.value, b.checked])); });
   document.addEventListener("htmx:afterSwap", (e) => {
-    if (e.target !== list) { const f = $("[autofocus]", e.target); if (f) f.focus(); return; }
+    if (e.target !== list) { const f = $("[autofocus]", e.target); if (f) f.focus(); }
+  });
+  // Only a settled row answers to a click.
+  document.addEventListener("htmx:afterSettle", (e) => {
+    if (e.target !== list) return;
     for (const b of boxes()) if (b.value in kept) b.checked = kept[b.value];
     const shown = $("#tube .tube")?.dataset.report, row = shown && document.getElementById(`q${shown}`);
     if (row) row.setAttribute("aria-selected", "true"); else next();
     count();
   });
-  const next = () => { const row = $("#lines tr[tabindex]"); if (row) row.click(); else if ($("#tube")) $("#tube").replaceChildren(); };
+  // What left the list is no longer acted on while the next one is fetched.
+  const next = () => {
+    const row = $("#lines tr[tabindex]");
+    for (const b of all("#tube .actions button")) b.disabled = true;
+    if (row) row.click(); else if ($("#tube")) $("#tube").replaceChildren();
+  };
   document.addEventListener("change", (e) => {
     if (e.target.id === "all") for (const b of boxes()) b.checked = e.target.checked && b.dataset.clean === "1";
     if (e.target.matches('#lines input, #all')) count();

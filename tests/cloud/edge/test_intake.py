@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
+from cloud.modules.qc import plans
+from cloud.modules.qc.plans import NewMaterial
 from common import crypto
 from tests.cloud.edge.world import Edge, astm
 
@@ -94,6 +96,18 @@ def test_qc_never_lands_on_a_patient(edge: Edge) -> None:
     qc = astm(barcode, {"K": "4.1"}).replace(b"||^^^ALL|R", b"||^^^ALL|R||||||Q")
     edge.take(edge.agent.raw(qc))
     assert [f[3] for f in edge.fates()] == ["qc"]
+    assert edge.versions(barcode) == []
+
+
+def test_registered_control_material_is_known_by_its_code(edge: Edge) -> None:
+    barcode = edge.tube()
+    with edge.lab.uow() as uow:
+        for code in ("MX-1 L2", barcode):
+            plans.add_material(uow, NewMaterial(code, "质控（虚构）", 2, "L1", "演示", None))
+    for said in ("mx-1 l2", barcode, "MX-1"):
+        edge.take(edge.agent.raw(astm(said, {"K": "4.1"})))
+    found = edge.rows("SELECT state, reason FROM observation ORDER BY id")
+    assert [tuple(r) for r in found] == [("qc", "qc"), ("orphan", "control_code"), ("orphan", "unknown_tube")]
     assert edge.versions(barcode) == []
 
 
