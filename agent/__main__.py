@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -15,6 +16,7 @@ from common.errors import JianlianError
 COMMANDS = {
     "run": ("agent.commands.run", "运行代理 (run the agent)"),
     "launch": ("agent.launch", "启动当前版本并看护升级 (run the version that is due; for the service manager)"),
+    "service": ("agent.commands.service", "Windows 服务：安装、移除 (as a Windows service)"),
     "enrol": ("agent.commands.enrol", "用登记码登记本代理 (enrol with a code)"),
     "doctor": ("agent.commands.doctor", "检查本机并说明如何处理 (check and advise)"),
     "simulate": ("agent.commands.simulate", "模拟一台仪器 (play an analyzer)"),
@@ -25,8 +27,8 @@ COMMANDS = {
 
 def default_data() -> Path:
     """Where the agent keeps its data when it is not told."""
-    if sys.platform == "win32":
-        return Path.home() / "AppData" / "Local" / "Jianlian" / "agent"
+    if sys.platform == "win32":  # of the machine, not of a person: the service has an account of its own
+        return Path(os.environ.get("PROGRAMDATA", r"C:\ProgramData")) / "Jianlian" / "agent"
     system = Path("/var/lib/jianlian-agent")
     return system if system.exists() else Path.home() / ".local" / "share" / "jianlian-agent"
 

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import signal
 import ssl
+import threading
 import traceback
 import uuid
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ from agent.journal import Journal
 from agent.lock import DataLock
 from agent.rows import Outgoing, Unfinished
 from agent.salvage import damaged_files, mark_suspect, open_journal
+from agent.told import Told
 from agent.transport.file_drop import FileDrop
 from agent.transport.hid import HidReader
 from agent.transport.poller import Poller
@@ -84,7 +86,7 @@ class Agent:
             self.journal = self.open_journal()
             self.worklist = Worklist(self.journal)
             self.queries = HostQueries(self.worklist, self.loop)
-            self.broadcasts = Broadcasts(self.worklist)
+            self.broadcasts = Broadcasts(self.worklist, Told(self.journal))
             self.updater = Updater(self.data, status.VERSION, self._fetch_bundle, self._restart_updated)
             try:
                 self.start()
@@ -316,7 +318,7 @@ class Agent:
             self.stop()
         if self.uplink is not None:
             self.uplink.tick()
-        status.write_file(self.data, self.heartbeat())
+        status.write_file(self.data, self.heartbeat(told=False))
         if count % STATUS_SECONDS == 0:
             self.send_status()
         orders.second(self)
@@ -326,6 +328,7 @@ class Agent:
         if count % CLEAN_SECONDS == 0:
             self._background = self.loop.create_task(self.renew())
             self.worklist.drop_old(now_ms())
+            self.broadcasts.drop_old()
             self.journal.drop_old(now_ms())
 
     def send_status(self) -> None:
@@ -339,8 +342,8 @@ class Agent:
             self.journal.refusing = self._space.stop
             _log.error("disk full: refusing" if self._space.stop else "disk has room again: accepting", free=self._space.free)
 
-    def heartbeat(self) -> dict[str, Any]:
-        """What the cloud and this PC see of us."""
+    def heartbeat(self, *, told: bool = True) -> dict[str, Any]:
+        """What the cloud and this PC see of us; `told`: with the refused orders themselves, which are no matter of a readable file."""
         uplink = self.uplink
         extra: dict[str, Any] = {
             "boot": self.boot,
@@ -363,7 +366,10 @@ class Agent:
             "update": {"state": self.updater.state, "trial": self.updater.on_trial, "failed": self.updater.slots.failed()},
             "clock_plausible": self.clock_plausible(),
         }
-        return status.heartbeat(self.journal, self.lines.values(), self.config.version, self._space, extra)
+        said = status.heartbeat(self.journal, self.lines.values(), self.config.version, self._space, extra)
+        for row, line in zip(said["connections"] if told else (), self.lines.values(), strict=False):
+            row["refusals"] = line.refusals
+        return said
 
     # --- what comes down (its signature is verified)
 
@@ -434,10 +440,25 @@ def run(root: Path, make: type[Agent] = Agent) -> int:
 
     agents: list[Agent] = []
 
+    told = threading.Event()
+
+    def end() -> None:
+        """From a thread, perhaps before there is a loop: what it misses here, `once` or the agent's next second sees."""
+        told.set()
+        for agent in agents:
+            try:
+                agent.loop.call_soon_threadsafe(agent.stop)
+            except (AttributeError, RuntimeError):
+                agent.stop()
+
+    launch.stop_with_stdin(end)
+
     async def once() -> bool:
         agents[:] = [make(data)]
+        if told.is_set():
+            agents[0].stop()
         return await run_agent(agents[0])
 
-    while asyncio.run(once()):
+    while asyncio.run(once()) and not told.is_set():
         continue
     return agents[0].exit_code

@@ -18,6 +18,7 @@ from typing import Any
 
 from common.errors import UserError
 from common.instruments.site import Site, site_from_json
+from common.say import say
 
 # Links we answer on; every other protocol name ("text", "fixed", "bci" …) is a line that only listens.
 ANSWERED = ("astm", "hl7")
@@ -148,7 +149,7 @@ class DataDir:
             mqtt = raw["mqtt"]
             return Identity(raw["agent"], raw["tenant"], raw["url"], mqtt["host"], int(mqtt["port"]))
         except (KeyError, TypeError, ValueError) as error:
-            raise ConfigError("config.identity", f"身份文件 {path} 不完整，请重新登记本代理。") from error
+            raise ConfigError("config.identity", say("身份文件 {path} 不完整，请重新登记本代理。", path=path)) from error
 
     def config(self) -> Config:
         """The configuration in force: local.json, else the last accepted one, else empty. Raises ConfigError."""
@@ -168,7 +169,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise ConfigError("config.file", f"文件 {path} 读不出来：{error}。请修正或删除它。") from error
+        raise ConfigError("config.file", say("文件 {path} 读不出来：{error}。请修正或删除它。", path=path, error=error)) from error
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o600, sync: bool = True) -> None:
@@ -204,25 +205,25 @@ def sync_folder(folder: Path) -> None:
 def parse_config(raw: Any) -> Config:
     """Check a configuration. Raises ConfigError naming the part at fault."""
     if not isinstance(raw, dict):
-        raise ConfigError("config.shape", "配置不是一个 JSON 对象。")
+        raise ConfigError("config.shape", say("配置不是一个 JSON 对象。"))
     connections = tuple(_connection(item) for item in _list(raw.get("connections", []), "connections"))
     keys = [connection.key for connection in connections]
     if len(set(keys)) != len(keys):
-        raise ConfigError("config.key", "配置中有两个连接使用同一个 key。")
+        raise ConfigError("config.key", say("配置中有两个连接使用同一个 key。"))
     return Config(_number(raw.get("version", 0), "version"), connections, raw.get("kiosk"), raw)
 
 
 def _connection(raw: Any) -> Connection:
     if not isinstance(raw, dict) or not isinstance(raw.get("key"), str) or not raw["key"]:
-        raise ConfigError("config.key", "配置中有一个连接没有 key。")
+        raise ConfigError("config.key", say("配置中有一个连接没有 key。"))
     key = raw["key"]
     protocol = str(raw.get("protocol") or "unknown")
     if not protocol.isidentifier():
-        raise ConfigError("config.protocol", f"连接 {key} 的协议 {protocol} 不认识。", conn=key)
+        raise ConfigError("config.protocol", say("连接 {key} 的协议 {protocol} 不认识。", key=key, protocol=protocol), conn=key)
     try:
         answer = bytes.fromhex(raw.get("answer") or "")
     except (TypeError, ValueError) as error:
-        raise ConfigError("config.answer", f"连接 {key} 的 answer 不是十六进制。", conn=key) from error
+        raise ConfigError("config.answer", say("连接 {key} 的 answer 不是十六进制。", key=key), conn=key) from error
     return Connection(
         key=key,
         name=str(raw.get("name") or key),
@@ -246,7 +247,7 @@ def _site(raw: Any, key: str) -> Site | None:
     try:
         return site_from_json(raw)
     except (UserError, TypeError, ValueError) as error:
-        raise ConfigError("config.site", f"连接 {key} 的仪器差异读不出来：{error}。", conn=key) from error
+        raise ConfigError("config.site", say("连接 {key} 的仪器差异读不出来：{error}。", key=key, error=error), conn=key) from error
 
 
 _NEEDS = {
@@ -263,13 +264,13 @@ _NAME = re.compile(r"[\w$#]+(\.[\w$#]+)*")  # of a table or column: it goes into
 def _transport(raw: Any, key: str) -> Transport:
     kind = raw.get("type") if isinstance(raw, dict) else None
     if kind not in _NEEDS:
-        raise ConfigError("config.transport", f"连接 {key} 的传输方式 {kind} 不认识。", conn=key)
+        raise ConfigError("config.transport", say("连接 {key} 的传输方式 {kind} 不认识。", key=key, kind=kind), conn=key)
     missing = [name for name in _NEEDS[kind] if raw.get(name) in (None, "")]
     if missing:
-        raise ConfigError("config.transport", f"连接 {key} 缺少 {'、'.join(missing)}。", conn=key)
+        raise ConfigError("config.transport", say("连接 {key} 缺少 {missing}。", key=key, missing=missing), conn=key)
     columns = tuple(str(name) for name in _list(raw.get("columns") or [], "columns"))
     if kind == "odbc" and not all(_NAME.fullmatch(str(name)) for name in (raw["table"], raw["watermark"], *columns)):
-        raise ConfigError("config.table", f"连接 {key} 的表名或列名只能用字母、数字、_ 和点。", conn=key)
+        raise ConfigError("config.table", say("连接 {key} 的表名或列名只能用字母、数字、_ 和点。", key=key), conn=key)
     return Transport(
         type=kind,
         host=str(raw.get("host") or ("0.0.0.0" if kind == "tcp-listen" else "")),
@@ -292,14 +293,14 @@ def _transport(raw: Any, key: str) -> Transport:
 
 def _number(value: Any, name: str) -> int:
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise ConfigError("config.number", f"配置项 {name} 应为整数。")
+        raise ConfigError("config.number", say("配置项 {name} 应为整数。", name=name))
     try:
         return int(value)
     except ValueError as error:
-        raise ConfigError("config.number", f"配置项 {name} 应为整数。") from error
+        raise ConfigError("config.number", say("配置项 {name} 应为整数。", name=name)) from error
 
 
 def _list(value: Any, name: str) -> list[Any]:
     if not isinstance(value, list):
-        raise ConfigError("config.list", f"配置项 {name} 应为列表。")
+        raise ConfigError("config.list", say("配置项 {name} 应为列表。", name=name))
     return value

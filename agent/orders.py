@@ -1,4 +1,4 @@
-"""What the cloud orders a running agent to do (`command` envelopes, signature verified): tail, capture, send again, update."""
+"""What the cloud orders a running agent to do (`command` envelopes, verified): tail, capture, send again, orders once more, update."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def obey(agent: Agent, body: Any) -> None:
     elif do == "resend":
         since = int(datetime.fromisoformat(str(body["since"])).timestamp() * 1000)
         agent.journal.pend_again(since, agent.uplink.wake if agent.uplink is not None else lambda: None)
+    elif do == "orders":
+        agent.broadcasts.anew(agent.lines[str(body["conn"])])
     elif do == "update":
         agent.loop.run_in_executor(None, agent.updater.take, body)
     else:

@@ -42,6 +42,7 @@ def _connection(line: Line) -> dict[str, Any]:
         "refused": health.refused,
         "errors": health.errors,
         "queries": health.queries,
+        "orders_refused": len(line.refusals),
         "last_error": health.last_error,
         "errno": health.errno,
         "unread": health.unread,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from common import english
 from common.errors import JianlianError
 
 Command = Callable[[argparse.Namespace], int]
@@ -45,6 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     migrate.add_argument("--check", action="store_true", help="只比较模型与数据库，不修改")
     doctor = add("doctor", _doctor, "检查配置、时钟、证书、磁盘、消息代理、数据库")
     doctor.add_argument("--json", action="store_true")
+    english.add_switch(doctor)
     demo = add("demo", _demo, "在本机启动全套演示（虚构数据）")
     demo.add_argument("--json", action="store_true")
     demo.add_argument("--data", help="状态目录")
@@ -166,7 +169,8 @@ def _doctor(args: argparse.Namespace) -> int:
     from cloud.config import load
     from cloud.doctor import check
 
-    findings = check(load(args.config))
+    lang = english.language(args.lang, os.environ)
+    findings = [f.in_language(lang) for f in check(load(args.config))]
     if args.json:
         print(json.dumps([f.as_dict() for f in findings], ensure_ascii=False))
     else:

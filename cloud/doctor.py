@@ -15,8 +15,11 @@ from cryptography import x509
 from sqlalchemy import create_engine, text
 
 from cloud.config import Settings
+from cloud.doctor_english import ENGLISH
 from cloud.ports import s3
+from common import english
 from common.errors import JianlianError
+from common.say import say
 
 OK, WARN, BAD = "ok", "warn", "bad"
 SIGNS = {OK: "✓", WARN: "!", BAD: "✕"}
@@ -38,11 +41,16 @@ class Finding:
 
     def line(self) -> str:
         """For people."""
-        return f"{SIGNS[self.state]} {self.part}：{self.seen}" + (f"。{self.advice}" if self.advice else "")
+        return f"{SIGNS[self.state]} {self.part}: {self.seen}" + (f"\n    → {self.advice}" if self.advice else "")
 
     def as_dict(self) -> dict[str, Any]:
         """For programs."""
         return asdict(self)
+
+    def in_language(self, lang: str) -> Finding:
+        """The same in another language (``zh``, ``en``)."""
+        part, seen, advice = (english.in_language(words, lang, ENGLISH) for words in (self.part, self.seen, self.advice))
+        return Finding(part, self.state, seen, advice)
 
 
 def check(settings: Settings) -> list[Finding]:
@@ -53,7 +61,10 @@ def check(settings: Settings) -> list[Finding]:
 def _secret(s: Settings) -> Iterator[Finding]:
     good = len(s.secret) >= 64
     yield Finding(
-        "配置", OK if good else BAD, "密钥长度足够" if good else "secret 太短", "" if good else "请设为 32 字节以上的随机十六进制"
+        say("配置"),
+        OK if good else BAD,
+        say("密钥长度足够") if good else say("secret 太短"),
+        "" if good else say("请设为 32 字节以上的随机十六进制"),
     )
 
 
@@ -63,70 +74,74 @@ def _database(s: Settings) -> Iterator[Finding]:
         with engine.connect() as conn:
             version = int(conn.execute(text("SHOW server_version_num")).scalar_one())
             yield Finding(
-                "数据库", OK if version >= 150000 else BAD, f"PostgreSQL {version // 10000}", "" if version >= 150000 else "需要 15 以上"
+                say("数据库"),
+                OK if version >= 150000 else BAD,
+                f"PostgreSQL {version // 10000}",
+                "" if version >= 150000 else say("需要 15 以上"),
             )
             role = conn.execute(text("SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user")).scalar_one()
             yield Finding(
-                "数据库角色",
+                say("数据库角色"),
                 BAD if role else OK,
-                "应用角色可绕过行级隔离" if role else "应用角色受行级隔离约束",
-                "请换用普通角色" if role else "",
+                say("应用角色可绕过行级隔离") if role else say("应用角色受行级隔离约束"),
+                say("请换用普通角色") if role else "",
             )
             before = time.time()
             remote = conn.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
             skew = abs(float(remote) - (before + time.time()) / 2)
-            yield Finding("时钟", OK if skew <= 2 else WARN, f"与数据库相差 {skew:.1f} 秒", "" if skew <= 2 else "请检查 NTP")
+            wrong = say("与数据库相差 {n} 秒", n=f"{skew:.1f}")
+            yield Finding(say("时钟"), OK if skew <= 2 else WARN, wrong, "" if skew <= 2 else say("请检查 NTP"))
             schema = conn.execute(text("SELECT to_regclass('tenant') IS NOT NULL")).scalar_one()
             yield Finding(
-                "数据库结构", OK if schema else BAD, "已建立" if schema else "未建立", "" if schema else "请运行 jianlian migrate"
+                say("数据库结构"),
+                OK if schema else BAD,
+                say("已建立") if schema else say("未建立"),
+                "" if schema else say("请运行 jianlian migrate"),
             )
     except Exception as exc:
-        yield Finding("数据库", BAD, f"连不上（{type(exc).__name__}）", "请检查 database_url 与数据库服务")
+        failed = say("连不上（{why}）", why=type(exc).__name__)
+        yield Finding(say("数据库"), BAD, failed, say("请检查 database_url 与数据库服务"))
     finally:
         engine.dispose()
 
 
 def _certificates(s: Settings) -> Iterator[Finding]:
-    for name, path in (("网页证书", s.tls_cert), ("根证书", s.ca_cert), ("消息代理客户端证书", s.mqtt_cert)):
+    for name, path in ((say("网页证书"), s.tls_cert), (say("根证书"), s.ca_cert), (say("消息代理客户端证书"), s.mqtt_cert)):
         if not path:
-            yield Finding(name, WARN, "未配置")
+            yield Finding(name, WARN, say("未配置"))
             continue
         try:
             cert = x509.load_pem_x509_certificate(Path(path).read_bytes())
         except (OSError, ValueError) as exc:
-            yield Finding(name, BAD, f"读不出来（{type(exc).__name__}）", f"请检查 {path}")
+            yield Finding(name, BAD, say("读不出来（{why}）", why=type(exc).__name__), say("请检查 {path}", path=path))
             continue
         left = cert.not_valid_after_utc - datetime.now(UTC)
         state = BAD if left <= timedelta(0) else WARN if left < timedelta(days=30) else OK
-        yield Finding(name, state, f"还有 {left.days} 天到期", "" if state == OK else "请尽快更换")
+        yield Finding(name, state, say("还有 {n} 天到期", n=left.days), "" if state == OK else say("请尽快更换"))
 
 
 def _broker(s: Settings) -> Iterator[Finding]:
+    where = f"{s.mqtt_host}:{s.mqtt_port}"
     try:
         with socket.create_connection((s.mqtt_host, s.mqtt_port), 5):
-            yield Finding("消息代理", OK, f"{s.mqtt_host}:{s.mqtt_port} 可连接")
+            yield Finding(say("消息代理"), OK, say("{where} 可连接", where=where))
     except OSError as exc:
-        yield Finding(
-            "消息代理",
-            BAD,
-            f"{s.mqtt_host}:{s.mqtt_port} 连不上（{exc.strerror or type(exc).__name__}）",
-            "采集端会继续保存数据；请启动消息代理",
-        )
+        failed = say("{where} 连不上（{why}）", where=where, why=exc.strerror or type(exc).__name__)
+        yield Finding(say("消息代理"), BAD, failed, say("采集端会继续保存数据；请启动消息代理"))
 
 
 def _files(s: Settings) -> Iterator[Finding]:
     try:
         good = s3.keeps_its_word(s3.open_store(s))
     except (JianlianError, OSError) as exc:
-        yield Finding(
-            "文件库", BAD, f"不能读写（{exc}）", "报告会排队等待；请检查文件库的地址、口令与空间，或运行 jianlian migrate 建立存储桶"
-        )
+        advice = say("报告会排队等待；请检查文件库的地址、口令与空间，或运行 jianlian migrate 建立存储桶")
+        yield Finding(say("文件库"), BAD, say("不能读写（{why}）", why=getattr(exc, "message", exc)), advice)
         return
     yield Finding(
-        "文件库",
+        say("文件库"),
         OK if good else BAD,
-        "可读写，已存文件不可被替换" if good else "已存文件可被替换",
-        "" if good else "请换用支持条件写入的 S3 服务",
+        say("可读写，已存文件不可被替换") if good else say("已存文件可被替换"),
+        "" if good else say("请换用支持条件写入的 S3 服务"),
     )
 
 
@@ -135,14 +150,15 @@ def _disk(s: Settings) -> Iterator[Finding]:
     usage = shutil.disk_usage(path if path.exists() else Path.cwd())
     used = 100 * (usage.total - usage.free) // usage.total
     state = BAD if used >= 95 else WARN if used >= 80 else OK
-    yield Finding("磁盘", state, f"已用 {used}%，剩余 {usage.free // 2**30} GB", "" if state == OK else "请清理或扩容")
+    seen = say("已用 {used}%，剩余 {free} GB", used=used, free=usage.free // 2**30)
+    yield Finding(say("磁盘"), state, seen, "" if state == OK else say("请清理或扩容"))
 
 
 def _fonts(_s: Settings) -> Iterator[Finding]:
     found = any(Path("/usr/share/fonts").rglob("NotoSansCJK*"))
     yield Finding(
-        "中文字体",
+        say("中文字体"),
         OK if found else BAD,
-        "Noto CJK 已安装" if found else "缺少 Noto CJK",
-        "" if found else "请安装 fonts-noto-cjk，否则报告无法打印",
+        say("Noto CJK 已安装") if found else say("缺少 Noto CJK"),
+        "" if found else say("请安装 fonts-noto-cjk，否则报告无法打印"),
     )

@@ -12,6 +12,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from common.say import say
+
 RECEIPT_SECONDS = 45  # a connected agent with something to send hears from the cloud within this time
 SILENCE_FACTOR = 3  # M06: no result for more than three times the usual gap
 SILENCE_LEAST = 60.0
@@ -35,9 +37,16 @@ class Layer(StrEnum):
 
 
 WORDS = {
-    Layer.CABLE: "线缆与设备", Layer.PORT: "端口设置", Layer.LINK: "链路层", Layer.PROTOCOL: "协议", Layer.MAPPING: "解析与对照",
-    Layer.COMPUTER: "本机", Layer.NETWORK: "网络", Layer.BROKER: "消息服务器", Layer.CLOUD: "云端",
-}  # fmt: skip
+    Layer.CABLE: say("线缆与设备"),
+    Layer.PORT: say("端口设置"),
+    Layer.LINK: say("链路层"),
+    Layer.PROTOCOL: say("协议"),
+    Layer.MAPPING: say("解析与对照"),
+    Layer.COMPUTER: say("本机"),
+    Layer.NETWORK: say("网络"),
+    Layer.BROKER: say("消息服务器"),
+    Layer.CLOUD: say("云端"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,15 +85,15 @@ def _fault(row: Mapping[str, Any], _now: datetime) -> _Said:
         return None
     if kind == "serial":
         if code in _PULLED:
-            return Layer.CABLE, "串口设备不在或已拔出", "检查 USB 转串口线是否插好、指示灯是否亮。"
-        return Layer.PORT, "串口被占用或设置不被接受", "关闭占用串口的其他程序；核对串口号和波特率。"
+            return Layer.CABLE, say("串口设备不在或已拔出"), say("检查 USB 转串口线是否插好、指示灯是否亮。")
+        return Layer.PORT, say("串口被占用或设置不被接受"), say("关闭占用串口的其他程序；核对串口号和波特率。")
     if kind == "tcp-dial" and code in _UNREACHABLE:
-        return Layer.CABLE, "仪器的网络地址没有回应", "检查仪器电源、网线和交换机。"
+        return Layer.CABLE, say("仪器的网络地址没有回应"), say("检查仪器电源、网线和交换机。")
     if kind == "tcp-dial":
-        return Layer.PORT, "仪器拒绝连接", "核对仪器的地址和端口，并在仪器上打开 LIS 通讯。"
+        return Layer.PORT, say("仪器拒绝连接"), say("核对仪器的地址和端口，并在仪器上打开 LIS 通讯。")
     if kind == "tcp-listen":
-        return Layer.PORT, "本机端口无法监听", "换一个端口，或关闭占用它的程序。"
-    return Layer.PORT, "文件夹或数据源无法使用", "核对路径和权限。"
+        return Layer.PORT, say("本机端口无法监听"), say("换一个端口，或关闭占用它的程序。")
+    return Layer.PORT, say("文件夹或数据源无法使用"), say("核对路径和权限。")
 
 
 def _absent(row: Mapping[str, Any], _now: datetime) -> _Said:
@@ -92,10 +101,10 @@ def _absent(row: Mapping[str, Any], _now: datetime) -> _Said:
     if row.get("links") or row.get("transport") not in ("tcp-listen", "tcp-dial"):
         return None
     if _recent(row, "peer_refused"):
-        return Layer.PORT, "来自未登记地址的连接被拒绝", "核对仪器的地址，或把它加入本连接的允许地址。"
+        return Layer.PORT, say("来自未登记地址的连接被拒绝"), say("核对仪器的地址，或把它加入本连接的允许地址。")
     if row.get("errno") in _UNREACHABLE:
-        return Layer.CABLE, "连接中断且对方没有回应", "检查网线、交换机和仪器电源。"
-    return Layer.CABLE, "仪器未连接", "检查仪器是否开机、网线，以及仪器上的主机地址。"
+        return Layer.CABLE, say("连接中断且对方没有回应"), say("检查网线、交换机和仪器电源。")
+    return Layer.CABLE, say("仪器未连接"), say("检查仪器是否开机、网线，以及仪器上的主机地址。")
 
 
 def _noise(row: Mapping[str, Any], _now: datetime) -> _Said:
@@ -104,38 +113,48 @@ def _noise(row: Mapping[str, Any], _now: datetime) -> _Said:
     if protocol not in ("astm", "hl7") or int(row.get("unread") or 0) < NOISE_BYTES:
         return None
     if seen == "garbage":
-        return Layer.PORT, "收到的字节不成文字", "核对波特率、数据位、校验位和停止位。"
+        return Layer.PORT, say("收到的字节不成文字"), say("核对波特率、数据位、校验位和停止位。")
     if seen in ("astm", "hl7") and seen != protocol:
-        return Layer.PROTOCOL, f"仪器发来的是 {seen.upper()}，本连接设为 {protocol.upper()}", "修改本连接的协议。"
+        return (
+            Layer.PROTOCOL,
+            say("仪器发来的是 {seen}，本连接设为 {protocol}", seen=seen.upper(), protocol=protocol.upper()),
+            say("修改本连接的协议。"),
+        )
     if seen == "text":
-        return Layer.PROTOCOL, "收到的是文字，但没有本协议的起止符", "核对协议；单向仪器请选相应的单向格式。"
+        return Layer.PROTOCOL, say("收到的是文字，但没有本协议的起止符"), say("核对协议；单向仪器请选相应的单向格式。")
     return None
 
 
 def _framing(row: Mapping[str, Any], _now: datetime) -> _Said:
     """Frames come, and not as the link layer wants them, or as we can store them."""
     if _recent(row, "refused"):
-        return Layer.COMPUTER, "本机无法保存，仪器的数据被拒收", "立即清理磁盘；有空间后自动恢复。"
+        return Layer.COMPUTER, say("本机无法保存，仪器的数据被拒收"), say("立即清理磁盘；有空间后自动恢复。")
     wrong, frames, run = _recent(row, "checksum"), _recent(row, "frames"), int(row.get("bad_run") or 0)
     if run >= 4:
-        return Layer.LINK, "每一帧的校验和都不对", "在仪器上核对校验方式；必要时更换驱动的校验设置。"
+        return Layer.LINK, say("每一帧的校验和都不对"), say("在仪器上核对校验方式；必要时更换驱动的校验设置。")
     if wrong >= 2 and run < wrong and wrong > CHECKSUM_SHARE * (wrong + frames):
-        return Layer.CABLE, f"校验错误 {wrong} 次（{wrong / (wrong + frames):.0%}）", "检查电缆、屏蔽、接地和线长。"
+        return (
+            Layer.CABLE,
+            say("校验错误 {wrong} 次（{share}）", wrong=wrong, share=f"{wrong / (wrong + frames):.0%}"),
+            say("检查电缆、屏蔽、接地和线长。"),
+        )
     if _recent(row, "timeout"):
-        return Layer.LINK, "仪器在会话中途停住", "查看仪器是否报错或死机；它会自行重发。"
+        return Layer.LINK, say("仪器在会话中途停住"), say("查看仪器是否报错或死机；它会自行重发。")
     if _recent(row, "not-accepted") or _recent(row, "no-reply"):
-        return Layer.LINK, "仪器不接收下发的申请", "核对仪器是否打开双向通讯。"
+        return Layer.LINK, say("仪器不接收下发的申请"), say("核对仪器是否打开双向通讯。")
     if _recent(row, "frame-number") >= 3 or _recent(row, "outside-session") >= 3 or _recent(row, "restarted") >= 3:
-        return Layer.LINK, "帧的顺序不合协议", "在仪器上核对通讯协议版本。"
+        return Layer.LINK, say("帧的顺序不合协议"), say("在仪器上核对通讯协议版本。")
     return None
 
 
 def _content(row: Mapping[str, Any], _now: datetime) -> _Said:
     """What came whole and could not be read."""
     if _recent(row, "unreadable"):
-        return Layer.MAPPING, "报文中没有读出任何结果或查询", "核对驱动和列设置，可在网页回放台上比对。"
+        return Layer.MAPPING, say("报文中没有读出任何结果或查询"), say("核对驱动和列设置，可在网页回放台上比对。")
     if _recent(row, "undecodable"):
-        return Layer.MAPPING, "报文中有读不出的字符", "核对本连接的字符集。"
+        return Layer.MAPPING, say("报文中有读不出的字符"), say("核对本连接的字符集。")
+    if row.get("orders_refused"):
+        return Layer.MAPPING, say("仪器拒收了下发的申请"), say("在连接页查看被拒的标本、项目和原因；核对项目代码和仪器的测试菜单。")
     return None
 
 
@@ -149,8 +168,8 @@ def _silence(row: Mapping[str, Any], now: datetime) -> _Said:
         return None
     return (
         Layer.LINK,
-        f"已 {silent / 60:.0f} 分钟没有结果，平时约 {float(usual) / 60:.0f} 分钟一次",
-        "查看仪器是否空闲，或自动传输是否被关闭。",
+        say("已 {silent} 分钟没有结果，平时约 {usual} 分钟一次", silent=f"{silent / 60:.0f}", usual=f"{float(usual) / 60:.0f}"),
+        say("查看仪器是否空闲，或自动传输是否被关闭。"),
     )
 
 
@@ -167,23 +186,24 @@ def agent(status: Mapping[str, Any], now: datetime) -> list[Trouble]:
     cloud = cloud if isinstance(cloud, Mapping) else {}
     skew = cloud.get("skew_ms")
     if status.get("clock_plausible") is False or (isinstance(skew, int | float) and abs(skew) > SKEW_MS):
-        wrong = f"{skew / 1000:.0f} 秒" if isinstance(skew, int | float) else "很多"
-        found.append(Trouble(Layer.COMPUTER, "", f"本机时钟相差{wrong}", "打开系统的自动对时（NTP），或手工校正时间。"))
+        told = f"{skew / 1000:.0f}" if isinstance(skew, int | float) else ""
+        wrong = say("本机时钟相差 {skew} 秒", skew=told) if told else say("本机时钟相差很多")
+        found.append(Trouble(Layer.COMPUTER, "", wrong, say("打开系统的自动对时（NTP），或手工校正时间。")))
     if status.get("refusing"):
-        found.append(Trouble(Layer.COMPUTER, "", "磁盘将满，已停止接收", "立即清理磁盘；有空间后自动恢复。"))
+        found.append(Trouble(Layer.COMPUTER, "", say("磁盘将满，已停止接收"), say("立即清理磁盘；有空间后自动恢复。")))
     if status.get("journal_error"):
-        found.append(Trouble(Layer.COMPUTER, "", "日志库写入失败", "检查磁盘；重新启动代理后仍有问题请联系工程师。"))
+        found.append(Trouble(Layer.COMPUTER, "", say("日志库写入失败"), say("检查磁盘；重新启动代理后仍有问题请联系工程师。")))
     if not status.get("standalone", False):
         found += _uplink(cloud, status, now)
     return found
 
 
 _ROADS: dict[str, tuple[Layer, str, str]] = {
-    "dns": (Layer.NETWORK, "找不到消息服务器的地址", "检查本机的 DNS 和网络。"),
-    "network": (Layer.NETWORK, "网络到不了消息服务器", "检查本机网线、路由和防火墙；数据先保存在本机。"),
-    "closed": (Layer.BROKER, "消息服务器没有运行", "请信息科检查消息服务器；数据先保存在本机。"),
-    "tls": (Layer.BROKER, "与消息服务器的加密连接失败", "核对时钟和证书；必要时重新登记。"),
-    "refused": (Layer.BROKER, "消息服务器拒绝本代理", "在网页上核对本代理是否被吊销；必要时重新登记。"),
+    "dns": (Layer.NETWORK, say("找不到消息服务器的地址"), say("检查本机的 DNS 和网络。")),
+    "network": (Layer.NETWORK, say("网络到不了消息服务器"), say("检查本机网线、路由和防火墙；数据先保存在本机。")),
+    "closed": (Layer.BROKER, say("消息服务器没有运行"), say("请信息科检查消息服务器；数据先保存在本机。")),
+    "tls": (Layer.BROKER, say("与消息服务器的加密连接失败"), say("核对时钟和证书；必要时重新登记。")),
+    "refused": (Layer.BROKER, say("消息服务器拒绝本代理"), say("在网页上核对本代理是否被吊销；必要时重新登记。")),
 }
 
 
@@ -194,7 +214,6 @@ def _uplink(cloud: Mapping[str, Any], status: Mapping[str, Any], now: datetime) 
     heard = [datetime.fromisoformat(str(at)) for at in (cloud.get("since"), cloud.get("last_receipt")) if at]
     quiet = (now - max(heard)).total_seconds() if heard else 0.0
     if status.get("pending") and quiet > RECEIPT_SECONDS:
-        return [
-            Trouble(Layer.CLOUD, "", f"云端 {quiet:.0f} 秒没有确认收到数据", "请信息科检查云端接收服务；数据保存在本机，恢复后自动补传。")
-        ]
+        mute = say("云端 {quiet} 秒没有确认收到数据", quiet=f"{quiet:.0f}")
+        return [Trouble(Layer.CLOUD, "", mute, say("请信息科检查云端接收服务；数据保存在本机，恢复后自动补传。"))]
     return []

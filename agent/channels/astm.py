@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.channels.base import Line, Timer, Write, now_ms
+from agent.channels.base import Fate, Line, Outcome, Timer, Write, now_ms
 from agent.channels.sentences import ASTM
 from agent.health import SAMPLE
 from common.protocol.astm import effects as fx
@@ -23,7 +23,7 @@ class AstmChannel:
         self._timer = Timer(line.loop, self._ring)
         self._session: int | None = None
         self._started = 0
-        line.senders.append(self.send)
+        line.offers.append(self.offer)
 
     def received(self, data: bytes) -> None:
         """Bytes came."""
@@ -37,8 +37,8 @@ class AstmChannel:
     def closed(self) -> None:
         """The link is gone: a frame being stored is still kept."""
         self._write = _nowhere
-        if self.send in self._line.senders:
-            self._line.senders.remove(self.send)
+        if self.offer in self._line.offers:
+            self._line.offers.remove(self.offer)
         self._run(self._link.lost())
         self._timer.close()
 
@@ -80,10 +80,14 @@ class AstmChannel:
             self._done(effect)
         elif isinstance(effect, fx.Notice):
             self._notice(effect.problem)
+        elif isinstance(effect, fx.Sent):
+            if callable(effect.tag):
+                effect.tag(Fate.TAKEN, "")
         elif isinstance(effect, fx.SendFailed):
             self._health.notice(effect.problem.value)
-            self._line.unsent += 1
             self._line.trouble(f"下发申请失败：{ASTM[effect.problem]}")
+            if callable(effect.tag):
+                effect.tag(Fate.LOST, ASTM[effect.problem])
 
     def _done(self, done: fx.MessageDone) -> None:
         problems = [ASTM[problem] for problem in done.problems]
@@ -100,6 +104,10 @@ class AstmChannel:
         """Send order messages, each in a transfer phase of its own."""
         for message in messages:
             self._run(self._link.send(build_frames(message), None))
+
+    def offer(self, message: bytes, outcome: Outcome) -> None:
+        """Send an order nobody asked for; the analyzer took it when it acknowledged every frame (LIS01 has no other answer)."""
+        self._run(self._link.send(build_frames(message), outcome))
 
     def _drop_session(self) -> None:
         """A session all of whose frames were refused leaves nothing behind."""

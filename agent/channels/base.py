@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import Enum, auto
 from typing import Any, Protocol
 
 from agent.config import Connection
@@ -34,6 +35,21 @@ class Queries(Protocol):
         """Find the orders, then call `reply` once with the messages to send (maybe none)."""
 
 
+class Fate(Enum):
+    """What became of an order sent unasked."""
+
+    TAKEN = auto()
+    PARTLY = auto()  # taken, but for some of its tests
+    LOST = auto()  # the way to the analyzer broke; whether it has the order nobody knows
+    UNANSWERED = auto()  # it got it and says nothing
+    REFUSED = auto()  # it does not want it now
+    IMPOSSIBLE = auto()  # it says that it cannot do this
+
+
+Outcome = Callable[[Fate, str], None]
+"""Hears once what became of an order, with the analyzer's own words where it has some."""
+
+
 @dataclass(slots=True)
 class Line:
     """A configured connection while the agent runs: what its channels need."""
@@ -47,8 +63,8 @@ class Line:
     poller: Poller | None = None  # where the system has one
     looked: int = -(1 << 40)  # when a message was last read (milliseconds)
     tap: Tap | None = None  # somebody looks at the bytes (agent/tail.py)
-    senders: list[Callable[[list[bytes]], None]] = field(default_factory=list)  # links that are up and can take an order, the newest last
-    unsent: int = 0  # orders the analyzer did not take
+    offers: list[Callable[[bytes, Outcome], None]] = field(default_factory=list)  # links that are up and can take an order, the newest last
+    refusals: list[dict[str, Any]] = field(default_factory=list)  # orders the analyzer did not take: specimen, tests, why, again
 
     def trouble(self, text: str) -> None:
         """Remember what went wrong last."""

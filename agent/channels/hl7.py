@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from agent.channels.base import Line, Timer, Write, now_ms
+from agent.channels.base import Line, Outcome, Timer, Write, now_ms
 from agent.channels.hl7_ack import acks
+from agent.channels.hl7_orders import Orders, heard
 from agent.channels.sentences import MLLP
 from agent.health import SAMPLE
 from common.protocol.hl7 import mllp
@@ -23,7 +24,8 @@ class Hl7Channel:
         self._timer = Timer(line.loop, self._silent)
         self._started = 0
         self._answers = 0
-        line.senders.append(self.send)
+        self._orders = Orders(line.loop, self.send)
+        line.offers.append(self.offer)
 
     def received(self, data: bytes) -> None:
         """Bytes came."""
@@ -45,15 +47,30 @@ class Hl7Channel:
     def closed(self) -> None:
         """The link is gone: what was begun is kept."""
         self._write = _nowhere
-        if self.send in self._line.senders:
-            self._line.senders.remove(self.send)
+        if self.offer in self._line.offers:
+            self._line.offers.remove(self.offer)
         self._timer.close()
+        self._orders.lost()
         self._take(self._deframer.close())
 
     def send(self, messages: list[bytes]) -> None:
         """Send messages, each in a block."""
         for message in messages:
             self._write(mllp.frame(message))
+
+    def offer(self, message: bytes, outcome: Outcome) -> None:
+        """Send an order nobody asked for, after those before it were answered."""
+        self._orders.offer(message, outcome)
+
+    def _answered(self, message: bytes) -> None:
+        """The analyzer's word about an order of ours."""
+        said = heard(message)
+        if said is None:
+            return
+        if said.refusal:
+            self._line.health.notice("order-refused")
+            self._line.trouble(f"仪器拒收下发的申请：{said.refusal} (order refused)")
+        self._orders.answered(said)
 
     def _silent(self) -> None:
         self._line.health.notice("timeout")
@@ -79,6 +96,7 @@ class Hl7Channel:
         problems = [] if block.problem is None else [MLLP[block.problem]]
         message = line.outgoing(block.raw, self._started, 1, complete=block.complete, problems=problems, peer=self._peer)
         line.journal.message(message, lambda ok: self._stored(block, ok))
+        self._answered(block.message)
 
     def _stored(self, block: Block, ok: bool) -> None:
         line = self._line

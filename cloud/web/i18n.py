@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
 from flask import Flask, current_app, g, has_request_context
 
+from common.english import ENGLISH
 from common.say import Said
 
 NULL = NullTranslations()
@@ -26,18 +28,25 @@ NULL = NullTranslations()
 
 @functools.cache
 def load(folders: tuple[Path, ...]) -> Translations:
-    """All ``en.po`` of the folders as one English catalogue (a later folder's word wins)."""
+    """What agent and cloud both say, and all ``en.po`` of the folders, as one English catalogue (a later folder's word wins)."""
     merged = Translations()
+    both = Catalog(locale="en")
+    for key, english in ENGLISH.items():
+        both.add(key, english)
+    merged.merge(_compiled(both))
     for folder in folders:
         path = folder / "en.po"
         if path.exists():
             with path.open("rb") as f:
-                catalog = read_po(f, locale="en")
-            buffer = BytesIO()
-            write_mo(buffer, catalog)
-            buffer.seek(0)
-            merged.merge(Translations(buffer))
+                merged.merge(_compiled(read_po(f, locale="en")))
     return merged
+
+
+def _compiled(catalog: Catalog) -> Translations:
+    buffer = BytesIO()
+    write_mo(buffer, catalog)
+    buffer.seek(0)
+    return Translations(buffer)
 
 
 def locale() -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -16,16 +18,19 @@ from agent.__main__ import main
 from agent.journal import Journal
 from agent.rows import Outgoing
 from agent.simulator import load, respecimen, vary
+from common import diagnosis
+from common.english import in_language, language
 from common.instruments.decode import decode
 from common.protocol.astm.framing import build_frames
 from tests.support.agent_process import REPO, configure, free_port, running, serial, tcp, until
 from tests.support.crash.load import cbc
 
 Check = dict[str, object]
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 
-def doctor(data: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, dict[str, Check]]:
-    code = main(["doctor", "--data", str(data), "--json"])
+def doctor(data: Path, capsys: pytest.CaptureFixture[str], lang: str = "zh") -> tuple[int, dict[str, Check]]:
+    code = main(["doctor", "--data", str(data), "--json", "--lang", lang])
     told = json.loads(capsys.readouterr().out)
     assert told["level"] == code
     return code, {row["check"]: row for row in told["checks"]}
@@ -59,7 +64,11 @@ def test_doctor_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixtur
         (tmp_path / "journal.db").write_bytes(b"no database at all" * 100)
         (tmp_path / "journal.db.damaged-1").write_bytes(b"old")
         code, found = doctor(tmp_path, capsys)
+        _, spoken = doctor(tmp_path, capsys, "en")
     bad = {name for name, row in found.items() if row["level"] == 2}
+    assert {name: row["level"] for name, row in spoken.items()} == {name: row["level"] for name, row in found.items()}
+    assert not [row for row in spoken.values() if CHINESE.search(f"{row['text']}{row['advice']}")], "English is English throughout"
+    assert "does not run" in str(spoken["running"]["text"]) and "/dev/no-such-device" in str(spoken["line:ser"]["text"])
     assert code == 2
     assert bad == {"running", "journal", "certificate", "broker", "line:xn", "line:ser"}
     assert all(row["advice"] for row in found.values() if row["level"]), "every finding says what to do"
@@ -67,8 +76,26 @@ def test_doctor_names_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_doctor_reads_like_sentences(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     configure(tmp_path)
-    assert main(["doctor", "--data", str(tmp_path)]) == 2
+    assert main(["doctor", "--data", str(tmp_path), "--lang", "zh"]) == 2
     assert "✗ 代理没有运行" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("given", "environ", "wanted"),
+    [
+        (None, {}, "zh"), (None, {"LANG": "C.UTF-8"}, "zh"), (None, {"LANG": "zh_CN.UTF-8"}, "zh"), (None, {"LANG": "en_US.UTF-8"}, "en"),
+        (None, {"LC_ALL": "zh_CN.UTF-8", "LANG": "en_US.UTF-8"}, "zh"), ("zh", {"LANG": "en_GB"}, "zh"), ("en", {}, "en"),
+    ],
+)  # fmt: skip
+def test_the_language_is_the_switch_then_the_locale_then_chinese(given: str | None, environ: dict[str, str], wanted: str) -> None:
+    assert language(given, environ) == wanted
+
+
+def test_a_trouble_of_a_line_is_said_in_english_with_its_values() -> None:
+    row = {"conn": "x", "state": "idle", "protocol": "astm", "transport": "serial", "recent": {"checksum": 3, "frames": 97}, "links": 1}
+    trouble = diagnosis.connection(row, datetime.now(UTC))
+    assert trouble is not None and trouble.text == "校验错误 3 次（3%）"
+    assert in_language(trouble.text, "en") == "3 wrong checksums (3%)"
 
 
 # --- simulate

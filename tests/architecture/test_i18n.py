@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
 from pathlib import Path
 
+import pytest
 from babel.messages.pofile import read_po
 
+from agent.english import ENGLISH as AGENT
+from cloud.doctor_english import ENGLISH as DOCTOR
+from common.english import ENGLISH as BOTH
+
 ROOT = Path(__file__).parents[2]
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
 CALL = re.compile(r"""_\(\s*(['"])(.+?)\1""")
 
 
 def catalogue() -> set[str]:
     """Every msgid that has a translation in some en.po."""
-    out: set[str] = set()
+    out = set(AGENT) | set(DOCTOR) | set(BOTH)
     for path in (ROOT / "cloud").rglob("en.po"):
         with path.open("rb") as f:
             out |= {str(m.id) for m in read_po(f, locale="en") if m.id and m.string}
@@ -33,7 +40,16 @@ def used() -> dict[str, str]:
                 for arg in (node.args[0], node.args[3]):
                     if isinstance(arg, ast.Constant):
                         out.setdefault(str(arg.value), str(path.relative_to(ROOT)))
-    for path in sorted(tree for folder in ("cloud", "common") for tree in (ROOT / folder).rglob("*.py")):
+    for message, file in said("agent", "cloud", "common").items():
+        out.setdefault(message, file)
+    return out
+
+
+@functools.cache
+def said(*folders: str) -> dict[str, str]:
+    """Key of a ``say`` → first file that says it."""
+    out: dict[str, str] = {}
+    for path in sorted(tree for folder in folders for tree in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say":
                 assert isinstance(node.args[0], ast.Constant), (
@@ -55,7 +71,18 @@ def test_english_sentences_are_filled_with_nothing_their_chinese_lacks() -> None
         assert not wrong, f"{path}: {wrong}"
 
 
+@pytest.mark.parametrize("words", [AGENT, DOCTOR, BOTH])
+def test_english_of_commands_is_filled_alike_and_spoken(words: dict[str, str]) -> None:
+    assert not [key for key, said in words.items() if placeholders(key) != placeholders(said) or not said]
+    spoken = said("agent", "cloud", "common")
+    assert not [key for key in words if key not in spoken], "no sentence says this any more"
+
+
+def test_what_the_agent_says_has_its_english_where_the_agent_finds_it() -> None:
+    assert not {key for key in said("agent", "common") if CHINESE.search(key)} - set(AGENT) - set(BOTH)
+
+
 def test_every_message_has_english() -> None:
     have = catalogue()
-    missing = {m: f for m, f in used().items() if m not in have and re.search(r"[\u4e00-\u9fff]", m)}
+    missing = {m: f for m, f in used().items() if m not in have and CHINESE.search(m)}
     assert not missing, "\n".join(f"{f}: {m}" for m, f in sorted(missing.items(), key=lambda x: x[1]))

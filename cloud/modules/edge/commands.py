@@ -53,6 +53,13 @@ def resend(uow: UnitOfWork, agent_id: int, since: datetime, reason: str) -> None
     _order(uow, agent_id, "", {"do": "resend", "since": since.isoformat()}, reason.strip())
 
 
+def orders_anew(uow: UnitOfWork, agent_id: int, conn_key: str, reason: str) -> None:
+    """Have every valid order of a connection sent to its analyzer once more: it forgot them, or what it refused was put right."""
+    if not reason.strip():
+        raise UserError("invalid", "请写明重新下发的原因。", field="reason")
+    _order(uow, agent_id, conn_key, {"do": "orders", "conn": conn_key}, reason.strip())
+
+
 def _order(uow: UnitOfWork, agent_id: int, conn_key: str, body: dict[str, object], reason: str = "") -> None:
     agent = uow.s.get(Agent, (uow.tenant_id, agent_id))
     known = select(Connection.id).where(Connection.agent_id == agent_id, Connection.key == conn_key)

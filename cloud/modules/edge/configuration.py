@@ -14,6 +14,7 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.edge import downlink
 from cloud.modules.edge.models import Agent, Connection, MappingVersion
 from common.errors import UserError
+from common.say import Listed, say
 
 PROTOCOLS = ("astm", "hl7", "text", "fixed", "bci", "integra", "blocks", "poct1a", "unknown")
 ENCODINGS = ("", "utf-8", "gb18030", "latin-1", "cp1251")
@@ -187,8 +188,11 @@ def line_fields(form: Any) -> dict[str, Any]:
     return {name: form[name] for name in LINE_FIELDS if form.get(name, "").strip()}
 
 
-def save_connection(uow: UnitOfWork, agent_id: int, new: NewConnection) -> Connection:
-    """Add or change a connection of an agent by its key, and send the new configuration."""
+def save_connection(uow: UnitOfWork, agent_id: int, new: NewConnection, version: int = 0) -> Connection:
+    """Add a connection to an agent, or change the one of that key, and send the new configuration.
+
+    ``version``: of the connection as the page showed it, 0 for a new one. Somebody's change meanwhile is not overwritten (C7).
+    """
     agent = uow.s.get(Agent, (uow.tenant_id, agent_id), with_for_update=True)
     if agent is None:
         raise UserError("not_found", "采集端不存在，请核对后重试。")
@@ -200,6 +204,7 @@ def save_connection(uow: UnitOfWork, agent_id: int, new: NewConnection) -> Conne
         raise UserError("not_found", "仪器不存在，请核对后重试。")
     rows = uow.s.scalars(select(Connection).where(Connection.agent_id == agent_id)).all()
     row = next((r for r in rows if r.key == new.key), None)
+    _unchanged(row, new, version, md.catalog(uow).analyzers)
     _free(new.line(), [r for r in rows if r is not row])
     before = None if row is None else {"transport": row.transport, "analyzer_id": row.analyzer_id, "enabled": row.enabled}
     if row is None:
@@ -221,6 +226,45 @@ def save_connection(uow: UnitOfWork, agent_id: int, new: NewConnection) -> Conne
     _known_links(uow, agent_id, row)
     changed(uow, agent)
     return row
+
+
+def _unchanged(row: Connection | None, new: NewConnection, version: int, analyzers: Any) -> None:
+    """Refuse a save over what the page did not show. Raises UserError with what stands there now."""
+    if row is None or row.version == version:
+        return
+    if not version:
+        said = say("代号“{key}”已是连接“{name}”，请换一个代号，或在列表中点“修改”改那一条。", key=new.key, name=row.name)
+        raise UserError("conflict", said, field="key")
+    raise UserError(
+        "stale",
+        say(
+            "保存未成功：您打开之后，这条连接已被他人修改。与您填写的不同之处现在是：{theirs}。您输入的内容没有丢失，请核对后再保存。",
+            theirs=Listed(_differences(row, new, analyzers) or [say("没有不同")], "；"),
+        ),
+    )
+
+
+def _differences(row: Connection, new: NewConnection, analyzers: Any) -> list[Any]:
+    """What stands in the row and differs from what was typed, field by field."""
+    own = analyzers.get(row.analyzer_id)
+    rest = [str(value) for name, value in sorted(row.transport.items()) if name != "type"]
+    line = " ".join([str(row.transport.get("type")), *rest])
+    fields = [
+        (say("名称"), row.name, new.name.strip(), row.name),
+        (say("仪器"), row.analyzer_id, new.analyzer_id, own.name if own is not None else "—"),
+        (say("协议"), row.protocol, new.protocol, row.protocol),
+        (say("驱动"), row.driver or "", new.driver, row.driver or "—"),
+        (say("字符集"), row.encoding or "", new.encoding, row.encoding or "—"),
+        (say("线路"), row.transport, new.line(), line),
+    ]
+    switches = [
+        (say("启用"), row.enabled, new.enabled),
+        (say("应答仪器查询"), row.host_query, new.host_query),
+        (say("主动下发申请"), row.broadcast, new.broadcast),
+        (say("前处理/流水线"), row.track, new.track),
+    ]
+    fields += [(name, had, typed, say("是") if had else say("否")) for name, had, typed in switches]
+    return [say("{name} {now}", name=name, now=shown) for name, had, typed, shown in fields if had != typed]
 
 
 def _free(line: dict[str, Any], others: Sequence[Connection]) -> None:

@@ -56,15 +56,17 @@ def create(uow: UnitOfWork) -> Any:
 
 @VIEWS.get("/edge/agents/<int:agent_id>", Perm.READ)
 def agent(uow: UnitOfWork, agent_id: int) -> Any:
-    """One agent: state, connections, configuration, newest messages."""
+    """One agent: state, connections, configuration, newest messages. ``edit``: the connection whose form is open."""
     view = next((v for v in facts.load(uow) if v.agent.id == agent_id), None)
     if view is None:
         raise NotFound(_("采集端"))
+    edited = next((link.connection for link in view.links if link.connection.key == request.args.get("edit")), None)
     return page(
         "edge/agent.html", block="state", line=view, balance=queries.balance(uow, agent_id), recent=queries.recent(uow, agent_id),
         analyzers=md.catalog(uow).analyzers, protocols=configuration.PROTOCOLS, encodings=configuration.ENCODINGS,
         transports=configuration.TRANSPORT_WORDS, bauds=configuration.BAUDS, parities=configuration.PARITY_WORDS,
-        vendors=instruments.models_by_vendor(), blank=instruments.start(""),
+        vendors=instruments.models_by_vendor(), edited=edited,
+        form=instruments.start("") if edited is None else instruments.line_of(edited),
         alarms=queries.security_alarms(uow).get(agent_id, []), alarm_word=queries.alarm_word,
         may_manage=principal().may(Perm.MANAGE), may_raw=principal().may(Perm.RAW), light=signals.light, layers=signals.LAYER_WORDS,
     )  # fmt: skip
@@ -97,7 +99,8 @@ def connection(uow: UnitOfWork, agent_id: int) -> Any:
         mllp2="mllp2" in f, host_query="host_query" in f, enabled="enabled" in f,
         broadcast="broadcast" in f, track="track" in f, **configuration.line_fields(f),
     )  # fmt: skip
-    service.save_connection(uow, agent_id, new)
+    version = f.get("version", "")
+    service.save_connection(uow, agent_id, new, int(version) if version.isdecimal() and version.isascii() else 0)
     return redirect_to(f"/edge/agents/{agent_id}")
 
 

@@ -79,6 +79,14 @@ def record(uow: UnitOfWork, connection_id: int) -> Any:
     return redirect_to(f"/edge/links/{connection_id}")
 
 
+@VIEWS.post("/edge/links/<int:connection_id>/orders", Perm.MAP)
+def orders(uow: UnitOfWork, connection_id: int) -> Any:
+    """Every valid order goes to this analyzer once more."""
+    row = console.connection(uow, connection_id)
+    commands.orders_anew(uow, row.agent_id, row.key, request.form.get("reason", ""))
+    return redirect_to(f"/edge/links/{connection_id}")
+
+
 @VIEWS.post("/edge/links/<int:connection_id>/switch", Perm.MAP)
 def switch(uow: UnitOfWork, connection_id: int) -> Any:
     """Connection on or off, simulator on or off; goes down to the agent."""

@@ -35,7 +35,8 @@ def test_nothing_receipted_is_lost_and_nothing_shows_twice(edge: Edge, edge_db: 
     assert verdict.sent == verdict.receipted > 20
 
 
-@pytest.mark.parametrize("mutant", ["receipt-before-commit", "two-transactions"])
-def test_the_checker_catches_a_planted_bug(edge: Edge, edge_db: TestDatabase, broker: Broker, mutant: str) -> None:
-    verdict = intake_trial.run(edge, broker, edge_db, kills=8, seed=3, mutant=mutant)
+@pytest.mark.parametrize(("mutant", "point"), [("receipt-before-commit", "before_commit"), ("two-transactions", "placed")])
+def test_the_checker_catches_a_planted_bug(edge: Edge, edge_db: TestDatabase, broker: Broker, mutant: str, point: str) -> None:
+    """Killed where the bug shows: between the early step and the commit it should have waited for."""
+    verdict = intake_trial.run(edge, broker, edge_db, kills=8, seed=3, mutant=mutant, points=(point,))
     assert verdict.problems

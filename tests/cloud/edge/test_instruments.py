@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from agent.config import parse_config
-from cloud.modules.edge import configuration
+from cloud.modules.edge import configuration, downlink
 from common.instruments.decode import decode
 from common.instruments.drivers import DRIVERS
 from common.instruments.site import site_from_json
+from tests.cloud.edge.test_links import beat
 from tests.cloud.edge.world import Edge, astm
 from tests.support.lab import Client
 
@@ -103,11 +104,51 @@ def test_the_administrator_changes_the_line_on_the_same_page(edge: Edge) -> None
     page = admin.get(f"/edge/analyzers/{edge.bench.analyzer}").text
     assert 'name="port" value="1"' in page and 'name="broadcast"' in page
     given = {"key": "au1", "analyzer_id": str(edge.bench.analyzer), "name": "生化仪一号", "protocol": "astm", "transport": "serial"}
-    given |= {"device": "COM4", "baud": "19200", "enabled": "on", "broadcast": "on"}
+    given |= {"device": "COM4", "baud": "19200", "enabled": "on", "broadcast": "on", "version": "1"}
+    assert 'name="version" value="1"' in page
     assert admin.post(f"/edge/agents/{edge.agent.id}/connections", given).status_code == 303
     with edge.lab.uow() as uow:
         [line] = parse_config(configuration.document(uow, edge.agent.id)).connections
     assert (line.transport.label, line.broadcast) == ("COM4 19200 8N1", True)
+
+
+def test_a_connection_somebody_changed_meanwhile_is_not_overwritten(edge: Edge) -> None:
+    admin, at = edge.lab.client("sysadmin"), f"/edge/agents/{edge.agent.id}/connections"
+    given = {"key": "au1", "analyzer_id": str(edge.bench.analyzer), "name": "生化仪一号", "protocol": "astm", "transport": "tcp-listen"}
+    given |= {"port": "6001", "enabled": "on", "version": "1"}
+    assert admin.post(at, given).status_code == 303
+    answer = admin.post(at, {**given, "port": "6002", "broadcast": "on"})
+    assert answer.status_code == 409
+    assert "线路 tcp-listen 0.0.0.0 6001" in answer.text and "主动下发申请 否" in answer.text, "what the other person set is shown"
+    assert "名称" not in answer.text.split("现在是")[1].split("。")[0], "and nothing that is alike"
+    [(port, version)] = edge.rows("SELECT transport->>'port', version FROM connection")
+    assert (port, version) == ("6001", 2)
+    assert admin.post(at, {**given, "port": "6002", "version": "2"}).status_code == 303
+
+
+def test_a_new_connection_never_changes_one_that_is_there(edge: Edge) -> None:
+    admin, at = edge.lab.client("sysadmin"), f"/edge/agents/{edge.agent.id}"
+    given = {"key": "au1", "name": "另一台", "protocol": "hl7", "transport": "tcp-listen", "port": "6003", "version": "0"}
+    answer = admin.post(f"{at}/connections", given)
+    assert answer.status_code == 409 and "代号“au1”已是连接" in answer.text
+    assert edge.rows("SELECT name, protocol FROM connection") != [("另一台", "hl7")]
+    page = admin.get(f"{at}?edit=au1").text
+    assert '<details id="connection" open>' in page and 'value="au1" readonly' in page and 'name="version" value="1"' in page
+
+
+def test_refused_orders_are_shown_and_sent_again_by_a_persons_word(edge: Edge) -> None:
+    refusal = {"specimen": "T0001", "tests": ["K", "XX"], "cancel": False, "why": "XX not on the menu", "tries": 1, "again": None}
+    [(link,)] = edge.rows("UPDATE connection SET broadcast = true RETURNING id")
+    beat(edge, links=1, transport="tcp-listen", recent={}, orders_refused=1, refusals=[refusal])
+    leader = edge.lab.client("leader")
+    page = leader.get(f"/edge/links/{link}").text
+    assert "T0001" in page and "XX not on the menu" in page and "不再自动下发" in page and "仪器拒收了下发的申请" in page
+    assert leader.post(f"/edge/links/{link}/orders", {"reason": " "}).status_code == 422
+    assert leader.post(f"/edge/links/{link}/orders", {"reason": "已补菜单"}).status_code == 303
+    edge.loop.registry.reload()
+    downlink.drain(edge.lab.db, edge.loop.registry, edge.loop.sender, list(edge.loop.registry.tenants()))
+    [order] = edge.down("command")
+    assert (order["do"], order["conn"]) == ("orders", "au1")
 
 
 def test_a_retired_analyzer_is_off_the_list_and_its_line_is_off(edge: Edge) -> None:

@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import select, text
 
 from agent.broadcast import Broadcasts
-from agent.channels.base import Line, now_ms
+from agent.channels.base import Fate, Line, Outcome, now_ms
 from agent.config import Connection as AgentConnection
 from agent.config import Transport
 from agent.host_query import HostQueries
 from agent.journal import Journal
+from agent.told import Told
 from agent.worklist import Worklist
 from cloud import relay
 from cloud.modules.bench import service as bench
@@ -141,8 +142,12 @@ class Analyzer:
         self.conn = AgentConnection("au1", "AU1", "AU1", "astm", Transport("tcp-listen", port=1), host_query=True, broadcast=True)
         self.line = Line(self.conn, self.journal, self.queries, self.loop)
         self.told: list[bytes] = []
-        self.line.senders.append(self.told.extend)
-        self.broadcasts = Broadcasts(self.worklist)
+        self.line.offers.append(self._offered)
+        self.broadcasts = Broadcasts(self.worklist, Told(self.journal))
+
+    def _offered(self, message: bytes, outcome: Outcome) -> None:
+        self.told.append(message)
+        outcome(Fate.TAKEN, "")
 
     def hears(self, edge: Edge) -> None:
         """What the cloud sent down since."""
