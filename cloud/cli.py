@@ -155,7 +155,7 @@ def _migrate(args: argparse.Namespace) -> int:
             print(item)
         return 1 if found else 0
     migrate.upgrade(settings.owner_url, METADATA, settings.app_role)
-    s3.open_store(settings).prepare()
+    s3.make_ready(s3.open_store(settings))
     print("数据库结构已是最新。")
     for code, brought in admin.bring_up_roles(settings):
         for role, more in brought.added.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import time
@@ -12,16 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from sqlalchemy import create_engine, text
+from sqlalchemy import Connection, create_engine, text
 
+import cloud.modules.tables  # noqa: F401  # every table known, or a foreign key to another module's cannot be resolved
+from cloud import admin
 from cloud.config import Settings
+from cloud.db import migrate
 from cloud.doctor_english import ENGLISH
+from cloud.modules.edge import facts, signals
 from cloud.ports import s3
+from cloud.web import i18n
 from common import english
 from common.errors import JianlianError
-from common.say import say
+from common.say import Said, say
 
 OK, WARN, BAD = "ok", "warn", "bad"
+EDGE = Path(__file__).parent / "modules" / "edge"
 SIGNS = {OK: "✓", WARN: "!", BAD: "✕"}
 
 
@@ -49,13 +56,15 @@ class Finding:
 
     def in_language(self, lang: str) -> Finding:
         """The same in another language (``zh``, ``en``)."""
-        part, seen, advice = (english.in_language(words, lang, ENGLISH) for words in (self.part, self.seen, self.advice))
+        pages = i18n.load((EDGE,))
+        of_pages = {_braces(key): _braces(pages.gettext(key)) for key in (*signals.WORDS.values(), str(self.advice))}
+        part, seen, advice = (english.in_language(words, lang, of_pages, ENGLISH) for words in (self.part, self.seen, self.advice))
         return Finding(part, self.state, seen, advice)
 
 
 def check(settings: Settings) -> list[Finding]:
     """All checks, each isolated from the others' trouble."""
-    return [f for probe in (_secret, _database, _certificates, _broker, _files, _disk, _fonts) for f in probe(settings)]
+    return [f for probe in (_secret, _database, _certificates, _broker, _files, _disk, _fonts, _instruments) for f in probe(settings)]
 
 
 def _secret(s: Settings) -> Iterator[Finding]:
@@ -91,18 +100,23 @@ def _database(s: Settings) -> Iterator[Finding]:
             skew = abs(float(remote) - (before + time.time()) / 2)
             wrong = say("与数据库相差 {n} 秒", n=f"{skew:.1f}")
             yield Finding(say("时钟"), OK if skew <= 2 else WARN, wrong, "" if skew <= 2 else say("请检查 NTP"))
-            schema = conn.execute(text("SELECT to_regclass('tenant') IS NOT NULL")).scalar_one()
-            yield Finding(
-                say("数据库结构"),
-                OK if schema else BAD,
-                say("已建立") if schema else say("未建立"),
-                "" if schema else say("请运行 jianlian migrate"),
-            )
+            state, seen = _schema(conn)
+            yield Finding(say("数据库结构"), state, seen, "" if state == OK else say("请运行 jianlian migrate"))
     except Exception as exc:
         failed = say("连不上（{why}）", why=type(exc).__name__)
         yield Finding(say("数据库"), BAD, failed, say("请检查 database_url 与数据库服务"))
     finally:
         engine.dispose()
+
+
+def _schema(conn: Connection) -> tuple[str, str]:
+    """Whether the tables are those of this release."""
+    if not conn.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL")).scalar_one():
+        return BAD, say("未建立")
+    here, wanted = conn.execute(text("SELECT version_num FROM alembic_version")).scalar(), migrate.newest()
+    if here == wanted:
+        return OK, say("已是最新（{here}）", here=here)
+    return BAD, say("是 {here}，本版本需要 {wanted}", here=here, wanted=wanted)
 
 
 def _certificates(s: Settings) -> Iterator[Finding]:
@@ -162,3 +176,48 @@ def _fonts(_s: Settings) -> Iterator[Finding]:
         say("Noto CJK 已安装") if found else say("缺少 Noto CJK"),
         "" if found else say("请安装 fonts-noto-cjk，否则报告无法打印"),
     )
+
+
+def _instruments(s: Settings) -> Iterator[Finding]:
+    """Each hospital's agents and their lines to the analyzers, as the board sees them; asked now, so outside working hours too."""
+    try:
+        for hospital in admin.tenants(s):
+            if hospital.status != "closed":
+                with admin.hospital(s, hospital.code) as uow:
+                    found = list(_edge(say("仪器（{hospital}）", hospital=hospital.name), facts.load(uow)))
+                yield from found
+    except Exception as exc:
+        yield Finding(say("仪器"), WARN, say("查不到采集端（{why}）", why=type(exc).__name__), say("请先解决数据库的问题"))
+
+
+def _edge(part: str, views: list[facts.AgentView]) -> Iterator[Finding]:
+    agents = [v for v in views if v.facts.enrolled]
+    if not agents:
+        yield Finding(part, WARN, say("还没有登记采集端"), say("请在网页“采集端”新建一个，取得登记码"))
+        return
+    links = [link for view in agents for link in view.links if link.connection.enabled]
+    ask = say("请在该电脑上运行 jianlian-agent doctor")
+    never = [v for v in agents if not v.facts.online and v.facts.offline_for is None]
+    told = [(say("采集端 {name} 登记后从未连上", name=v.agent.name), ask) for v in never]
+    told += [(_words(each, v.agent.name), ask) for v in agents for each in signals.agent_signals(v.facts, True)]
+    for link in links:
+        told += [(_words(each, link.connection.name), _of_pages(link.verdict.do)) for each in signals.link_signals(link.facts, True)]
+    for seen, do in told:
+        yield Finding(part, WARN, seen, do)
+    if not told:
+        yield Finding(part, OK, say("{agents} 个采集端、{links} 条连接，没有发现故障", agents=len(agents), links=len(links)))
+
+
+def _words(signal: signals.Signal, name: str) -> Said:
+    return _of_pages(signals.WORDS[signal.kind], name=name, **signal.fields)
+
+
+def _of_pages(words: str, **values: object) -> Said:
+    """A sentence of the pages, whose values stand in another form and whose English is theirs."""
+    made = Said(words % values if values else words)
+    made.key, made.values = _braces(words), values
+    return made
+
+
+def _braces(words: str) -> str:
+    return re.sub(r"%\((\w+)\)s", r"{\1}", words)

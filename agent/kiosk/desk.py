@@ -15,12 +15,15 @@ from typing import Any, Protocol
 
 from agent import log
 from agent.kiosk import printer, tickets
-from agent.kiosk.cloud import Away, Cloud
+from agent.kiosk.cloud import Away, Cloud, Told
 from agent.kiosk.tickets import Book, Paper
 
 KEEP_PAPERS = 50
 _log = log.get("kiosk")
 
+OK, FORBIDDEN = 200, 403
+NO_CARD = "请扫卡，或输入卡号。"
+NOT_NOW = "现在不能取号，请到导诊台。"
 NO_NUMBERS = "网络中断，本机的离线号已经发完。请到导诊台人工取号。"
 NOT_KEPT = "号码没有保存成功，请到导诊台人工取号。"
 
@@ -55,6 +58,15 @@ class Outcome:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a card says before anything is asked: a refusal, or whose it is and whether there is a number already."""
+
+    message: str = ""
+    name: str = ""
+    has_number: bool = False
+
+
 class Desk:
     """One kiosk."""
 
@@ -71,28 +83,46 @@ class Desk:
         """The numbers at hand."""
         return self._book
 
+    def recognise(self, code: str) -> Seen:
+        """Somebody's card, before the questions: whom the cloud does not know or has nothing for is told so at once. Gives no number."""
+        if not code.strip():
+            return Seen(NO_CARD)
+        if self._given_before(code) is not None:
+            return Seen(has_number=True)
+        told = self._ask({"do": "recognise", "code": code, "hall": self.settings.hall})
+        # Only a sentence meant for the patient stops here; whatever else is wrong shows when the number is asked for.
+        if told is None or told.status == FORBIDDEN:
+            return Seen()
+        if told.status != OK:
+            return Seen(str(told.body.get("message") or NOT_NOW))
+        return Seen(name=str(told.body.get("name") or ""), has_number=bool(told.body.get("has_number")))
+
+    def _ask(self, question: Mapping[str, Any]) -> Told | None:
+        """The cloud's answer, or None while it is away."""
+        if self._cloud is None:
+            return None
+        try:
+            told = self._cloud.ask(question)
+        except Away as error:
+            self.online = False
+            _log.warning("cloud away", error=str(error)[:120])
+            return None
+        self.online = True
+        return told
+
     def check_in(self, code: str, answers: Mapping[str, Any]) -> Outcome:
         """Somebody's card or number."""
         if not code.strip():
-            return Outcome(message="请扫卡，或输入卡号。")
+            return Outcome(message=NO_CARD)
         earlier = self._given_before(code)
         if earlier is not None:
             return self._printed(tickets.offline_paper(self._book, earlier, self.settings.hall), earlier.key, repeated=True)
         key = str(uuid.uuid4())
-        told = None
-        if self._cloud is not None:
-            try:
-                told = self._cloud.ask(
-                    {"do": "checkin", "code": code, "hall": self.settings.hall, "ticket_key": key, "answers": dict(answers)}
-                )
-                self.online = True
-            except Away as error:
-                self.online = False
-                _log.warning("cloud away", error=str(error)[:120])
+        told = self._ask({"do": "checkin", "code": code, "hall": self.settings.hall, "ticket_key": key, "answers": dict(answers)})
         if told is None:
             return self._offline(code, key, answers)
-        if told.status != 200:
-            return Outcome(message=str(told.body.get("message") or "现在不能取号，请到导诊台。"))
+        if told.status != OK:
+            return Outcome(message=str(told.body.get("message") or NOT_NOW))
         return self._printed(self._paper(told.body), key, repeated=bool(told.body.get("repeated")))
 
     def _given_before(self, code: str) -> tickets.Given | None:

@@ -19,7 +19,7 @@ QUESTIONS = (
 
 
 def make_app(desk: Desk) -> Flask:
-    """The page and the three addresses it calls."""
+    """The page and the four addresses it calls."""
     app = Flask("jianlian_kiosk", template_folder=f"{_here()}/templates", static_folder=f"{_here()}/static")
     app.config["MAX_CONTENT_LENGTH"] = 8192
 
@@ -47,11 +47,16 @@ def make_app(desk: Desk) -> Flask:
     def state() -> Any:
         return jsonify({"online": desk.online, "hospital": desk.book.hospital})
 
+    @app.post("/recognise")
+    def recognise() -> Any:
+        seen = desk.recognise(_asked()["code"])
+        if seen.message:
+            return jsonify({"message": seen.message}), 409
+        return jsonify({"name": seen.name, "has_number": seen.has_number})
+
     @app.post("/checkin")
     def check_in() -> Any:
-        body = request.get_json(silent=True)
-        if not isinstance(body, dict) or not isinstance(body.get("code"), str) or len(body["code"]) > 64:
-            abort(400)
+        body = _asked()
         answers = body.get("answers")
         done = desk.check_in(body["code"], answers if isinstance(answers, dict) else {})
         if done.paper is None:
@@ -71,6 +76,14 @@ def make_app(desk: Desk) -> Flask:
         return Response(ticket_pdf(paper), mimetype="application/pdf", headers=name)
 
     return app
+
+
+def _asked() -> dict[str, Any]:
+    """The body of a question, which always names a code."""
+    body = request.get_json(silent=True)
+    if not isinstance(body, dict) or not isinstance(body.get("code"), str) or len(body["code"]) > 64:
+        abort(400)
+    return body
 
 
 def _here() -> str:

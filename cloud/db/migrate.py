@@ -12,6 +12,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from procrastinate.schema import SchemaManager
 from sqlalchemy import Column, Connection, MetaData, create_engine, text
 
@@ -22,13 +23,23 @@ APPEND_ONLY = frozenset({"access_log", "login_event"})
 READ_ONLY = frozenset({"audit_log", "audit_head", "tenant", "alembic_version"})
 
 
-def config(metadata: MetaData, connection: Connection) -> Config:
-    """Alembic's configuration without an ini file: the connection and the metadata are handed in."""
+def _scripts() -> Config:
     cfg = Config()
     cfg.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return cfg
+
+
+def config(metadata: MetaData, connection: Connection) -> Config:
+    """Alembic's configuration without an ini file: the connection and the metadata are handed in."""
+    cfg = _scripts()
     cfg.attributes["connection"] = connection
     cfg.attributes["metadata"] = metadata
     return cfg
+
+
+def newest() -> str | None:
+    """The revision that this release's code needs."""
+    return ScriptDirectory.from_config(_scripts()).get_current_head()
 
 
 def upgrade(owner_url: str, metadata: MetaData, app_role: str) -> None:

@@ -220,7 +220,9 @@ def _addresses(uow: UnitOfWork, state: State, hospital: people_data.Hospital, po
         wanted = transport(state, hospital.code, rows[link.key], ports)
         if link.transport != wanted:
             link.transport, changed = wanted, True
-    kiosk = {"name": "自助机 1 号", "host": "127.0.0.1", "port": ports[f"kiosk-{hospital.code}"], "hall": HALL}
+    # A printer nobody has: what it would print (ESC/POS) lies in the data folder, a file a ticket.
+    printer = {"type": "file", "folder": str(state.folder / "paper" / hospital.code)}
+    kiosk = {"name": "自助机 1 号", "host": "127.0.0.1", "port": ports[f"kiosk-{hospital.code}"], "hall": HALL, "printer": printer}
     if agent.kiosk != kiosk:
         agent.kiosk, changed = kiosk, True
     if changed:

@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _KEY = re.compile(r"t[0-9]+(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
 _MAX_KEY = 512
+START_S = 90.0
 
 
 class FileStore(Protocol):
@@ -205,6 +207,20 @@ def open_store(settings: Settings) -> FileStore:
     if not settings.s3_bucket:
         raise LocalError("config_files", "配置 files = s3 时必须写明 s3_bucket。")
     return S3Store(_client(settings), settings.s3_bucket)
+
+
+def make_ready(store: FileStore, seconds: float = START_S, pause: float = 1.0) -> None:
+    """``prepare`` once the store answers: at an installation's first start it comes up beside us. Raises PeerError when it does not."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            store.prepare()
+        except PeerError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(pause)
+        else:
+            return
 
 
 _opened: list[FileStore] = []

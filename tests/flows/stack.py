@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pyotp
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 from cloud.demo.launcher import Demo
 from cloud.demo.processes import Child
@@ -24,6 +24,8 @@ from tests.support import brokers
 from tests.support.fake_his import FakeHis
 
 CHROMIUM = "/usr/bin/chromium"
+PATIENCE_MS = 60_000
+"""How long a page may take before something is wrong: a whole stack on a busy machine is slow, and no test judges speed."""
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-sync"]
 # What a hospital's outage of our side takes away; the agents, their lines and the database's disk stay.
 CLOUD = ("web", "intake", "worker", "mllp", "broker")
@@ -78,7 +80,9 @@ class World:
         return next(a for a in self.stack.state.accounts() if a.tenant == tenant and a.role == role)
 
     def anonymous(self, **options: Any) -> BrowserContext:
-        return self.browser.new_context(ignore_https_errors=True, viewport={"width": 1366, "height": 768}, locale="zh-CN", **options)
+        made = self.browser.new_context(ignore_https_errors=True, viewport={"width": 1366, "height": 768}, locale="zh-CN", **options)
+        made.set_default_timeout(PATIENCE_MS)
+        return made
 
     def person(self, role: str, tenant: str = "rm", **options: Any) -> Page:
         """A logged-in person's page."""
@@ -127,6 +131,7 @@ def eventually(check: Callable[[], Any], seconds: float = 15.0, what: str = "") 
 @contextlib.contextmanager
 def world(folder: Path) -> Iterator[World]:
     """Everything up, a browser beside it; all of it gone afterwards."""
+    expect.set_options(timeout=PATIENCE_MS)
     stack = Stack(State(folder / "state"), brokers.free_port())
     with contextlib.ExitStack() as until:
         until.callback(stack.down)

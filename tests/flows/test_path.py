@@ -133,7 +133,7 @@ def test_one_tube_from_order_to_screen(lab: World, tmp_path: Path) -> None:
     nurse.goto(lab.url("/queue/window"))
     sit_down(nurse)
     nurse.keyboard.press("F4")
-    expect(screen.locator("#board")).to_contain_text(ticket, timeout=3000)
+    expect(screen.locator("#board")).to_contain_text(ticket)
     assert NAME not in screen.locator("#board").inner_text(), "the hall sees a masked name"
 
     # 3. Two identifiers, labels, each tube scanned closed; the lab receives by scan.
@@ -141,14 +141,19 @@ def test_one_tube_from_order_to_screen(lab: World, tmp_path: Path) -> None:
         expect(nurse.locator(f"input[name=identifier][data-key='{key}']")).to_be_visible()
         nurse.keyboard.press(key)
         expect(nurse.locator(f"input[name=identifier][data-key='{key}']")).to_be_checked()
+    scan(nurse, "6200000000000")  # nobody's card: told, and told no longer once the right one was scanned
+    expect(nurse.locator("#notice .notice")).to_be_visible()
     scan(nurse, CARD)
     nurse.wait_for_selector("text=F10")
+    expect(nurse.locator("#notice .notice")).to_have_count(0)
     nurse.keyboard.press("F10")
     link = nurse.wait_for_selector("a[href$='.pdf']")
     assert link is not None
     address = link.get_attribute("href") or ""
     pdf = eventually(
-        lambda: got.body() if (got := nurse.request.get(lab.url(address))).ok and got.body().startswith(b"%PDF") else None, what="labels"
+        lambda: got.body() if (got := nurse.request.get(lab.url(address))).ok and got.body().startswith(b"%PDF") else None,
+        seconds=120,
+        what="labels",
     )
     barcodes = {c for c in codes_in(pdf) if re.fullmatch(r"[0-9]{12}", c)}
     assert len(barcodes) == 2, "one tube for blood count, one for clotting"
@@ -175,12 +180,12 @@ def test_one_tube_from_order_to_screen(lab: World, tmp_path: Path) -> None:
     def ask(code: str) -> str:
         return lab.simulate(tmp_path, query(code), "--tcp", f"127.0.0.1:{ports['rm-xn1']}", wait=2.5).stdout
 
-    counts = eventually(lambda: next((c for c in sorted(barcodes) if "WBC" in ask(c)), None), 30, "host query answered")
+    counts = eventually(lambda: next((c for c in sorted(barcodes) if "WBC" in ask(c)), None), 120, "host query answered")
     clots = (barcodes - {counts}).pop()
 
     # The cloud dies. The query is still answered, results are still acknowledged.
     lab.stack.stop_cloud()
-    assert "WBC" in ask(counts)
+    eventually(lambda: "WBC" in ask(counts), 120, "host query answered without the cloud")
     assert "WBC" not in ask(clots), "never another tube's order"
     tube = Tube(counts, "F", tuple(CBC))
     for _twice in range(2):  # an analyzer that resends: still one result
@@ -201,11 +206,11 @@ def test_one_tube_from_order_to_screen(lab: World, tmp_path: Path) -> None:
 
     # 5/6. It comes back; the results stand on the bench, flagged, once.
     lab.stack.start_cloud()
-    eventually(lambda: web_answers(ports["web"]), 90, "web is back")
+    eventually(lambda: web_answers(ports["web"]), 180, "web is back")
     tester = lab.person("tester")
     tester.goto(lab.url("/bench/XY?show=all"))
     row = tester.locator("#lines tr", has_text=counts)
-    expect(row.locator("td").nth(2)).to_contain_text(f"{len(CBC)}/", timeout=60000)
+    expect(row.locator("td").nth(2)).to_contain_text(f"{len(CBC)}/")
     row.click()
     wbc = tester.locator("#tube tbody.test", has_text="WBC").first
     expect(wbc.locator("input[name=value]")).to_have_value("15.21")
@@ -227,9 +232,13 @@ def test_one_tube_from_order_to_screen(lab: World, tmp_path: Path) -> None:
     verifier.keyboard.press("F3")
     pin = verifier.wait_for_selector("dialog[open] input[name=pin]")
     assert pin is not None
-    pin.fill(lab.account("verifier").pin)
+    pin.fill("000000")
     pin.press("Enter")
-    expect(verifier.locator("#lines tr", has_text=NAME)).to_have_count(0, timeout=10000)
+    expect(verifier.locator("dialog[open]")).to_contain_text("PIN 不正确")
+    again = verifier.locator("dialog[open] input[name=pin]")
+    again.fill(lab.account("verifier").pin)
+    again.press("Enter")
+    expect(verifier.locator("#lines tr", has_text=NAME)).to_have_count(0)
 
     # 8. The clinician's page: report, trend, PDF with both names; another hospital's clinician gets 404.
     clinician = lab.person("clinician")
@@ -241,7 +250,7 @@ def test_one_tube_from_order_to_screen(lab: World, tmp_path: Path) -> None:
     expect(clinician.locator("svg.trend circle")).to_have_count(1)
     got = eventually(
         lambda: r.body() if (r := clinician.request.get(lab.url(f"/clinic/report/{no}/pdf"))).body().startswith(b"%PDF") else None,
-        30,
+        120,
         "PDF",
     )
     words = text_of(got)
@@ -253,7 +262,7 @@ def test_one_tube_from_order_to_screen(lab: World, tmp_path: Path) -> None:
     # 9. The HIS returns and gets the report once.
     assert not [s for s in lab.his.seen if b"ORU^R01" in s.raw]
     lab.his.up()
-    oru = eventually(lambda: [s for s in lab.his.seen if b"ORU^R01" in s.raw and no.encode() in s.raw], 60, "ORU at the HIS")
+    oru = eventually(lambda: [s for s in lab.his.seen if b"ORU^R01" in s.raw and no.encode() in s.raw], 180, "ORU at the HIS")
     assert len({s.control_id for s in oru}) == 1
     assert "15.21" in oru[0].raw.decode()
 
@@ -263,13 +272,11 @@ def take_number(kiosk: Page) -> str:
     for digit in CARD:
         kiosk.locator(f"#card [data-digit='{digit}']").click()
     kiosk.locator("#go").click()
+    kiosk.locator("section.question:visible [data-answer]").first.click()
     number = kiosk.locator("#number")
-    while not number.is_visible():
-        question = kiosk.locator("section.question:visible [data-answer]").first
-        expect(question.or_(number).first).to_be_visible(timeout=10000)
-        if question.is_visible():
-            question.click()
-    return number.inner_text().strip()
+    # The page goes back to its start by itself; what it showed stays in it, however late somebody looks.
+    expect(number).to_have_text(re.compile(r"^[A-Z]\d{3}$"))
+    return (number.text_content() or "").strip()
 
 
 def sit_down(nurse: Page) -> None:

@@ -45,7 +45,21 @@ def test_compose_refers_to_what_exists(compose: dict[str, Any]) -> None:
         assert set(service.get("depends_on", ())) <= set(compose["services"]), name
         for volume in service.get("volumes", ()):
             source = volume.split(":")[0]
-            assert (INFRA / source).exists() if source.startswith(".") else source in compose["volumes"], volume
+            assert (INFRA / source).exists() if source.startswith((".", "/dev/")) else source in compose["volumes"], volume
+
+
+def test_only_web_can_make_agents(compose: dict[str, Any]) -> None:
+    keys = {
+        n: "/dev/null:/pki/ca/ca.key:ro" in s["volumes"] for n, s in compose["services"].items() if "pki:/pki:ro" in s.get("volumes", ())
+    }
+    assert keys == dict.fromkeys(("migrate", "intake", "worker", "mllp"), True)
+    assert [n for n, s in compose["services"].items() if "pki:/pki" in s.get("volumes", ())] == ["pki", "web"]
+
+
+def test_compose_waits_for_what_a_first_start_needs(compose: dict[str, Any]) -> None:
+    """While the database's image runs the first start's scripts it answers on its socket only: a look there would be too early."""
+    assert compose["services"]["postgres"]["healthcheck"]["test"][:4] == ["CMD", "pg_isready", "-h", "127.0.0.1"]
+    assert {"postgres", "minio"} <= set(compose["services"]["migrate"]["depends_on"])
 
 
 def test_compose_pins_images_and_holds_no_secret(compose: dict[str, Any]) -> None:

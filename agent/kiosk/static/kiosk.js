@@ -4,7 +4,8 @@
   const IDLE_MS = 30000, SHOWN_MS = 12000;
   const $ = (id) => document.getElementById(id);
   const steps = [...document.querySelectorAll("main > section")], questions = [...document.querySelectorAll(".question")];
-  let code = "", answers = {}, timer = 0, busy = false;
+  const TROUBLE = "取号机出了问题，请到导诊台取号。";
+  let code = "", answers = {}, timer = 0, busy = false, turn = 0;
 
   const speak = (text) => {
     if (!("speechSynthesis" in window)) return;
@@ -14,12 +15,13 @@
   const show = (section, words) => {
     for (const each of steps) each.hidden = each !== section;
     document.querySelector("main").dataset.step = section.id || section.dataset.id;
-    const first = section.querySelector("button.main:not(:disabled)"); if (first && section.id !== "card") first.focus();
+    // Never on an answer: a card scanned once more ends with Enter, and would choose it.
+    const first = section.querySelector("button.main:not(:disabled)"); if (first && section.id !== "card" && !section.dataset.id) first.focus(); else if (document.activeElement) document.activeElement.blur();
     if (words) speak(words);
     rest(section.id === "ticket" ? SHOWN_MS : IDLE_MS);
   };
   const rest = (ms) => { clearTimeout(timer); timer = setTimeout(start, ms); };
-  const start = () => { code = ""; answers = {}; busy = false; paint(); show($("card")); document.activeElement && document.activeElement.blur(); };
+  const start = () => { code = ""; answers = {}; busy = false; turn += 1; paint(); show($("card")); document.activeElement && document.activeElement.blur(); };
   const paint = () => { $("code").textContent = code; $("go").disabled = code.length < 3; };
   const type = (char) => { if (code.length < 40) code += char; paint(); rest(IDLE_MS); };
 
@@ -27,16 +29,30 @@
     if (n >= questions.length) { send(); return; }
     show(questions[n], questions[n].querySelector("h1").textContent);
   };
-  const send = async () => {
-    if (busy) return;
+  const post = async (address, what) => {
     busy = true; show($("wait"));
     let body = null;
     try {
-      const answer = await fetch("/checkin", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ code, answers }) });
+      const answer = await fetch(address, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(what) });
       body = await answer.json();
-    } catch (e) { body = { message: "取号机出了问题，请到导诊台取号。" }; }
+    } catch (e) { body = { message: TROUBLE }; }
     busy = false;
-    if (!body.number) { $("message").textContent = body.message || "取号机出了问题，请到导诊台取号。"; show($("trouble"), $("message").textContent); return; }
+    return body;
+  };
+  const refuse = (message) => { $("message").textContent = message || TROUBLE; show($("trouble"), $("message").textContent); };
+  // First whose card it is: nobody answers questions only to be refused, and who has a number gets it again unasked.
+  const recognise = async () => {
+    if (busy || code.length < 3) return;
+    const mine = turn, body = await post("/recognise", { code });
+    if (mine !== turn) return;
+    if (body.message) { refuse(body.message); return; }
+    for (const who of document.querySelectorAll(".who")) who.textContent = body.name ? `${body.name}，您好` : "";
+    if (body.has_number) send(); else ask(0);
+  };
+  const send = async () => {
+    if (busy) return;
+    const body = await post("/checkin", { code, answers });
+    if (!body.number) { refuse(body.message); return; }
     $("number").textContent = body.number;
     $("ticket-head").textContent = body.repeated ? "您已经取过号，号码不变" : "您的号码";
     const eta = body.eta ? `，约 ${body.eta[0]}–${body.eta[1]} 分钟` : "";
@@ -50,7 +66,7 @@
     const button = e.target.closest("button"); if (!button) return;
     if (button.dataset.digit) type(button.dataset.digit);
     else if (button.id === "erase") { code = code.slice(0, -1); paint(); rest(IDLE_MS); }
-    else if (button.id === "go") ask(0);
+    else if (button.id === "go") recognise();
     else if (button.dataset.answer) { const q = button.closest(".question"); answers[q.dataset.id] = button.dataset.answer; ask(questions.indexOf(q) + 1); }
     else if (button.classList.contains("back")) start();
   });
@@ -59,7 +75,7 @@
     if (e.ctrlKey || e.altKey || e.metaKey) return;
     if (e.key === "Escape") { start(); return; }
     if (!$("card").hidden) {
-      if (e.key === "Enter") { e.preventDefault(); if (code.length >= 3) ask(0); }
+      if (e.key === "Enter") { e.preventDefault(); recognise(); }
       else if (e.key === "Backspace") { code = code.slice(0, -1); paint(); }
       else if (e.key.length === 1) { e.preventDefault(); type(e.key); }
     }

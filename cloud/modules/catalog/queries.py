@@ -67,6 +67,7 @@ from cloud.modules.catalog.rules import (
     choose,
     most_specific,
 )
+from common.errors import LocalError
 
 # Not a fixed offset: the summer times of 1986–1991 would otherwise move birthdays to the day before.
 HOSPITAL_ZONE = ZoneInfo("Asia/Shanghai")
@@ -187,11 +188,11 @@ def catalog(uow: UnitOfWork) -> Catalog:
     number = _number(uow)
     if uow.s.info.get("catalog_changed"):
         # What this transaction changed itself may still be rolled back: others must not see it.
-        return _load(uow, number)
+        return _whole(uow, number)
     key = (str(uow.s.get_bind().engine.url), uow.tenant_id)
     found = _kept.get(key)
     if found is None or found.number != number:
-        found = _load(uow, number)
+        found = _whole(uow, number)
         with _lock:
             _kept[key] = found
     uow.s.info["catalog"] = found
@@ -211,6 +212,21 @@ def is_own(uow: UnitOfWork) -> bool:
 
 def _number(uow: UnitOfWork) -> int:
     return uow.s.execute(select(models.CatalogVersion.number)).scalar_one_or_none() or 0
+
+
+def _whole(uow: UnitOfWork, number: int) -> Catalog:
+    """The catalog of one version. Each table is its own question, and somebody may commit a change between two: then read again."""
+    while True:
+        try:
+            found = _load(uow, number)
+        except KeyError:  # a row names another that came later
+            found = None
+        now = _number(uow)
+        if found is not None and now == number:
+            return found
+        if now == number:
+            raise LocalError("catalog_torn", f"the catalog of hospital {uow.tenant_id}, version {number}, names rows that are not there")
+        number = now
 
 
 def _load(uow: UnitOfWork, number: int) -> Catalog:

@@ -105,6 +105,7 @@ class LabOrder(Versioned, TenantTable, Base):
     __tablename__ = "lab_order"
     __table_args__ = (
         UniqueConstraint("tenant_id", "source", "placer_no"),
+        Index("ix_lab_order_placer", "tenant_id", "placer_no"),
         Index("ix_lab_order_ordered_at", "tenant_id", "ordered_at"),
         Index("ix_lab_order_patient", "tenant_id", "patient_id"),
         tenant_fk("patient_id", "patient"),

@@ -62,15 +62,28 @@ def _handle(uow: UnitOfWork, agent: str, body: Any) -> dict[str, Any]:
         raise Refused("kiosk_shape")
     if body.get("do") == "checkin":
         return _check_in(uow, body)
+    if body.get("do") == "recognise":
+        return _recognise(uow, body)
     if body.get("do") == "lease":
         return _lease(uow, agent, body)
     raise Refused("kiosk_shape")
 
 
-def _check_in(uow: UnitOfWork, body: dict[str, Any]) -> dict[str, Any]:
-    code, hall, key = (str(body.get(name) or "") for name in ("code", "hall", "ticket_key"))
-    if not code or not hall or not key or max(map(len, (code, hall, key))) > 64:
+def _texts(body: dict[str, Any], *names: str) -> list[str]:
+    found = [str(body.get(name) or "") for name in names]
+    if not all(found) or max(map(len, found)) > 64:
         raise UserError("invalid", "请扫卡或输入卡号。")
+    return found
+
+
+def _recognise(uow: UnitOfWork, body: dict[str, Any]) -> dict[str, Any]:
+    code, hall = _texts(body, "code", "hall")
+    name, has_number = service.recognise(uow, code, hall)
+    return {"name": rules.mask(name), "has_number": has_number}
+
+
+def _check_in(uow: UnitOfWork, body: dict[str, Any]) -> dict[str, Any]:
+    code, hall, key = _texts(body, "code", "hall", "ticket_key")
     answers = body.get("answers")
     found = service.check_in(uow, code, hall, ticket_key=key, answers=answers if isinstance(answers, dict) else None)
     ticket = found.ticket

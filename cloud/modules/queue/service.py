@@ -25,6 +25,7 @@ from cloud.reports.documents import TicketDocument, to_json
 from common import ids
 from common.errors import PeerError, UserError
 
+NOBODY = "没有找到您的信息。请换一张卡或手工输入卡号再试，或到导诊台。"
 HERE = (Ticket.CHECKED_IN, Ticket.WAITING, Ticket.CALLED, Ticket.SERVING, Ticket.HELD)
 
 
@@ -65,7 +66,7 @@ def check_in(
     if known is not None:
         return _told(uow, known, person.name if person else "", repeated=True)
     if person is None:
-        raise UserError("not_found", "没有找到您的信息。请换一张卡或手工输入卡号再试，或到导诊台。")
+        raise UserError("not_found", NOBODY)
     store.lock_person(uow, person.id)
     before = _today_of(uow, person.id, hall)
     if before is not None and Ticket(before.state) in HERE:
@@ -81,6 +82,21 @@ def check_in(
     row = _new(uow, person.id, hall, chosen, services[0], key, uow.now, answers or {})
     uow.audit("queue_ticket", row.id, "check_in", after={"no": row.no, "hall": hall, "class": chosen.value, "proof": proof})
     return _told(uow, row, person.name)
+
+
+def recognise(uow: UnitOfWork, code: str, hall: str) -> tuple[str, bool]:
+    """Whose card it is, and whether that person has a number here already; gives none.
+
+    The UserErrors of ``check_in``: a kiosk asks this first, so that nobody answers its questions only to be refused.
+    """
+    person = specimens.find_person(uow, code)
+    if person is None:
+        raise UserError("not_found", NOBODY)
+    before = _today_of(uow, person.id, hall)
+    has_number = before is not None and Ticket(before.state) in HERE
+    if not has_number:
+        _to_do(uow, person)
+    return person.name, has_number
 
 
 def _to_do(uow: UnitOfWork, person: Person) -> tuple[list[str], bool]:

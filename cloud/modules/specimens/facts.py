@@ -5,7 +5,7 @@ Plain SQL, read-only, one statement a question.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -66,6 +66,11 @@ SELECT {_PERSON} FROM patient p WHERE p.tenant_id = :t AND p.id = (
               WHERE s.tenant_id = :t AND s.barcode = :code
   ) f ORDER BY (f.merged_into IS NULL) DESC, f.id DESC LIMIT 1)
 """)
+_BY_REQUEST = text(f"""
+SELECT DISTINCT {_PERSON} FROM lab_order o JOIN patient asked ON asked.tenant_id = o.tenant_id AND asked.id = o.patient_id
+JOIN patient p ON p.tenant_id = o.tenant_id AND p.id = coalesce(asked.merged_into, asked.id)
+WHERE o.tenant_id = :t AND o.placer_no = ANY(:codes)
+""")
 _BY_ID = text(f"SELECT {_PERSON} FROM patient p WHERE p.tenant_id = :t AND p.id = :id")
 _BY_TICKET = text(f"""
 SELECT {_PERSON} FROM patient p JOIN queue_ticket q ON q.tenant_id = p.tenant_id AND q.patient_id = p.id
@@ -83,6 +88,12 @@ def person_by_code(uow: UnitOfWork, code: str) -> Person | None:
     """A patient by card, patient number, visit number, or one of their tubes."""
     row = uow.s.execute(_BY_CODE, {"t": uow.tenant_id, "code": code}).first()
     return None if row is None else Person(*row)
+
+
+def person_by_request(uow: UnitOfWork, codes: Sequence[str]) -> Person | None:
+    """The patient of a request form's number in one of these spellings; None when it names nobody, or (of two systems) two people."""
+    rows = uow.s.execute(_BY_REQUEST, {"t": uow.tenant_id, "codes": list(codes)}).all()
+    return Person(*rows[0]) if len(rows) == 1 else None
 
 
 def person_by_ticket(uow: UnitOfWork, day: date, no: str) -> Person | None:

@@ -301,6 +301,10 @@ _KIND_WORDS = {
 }
 
 
+PATIENTS_NUMBER = (Finding.WRONG_KIND, "扫到的是患者的卡号或单号，不是标本条码。请扫试管上的标签。")
+"""A card whose number has no prefix of its own is only known for what it is once it was looked up."""
+
+
 def scan_problem(scan: Scan) -> tuple[Finding, str] | None:
     """What is wrong with a scan in a tube field before anything is looked up; None when it may be looked up."""
     if scan.kind in _KIND_WORDS:

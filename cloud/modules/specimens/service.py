@@ -56,7 +56,7 @@ class Answer:
 
 
 def find_person(uow: UnitOfWork, code: str) -> Person | None:
-    """The patient a scan names: ticket, card, patient or visit number, identity card, or one of their tubes."""
+    """The patient a scan names: ticket, card, patient or visit number, identity card, one of their tubes, or their request form."""
     scan = recognise(uow, code)
     if not scan.code:
         return None
@@ -64,7 +64,10 @@ def find_person(uow: UnitOfWork, code: str) -> Person | None:
         day = datetime.strptime(scan.code[2:7], "%y%j").replace(tzinfo=ZONE).date()
         return facts.person_by_ticket(uow, day, ids.ticket_number(scan.code[7], int(scan.code[8:12])))
     # A HIS may number its patients in small letters, which the folding of scans (C10) would hide.
-    return facts.person_by_code(uow, scan.code) or facts.person_by_code(uow, code.strip())
+    plain = code.strip()
+    found = facts.person_by_code(uow, scan.code) or facts.person_by_code(uow, plain)
+    # A request's number comes last: no number of a person is ever taken for it.
+    return found or facts.person_by_request(uow, (scan.code, plain))
 
 
 def person(uow: UnitOfWork, patient_id: int) -> Person | None:
@@ -227,7 +230,7 @@ def collect(uow: UnitOfWork, code: str, patient_id: int, place: str = "") -> Ans
     wrong = rules.scan_problem(scan)
     tube = None if wrong else _locked(uow, scan.code)
     if tube is None:
-        return _nobody(scan, wrong)
+        return _nobody(uow, scan, wrong)
     problem = rules.collect_problem(State(tube.state), order_queries.same_person(uow, tube.patient_id, patient_id))
     if problem is not None:
         first = _first_event(uow, tube.id, (State.COLLECTED,)) if problem[0] is Finding.DOUBLE else None
@@ -263,7 +266,7 @@ def receive(uow: UnitOfWork, code: str, sections: frozenset[str] = frozenset(), 
     wrong = rules.scan_problem(scan)
     tube = None if wrong else _locked(uow, scan.code)
     if tube is None:
-        return _nobody(scan, wrong)
+        return _nobody(uow, scan, wrong)
     items = facts.items(uow, [tube.id]).get(tube.id, [])
     problem = rules.receive_problem(_known(uow, tube, items), sections, uow.now, transport_limit(uow))
     if problem is not None:
@@ -299,9 +302,11 @@ def _refused(uow: UnitOfWork, tube: Specimen, code: str, problem: tuple[Finding,
     return Answer(*problem, code, _row(uow, tube.id), _first_event(uow, tube.id, kinds) if kinds else None)
 
 
-def _nobody(scan: ids.Scan, wrong: tuple[Finding, str] | None) -> Answer:
+def _nobody(uow: UnitOfWork, scan: ids.Scan, wrong: tuple[Finding, str] | None) -> Answer:
     if wrong is not None:
         return Answer(*wrong, scan.code)
+    if scan.code and find_person(uow, scan.code) is not None:
+        return Answer(*rules.PATIENTS_NUMBER, scan.code)
     return Answer(Finding.UNKNOWN, "系统里没有这个条码。请核对标签；确实是送来的标本，请登记为无主标本。", scan.code)
 
 

@@ -48,6 +48,14 @@
   for (const kind of ["keydown", "pointerdown", "wheel"]) document.addEventListener(kind, (e) => { if (e.isTrusted) touched = performance.now(); }, { capture: true, passive: true });
   window.jlIdle = () => String(Math.round((performance.now() - touched) / 1000));
   document.addEventListener("htmx:configRequest", (e) => { e.detail.headers["X-Idle"] = window.jlIdle(); });
+  // An error stays until it is read; who then does the same step right has read it.
+  let told = null;
+  document.addEventListener("htmx:afterRequest", (e) => {
+    const n = $("#notice"), asked = e.detail.requestConfig;
+    if (!n || !asked || asked.verb === "get") return;
+    if (!e.detail.successful) told = { path: asked.path, box: n.firstElementChild };
+    else if (told && told.box && told.path === asked.path && told.box.isConnected) { n.replaceChildren(); told = null; }
+  });
   document.addEventListener("htmx:sendError", () => {
     const n = $("#notice"); if (!n) return;
     const box = document.createElement("div"); box.className = "notice bad"; box.textContent = document.documentElement.lang === "en" ? "✕ The server cannot be reached; nothing was saved. Check the network and try again." : "✕ 连不上服务器，刚才的操作没有保存。请检查网络后重试。";
@@ -118,6 +126,7 @@
   };
 
   // Dialogs that must be answered at once open themselves when they arrive.
-  document.addEventListener("htmx:afterSwap", (e) => { const d = e.target.querySelector && e.target.querySelector("dialog[data-modal]"); if (d && !d.open) d.showModal(); });
+  // Wherever it came: a dialog that replaces itself (a wrong PIN) arrives as the swapped element, not inside one.
+  document.addEventListener("htmx:afterSwap", () => { const d = $("dialog[data-modal]:not([open])"); if (d && !$("dialog[open]")) d.showModal(); });
   document.addEventListener("change", (e) => { const f = e.target.closest("form[data-submit-on-change]"); if (f) f.requestSubmit(); });
 })();

@@ -9,11 +9,23 @@ import pytest
 from playwright.sync_api import Page, sync_playwright
 from werkzeug.serving import make_server
 
+from agent.kiosk.cloud import Told
 from agent.kiosk.desk import Desk, Settings
 from agent.kiosk.screen import make_app
 from agent.kiosk.tickets import CHINA, Book
 
 CHROMIUM = "/usr/bin/chromium"
+
+
+class Says:
+    """A cloud that gives a card one answer; the real one speaks in test_kiosk."""
+
+    def __init__(self, status: int, **body: Any) -> None:
+        self.told, self.asked = Told(status, body), []
+
+    def ask(self, question: Mapping[str, Any]) -> Told:
+        self.asked.append(question["do"])
+        return self.told
 
 
 class Shelf:
@@ -37,8 +49,13 @@ def shelf() -> Shelf:
 
 
 @pytest.fixture
-def page(shelf: Shelf) -> Iterator[Page]:
-    server = make_server("127.0.0.1", 0, make_app(Desk(Settings("K1", "1F"), shelf, None)), threaded=True)
+def desk(shelf: Shelf) -> Desk:
+    return Desk(Settings("K1", "1F"), shelf, None)
+
+
+@pytest.fixture
+def page(desk: Desk) -> Iterator[Page]:
+    server = make_server("127.0.0.1", 0, make_app(desk), threaded=True)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
@@ -65,7 +82,8 @@ def test_three_steps_to_a_number(page: Page, shelf: Shelf) -> None:
     for digit in "20260042":
         page.click(f'[data-digit="{digit}"]')
     page.click("#go")
-    assert small_targets(page) == []
+    page.wait_for_selector(".question:not([hidden])")
+    assert small_targets(page) == [] and not page.is_visible(".who")
     page.click('[data-answer="yes"]')
     page.wait_for_selector("#ticket:not([hidden])")
     assert page.inner_text("#number") == "N800" and small_targets(page) == []
@@ -82,6 +100,47 @@ def test_a_scanner_types_and_an_idle_page_forgets(page: Page, shelf: Shelf) -> N
     assert page.inner_text("#code") == ""
     page.keyboard.type("C-778899")
     page.keyboard.press("Enter")
-    assert page.is_visible(".question")
+    page.wait_for_selector(".question:not([hidden])")
     page.clock.run_for(31_000)
     assert page.is_visible("#card") and shelf.tickets == []
+
+
+def test_whom_nobody_knows_is_told_so_before_any_question(page: Page, desk: Desk) -> None:
+    cloud = desk._cloud = Says(404, message="没有找到您的信息。")  # type: ignore[assignment]
+    page.keyboard.type("C-1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#trouble:not([hidden])")
+    assert page.inner_text("#message") == "没有找到您的信息。" and cloud.asked == ["recognise"]
+    page.click("#trouble .back")
+    assert page.is_visible("#card") and page.inner_text("#code") == ""
+
+
+def test_a_patient_is_greeted_with_a_masked_name_and_then_asked(page: Page, desk: Desk) -> None:
+    cloud = desk._cloud = Says(200, name="张*伟", has_number=False)  # type: ignore[assignment]
+    page.keyboard.type("C-1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".question:not([hidden])")
+    assert page.inner_text(".who") == "张*伟，您好" and cloud.asked == ["recognise"]
+    # An impatient second scan of the card answers nothing.
+    page.keyboard.type("C-1")
+    page.keyboard.press("Enter")
+    assert page.is_visible(".question") and cloud.asked == ["recognise"]
+
+
+def test_what_is_answered_after_the_patient_left_is_nobodys(page: Page, desk: Desk) -> None:
+    gate = threading.Event()
+
+    class Slow(Says):
+        def ask(self, question: Mapping[str, Any]) -> Told:
+            assert gate.wait(30)
+            return super().ask(question)
+
+    desk._cloud = Slow(200, name="张*伟", has_number=False)  # type: ignore[assignment]
+    page.keyboard.type("C-1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#wait:not([hidden])")
+    page.keyboard.press("Escape")
+    with page.expect_response("**/recognise"):
+        gate.set()
+    page.keyboard.type("C")
+    assert page.is_visible("#card") and page.inner_text("#code") == "C"

@@ -107,6 +107,9 @@ class Station:
         body = json.dumps({"code": code, "answers": answers or {}}).encode()
         return self.http("/checkin", body, **{"Content-Type": "application/json", **headers})
 
+    def recognise(self, code: str) -> tuple[int, Any]:
+        return self.http("/recognise", json.dumps({"code": code}).encode(), Content_Type="application/json")
+
     def http(self, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.kiosk.port}{path}", body, {k.replace("_", "-"): v for k, v in headers.items()}
@@ -221,6 +224,25 @@ def test_what_the_cloud_says_reaches_the_patient(shared: Lab, station: Station) 
     station.stop()
 
 
+def test_a_card_is_recognised_before_anything_is_asked(shared: Lab, cloud: Cloud, station: Station) -> None:
+    station.start()
+    renewed(station)
+    assert station.recognise("NOBODY") == (409, {"message": "没有找到您的信息。请换一张卡或手工输入卡号再试，或到导诊台。"})
+    order(shared, "P1", name="张小伟")
+    order(shared, "P2", paid=False)
+    assert "未缴费" in station.recognise("P2")[1]["message"]
+    assert station.recognise("P1") == (200, {"name": "张*伟", "has_number": False})
+    with shared.uow() as uow:
+        assert uow.s.execute(text("SELECT count(*) FROM queue_ticket")).scalar() == 0
+    number = station.ask("P1")[1]["number"]
+    assert station.recognise("P1") == (200, {"name": "张*伟", "has_number": True})
+    cloud.down()
+    assert station.recognise("P9") == (200, {"name": "", "has_number": False})
+    assert station.ask("P9")[1]["offline"] and station.recognise("P9")[1]["has_number"]
+    assert number == "N001"
+    station.stop()
+
+
 def test_ac_q_5_offline_numbers_arrive_once_when_the_cloud_is_back(shared: Lab, cloud: Cloud, station: Station) -> None:
     station.start()
     renewed(station)
@@ -332,7 +354,8 @@ def test_only_this_pcs_own_page_may_speak_to_it(station: Station) -> None:
     assert station.ask("C1", Origin="https://evil.example")[0] == 403
     assert station.ask("C1", Host="kiosk.example")[0] == 403
     assert station.http("/checkin", b"code=C1", Content_Type="application/x-www-form-urlencoded")[0] == 403
-    assert station.http("/checkin", b"[]", **good)[0] == 400
+    for address in ("/checkin", "/recognise"):
+        assert station.http(address, b"[]", **good)[0] == 400
     assert station.http("/checkin", json.dumps({"code": "x" * 65}).encode(), **good)[0] == 400
     assert station.http("/ticket/nothing.pdf")[0] == 404
     status, html = station.http("/")

@@ -9,7 +9,7 @@ from sqlalchemy import event, select, update
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import models, queries, service
-from common.errors import UserError
+from common.errors import LocalError, UserError
 from tests.cloud.catalog.seed import seed
 from tests.support.database import TestDatabase
 from tests.support.lab import Lab, make
@@ -83,6 +83,46 @@ def test_a_change_is_seen_by_the_next_transaction(lab: Lab) -> None:
     with lab.uow() as uow:
         after = queries.catalog(uow)
     assert (before.items_by_code["K"].decimals, after.items_by_code["K"].decimals) == (1, 2)
+
+
+@pytest.mark.parametrize("table", ["order_set_item", "setting"])
+def test_a_change_committed_between_two_tables_is_read_whole(lab: Lab, table: str) -> None:
+    """Each table is its own question: an item made after the items were read, and before what names it, once ended in a 500."""
+    with lab.uow() as uow:
+        queries.catalog(uow)
+        item(uow, "K").decimals = 2
+    todo = [True]
+
+    def another_commits(_connection: Any, _cursor: Any, sql: str, *_: Any) -> None:
+        if f"FROM {table}" in sql and todo:
+            todo.clear()
+            with lab.uow() as other:
+                known = queries.catalog(other)
+                new = models.TestItem(
+                    **{c.name: getattr(item(other, "K"), c.name) for c in models.TestItem.__table__.columns if c.name != "id"}
+                )
+                new.code, new.name = "NEW", "新项目"
+                other.s.add(new)
+                other.s.flush()
+                other.s.add(models.OrderSetItem(order_set_id=next(iter(known.order_sets)), item_id=new.id))
+
+    event.listen(lab.db.engine, "before_cursor_execute", another_commits)
+    with lab.uow() as uow:
+        known = queries.catalog(uow)
+        new = known.items_by_code["NEW"]
+        assert not todo and new.id in {each for members in known.set_items.values() for each in members}
+        assert known.number == uow.s.scalars(select(models.CatalogVersion.number)).one()
+
+
+def test_a_catalog_that_names_what_is_not_there_is_said_and_not_read_for_ever(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    def torn(*_: object) -> object:
+        raise KeyError(7)
+
+    monkeypatch.setattr(queries, "_set_items", torn)
+    with lab.uow() as uow:
+        item(uow, "K").decimals = 2
+    with lab.uow() as uow, pytest.raises(LocalError, match="catalog"):
+        queries.catalog(uow)
 
 
 def test_a_rolled_back_change_is_seen_by_nobody(lab: Lab) -> None:

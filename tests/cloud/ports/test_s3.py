@@ -15,7 +15,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from cloud.config import Settings
-from cloud.ports.s3 import FileStore, LocalStore, S3Store, files_of, keeps_its_word, open_store
+from cloud.ports.s3 import FileStore, LocalStore, S3Store, files_of, keeps_its_word, make_ready, open_store
 from common.errors import LocalError, PeerError
 
 SETTINGS = Settings(database_url="postgresql://x", secret="00" * 32)
@@ -255,3 +255,21 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
 
 def _verbs(store: FileStore) -> list[Callable[[], object]]:
     return [lambda: store.put("t1/x", b"x"), lambda: store.get("t1/x"), lambda: store.exists("t1/x")]
+
+
+def test_a_store_that_comes_up_after_us_is_waited_for(s3_settings: Settings) -> None:
+    class Late(S3Store):
+        asked = 0
+
+        def prepare(self) -> None:
+            type(self).asked += 1
+            if self.asked < 3:
+                raise PeerError("files_unreachable", "not yet")
+            super().prepare()
+
+    made = open_store(replace(s3_settings, s3_bucket="first-start"))
+    assert isinstance(made, S3Store)
+    make_ready(Late(made._client, "first-start"), pause=0.01)
+    assert Late.asked == 3 and made.put("t7/a", b"1")
+    with pytest.raises(PeerError):
+        make_ready(open_store(replace(s3_settings, s3_endpoint="http://127.0.0.1:1")), seconds=0)
