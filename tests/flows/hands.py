@@ -43,6 +43,14 @@ class Hands:
         self.page.keyboard.press("Enter")
         self.keys += 1
 
+    def tab_to(self, goal: Locator, most: int = 12) -> None:
+        """Tab until the field is reached."""
+        for _ in range(most):
+            if goal.evaluate("el => el === document.activeElement"):
+                return
+            self.press("Tab")
+        assert goal.evaluate("el => el === document.activeElement"), "not reached with Tab"
+
     def sees(self, goal: Locator, seconds: float = 15) -> None:
         """Wait until it stands on the page."""
         goal.first.wait_for(state="visible", timeout=seconds * 1000)

@@ -120,9 +120,18 @@ def means(line: str) -> dict[str, tuple[Decimal, Decimal]]:
     for channel in LINES[line].channels:
         low, high = messages.limits(channel.item, "M")
         places = Decimal(1).scaleb(-messages.DECIMALS[channel.item] - 1)
-        middle = (low + high) / 2
-        out[channel.item] = ((middle * Decimal("0.9")).quantize(places), (middle * Decimal("1.1")).quantize(places))
-    return out
+        out[channel.item] = tuple(((low + high) / 2 * f).quantize(places) for f in (Decimal("0.9"), Decimal("1.1")))
+    return out  # type: ignore[return-value]
+
+
+def control(line: str, level: int, off: Mapping[str, str] | None = None) -> bytes:
+    """What the analyzer says of its control material: the targets, some ``off`` by so many SD."""
+    row, found = LINES[line], []
+    for channel in row.channels:
+        mean = means(line)[channel.item][level - 1]
+        value = mean * (1 + Decimal((off or {}).get(channel.item, "0")) * CV / 100)
+        found.append(Measured(channel, f"{value / Decimal(channel.factor):.5f}"))
+    return messages.message(row, Tube(material(line, level), "", tuple(means(line))), found, now(), level)
 
 
 def material(line: str, level: int) -> str:

@@ -305,10 +305,13 @@ def _own_secret(uow: UnitOfWork, user_id: int, secret: str) -> bool:
     return _pin_ok(uow, user, secret) if user.pin_hash is not None else False
 
 
+NO_SECOND_FACTOR = "审核签名需要动态口令登录的会话，请退出后重新登录。"
+
+
 def open_signing(uow: UnitOfWork, principal: Principal, secret: str) -> str | None:
     """Re-authenticate for signing: a window of 5 minutes on this session's workstation. None when the secret is wrong."""
-    if not principal.mfa:
-        raise Conflict("审核签名需要动态口令登录的会话，请退出后重新登录。")
+    if not principal.mfa and needs_second_factor(uow, principal.user_id):
+        raise Conflict(NO_SECOND_FACTOR)
     if not _own_secret(uow, principal.user_id, secret):
         return None
     signing_id = pysecrets.token_hex(8)
@@ -317,8 +320,13 @@ def open_signing(uow: UnitOfWork, principal: Principal, secret: str) -> str | No
     return signing_id
 
 
-def require_signing(uow: UnitOfWork, principal: Principal) -> str:
-    """The id of the open signing window of this session; raises ReauthRequired without one."""
+def require_signing(uow: UnitOfWork, principal: Principal, *, release: bool = False) -> str:
+    """The id of the open signing window of this session; raises ReauthRequired without one.
+
+    ``release``: what is signed leaves the laboratory, which takes a session with a second factor whoever signs (R2).
+    """
+    if release and not principal.mfa:
+        raise Conflict(NO_SECOND_FACTOR)
     row = uow.s.execute(
         select(UserSession.signing_until, UserSession.signing_id, UserSession.locked_at).where(UserSession.id == principal.session_id)
     ).one()

@@ -39,7 +39,7 @@ class AmendRequest:
 
 def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> int:
     """A new version that says what changed and why; the old one stays, 已被替代. Returns how many people are told (R4)."""
-    window = platform.require_signing(uow, who)
+    window = platform.require_signing(uow, who, release=True)
     work = bench.lock_reported(uow, [specimen_of(uow, asked.report_id)])
     report = lock(uow, [asked.report_id])[0]
     if report.current_no != asked.version_no:

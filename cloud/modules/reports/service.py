@@ -94,7 +94,7 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
     report that cannot leave and why. Rendering and sending happen afterwards, from the event.
     """
     wanted = sorted(set(report_ids))
-    window = platform.require_signing(uow, who)
+    window = platform.require_signing(uow, who, release=True)
     specimens = specimens_of(uow, wanted)
     work = bench.lock_reported(uow, specimens.values())
     reports = lock(uow, wanted)

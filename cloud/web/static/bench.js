@@ -65,7 +65,17 @@
     if (before) list.insertBefore(row, before); else if (more) return; else list.append(row);
   };
   // The tube being looked at follows, unless somebody is typing in it: what is typed is never taken away. Focus stays on its line.
+  // While its own post is under way it stays: the answer's word (the next tube, what was saved) would have nobody to be told to.
+  let posting = 0, missed = null;
+  document.addEventListener("htmx:beforeRequest", (e) => { if (e.detail.requestConfig.verb === "post" && e.target.closest("#tube")) posting = Date.now(); });
+  document.addEventListener("htmx:afterRequest", (e) => {
+    if (e.detail.requestConfig.verb !== "post") return;
+    posting = 0;
+    if (missed !== null && missed === shownTube()) reload(missed);
+    missed = null;
+  });
   const reload = async (id) => {
+    if (Date.now() - posting < 15000) { missed = String(id); return; }
     if (typing() || $("#tube dialog[open]") || $("#tube .ask")) { $("#tube .tube").classList.add("stale"); return; }
     const here = document.activeElement?.closest("#tube tbody.test")?.id;
     await window.htmx.ajax("GET", `/bench/${code}/tube/${id}`, { target: "#tube", swap: "innerHTML" });

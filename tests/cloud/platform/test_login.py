@@ -7,6 +7,9 @@ import pyotp
 import pytest
 from werkzeug.test import TestResponse
 
+from cloud.modules.platform import service
+from cloud.modules.platform.models import User
+from cloud.web.faults import Conflict
 from tests.support.database import TestDatabase
 from tests.support.lab import PASSWORD, PIN, SEED, Clock, Lab, make
 
@@ -112,6 +115,23 @@ def test_signing_window_is_five_minutes_and_ends_at_lock(lab: Lab) -> None:
     c.post("/lock")
     c.post("/unlock", {"pin": PIN})
     assert "未打开" in c.get("/me").text
+
+
+def test_who_needs_no_second_factor_signs_but_releases_nothing(lab: Lab) -> None:
+    for role, opens in (("tester", True), ("verifier", False)):
+        with lab.uow() as uow:
+            user = uow.s.get_one(User, (uow.tenant_id, lab.users[(lab.a, role)]))
+            token = service.enter_as(uow, user, "WS1", "test", mfa=False).token
+            who = service.SessionIdentity().authenticate(uow, token, "")
+            assert who is not None and not who.mfa
+            if not opens:
+                with pytest.raises(Conflict, match="动态口令"):
+                    service.open_signing(uow, who, PIN)
+                continue
+            assert service.open_signing(uow, who, PIN)
+            assert service.require_signing(uow, who)
+            with pytest.raises(Conflict, match="动态口令"):
+                service.require_signing(uow, who, release=True)
 
 
 def test_post_without_or_with_foreign_csrf_token_is_refused(lab: Lab) -> None:
