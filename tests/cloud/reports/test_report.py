@@ -210,6 +210,15 @@ def test_pictures_are_printed_with_their_captions(renderer: Renderer) -> None:
     assert caught.value.code == "picture_format"
 
 
+@pytest.mark.parametrize(("rows", "pages"), [(25, 1), (26, 1), (12, 1)])
+def test_a_blood_count_with_its_graphs_stays_on_one_sheet(renderer: Renderer, rows: int, pages: int) -> None:
+    curve = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 160 60"><path d="M0 60 L80 4 L160 60" fill="none" stroke="black"/></svg>'
+    graphs = tuple(ReportImage(f"{name} 直方图", curve) for name in ("WBC", "RBC", "PLT"))
+    document = replace(samples.report(rows), comments=(), diagnosis="", images=graphs)
+    shown = texts(renderer.report(document))
+    assert len(shown) == pages and "报告结束" in shown[-1] and all(f"{g.caption.replace(' ', '')}" in shown[0] for g in graphs)
+
+
 def test_texts_are_data_and_never_template_code(renderer: Renderer) -> None:
     trick = '#panic("x") $a$ *b* [c] \\ "d" @e <f> // g'
     (page,) = texts(renderer.report(replace(samples.report(), diagnosis=trick, comments=(trick,))))
