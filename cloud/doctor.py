@@ -113,6 +113,8 @@ def _schema(conn: Connection) -> tuple[str, str]:
     """Whether the tables are those of this release."""
     if not conn.execute(text("SELECT to_regclass('alembic_version') IS NOT NULL")).scalar_one():
         return BAD, say("未建立")
+    if not conn.execute(text("SELECT has_table_privilege('alembic_version', 'SELECT')")).scalar_one():
+        return BAD, say("比本版本旧")
     here, wanted = conn.execute(text("SELECT version_num FROM alembic_version")).scalar(), migrate.newest()
     if here == wanted:
         return OK, say("已是最新（{here}）", here=here)

@@ -18,6 +18,7 @@ ENGLISH: dict[str, str] = {
     "请检查 NTP": "Check NTP",
     "数据库结构": "Schema",
     "未建立": "is not there",
+    "比本版本旧": "is older than this release",
     "已是最新（{here}）": "is this release's ({here})",
     "是 {here}，本版本需要 {wanted}": "is {here}, this release needs {wanted}",
     "请运行 jianlian migrate": "Run jianlian migrate",

@@ -48,6 +48,7 @@ def upgrade(owner_url: str, metadata: MetaData, app_role: str) -> None:
     with engine.begin() as conn:
         conn.execute(text("SET lock_timeout = '3s'"))
         command.upgrade(config(metadata, conn), "head")
+        conn.execute(text(f"GRANT SELECT ON alembic_version TO {app_role}"))  # doctor asks as the app does
         secure(conn, metadata, app_role)
     engine.dispose()
 

@@ -9,12 +9,16 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy import create_engine
 
 from cloud import cli, doctor
 from cloud.config import Settings
 from cloud.db import migrate
+from cloud.embedded.postgres import APP
+from cloud.modules.tables import METADATA
 from tests.cloud.edge.world import Edge
 from tests.support.brokers import free_port
+from tests.support.database import TestDatabase
 
 
 @pytest.fixture
@@ -56,6 +60,16 @@ def test_tables_of_another_release_are_named(settings: Settings) -> None:
         owner.execute("UPDATE alembic_version SET version_num = '0001'")
     told = found(settings)["数据库结构"]
     assert told.exit_code == 2 and "0001" in told.seen and str(migrate.newest()) in told.seen and "jianlian migrate" in told.advice
+
+
+def test_a_migration_lets_the_application_see_its_release(empty_db: TestDatabase) -> None:
+    migrate.upgrade(empty_db.owner_url, METADATA, APP)
+    with create_engine(empty_db.app_url).connect() as conn:
+        assert doctor._schema(conn)[0] == doctor.OK
+    with psycopg.connect(empty_db.owner_conninfo) as owner:
+        owner.execute(f"REVOKE ALL ON alembic_version FROM {APP}")
+    with create_engine(empty_db.app_url).connect() as conn:
+        assert doctor._schema(conn) == (doctor.BAD, "比本版本旧")
 
 
 def test_the_command_prints_and_ends_with_the_worst(
