@@ -13,8 +13,10 @@ from typing import Any
 
 from common.errors import UserError
 
-TELEGRAMS = ("stx", "line", "whole", "length")
-"""How a stream is cut into telegrams: STX … ETX, a line each, all of it one, or a fixed number of characters."""
+TELEGRAMS = ("stx", "line", "whole", "length", "head")
+"""How a stream is cut into telegrams: STX … ETX, a line each, all of it one, a fixed number of characters, or from each line that begins
+with ``starts`` to the next (a heading with the specimen, results below it)."""
+MANY_LINES = ("stx", "whole", "head")
 ROLES = ("specimen", "patient", "name", "sequence", "date", "time", "qc", "value", "unit", "flag", "ignore")
 PARTS = ("code", "value", "unit", "flag")
 CHECKSUMS = ("", "sum", "xor")
@@ -95,10 +97,14 @@ def _check(layout: Layout) -> None:
     wrong = next((fault for mark in layout.marks if (fault := _mark_fault(mark))), "")
     if wrong:
         pass
+    elif sum(mark.role == "specimen" for mark in layout.marks) > 1:
+        wrong = "标本号标了不止一处，请只留一处"
     elif layout.telegram not in TELEGRAMS:
         wrong = f"报文切分方式“{layout.telegram}”不认识，可选：{'、'.join(TELEGRAMS)}"
     elif layout.telegram == "length" and layout.length < 1:
         wrong = "按固定长度切分时要写明字符数"
+    elif layout.telegram == "head" and not layout.starts.strip():
+        wrong = "按表头行切分时，要写明表头行以什么文字开头"
     elif layout.checksum not in CHECKSUMS:
         wrong = f"校验方式“{layout.checksum}”不认识"
     elif layout.repeat is not None:

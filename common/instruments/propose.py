@@ -15,6 +15,7 @@ from common.errors import UserError
 from common.instruments.decode import decode, protocol_of
 from common.instruments.drivers import BY_PROTOCOL, DRIVERS
 from common.instruments.layout import Layout, Mark, describe
+from common.instruments.read_layout import below_heads
 from common.instruments.reading import Reading
 from common.instruments.site import Site, site_from_json
 from common.protocol.charset import decode_bytes
@@ -78,13 +79,15 @@ def replay(data: bytes, driver: str | None = None, overlay: Site | Mapping[str, 
     return decode(data, driver, encoding, site)
 
 
-def telegrams(data: bytes, telegram: str = "", encoding: str | None = None) -> list[list[str]]:
-    """The recording cut into telegrams of lines, as the page shows it for marking columns."""
+def telegrams(data: bytes, telegram: str = "", encoding: str | None = None, starts: str = "") -> list[list[str]]:
+    """The recording cut into telegrams of lines, as the page shows it for marking columns; ``starts``: what a heading begins with."""
     telegram = telegram or ("stx" if b"\x02" in data else "line")
     if telegram == "stx":
         pieces = [piece.partition(b"\x03")[0] for piece in data.split(b"\x02")[1:]]
     elif telegram == "whole":
         pieces = [data.strip(b"\x02\x03\x04\x05\x00")]
+    elif telegram == "head" and starts:
+        pieces = [one.body for one in below_heads(data.translate(None, b"\x02\x03\x04\x05\x00\x06\x15"), starts.encode())]
     else:
         pieces = [line for line in re.split(rb"[\r\n]+", data.translate(None, b"\x02\x03\x04\x05\x00\x06\x15")) if line.strip()]
     return [re.split(r"\r\n|\r|\n", decode_bytes(piece, None, encoding).text) for piece in pieces]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from common.instruments.layout import Layout, Mark, Repeat
+from common.instruments.layout import MANY_LINES, Layout, Mark, Repeat
 from common.instruments.reading import Message, Result, Specimen
 from common.protocol.charset import decode_bytes
 from common.protocol.problem import Problem, quote
@@ -18,7 +18,7 @@ _IDLE = b"\r\n\x00\x04\x05\x06\x15\x1a"
 
 
 @dataclass(frozen=True, slots=True)
-class _Telegram:
+class Telegram:
     body: bytes
     whole: bool
     stray: bool = False
@@ -29,33 +29,47 @@ def read_layout(data: bytes, layout: Layout, driver: str | None, encoding: str |
     return [_read(telegram, layout, driver, encoding) for telegram in _cut(data, layout)]
 
 
-def _cut(data: bytes, layout: Layout) -> list[_Telegram]:
+def _cut(data: bytes, layout: Layout) -> list[Telegram]:
     if layout.telegram == "stx":
         return _between_marks(data)
     if layout.telegram == "whole":
-        return [_Telegram(data.strip(b"\x02\x03\x04\x05\x00"), True)]
+        return [Telegram(data.strip(b"\x02\x03\x04\x05\x00"), True)]
     plain = data.translate(None, b"\x02\x03\x04\x05\x00\x06\x15\x1a")
+    if layout.telegram == "head":
+        return below_heads(plain, layout.starts.encode())
     if layout.telegram == "length":
         plain = plain.translate(None, b"\r\n")
         size = layout.length
-        return [_Telegram(plain[at : at + size], at + size <= len(plain)) for at in range(0, len(plain), size)]
-    return [_Telegram(line, True) for line in re.split(rb"[\r\n]+", plain) if line.strip()]
+        return [Telegram(plain[at : at + size], at + size <= len(plain)) for at in range(0, len(plain), size)]
+    return [Telegram(line, True) for line in re.split(rb"[\r\n]+", plain) if line.strip()]
 
 
-def _between_marks(data: bytes) -> list[_Telegram]:
-    out: list[_Telegram] = []
-    head, *rest = data.split(b"\x02")
-    if head.strip(_IDLE + b" "):
-        out.append(_Telegram(head, False, stray=True))
-    for piece in rest:
-        body, end, tail = piece.partition(b"\x03")
-        out.append(_Telegram(body if end else body.rstrip(_IDLE), bool(end)))
-        if tail.strip(_IDLE + b" ") and not re.fullmatch(rb"[0-9A-Fa-f]{1,2}[\r\n\x04\x05\x06]*", tail):
-            out.append(_Telegram(tail, False, stray=True))
+def below_heads(data: bytes, head: bytes) -> list[Telegram]:
+    """From each heading to the next; what stands before the first belongs to nobody."""
+    out: list[Telegram] = []
+    for line in filter(bytes.strip, re.split(rb"[\r\n]+", data)):
+        if line.startswith(head) or not out:
+            out.append(Telegram(line, True, stray=not line.startswith(head)))
+        else:
+            last = out[-1]
+            out[-1] = Telegram(last.body + b"\n" + line, True, last.stray)
     return out
 
 
-def _read(telegram: _Telegram, layout: Layout, driver: str | None, encoding: str | None) -> Message:
+def _between_marks(data: bytes) -> list[Telegram]:
+    out: list[Telegram] = []
+    head, *rest = data.split(b"\x02")
+    if head.strip(_IDLE + b" "):
+        out.append(Telegram(head, False, stray=True))
+    for piece in rest:
+        body, end, tail = piece.partition(b"\x03")
+        out.append(Telegram(body if end else body.rstrip(_IDLE), bool(end)))
+        if tail.strip(_IDLE + b" ") and not re.fullmatch(rb"[0-9A-Fa-f]{1,2}[\r\n\x04\x05\x06]*", tail):
+            out.append(Telegram(tail, False, stray=True))
+    return out
+
+
+def _read(telegram: Telegram, layout: Layout, driver: str | None, encoding: str | None) -> Message:
     decoded = decode_bytes(telegram.body, None, encoding)
     message = Message("other", protocol="fixed", driver=driver, encoding=decoded.encoding, complete=telegram.whole)
     message.problems.extend(decoded.problems)
@@ -96,10 +110,20 @@ class _Reader:
         self.layout = layout
         if layout.checksum:
             text = text[:-2]
-        lines = re.split(r"\r\n|\r|\n", text) if layout.telegram in ("stx", "whole") else [text]
+        lines = re.split(r"\r\n|\r|\n", text) if layout.telegram in MANY_LINES else [text]
+        self.quiet = [bool(layout.quiet) and line.startswith(layout.quiet) for line in lines]
         self.lines = [self._fields(line) for line in lines]
         self.covered = [[False] * len(line) for line in self.lines]
+        self._heading()
         self.specimen = Specimen(None)
+
+    def _heading(self) -> None:
+        """What every telegram begins with is described."""
+        starts, fields = self.layout.starts, self.lines[0]
+        if self.layout.separator and fields and fields[0].strip() == starts.strip(self.layout.separator + " "):
+            self.covered[0][0] = True
+        elif not self.layout.separator and "".join(fields).startswith(starts):
+            self.covered[0][: len(starts)] = [True] * len(starts)
 
     def _fields(self, line: str) -> list[str]:
         """The positions of a line: its characters, or its fields."""
@@ -178,12 +202,31 @@ class _Reader:
 
     def _repeat(self, repeat: Repeat) -> None:
         if repeat.lines:
-            for line in range(repeat.line, len(self.lines)):
-                self._group(repeat, line, repeat.start)
+            self._a_line_each(repeat)
             return
         size = len(self.lines[repeat.line]) if repeat.line < len(self.lines) else 0
         for at in range(repeat.start, size, repeat.width):
             self._group(repeat, repeat.line, at)
+
+    def _a_line_each(self, repeat: Repeat) -> None:
+        """A result a line. Below a heading, a line that is none, or a code that comes again, may be a heading that was damaged: whose the
+        results after it are nobody knows, so they are read no further and said.
+        """
+        seen: set[str | None] = set()
+        for line in range(repeat.line, len(self.lines)):
+            before = len(self.specimen.results)
+            if self.quiet[line]:
+                continue
+            self._group(repeat, line, repeat.start)
+            new = self.specimen.results[before:]
+            again = bool(new) and new[0].code in seen
+            seen.update(result.code for result in new)
+            if self.layout.telegram == "head" and (again or not new and "".join(self.lines[line]).strip()):
+                del self.specimen.results[before:]
+                self.covered[line] = [False] * len(self.lines[line])
+                said = f"第 {line + 1} 行不像结果行,可能是损坏的表头行,其后的结果不归入任何标本(heading damaged)"
+                _say(self.message, "specimen.uncertain", said, "".join(self.lines[line]))
+                return
 
     def _group(self, repeat: Repeat, line: int, at: int) -> None:
         """One result of the repeated group; a group that is not all there is left over and so reported."""
@@ -204,7 +247,9 @@ class _Reader:
 
     def _left(self) -> None:
         pieces = []
-        for fields, covered in zip(self.lines, self.covered, strict=True):
+        for fields, covered, quiet in zip(self.lines, self.covered, self.quiet, strict=True):
+            if quiet:
+                continue
             join = self.layout.separator or ""
             piece = join.join(field if not seen else (" " if not join else "") for field, seen in zip(fields, covered, strict=True))
             if piece.strip(join + " "):

@@ -266,7 +266,7 @@ def light(link: LinkFacts, agent: AgentFacts) -> tuple[Light, str]:
         return Light.AMBER, "有校验错误"
     if silent(link):
         return Light.AMBER, "久无结果"
-    if link.unread or link.unmapped:
+    if link.unread or link.unmapped or link.agent_layer:
         return Light.AMBER, "有待处理"
     return Light.GREEN, "正常"
 

@@ -71,13 +71,14 @@ def recording(uow: UnitOfWork, recording_id: int) -> Any:
         raise NotFound(_("这份录制"))
     chosen = onboarding.read(row)
     marks = marking.marks_of(row.site)
+    layout = {**((row.site or {}).get("layout") or {}), **{k: v for k, v in request.args.items() if k in ("telegram", "starts")}}
     return page(
         "edge/recording.html", rec=row, chosen=chosen, candidates=sandbox.candidates(row.body, row.encoding),
         codes=[(c, onboarding.suggestions(uow, c.code, c.name, c.unit)) for c in sandbox.codes(chosen.said)],
         analyzers=md.catalog(uow).analyzers, drivers=sorted(DRIVERS.values(), key=lambda d: (d.vendor, d.model)),
         encodings=configuration.ENCODINGS, lines=visible.mask_lines(visible.readable(row.body[: queries.SHOWN_BYTES], row.encoding)),
-        telegrams=marking.telegrams(row.body, row.site, row.encoding), marks=marks, layout=(row.site or {}).get("layout") or {},
-        roles=marking.ROLE_WORDS, cuts=marking.CUT_WORDS, samples=SAMPLES,
+        telegrams=marking.telegrams(row.body, layout, row.encoding), marks=marks, layout=layout,
+        roles=marking.ROLE_WORDS, cuts=marking.CUT_WORDS, repeats=marking.REPEAT_WORDS, repeat=marking.repeat_of(row.site), samples=SAMPLES,
     )  # fmt: skip
 
 
@@ -110,7 +111,7 @@ def layout(uow: UnitOfWork, recording_id: int) -> Any:
         raise NotFound(_("这份录制"))
     site = {**(row.site or {}), "layout": marking.layout_of(request.form)}
     onboarding.choose_reading(uow, recording_id, None, row.encoding, site, row.analyzer_id)
-    return redirect_to(f"/edge/onboard/{recording_id}#reading")
+    return redirect_to(f"/edge/onboard/{recording_id}")
 
 
 @VIEWS.post("/edge/onboard/<int:recording_id>/map", Perm.PROPOSE)

@@ -13,6 +13,7 @@ document.addEventListener("keydown", (e) => {
   let last = null;
   table.addEventListener("focusin", (e) => { last = e.target.closest("tr"); });
   const addRow = () => { const row = table.lastElementChild.cloneNode(true); for (const f of row.querySelectorAll("input, select")) f.value = ""; table.append(row); return row; };
+  $("#clear").addEventListener("click", () => { const row = addRow(); table.replaceChildren(row); row.querySelector("select").focus(); });
   $("#more").addEventListener("click", () => { $("select", addRow()).focus(); });
   const place = (node, offset) => { const text = node && (node.nodeType === 3 ? node.parentElement : node).closest(".text"); return text ? { text, offset } : null; };
   // With a separator people mark fields: the number of separators before the place tells which.
@@ -22,12 +23,19 @@ document.addEventListener("keydown", (e) => {
     const before = text.slice(0, end ? Math.max(offset - 1, 0) : offset);
     return (sep === " " ? before.trimStart().split(/ +/) : before.split(sep)).length;
   };
+  // A selection that is still there is not meant anew by a click elsewhere.
+  let began = false;
+  document.addEventListener("mousedown", (e) => { began = box.contains(e.target); });
   document.addEventListener("mouseup", () => {
+    if (!began) return;
+    began = false;
     const s = document.getSelection();
     if (!s || s.isCollapsed || !box.contains(s.anchorNode)) return;
     const r = s.getRangeAt(0), a = place(r.startContainer, r.startOffset), b = place(r.endContainer, r.endOffset);
     if (!a || !b || a.text !== b.text) return;
-    const whole = a.text.textContent, from = column(whole, a.offset, false), to = column(whole, b.offset, true), line = a.text.dataset.line;
+    const whole = a.text.textContent, from = column(whole, a.offset, false), line = a.text.dataset.line;
+    // Up to the end of the line means to the end of every such line, however long.
+    const open = !$("[name=separator]").value && b.offset >= whole.trimEnd().length, to = open ? "" : column(whole, b.offset, true);
     $("#picked").textContent = `${line} : ${from}–${to}  “${s.toString()}”`;
     const row = last && !$("[name=m_start]", last).value ? last : [...table.rows].find((t) => !$("[name=m_start]", t).value) || addRow();
     $("[name=m_line]", row).value = line; $("[name=m_start]", row).value = from; $("[name=m_end]", row).value = to;

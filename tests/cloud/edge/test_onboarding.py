@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from cloud.modules.edge import handlers
+from cloud.modules.edge import handlers, onboarding
 from tests.cloud.edge.world import Edge, astm
 from tests.support.lab import PIN, Client
 
@@ -233,6 +233,43 @@ def test_columns_are_marked_on_a_format_nobody_described_and_old_messages_are_re
     later = edge.tube("李四光")
     edge.take(edge.agent.raw(b"%-12s %6s%6s\r\n" % (later.encode(), b"3.9", b"6.1")))
     assert edge.current(later) == {"K": "3.9", "GLU": "6.10"}
+
+
+def marked(*rows: tuple[str, int, int, int], **more: str) -> dict[str, object]:
+    """A form of marks (role, line, from, to) without codes of their own."""
+    empty = [""] * len(rows)
+    columns = {f"m_{name}": [str(row[n]) for row in rows] for n, name in enumerate(("role", "line", "start", "end"))}
+    return {**columns, "m_code": empty, "m_decimals": empty, "m_text": empty, **more}
+
+
+HEADINGS = b"#S 4711 2026\r\n WBC   6.1 10^9/L\r\n RBC   4.5 10^12/L\r\n#S 4712 2026\r\n WBC   7.2 10^9/L\r\n"
+GROUPS = b"M;20260105;4711;WBC;6.1;10^9/L;N;RBC;4.5;10^12/L;H\r\nM;20260105;4712;WBC;7.2;10^9/L;N\r\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "form"),
+    [
+        (HEADINGS, marked(("specimen", 1, 4, 7), ("ignore", 1, 9, 12), ("code", 2, 2, 5), ("value", 2, 6, 11), ("unit", 2, 12, 20),
+                          telegram="head", starts="#S", separator="", repeat="line")),
+        (GROUPS, marked(("ignore", 1, 1, 1), ("date", 1, 2, 2), ("specimen", 1, 3, 3), ("code", 1, 4, 4), ("value", 1, 5, 5),
+                        ("unit", 1, 6, 6), ("flag", 1, 7, 7), telegram="line", separator=";", repeat="step", width="4")),
+    ],
+    ids=["specimen on a heading, a result a line", "several results on a line"],
+)  # fmt: skip
+def test_repeated_results_are_marked_once(edge: Edge, body: bytes, form: dict[str, object]) -> None:
+    engineer = edge.lab.client("engineer")
+    with edge.lab.uow() as uow:
+        rec = f"/edge/onboard/{onboarding.add_recording(uow, 'unbekannt.txt', body, None).id}"
+    assert engineer.post(f"{rec}/layout", {**form, "repeat": ""}).status_code == 422
+    go(engineer, f"{rec}/layout", **form)
+    with edge.lab.uow() as uow:
+        read = onboarding.read(onboarding.recording_of(uow, int(rec.rsplit("/", 1)[1])))
+    assert [(s.specimen, s.code, s.value) for s in read.said] == [("4711", "WBC", "6.1"), ("4711", "RBC", "4.5"), ("4712", "WBC", "7.2")]
+    assert not read.problems
+    page = engineer.get(rec).text
+    assert f'<option value="{form["repeat"]}" selected>' in page and '<option value="code" selected>' in page, "and shown as it was marked"
+    assert page.count('class="gap"') == 1, "two telegrams"
+    assert engineer.get(f"{rec}?telegram=whole").text.count('class="gap"') == 0, "another cut is shown before it is saved"
 
 
 @pytest.mark.parametrize("body", [b"", b"   \r\n"])

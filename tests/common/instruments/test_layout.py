@@ -122,6 +122,39 @@ def test_repeated_groups_on_one_line_and_one_a_line() -> None:
     assert [one[1:4] for one in facts(ticket)] == [("WBC", "6.2", "10^9/L"), ("RBC", "4.5", "10^12/L")]
 
 
+TICKETS = "#S 4711 2026\n WBC   6.1 10^9/L  H\n RBC   4.5 10^12/L\n-----\n#S 4712 2026\n WBC   7.2 10^9/L\n"
+BELOW: list[dict[str, object]] = [{"role": "specimen", "start": 3, "end": 7}, {"role": "date", "start": 8}]
+A_LINE = {
+    "start": 1,
+    "width": 30,
+    "parts": [("code", 0, 4), ("value", 4, 10), ("unit", 10, 18), ("flag", 18, 30)],
+    "line": 1,
+    "lines": True,
+}
+
+
+def test_results_below_headings_belong_to_their_heading() -> None:
+    layout = stored("head", BELOW, repeat=A_LINE, starts="#S", quiet=["---"])
+    reading = replay(TICKETS.encode(), None, layout)
+    assert [one[:5] for one in facts(reading)] == [
+        ("4711", "WBC", "6.1", "10^9/L", ("H",)), ("4711", "RBC", "4.5", "10^12/L", ()), ("4712", "WBC", "7.2", "10^9/L", ()),
+    ]  # fmt: skip
+    assert codes(reading) == []
+    assert [len(lines) for lines in telegrams(TICKETS.encode(), "head", None, "#S")] == [4, 2]
+
+
+@pytest.mark.parametrize("damaged", [TICKETS.replace("#S 4712 2026\n", "?S 4712 2026\n"), TICKETS.replace("#S 4712 2026\n", "")])
+def test_a_heading_that_was_damaged_or_lost_gives_its_results_to_nobody(damaged: str) -> None:
+    reading = replay(damaged.encode(), None, stored("head", BELOW, repeat=A_LINE, starts="#S", quiet=["---"]))
+    assert [one[:3] for one in facts(reading) if one[1] in ("WBC", "RBC")] == [("4711", "WBC", "6.1"), ("4711", "RBC", "4.5")]
+    assert "specimen.uncertain" in codes(reading) and "layout.left" in codes(reading), "and that is said, with the text"
+
+
+def test_what_stands_before_the_first_heading_is_nobodys() -> None:
+    reading = replay(b" WBC   6.1 10^9/L\n" + TICKETS.encode(), None, stored("head", BELOW, repeat=A_LINE, starts="#S", quiet=["---"]))
+    assert (len(facts(reading)), codes(reading)) == (3, ["frame.stray"])
+
+
 def test_checksums_and_control_material() -> None:
     marks = [*COLUMNS, {"role": "qc", "start": 41, "end": 42, "text": "Q"}]
     body = (ONE + "Q").encode()
@@ -142,6 +175,8 @@ def test_checksums_and_control_material() -> None:
         ("line", [{"role": "colour", "start": 4, "end": 5, "code": "K"}], {}, "colour"),
         ("length", COLUMNS, {}, "字符数"),
         ("line", [{"rule": "value"}], {}, "rule"),
+        ("head", COLUMNS, {}, "表头行"),
+        ("line", [*COLUMNS, {"role": "specimen", "start": 50, "end": 60}], {}, "不止一处"),
         ("line", [], {"repeat": {"start": 0, "width": 4, "parts": [("value", 2, 6)]}}, "宽"),
     ],
 )
