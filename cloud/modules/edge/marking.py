@@ -45,8 +45,8 @@ def marks_of(site: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     out = []
     for mark in layout.get("marks") or ():
         out.append({**mark, "start": mark["start"] + 1, "end": mark["end"] or "", "line": mark.get("line", 0) + 1})
-    repeat = layout.get("repeat")
-    for role, start, end in repeat["parts"] if repeat else ():
+    repeat: Mapping[str, Any] = layout.get("repeat") or {}
+    for role, start, end in repeat.get("parts") or ():
         last = "" if end >= FAR else repeat["start"] + end
         out.append({"role": role, "start": repeat["start"] + start + 1, "end": last, "line": repeat["line"] + 1})
     empty = {"role": "", "start": "", "end": "", "line": "", "code": "", "decimals": "", "text": ""}
