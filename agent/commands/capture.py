@@ -36,6 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Record until interrupted."""
+    try:
+        args.file.open("ab").close()
+    except OSError as error:
+        raise UserError("capture.file", f"写不了文件 {args.file}：{error.strerror}。") from error
     asyncio.run(_capture(args))
     print(f"已录制 {args.file.stat().st_size} 字节 (bytes recorded)：{args.file}")
     return 0

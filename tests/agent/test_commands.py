@@ -166,6 +166,11 @@ def test_what_is_captured_replays(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert [stored.body for stored in Journal(sandbox / "journal.db").messages()] == [target.read_bytes()]
 
 
+def test_a_recording_that_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["capture", str(tmp_path / "none" / "x.bin"), "--listen", "127.0.0.1:0", "--seconds", "0"]) == 2
+    assert "写不了文件" in capsys.readouterr().err
+
+
 def test_replay_tells_a_cut_session(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     cut = tmp_path / "cut.bin"
     cut.write_bytes((b"\x05" + b"".join(build_frames(cbc("S1"), per_record=True)))[:-40])
