@@ -8,6 +8,8 @@ specimens behind it, its results go under none, with a problem.
 
 from __future__ import annotations
 
+import re
+
 from common.instruments.codes import control_id
 from common.instruments.driver import Driver
 from common.instruments.hl7_fields import (
@@ -27,6 +29,8 @@ from common.protocol.hl7.messages import Segment
 from common.protocol.hl7.split import Found
 from common.protocol.problem import Problem, quote
 
+_NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
+_BEARERS = ("PID", "ORC", "OBR", "SPM", "SAC", "MSH")
 _NOT_PATIENT = frozenset({"Q", "C", "E", "F", "O", "V"})
 """SPM-11 (table 0369): control, calibrator, electronic QC, proficiency (two), verifying calibrator."""
 
@@ -63,6 +67,7 @@ class _Reader:
         names = [segment.name for segment in self.source.segments]
         groups = [at for at, name in enumerate(names) if name in ("OBR", "OBX")]
         tubes = [at for at, name in enumerate(names) if name == "SPM"]
+        self.tubes, self.uncertain = bool(tubes), False  # uncertain: a segment before was damaged and no specimen was named since
         self.trailing = bool(groups and tubes and groups[0] < tubes[0])
         # a cut message of 2.5 or later may have lost the SPM that follows its group
         self.surely = found.complete or not (self.trailing or self.msh.get(12)[:3] >= "2.5")
@@ -122,9 +127,30 @@ class _Reader:
         elif name in ("TCD", "INV", "SID"):
             if isinstance(self.holder, Result):
                 self.holder.details.append(segment.fields)
+        elif not _NAME.fullmatch(name):
+            self._damaged(segment)
         elif name not in KNOWN and any(field.strip() for field in segment.fields[1:]):
             said = f"未知段 {name},原文保留(unknown segment):{quote(self.source.d.field.join(segment.fields))}"
             self.message.problems.append(Problem("segment.type", said))
+
+    def _damaged(self, segment: Segment) -> None:
+        """A segment whose name is no name: where it may have named a patient, an order or a specimen, the results after it are nobody's."""
+        text = quote(self.source.d.field.join(segment.fields))
+        may_be = [one for one in _BEARERS if sum(a != b for a, b in zip(one, segment.fields[0], strict=False)) < 2]
+        alike = [one for one in KNOWN if sum(a != b for a, b in zip(one, segment.fields[0], strict=False)) < 2]
+        if alike and not may_be:
+            self.message.problems.append(Problem("segment.name", f"段名损坏,未读取(damaged segment):{text}"))
+            return
+        said = f"段名损坏,其后的结果不能确定属于哪个标本,未归入任何标本(damaged segment, specimen uncertain):{text}"
+        self.message.problems.append(Problem("segment.name", said))
+        if self.trailing and not self.waiting:
+            for group in self.pending:
+                if group.results:
+                    self._new_specimen(None).results.extend(group.results)
+            self.pending = []
+        self._flush()
+        self.patient, self.specimen, self.group, self.control = None, None, None, None
+        self.holder, self.uncertain = self.message, True
 
     def _control(self, segment: Segment) -> None:
         """ORC opens a group of its own where the SPM follows its group."""
@@ -149,7 +175,10 @@ class _Reader:
     def _open(self, group: _Group) -> None:
         """Give the group its specimen when the specimen comes first or is in the OBR itself."""
         specimen = self.specimen
-        own = self._order_specimen(group) if self.surely else None
+        if self.uncertain and (group.order is None or self.tubes):
+            own = None
+        else:
+            own = self._order_specimen(group) if self.surely else None
         if specimen is not None and specimen.details:  # from SPM or SAC: it governs
             if specimen.specimen_id is None:
                 specimen.specimen_id = own
@@ -215,6 +244,7 @@ class _Reader:
         self.holder = self.specimen
 
     def _from_tube(self, segment: Segment) -> Specimen:
+        self.uncertain = False
         specimen_id = segment.id(2, 1) or segment.id(2, 2) or segment.id(3, 1)
         specimen = self._new_specimen(specimen_id, segment)
         specimen.sample_type = segment.id(4)

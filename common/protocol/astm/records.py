@@ -152,6 +152,8 @@ def _damage(link: LinkText, raw: list[bytes]) -> tuple[set[int], dict[int, int]]
     return broken, lost
 
 
+_SMALL = frozenset("porcqmsl")
+"""Record types some write in small letters."""
 _BLANK = " \t\x00\x1a\ufeff"
 
 
@@ -181,6 +183,9 @@ class _Splitter:
         elif self.now is None:
             self.delimiters = _headless(line, self.delimiters)
         sep = self.delimiters.field
+        if kind in _SMALL and line[1:2] == sep:
+            kind = kind.upper()
+            line = kind + line[1:]
         if not ("A" <= kind <= "Z" and (len(line) == 1 or line[1] == sep)):
             self._leftover(line)
             return
@@ -217,6 +222,8 @@ class _Splitter:
     def _leftover(self, line: str) -> None:
         problem = Problem("record.text", f"不是记录的文本,未能归属(text that is no record):{quote(line)}")
         (self.now.problems if self.now is not None else self.problems).append(problem)
+        if self.now is not None and self.delimiters.field in line[1:3] and not self.lost_frames:
+            self.lost_frames = 1  # a record whose type was damaged: as if its frame had been lost, for it may have named a specimen
 
     def close(self) -> list[RecordMessage]:
         """Finish; what is missing at the ends becomes a problem of the message."""

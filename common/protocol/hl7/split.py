@@ -226,6 +226,9 @@ class _Lines:
 
     def _leftover(self, part: str, continued: bool) -> None:
         segments = self.found[-1].message.segments if self.found else []
+        if segments and not continued and not self.tail and part[3:4] == self.d.field and part[:3].isprintable():
+            segments.append(Segment(part, self.d))  # a segment whose name was damaged: whoever reads it must know that it stood here
+            return
         if segments and len(segments) > 1:
             self.tail.append(part)
             if continued:

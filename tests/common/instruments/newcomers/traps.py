@@ -6,6 +6,8 @@ from tests.common.instruments.newcomers.tools import OTHER, Kind, Want, framed, 
 
 HEAD = "H|\\^&|||TRAP^1|||||HOST||P|1|20260105081500"
 PID = "PID|1||P1||王^芳"
+OUL = msh("A", "OUL^R22", "2.5.1")
+ORU25 = msh("A", "ORU^R01", "2.5.1")
 
 
 def obx(number: int, code: str, value: str, more: str = "") -> str:
@@ -323,5 +325,73 @@ KINDS: list[Kind] = [
         "the barcode in O.4 with rack and position",
         astm("P|1", "O|1||2601050001^0012^03|^^^A", "R|1|^^^A|1"),
         results(("2601050001", "A=1")),
+    ),
+    # --- a record or segment whose type was damaged may have named another specimen
+    kind(
+        "an O whose type was damaged, the next results number on from 1",
+        astm("P|1", "O|1|T1||^^^K", "R|1|^^^K|4.1", "?|2|T2||^^^K", "R|1|^^^K|5.2"),
+        results(("T1", "K=4.1"), (None, "K=5.2")),
+        problem="record.text",
+    ),
+    kind(
+        "an O whose type was damaged, results numbered through",
+        astm("P|1", "O|1|T1||^^^K", "R|1|^^^K|4.1", "\x7f|2|T2||^^^K", "R|2|^^^K|5.2"),
+        results(("T1", "K=4.1"), (None, "K=5.2")),
+        problem="record.text",
+    ),
+    kind(
+        "an R whose type was damaged costs only itself",
+        astm("P|1", "O|1|T1||^^^K", "R|1|^^^K|4.1", "?|2|^^^NA|140", "R|3|^^^CL|100"),
+        results(("T1", "K=4.1;CL=100")),
+        problem="record.text",
+    ),
+    kind("record types in small letters", astm("p|1", "o|1|S1||^^^A", "r|1|^^^A|1"), results(("S1", "A=1"))),
+    kind(
+        "an OBR whose name was damaged",
+        mllp(lines(msh("A"), PID, "OBR|1||T1|X", obx(1, "K", "1"), "O?R|2||T2|X", obx(1, "K", "2"), "OBR|3||T3|X", obx(1, "K", "3"))),
+        results(("T1", "K=1"), (None, "K=2"), ("T3", "K=3")),
+        problem="segment.name",
+    ),
+    kind(
+        "a PID whose name was damaged",
+        mllp(lines(msh("A"), PID, "OBR|1||T1|X", obx(1, "K", "1"), "P?D|2||P2||B", obx(2, "K", "2"), "OBR|2||T2|X", obx(1, "K", "3"))),
+        results(("T1", "K=1"), (None, "K=2"), ("T2", "K=3")),
+        problem="segment.name",
+    ),
+    kind(
+        "an OBX whose name was damaged costs only itself",
+        mllp(lines(msh("A"), PID, "OBR|1||T1|X", obx(1, "K", "1"), obx(2, "NA", "140").replace("OBX", "?BX"), obx(3, "CL", "100"))),
+        results(("T1", "K=1;CL=100")),
+        problem="segment.name",
+    ),
+    kind(
+        "an SPM whose name was damaged, with the specimen before its groups",
+        mllp(
+            lines(
+                msh("A", "OUL^R22", "2.5.1"), PID, "SPM|1|T1", "OBR|1||O1|X", obx(1, "K", "1"), "S?M|2|T2", "OBR|2||O2|X", obx(1, "K", "2")
+            )
+        ),
+        results(("T1", "K=1"), (None, "K=2")),
+        problem="segment.name",
+    ),
+    kind(
+        "an SPM whose name was damaged, with the specimen behind its group",
+        mllp(
+            lines(
+                msh("A", "ORU^R01", "2.5.1"), PID, "OBR|1||O1|X", obx(1, "K", "1"), "S?M|1|T1", "OBR|2||O2|X", obx(1, "K", "2"), "SPM|2|T2"
+            )
+        ),
+        results((None, "K=1"), ("T2", "K=2")),
+        problem="segment.name",
+    ),
+    kind(
+        "an OBR whose name was damaged, with the specimen behind its group",
+        mllp(
+            lines(
+                msh("A", "ORU^R01", "2.5.1"), PID, "OBR|1||O1|X", obx(1, "K", "1"), "SPM|1|T1", "?BR|2||O2|X", obx(1, "K", "2"), "SPM|2|T2"
+            )
+        ),
+        results(("T1", "K=1"), ("T2", "K=2")),
+        problem="segment.name",
     ),
 ]
