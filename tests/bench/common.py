@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterator, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,17 @@ def emit(what: str, value: float | None, reach: str, **more: Any) -> None:
     """Print a figure. ``load1`` is the load average of the last minute: more than the cores means that others were at work too."""
     line = {"what": what, "value": value, "reach": reach, **more, "load1": round(os.getloadavg()[0], 1), "cores": os.cpu_count()}
     print(json.dumps(line, ensure_ascii=False), flush=True)
+
+
+def attempt(what: str, measure: Callable[..., object], *given: Any) -> bool:
+    """Measure; where that fails, say so in a line and let the other figures be measured. Whether it went well."""
+    try:
+        measure(*given)
+    except Exception as error:
+        traceback.print_exc()
+        print(json.dumps({"what": what, "error": f"{type(error).__name__}: {error}"[:300]}, ensure_ascii=False), flush=True)
+        return False
+    return True
 
 
 def percentile(values: Sequence[float], share: float) -> float:

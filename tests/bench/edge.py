@@ -24,7 +24,7 @@ from typing import Any
 from agent.journal import Journal
 from agent.rows import Outgoing
 from common.protocol.astm.framing import build_frames
-from tests.bench.common import arguments, cpu, emit, percentile, resident, shared
+from tests.bench.common import arguments, attempt, cpu, emit, percentile, resident, shared
 from tests.support import agent_process, brokers
 from tests.support.agent_cloud import scripted
 from tests.support.agent_process import until
@@ -253,19 +253,18 @@ def main() -> int:
     if shared() is None:
         print("the shared load generators are not here: set JIANLIAN_SHARED", file=sys.stderr)
         return 1
+    failed = 0
     with tempfile.TemporaryDirectory(prefix="jl-bench-") as name:
         folder = Path(name)
-        share_of_the_possible(folder, quick)
-        sessions(folder, quick)
-        mllp(folder, quick)
+        for alone in (share_of_the_possible, sessions, mllp):
+            failed += not attempt(alone.__name__, alone, folder, quick)
         if brokers.MOSQUITTO is None:
             print("Mosquitto is not installed: backlog, queries and the idle agent are not measured", file=sys.stderr)
             return 1
         with brokers.running("mosquitto", folder / "broker") as broker:
-            backlog(folder, broker, quick)
-            host_queries(folder, broker, quick)
-            idle(folder, broker, quick)
-    return 0
+            for beside in (host_queries, idle, backlog):
+                failed += not attempt(beside.__name__, beside, folder, broker, quick)
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
-"""The laboratory's rules: reports decided a second in one process (20 items, history read, cleared ones released), and a simulation.
+"""The laboratory's rules: reports decided a second in one process (20 items, history read, cleared ones released), and a simulation; then
+the floor itself (floor.py).
 
-Both run in this process against a PostgreSQL of their own. Beside the wall clock stands the processor time of this process, to compare by
-on a busy machine, and the number of statements a report costs.
+The first two run in this process against a PostgreSQL of their own. Beside the wall clock stands the processor time of this process, to
+compare by on a busy machine, and the number of statements a report costs.
 """
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +25,8 @@ from cloud.modules.autoverify.sets import starting_policy
 from cloud.modules.bench import service as bench
 from cloud.modules.catalog import models as md
 from cloud.modules.catalog.rule_models import AvRange, DeltaRule
-from tests.bench.common import arguments, emit
+from tests.bench import floor
+from tests.bench.common import arguments, attempt, emit
 from tests.cloud.autoverify.floor import DESK, MORNING, fit
 from tests.cloud.bench.world import World, build
 from tests.cloud.qc.shop import T0
@@ -37,9 +40,14 @@ VALUES = {name: f"{10 + n}.04" for n, name in enumerate(NAMES)}
 PAST = 3
 
 
-def main() -> None:
-    """Measure both."""
+def main() -> int:
+    """Measure all."""
     quick = arguments(__doc__)
+    went = [attempt("autoverification", _rules, quick), attempt("the laboratory floor", floor.measure, quick)]
+    return 0 if all(went) else 1
+
+
+def _rules(quick: bool) -> None:
     with database.server() as server:
         made = server.create()
         database.build_schema(made)
@@ -185,4 +193,4 @@ def _simulate(world: World, n: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -39,6 +39,7 @@ class Browser:
     """One logged-in person: a kept connection over TLS, the session cookie, the CSRF token. Requests are as htmx sends them."""
 
     def __init__(self, product: Product, token: str) -> None:
+        self.token = token
         self._port = product.stack.ports["web"]
         self._tls = product.tls
         self._headers = {
