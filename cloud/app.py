@@ -57,8 +57,9 @@ def _context(app: Flask) -> None:
         return {
             "who": who,
             "csrf": token,
-            "menu": _menu(items, who.permissions) if who else {},
-            "here": max((i.url for i in items if who and str(i.permission) in who.permissions and _under(i.url)), key=len, default=""),
+            # Asked for by whole pages only: most answers are fragments.
+            "menu": lambda: _menu(items, who.permissions) if who else {},
+            "here": lambda: _nearest(items, who.permissions) if who else "",
             "front": [f for f in fronts if str(f.permission) in who.permissions] if who and not who.locked else [],
             "demo": view.web().settings.demo,
             "locale": i18n.locale(),
@@ -66,9 +67,11 @@ def _context(app: Flask) -> None:
         }
 
 
-def _under(url: str) -> bool:
-    """Whether the page asked for is this entry's or lies below it."""
-    return request.path == url or request.path.startswith(f"{url}/")
+def _nearest(items: list[MenuItem], permissions: frozenset[str]) -> str:
+    """The entry whose page this is, or the nearest above it; "" for none."""
+    path = request.path
+    above = (i.url for i in items if (path == i.url or path.startswith(f"{i.url}/")) and str(i.permission) in permissions)
+    return max(above, key=len, default="")
 
 
 def _menu(items: list[MenuItem], permissions: frozenset[str]) -> dict[str, list[MenuItem]]:

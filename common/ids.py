@@ -7,6 +7,7 @@ A sequence is handed out by its owner and never twice; a number beyond its range
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -159,6 +160,7 @@ def ticket_code(site: int, day: date, klass: str, number: int) -> str:
     return f"Q{body}{_ticket_check(body)}"
 
 
+@functools.lru_cache(maxsize=2048)  # a message names its tube once a result
 def normalise_scan(text: str) -> str:
     """What was meant by a scan: full-width to half-width, upper case, no blanks around, nothing invisible (spec C10)."""
     visible = text.translate(_INVISIBLE).translate(_FULL_WIDTH).strip()

@@ -2,30 +2,40 @@
 
 A page asks ten small questions; SQLAlchemy's own way of asking one costs more processor time than PostgreSQL takes to answer it. What is
 not a plain statement with a mapping of values (ORM queries, executemany, typed columns) takes SQLAlchemy's way as before.
+
+Measured on one row of two values, processor time a statement: ORM entity 580 µs, ORM columns 455, ``text()`` by a psycopg cursor of its own
+163, as below (one kept cursor a connection, the statement already in the server's ``$1`` spelling) 75.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import psycopg
 from sqlalchemy import TextClause
 from sqlalchemy.engine import Connection, IteratorResult, Result
 from sqlalchemy.engine.result import SimpleResultMetaData
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
-_sql: dict[str, str] = {}
+_sql: dict[str, tuple[bytes, tuple[str, ...]]] = {}
 _columns: dict[str, SimpleResultMetaData] = {}
 _NOTHING = SimpleResultMetaData([])
+_PARAMETER = re.compile(r"%\((\w+)\)s|%%")
+_CURSOR = "jianlian.plain"
+KEPT_ROWS = 200
+"""A kept cursor holds its last answer: after a larger one it is let go."""
 
 
 class PlainSession(Session):
     """A session whose plain statements are quick."""
 
+    _asked: tuple[SessionTransaction, Connection] | None = None
+
     def execute(self, statement: Any, params: Any = None, **kw: Any) -> Any:
         """As Session.execute."""
         if type(statement) is TextClause and not kw and isinstance(params, dict | None):
-            connection = self.connection()
+            connection = self._here()
             # Somebody who listens to statements (a test that counts them) must hear of all.
             if not connection.engine._has_events:
                 # What was changed in memory is written first, as SQLAlchemy does before any statement.
@@ -41,22 +51,53 @@ class PlainSession(Session):
         """As Session.scalars."""
         return self.execute(statement, params).scalars() if type(statement) is TextClause else super().scalars(statement, params, **kw)
 
+    def _here(self) -> Connection:
+        """The connection of this transaction, asked of SQLAlchemy once a transaction."""
+        asked, now = self._asked, self.get_transaction()
+        if asked is not None and asked[0] is now and now.is_active:
+            return asked[1]
+        connection = self.connection()
+        begun = self.get_transaction()
+        assert begun is not None
+        self._asked = (begun, connection)
+        return connection
+
 
 def _ask(connection: Connection, statement: TextClause, params: dict[str, Any] | None) -> Result[Any]:
     text = statement.text
-    sql = _sql.get(text)
-    if sql is None:
-        # The dialect's own spelling: %(name)s, and a doubled percent sign. Statements are literals of the code: the cache cannot grow.
-        sql = _sql[text] = statement.compile(dialect=connection.dialect).string
-    driver: Any = connection.connection.driver_connection
+    spelled = _sql.get(text)
+    if spelled is None:
+        # Statements are literals of the code: the cache cannot grow.
+        spelled = _sql[text] = _spell(statement.compile(dialect=connection.dialect).string)
+    sql, names = spelled
+    kept = connection.connection.info
+    cursor: psycopg.RawCursor[tuple[Any, ...]] | None = kept.get(_CURSOR)
+    if cursor is None:
+        driver: Any = connection.connection.driver_connection
+        cursor = kept[_CURSOR] = psycopg.RawCursor(driver)
     try:
-        cursor = driver.execute(sql.encode(), params or {})
+        cursor.execute(sql, [params[name] for name in names] if params else None)
     except psycopg.Error as error:
-        connection._handle_dbapi_exception(error, sql, params, None, None)
+        connection._handle_dbapi_exception(error, text, params, None, None)
         raise
-    if cursor.description is None:
+    answer = cursor.pgresult
+    if answer is None or answer.nfields == 0:
         return IteratorResult(_NOTHING, iter(()))
     known = _columns.get(text)
     if known is None:
-        known = _columns[text] = SimpleResultMetaData([column.name for column in cursor.description])
-    return IteratorResult(known, iter(cursor.fetchall()))
+        known = _columns[text] = SimpleResultMetaData([column.name for column in cursor.description or ()])
+    rows = cursor.fetchall()
+    if len(rows) > KEPT_ROWS:
+        del kept[_CURSOR]
+    return IteratorResult(known, iter(rows))
+
+
+def _spell(sql: str) -> tuple[bytes, tuple[str, ...]]:
+    """The dialect's ``%(name)s`` as the server's own ``$1``, one number a name, and the names in their order."""
+    numbers: dict[str, int] = {}
+
+    def number(found: re.Match[str]) -> str:
+        name = found[1]
+        return "%" if name is None else f"${numbers.setdefault(name, len(numbers) + 1)}"
+
+    return _PARAMETER.sub(number, sql).encode(), tuple(numbers)

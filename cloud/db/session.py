@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from time import monotonic
 from typing import Any
 
-from sqlalchemy import create_engine, event, text
-from sqlalchemy.engine import Engine
+import psycopg
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.orm import Session, UOWTransaction, sessionmaker
 
 from cloud.db.base import TenantTable
@@ -121,9 +122,23 @@ def _fill_tenant(session: Session, _ctx: UOWTransaction, _instances: Any) -> Non
             obj.tenant_id = tenant
 
 
-def _many_prepared(connection: Any, _record: object) -> None:
-    """The product has more statements than psycopg's hundred: with fewer, each connection would prepare and forget without end."""
+def _set_up(connection: Any, _record: object) -> None:
+    """The product has more statements than psycopg's hundred: with fewer, each connection would prepare and forget without end.
+
+    Transactions are begun by ``Database.tenant`` itself, together with their tenant; outside of one each statement stands alone.
+    """
     connection.prepared_max = 600
+    connection.autocommit = True
+
+
+def _begin(connection: Connection, tenant_id: int) -> None:
+    """BEGIN and the tenant in one round trip: there is no moment of a transaction without its tenant."""
+    driver: Any = connection.connection.driver_connection
+    try:
+        driver.execute(f"BEGIN; SELECT set_config('app.tenant', '{int(tenant_id)}', true)".encode(), prepare=False)
+    except psycopg.Error as error:
+        connection._handle_dbapi_exception(error, "BEGIN", None, None, None)
+        raise
 
 
 PLANS_LIVE_S = 5.0
@@ -148,7 +163,7 @@ class Database:
         self.engine: Engine = create_engine(
             url, pool_size=pool_size, max_overflow=10, pool_pre_ping=False, pool_recycle=1800, pool_use_lifo=True
         )
-        event.listen(self.engine, "connect", _many_prepared)
+        event.listen(self.engine, "connect", _set_up)
         event.listen(self.engine, "checkout", _plans_of_today)
         self.clock = clock
         self._maker = sessionmaker(self.engine, class_=PlainSession, expire_on_commit=False)
@@ -158,7 +173,7 @@ class Database:
     def tenant(self, tenant_id: int, actor: Actor = SYSTEM) -> Iterator[UnitOfWork]:
         """A transaction inside one hospital; commits at a clean exit, rolls back on any exception."""
         with self._maker(info={"tenant_id": tenant_id}) as s:
-            s.execute(text("SELECT set_config('app.tenant', :t, true)"), {"t": str(tenant_id)})
+            _begin(s.connection(), tenant_id)
             uow = UnitOfWork(s, tenant_id, actor, self.clock())
             yield uow
             uow.finish()

@@ -67,8 +67,13 @@ def cancel(uow: UnitOfWork, simulation_id: int) -> None:
     uow.audit("av_simulation", simulation_id, "cancel")
 
 
+_ANY = text("SELECT 1 FROM av_simulation WHERE tenant_id = :t AND state = ANY(:open) LIMIT 1")
+
+
 def step(uow: UnitOfWork, size: int = SLICE) -> bool:
     """Work one slice of the oldest open run; whether there may be more to do. Called again after a restart, it goes on where it was."""
+    if uow.s.scalar(_ANY, {"t": uow.tenant_id, "open": list(OPEN)}) is None:  # asked after each decision: mostly there is none
+        return False
     query = select(Simulation).where(Simulation.state.in_(OPEN)).order_by(Simulation.id).limit(1).with_for_update(skip_locked=True)
     run = uow.s.execute(query).scalar_one_or_none()
     if run is None:

@@ -42,6 +42,7 @@ class Reader:
         self.catalog = catalog
         self._now = now
         self._ages: dict[int, md.Age | None] = {}
+        self._snapshots: dict[tuple[object, ...], dict[str, Any]] = {}
 
     def mandatory(self, item_id: int) -> bool:
         """Whether a report without this item must not leave."""
@@ -106,6 +107,16 @@ class Reader:
         return None if rule is None else rule.judge(value, md.person(tube.sex, self.age(tube)))
 
     def _used(
+        self, item: md.ItemRow, interval: md.Interval | md.NoInterval, limit: md.CriticalRow | None, factor: Decimal, offset: Decimal
+    ) -> dict[str, Any]:
+        """Rows of the catalog behind a reading; one object for all readings that used the same rows, so nobody changes it."""
+        key = (item.id, interval.id if isinstance(interval, md.Interval) else None, None if limit is None else limit.id, factor, offset)
+        found = self._snapshots.get(key)
+        if found is None:
+            found = self._snapshots[key] = self._rows(item, interval, limit, factor, offset)
+        return found
+
+    def _rows(
         self, item: md.ItemRow, interval: md.Interval | md.NoInterval, limit: md.CriticalRow | None, factor: Decimal, offset: Decimal
     ) -> dict[str, Any]:
         out: dict[str, Any] = {"catalog": self.catalog.number, "decimals": item.decimals, "rounding": item.rounding, "method": item.method}

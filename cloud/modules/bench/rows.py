@@ -213,12 +213,17 @@ def _values(v: NewVersion) -> tuple[Any, ...]:
 
 
 def _json(value: object) -> str:
+    if value == []:  # flags and holds: mostly there are none
+        return "[]"
     # NUL is the one character PostgreSQL cannot keep; the raw message still has it.
-    return json.dumps(value, ensure_ascii=False, default=_plain).replace("\\u0000", "\\ufffd")
+    return _ENCODE(value).replace("\\u0000", "\\ufffd")
 
 
 def _plain(value: object) -> str:
     return f"{value:f}" if isinstance(value, Decimal) else str(value)
+
+
+_ENCODE = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
 
 
 _UPDATE_TESTS = text("""

@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import models, rule_models
@@ -176,6 +176,7 @@ def subject_age(birth: datetime | None, age_text: str | None, at: datetime, zone
     return age_at(birth, at, zone) or age_from_text(age_text)
 
 
+_NUMBER = text("SELECT number FROM catalog_version WHERE tenant_id = :t")
 _lock = threading.Lock()
 _kept: dict[tuple[str, int], Catalog] = {}
 
@@ -211,7 +212,7 @@ def is_own(uow: UnitOfWork) -> bool:
 
 
 def _number(uow: UnitOfWork) -> int:
-    return uow.s.execute(select(models.CatalogVersion.number)).scalar_one_or_none() or 0
+    return uow.s.execute(_NUMBER, {"t": uow.tenant_id}).scalar_one_or_none() or 0
 
 
 def _whole(uow: UnitOfWork, number: int) -> Catalog:

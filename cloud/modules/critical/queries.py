@@ -9,7 +9,7 @@ from decimal import Decimal
 from statistics import median
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.critical import rules
@@ -68,9 +68,18 @@ def one(uow: UnitOfWork, event_id: int) -> Line | None:
     return found[0] if found else None
 
 
+_OF_SPECIMEN = text("SELECT id FROM critical_event WHERE tenant_id = :t AND specimen_id = :s")
+_UNCHECKED = text("""
+SELECT specimen_id, item_name FROM critical_event WHERE tenant_id = :t AND specimen_id = ANY(:ids) AND state = ANY(:states) ORDER BY id
+""")
+
+
 def of_specimen(uow: UnitOfWork, specimen_id: int) -> list[Line]:
     """A tube's events, for the reviewer."""
-    query = select(CriticalEvent).where(CriticalEvent.specimen_id == specimen_id).order_by(CriticalEvent.id)
+    found = uow.s.execute(_OF_SPECIMEN, {"t": uow.tenant_id, "s": specimen_id}).scalars().all()
+    if not found:  # most tubes have none
+        return []
+    query = select(CriticalEvent).where(CriticalEvent.id.in_(found)).order_by(CriticalEvent.id)
     return _lines(uow, uow.s.execute(query).scalars().all())
 
 
@@ -88,11 +97,9 @@ def states_of(uow: UnitOfWork, test_ids: Iterable[int]) -> dict[int, str]:
 
 def unchecked(uow: UnitOfWork, specimen_ids: Collection[int]) -> dict[int, list[str]]:
     """Tube → items whose critical value nobody has confirmed or dismissed yet: its report must not leave (M10 R2)."""
-    query = select(CriticalEvent.specimen_id, CriticalEvent.item_name).where(
-        CriticalEvent.specimen_id.in_(specimen_ids), CriticalEvent.state.in_([s.value for s in rules.BLOCKING])
-    )
+    given = {"t": uow.tenant_id, "ids": list(specimen_ids), "states": [s.value for s in rules.BLOCKING]}
     out: dict[int, list[str]] = {}
-    for row in uow.s.execute(query.order_by(CriticalEvent.id)):
+    for row in uow.s.execute(_UNCHECKED, given):
         out.setdefault(row.specimen_id, []).append(row.item_name)
     return out
 

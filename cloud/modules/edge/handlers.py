@@ -26,11 +26,12 @@ def _tell(uow: UnitOfWork, specimen_ids: list[int]) -> None:
             downlink.enqueue(uow, target.agent_id, "worklist", {"tubes": bodies}, target.conn_key)
 
 
+_BARCODE = text("SELECT barcode FROM specimen WHERE tenant_id = :t AND id = :i")
+
+
 def on_received(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     """Received: results that were faster than the receipt leave the tray."""
-    barcode = uow.s.scalar(
-        text("SELECT barcode FROM specimen WHERE tenant_id = :t AND id = :i"), {"t": uow.tenant_id, "i": payload["specimen_id"]}
-    )
+    barcode = uow.s.scalar(_BARCODE, {"t": uow.tenant_id, "i": payload["specimen_id"]})
     if barcode is not None:
         retake.take_up_waiting(uow, str(barcode), CHINA)
     on_tube(uow, payload)

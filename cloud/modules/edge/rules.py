@@ -5,6 +5,7 @@ Pure: no clock, no store. Instants are aware, `None` means unknown.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -215,6 +216,7 @@ def run_day(time_text: str | None, fallback: date) -> date:
         return fallback
 
 
+@functools.lru_cache(maxsize=512)  # a run's results carry one time
 def run_time(time_text: str | None, zone: tzinfo) -> datetime | None:
     """An instrument's time text (YYYYMMDDhhmm[ss] with or without separators, HL7 offset) as an instant; None when it is none.
 

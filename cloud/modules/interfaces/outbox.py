@@ -120,16 +120,17 @@ def on_report(status: ResultStatus) -> Callable[[UnitOfWork, dict[str, Any]], No
 
     def handle(uow: UnitOfWork, payload: dict[str, Any]) -> None:
         report_id, version_no = int(payload["report_id"]), int(payload["version_no"])
+        targets = outgoing(uow, "result")
         # Whatever became of the report meanwhile: its events are told one after the other, as they happened.
-        found = reports.for_rendering(uow, report_id, version_no)
-        told = reports.released(uow, report_id=report_id, version_no=version_no)
-        if found is None or told is None:
+        found = reports.for_rendering(uow, report_id, version_no) if targets else None
+        document = {} if found is None else found[0]
+        wanted = [(to, [r for r in document.get("requests", ()) if r["source"] == to.source]) for to in targets]
+        wanted = [(to, requests) for to, requests in wanted if requests]
+        told = reports.released(uow, report_id=report_id, version_no=version_no) if wanted else None
+        if told is None:
             return
-        document, patient_id = found[0], int(found[0]["subject"]["patient_id"])
-        for to in outgoing(uow, "result"):
-            requests = [r for r in document["requests"] if r["source"] == to.source]
-            if not requests:
-                continue
+        patient_id = int(document["subject"]["patient_id"])
+        for to, requests in wanted:
             report = report_out(document, requests, version_no, status, _ids(uow, patient_id, to), told.reason_text or "")
 
             def build(to: Outgoing, msg_id: str, report: ReportOut = report) -> bytes:

@@ -7,6 +7,7 @@ undoing says "no longer". So a wrong merge leaves nothing of one person with the
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import and_, or_, select, text, update
@@ -24,20 +25,35 @@ LIKE = 5
 AUTO = "同名、同性别、同出生日期"
 
 
-def like(uow: UnitOfWork, name: str, sex: str, birth: Any, but: int = 0) -> list[Patient]:
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """A record that may be of the same person."""
+
+    id: int
+    patient_no: str
+    name: str
+    sex: str
+    phone: str | None
+
+
+_LIKE = text("""
+SELECT id, patient_no, name, sex, phone FROM patient
+WHERE tenant_id = :t AND name COLLATE "C" = :name AND birth = :birth AND merged_into IS NULL AND id <> :but ORDER BY id DESC LIMIT :n
+""")
+_KNOWN = text("SELECT 1 FROM patient WHERE tenant_id = :t AND patient_no = :no")
+
+
+def like(uow: UnitOfWork, name: str, sex: str, birth: Any, but: int = 0) -> list[Alike]:
     """Records of the same name and birthday whose sex does not contradict, the newest first; without a birthday none."""
     if birth is None or not name.strip():
         return []
-    query = select(Patient).where(
-        Patient.name.collate("C") == name.strip(), Patient.birth == birth, Patient.merged_into.is_(None), Patient.id != but
-    )
-    found = uow.s.scalars(query.order_by(Patient.id.desc()).limit(LIKE * 2)).all()
-    return [p for p in found if len({p.sex, sex} - {"U", "O", ""}) < 2][:LIKE]
+    found = uow.s.execute(_LIKE, {"t": uow.tenant_id, "name": name.strip(), "birth": birth, "but": but, "n": LIKE * 2})
+    return [p for p in (Alike(*row) for row in found) if len({p.sex, sex} - {"U", "O", ""}) < 2][:LIKE]
 
 
 def known_number(uow: UnitOfWork, number: str) -> bool:
     """Whether a record of this number is there."""
-    return uow.s.scalars(select(Patient.id).where(Patient.patient_no == number)).first() is not None
+    return uow.s.scalar(_KNOWN, {"t": uow.tenant_id, "no": number}) is not None
 
 
 def propose_like(uow: UnitOfWork, patient: Patient) -> list[str]:

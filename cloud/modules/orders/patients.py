@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import and_, or_, select
+from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.orders import names, rules
@@ -96,20 +96,29 @@ def midnight(day: date) -> datetime:
     return datetime.combine(day, time(0), CHINA).astimezone(UTC)
 
 
+_NUMBERED = text("SELECT id FROM patient WHERE tenant_id = :t AND patient_no = :no FOR UPDATE")
+
+
 def _by_number(uow: UnitOfWork, number: str) -> Patient | None:
-    return uow.s.scalars(select(Patient).where(Patient.patient_no == number).with_for_update()).one_or_none()
+    # A message about somebody new is as frequent as one about somebody known: the row itself is asked for only where there is one.
+    found = uow.s.scalar(_NUMBERED, {"t": uow.tenant_id, "no": number})
+    return None if found is None else uow.s.get(Patient, (uow.tenant_id, found), with_for_update=True)
 
 
 def _by_id(uow: UnitOfWork, patient_id: int) -> Patient | None:
     return uow.s.get(Patient, (uow.tenant_id, patient_id))
 
 
+_HOLDERS = text("""
+SELECT p.kind, p.value, p.patient_id FROM unnest(CAST(:kinds AS text[]), CAST(:values AS text[])) AS w(kind, value)
+JOIN patient_identifier p ON p.tenant_id = :t AND p.kind = w.kind AND p.value = w.value
+""")
+
+
 def _holders(uow: UnitOfWork, data: PatientData) -> dict[tuple[str, str], int]:
     """Who holds the message's identifiers, in one statement."""
-    wanted = [(i.kind, i.value) for i in data.ids]
-    query = select(PatientIdentifier.kind, PatientIdentifier.value, PatientIdentifier.patient_id)
-    match = or_(*(and_(PatientIdentifier.kind == kind, PatientIdentifier.value == value) for kind, value in wanted))
-    return {(kind, value): patient_id for kind, value, patient_id in uow.s.execute(query.where(match))}
+    wanted = {"t": uow.tenant_id, "kinds": [i.kind for i in data.ids], "values": [i.value for i in data.ids]}
+    return {(kind, value): patient_id for kind, value, patient_id in uow.s.execute(_HOLDERS, wanted)}
 
 
 def _create(uow: UnitOfWork, data: PatientData) -> Patient:

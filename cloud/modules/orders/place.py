@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as catalog
 from cloud.modules.orders import merge, patients, rules
+from cloud.modules.orders.line import Line
 from cloud.modules.orders.messages import Action, Charge, ItemData, OrderData, OrderMessage, Problem, Severity, VisitType
 from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, RefundRequest, Visit
 from cloud.modules.orders.rules import CancelAnswer, Change, ItemStatus
@@ -75,7 +76,7 @@ def place_order(uow: UnitOfWork, message: OrderMessage, source: str, *, default_
     return placed
 
 
-def move(uow: UnitOfWork, item: OrderItem, to: ItemStatus, reason: str = "", barcode: str = "") -> None:
+def move(uow: UnitOfWork, item: OrderItem | Line, to: ItemStatus, reason: str = "", barcode: str = "") -> None:
     before, item.status, item.status_at = item.status, to.value, uow.now
     uow.audit("order_item", item.id, to.value, before={"status": before}, after={"status": to.value}, reason=reason or None)
     payload = {
@@ -89,10 +90,23 @@ def move(uow: UnitOfWork, item: OrderItem, to: ItemStatus, reason: str = "", bar
 # -- judging ---------------------------------------------------------------------------------------------------------------
 
 
+_ITEMS = text("""
+SELECT id FROM order_item WHERE tenant_id = :t AND source = :source AND order_item_no = ANY(:numbers) ORDER BY id FOR UPDATE
+""")
+_PARKED = text("""
+SELECT id FROM parked_cancel WHERE tenant_id = :t AND source = :source AND order_item_no = ANY(:numbers) FOR UPDATE
+""")
+_VISIT = text("SELECT id FROM visit WHERE tenant_id = :t AND visit_no = :no FOR UPDATE")
+_ORDER = text("SELECT id FROM lab_order WHERE tenant_id = :t AND source = :source AND placer_no = :no FOR UPDATE")
+
+
 def _lock_items(uow: UnitOfWork, source: str, message: OrderMessage) -> dict[str, OrderItem]:
     numbers = sorted({i.order_item_no for i in message.items})
-    query = select(OrderItem).where(OrderItem.source == source, OrderItem.order_item_no.in_(numbers))
-    return {i.order_item_no: i for i in uow.s.scalars(query.order_by(OrderItem.id).with_for_update())}
+    # Mostly they are new: the rows themselves are loaded only where there are any.
+    found = uow.s.scalars(_ITEMS, {"t": uow.tenant_id, "source": source, "numbers": numbers}).all()
+    query = select(OrderItem).where(OrderItem.id.in_(found)).order_by(OrderItem.id).execution_options(populate_existing=True)
+    rows = uow.s.scalars(query) if found else ()
+    return {i.order_item_no: i for i in rows}
 
 
 def _judge(uow: UnitOfWork, message: OrderMessage, known: dict[str, OrderItem], found: patients.Found) -> None:
@@ -155,7 +169,8 @@ def _store_visit(uow: UnitOfWork, message: OrderMessage, source: str, patient: P
         return None
     # A contact without a number is told by its first request form.
     number = data.visit_no or f"{source}/{message.orders[0].order_no}"
-    visit = uow.s.scalars(select(Visit).where(Visit.visit_no == number).with_for_update()).one_or_none()
+    known = uow.s.scalar(_VISIT, {"t": uow.tenant_id, "no": number})
+    visit = None if known is None else uow.s.get(Visit, (uow.tenant_id, known), populate_existing=True)
     if visit is None:
         visit = Visit(visit_no=number, patient_id=patient.id, kind=(data.kind or VisitType.OUTPATIENT).value)
         uow.s.add(visit)
@@ -228,8 +243,10 @@ class _Work:
         numbers = [i.order_item_no for i in self.message.items if i.order_item_no not in self.known]
         if not numbers:
             return {}
-        query = select(ParkedCancel).where(ParkedCancel.source == self.source, ParkedCancel.order_item_no.in_(numbers))
-        return {p.order_item_no: p for p in self.uow.s.scalars(query.with_for_update())}
+        found = self.uow.s.scalars(_PARKED, {"t": self.uow.tenant_id, "source": self.source, "numbers": numbers}).all()
+        query = select(ParkedCancel).where(ParkedCancel.id.in_(found)).execution_options(populate_existing=True)
+        rows = self.uow.s.scalars(query) if found else ()
+        return {p.order_item_no: p for p in rows}
 
     def _touch(self, order: LabOrder) -> None:
         order.heard_at = self.uow.now
@@ -251,8 +268,8 @@ class _Work:
 
     def _order(self, data: OrderData) -> LabOrder:
         """The request form of this number, or a new one."""
-        query = select(LabOrder).where(LabOrder.source == self.source, LabOrder.placer_no == data.order_no)
-        found = self.uow.s.scalars(query.with_for_update()).one_or_none()
+        known = self.uow.s.scalar(_ORDER, {"t": self.uow.tenant_id, "source": self.source, "no": data.order_no})
+        found = None if known is None else self.uow.s.get(LabOrder, (self.uow.tenant_id, known), populate_existing=True)
         if found is not None and patients.same(self.uow, found.patient_id, self.patient.id):
             self._refresh(found, data)
             return found

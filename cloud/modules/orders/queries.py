@@ -114,10 +114,19 @@ def _item(v: Any) -> ItemRow:
     return ItemRow(*values)
 
 
+_ONE_PATIENT = text("""
+SELECT id, patient_no, name, sex, birth, age_text, phone, merged_into FROM patient WHERE tenant_id = :t AND id = :id
+""")
+
+
 def patient(uow: UnitOfWork, patient_id: int) -> PatientRow | None:
     """One patient, following merges; None when there is none."""
-    row = uow.s.execute(select(*_PATIENT).where(Patient.id == patients.final_id(uow, patient_id))).one_or_none()
-    return PatientRow(*row) if row is not None else None
+    for _ in range(patients.MAX_MERGES):
+        row = uow.s.execute(_ONE_PATIENT, {"t": uow.tenant_id, "id": patient_id}).one_or_none()
+        if row is None or row.merged_into is None:
+            break
+        patient_id = row.merged_into
+    return PatientRow(*row[:-1]) if row is not None else None
 
 
 _PEOPLE = text("""

@@ -10,7 +10,8 @@ from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.orders import patients, rules
+from cloud.modules.orders import line, patients, rules
+from cloud.modules.orders.line import Line
 from cloud.modules.orders.manual import register
 from cloud.modules.orders.messages import Charge
 from cloud.modules.orders.models import OrderItem, ParkedCancel, RefundRequest
@@ -49,11 +50,9 @@ def set_status(
 
     Called by the modules that own the tube and the result: labelled (with its tube), collected, received, rejected, in_test, reported.
     """
-    rows = uow.s.scalars(
-        select(OrderItem).where(OrderItem.id.in_(list(item_ids))).order_by(OrderItem.id).with_for_update()
-    ).all()  # ids in one order, so that two callers never wait for each other
+    lines = line.lock(uow, item_ids)
     moved = []
-    for item in rows:
+    for item in lines:
         status = ItemStatus(item.status)
         if specimen_id is not None:
             item.specimen_id = specimen_id
@@ -62,17 +61,19 @@ def set_status(
         _must_move(item, to)
         move(uow, item, to, reason, barcode)
         moved.append(item.id)
+    line.save(uow, lines)
     return moved
 
 
 def walk(uow: UnitOfWork, item_ids: Iterable[int], steps: Iterable[ItemStatus], *, specimen_id: int, barcode: str) -> None:
     """Move items of one tube through several steps, each by the table and with its own entry and event. Raises Conflict."""
-    query = select(OrderItem).where(OrderItem.id.in_(list(item_ids))).order_by(OrderItem.id).with_for_update()
-    for item in uow.s.scalars(query).all():
+    lines = line.lock(uow, item_ids)
+    for item in lines:
         item.specimen_id = specimen_id
         for to in steps:
             _must_move(item, to)
             move(uow, item, to, barcode=barcode)
+    line.save(uow, lines)
 
 
 def add_item(uow: UnitOfWork, beside_id: int, order_set_id: int, number: str, reason: str) -> int:
@@ -95,7 +96,7 @@ def add_item(uow: UnitOfWork, beside_id: int, order_set_id: int, number: str, re
     return item.id
 
 
-def _must_move(item: OrderItem, to: ItemStatus) -> None:
+def _must_move(item: Line, to: ItemStatus) -> None:
     status = ItemStatus(item.status)
     if not rules.may_move(status, to):
         text = f"项目“{item.his_name or item.his_code}”{rules.STATUS_TEXT[status]}，不能改为{rules.STATUS_TEXT[to]}。"
@@ -173,10 +174,11 @@ def on_recalled(uow: UnitOfWork, payload: dict[str, Any]) -> None:
 
 def _follow(uow: UnitOfWork, payload: dict[str, Any], to: ItemStatus, states: Iterable[ItemStatus]) -> None:
     """Move the tube's items that stand in ``states``. A receipt nobody scanned is passed through."""
-    query = select(OrderItem).where(OrderItem.specimen_id == payload["specimen_id"], OrderItem.status.in_([s.value for s in states]))
-    for row in uow.s.scalars(query.order_by(OrderItem.id).with_for_update()):
-        for step in _steps(ItemStatus(row.status), to):
-            move(uow, row, step)
+    lines = line.lock_of_tube(uow, int(payload["specimen_id"]), [s.value for s in states])
+    for item in lines:
+        for step in _steps(ItemStatus(item.status), to):
+            move(uow, item, step)
+    line.save(uow, lines)
 
 
 def _steps(status: ItemStatus, to: ItemStatus) -> Iterable[ItemStatus]:

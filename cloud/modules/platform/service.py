@@ -75,6 +75,9 @@ WHERE s.tenant_id = :t AND s.token_hash = :h AND s.revoked_at IS NULL
 """)
 
 
+_WINDOW = text("SELECT signing_until, signing_id, locked_at FROM user_session WHERE tenant_id = :t AND id = :id")
+
+
 class SessionIdentity:
     """How the web layer recognises a session (cloud.web.principal.Identity)."""
 
@@ -327,9 +330,7 @@ def require_signing(uow: UnitOfWork, principal: Principal, *, release: bool = Fa
     """
     if release and not principal.mfa:
         raise Conflict(NO_SECOND_FACTOR)
-    row = uow.s.execute(
-        select(UserSession.signing_until, UserSession.signing_id, UserSession.locked_at).where(UserSession.id == principal.session_id)
-    ).one()
+    row = uow.s.execute(_WINDOW, {"t": uow.tenant_id, "id": principal.session_id}).one()
     if row.locked_at is not None or not rules.signing_open(row.signing_until, uow.now) or row.signing_id is None:
         raise ReauthRequired
     return str(row.signing_id)

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 
 from cloud.config import Settings
 from cloud.db.session import UnitOfWork
@@ -123,29 +123,36 @@ class Act:
     window_id: str
 
 
+_SIGN = text("""
+INSERT INTO signature (tenant_id, signer_id, target, target_id, meaning, content_sha256, batch_sha256, batch_no, window_id, algorithm,
+                       certificate, value, at, ca_state)
+SELECT :t, :signer, :target, h.id, :meaning, h.content, :batch, h.n - 1, :window, :algorithm, :certificate, :value, :now, :state
+FROM unnest(CAST(:ids AS bigint[]), CAST(:contents AS text[])) WITH ORDINALITY AS h(id, content, n)
+ORDER BY h.n
+""")
+
+
 def sign(uow: UnitOfWork, act: Act, hashes: Sequence[tuple[int, str]], signer: Signer) -> None:
     """Sign a batch: ``hashes`` are (id of the thing, SHA-256 of its canonical document)."""
     payload = batch_payload(act.meaning, act.signer_id, act.window_id, uow.now, [h for _, h in hashes])
     value, batch = signer.sign(payload), hashlib.sha256(payload).hexdigest()
     state = "none" if signature_server.current() is None else "pending"
-    uow.s.add_all(
-        Signature(
-            signer_id=act.signer_id,
-            target=act.target,
-            target_id=target_id,
-            meaning=act.meaning,
-            content_sha256=content,
-            batch_sha256=batch,
-            batch_no=n,
-            window_id=act.window_id,
-            algorithm=ALGORITHM,
-            certificate=signer.public,
-            value=value,
-            at=uow.now,
-            ca_state=state,
-        )
-        for n, (target_id, content) in enumerate(hashes)
-    )
+    values = {
+        "t": uow.tenant_id,
+        "signer": act.signer_id,
+        "target": act.target,
+        "ids": [i for i, _ in hashes],
+        "meaning": act.meaning,
+        "contents": [h for _, h in hashes],
+        "batch": batch,
+        "window": act.window_id,
+        "algorithm": ALGORITHM,
+        "certificate": signer.public,
+        "value": value,
+        "now": uow.now,
+        "state": state,
+    }
+    uow.s.execute(_SIGN, values)
 
 
 def signed(uow: UnitOfWork, target: str, target_id: int, content: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -32,35 +33,44 @@ def details(uow: UnitOfWork, work: bench.Work, specimen_ids: Sequence[int]) -> d
     return {i: Detail(work.tubes[i], ages[i], "", 0, tests[i], requests.get(i, []), prints=prints.get(i, [])) for i in specimen_ids}
 
 
+_COUNT = text("""
+INSERT INTO report_counter (tenant_id, day, last) VALUES (:t, :d, :n)
+ON CONFLICT (tenant_id, day) DO UPDATE SET last = report_counter.last + :n
+RETURNING last, (SELECT site FROM tenant WHERE id = :t) AS site
+""")
+
+
 def numbers(uow: UnitOfWork, n: int) -> list[str]:
     """The next report numbers of the local day; the counter's row is the queue."""
     day = uow.now.astimezone(ZONE).date()
-    query = text(
-        "INSERT INTO report_counter (tenant_id, day, last) VALUES (:t, :d, :n) "
-        "ON CONFLICT (tenant_id, day) DO UPDATE SET last = report_counter.last + :n "
-        "RETURNING last, (SELECT site FROM tenant WHERE id = :t) AS site"
-    )
-    last, site = uow.s.execute(query, {"t": uow.tenant_id, "d": day, "n": n}).one()
+    last, site = uow.s.execute(_COUNT, {"t": uow.tenant_id, "d": day, "n": n}).one()
     return [ids.report_number(site, day, k) for k in range(last - n + 1, last + 1)]
+
+
+_FREEZE = text("""
+INSERT INTO report_version (tenant_id, report_id, version_no, state, document, content_sha256, template_version, released_at, released_by,
+                            reason_class, reason_text)
+VALUES (:t, :report, :no, :state, CAST(:document AS jsonb), :content, :template, :now, :by, :reason, :why)
+""")
 
 
 def freeze(uow: UnitOfWork, report: Report, made: dict[str, Any], by: int, reason: str | None = None, why: str | None = None) -> str:
     """Keep the document of the current version as it is told, and what it says of notifiable diseases; returns its hash."""
     content = signing.content_hash(made)
-    uow.s.add(
-        ReportVersion(
-            report_id=report.id,
-            version_no=report.current_no,
-            state=VersionState.CURRENT.value,
-            document=made,
-            content_sha256=content,
-            template_version=document.TEMPLATE_VERSION,
-            released_at=uow.now,
-            released_by=by,
-            reason_class=reason,
-            reason_text=why,
-        )
-    )
+    values = {
+        "t": uow.tenant_id,
+        "report": report.id,
+        "no": report.current_no,
+        "state": VersionState.CURRENT.value,
+        "document": json.dumps(made, ensure_ascii=False),
+        "content": content,
+        "template": document.TEMPLATE_VERSION,
+        "now": uow.now,
+        "by": by,
+        "reason": reason,
+        "why": why,
+    }
+    uow.s.execute(_FREEZE, values)
     infectious.note(uow, report, made)
     return content
 
@@ -74,9 +84,12 @@ def tell(uow: UnitOfWork, topic: str, report: Report) -> None:
     uow.notify("report", {"id": report.id, "section_id": report.section_id})
 
 
+_SPECIMENS = text("SELECT id, specimen_id FROM report WHERE tenant_id = :t AND id = ANY(:ids)")
+_NAMES = text("SELECT id, name FROM app_user WHERE tenant_id = :t AND id = ANY(:i)")
+
+
 def specimens_of(uow: UnitOfWork, report_ids: Sequence[int]) -> dict[int, int]:
-    rows = uow.s.execute(select(Report.id, Report.specimen_id).where(Report.id.in_(report_ids)))
-    found = {r.id: r.specimen_id for r in rows}
+    found = {r.id: r.specimen_id for r in uow.s.execute(_SPECIMENS, {"t": uow.tenant_id, "ids": list(report_ids)})}
     if len(found) != len(report_ids) or not found:
         raise UserError("not_found", say("报告不存在，请刷新后重试。"))
     return found
@@ -107,7 +120,4 @@ def move(report: Report, to: State) -> None:
 
 
 def names_of(uow: UnitOfWork, user_ids: Iterable[int]) -> dict[int, str]:
-    rows = uow.s.execute(
-        text("SELECT id, name FROM app_user WHERE tenant_id = :t AND id = ANY(:i)"), {"t": uow.tenant_id, "i": list(user_ids)}
-    )
-    return {r.id: r.name for r in rows}
+    return {r.id: r.name for r in uow.s.execute(_NAMES, {"t": uow.tenant_id, "i": list(user_ids)})}

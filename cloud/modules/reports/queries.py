@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import TextClause, select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.orders import queries as orders
 from cloud.modules.platform import signing
 from cloud.modules.reports import rules
-from cloud.modules.reports.models import Report, ReportVersion
+from cloud.modules.reports.models import ReportVersion
 from cloud.modules.reports.rules import State
 
 PAGE = 60
@@ -71,6 +72,11 @@ ORDER BY r.urgent DESC, d.due NULLS LAST, r.id LIMIT :n
 """
 
 
+@functools.cache
+def _queue_sql(where: str) -> TextClause:
+    return text(_QUEUE.format(where=where))
+
+
 def queue(uow: UnitOfWork, section_id: int, user_id: int, limit: int = PAGE) -> list[Waiting]:
     """A section's reports to verify, urgent first, then by the time they are due; each with what about it needs an eye."""
     return _waiting(uow, "", user_id, {"section": section_id, "n": limit})
@@ -84,7 +90,7 @@ def waiting(uow: UnitOfWork, section_id: int, specimen_id: int, user_id: int) ->
 
 def _waiting(uow: UnitOfWork, where: str, user_id: int, params: dict[str, Any]) -> list[Waiting]:
     out = []
-    for row in uow.s.execute(text(_QUEUE.format(where=where)), {"t": uow.tenant_id, **params}):
+    for row in uow.s.execute(_queue_sql(where), {"t": uow.tenant_id, **params}):
         look = rules.Look(row.n_abnormal, row.n_critical, row.n_alarm, row.tester_id == user_id)
         out.append(replace(Waiting(*row), reasons=rules.batch_exceptions(look)))
     return out
@@ -166,9 +172,16 @@ class Told:
         return found
 
 
+_TUBES_OF = text("SELECT specimen_id FROM report WHERE tenant_id = :t AND id = ANY(:ids)")
+_NUMBERS_OF = text("SELECT specimen_id, no FROM report WHERE tenant_id = :t AND specimen_id = ANY(:ids) AND no IS NOT NULL")
+_DOCUMENT = text("""
+SELECT document, content_sha256, pdf_sha256 FROM report_version WHERE tenant_id = :t AND report_id = :r AND version_no = :n
+""")
+
+
 def tubes_of(uow: UnitOfWork, report_ids: Sequence[int]) -> list[int]:
     """The tubes of reports."""
-    return list(uow.s.execute(select(Report.specimen_id).where(Report.id.in_(list(report_ids)))).scalars())
+    return list(uow.s.execute(_TUBES_OF, {"t": uow.tenant_id, "ids": list(report_ids)}).scalars())
 
 
 def without_sensitive(told: Told, items: Mapping[int, md.ItemRow]) -> Told:
@@ -191,6 +204,20 @@ def without_sensitive(told: Told, items: Mapping[int, md.ItemRow]) -> Told:
     return replace(told, document={**told.document, "print": kept, "lines": lines}, hidden=len(told.lines) - len(lines))
 
 
+@functools.cache
+def _told_sql(which: str) -> TextClause:
+    return text(f"{_TOLD} AND {which}")
+
+
+_TOLD = """
+SELECT r.id AS report_id, r.no, r.state, r.section_id, r.patient_id, r.specimen_id, r.dept, r.ward, r.current_no, v.version_no,
+       v.state AS version_state, v.document, v.content_sha256, v.pdf_key, v.pdf_sha256, v.render_error, v.reason_class, v.reason_text,
+       v.released_at
+FROM report r JOIN report_version v ON v.tenant_id = r.tenant_id AND v.report_id = r.id
+WHERE r.tenant_id = :t
+"""
+
+
 def released(
     uow: UnitOfWork, no: str | None = None, version_no: int | None = None, report_id: int | None = None, inside: bool = False
 ) -> Told | None:
@@ -198,43 +225,31 @@ def released(
 
     ``inside``: the laboratory itself needs a recalled report's values, to amend it; nobody else gets them.
     """
-    query = select(Report, ReportVersion).join(
-        ReportVersion, (ReportVersion.tenant_id == Report.tenant_id) & (ReportVersion.report_id == Report.id)
-    )
-    query = query.where(Report.no == no) if no is not None else query.where(Report.id == report_id)
-    query = query.where(ReportVersion.version_no == (Report.current_no if version_no is None else version_no))
-    row = uow.s.execute(query).one_or_none()
-    return None if row is None else _told(row[0], row[1], inside)
+    which = "r.id = :id" if no is None else "r.no = :no"
+    query = _told_sql(f"{which} AND v.version_no = {'r.current_no' if version_no is None else ':version'}")
+    row = uow.s.execute(query, {"t": uow.tenant_id, "no": no, "id": report_id, "version": version_no}).one_or_none()
+    return None if row is None else _told(row, inside)
 
 
 def current(uow: UnitOfWork, report_ids: Sequence[int]) -> list[Told]:
     """The current versions of told reports in one question, in the order asked."""
-    query = select(Report, ReportVersion).join(
-        ReportVersion,
-        (ReportVersion.tenant_id == Report.tenant_id)
-        & (ReportVersion.report_id == Report.id)
-        & (ReportVersion.version_no == Report.current_no),
-    )
-    found = {r.id: _told(r, v) for r, v in uow.s.execute(query.where(Report.id.in_(list(report_ids))))} if report_ids else {}
+    query = _told_sql("r.id = ANY(:ids) AND v.version_no = r.current_no")
+    rows = uow.s.execute(query, {"t": uow.tenant_id, "ids": list(report_ids)}) if report_ids else ()
+    found = {r.report_id: _told(r) for r in rows}
     return [found[i] for i in report_ids if i in found]
 
 
 def versions(uow: UnitOfWork, no: str) -> list[Told]:
     """All versions of a told report, newest first."""
-    query = (
-        select(Report, ReportVersion)
-        .join(ReportVersion, (ReportVersion.tenant_id == Report.tenant_id) & (ReportVersion.report_id == Report.id))
-        .where(Report.no == no)
-        .order_by(ReportVersion.version_no.desc())
-    )
-    return [_told(r, v) for r, v in uow.s.execute(query)]
+    query = _told_sql("r.no = :no ORDER BY v.version_no DESC")
+    return [_told(r) for r in uow.s.execute(query, {"t": uow.tenant_id, "no": no})]
 
 
-def _told(r: Report, v: ReportVersion, inside: bool = False) -> Told:
-    recalled = State(r.state) in (State.RECALLED, State.CANCELLED) or v.state == rules.VersionState.RECALLED
+def _told(r: Any, inside: bool = False) -> Told:
+    recalled = State(r.state) in (State.RECALLED, State.CANCELLED) or r.version_state == rules.VersionState.RECALLED
     hidden = recalled and not inside
     return Told(
-        report_id=r.id,
+        report_id=r.report_id,
         no=r.no or "",
         state=State(r.state),
         section_id=r.section_id,
@@ -242,24 +257,23 @@ def _told(r: Report, v: ReportVersion, inside: bool = False) -> Told:
         specimen_id=r.specimen_id,
         dept=r.dept,
         ward=r.ward,
-        version_no=v.version_no,
+        version_no=r.version_no,
         current_no=r.current_no,
-        version_state=rules.VersionState(v.state),
-        document={"subject": v.document.get("subject", {})} if hidden else v.document,
-        content_sha256=v.content_sha256,
-        pdf_key=None if hidden else v.pdf_key,
-        pdf_sha256=v.pdf_sha256,
-        render_error=v.render_error,
-        reason_class=v.reason_class,
-        reason_text=v.reason_text,
-        released_at=v.released_at,
+        version_state=rules.VersionState(r.version_state),
+        document={"subject": r.document.get("subject", {})} if hidden else r.document,
+        content_sha256=r.content_sha256,
+        pdf_key=None if hidden else r.pdf_key,
+        pdf_sha256=r.pdf_sha256,
+        render_error=r.render_error,
+        reason_class=r.reason_class,
+        reason_text=r.reason_text,
+        released_at=r.released_at,
     )
 
 
 def for_rendering(uow: UnitOfWork, report_id: int, version_no: int) -> tuple[Mapping[str, Any], str, str | None] | None:
     """(document, content hash, stored PDF's hash) of one version, whatever became of the report since."""
-    query = select(ReportVersion.document, ReportVersion.content_sha256, ReportVersion.pdf_sha256)
-    row = uow.s.execute(query.where(ReportVersion.report_id == report_id, ReportVersion.version_no == version_no)).one_or_none()
+    row = uow.s.execute(_DOCUMENT, {"t": uow.tenant_id, "r": report_id, "n": version_no}).one_or_none()
     return None if row is None else (row.document, row.content_sha256, row.pdf_sha256)
 
 
@@ -414,5 +428,4 @@ def search(uow: UnitOfWork, asked: str, section_ids: Sequence[int], before: int 
 
 def numbers_of(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, str]:
     """Specimen id → number of its told report."""
-    query = select(Report.specimen_id, Report.no).where(Report.specimen_id.in_(list(specimen_ids)), Report.no.is_not(None))
-    return {r.specimen_id: r.no for r in uow.s.execute(query)}
+    return {r.specimen_id: r.no for r in uow.s.execute(_NUMBERS_OF, {"t": uow.tenant_id, "ids": list(specimen_ids)})}

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench_queries
@@ -36,7 +36,7 @@ from cloud.modules.reports.issue import (
     tell,
     version_of,
 )
-from cloud.modules.reports.models import Report, ReportNotice, ReportView
+from cloud.modules.reports.models import Report, ReportView
 from cloud.modules.reports.queries import Told
 from cloud.modules.reports.rules import State
 from cloud.modules.scheduling import queries as roster
@@ -201,27 +201,37 @@ def cocheck(uow: UnitOfWork, report_id: int, who: Principal) -> None:
     uow.audit("report", report_id, "cocheck", after={"by": who.employee_no})
 
 
+_SEEN = text("""
+WITH read AS (
+  UPDATE report_notice SET read_at = :now
+  WHERE tenant_id = :t AND report_id = :r AND user_id = :u AND version_no <= :n AND read_at IS NULL)
+INSERT INTO report_view (tenant_id, report_id, version_no, user_id, viewer, at, kind) VALUES (:t, :r, :n, :u, :viewer, :now, :kind)
+""")
+
+
 def seen(uow: UnitOfWork, report_id: int, version_no: int, kind: str = "view") -> None:
     """A person looked at, or printed, a version (R6); a notice about it counts as read."""
     who = uow.actor
-    uow.s.add(ReportView(report_id=report_id, version_no=version_no, user_id=who.user_id, viewer=who.name, at=uow.now, kind=kind))
-    uow.s.execute(
-        update(ReportNotice)
-        .where(ReportNotice.report_id == report_id, ReportNotice.user_id == who.user_id, ReportNotice.version_no <= version_no)
-        .where(ReportNotice.read_at.is_(None))
-        .values(read_at=uow.now)
-    )
+    values = {"t": uow.tenant_id, "r": report_id, "n": version_no, "u": who.user_id, "viewer": who.name, "now": uow.now, "kind": kind}
+    uow.s.execute(_SEEN, values)
+
+
+_RENDERED = text("""
+UPDATE report_version v SET pdf_key = :key, pdf_sha256 = :sha, rendered_at = :now, render_error = NULL FROM report r
+WHERE v.tenant_id = :t AND v.report_id = :r AND v.version_no = :n AND v.pdf_sha256 IS NULL
+  AND r.tenant_id = v.tenant_id AND r.id = v.report_id
+RETURNING r.no, r.section_id
+""")
 
 
 def rendered(uow: UnitOfWork, report_id: int, version_no: int, key: str, sha256: str) -> None:
     """The PDF of a version is stored; said once."""
-    version = version_of(uow, report_id, version_no)
-    if version.pdf_sha256 is not None:
+    values = {"t": uow.tenant_id, "r": report_id, "n": version_no, "key": key, "sha": sha256, "now": uow.now}
+    report = uow.s.execute(_RENDERED, values).one_or_none()
+    if report is None:
         return
-    version.pdf_key, version.pdf_sha256, version.rendered_at, version.render_error = key, sha256, uow.now, None
-    no, section = uow.s.execute(select(Report.no, Report.section_id).where(Report.id == report_id)).one()
-    uow.emit("report.rendered", str(no), {"report_id": report_id, "version_no": version_no})
-    uow.notify("report", {"id": report_id, "section_id": section})
+    uow.emit("report.rendered", str(report.no), {"report_id": report_id, "version_no": version_no})
+    uow.notify("report", {"id": report_id, "section_id": report.section_id})
     uow.audit("report", report_id, "rendered", after={"version_no": version_no, "sha256": sha256})
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
@@ -230,10 +230,16 @@ def hold(uow: UnitOfWork, specimen_id: int, why: str, until: datetime | None = N
     uow.audit("specimen", specimen_id, "hold" if stay.hold else "unhold", before, after, stay.hold or None)
 
 
+_STANDS = text("SELECT 1 FROM stored_tube WHERE tenant_id = :t AND specimen_id = :s AND taken_at IS NULL")
+
+
 def on_released(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     """Event ``report.released``: a tube that stands in a rack already is archived where it stands."""
     specimen_id = payload.get("specimen_id") or facts.specimen_of_report(uow, payload["report_id"])
-    tube = None if specimen_id is None else uow.s.get(Specimen, (uow.tenant_id, specimen_id), with_for_update=True)
+    # Most tubes stand nowhere yet. The tube itself is locked: the handler before this one has moved it.
+    if specimen_id is None or uow.s.scalar(_STANDS, {"t": uow.tenant_id, "s": specimen_id}) is None:
+        return
+    tube = uow.s.get(Specimen, (uow.tenant_id, specimen_id), with_for_update=True)
     stay = None if tube is None else standing(uow, tube.id)
     if tube is not None and stay is not None and tube.state == State.RELEASED:
         here = rack(uow, stay.rack_id)

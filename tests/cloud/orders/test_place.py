@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from cloud.db.audit import AuditLog
 from cloud.db.outbox import OutboxEvent
@@ -340,6 +340,21 @@ def test_status_moves_are_told_and_audited_and_wrong_ones_refused(db: Database) 
         assert service.set_status(uow, [found], S.COLLECTED) == []
         with pytest.raises(Conflict):
             service.set_status(uow, [found], S.REPORTED)
+
+
+def test_moving_a_tubes_items_is_two_statements_and_rows_held_meanwhile_know_it(db: Database) -> None:
+    numbers = [f"I{n}" for n in range(4)]
+    place(db, message(*(item(number) for number in numbers)))
+    seen: list[str] = []
+    with db.tenant(1) as uow:
+        held = uow.s.scalars(select(OrderItem).order_by(OrderItem.id)).all()
+        ids, before = [row.id for row in held], [row.version for row in held]
+        event.listen(db.engine, "before_cursor_execute", lambda _c, _cur, sql, *_: seen.append(sql))
+        assert service.set_status(uow, ids, S.LABELLED) == ids
+        assert len(seen) == 2, seen
+        assert {row.status for row in held} == {"labelled"} and [row.version for row in held] == [v + 1 for v in before]
+        held[0].note = "后来的备注"  # and may be changed like any other
+    assert status_of(db, "I0")[0] == "labelled"
 
 
 def test_order_list_filters_and_pages(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
