@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.qc import qualitative, queries, record, rules, targets
-from cloud.modules.qc.models import QcMaterial, QcPlan, QcRun, QcTarget
+from cloud.modules.qc.models import QcMaterial, QcOoc, QcPlan, QcRun, QcTarget
 from cloud.modules.qc.record import Measured
 from cloud.modules.qc.rules import Method, RunState
 from common import values
@@ -165,5 +165,8 @@ def store(uow: UnitOfWork, checked: Checked) -> list[Came]:
     for run_id in record.record(uow, checked.measured.values()):
         run = uow.s.get_one(QcRun, (uow.tenant_id, run_id))
         plan = uow.s.get_one(QcPlan, (uow.tenant_id, run.plan_id))
-        out.append(Came(known.items[plan.item_id].name, RunState(run.state), run.rules, run.ooc_id))
+        # A good retest leads back to the work it was measured for.
+        waiting = select(QcOoc.id).where(QcOoc.plan_id == plan.id, QcOoc.state == rules.Ooc.CORRECTED).order_by(QcOoc.id.desc()).limit(1)
+        ooc_id = run.ooc_id or uow.s.execute(waiting).scalar()
+        out.append(Came(known.items[plan.item_id].name, RunState(run.state), run.rules, ooc_id))
     return out

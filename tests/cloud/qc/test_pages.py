@@ -496,6 +496,20 @@ def test_lots_about_to_expire_or_run_out_are_told(shop: Shop) -> None:
         assert {(a.kind, a.fields.get("days")) for a in uow.s.query(Alert)} == {("qc.lot", 29), ("qc.stock", None)}
 
 
+def test_a_run_stored_meanwhile_makes_no_other_run_stale(shop: Shop) -> None:
+    """An analyzer and a person measure one lot at the same time, each for another plan: neither changed the other's record."""
+    lab = shop.world.lab
+    with lab.uow() as uow:
+        uow.s.get_one(QcMaterial, (1, shop.materials[1])).stock = 9
+    with lab.uow() as uow:
+        uow.s.get_one(QcMaterial, (1, shop.materials[1]))
+        with lab.uow() as other:
+            shop.run(other, "NA", NOON, {1: "140"})
+        shop.run(uow, "K", NOON, {1: "4.00"})
+    with lab.uow() as uow:
+        assert uow.s.get_one(QcMaterial, (1, shop.materials[1])).stock == 7
+
+
 def test_defaults_of_a_new_plan() -> None:
     new = NewPlan(1, 2, (1, 2))
     assert new.rules == DEFAULT_RULES and new.warnings == {Rule.R1_2S} and new.window_hours == 24
