@@ -76,6 +76,8 @@ class Line:
     name: str
     sex: str
     patient_no: str
+    shut: bool = False
+    """Has a sensitive item that is shut to the reader: its signs are hidden (M01 R8)."""
 
     @property
     def key(self) -> str:

@@ -250,7 +250,26 @@ def open_to(uow: UnitOfWork, who: Principal, detail: Detail) -> Detail:
     shut = sum(t.item.sensitive for t in detail.tests)
     if not shut or glass.may_see_sensitive(uow, who, detail.tube.patient_id):
         return detail
-    return replace(detail, tests=[t for t in detail.tests if not t.item.sensitive], hidden=shut)
+    # Whose picture it is, no message says: with a sensitive item in the tube they all stay shut.
+    return replace(detail, tests=[t for t in detail.tests if not t.item.sensitive], pictures=[], hidden=shut)
+
+
+_SENSITIVE = text("""
+SELECT DISTINCT t.specimen_id, b.patient_id FROM test t
+JOIN test_item i ON i.tenant_id = t.tenant_id AND i.id = t.item_id AND i.sensitive
+JOIN bench_tube b ON b.tenant_id = t.tenant_id AND b.specimen_id = t.specimen_id
+WHERE t.tenant_id = :t AND t.specimen_id = ANY(:ids)
+""")
+
+
+def shut_tubes(uow: UnitOfWork, who: Principal, specimen_ids: Iterable[int]) -> set[int]:
+    """Of these tubes, those with a sensitive item shut to a person (M01 R8); costs nothing for who may see them."""
+    ids = list(specimen_ids)
+    if not ids or who.may(glass.Perm.SENSITIVE):
+        return set()
+    found = {r.specimen_id: r.patient_id for r in uow.s.execute(_SENSITIVE, {"t": uow.tenant_id, "ids": ids})}
+    shut = glass.shut_patients(uow, who, set(found.values()))
+    return {specimen for specimen, patient in found.items() if patient in shut}
 
 
 __all__ = [
@@ -286,6 +305,7 @@ __all__ = [
     "reread",
     "reruns",
     "section_of_tube",
+    "shut_tubes",
     "specimen_of_test",
     "tests_of",
     "tube",

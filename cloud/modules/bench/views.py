@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
@@ -60,7 +61,7 @@ def start(uow: UnitOfWork) -> Any:
 def worklist(uow: UnitOfWork, code: str) -> Any:
     """A section's open tubes, and the chosen one beside them."""
     section, show = section_of(uow, code), shown()
-    lines = listing.page(uow, section.id, show, request.args.get("after", ""))
+    lines = _seen(uow, listing.page(uow, section.id, show, request.args.get("after", "")))
     more = lines[-1].key if len(lines) == listing.PAGE else ""
     context: dict[str, Any] = {"section": section, "show": show, "lines": lines, "more": more, "now": uow.now}
     if is_fragment() and request.args.get("after"):
@@ -69,6 +70,12 @@ def worklist(uow: UnitOfWork, code: str) -> Any:
     detail = None if chosen is None else _detail(uow, chosen)
     extra: dict[str, Any] = {"sections": sections(uow), "counts": listing.counts(uow, section.id), "chosen": chosen, "detail": detail}
     return page("bench/section.html", block="list", **context, **extra)
+
+
+def _seen(uow: UnitOfWork, found: list[listing.Line]) -> list[listing.Line]:
+    """The lines as this person may see them."""
+    shut = queries.shut_tubes(uow, principal(), [line.specimen_id for line in found])
+    return [replace(line, shut=True) if line.specimen_id in shut else line for line in found] if shut else found
 
 
 @VIEWS.get("/bench/<code>/qc", Perm.READ)
@@ -83,7 +90,7 @@ def lines(uow: UnitOfWork, code: str) -> Any:
     """The lines of the tubes that changed (``ids``), and the filters' counts; what left the list is not among them."""
     section, show = section_of(uow, code), shown()
     asked = [int(i) for i in request.args.get("ids", "").split(",")[: listing.ASKED_MOST] if i.isdecimal()]
-    found = listing.lines(uow, section.id, show, asked)
+    found = _seen(uow, listing.lines(uow, section.id, show, asked))
     counts = listing.counts(uow, section.id)
     return fragment("bench/section.html", "changed", section=section, show=show, lines=found, counts=counts, more="", now=uow.now)
 
@@ -105,7 +112,7 @@ def picture(uow: UnitOfWork, picture_id: int) -> Any:
     """A graph or image of a run, as the analyzer sent it (points as a drawing)."""
     found = pictures.content(uow, picture_id)
     section = None if found is None else queries.section_of_tube(uow, found[0])
-    if found is None or section not in {s.id for s in sections(uow)}:
+    if found is None or section not in {s.id for s in sections(uow)} or queries.shut_tubes(uow, principal(), [found[0]]):
         raise NotFound("这幅图")
     return Response(found[2], mimetype=found[1], headers={"X-Content-Type-Options": "nosniff"})
 

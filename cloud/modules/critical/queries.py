@@ -15,6 +15,8 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.critical import rules
 from cloud.modules.critical.models import CriticalAttempt, CriticalCheck, CriticalContact, CriticalEvent, CriticalQuiet
 from cloud.modules.critical.rules import DeptClass, State
+from cloud.modules.critical.veil import is_sensitive as is_sensitive
+from cloud.modules.critical.veil import open_to as open_to
 from common.say import Said
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -32,6 +34,8 @@ class Line:
     attempts: Sequence[CriticalAttempt]
     checks: Sequence[CriticalCheck]
     intervals: rules.Intervals
+    shut: bool = False
+    """A sensitive item's value, hidden from this reader (veil.py)."""
 
     @property
     def open(self) -> bool:

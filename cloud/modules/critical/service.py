@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.critical import rules
+from cloud.modules.critical import rules, veil
 from cloud.modules.critical.detect import ZONE, Found, detect, direction_of
 from cloud.modules.critical.models import CriticalAttempt, CriticalCheck, CriticalEvent
 from cloud.modules.critical.rules import Call, Channel, Result, State
@@ -244,7 +244,9 @@ ALERTS = {
 
 def _alert(uow: UnitOfWork, event: CriticalEvent, what: rules.Due) -> None:
     level, message = ALERTS[what]
-    fields = {"place": event.place, "name": event.patient_name, "item": event.item_name, "value": event.value_text}
+    # Who reads alerts is not asked for the right to sensitive items.
+    item, value = (veil.HIDDEN, "") if veil.is_sensitive(uow, event) else (event.item_name, event.value_text)
+    fields = {"place": event.place, "name": event.patient_name, "item": item, "value": value}
     url = f"/critical/phone/{event.id}"
     alerts.raise_alert(uow, alerts.Alert("critical.clock", f"event:{event.id}", level, message, url, rules.Perm.HANDLE, fields))
 

@@ -11,10 +11,10 @@ from flask import Response, request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.critical import queries, rules, service
+from cloud.modules.critical import queries, rules, service, veil
 from cloud.modules.critical.printing import register_document
 from cloud.modules.critical.rules import Perm
-from cloud.modules.platform import lists, signing
+from cloud.modules.platform import glass, lists, signing
 from cloud.modules.platform import service as platform
 from cloud.web.faults import Invalid, NotFound
 from cloud.web.page import fragment, page, redirect_to
@@ -32,7 +32,7 @@ OK, BAD = '{"sound":"ok"}', '{"sound":"bad"}'
 def board(uow: UnitOfWork) -> Any:
     """Open critical values, the untold first, each with its clock; ``section``: of one section."""
     section = md.catalog(uow).sections_by_code.get(request.args.get("section", ""))
-    lines = queries.board(uow, section_id=None if section is None else section.id)
+    lines = queries.open_to(uow, principal(), queries.board(uow, section_id=None if section is None else section.id))
     return page("critical/board.html", block="rows", lines=lines, states=rules.State, section=section)
 
 
@@ -45,6 +45,7 @@ def phone(uow: UnitOfWork, event_id: int) -> Any:
 @VIEWS.post("/critical/<int:event_id>/confirm", Perm.HANDLE)
 def confirm(uow: UnitOfWork, event_id: int) -> Any:
     """Tube, curve, QC and history were looked at."""
+    veil.require_open(_line(uow, event_id))
     service.confirm(uow, event_id, _version())
     uow.s.flush()
     came = request.form.get("from", "")
@@ -56,6 +57,7 @@ def confirm(uow: UnitOfWork, event_id: int) -> Any:
 @VIEWS.post("/critical/phone/<int:event_id>", Perm.HANDLE)
 def tell(uow: UnitOfWork, event_id: int) -> Any:
     """A call was answered; it counts only with an equal read-back, and is kept either way (AC-CV-4)."""
+    veil.require_open(_line(uow, event_id))
     form = request.form
     call = rules.Call(form.get("receiver", ""), form.get("dept", ""), form.get("readback", ""), bool(form.get("identity")), _called_at(uow))
     problem = service.tell(uow, event_id, _version(), call, rules.Channel.PATIENT if form.get("patient") else rules.Channel.PHONE)
@@ -104,8 +106,28 @@ def difficulty(uow: UnitOfWork, event_id: int) -> Any:
 @VIEWS.post("/critical/<int:event_id>/dismiss", Perm.HANDLE)
 def dismiss(uow: UnitOfWork, event_id: int) -> Any:
     """Not a critical value after all, and why."""
+    veil.require_open(_line(uow, event_id))
     service.dismiss(uow, event_id, _version(), request.form.get("reason", ""))
     return _event(uow, event_id)
+
+
+@VIEWS.post("/critical/<int:event_id>/glass", Perm.HANDLE)
+def see(uow: UnitOfWork, event_id: int) -> Any:
+    """See a sensitive item's critical value for four hours, saying why (M01 R8)."""
+    _break(uow, _line(uow, event_id))
+    return redirect_to(f"/critical/phone/{event_id}")
+
+
+@VIEWS.post("/critical/clinic/<int:event_id>/glass", Perm.CLINIC)
+def see_at_ward(uow: UnitOfWork, event_id: int) -> Any:
+    """The same on the ward: who answers the pop-up must be able to read it."""
+    _break(uow, _own(uow, event_id))
+    return fragment("critical/clinic.html", "cards", trigger=OK, **_ward(uow))
+
+
+def _break(uow: UnitOfWork, line: queries.Line) -> None:
+    glass.break_glass(uow, principal(), line.event.patient_id, glass.Glass.SENSITIVE, request.form.get("reason", ""))
+    uow.s.flush()
 
 
 # --- the ward -------------------------------------------------------------------------------------------------------
@@ -129,6 +151,7 @@ def waiting(uow: UnitOfWork) -> Any:
 def reply(uow: UnitOfWork, event_id: int) -> Any:
     """The ward repeats the value; a doctor's reply is signed."""
     line, form = _own(uow, event_id), request.form
+    veil.require_open(line)
     said = service.Reply(_version(), form.get("readback", ""), line.event.ward or line.event.dept, form.get("action", ""))
     problem = service.reply(uow, event_id, said, principal(), _signer())
     uow.s.flush()
@@ -158,21 +181,22 @@ def handled(uow: UnitOfWork, event_id: int) -> Any:
 
 
 def _ward(uow: UnitOfWork, problems: Any = None, typed: Any = None) -> dict[str, Any]:
-    lines = queries.for_wards(uow, principal().wards)
+    who = principal()
+    lines = queries.open_to(uow, who, queries.for_wards(uow, who.wards))
     if service.shown(uow, [line.event.id for line in lines if line.tellable]):
         uow.s.flush()
-        lines = queries.for_wards(uow, principal().wards)
+        lines = queries.open_to(uow, who, queries.for_wards(uow, who.wards))
     for line in lines:
         if request.path != "/critical/clinic/waiting":  # who sees a pop-up stands among the event's own attempts
             platform.log_read(uow, line.event.patient_id, "critical", request.path)
-    return {"lines": lines, "problems": problems or {}, "typed": typed or {}, "doctor": "clinician" in principal().roles}
+    return {"lines": lines, "problems": problems or {}, "typed": typed or {}, "doctor": "clinician" in who.roles}
 
 
 def _own(uow: UnitOfWork, event_id: int) -> queries.Line:
     found = queries.one(uow, event_id)
     if found is None or not {found.event.ward, found.event.dept} & set(principal().wards) - {""}:
         raise NotFound("该危急值")
-    return found
+    return queries.open_to(uow, principal(), [found])[0]
 
 
 # --- the register, the indicators -----------------------------------------------------------------------------------
@@ -182,7 +206,7 @@ def _own(uow: UnitOfWork, event_id: int) -> queries.Line:
 def register(uow: UnitOfWork) -> Any:
     """The register by day, with its filters."""
     wanted = _wanted(uow)
-    found = queries.register(uow, wanted, request.args.get("before", type=int))
+    found = queries.open_to(uow, principal(), queries.register(uow, wanted, request.args.get("before", type=int)))
     return page(
         "critical/register.html", lines=found, wanted=wanted, classes=rules.CLASS_WORDS, words=rules.WORDS, page_size=queries.PAGE,
         query=_query(wanted),
@@ -193,7 +217,7 @@ def register(uow: UnitOfWork) -> Any:
 def print_register(uow: UnitOfWork) -> Any:
     """The same lines on paper or in a workbook."""
     wanted = _wanted(uow)
-    found = queries.register(uow, wanted, limit=queries.EXPORT_MOST)
+    found = queries.open_to(uow, principal(), queries.register(uow, wanted, limit=queries.EXPORT_MOST))
     document = register_document(found, wanted, principal().tenant_name, principal().name, uow.now)
     return redirect_to(lists.ask(uow, document, request.form.get("kind", ""), f"/critical/register?{_query(wanted)}", identifying=True))
 
@@ -319,7 +343,7 @@ def _called_at(uow: UnitOfWork) -> datetime:
 
 def _rows(uow: UnitOfWork) -> Any:
     uow.s.flush()
-    return fragment("critical/board.html", "rows", trigger=OK, lines=queries.board(uow))
+    return fragment("critical/board.html", "rows", trigger=OK, lines=queries.open_to(uow, principal(), queries.board(uow)))
 
 
 def _event(uow: UnitOfWork, event_id: int) -> Any:
@@ -343,4 +367,4 @@ def _line(uow: UnitOfWork, event_id: int) -> queries.Line:
     if found is None:
         raise NotFound("该危急值")
     platform.log_read(uow, found.event.patient_id, "critical", request.path)
-    return found
+    return queries.open_to(uow, principal(), [found])[0]

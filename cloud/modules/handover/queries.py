@@ -47,7 +47,7 @@ def figures(uow: UnitOfWork, section: md.SectionRow) -> list[Figure]:
         figure(Code.REAGENT, _packs(uow, catalog, measured, uow.now + SOON), "/rg/open"),
         figure(Code.LINK, [f"{name} {word}" for name, word in links], "/edge/board"),
         figure(Code.FAULT, [f"{analyzers[f.analyzer_id]} {f.symptom}" for f in faults], "/eq/due"),
-        figure(Code.CRITICAL, [_told(e) for e in critical.untold(uow, section.id)], f"/critical/board?section={code}"),
+        figure(Code.CRITICAL, [_told(uow, e) for e in critical.untold(uow, section.id)], f"/critical/board?section={code}"),
         figure(Code.HELD, bench.names(uow, section.id, "held"), f"/bench/{code}?show=held", counts.held),
         figure(Code.LATE, bench.names(uow, section.id, "late"), f"/bench/{code}?show=late", counts.late),
         figure(Code.RERUN, [f"{r.barcode} {r.item}{r.row.word}" for r in reruns], f"/bench/rerun?section={code}"),
@@ -87,8 +87,9 @@ def _packs(uow: UnitOfWork, catalog: md.Catalog, measured: dict[int, set[int]], 
     return out
 
 
-def _told(event: Any) -> str:
-    return f"{event.patient_name} {event.item_name} {event.value_text}"
+def _told(uow: UnitOfWork, event: Any) -> str:
+    # What is handed over is read by the whole shift: a sensitive item stays unnamed (M01 R8).
+    return event.patient_name if critical.is_sensitive(uow, event) else f"{event.patient_name} {event.item_name} {event.value_text}"
 
 
 def _stops(uow: UnitOfWork, catalog: md.Catalog, section: md.SectionRow, analyzers: dict[int, str]) -> list[str]:

@@ -6,7 +6,7 @@ own look. What waits longer than a month is an alert.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -36,6 +36,19 @@ def open_reason(uow: UnitOfWork, user_id: int, patient_id: int, kind: Glass) -> 
 def may_see_sensitive(uow: UnitOfWork, who: Principal, patient_id: int) -> bool:
     """Whether sensitive items of this patient are open to a person: by role, or by a stated reason."""
     return who.may(Perm.SENSITIVE) or open_reason(uow, who.user_id, patient_id, Glass.SENSITIVE) is not None
+
+
+def shut_patients(uow: UnitOfWork, who: Principal, patient_ids: Collection[int]) -> set[int]:
+    """Of these patients, those whose sensitive items are shut to a person; costs nothing for who may see them."""
+    if not patient_ids or who.may(Perm.SENSITIVE):
+        return set()
+    query = select(BreakGlass.patient_id).where(
+        BreakGlass.user_id == who.user_id,
+        BreakGlass.kind == Glass.SENSITIVE,
+        BreakGlass.until > uow.now,
+        BreakGlass.patient_id.in_(set(patient_ids)),
+    )
+    return set(patient_ids) - set(uow.s.execute(query).scalars())
 
 
 def break_glass(uow: UnitOfWork, who: Principal, patient_id: int, kind: Glass, reason: str) -> None:

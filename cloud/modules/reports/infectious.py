@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,10 +10,12 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import alerts
+from cloud.modules.catalog import queries as md
+from cloud.modules.platform import alerts, glass
 from cloud.modules.platform.alerts import Alert, Level
 from cloud.modules.reports.models import InfectiousFinding, Report
 from cloud.modules.reports.rules import NOTIFY_WITHIN, Perm
+from cloud.web.principal import Principal
 from common.errors import UserError
 from common.say import say
 
@@ -68,7 +70,7 @@ def carded(uow: UnitOfWork, finding_id: int, card_no: str) -> None:
 
 _LIST = """
 SELECT f.id, f.item, f.value_text, f.notify, f.told_at, f.due_at, f.carded_at, f.carded_by, f.card_no, f.withdrawn_at,
-       p.name, p.patient_no, r.no, coalesce(nullif(r.ward, ''), r.dept) AS place
+       p.name, p.patient_no, r.no, coalesce(nullif(r.ward, ''), r.dept) AS place, f.patient_id, f.item_id
 FROM infectious_finding f
 JOIN report r ON r.tenant_id = f.tenant_id AND r.id = f.report_id
 JOIN patient p ON p.tenant_id = f.tenant_id AND p.id = f.patient_id
@@ -83,10 +85,24 @@ def listed(uow: UnitOfWork, done: bool, before: int = 0) -> Sequence[Any]:
     return uow.s.execute(text(query), {"t": uow.tenant_id, "before": before if done else 0, "n": PAGE if done else MOST}).all()
 
 
+def patient_of(uow: UnitOfWork, finding_id: int) -> int | None:
+    """Whose finding this is, or None."""
+    return uow.s.execute(select(InfectiousFinding.patient_id).where(InfectiousFinding.id == finding_id)).scalar()
+
+
+def shut(uow: UnitOfWork, who: Principal, rows: Iterable[Any]) -> set[int]:
+    """Of these lines, those of a sensitive item that is shut to a person (M01 R8), by their id."""
+    items = md.catalog(uow).items
+    found = {r.id: r.patient_id for r in rows if r.item_id in items and items[r.item_id].sensitive}
+    patients = glass.shut_patients(uow, who, set(found.values()))
+    return {finding for finding, patient in found.items() if patient in patients}
+
+
 def watch(uow: UnitOfWork, now: datetime) -> None:
     """Cards that are late, or will be within half an hour."""
     query = _LIST.format(where="f.carded_at IS NULL AND f.withdrawn_at IS NULL AND f.due_at < :soon", order="f.due_at")
     rows = uow.s.execute(text(query), {"t": uow.tenant_id, "before": 0, "n": MOST, "soon": now + timedelta(minutes=30)})
+    items = md.catalog(uow).items
     found = [
         Alert(
             "reports.infectious",
@@ -95,7 +111,7 @@ def watch(uow: UnitOfWork, now: datetime) -> None:
             "传染病阳性未报卡：%(place)s %(name)s %(item)s",
             "/reports/infectious",
             Perm.NOTIFY,
-            {"place": r.place, "name": r.name, "item": r.item},
+            {"place": r.place, "name": r.name, "item": "" if r.item_id in items and items[r.item_id].sensitive else r.item},
         )
         for r in rows
     ]

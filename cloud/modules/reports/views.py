@@ -187,7 +187,7 @@ def _beside(uow: UnitOfWork, detail: bench_queries.Detail | None) -> dict[str, A
             low, high = (None if v is None else Decimal(str(v)) for v in limits[1:3])
             sparks[test.id] = rules.spark([*past, test.current.value], low, high)
     return {
-        "criticals": critical.of_specimen(uow, detail.tube.specimen_id),
+        "criticals": critical.open_to(uow, principal(), critical.of_specimen(uow, detail.tube.specimen_id)),
         "sparks": sparks,
     }
 
@@ -271,7 +271,18 @@ def infectious_list(uow: UnitOfWork) -> Any:
     """Told positives of notifiable items: those without a card, or the rest."""
     done = request.args.get("done") == "1"
     rows = infectious.listed(uow, done, request.args.get("before", 0, type=int))
-    return page("reports/infectious.html", "rows", rows=rows, done=done, now=uow.now, page_size=infectious.PAGE)
+    shut = infectious.shut(uow, principal(), rows)
+    return page("reports/infectious.html", "rows", rows=rows, shut=shut, done=done, now=uow.now, page_size=infectious.PAGE)
+
+
+@VIEWS.post("/reports/infectious/<int:finding_id>/glass", Perm.NOTIFY)
+def see_infectious(uow: UnitOfWork, finding_id: int) -> Any:
+    """See a sensitive item's finding for four hours, saying why (M01 R8)."""
+    patient_id = infectious.patient_of(uow, finding_id)
+    if patient_id is None:
+        raise NotFound("该传染病阳性记录")
+    glass.break_glass(uow, principal(), patient_id, glass.Glass.SENSITIVE, request.form.get("reason", ""))
+    return redirect_to("/reports/infectious")
 
 
 @VIEWS.post("/reports/infectious/<int:finding_id>", Perm.NOTIFY)

@@ -10,6 +10,7 @@ from sqlalchemy import select, text
 
 from cloud.modules.bench import queries as bench
 from cloud.modules.bench.pictures import svg
+from cloud.modules.catalog import service as catalog
 from cloud.modules.catalog.models import OrderSet
 from cloud.reports.drawings import picture_svg
 from tests.cloud.edge.world import Edge
@@ -85,6 +86,13 @@ def test_a_picture_is_served_to_its_section_and_hospital_only(edge: Edge) -> Non
     assert drawn.mimetype == "image/svg+xml" and b"<path" in drawn.data
     assert tester.get("/bench/picture/3").status_code == 404
     assert edge.lab.client("tester", edge.lab.b).get("/bench/picture/1").status_code == 404
+    # With a sensitive item in the tube its pictures are shut as its values are (M01 R8): no message says whose picture it is.
+    keeper = edge.lab.client("quality")
+    assert keeper.get("/bench/picture/1").status_code == 200
+    with edge.lab.uow() as uow:
+        uow.s.execute(text("UPDATE test_item SET sensitive = true WHERE code = 'K'"))
+        catalog.changed(uow)
+    assert keeper.get("/bench/picture/1").status_code == 404 and tester.get("/bench/picture/1").status_code == 200
 
 
 def test_a_resend_brings_no_second_picture_and_a_rerun_does(edge: Edge) -> None:

@@ -146,3 +146,28 @@ def test_a_second_reason_within_its_hours_is_not_asked_or_told_again(world: Worl
     with world.lab.uow() as uow:
         assert len(glass.looks(uow)) == 1
         assert glass.looks(uow)[0].until - glass.looks(uow)[0].at == timedelta(hours=4)
+
+
+def test_critical_values_and_bench_signs_stay_shut_too(world: World) -> None:
+    """The board, the call, the register, its print, the ward's pop-up and alerts hide a sensitive value; a stated reason opens it."""
+    lab = world.lab
+    with lab.uow() as uow:
+        tube = world.tube(uow)
+        world.send(uow, tube, VALUES | {"GLU": "33.9"})
+        event = uow.s.execute(text("SELECT id FROM critical_event WHERE item_name = '敏感甲'")).scalar_one()
+        uow.s.execute(text("UPDATE critical_event SET state = 'confirmed', ward = '内科一病区' WHERE id = :i"), {"i": event})
+    keeper, nurse, tester = lab.client("quality"), lab.client("nurse"), lab.client("tester")
+    for url in ("/critical/board", "/critical/register"):
+        shut = keeper.get(url).text
+        assert "33.9" not in shut and "敏感甲" not in shut and "＊＊＊" in shut, url
+        assert "33.9" in tester.get(url).text
+    assert "敏感项目" in keeper.get("/bench/CHEM?show=all").text and "敏感项目" not in tester.get("/bench/CHEM?show=all").text
+    for url in ("/critical/clinic", "/critical/clinic/waiting"):
+        shut = nurse.get(url).text
+        assert "33.9" not in shut and "敏感甲" not in shut and "＊＊＊" in shut, url
+    blind = nurse.post(f"/critical/clinic/{event}", {"version": "1", "readback": "33.9"}, htmx=True)
+    assert blind.status_code == 403 and "先说明原因" in blind.text
+    opened = nurse.post(f"/critical/clinic/{event}/glass", {"reason": "接收危急值"}, htmx=True)
+    assert "33.9" in opened.text and "敏感甲" in opened.text
+    with lab.uow() as uow:
+        assert uow.s.execute(text("SELECT count(*) FROM break_glass WHERE kind = 'sensitive'")).scalar_one() == 1
