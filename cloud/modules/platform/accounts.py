@@ -12,6 +12,7 @@ from cloud.modules.platform import alerts, rules, secrets, service
 from cloud.modules.platform.models import Role, RolePermission, User, UserRole, UserSession
 from cloud.web.faults import Conflict, Invalid, NotFound, Stale
 from cloud.web.principal import Principal
+from common.say import say
 
 
 @dataclass(frozen=True)
@@ -215,8 +216,8 @@ def set_own_pin(uow: UnitOfWork, who: Principal, password: str, pin: str) -> str
     return None
 
 
-def compose_role(uow: UnitOfWork, code: str, name: str, permissions: Sequence[str], known: frozenset[str]) -> Role:
-    """Make or change a role of the hospital's own; the standard ones stay as they are (copy one to differ)."""
+def compose_role(uow: UnitOfWork, code: str, name: str, permissions: Sequence[str], known: frozenset[str], changing: str = "") -> Role:
+    """Make a role of the hospital's own, or change the one named by ``changing``; the standard ones stay as they are."""
     code, name = code.strip().lower(), name.strip()
     if not code.isascii() or not code.isalnum() or not name:
         raise Invalid("请填写角色代码（字母和数字）和名称。", "code")
@@ -228,6 +229,10 @@ def compose_role(uow: UnitOfWork, code: str, name: str, permissions: Sequence[st
     if rules.ADMINISTRATION & set(permissions):
         raise Invalid("系统、安全、审计管理员的权限不能放进其他角色。", "permission")
     role = uow.s.execute(select(Role).where(Role.code == code).with_for_update()).scalar_one_or_none()
+    if role is not None and changing != code:
+        raise Invalid(say("角色代码 {code} 已存在（{name}）。要修改它，请先取用该角色。", code=code, name=role.name), "code")
+    if uow.s.execute(select(Role.id).where(Role.name == name, Role.code != code)).first() is not None:
+        raise Invalid(say("已有名为“{name}”的角色，请换一个名称。", name=name), "name")
     if role is None:
         role = Role(code=code, name=name, second_factor=True)
         uow.s.add(role)

@@ -13,7 +13,7 @@ from cloud.db.session import Actor, UnitOfWork
 from cloud.modules.platform import accounts, delegation, grants, service, sso
 from cloud.modules.platform.models import Tenant
 from cloud.web import cookie, csrf
-from cloud.web.faults import Invalid
+from cloud.web.faults import Conflict, Invalid, NotFound
 from cloud.web.page import fragment, page, redirect_to
 from cloud.web.throttle import Attempts
 from cloud.web.view import Access, Views, principal, web
@@ -36,8 +36,17 @@ def _at_the_door() -> Tenant | None:
     """What every way in checks before it looks at a secret: our own form, not too often, which hospital."""
     csrf.same_origin()
     ATTEMPTS.check(request.remote_addr or "")
+    return _hospital(request.form.get("tenant", ""))
+
+
+def _hospital(code: str = "") -> Tenant | None:
+    """Which hospital this address or code means. An address below ours that is nobody's answers like any page that is not there."""
+    host, ours = request.host.split(":")[0], urlsplit(web().settings.base_url).hostname
     with web().db.registry() as s:
-        return service.find_tenant(s, request.form.get("tenant", ""), request.host.split(":")[0])
+        found = service.find_tenant(s, code, host)
+    if found is None and ours and host.endswith(f".{ours}"):
+        raise NotFound("该页面")
+    return found
 
 
 def _nobody_yet(name: str) -> Actor:
@@ -47,9 +56,7 @@ def _nobody_yet(name: str) -> Actor:
 @VIEWS.get("/login", Access.PUBLIC)
 def login_page() -> Any:
     """The login form; the hospital is told by host name or by its code."""
-    with web().db.registry() as s:
-        tenant = service.find_tenant(s, "", request.host.split(":")[0])
-    return page("platform/login.html", tenant=tenant, next=_next(), step="password", form={})
+    return page("platform/login.html", tenant=_hospital(), next=_next(), step="password", form={})
 
 
 @VIEWS.post("/login", Access.PUBLIC)
@@ -174,8 +181,13 @@ def switch(uow: UnitOfWork) -> Any:
 @VIEWS.post("/sign/open", Access.LOGIN)
 def open_signing(uow: UnitOfWork) -> Any:
     """Re-authenticate for signing; the page that asked goes on at HX-Trigger signing-open."""
-    if service.open_signing(uow, principal(), request.form.get("pin", "")) is None:
-        return fragment("platform/signing.html", "pin", 422, trigger='{"sound":"bad"}', error="PIN 不正确，签名窗口没有打开。")
+    error: str = "PIN 不正确，签名窗口没有打开。"
+    try:
+        opened = service.open_signing(uow, principal(), request.form.get("pin", ""))
+    except Conflict as refused:  # said where the person looks: in the dialog
+        opened, error = None, refused.message
+    if opened is None:
+        return fragment("platform/signing.html", "pin", 422, trigger='{"sound":"bad"}', error=error)
     return fragment("platform/signing.html", "opened", trigger='{"sound":"ok","signing-open":true}', minutes=5)
 
 

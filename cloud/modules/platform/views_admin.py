@@ -128,10 +128,10 @@ def roles(uow: UnitOfWork) -> Any:
 def _roles(uow: UnitOfWork, done: str = "") -> Any:
     matrix = sorted(queries.matrix(uow).items())
     chosen = request.args.get("role", "")
+    own = next((r for r in queries.roles(uow) if r.code == chosen and chosen not in {c for c, _, _ in rules.STANDARD_ROLES}), None)
     open_to_compose = [p for p, _ in matrix if p not in rules.ADMINISTRATION]
-    return page(
-        "platform/matrix.html", roles=queries.roles(uow), matrix=matrix, choices=open_to_compose, chosen=chosen, Perm=Perm, done=done
-    )
+    shown: dict[str, Any] = {"matrix": matrix, "choices": open_to_compose, "chosen": chosen, "own": own, "done": done}
+    return page("platform/matrix.html", roles=queries.roles(uow), Perm=Perm, **shown)
 
 
 @VIEWS.post("/admin/roles", Perm.ROLES)
@@ -139,7 +139,7 @@ def compose_role(uow: UnitOfWork) -> Any:
     """Make or change a role of the hospital's own."""
     f = request.form
     known = frozenset(queries.matrix(uow))
-    accounts.compose_role(uow, f.get("code", ""), f.get("name", ""), f.getlist("permission"), known)
+    accounts.compose_role(uow, f.get("code", ""), f.get("name", ""), f.getlist("permission"), known, f.get("changing", ""))
     uow.s.flush()
     return _roles(uow, "角色已保存。")
 

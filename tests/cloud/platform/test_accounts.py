@@ -187,6 +187,11 @@ def test_a_role_of_the_own_hospital(lab: Lab) -> None:
     assert admin.post("/admin/roles", {**form, "permission": ["platform:users"]}).status_code == 422
     assert admin.post("/admin/roles", {**form, "permission": ["no:such"]}).status_code == 422
     assert admin.post("/admin/roles", {**form, "code": "", "name": ""}).status_code == 422
+    twice = admin.post("/admin/roles", {**form, "name": "另一个"})
+    assert twice.status_code == 422 and "已存在（早班接收）" in twice.text, "a code in use is never changed by accident"
+    assert admin.post("/admin/roles", {**form, "code": "evening"}).status_code == 422, "nor do two roles bear one name"
+    assert 'value="morning" readonly' in admin.get("/admin/roles?role=morning").text
+    assert admin.post("/admin/roles", {**form, "changing": "morning", "permission": ["specimens:reject"]}).status_code == 200
     assert "早班接收" in admin.get("/admin/roles").text
     with lab.uow(lab.b) as uow:
         assert "morning" not in {r.code for r in queries.roles(uow)}

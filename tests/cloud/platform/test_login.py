@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pyotp
 import pytest
+from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from cloud.modules.platform import service
@@ -104,9 +105,22 @@ def test_quick_switch_needs_registered_workstation(lab: Lab) -> None:
     assert "审核者一号" in bench.get("/me").text
 
 
+@pytest.mark.parametrize(("host", "status"), [("nobody.localhost", 404), ("localhost", 200)])
+def test_an_address_below_ours_that_is_no_hospitals_answers_like_any_absent_page(lab: Lab, host: str, status: int) -> None:
+    c = lab.app.test_client()
+    for answer in (c.get("/login", base_url=f"https://{host}"), c.get("/login", base_url=f"https://{host}", headers={"Host": host})):
+        assert answer.status_code == status
+        assert status == 200 or "医院" not in answer.text
+
+
 def test_signing_window_is_five_minutes_and_ends_at_lock(lab: Lab) -> None:
     c = lab.client("verifier", workstation="")
     assert c.post("/sign/open", {"pin": "1"}, htmx=True).status_code == 422
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE user_session SET mfa_at = NULL WHERE user_id = :u"), {"u": c.user_id})
+    bare = c.post("/sign/open", {"pin": PIN}, htmx=True)
+    assert bare.status_code == 422 and "<dialog" in bare.text and "动态口令" in bare.text, "said where the person looks: in the dialog"
+    c = lab.client("verifier", workstation="")
     lab.sign(c)
     assert "未打开" not in c.get("/me").text
     lab.clock.advance(minutes=5)
