@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -34,6 +35,7 @@ class Keeper:
     def __init__(self, root: Path, output: IO[bytes] | None = None, patience: float = PATIENCE_SECONDS) -> None:
         self._root, self._output, self._patience = root, output, patience
         self._told = threading.Event()
+        self._told_at = 0.0
         self._child: subprocess.Popen[bytes] | None = None
 
     def run(self) -> int:
@@ -53,6 +55,7 @@ class Keeper:
 
     def stop(self) -> None:
         """End the version that runs, and start no other. May be called from a signal handler or a thread."""
+        self._told_at = time.monotonic()
         self._told.set()
         if self._child is not None:
             self._end(self._child)
@@ -77,8 +80,8 @@ class Keeper:
         """Its exit code; one that was told and does not end is killed, which costs nothing that was acknowledged."""
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                return child.wait(self._patience)
-            if self._told.is_set():
+                return child.wait(1.0)
+            if self._told.is_set() and time.monotonic() - self._told_at > self._patience:
                 child.kill()
 
 

@@ -122,6 +122,25 @@ def test_a_real_agent_behind_the_service_listens_and_ends_cleanly(tmp_path: Path
     assert b'"started"' in (data.root / "agent.log").read_bytes()
 
 
+def test_an_agent_that_does_not_end_is_killed_once_patience_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sleeper = [
+        sys.executable,
+        "-c",
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(600)",
+    ]
+    child = subprocess.Popen(sleeper, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert child.stdout is not None and child.stdout.readline()
+    monkeypatch.setattr(Keeper, "_start", lambda self, folder: child)
+    keeper = Keeper(tmp_path, patience=0.1)
+    thread = threading.Thread(target=keeper.run)
+    thread.start()
+    until(lambda: keeper._child is not None)
+    keeper.stop()
+    thread.join(60)
+    assert child.returncode == -9
+    child.stdout.close()
+
+
 def test_an_agent_ends_when_the_one_who_watches_it_dies(tmp_path: Path) -> None:
     data = DataDir(tmp_path)
     configure(tmp_path, tcp("xn", free_port()))
