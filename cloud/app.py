@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from flask import Flask, g, request, url_for
 from htmx_flask import Htmx
+from jinja2 import ChoiceLoader, FunctionLoader
 
 from cloud.config import Settings
 from cloud.db.session import Database
@@ -25,6 +27,9 @@ def create_app(settings: Settings, db: Database | None = None) -> Flask:
     app = Flask("jianlian", template_folder=str(WEB / "templates"), static_folder=str(WEB / "static"), static_url_path="/static")
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024 * 1024
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
+    assert app.jinja_env.loader is not None
+    app.jinja_env.loader = ChoiceLoader([FunctionLoader(lambda name: templates().get(name)), app.jinja_env.loader])
+    templates()
     Htmx(app)
     asked.init(app)
     db = db or Database(settings.database_url)
@@ -42,6 +47,17 @@ def create_app(settings: Settings, db: Database | None = None) -> Flask:
     _context(app)
     view.check_declared(app)
     return app
+
+
+@functools.cache
+def templates() -> dict[str, tuple[str, str, None]]:
+    """Every page as it was when this process started, by name, with its file.
+
+    Read at once and not when a page is first asked for: a release laid over a running one would give the old code new pages, and a 500.
+    """
+    folders = (WEB / "templates", *(MODULES / m.name / "templates" for m in registry.MODULES))
+    found = ((folder, file) for folder in folders for file in folder.rglob("*.html"))
+    return {file.relative_to(folder).as_posix(): (file.read_text(encoding="utf-8"), str(file), None) for folder, file in found}
 
 
 def _context(app: Flask) -> None:
