@@ -26,7 +26,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    except Exception as exc:
+        said = _database_away(exc)
+        if said is None:
+            raise
+        print(f"错误：{said}", file=sys.stderr)
+        return 2
     return code
+
+
+def _database_away(exc: Exception) -> str | None:
+    """A database that cannot be reached, in one line; None for anything else."""
+    from sqlalchemy.exc import OperationalError  # a command that needs no database need not load it
+
+    if not isinstance(exc, OperationalError):
+        return None
+    why = str(exc.orig).strip().splitlines()[-1]
+    return f"数据库连不上（{why}）。请检查 database_url、owner_url 与数据库服务。"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -83,6 +83,17 @@ def test_the_command_prints_and_ends_with_the_worst(
     assert "✕ 数据库: 连不上" in capsys.readouterr().out
 
 
+def test_a_command_without_its_database_says_so_in_one_line(
+    settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = "postgresql+psycopg://nobody@127.0.0.1:1/none"
+    away = replace(settings, database_url=nowhere, owner_url=nowhere)
+    monkeypatch.setattr("cloud.config.load", lambda _path: away)
+    for command in (["tenant", "list"], ["audit", "verify"], ["migrate"]):
+        assert cli.main(command) == 2, command
+        assert capsys.readouterr().err.startswith("错误：数据库连不上（")
+
+
 def test_everything_is_said_in_english_too(edge: Edge, settings: Settings) -> None:
     with edge.lab.uow() as uow:
         uow.s.connection().exec_driver_sql("UPDATE agent SET last_seen_at = now() - interval '1 hour'")
