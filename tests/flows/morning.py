@@ -209,7 +209,7 @@ def person(made: Morning, number: str) -> Actor:
         return walk.actor(uow, number, "W-TEST-1")
 
 
-def message(line: str, tube: Bench, number: int, odd: Mapping[str, str] | None = None) -> bytes:
-    """What the analyzer says of a tube."""
-    row = LINES[line]
-    return messages.message(row, Tube(tube.barcode, "M", tube.items), values(row, tube.items, tube.barcode, odd), now(), number)
+def message(line: str, tube: Bench, number: int, odd: Mapping[str, str] | None = None, only: Sequence[str] = ()) -> bytes:
+    """What the analyzer says of a tube, or of some of its items."""
+    row, items = LINES[line], tuple(only) or tube.items
+    return messages.message(row, Tube(tube.barcode, "M", items), values(row, items, tube.barcode, odd), now(), number)

@@ -12,6 +12,9 @@ from datetime import datetime
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from common.ids import normalise_scan
+
+SHORTEST_BARCODE = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,3 +130,12 @@ def requests(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, list[Req
         for row in uow.s.execute(_REQUESTS, {"t": uow.tenant_id, "ids": ids}):
             out.setdefault(row.specimen_id, []).append(Request(*row))
     return out
+
+
+def is_barcode(uow: UnitOfWork, typed: str) -> bool:
+    """Whether what was typed as a result is the code on a tube: a scanner whose keys went into the field that was open."""
+    code = normalise_scan(typed)
+    if len(code) < SHORTEST_BARCODE:
+        return False
+    query = text("SELECT 1 FROM specimen WHERE tenant_id = :t AND barcode = :c")
+    return uow.s.execute(query, {"t": uow.tenant_id, "c": code}).first() is not None

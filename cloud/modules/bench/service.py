@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import measure, opening, rows, rules
+from cloud.modules.bench import facts, measure, opening, rows, rules
 from cloud.modules.bench.calculate import calculate
 from cloud.modules.bench.consequences import settle
 from cloud.modules.bench.expect import expect_tests
@@ -175,6 +175,7 @@ def _judge_entry(work: Work, test: TestRow, entry: Entry, lasts: Mapping[int, De
                 text=entry.text,
             ),
         )
+    _not_a_barcode(work.uow, entry.text, item.name)
     raw, dilution = measure.typed_dilution(entry.text) if item.result_type == "numeric" else (entry.text, Decimal(1))
     value = values.require(raw, item.result_type, item.name)
     reading = work.reader.read(test.item_id, None, raw.strip(), work.tubes[test.specimen_id], dilution=dilution)
@@ -239,9 +240,17 @@ def _count(work: Work, test: TestRow, version: NewVersion) -> None:
     work.current[test.id] = version
 
 
+def _not_a_barcode(uow: UnitOfWork, typed: str, item: str) -> None:
+    if facts.is_barcode(uow, typed):
+        raise UserError(
+            "invalid", say("{text} 是标本条码，不是 {item} 的结果。没有保存，请重新录入。", text=typed.strip(), item=item), field="value"
+        )
+
+
 def check_entry(uow: UnitOfWork, item_id: int, entered: str) -> None:
     """Refuse a text that cannot be a value of the item (UserError invalid, naming it)."""
     item = md.catalog(uow).items[item_id]
+    _not_a_barcode(uow, entered, item.name)
     values.require(entered, item.result_type, item.name)
 
 

@@ -97,6 +97,28 @@
     moveInList(e);
   });
 
+  // A scanner's keys never become a result: eight characters at its speed and Enter are a scan also where a value field is open, and
+  // where an answer takes that field away in the middle of them.
+  let run = "", at = 0, was = null;
+  addEventListener("keydown", (e) => {
+    const now = performance.now(), fast = now - at < 50, el = e.target;
+    at = now;
+    const field = el.matches && el.matches('input[inputmode="decimal"],.value input') && !el.matches("[data-scan-here]") ? el : null;
+    if ((typing(el) && !field) || e.ctrlKey || e.altKey || e.metaKey) { run = ""; was = null; return; }
+    if (e.key === "Enter" && fast && run.length >= 8 && scanField()) {
+      e.preventDefault(); e.stopImmediatePropagation();
+      const code = run, f = scanField();
+      if (was && was.field.isConnected) { was.field.value = was.value; was.field.dispatchEvent(new Event("input", { bubbles: true })); }
+      run = buffer = ""; was = null;
+      f.value = code; f.form.requestSubmit();
+      return;
+    }
+    if (e.key.length !== 1) { if (e.key !== "Shift") { run = ""; was = null; } return; }
+    if (!fast) { run = ""; was = null; }
+    if (field && (!was || was.field !== field)) was = { field, value: field.value };
+    run += e.key;
+  }, true);
+
   // Lists: arrows move, Enter opens (rows carry tabindex and hx-get).
   const moveInList = (e) => {
     if (!["ArrowDown", "ArrowUp"].includes(e.key)) return;

@@ -78,9 +78,15 @@
     if (Date.now() - posting < 15000) { missed = String(id); return; }
     if (typing() || $("#tube dialog[open]") || $("#tube .ask")) { $("#tube .tube").classList.add("stale"); return; }
     const here = document.activeElement?.closest("#tube tbody.test")?.id;
-    await window.htmx.ajax("GET", `/bench/${code}/tube/${id}`, { target: "#tube", swap: "innerHTML" });
+    await window.htmx.ajax("GET", `/bench/${code}/tube/${id}`, { target: "#tube", swap: "innerHTML", headers: { "X-Live": String(id) } });
     if (here) go($(`#${here} .value input`));
   };
+
+  // Another tube was opened while this one was asked for again: the one in hand stays.
+  document.addEventListener("htmx:beforeSwap", (e) => {
+    const live = e.detail.requestConfig?.headers["X-Live"];
+    if (live && live !== shownTube()) e.detail.shouldSwap = false;
+  });
 
   const source = new EventSource("/live?ch=bench");
   source.addEventListener("open", () => { light.className = "live on"; });

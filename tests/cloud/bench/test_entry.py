@@ -47,6 +47,18 @@ def test_what_is_no_number_is_refused_by_name(world: World, typed: str, word: st
         assert "项目K" in refused.value.message
 
 
+def test_a_barcode_is_never_a_result(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube, other = world.tube(uow), world.tube(uow)
+        [code] = uow.s.execute(text("SELECT barcode FROM specimen WHERE id = :s"), {"s": other}).scalars()
+        for typed in (code, f" {code.lower()} "):
+            with pytest.raises(UserError, match="标本条码"):
+                enter(uow, tube, "K", typed)
+        with pytest.raises(UserError, match="标本条码"):
+            service.check_entry(uow, line(uow, tube, "K").item.id, code)
+        assert line(uow, tube, "K").current is None
+
+
 def test_saving_what_is_there_writes_nothing(world: World) -> None:
     with world.lab.uow() as uow:
         tube = world.tube(uow)
