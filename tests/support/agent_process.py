@@ -79,7 +79,7 @@ class AgentProcess:
             self.pid = self._process.pid
         else:
             self.pid = _nursery().spawn(self.data).pid
-        until(self.status, what="the agent's status file")
+        until(self.status, 60, what="the agent's status file")
         return self
 
     def kill(self) -> None:
