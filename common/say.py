@@ -46,6 +46,15 @@ def say(key: str, /, **values: Any) -> Said:
     return made
 
 
+def word(text: str) -> Said:
+    """A text that is its own key: a literal of another file, looked up as it stands."""
+    if isinstance(text, Said):
+        return text
+    made = Said(text)
+    made.key, made.values = text, {}
+    return made
+
+
 def _shown(value: Any, translate: Callable[[str], str], english: bool) -> str:
     if isinstance(value, Said):
         return value.in_words_of(translate, english) if english else str(value)
@@ -55,4 +64,4 @@ def _shown(value: Any, translate: Callable[[str], str], english: bool) -> str:
     return str(value)
 
 
-__all__ = ["Listed", "Said", "say"]
+__all__ = ["Listed", "Said", "say", "word"]

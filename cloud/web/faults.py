@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from common.errors import UserError
+from common.say import say, word
 
 
 class NotFound(UserError):
     """Absent, or another hospital's: the same answer (SR2)."""
 
     def __init__(self, what: str = "您要找的内容") -> None:
-        super().__init__("not_found", f"{what}不存在，请核对后重试。")
+        super().__init__("not_found", say("{what}不存在，请核对后重试。", what=word(what)))
 
 
 class Forbidden(UserError):
@@ -30,8 +31,13 @@ class Stale(UserError):
     """Somebody else saved first (C7); ``theirs`` names what they changed."""
 
     def __init__(self, theirs: str = "") -> None:
-        detail = f"对方的修改：{theirs}。" if theirs else ""
-        super().__init__("stale", f"保存未成功：您打开之后，这条记录已被他人修改。{detail}您输入的内容没有丢失，请核对后再保存。")
+        if theirs:
+            text = say(
+                "保存未成功：您打开之后，这条记录已被他人修改。对方的修改：{theirs}。您输入的内容没有丢失，请核对后再保存。", theirs=theirs
+            )
+        else:
+            text = say("保存未成功：您打开之后，这条记录已被他人修改。您输入的内容没有丢失，请核对后再保存。")
+        super().__init__("stale", text)
 
 
 class Conflict(UserError):

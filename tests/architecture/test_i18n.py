@@ -28,6 +28,19 @@ def catalogue() -> set[str]:
     return out
 
 
+REFUSALS = {"UserError": 1, "Invalid": 0, "Conflict": 0, "NotFound": 0}
+"""What is raised to be shown to a person, and where its words stand."""
+
+
+def refusal(node: ast.AST) -> str | None:
+    """The words of a refusal that are a plain literal."""
+    at = REFUSALS.get(node.func.id) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else None
+    if at is None or not isinstance(node, ast.Call) or len(node.args) <= at:
+        return None
+    words = node.args[at]
+    return words.value if isinstance(words, ast.Constant) and isinstance(words.value, str) else None
+
+
 def used() -> dict[str, str]:
     """Message → first file that shows it: template calls, menus, titles and refusals of the code."""
     out: dict[str, str] = {}
@@ -51,6 +64,9 @@ def said(*folders: str) -> dict[str, str]:
     out: dict[str, str] = {}
     for path in sorted(tree for folder in folders for tree in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            # The agent tells its refusals on its own console, in its own words.
+            if (words := refusal(node)) is not None and not path.is_relative_to(ROOT / "agent"):
+                out.setdefault(words, str(path.relative_to(ROOT)))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say":
                 assert isinstance(node.args[0], ast.Constant), (
                     f"{path}:{node.lineno}: the key of say() is a literal, so that it can be found"
