@@ -1,6 +1,7 @@
 """M08 Autoverification: release what needs no eye, stop what does, prove both."""
 
 from cloud.modules.autoverify import service
+from cloud.modules.autoverify.batch_views import VIEWS as BATCH
 from cloud.modules.autoverify.rules import Perm
 from cloud.modules.autoverify.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
@@ -8,7 +9,7 @@ from cloud.web.module import Job, MenuItem, Module
 MODULE = Module(
     name="autoverify",
     title="自动审核",
-    views=(VIEWS,),
+    views=(VIEWS, BATCH),
     depends=(
         "bench",
         "catalog",

@@ -1,4 +1,5 @@
-"""What expressions that are true ask for besides holding (M08, Rule.action): a comment on the report, a rerun of their items. Pure."""
+"""What expressions that are true ask for besides holding (M08, Rule.action): a comment on the report, a rerun of their items, an item
+that is added. Pure."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ class Told:
     action: Action
     text: str
     items: tuple[str, ...]
+    add: str = ""
 
 
 def acted(case: Case, ready: Ready) -> list[Told]:
@@ -28,7 +30,7 @@ def acted(case: Case, ready: Ready) -> list[Told]:
     for rule, program in ready.acting:
         if program.references <= items.keys() and program.evaluate(env) is True:
             named = tuple(code for code in items if code in program.references) or tuple(items)[:1]
-            out.append(Told(rule.code, Action(rule.action), rule.message, named))
+            out.append(Told(rule.code, Action(rule.action), rule.message, named, rule.add))
     return out
 
 

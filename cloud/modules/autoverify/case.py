@@ -134,7 +134,8 @@ class Case:
     ward: str = ""
     visit: str = ""
     diagnosis: str = ""
-    drugs: str = ""
+    drugs: str | None = ""
+    """What the requests said of drugs that matter; None: nobody said anything, and what asks for it cannot be judged."""
     specimen_type: str = ""
     specimen_state: str = "received"
     specimen_issues: tuple[str, ...] = ()
@@ -149,10 +150,13 @@ class Case:
 
 
 class Action(StrEnum):
-    """What an expression that is true does: hold the report; hold it and measure the items once more; only say something."""
+    """What an expression does (M08, Rule.action). True: hold the report; hold it and measure the items once more; have another item
+    added and hold until it is there; only say something. ``MUST`` (pass) the other way round: a report leaves only where it is true."""
 
     HOLD = "hold"
+    MUST = "pass"
     RERUN = "rerun"
+    REFLEX = "reflex"
     COMMENT = "comment"
 
 
@@ -164,6 +168,8 @@ class Expression:
     source: str
     message: str = ""
     action: str = "hold"
+    add: str = ""
+    """The item a reflex adds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -140,6 +140,8 @@ def _act(work: bench.Work, detail: Detail, one: Loaded, case: Case) -> Detail:
     for each in told:
         if each.action is Action.RERUN:
             bench.rerun_by_rule(work, specimen_id, f"av:{each.code}", each.items, each.text)
+        elif each.action is Action.REFLEX:
+            bench.reflex_by_rule(work, specimen_id, f"av:{each.code}", each.items, each.add, each.text)
     said = [(f"av:{each.code}", each.items[0], each.text) for each in told if each.action is Action.COMMENT and each.items]
     if not bench.say_beside(work, specimen_id, said):
         return detail

@@ -72,7 +72,7 @@ def prepare(policy: Policy, codes: Mapping[str, bool]) -> Ready:
     """Compile the policy's expressions; raises ExpressionError naming position and token."""
     known = symbols(codes)
     logic, context = (tuple((e, compile(e.source, known, Kind.BOOL)) for e in each) for each in (policy.logic, policy.context))
-    acting = tuple(each for each in (*logic, *context) if each[0].action != Action.HOLD)
+    acting = tuple(each for each in (*logic, *context) if each[0].action not in (Action.HOLD, Action.MUST))
     holds = [tuple(each for each in some if each[0].action != Action.COMMENT) for some in (logic, context)]
     return Ready(policy, holds[0], holds[1], acting)
 
@@ -102,9 +102,17 @@ def _expressions(case: Case, ready: Ready) -> list[Failure]:
             if isinstance(found, NotCalculable):
                 if not _previous_is_missing(found):
                     out.append(Failure(category, f"{code}_NE", rule.code, found.text))
-            elif found:
+            elif _holds(rule, found is True, items):
                 out.append(Failure(category, code, rule.code))
     return out
+
+
+def _holds(rule: Expression, true: bool, items: Mapping[str, Item]) -> bool:
+    """Whether an expression that could be judged keeps the report: true ones do, what must be so to pass when it is not; a reflex only
+    until the item it adds has its result."""
+    if rule.action == Action.MUST:
+        return not true
+    return true and not (rule.action == Action.REFLEX and rule.add in items)
 
 
 def _previous_is_missing(found: NotCalculable) -> bool:
@@ -120,8 +128,10 @@ def environment(case: Case, items: Mapping[str, Item]) -> Env:
         prior = item.priors[0] if item is not None and item.priors else None
         return prior.value if prior is not None and prior.value is not None else NotCalculable(Cause.MISSING, f"prev {code}")
 
-    def said(word: str) -> bool:
-        return word in f"{case.diagnosis} {case.drugs}"
+    def said(word: str) -> bool | NotCalculable:
+        if word in f"{case.diagnosis} {case.drugs or ''}":
+            return True
+        return NotCalculable(Cause.MISSING, "用药信息") if case.drugs is None else False
 
     names = {"sex": case.sex or None, "age": case.age_years, "dept": case.dept, "ward": case.ward, "visit": case.visit}
     names |= {"diagnosis": case.diagnosis, "drugs": case.drugs}

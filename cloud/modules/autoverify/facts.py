@@ -146,8 +146,10 @@ def _case(uow: UnitOfWork, catalog: md.Catalog, detail: Detail, around: Around, 
         ward=tube.ward,
         visit=tube.visit_kind or "",
         diagnosis=tube.diagnosis,
+        drugs=_drugs(detail),
         specimen_type=tube.specimen_type,
         specimen_state="tested" if past else tube.state,
+        specimen_issues=tube.issues,
         caveat=tube.caveat,
         collected_at=tube.collected_at,
         received_at=tube.received_at,
@@ -157,6 +159,12 @@ def _case(uow: UnitOfWork, catalog: md.Catalog, detail: Detail, around: Around, 
         operator=operator,
         stops=stops_for(around.stops, tube.section_id, analyzers, {t.item.id for t in items}),
     )
+
+
+def _drugs(detail: Detail) -> str | None:
+    """What the requests behind the tube said of drugs; None where none said anything."""
+    said = [r.drugs for r in detail.requests if r.drugs is not None]
+    return "；".join(dict.fromkeys(d for d in said if d)) if said else None
 
 
 SIMULATED = Person(0, "", True)

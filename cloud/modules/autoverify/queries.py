@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -57,6 +57,32 @@ def reasons(uow: UnitOfWork, specimen_id: int) -> list[Told]:
         said = words(uow, failures, {e.code: e.message for e in expressions})
         out.append(Told(row.id, row.at, row.outcome, row.shadow, number, said))
     return sorted(out, key=lambda t: (t.shadow, -t.id))
+
+
+_LATEST = text("""
+SELECT DISTINCT ON (d.specimen_id) d.specimen_id, d.outcome, d.reasons, d.logic, s.policy FROM av_decision d
+JOIN av_rule_set s ON s.tenant_id = d.tenant_id AND s.id = d.rule_set_id AND s.state IN ('active','suspended')
+WHERE d.tenant_id = :t AND NOT d.shadow AND d.specimen_id = ANY(:ids) ORDER BY d.specimen_id, d.id DESC
+""")
+NOT_OF_THE_VALUES = frozenset({14})
+"""Nobody on duty to answer for an automatic release: says nothing against a person's own review."""
+
+
+def held_by(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, tuple[Said, ...]]:
+    """Tube → what the section's rules in use last said against its values, in words; one statement."""
+    out: dict[int, tuple[Said, ...]] = {}
+    for r in uow.s.execute(_LATEST, {"t": uow.tenant_id, "ids": list(specimen_ids)}):
+        failures = [f for each in r.reasons if (f := Failure(*each)).category not in NOT_OF_THE_VALUES]
+        if failures:
+            expressions = [from_json(Expression, e) for e in (*r.logic, *r.policy.get("context", ()))]
+            out[r.specimen_id] = words(uow, failures, {e.code: e.message for e in expressions})
+    return out
+
+
+def waiting(uow: UnitOfWork, specimen_ids: Iterable[int]) -> set[int]:
+    """Of these tubes those the rules have still to decide."""
+    query = text("SELECT specimen_id FROM av_due WHERE tenant_id = :t AND specimen_id = ANY(:ids)")
+    return set(uow.s.execute(query, {"t": uow.tenant_id, "ids": list(specimen_ids)}).scalars())
 
 
 def sets(uow: UnitOfWork, section_id: int) -> Sequence[RuleSet]:

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
 from enum import StrEnum
 
+from common.say import Listed, Said, say
+
 
 class Perm(StrEnum):
     """Permissions of this module."""
@@ -154,3 +156,44 @@ def fell(before: tuple[int, int], now: tuple[int, int], points: int = 10) -> boo
     if min(before[1], now[1]) < 20:
         return False
     return percent(*before) - percent(*now) > points
+
+
+# --- 初审 of many at once -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLook:
+    """A whole tube as a batch sees it; counts, names and texts of what needs an eye."""
+
+    held: bool = False
+    critical: int = 0
+    abnormal: int = 0
+    alarms: int = 0
+    qc: tuple[str, ...] = ()
+    contradictions: tuple[str, ...] = ()
+    caveat: str = ""
+    issues: int = 0
+    rules: int = 0
+    """Reasons for which the section's rules held it."""
+    deciding: bool = False
+    """The rules have not decided yet."""
+    hidden: bool = False
+    """It has sensitive items this person may not see."""
+
+
+def batch_exceptions(look: BatchLook) -> tuple[Said, ...]:
+    """Why a tube does not go with a batch (M07 R9); nothing: it may."""
+    found = (
+        (look.held, say("有待处理的结果")),
+        (look.critical, say("危急值 {n} 项", n=look.critical)),
+        (look.abnormal, say("异常 {n} 项", n=look.abnormal)),
+        (look.alarms, say("仪器报警 {n} 项", n=look.alarms)),
+        (look.qc, say("质控未放行：{items}", items=look.qc)),
+        (look.contradictions, say("项目间矛盾：{texts}", texts=Listed(look.contradictions, "；"))),
+        (look.caveat, say("让步接收：{text}", text=look.caveat)),
+        (look.issues, say("标本性状异常 {n} 项", n=look.issues)),
+        (look.rules, say("自动审核规则拦截 {n} 条", n=look.rules)),
+        (look.deciding, say("自动审核还没有判断")),
+        (look.hidden, say("含您不能查看的敏感项目")),
+    )
+    return tuple(words for so, words in found if so)

@@ -13,7 +13,7 @@ from sqlalchemy import func, select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify import sets
-from cloud.modules.autoverify.case import Case, Policy, from_json, to_json
+from cloud.modules.autoverify.case import Action, Case, Policy, from_json, to_json
 from cloud.modules.autoverify.deciding import decide_due, decide_tubes, on_results
 from cloud.modules.autoverify.decision import Verdict, decide
 from cloud.modules.autoverify.fingerprint import of_section
@@ -39,6 +39,7 @@ from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Level
 from cloud.modules.quality.service import Mishap, Severity, Source, open_once
 from common.errors import UserError
+from common.say import say
 
 # --- rule sets ------------------------------------------------------------------------------------------------------
 
@@ -88,6 +89,10 @@ def problems(uow: UnitOfWork, policy: Policy) -> None:
         item = catalog.items_by_code.get(code)
         if item is None or not item.active:
             raise UserError("invalid", f"规则引用了不存在或已停用的项目 {code}，请删除该规则或恢复项目。")
+    for rule in policy.context:
+        added = catalog.items_by_code.get(rule.add)
+        if rule.action == Action.REFLEX and (added is None or not added.active):
+            raise UserError("invalid", say("规则 {rule}：请选择要加做的项目，且项目须在用。", rule=rule.code), field="add")
     for code, found in policy.ranges.items():
         item = catalog.items_by_code[code]
         if found.low is not None and found.high is not None and found.low >= found.high:

@@ -28,7 +28,13 @@ from common.errors import UserError
 from common.say import say
 
 VIEWS = Views("autoverify", __name__)
-ACTIONS = {Action.HOLD: say("转人工"), Action.RERUN: say("转人工并自动申请复查"), Action.COMMENT: say("只加备注（印在报告上）")}
+ACTIONS = {
+    Action.HOLD: say("转人工"),
+    Action.MUST: say("不成立即转人工（成立才放行）"),
+    Action.RERUN: say("转人工并自动申请复查"),
+    Action.REFLEX: say("自动加做项目，结果回来前不放行"),
+    Action.COMMENT: say("只加备注（印在报告上）"),
+}
 
 
 def _mine(uow: UnitOfWork) -> list[md.SectionRow]:
@@ -118,7 +124,9 @@ def edit(uow: UnitOfWork, rule_set_id: int) -> Any:
         action = form.get("action", "hold")
         if action not in tuple(Action):
             raise Invalid(say("请选择规则为真时做什么。"), "action")
-        rule = Expression(form.get("code", "").strip().upper(), form.get("source", ""), form.get("message", "").strip(), action)
+        rule = Expression(
+            form.get("code", "").strip().upper(), form.get("source", ""), form.get("message", "").strip(), action, form.get("add", "")
+        )
         if not rule.code or not rule.message:
             raise Invalid("请填写规则代码和说明。", "code")
         policy = replace(policy, context=(*(c for c in policy.context if c.code != rule.code), rule))

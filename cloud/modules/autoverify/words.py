@@ -82,6 +82,17 @@ _WORDS: dict[str, tuple[str, str, str, str]] = {
     "OPERATOR_NONE": ("本班没有另一名值班检验者", "在值班页排班，或由人工审核", "no second person is on duty to answer for the testing", "put one on duty or verify by hand"),
     "OPERATOR": ("值班检验者 {x} 没有全部项目的有效检验授权", "办理授权，或由人工审核", "{x} on duty lacks the authorisation to test all items", "authorise, or verify by hand"),
 }  # fmt: skip
+# Codes of what a receiver notes about a tube (M05).
+_ISSUES = {
+    "haemolysis": ("溶血", "haemolysis"),
+    "lipaemia": ("脂血", "lipaemia"),
+    "icterus": ("黄疸", "icterus"),
+    "clot": ("有凝块", "clot"),
+    "short": ("标本量不足", "too little"),
+    "bubble": ("有气泡", "bubbles"),
+    "tube": ("采血管或抗凝比例不当", "wrong tube or anticoagulant ratio"),
+    "other": ("其他性状异常", "other"),
+}
 _DELTA = (
     "{item} 与前次差值过大（{x}）",
     "核对患者和标本，复查一致后由审核者发布",
@@ -105,8 +116,9 @@ def explain(failure: Failure, names: Mapping[str, str], messages: Mapping[str, s
     code = failure.code
     why, clear, why_en, clear_en = _WORDS.get(code, _DELTA if code.startswith("DELTA_") else _contamination(code))
     given = {"item": names.get(failure.item, failure.item), "x": failure.figures, "m": (messages or {}).get(failure.item, failure.item)}
-    zh = f"{why.format(**given)}；{clear.format(**given)}。"
-    en = f"{why_en.format(**given)}; {clear_en.format(**given)}."
+    zh_x, en_x = _ISSUES.get(failure.figures, (failure.figures, failure.figures)) if code == "SPECIMEN" else (failure.figures,) * 2
+    zh = f"{why.format(**given | {'x': zh_x})}；{clear.format(**given)}。"
+    en = f"{why_en.format(**given | {'x': en_x})}; {clear_en.format(**given)}."
     return Said(failure.text, failure.item, zh, en[0].upper() + en[1:])
 
 

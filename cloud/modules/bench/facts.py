@@ -44,6 +44,8 @@ class Tube:
     ward: str
     bed: str
     diagnosis: str
+    issues: tuple[str, ...] = ()
+    """What the receiver noted about it: haemolysis, clot, too little … (specimens.rules.Issue)."""
 
     @property
     def place(self) -> str:
@@ -55,7 +57,7 @@ _TUBES = text("""
 SELECT sp.id AS specimen_id, sp.barcode, sp.sample_no, sp.priority = 'stat' AS urgent, sp.state, sp.section_id, sp.specimen_type_id,
        st.name AS specimen_type, sp.collected_at, sp.received_at, sp.caveat, p.id AS patient_id, p.patient_no, p.name, p.sex, p.birth,
        p.age_text, v.kind AS visit_kind, coalesce(v.visit_no, '') AS visit_no, coalesce(v.dept, '') AS dept, coalesce(v.ward, '') AS ward,
-       coalesce(v.bed, '') AS bed, coalesce(v.diagnosis, '') AS diagnosis
+       coalesce(v.bed, '') AS bed, coalesce(v.diagnosis, '') AS diagnosis, sp.issues
 FROM specimen sp
 JOIN patient p ON p.tenant_id = sp.tenant_id AND p.id = sp.patient_id
 JOIN specimen_type st ON st.tenant_id = sp.tenant_id AND st.id = sp.specimen_type_id
@@ -70,7 +72,7 @@ def tubes(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, Tube]:
     if not ids:
         return {}
     rows = uow.s.execute(_TUBES, {"t": uow.tenant_id, "ids": ids})
-    return {row.specimen_id: Tube(*row) for row in rows}
+    return {row.specimen_id: Tube(*(*row[:-1], tuple(row.issues))) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +113,13 @@ class Request:
     his_name: str
     doctor: str
     dept: str
+    drugs: str | None
+    """Drugs that matter, as the sender said; "" none; None: nothing was said."""
 
 
 _REQUESTS = text("""
-SELECT oi.specimen_id, oi.order_id, oi.id, oi.source, o.placer_no, oi.order_item_no, oi.his_code, oi.his_name, o.doctor, o.dept
+SELECT oi.specimen_id, oi.order_id, oi.id, oi.source, o.placer_no, oi.order_item_no, oi.his_code, oi.his_name, o.doctor, o.dept,
+       o.drugs
 FROM order_item oi
 JOIN lab_order o ON o.tenant_id = oi.tenant_id AND o.id = oi.order_id
 WHERE oi.tenant_id = :t AND oi.specimen_id = ANY(:ids)

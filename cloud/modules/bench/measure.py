@@ -213,6 +213,31 @@ def confirms(first: Value, second: Value, rule: RerunRule) -> bool:
     return first_stands(first.number, second.number, rule)
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of two rival values as a person compares them."""
+
+    value: Value
+    flag: str = ""
+    critical: bool = False
+    alarms: tuple[str, ...] = ()
+
+
+def undisputed(first: Side, second: Side, rule: RerunRule) -> bool:
+    """Whether two rivals say the same to a clinician: inside the difference rule, the same flag, neither critical nor alarmed. Only
+    such pairs are marked together by one key; every other is chosen by itself."""
+    quiet = not (first.critical or second.critical or first.alarms or second.alarms)
+    return quiet and first.flag == second.flag and confirms(first.value, second.value, rule)
+
+
+def difference(first: Value, second: Value) -> tuple[Decimal, Decimal | None] | None:
+    """How far the second lies from the first: (absolute, per cent of the first to one decimal); None where one is a limit or a word."""
+    if first.number is None or second.number is None or first.comparator or second.comparator:
+        return None
+    apart = second.number - first.number
+    return apart, None if first.number == 0 else (apart * 100 / abs(first.number)).quantize(Decimal("0.1"))
+
+
 # --- reflex (R5) ----------------------------------------------------------------------------------------------------
 
 MAX_DEPTH = 2

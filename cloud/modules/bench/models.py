@@ -125,6 +125,27 @@ class ResultVersion(TenantTable, Base):
     snapshot: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
 
 
+class ResultTrace(TenantTable, Base):
+    """What was in force when an analyzer's result was run (M07 R1): the lot on board, the last calibration, the QC run whose window it
+    fell into; each empty where nothing was registered then. ``at``: the version's. Written once, never changed."""
+
+    __tablename__ = "result_trace"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "result_id"),
+        Index("ix_result_trace_at", "tenant_id", "at"),
+        Index("ix_result_trace_lot", "tenant_id", "lot_id", "id", postgresql_where=text("lot_id IS NOT NULL")),
+        tenant_fk("result_id", "result_version"),
+        tenant_fk("lot_id", "reagent_lot"),
+        tenant_fk("calibration_id", "calibration"),
+        tenant_fk("qc_run_id", "qc_run"),
+    )
+    result_id: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime]
+    lot_id: Mapped[int | None] = mapped_column(BigInteger)
+    calibration_id: Mapped[int | None] = mapped_column(BigInteger)
+    qc_run_id: Mapped[int | None] = mapped_column(BigInteger)
+
+
 class RunPicture(TenantTable, Base):
     """A graph or image an analyzer sent with a run of a tube: histogram, scattergram, micrograph. Beside the results, never one of them.
 

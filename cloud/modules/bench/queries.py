@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -14,7 +15,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.bench import facts, followup, measure, pictures, rules
 from cloud.modules.bench.facts import Request, Tube
 from cloud.modules.bench.followup import FollowRow
-from cloud.modules.bench.listing import names, open_counts
+from cloud.modules.bench.listing import Line, Show, names, open_counts, page
 from cloud.modules.bench.measure import notes_from
 from cloud.modules.bench.past import Coming, coming, history, last_told
 from cloud.modules.bench.pictures import MAX_PRINTED, Print, printed
@@ -25,6 +26,7 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.platform import glass
 from cloud.modules.qc import queries as qc
 from cloud.web.principal import Principal
+from common import values
 from common.errors import UserError
 
 _TESTS = text("""
@@ -129,6 +131,33 @@ def differential(detail: Detail) -> list[TestLine]:
     return [t for t in detail.tests if t.item.code in measure.DIFFERENTIAL and t.state in rules.OPEN_STATES]
 
 
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """A test with two values to choose from, the earlier first; ``apart``: absolute and per cent; ``undisputed``: measure's word."""
+
+    test: TestLine
+    first: Shown
+    second: Shown
+    apart: tuple[Decimal, Decimal | None] | None
+    undisputed: bool
+
+
+def rivals(uow: UnitOfWork, detail: Detail) -> list[Rival]:
+    """The tube's tests with two values, in print order."""
+    catalog, out = md.catalog(uow), list[Rival]()
+    percent, absolute = (Decimal(str(catalog.setting("bench", k, v))) for k, v in (("rerun_percent", 5), ("rerun_absolute", 0)))
+    for test in detail.tests:
+        if test.pending is None or test.current is None or test.state not in rules.OPEN_STATES:
+            continue
+        first, second = sorted((test.current, test.pending), key=lambda v: v.version_no)
+        one, two = (measure.Side(values.parse(v.reported_text), v.flag, v.critical, tuple(v.alarms)) for v in (first, second))
+        # A confirmation is decided item by item, whatever its values say (R5).
+        confirming = test.rerun is not None and test.rerun.kind is measure.Kind.CONFIRM
+        same = not confirming and measure.undisputed(one, two, measure.RerunRule(absolute, percent))
+        out.append(Rival(test, first, second, measure.difference(one.value, two.value), same))
+    return out
+
+
 _ANSWERS = (("value", "v"), ("again", "again"), ("sure", "sure"), ("reason", "reason"))
 
 
@@ -145,11 +174,29 @@ def entered(
     return {"section": section, "detail": detail, "now": uow.now, "asked": asked, "typed": typed, "touched": lines}
 
 
-def details_of(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, Detail]:
-    """Tubes with their tests and requests, without history, a few statements for all of them; for rules that look at many."""
+def details_of(uow: UnitOfWork, specimen_ids: Iterable[int], gates: bool = False) -> dict[int, Detail]:
+    """Tubes with their tests and requests, without history, a few statements for all of them; for rules that look at many. ``gates``:
+    with the quality control behind each value."""
     found = facts.tubes(uow, specimen_ids)
     tests, asked = tests_of(uow, found), facts.requests(uow, found)
-    return {i: Detail(t, age_text(t, uow.now), "", 0, tests[i], asked.get(i, [])) for i, t in found.items()}
+    lights = _gates(uow, [t for lines in tests.values() for t in lines]) if gates else {}
+    return {i: Detail(t, age_text(t, uow.now), "", 0, tests[i], asked.get(i, []), gates=lights) for i, t in found.items()}
+
+
+def contradictions(detail: Detail) -> list[measure.Contradiction]:
+    """Values of the tube that cannot all be right (R8), as it was loaded."""
+    found: dict[str, Decimal] = {}
+    for test in detail.tests:
+        if test.current is not None and test.state is not TestState.CANCELLED and test.item.result_type == "numeric":
+            value = values.parse(test.current.reported_text)
+            if value.number is not None and not value.comparator:
+                found[test.item.code] = measure.comparable(test.item.code, value.number, test.current.unit)
+    return measure.contradictions(found)
+
+
+def whole(uow: UnitOfWork, section_id: int, limit: int) -> list[Line]:
+    """The first tubes of a section whose values are all there, urgent first."""
+    return page(uow, section_id, Show.READY, limit=limit)
 
 
 def first_versions(uow: UnitOfWork, test_ids: Sequence[int]) -> dict[int, Shown]:
@@ -278,9 +325,11 @@ __all__ = [
     "Coming",
     "Detail",
     "Difference",
+    "Line",
     "Past",
     "Print",
     "Request",
+    "Rival",
     "Said",
     "Shown",
     "TestLine",
@@ -289,6 +338,7 @@ __all__ = [
     "age_text",
     "basis",
     "coming",
+    "contradictions",
     "find",
     "follow_up",
     "history",
@@ -304,9 +354,11 @@ __all__ = [
     "requests_of",
     "reread",
     "reruns",
+    "rivals",
     "section_of_tube",
     "shut_tubes",
     "specimen_of_test",
     "tests_of",
     "tube",
+    "whole",
 ]

@@ -410,6 +410,24 @@ def unit_slip(value: Decimal, reference: Decimal | None) -> Said | None:
     return None
 
 
+class Twice(StrEnum):
+    """Which values are typed twice: as M07 R6 says, or (a hospital's own choice) critical ones only."""
+
+    ALL = "all"
+    CRITICAL = "critical"
+
+
+def typed_twice(critical: bool, infectious: bool, interfaced: bool, choice: Twice) -> Said | None:
+    """Why a typed value must be typed once more before it counts (R6), or None."""
+    if critical:
+        return say("达到危急值界限")
+    if choice is Twice.CRITICAL:
+        return None
+    if infectious:
+        return say("属传染病项目")
+    return None if interfaced else say("没有仪器接口")
+
+
 # --- review ---------------------------------------------------------------------------------------------------------
 
 

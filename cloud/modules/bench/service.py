@@ -12,15 +12,25 @@ from sqlalchemy import text
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import facts, measure, opening, rows, rules
 from cloud.modules.bench.calculate import calculate
+from cloud.modules.bench.choosing import Choice, accept_holds, choose_version, choose_versions
 from cloud.modules.bench.consequences import settle
 from cloud.modules.bench.expect import expect_tests
 from cloud.modules.bench.messages import Entry
-from cloud.modules.bench.opening import fresh, must_be_open, open_test, open_tube, review_item, save, settled, store, to
+from cloud.modules.bench.opening import fresh, must_be_open, open_test, open_tube, review_item, save, store, to
 from cloud.modules.bench.past import last_told
 from cloud.modules.bench.pictures import Drawn, keep_pictures
 from cloud.modules.bench.reading import Reading
 from cloud.modules.bench.record import Work, record_results
-from cloud.modules.bench.rerun import add_reflex, reflex_added, reflex_refused, request_rerun, rerun_by_rule, say_beside, withdraw
+from cloud.modules.bench.rerun import (
+    add_reflex,
+    reflex_added,
+    reflex_by_rule,
+    reflex_refused,
+    request_rerun,
+    rerun_by_rule,
+    say_beside,
+    withdraw,
+)
 from cloud.modules.bench.rows import NewVersion, TestRow
 from cloud.modules.bench.rules import Hold, Incoming, Outcome, Recorded, TestState
 from cloud.modules.catalog import queries as md
@@ -188,12 +198,11 @@ def _judge_entry(work: Work, test: TestRow, entry: Entry, lasts: Mapping[int, De
     hint = None if told is None or entry.sure else rules.unit_slip(told, lasts.get(test.item_id))
     if hint is not None:
         raise UserError("invalid", say("{item}：{hint}", item=item.name, hint=hint), field="sure")
-    if reading.critical and entry.again.strip() != entry.text.strip():
-        raise UserError(
-            "invalid",
-            say("{item} {value} 达到危急值界限，请再输入一次同样的数值确认。", item=item.name, value=reading.reported_text),
-            field="again",
-        )
+    interfaced = work.catalog.interfaced(item.id)
+    why = rules.typed_twice(reading.critical, bool(item.notifiable), interfaced, double_entry(work.catalog))
+    if why is not None and entry.again.strip() != entry.text.strip():
+        text = say("{item} {value} {why}，请再输入一次同样的结果确认。", item=item.name, value=reading.reported_text, why=why)
+        raise UserError("invalid", text, field="again")
     if current is not None and rerun is None and not entry.reason.strip():
         raise UserError(
             "invalid", say("{item} 已有结果 {value}，更改请写明原因。", item=item.name, value=current.known.reported_text), field="reason"
@@ -247,6 +256,12 @@ def _not_a_barcode(uow: UnitOfWork, typed: str, item: str) -> None:
         )
 
 
+def double_entry(catalog: md.Catalog) -> rules.Twice:
+    """The hospital's choice of what is typed twice; without one as the specification says."""
+    chosen = str(catalog.setting("bench", "double_entry", rules.Twice.ALL.value))
+    return rules.Twice(chosen) if chosen in tuple(rules.Twice) else rules.Twice.ALL
+
+
 def check_entry(uow: UnitOfWork, item_id: int, entered: str) -> None:
     """Refuse a text that cannot be a value of the item (UserError invalid, naming it)."""
     item = md.catalog(uow).items[item_id]
@@ -271,52 +286,6 @@ def set_no_result(uow: UnitOfWork, test_id: int, version: int, reason: str) -> N
     query = text("UPDATE test SET no_result_reason = :r WHERE tenant_id = :t AND id = :i")
     uow.s.execute(query, {"r": reason.strip()[:200], "t": uow.tenant_id, "i": test.id})
     save(work, "no_result", {"item": name}, reason=reason.strip())
-
-
-def choose_version(uow: UnitOfWork, test_id: int, version: int, chosen_id: int, reason: str, may_decide: bool = True) -> None:
-    """Of two differing values a person chooses the one that counts; the other stays in the history.
-
-    ``may_decide``: the person may settle a rerun that differs too much, or a confirmation (R4); that needs a reason.
-    """
-    work, test = open_test(uow, test_id)
-    name = work.catalog.items[test.item_id].name
-    must_be_open(test, name)
-    fresh(test, version, name)
-    chosen = next((v for v in work.versions.get(test.id, ()) if v.id == chosen_id), None)
-    if chosen is None or chosen_id not in (test.current_id, test.pending_id):
-        raise UserError("not_found", say("{item} 没有这个待选的结果，请刷新后重试。", item=name))
-    before, rerun = work.current.get(test.id), work.rerun_of(test)
-    if rerun is not None and not may_decide:
-        raise UserError("conflict", say("{item} 的复查结果与首次相差较大或须确证，请由高年资或组长选用。", item=name))
-    if rerun is not None and not reason.strip():
-        raise UserError("invalid", say("选用 {item} 的复查结果请写明理由。", item=name), field="reason")
-    if rerun is not None:
-        rerun.settle(uow, "done", f"选用 {chosen.known.reported_text}：{reason.strip()}")
-        test.notes = [n for n in test.notes if n["code"] != measure.NoteCode.CONFIRM]
-    to(test, TestState.RECEIVED)
-    test.current_id, test.pending_id = chosen_id, None
-    work.current[test.id] = chosen
-    detail = {"item": name, "value": chosen.known.reported_text, "version_no": chosen.known.version_no}
-    old = None if before is None else before.known.reported_text
-    settled(work, test.specimen_id)
-    save(work, "choose", detail, before={"value": old}, reason=reason.strip() or None)
-
-
-def accept_holds(uow: UnitOfWork, specimen_id: int, revision: int) -> int:
-    """Accept every held value of a tube that has no rival; returns how many. Rivals are chosen one by one."""
-    work, _ = open_tube(uow, specimen_id, revision)
-    accepted = []
-    for test in work.tests.values():
-        current, notes = work.current.get(test.id), measure.notes_from(test.notes)
-        alone = test.pending_id is None and work.rerun_of(test) is None and not any(n.code in measure.NOT_BY_KEY for n in notes)
-        if test.state == TestState.HELD and alone and current is not None and current.known.reported_text:
-            to(test, TestState.RECEIVED)
-            test.notes = [replace(n, settled=True).to_json() for n in notes]
-            accepted.append(work.catalog.items[test.item_id].name)
-    if accepted:
-        settled(work, specimen_id)
-        save(work, "accept", {"items": accepted})
-    return len(accepted)
 
 
 def dismiss_late(uow: UnitOfWork, test_id: int, version: int, reason: str) -> None:
@@ -443,6 +412,7 @@ def _mark_told(uow: UnitOfWork, version_ids: list[int]) -> None:
 
 
 __all__ = [
+    "Choice",
     "Drawn",
     "Hold",
     "Entered",
@@ -457,8 +427,10 @@ __all__ = [
     "amend",
     "check_entry",
     "choose_version",
+    "choose_versions",
     "clear",
     "dismiss_late",
+    "double_entry",
     "enter_differential",
     "enter_result",
     "enter_tube",
@@ -468,6 +440,7 @@ __all__ = [
     "on_withdrawn",
     "record_results",
     "reflex_added",
+    "reflex_by_rule",
     "reflex_refused",
     "release",
     "request_rerun",

@@ -165,6 +165,11 @@ class Detail:
         return [t for t in may if t.current is not None and t.current.source != "calc" and t.pending is None]
 
     @property
+    def rivals(self) -> int:
+        """How many tests have two values to choose from."""
+        return sum(t.pending is not None and t.state in rules.OPEN_STATES for t in self.tests)
+
+    @property
     def acceptable(self) -> list[TestLine]:
         """Held tests with a value and no rival: one key accepts them together."""
         alone = [t for t in self.held if t.state is TestState.HELD and t.by_key]

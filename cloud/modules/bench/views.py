@@ -10,9 +10,9 @@ from typing import Any
 from flask import Response, request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import listing, pictures, queries, service
+from cloud.modules.bench import listing, pictures, queries, service, trace
 from cloud.modules.bench.listing import Show
-from cloud.modules.bench.messages import entries_of
+from cloud.modules.bench.messages import choices_of, entries_of
 from cloud.modules.bench.rules import Perm
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import glass
@@ -105,6 +105,22 @@ def tube(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     if detail is None or detail.tube.section_id != section.id:
         raise NotFound("该标本")
     return fragment("bench/section.html", "tube", section=section, detail=detail, now=uow.now)
+
+
+@VIEWS.get("/bench/<code>/tube/<int:specimen_id>/trace", Perm.READ)
+def traced(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
+    """Where each value of a tube comes from: analyzer or person, lot, calibration, quality control, method, interval (R1)."""
+    section, detail = section_of(uow, code), _detail(uow, specimen_id)
+    if detail is None or detail.tube.section_id != section.id:
+        raise NotFound("该标本")
+    return page("bench/trace.html", "trace", section=section, detail=detail, lines=trace.of(uow, detail))
+
+
+@VIEWS.get("/bench/lot/<int:lot_id>", Perm.READ)
+def lot(uow: UnitOfWork, lot_id: int) -> Any:
+    """The results a reagent lot measured, as a recall needs them (own sections)."""
+    rows, mine = trace.of_lot(uow, lot_id, request.args.get("before", type=int) or 0), {s.code for s in sections(uow)}
+    return page("bench/lot.html", lot_id=lot_id, rows=[r for r in rows if r.section in mine], more=rows[-1].id if len(rows) == 200 else 0)
 
 
 @VIEWS.get("/bench/picture/<int:picture_id>", Perm.READ)
@@ -229,6 +245,23 @@ def choose(uow: UnitOfWork, test_id: int) -> Any:
     may_decide = principal().may(Perm.DECIDE)
     service.choose_version(uow, test_id, form.get("version", type=int) or 0, chosen, form.get("reason", ""), may_decide)
     return _line(uow, test_id, OK)
+
+
+@VIEWS.get("/bench/<code>/tube/<int:specimen_id>/rivals", Perm.ENTER)
+def rivals(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
+    """All tests of a tube that have two values, side by side, each to be chosen; one save for all."""
+    section, detail = section_of(uow, code), _detail(uow, specimen_id)
+    if detail is None or detail.tube.section_id != section.id:
+        raise NotFound("该标本")
+    return page("bench/rivals.html", "rivals", section=section, detail=detail, pairs=queries.rivals(uow, detail), now=uow.now)
+
+
+@VIEWS.post("/bench/<code>/tube/<int:specimen_id>/choose", Perm.ENTER)
+def choose_all(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
+    """Save what was chosen of a tube's rivals; those left open stay open."""
+    section, form = section_of(uow, code), request.form
+    service.choose_versions(uow, specimen_id, choices_of(form), form.get("reason", ""), principal().may(Perm.DECIDE))
+    return fragment("bench/section.html", "tube", trigger=OK, section=section, detail=_detail(uow, specimen_id), now=uow.now)
 
 
 @VIEWS.post("/bench/test/<int:test_id>/dismiss", Perm.ENTER)

@@ -153,6 +153,10 @@ class Catalog:
         own = tuple(each for each in rows if each.specimen_type_id is not None and each.specimen_type_id == specimen_type_id)
         return own or tuple(each for each in rows if each.specimen_type_id is None)
 
+    def interfaced(self, item_id: int) -> bool:
+        """Whether some analyzer sends the item."""
+        return any(each == item_id for _, each in self.item_channels)
+
     def setting(self, key: str, name: str, default: Any) -> Any:
         """A hospital's own value of a choice ([C]), or the default."""
         return self.settings.get(key, {}).get(name, default)

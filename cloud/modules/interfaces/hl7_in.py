@@ -32,6 +32,7 @@ from cloud.modules.orders.messages import (
     Sex,
     VisitData,
     VisitType,
+    drugs_said,
 )
 
 MISSING, BAD_TYPE, NOT_IN_TABLE, SEQUENCE = "101", "102", "103", "100"
@@ -39,6 +40,8 @@ UNSUPPORTED_TYPE, UNSUPPORTED_EVENT, UNSUPPORTED_VERSION, UNKNOWN_KEY, INTERNAL 
 
 ACCEPTED = frozenset({("OML", "O21"), ("ORM", "O01")})
 VERSIONS = re.compile(r"2\.(3|3\.1|4|5|5\.1|6|7)(\b|$)")
+DRUGS = "8677-7"
+"""LOINC: history of medication use."""
 ID_CARD = re.compile(r"[0-9]{17}[0-9X]")
 
 
@@ -307,7 +310,15 @@ class _Reader:
             ordered_at=ordered.instant if ordered else None,
             planned_at=planned.instant if planned else None,
             clinical_note=(obr.text(13) if obr else "") or None,
+            drugs=self.drugs(group),
         )
+
+    @staticmethod
+    def drugs(group: _Group) -> str | None:
+        """OBX of the request that tells of drugs (LOINC 8677-7, or 用药 in its name); 无 says there are none, an empty one says nothing."""
+        told = [x for x in group.whole if x.name == "OBX" and (x.get(3) == DRUGS or "用药" in (x.get(3, 2) or x.get(3)))]
+        texts = [text for x in told if (text := drugs_said(x.text(5))) is not None]
+        return "；".join(dict.fromkeys(t for t in texts if t)) if texts else None
 
     def action(self, orc: Segment | None) -> Action:
         """ORC-1; an order without ORC is a new one. Anything but new, change and cancel is refused."""
@@ -406,6 +417,7 @@ def _join(parts: list[OrderData]) -> OrderData:
         items=tuple(item for part in parts for item in part.items),
         priority=max((part.priority for part in parts), key=lambda p: p.rank),
         clinical_note=next((p.clinical_note for p in parts if p.clinical_note), None),
+        drugs=next((p.drugs for p in parts if p.drugs), next((p.drugs for p in parts if p.drugs is not None), None)),
     )
 
 

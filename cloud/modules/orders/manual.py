@@ -21,6 +21,7 @@ from cloud.modules.orders.messages import (
     Sex,
     VisitData,
     VisitType,
+    drugs_said,
 )
 from cloud.web.faults import Conflict, Invalid
 from common.say import say
@@ -69,6 +70,7 @@ def _message(uow: UnitOfWork, form: Registration) -> OrderMessage:
     order = OrderData(
         f"M{short}", Priority(_one(form.priority, Priority, "priority")), items, form.doctor.strip() or None, None,
         form.dept.strip() or None, None, uow.now, None, form.note.strip() or None,
+        drugs_said(form.drugs),
     )  # fmt: skip
     return OrderMessage(form.key, who, visit, (order,), (), uow.now)
 

@@ -140,6 +140,8 @@ class OrderData:
     ordered_at: datetime | None = None
     planned_at: datetime | None = None
     clinical_note: str | None = None
+    drugs: str | None = None
+    """Drugs that matter to the tests; "" says none, None says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +161,17 @@ class OrderMessage:
         return tuple(item for order in self.orders for item in order.items)
 
 
+NO_DRUGS = frozenset({"无", "没有", "否认", "none", "no", "nil"})
+
+
+def drugs_said(text: str | None) -> str | None:
+    """What was said of drugs that matter to the tests: None for silence, "" for none, else as it was said."""
+    said = (text or "").strip()
+    if not said:
+        return None
+    return "" if said.rstrip("。.").lower() in NO_DRUGS else said
+
+
 @dataclass(frozen=True, slots=True)
 class Registration:
     """What the form holds. ``key`` is the form's own, so that sending it twice registers once."""
@@ -176,6 +189,7 @@ class Registration:
     paid: bool
     note: str
     order_sets: Sequence[str]
+    drugs: str = ""
     other_person: bool = False
     """Somebody of this name and birthday is known, and this is another person: said by whoever registers."""
 
@@ -183,7 +197,8 @@ class Registration:
     def read(cls, form: Mapping[str, str]) -> Registration:
         """From a submitted form; ``order_set`` may stand in it several times."""
         words = {
-            name: form.get(name, "") for name in ("key", "patient_no", "name", "sex", "birth", "phone", "kind", "dept", "doctor", "note")
+            name: form.get(name, "")
+            for name in ("key", "patient_no", "name", "sex", "birth", "phone", "kind", "dept", "doctor", "note", "drugs")
         }
         several = getattr(form, "getlist", lambda name: [form[name]] if name in form else [])
         return cls(

@@ -121,6 +121,8 @@ class LabOrder(Versioned, TenantTable, Base):
     ordered_at: Mapped[datetime]
     planned_at: Mapped[datetime | None]
     note: Mapped[str] = mapped_column(default="", server_default="")
+    drugs: Mapped[str | None]
+    """Drugs that matter to the tests, as the sender said; "" none; None: nothing was said."""
     created_at: Mapped[datetime]
     heard_at: Mapped[datetime | None]
 

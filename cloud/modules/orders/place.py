@@ -260,6 +260,9 @@ class _Work:
             if value and getattr(order, name) != value and (name != "priority" or not _only_cancels(data)):
                 before[name], after[name] = getattr(order, name), value
                 setattr(order, name, value)
+        if data.drugs is not None and order.drugs != data.drugs:
+            before["drugs"], after["drugs"] = order.drugs, data.drugs
+            order.drugs = data.drugs
         if before:
             self.uow.audit("lab_order", order.id, "changed", before=before, after=after)
         if "priority" in after:
@@ -286,6 +289,7 @@ class _Work:
             ordered_at=data.ordered_at or self.message.sent_at or self.uow.now,
             planned_at=data.planned_at,
             note=data.clinical_note or "",
+            drugs=data.drugs,
             created_at=self.uow.now,
             heard_at=self.uow.now,
         )

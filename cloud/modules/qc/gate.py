@@ -76,4 +76,28 @@ def gate_state(uow: UnitOfWork, asks: Iterable[Ask], at: datetime | None = None)
     return out
 
 
-__all__ = ["Ask", "Gate", "gate_state", "holds_unplanned"]
+_WINDOWS = text("""
+SELECT a.n, w.id FROM unnest(CAST(:n AS int[]), CAST(:items AS bigint[]), CAST(:analyzers AS bigint[]), CAST(:runs AS timestamptz[]))
+  AS a(n, item_id, analyzer_id, run_at)
+JOIN qc_plan p ON p.tenant_id = :t AND p.analyzer_id = a.analyzer_id AND p.item_id = a.item_id AND p.active
+JOIN LATERAL (SELECT r.id, r.at FROM qc_run r WHERE r.tenant_id = :t AND r.plan_id = p.id AND r.state IN ('in_control','warning')
+              AND r.at <= a.run_at ORDER BY r.at DESC LIMIT 1) w ON a.run_at <= w.at + p.window_hours * interval '1 hour'
+""")
+
+
+def windows(uow: UnitOfWork, asks: Iterable[Ask]) -> dict[Ask, int]:
+    """Each ask with the QC run whose window it was run in; without one it is absent. One statement."""
+    wanted = [a for a in dict.fromkeys(asks) if a.analyzer_id is not None and a.run_at is not None]
+    if not wanted:
+        return {}
+    params = {
+        "t": uow.tenant_id,
+        "n": literal(range(len(wanted))),
+        "items": literal(a.item_id for a in wanted),
+        "analyzers": literal(a.analyzer_id for a in wanted),
+        "runs": literal(a.run_at for a in wanted),
+    }
+    return {wanted[r.n]: r.id for r in uow.s.execute(_WINDOWS, params)}
+
+
+__all__ = ["Ask", "Gate", "gate_state", "holds_unplanned", "windows"]

@@ -12,7 +12,7 @@ from sqlalchemy import select, text
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.qc import goals, metrics, months, rules, westgard
-from cloud.modules.qc.gate import Ask, Gate, gate_state
+from cloud.modules.qc.gate import Ask, Gate, gate_state, windows
 from cloud.modules.qc.models import QcMaterial, QcMonth, QcPlan, QcTarget
 from cloud.modules.qc.rules import Ooc, RunState
 from cloud.modules.qc.targets import stats
@@ -359,4 +359,4 @@ WHERE m.tenant_id = :t AND m.active
 """)
 
 
-__all__ = ["Ask", "Gate", "chart_points", "gate_state", "moving_out", "plan", "plans", "register", "sigma_rows", "tiles"]
+__all__ = ["Ask", "Gate", "chart_points", "gate_state", "moving_out", "plan", "plans", "register", "sigma_rows", "tiles", "windows"]

@@ -222,12 +222,14 @@ class TubeRow:
     ward: str
     bed: str
     dept: str
+    issues: list[str]
 
 
 _TUBE = """
 SELECT s.id, s.barcode, s.state, s.priority, s.sample_no, s.sample_day, s.section_id, s.specimen_type_id, s.container_id, s.volume_ml,
        s.tube_k, s.tube_n, s.labelled_at, s.collected_at, s.received_at, s.caveat, s.label_prints, s.version,
-       p.id, p.patient_no, p.name, p.sex, p.birth, p.age_text, coalesce(v.ward, ''), coalesce(v.bed, ''), coalesce(v.dept, '')
+       p.id, p.patient_no, p.name, p.sex, p.birth, p.age_text, coalesce(v.ward, ''), coalesce(v.bed, ''), coalesce(v.dept, ''),
+       s.issues
 FROM specimen s JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
 LEFT JOIN visit v ON v.tenant_id = s.tenant_id AND v.id = s.visit_id
 WHERE s.tenant_id = :t AND

@@ -49,6 +49,8 @@ class Specimen(Versioned, TenantTable, Base):
     received_at: Mapped[datetime | None]
     receiver_id: Mapped[int | None] = mapped_column(BigInteger)
     caveat: Mapped[str] = mapped_column(default="", server_default="")
+    issues: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    """What the receiver saw on it (``rules.Issue``)."""
     label_prints: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
 
 

@@ -111,7 +111,35 @@ STATE_WORDS: Mapping[State, str] = {
     S.CANCELLED: say("已取消"),
     S.REFERRED: say("已外送"),
 }
+
+
+class Issue(StrEnum):
+    """What a receiver may note about a tube that is taken in all the same; autoverification leaves such a tube to people (M08, 2)."""
+
+    HAEMOLYSIS = "haemolysis"
+    LIPAEMIA = "lipaemia"
+    ICTERUS = "icterus"
+    CLOT = "clot"
+    SHORT = "short"
+    BUBBLE = "bubble"
+    TUBE = "tube"
+    OTHER = "other"
+
+
+ISSUE_WORDS = {
+    Issue.HAEMOLYSIS: say("溶血"),
+    Issue.LIPAEMIA: say("脂血"),
+    Issue.ICTERUS: say("黄疸"),
+    Issue.CLOT: say("有凝块"),
+    Issue.SHORT: say("标本量不足"),
+    Issue.BUBBLE: say("有气泡"),
+    Issue.TUBE: say("采血管或抗凝比例不当"),
+    Issue.OTHER: say("其他性状异常"),
+}
+MAY_NOTE = frozenset((State.RECEIVED, State.CENTRIFUGED, State.ALIQUOTED, State.CONDITIONAL, State.ON_ANALYZER, State.TESTED))
+"""While somebody may still decide by it: before the report."""
 EVENT_WORDS = {
+    "issues": say("登记标本性状"),
     "reprint": say("补打标签"),
     "stored": say("放入样本架"),
     "taken_out": say("从样本架取出"),

@@ -6,7 +6,7 @@ Everything that cannot be done from a form raises UserError. Every change writes
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,6 +28,7 @@ from cloud.modules.specimens.steps import IDENTIFIERS, label_job, recognise, tak
 from cloud.reports.documents import LabelDocument
 from common import ids
 from common.errors import UserError
+from common.say import say
 
 __all__ = [
     "IDENTIFIERS", "Answer", "Finding", "InHand", "LabelDocument", "LabelJob", "Person", "Plan", "State", "Taken", "TubeRow", "Waiting",
@@ -328,6 +329,23 @@ def accept_conditionally(uow: UnitOfWork, specimen_id: int, caveat: str) -> None
         raise UserError("invalid", "请写明让步接收的说明，它会印在报告上。", field="caveat")
     move(uow, tube, State.CONDITIONAL, detail={"caveat": caveat.strip()}, reason=caveat.strip())
     tube.caveat = caveat.strip()
+
+
+def note_issues(uow: UnitOfWork, specimen_id: int, issues: Sequence[str]) -> None:
+    """What the receiver (or who has it in hand) sees on a tube; the whole list replaces the one before. UserErrors invalid, conflict."""
+    wrong = [i for i in issues if i not in tuple(rules.Issue)]
+    if wrong:
+        raise UserError("invalid", say("请从列表中选择标本性状。"), field="issue")
+    tube = _by_id(uow, specimen_id)
+    if State(tube.state) not in rules.MAY_NOTE:
+        raise UserError("conflict", say("标本“{state}”，不能登记性状。", state=rules.STATE_WORDS[State(tube.state)]))
+    now = [i.value for i in rules.Issue if i.value in issues]
+    if now == tube.issues:
+        return
+    before, tube.issues = list(tube.issues), now
+    _event(uow, tube.id, "issues", "", {"issues": now})
+    uow.audit("specimen", tube.id, "issues", {"issues": before}, {"issues": now})
+    uow.notify("bench", {"section_id": tube.section_id, "specimen_id": tube.id})
 
 
 def register_stray(uow: UnitOfWork, code: str, note: str = "", place: str = "") -> StrayTube:

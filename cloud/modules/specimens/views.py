@@ -34,6 +34,8 @@ def _base(uow: UnitOfWork) -> dict[str, Any]:
         "words": rules.STATE_WORDS,
         "event_words": rules.EVENT_WORDS,
         "stages": rules.RECOLLECT_WORDS,
+        "issue_words": rules.ISSUE_WORDS,
+        "may_note": rules.MAY_NOTE,
         "signs": SIGNS,
         "sexes": {"M": "男", "F": "女"},
     }
@@ -281,6 +283,17 @@ def conditional(uow: UnitOfWork, specimen_id: int) -> Any:
     """让步接收."""
     service.accept_conditionally(uow, specimen_id, request.form.get("caveat", ""))
     return redirect_to(f"/sp/tubes/{specimen_id}")
+
+
+@VIEWS.post("/sp/tubes/<int:specimen_id>/issues", Perm.RECEIVE)
+def issues(uow: UnitOfWork, specimen_id: int) -> Any:
+    """What is seen on a tube: after its scan, or later at its page."""
+    service.note_issues(uow, specimen_id, request.form.getlist("issue"))
+    if request.form.get("at") != "desk":
+        return redirect_to(f"/sp/tubes/{specimen_id}")
+    uow.s.flush()
+    found = queries.life(uow, specimen_id)
+    return fragment("specimens/receive.html", "noted", trigger=_sound("ok"), tube=None if found is None else found.tube, **_base(uow))
 
 
 @VIEWS.post("/sp/tubes/<int:specimen_id>/lost", Perm.LOST)

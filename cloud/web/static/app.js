@@ -138,6 +138,20 @@
   });
   document.addEventListener("keydown", (e) => { if (e.key === "Enter" && e.target.matches && e.target.matches("tr[tabindex]")) e.target.click(); });
 
+  // Columns of values: Enter goes to the next field and sends nothing; the form has its own key for that.
+  document.addEventListener("keydown", (e) => {
+    const form = e.key === "Enter" && e.target.matches && e.target.matches("input") && e.target.closest("form[data-enter-next]"); if (!form) return;
+    const all = [...form.querySelectorAll("input:not([type=hidden],[type=checkbox],[type=radio])")], next = all[all.indexOf(e.target) + 1];
+    e.preventDefault(); e.stopPropagation();
+    if (next) { next.focus(); next.select(); next.scrollIntoView({ block: "nearest" }); }
+  }, true);
+
+  // What was refused before stands no longer over what a person then did.
+  document.addEventListener("htmx:beforeSwap", (e) => {
+    const n = $("#notice");
+    if (n && n.firstChild && e.detail.xhr.status < 400 && e.detail.requestConfig.verb !== "get") n.replaceChildren();
+  });
+
   const showKeys = () => {
     const box = $("#keys-list"), dialog = $("#keys"); if (!box || !dialog) return;
     box.replaceChildren(...[...document.querySelectorAll("[data-key]")].filter((el) => el.offsetParent !== null).map((el) => {
@@ -150,5 +164,7 @@
   // Dialogs that must be answered at once open themselves when they arrive.
   // Wherever it came: a dialog that replaces itself (a wrong PIN) arrives as the swapped element, not inside one.
   document.addEventListener("htmx:afterSwap", () => { const d = $("dialog[data-modal]:not([open])"); if (d && !$("dialog[open]")) d.showModal(); });
+  // A dialog whose form was taken closes; a refusal leaves it open with what was typed.
+  document.addEventListener("htmx:afterRequest", (e) => { const d = e.detail.successful && e.target.closest && e.target.closest("dialog[open]"); if (d && $("[data-close]", e.target)) d.close(); });
   document.addEventListener("change", (e) => { const f = e.target.closest("form[data-submit-on-change]"); if (f) f.requestSubmit(); });
 })();

@@ -174,17 +174,12 @@
   });
   document.addEventListener("htmx:afterSwap", (e) => { const f = $("[autofocus]", e.target); if (f) f.focus(); });
 
-  // --- counting cells: Enter goes on, the sum is always shown ---
+  // --- counting cells: the sum is always shown ---
   document.addEventListener("input", (e) => {
     const form = e.target.closest("[data-count-cells]"); if (!form) return;
     const total = [...form.querySelectorAll("input[name^='c-']")].reduce((sum, i) => sum + (Number.parseInt(i.value, 10) || 0), 0);
     const shown = $("[data-total]", form); shown.textContent = total; shown.classList.toggle("warn", total !== 100 && total !== 200);
   });
-  document.addEventListener("keydown", (e) => {
-    const form = e.key === "Enter" && e.target.closest && e.target.closest("[data-count-cells]"); if (!form) return;
-    const all = [...form.querySelectorAll("input:not([type=hidden])")], at = all.indexOf(e.target);
-    if (at >= 0 && at < all.length - 1) { e.preventDefault(); go(all[at + 1]); }
-  }, true);
 
   // --- a reviewed tube leaves; the next one opens ---
   document.addEventListener("benchNext", (e) => {

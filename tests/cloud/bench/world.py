@@ -158,6 +158,7 @@ def build(
             uow.s.add(item)
             uow.s.flush()
             world.items[code] = item.id
+            uow.s.add(md.AnalyzerItemMap(analyzer_id=analyzer.id, channel_code=f"W-{code}", item_id=item.id))
             uow.s.add(md.OrderSetItem(order_set_id=order_set.id, item_id=item.id))
             uow.s.add(md.RefInterval(item_id=item.id, low=_number(low), high=_number(high)))
             if crit_low or crit_high:

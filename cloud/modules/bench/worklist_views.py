@@ -1,0 +1,118 @@
+"""Pages of the bench beside its screen: manual worklists, and the section's figures (reruns, serum indices, what was held)."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+from flask import request
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import figures, worklist
+from cloud.modules.bench.messages import entries_of
+from cloud.modules.bench.rules import Perm
+from cloud.modules.bench.views import OK, WARN, section_of, sections
+from cloud.modules.catalog import queries as md
+from cloud.modules.platform import glass, lists
+from cloud.web.faults import Invalid
+from cloud.web.page import fragment, page, redirect_to
+from cloud.web.view import Views, principal
+from common.say import say
+
+VIEWS = Views("worklist", __name__)
+
+
+@VIEWS.get("/bench/entry", Perm.ENTER)
+def start(uow: UnitOfWork) -> Any:
+    """Go to the first own section."""
+    mine = sections(uow)
+    return redirect_to(f"/bench/entry/{mine[0].code}") if mine else page("bench/none.html")
+
+
+@VIEWS.get("/bench/entry/<code>", Perm.ENTER)
+def sheet(uow: UnitOfWork, code: str) -> Any:
+    """One item down all tubes that wait for it."""
+    section = section_of(uow, code)
+    return page("bench/entry.html", sections=sections(uow), **_sheet(uow, section, request.args.get("item", type=int)))
+
+
+def _sheet(uow: UnitOfWork, section: md.SectionRow, asked: int | None) -> dict[str, Any]:
+    may = principal().may(glass.Perm.SENSITIVE)
+    found, known = worklist.choices(uow, section.id, may), md.catalog(uow).items.get(asked or 0)
+    # Who may not see sensitive items opens them tube by tube, saying why (M01 R8).
+    chosen = known if known is not None and (may or not known.sensitive) else (found[0].item if found else None)
+    lines = worklist.lines(uow, section.id, chosen.id) if chosen is not None else []
+    twice = chosen is not None and worklist.twice(uow, chosen)
+    return {"section": section, "choices": found, "item": chosen, "lines": lines, "twice": twice, "asked": {}, "typed": {}}
+
+
+@VIEWS.post("/bench/entry/<code>", Perm.ENTER)
+def enter(uow: UnitOfWork, code: str) -> Any:
+    """Save what was typed; what needs an answer first stays in its line."""
+    section, form = section_of(uow, code), request.form
+    saved = worklist.enter(uow, section.id, entries_of(form))
+    uow.s.flush()
+    shown = _sheet(uow, section, form.get("item", type=int)) | {"asked": saved.asked, "typed": form, "written": saved.written}
+    return fragment("bench/entry.html", "rows", trigger=WARN if saved.asked else OK, **shown)
+
+
+@VIEWS.post("/bench/entry/<code>/print", Perm.ENTER)
+def print_sheet(uow: UnitOfWork, code: str) -> Any:
+    """The worklist on paper or as a workbook."""
+    section, item = section_of(uow, code), md.catalog(uow).items.get(request.form.get("item", type=int) or 0)
+    if item is None or (item.sensitive and not principal().may(glass.Perm.SENSITIVE)):
+        raise Invalid(say("请先选择项目。"), "item")
+    who = principal()
+    found = worklist.document(item, worklist.lines(uow, section.id, item.id), section.name, who.tenant_name, who.name, uow.now)
+    kind, back = request.form.get("kind", ""), f"/bench/entry/{section.code}?item={item.id}"
+    return redirect_to(lists.ask(uow, found, kind, back, identifying=True))
+
+
+# --- figures --------------------------------------------------------------------------------------------------------
+
+
+def _span(uow: UnitOfWork) -> tuple[date, date]:
+    """From and to (both included), a month back without being asked."""
+    today = uow.now.astimezone(md.HOSPITAL_ZONE).date()
+    try:
+        first = date.fromisoformat(request.values.get("from") or str(today - timedelta(days=29)))
+        last = date.fromisoformat(request.values.get("to") or str(today))
+    except ValueError as error:
+        raise Invalid(say("日期请写成 2026-05-04 的样子。"), "from") from error
+    if first > last:
+        raise Invalid(say("开始日期晚于结束日期，请核对。"), "from")
+    if last - first > timedelta(days=figures.LONGEST):
+        raise Invalid(say("一次最多统计 {n} 天，请缩短日期范围。", n=figures.LONGEST), "from")
+    return first, last
+
+
+@VIEWS.get("/bench/figures", Perm.READ)
+def figures_start(uow: UnitOfWork) -> Any:
+    """Go to the first own section."""
+    mine = sections(uow)
+    return redirect_to(f"/bench/figures/{mine[0].code}") if mine else page("bench/none.html")
+
+
+@VIEWS.get("/bench/figures/<code>", Perm.READ)
+def figures_page(uow: UnitOfWork, code: str) -> Any:
+    """What was held and why, how the serum indices lie, what was measured again (M07 Reports); each number leads to its list."""
+    section, (first, last) = section_of(uow, code), _span(uow)
+    found = figures.figures(uow, section.id, first, last)
+    return page("bench/figures.html", section=section, sections=sections(uow), first=first, last=last, found=found)
+
+
+@VIEWS.get("/bench/figures/<code>/held/<cause>", Perm.READ)
+def held_list(uow: UnitOfWork, code: str, cause: str) -> Any:
+    """The results a cause held."""
+    section, (first, last) = section_of(uow, code), _span(uow)
+    rows = figures.held_by(uow, section.id, first, last, cause)
+    return page("bench/held.html", section=section, first=first, last=last, cause=cause, rows=rows, words=figures.CAUSES)
+
+
+@VIEWS.post("/bench/figures/<code>/export", Perm.READ)
+def export(uow: UnitOfWork, code: str) -> Any:
+    """One of the three as a workbook or on paper."""
+    section, (first, last), who = section_of(uow, code), _span(uow), principal()
+    made = figures.document(uow, request.form.get("what", ""), section, first, last, who.tenant_name, who.name)
+    back = f"/bench/figures/{section.code}?from={first}&to={last}"
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back, identifying=request.form.get("what") == "rerun"))
