@@ -37,7 +37,7 @@ def add_tenant(settings: Settings, code: str, name: str, host: str | None, site:
         )
         tenant_id = int(conn.execute(text("SELECT id FROM tenant WHERE code = :c"), {"c": code.lower()}).scalar_one())
     engine.dispose()
-    db = Database(settings.database_url)
+    db = Database(settings.database_url, secret=settings.secret)
     with db.tenant(tenant_id, OPERATOR) as uow:
         standard.bring_up(uow, all_permissions())
     db.dispose()
@@ -52,7 +52,7 @@ def bring_up_roles(settings: Settings) -> list[tuple[str, standard.Brought]]:
     engine.dispose()
     if not found:
         return []
-    db, out = Database(settings.database_url), []
+    db, out = Database(settings.database_url, secret=settings.secret), []
     for row in found:
         with db.tenant(row.id, Actor("migrate")) as uow:
             out.append((str(row.code), standard.bring_up(uow, all_permissions())))
@@ -62,7 +62,7 @@ def bring_up_roles(settings: Settings) -> list[tuple[str, standard.Brought]]:
 
 def tenants(settings: Settings) -> Sequence[Tenant]:
     """All hospitals."""
-    db = Database(settings.database_url)
+    db = Database(settings.database_url, secret=settings.secret)
     with db.registry() as s:
         rows = s.execute(select(Tenant).order_by(Tenant.id)).scalars().all()
     db.dispose()
@@ -72,7 +72,7 @@ def tenants(settings: Settings) -> Sequence[Tenant]:
 @contextmanager
 def hospital(settings: Settings, tenant: str) -> Iterator[UnitOfWork]:
     """A unit of work in the hospital of this code, for the operator."""
-    db = Database(settings.database_url)
+    db = Database(settings.database_url, secret=settings.secret)
     try:
         with db.registry() as s:
             found = s.execute(select(Tenant).where(Tenant.code == tenant.lower())).scalar_one_or_none()
@@ -86,7 +86,7 @@ def hospital(settings: Settings, tenant: str) -> Iterator[UnitOfWork]:
 
 def add_user(settings: Settings, tenant: str, employee_no: str, name: str, password: str, roles: tuple[str, ...], totp: bool) -> str | None:
     """Open an account; returns the TOTP seed when one was made."""
-    db = Database(settings.database_url)
+    db = Database(settings.database_url, secret=settings.secret)
     with db.registry() as s:
         found = s.execute(select(Tenant).where(Tenant.code == tenant.lower())).scalar_one_or_none()
     if found is None:
@@ -100,7 +100,7 @@ def add_user(settings: Settings, tenant: str, employee_no: str, name: str, passw
 
 def verify_audit(settings: Settings, tenant: str | None) -> Iterator[tuple[str, int, audit.Broken | None]]:
     """Walk the chains: (hospital code, entries whole, first broken)."""
-    db = Database(settings.database_url)
+    db = Database(settings.database_url, secret=settings.secret)
     for row in tenants(settings):
         if tenant in (None, row.code):
             with db.tenant(row.id, OPERATOR) as uow:

@@ -32,7 +32,7 @@ def create_app(settings: Settings, db: Database | None = None) -> Flask:
     templates()
     Htmx(app)
     asked.init(app)
-    db = db or Database(settings.database_url)
+    db = db or Database(settings.database_url, secret=settings.secret)
     hub = live.Hub(settings.database_url)
     s3.configure(settings)
     signature_server.configure(settings)

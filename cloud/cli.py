@@ -133,7 +133,7 @@ def _intake(args: argparse.Namespace) -> int:
 
     settings = load(args.config)
     log.setup(settings.log_level)
-    run_intake(settings, Database(settings.database_url))
+    run_intake(settings, Database(settings.database_url, secret=settings.secret))
     return 0
 
 
@@ -153,7 +153,7 @@ def _mllp(args: argparse.Namespace) -> int:
 
     settings = load(args.config)
     log.setup(settings.log_level)
-    run_mllp(Database(settings.database_url), settings)
+    run_mllp(Database(settings.database_url, secret=settings.secret), settings)
     return 0
 
 

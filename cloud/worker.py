@@ -96,7 +96,7 @@ def run_worker(settings: Settings) -> int:
     s3.configure(settings)
     signature_server.configure(settings)
     signing.configure(settings)
-    db = Database(settings.database_url)
+    db = Database(settings.database_url, secret=settings.secret)
     dsn = make_url(settings.database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     handlers, stop = all_handlers(), threading.Event()
 

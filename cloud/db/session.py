@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session, UOWTransaction, sessionmaker
 from cloud.db.base import TenantTable
 from cloud.db.closing import Closing
 from cloud.db.plain import PlainSession
+from cloud.db.vault import Vault
 
 Clock = Callable[[], datetime]
 
@@ -53,6 +54,8 @@ class UnitOfWork:
     tenant_id: int
     actor: Actor
     now: datetime
+    vault: Vault
+    """Seals and opens what this hospital keeps private."""
     _closing: Closing = field(default_factory=Closing)
     _gathered: dict[Callable[[UnitOfWork, list[Any]], None], list[Any]] = field(default_factory=dict)
 
@@ -159,13 +162,14 @@ def _plans_of_today(connection: Any, record: Any, _proxy: object) -> None:
 class Database:
     """The app role's connection pool and the doors to it."""
 
-    def __init__(self, url: str, pool_size: int = 10, clock: Clock = utc_now) -> None:
+    def __init__(self, url: str, pool_size: int = 10, clock: Clock = utc_now, secret: str = "") -> None:
         self.engine: Engine = create_engine(
             url, pool_size=pool_size, max_overflow=10, pool_pre_ping=False, pool_recycle=1800, pool_use_lifo=True
         )
         event.listen(self.engine, "connect", _set_up)
         event.listen(self.engine, "checkout", _plans_of_today)
         self.clock = clock
+        self._secret = secret
         self._maker = sessionmaker(self.engine, class_=PlainSession, expire_on_commit=False)
         event.listen(self._maker, "before_flush", _fill_tenant)
 
@@ -174,7 +178,7 @@ class Database:
         """A transaction inside one hospital; commits at a clean exit, rolls back on any exception."""
         with self._maker(info={"tenant_id": tenant_id}) as s:
             _begin(s.connection(), tenant_id)
-            uow = UnitOfWork(s, tenant_id, actor, self.clock())
+            uow = UnitOfWork(s, tenant_id, actor, self.clock(), Vault(self._secret, tenant_id))
             yield uow
             uow.finish()
             s.commit()

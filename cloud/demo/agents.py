@@ -51,7 +51,7 @@ def enrolled(state: State) -> bool:
 
 def enrolment_code(settings: Settings, hospital: Hospital, tenant_id: int) -> str:
     """A fresh code, as an administrator gets it from the agents' page."""
-    db = Database(settings.database_url)
+    db = Database(settings.database_url, secret=settings.secret)
     try:
         with db.tenant(tenant_id, SEEDER) as uow:
             agent = uow.s.execute(select(Agent).where(Agent.uuid == AGENT_IDS[hospital.code])).scalar_one()

@@ -119,7 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--every", type=float, default=4.0)
     args = parser.parse_args(argv)
     state = State(args.data)
-    db = Database(load(str(state.settings_file)).database_url, pool_size=2)
+    settings = load(str(state.settings_file))
+    db = Database(settings.database_url, secret=settings.secret, pool_size=2)
     stop = threading.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())
@@ -127,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         ids = {row.code: row.id for row in s.execute(select(Tenant)).scalars()}
     racks = {code: Rack(state, code) for code in INSTRUMENTS}
     then = StandingClock(datetime.now(CHINA))
-    old = Database(db.engine.url.render_as_string(hide_password=False), pool_size=1, clock=then)
+    old = Database(db.engine.url.render_as_string(hide_password=False), secret=settings.secret, pool_size=1, clock=then)
     days = [qc.past(old, ids[c], c, then.set, datetime.now(CHINA)) for c in INSTRUMENTS if qc.seed(db, ids[c], datetime.now(CHINA))]
     while not stop.wait(args.every):
         for code, rack in racks.items():

@@ -56,7 +56,7 @@ class StandingClock:
 def write(settings: Settings, state: State, tenants: Mapping[str, int], today: datetime) -> int:
     """Write the past of every hospital that has none; the number of reports."""
     clock = StandingClock(today)
-    db = Database(settings.database_url, pool_size=2, clock=clock)
+    db = Database(settings.database_url, secret=settings.secret, pool_size=2, clock=clock)
     made = 0
     try:
         for hospital in people_data.HOSPITALS:

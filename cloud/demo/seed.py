@@ -20,7 +20,7 @@ from cloud.modules.edge import models as edge
 from cloud.modules.interfaces import models as interfaces
 from cloud.modules.interfaces import service as interface_service
 from cloud.modules.orders import models as orders
-from cloud.modules.orders import names
+from cloud.modules.orders import names, private
 from cloud.modules.platform import service as platform
 from cloud.modules.queue import models as queue
 
@@ -34,7 +34,7 @@ def seed(settings: Settings, state: State, ports: Mapping[str, int]) -> dict[str
     ids: dict[str, int] = {}
     for hospital in people_data.HOSPITALS:
         ids[hospital.code] = admin.add_tenant(settings, hospital.code, hospital.name, hospital.host, hospital.site)
-    db = Database(settings.database_url)
+    db = Database(settings.database_url, secret=settings.secret)
     try:
         for hospital in people_data.HOSPITALS:
             with db.tenant(ids[hospital.code], SEEDER) as uow:
@@ -178,8 +178,8 @@ def _patients(uow: UnitOfWork, hospital: str) -> None:
             initials=names.initials(row.name),
             sex=row.sex,
             birth=born,
-            phone=row.phone or None,
         )
+        private.set_phone(uow, patient, row.phone or None)
         uow.s.add(patient)
         uow.s.flush()
         uow.s.add(orders.PatientIdentifier(patient_id=patient.id, kind="visit_card", value=row.card))

@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     state = State(args.data)
     settings = load(str(state.settings_file))
-    db = Database(settings.database_url, pool_size=2)
+    db = Database(settings.database_url, secret=settings.secret, pool_size=2)
     stop = threading.Event()
     for sign in (signal.SIGTERM, signal.SIGINT):
         signal.signal(sign, lambda *_: stop.set())

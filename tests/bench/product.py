@@ -100,7 +100,7 @@ class Product:
         self.secret = stack.settings.secret
         self.tenant = stack.tenants[HOSPITAL]
         self.tls = ssl.create_default_context(cafile=str(stack.pki.ca_file))
-        self.db = Database(self.settings.database_url, pool_size=2)
+        self.db = Database(self.settings.database_url, secret=self.settings.secret, pool_size=2)
         self._people = 0
         self._pin = secrets.hash_secret(PIN)
 

@@ -90,7 +90,8 @@ def order(number: str, patient: str, item_set: str, kind: str = "O", place: str 
 
 def prepare(lab: World, counts: Mapping[str, int], ward: str = "内一病区^12^03") -> Morning:
     """Order, label and collect so many tubes an analyzer; controls ready."""
-    db = Database(load(str(lab.stack.state.settings_file)).database_url, pool_size=4)
+    settings = load(str(lab.stack.state.settings_file))
+    db = Database(settings.database_url, secret=settings.secret, pool_size=4)
     with db.registry() as s:
         tenant = s.execute(text("SELECT id FROM tenant WHERE code = :c"), {"c": HOSPITAL}).scalar_one()
     made = Morning(lab, db, tenant)

@@ -81,7 +81,7 @@ def _tenant_tables(database: TestDatabase) -> list[Any]:
 
 
 def test_context_never_survives_into_the_next_user_of_a_connection(lab: Lab) -> None:
-    small = Database(lab.settings.database_url, pool_size=1)
+    small = Database(lab.settings.database_url, secret=lab.settings.secret, pool_size=1)
     for tenant_id in (lab.a, lab.b):
         with small.tenant(tenant_id) as uow:
             uow.s.add(Workstation(code=f"only-{tenant_id}", name="x"))
@@ -97,7 +97,7 @@ def test_context_never_survives_into_the_next_user_of_a_connection(lab: Lab) -> 
 
 
 def test_mixed_threads_never_see_another_hospital(lab: Lab) -> None:
-    pool = Database(lab.settings.database_url, pool_size=2)
+    pool = Database(lab.settings.database_url, secret=lab.settings.secret, pool_size=2)
     for tenant_id in (lab.a, lab.b):
         with pool.tenant(tenant_id) as uow:
             uow.s.add(Workstation(code=f"only-{tenant_id}", name="x"))

@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, text
 from cloud.db.session import SYSTEM, Actor, Database, UnitOfWork
 from tests.cloud.catalog.seed import seed
 from tests.support.database import TestDatabase, TestServer
-from tests.support.lab import Clock
+from tests.support.lab import SECRET, Clock
 
 MORNING = datetime(2026, 11, 22, 0, 30, tzinfo=UTC)  # 08:30 in Shanghai, day 326
 _tenants = itertools.count(1)
@@ -67,7 +67,7 @@ def hospital(shared_db: TestDatabase) -> Iterator[Hospital]:
             conn.execute(text("INSERT INTO tenant (id, code, name, site) VALUES (:n, :c, :m, 1)"), {"n": n, "c": f"t{n}", "m": name})
     owner.dispose()
     clock = Clock(MORNING)
-    db = Database(shared_db.app_url, clock=clock)
+    db = Database(shared_db.app_url, secret=SECRET, clock=clock)
     for tenant in (a, b):
         with db.tenant(tenant) as uow:
             seed(uow)

@@ -142,7 +142,7 @@ def make(database: TestDatabase, clock: Clock | None = None, **settings: Any) ->
         conn.execute(text("INSERT INTO tenant (id, code, name, site) VALUES (1,'a','甲医院（虚构）',1),(2,'b','乙医院（虚构）',2)"))
     owner.dispose()
     conf = Settings(database_url=database.app_url, owner_url=database.owner_url, secret=SECRET, **settings)
-    db = Database(database.app_url, clock=clock)
+    db = Database(database.app_url, secret=SECRET, clock=clock)
     lab = Lab(db, shared_app(conf, db), clock, conf)
     for tenant_id in (lab.a, lab.b):
         _people(lab, tenant_id)

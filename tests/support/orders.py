@@ -48,7 +48,7 @@ def hospitals(database: TestDatabase, clock: Clock | None = None) -> Iterator[Da
     with owner.begin() as conn:
         conn.execute(text("INSERT INTO tenant (id, code, name, site) VALUES (1,'a','甲医院（虚构）',1),(2,'b','乙医院（虚构）',2)"))
     owner.dispose()
-    db = Database(database.app_url, clock=clock or Clock())
+    db = Database(database.app_url, secret="5e" * 32, clock=clock or Clock())
     try:
         for tenant_id in (1, 2):
             with db.tenant(tenant_id) as uow:

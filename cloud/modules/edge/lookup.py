@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 
+from cloud.db.session import UnitOfWork
 from cloud.modules.edge import rules
 from common import ids
 
@@ -81,7 +82,7 @@ WHERE c.tenant_id = %s AND c.barcode = ANY(%s)
 BY_NUMBER = _TUBE + "s.section_id = ANY(%s) AND s.sample_day = ANY(%s) AND s.sample_no IS NOT NULL"
 BY_ID = _TUBE + "s.id = ANY(%s)"
 
-IDENTIFIERS = "SELECT patient_id, value FROM patient_identifier WHERE tenant_id = %s AND patient_id = ANY(%s)"
+IDENTIFIERS = "SELECT patient_id, value, sealed FROM patient_identifier WHERE tenant_id = %s AND patient_id = ANY(%s)"
 TESTS = "SELECT specimen_id, item_id, id FROM test WHERE tenant_id = %s AND specimen_id = ANY(%s) AND state <> 'cancelled'"
 MATERIALS = "SELECT code FROM qc_material WHERE tenant_id = %s AND active"
 IGNORED = "SELECT analyzer_id, code FROM ignored_code WHERE tenant_id = %s AND analyzer_id = ANY(%s)"
@@ -127,13 +128,13 @@ def tubes_by_number(cur: Cursor, tenant: int, asked: Collection[tuple[int, date,
     return found
 
 
-def identifiers(cur: Cursor, tenant: int, patients: Collection[int]) -> dict[int, set[str]]:
-    """Every further number of these patients."""
+def identifiers(cur: Cursor, uow: UnitOfWork, patients: Collection[int]) -> dict[int, set[str]]:
+    """Every further number of these patients, opened: an instrument may send any of them."""
     out: dict[int, set[str]] = {}
     if patients:
-        cur.execute(IDENTIFIERS, (tenant, list(patients)))
-        for patient, value in cur.fetchall():
-            out.setdefault(patient, set()).add(value)
+        cur.execute(IDENTIFIERS, (uow.tenant_id, list(patients)))
+        for patient, value, sealed in cur.fetchall():
+            out.setdefault(patient, set()).add(value if sealed is None else uow.vault.unseal(sealed))
     return out
 
 

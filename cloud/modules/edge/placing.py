@@ -82,7 +82,7 @@ def load(uow: UnitOfWork, cur: Cursor, heard: Sequence[Heard], zone: tzinfo) -> 
     known.ignored = lookup.ignored(cur, tenant, {h.link.analyzer_id for h in heard if h.link and h.link.analyzer_id is not None})
     tubes = {t.id: t for t in (*known.by_barcode.values(), *(t for hits in known.by_number.values() for t in hits))}
     if any(s.patient for h in heard for s in h.said):
-        known.identifiers = lookup.identifiers(cur, tenant, {t.patient_id for t in tubes.values()})
+        known.identifiers = lookup.identifiers(cur, uow, {t.patient_id for t in tubes.values()})
     known.tests = lookup.tests(cur, tenant, list(tubes))
     return known
 

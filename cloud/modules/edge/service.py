@@ -79,7 +79,7 @@ def attach(uow: UnitOfWork, given: Attachment, zone: tzinfo = CHINA) -> dict[str
     if tube is None:
         raise UserError("invalid", "没有这个条码的标本，请重新扫描。", field="barcode")
     said = given.patient.strip()
-    numbers = {*tube.person.numbers, *lookup.identifiers(cur, uow.tenant_id, [tube.patient_id]).get(tube.patient_id, ())}
+    numbers = {*tube.person.numbers, *lookup.identifiers(cur, uow, [tube.patient_id]).get(tube.patient_id, ())}
     if said != tube.person.name and said not in numbers:
         raise UserError("invalid", "第二标识与该标本的患者不一致：请输入患者姓名或患者号/就诊号，与标本核对。", field="patient")
     done = retake.place_again(uow, cur, [r.id for r in rows], zone, tube)

@@ -1,7 +1,7 @@
 """M03 Orders: right test, right patient, once, paid or authorised, traceable to the requester."""
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import merge, service, verbal
+from cloud.modules.orders import merge, private, service, verbal
 from cloud.modules.orders.merge_views import MERGE
 from cloud.modules.orders.rules import Perm
 from cloud.modules.orders.views import VIEWS
@@ -40,5 +40,6 @@ MODULE = Module(
         Job("orders.discard_parked", "1m", _discard_parked),
         Job("orders.look", "15m", verbal.look),
         Job("orders.merge", "15m", merge.watch),
+        Job("orders.seal", "1m", private.seal_old),
     ),
 )

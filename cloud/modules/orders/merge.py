@@ -6,14 +6,15 @@ undoing says "no longer". So a wrong merge leaves nothing of one person with the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import and_, or_, select, text, update
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import patients, rules
+from cloud.modules.orders import patients, private, queries, rules
 from cloud.modules.orders.models import Patient, PatientMerge
 from cloud.modules.orders.rules import MergeState, Perm
 from cloud.modules.platform import alerts
@@ -37,7 +38,7 @@ class Alike:
 
 
 _LIKE = text("""
-SELECT id, patient_no, name, sex, phone FROM patient
+SELECT id, patient_no, name, sex, phone, phone_sealed FROM patient
 WHERE tenant_id = :t AND name COLLATE "C" = :name AND birth = :birth AND merged_into IS NULL AND id <> :but ORDER BY id DESC LIMIT :n
 """)
 _KNOWN = text("SELECT 1 FROM patient WHERE tenant_id = :t AND patient_no = :no")
@@ -48,7 +49,8 @@ def like(uow: UnitOfWork, name: str, sex: str, birth: Any, but: int = 0) -> list
     if birth is None or not name.strip():
         return []
     found = uow.s.execute(_LIKE, {"t": uow.tenant_id, "name": name.strip(), "birth": birth, "but": but, "n": LIKE * 2})
-    return [p for p in (Alike(*row) for row in found) if len({p.sex, sex} - {"U", "O", ""}) < 2][:LIKE]
+    alike = (Alike(*[*row[:4], private.phone(uow, *row[4:])]) for row in found)
+    return [p for p in alike if len({p.sex, sex} - {"U", "O", ""}) < 2][:LIKE]
 
 
 def known_number(uow: UnitOfWork, number: str) -> bool:
@@ -174,9 +176,7 @@ JOIN patient o ON o.tenant_id = m.tenant_id AND o.id = m.other_id
 WHERE m.tenant_id = :t AND (m.state = 'proposed') = :open AND m.id < :before ORDER BY m.id DESC LIMIT :n
 """)
 _SIDE = text("""
-SELECT p.id, p.patient_no, p.name, p.sex, p.birth, p.age_text, p.phone, p.provisional,
-  (SELECT coalesce(string_agg(i.kind || ' ' || i.value, E'\\n' ORDER BY i.id), '') FROM patient_identifier i
-    WHERE i.tenant_id = p.tenant_id AND i.patient_id = p.id) AS identifiers,
+SELECT p.id, p.patient_no, p.name, p.sex, p.birth, p.age_text, p.phone, p.phone_sealed, p.provisional,
   (SELECT coalesce(string_agg(x.line, E'\\n'), '') FROM (
     SELECT v.visit_no || ' ' || coalesce(nullif(v.ward, ''), v.dept) AS line FROM visit v
     WHERE v.tenant_id = p.tenant_id AND v.patient_id = p.id ORDER BY v.id DESC LIMIT 3) x) AS visits,
@@ -204,9 +204,16 @@ def compare(uow: UnitOfWork, merge_id: int) -> tuple[PatientMerge, Any, Any, fro
     row = uow.s.get(PatientMerge, (uow.tenant_id, merge_id))
     if row is None:
         raise NotFound("这条合并记录")
-    sides = {r.id: r for r in uow.s.execute(_SIDE, {"t": uow.tenant_id, "ids": [row.keep_id, row.other_id]})}
+    found = uow.s.execute(_SIDE, {"t": uow.tenant_id, "ids": [row.keep_id, row.other_id]}).mappings()
+    sides = {r["id"]: _side(uow, r) for r in found}
     keep, other = sides[row.keep_id], sides[row.other_id]
     return row, keep, other, frozenset(f for f in FIELDS if getattr(keep, f) != getattr(other, f))
+
+
+def _side(uow: UnitOfWork, row: Mapping[Any, Any]) -> SimpleNamespace:
+    """One record with its numbers opened: two people decide by them."""
+    numbers = "\n".join(f"{kind} {value}" for kind, value in queries.identifiers(uow, row["id"]))
+    return SimpleNamespace(**{**row, "phone": private.phone(uow, row["phone"], row["phone_sealed"]), "identifiers": numbers})
 
 
 def of_person(uow: UnitOfWork, patient_id: int) -> Sequence[Any]:

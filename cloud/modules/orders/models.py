@@ -24,6 +24,7 @@ class Patient(Versioned, TenantTable, Base):
         Index("ix_patient_name", "tenant_id", text('name COLLATE "C"')),
         Index("ix_patient_pinyin", "tenant_id", text('pinyin COLLATE "C"')),
         Index("ix_patient_initials", "tenant_id", text('initials COLLATE "C"')),
+        Index("ix_patient_phone", "tenant_id", "phone_key", postgresql_where=text("phone_key IS NOT NULL")),
         Index("ix_patient_merged", "tenant_id", "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
     )
     patient_no: Mapped[str]
@@ -33,7 +34,10 @@ class Patient(Versioned, TenantTable, Base):
     sex: Mapped[str] = mapped_column(default="U", server_default="U")
     birth: Mapped[datetime | None]
     age_text: Mapped[str | None]
+    # Sealed since 0030, with a keyed hash to search by; ``phone`` holds what an earlier release wrote until a job seals it.
     phone: Mapped[str | None]
+    phone_sealed: Mapped[bytes | None]
+    phone_key: Mapped[str | None]
     merged_into: Mapped[int | None] = mapped_column(BigInteger)
     provisional: Mapped[bool] = mapped_column(default=False, server_default="false")
 
@@ -50,7 +54,9 @@ class PatientIdentifier(TenantTable, Base):
     )
     patient_id: Mapped[int] = mapped_column(BigInteger)
     kind: Mapped[str]
+    # Of an identity number a keyed hash; the number itself is in ``sealed`` (private.py).
     value: Mapped[str]
+    sealed: Mapped[bytes | None]
 
 
 class PatientMerge(Versioned, TenantTable, Base):

@@ -14,9 +14,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import names, rules
+from cloud.modules.orders import names, private, rules
 from cloud.modules.orders.messages import PatientData
-from cloud.modules.orders.models import Patient, PatientIdentifier
+from cloud.modules.orders.models import Patient
 from cloud.modules.orders.rules import SamePerson
 
 CHINA = ZoneInfo("Asia/Shanghai")
@@ -77,7 +77,7 @@ def store(uow: UnitOfWork, data: PatientData, found: Found) -> Patient:
     for identifier in data.ids:
         # What somebody else holds stays theirs: a person decides about a merge, not a message.
         if (identifier.kind, identifier.value) not in found.holders:
-            uow.s.add(PatientIdentifier(patient_id=patient.id, kind=identifier.kind, value=identifier.value))
+            uow.s.add(private.identifier(uow, patient.id, identifier.kind, identifier.value))
     return patient
 
 
@@ -117,8 +117,10 @@ JOIN patient_identifier p ON p.tenant_id = :t AND p.kind = w.kind AND p.value = 
 
 def _holders(uow: UnitOfWork, data: PatientData) -> dict[tuple[str, str], int]:
     """Who holds the message's identifiers, in one statement."""
-    wanted = {"t": uow.tenant_id, "kinds": [i.kind for i in data.ids], "values": [i.value for i in data.ids]}
-    return {(kind, value): patient_id for kind, value, patient_id in uow.s.execute(_HOLDERS, wanted)}
+    asked = {(i.kind, private.stored(uow, i.kind, i.value)): (i.kind, i.value) for i in data.ids}
+    asked |= {(i.kind, i.value): (i.kind, i.value) for i in data.ids}  # written by an earlier release and not sealed yet
+    wanted = {"t": uow.tenant_id, "kinds": [kind for kind, _ in asked], "values": [value for _, value in asked]}
+    return {asked[kind, value]: patient_id for kind, value, patient_id in uow.s.execute(_HOLDERS, wanted)}
 
 
 def _create(uow: UnitOfWork, data: PatientData) -> Patient:
@@ -132,8 +134,8 @@ def _create(uow: UnitOfWork, data: PatientData) -> Patient:
         initials=names.initials(data.name),
         sex=data.sex.value,
         birth=instant(data.birth, data.birth_at),
-        phone=data.phone,
     )
+    private.set_phone(uow, patient, data.phone)
     uow.s.add(patient)
     uow.s.flush()
     uow.audit("patient", patient.id, "created", after={"patient_no": patient.patient_no, "name": patient.name, "sex": patient.sex})
@@ -149,14 +151,16 @@ def _update(uow: UnitOfWork, patient: Patient, data: PatientData) -> None:
         new["sex"] = data.sex.value
     if data.birth is not None and (local_day(patient.birth) != data.birth or data.birth_at is not None):
         new["birth"] = instant(data.birth, data.birth_at)
-    if data.phone:
-        new["phone"] = data.phone
     before = {k: getattr(patient, k) for k, v in new.items() if getattr(patient, k) != v}
     for name in before:
         setattr(patient, name, new[name])
     if patient.provisional:
         patient.provisional = False
-    if before:
-        texts = {k: str(v) if isinstance(v, datetime) else v for k, v in before.items()}
-        after = {k: str(new[k]) if isinstance(new[k], datetime) else new[k] for k in before}
+    texts = {k: str(v) if isinstance(v, datetime) else v for k, v in before.items()}
+    after = {k: str(new[k]) if isinstance(new[k], datetime) else new[k] for k in before}
+    number = private.phone(uow, patient.phone, patient.phone_sealed)
+    if data.phone and data.phone != number:
+        private.set_phone(uow, patient, data.phone)
+        texts["phone"], after["phone"] = private.masked(number), private.masked(data.phone)
+    if texts:
         uow.audit("patient", patient.id, "changed", before=texts, after=after)

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.orders import patients, rules
+from cloud.modules.orders import patients, private, rules
 from cloud.modules.orders.messages import Charge, Priority, VisitType
 from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, PatientIdentifier, RefundRequest, Visit
 from cloud.modules.orders.rules import ItemStatus
@@ -40,7 +40,8 @@ class PatientRow:
     sex: str
     birth: datetime | None
     age_text: str | None
-    phone: str | None
+    phone: str | None = None
+    """None in lists of many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class ListRow:
     heard_at: datetime | None
 
 
-_PATIENT = (Patient.id, Patient.patient_no, Patient.name, Patient.sex, Patient.birth, Patient.age_text, Patient.phone)
+_PATIENT = (Patient.id, Patient.patient_no, Patient.name, Patient.sex, Patient.birth, Patient.age_text)
 _ITEM = (
     OrderItem.id, OrderItem.order_id, LabOrder.patient_id, LabOrder.visit_id, OrderItem.source, LabOrder.placer_no,
     OrderItem.order_item_no, OrderItem.his_code, OrderItem.his_name, OrderItem.order_set_id, OrderItem.charge_state, OrderItem.status,
@@ -115,7 +116,7 @@ def _item(v: Any) -> ItemRow:
 
 
 _ONE_PATIENT = text("""
-SELECT id, patient_no, name, sex, birth, age_text, phone, merged_into FROM patient WHERE tenant_id = :t AND id = :id
+SELECT id, patient_no, name, sex, birth, age_text, phone, phone_sealed, merged_into FROM patient WHERE tenant_id = :t AND id = :id
 """)
 
 
@@ -126,7 +127,13 @@ def patient(uow: UnitOfWork, patient_id: int) -> PatientRow | None:
         if row is None or row.merged_into is None:
             break
         patient_id = row.merged_into
-    return PatientRow(*row[:-1]) if row is not None else None
+    return _called(uow, row[:-1]) if row is not None else None
+
+
+def _called(uow: UnitOfWork, row: Any) -> PatientRow:
+    """With the telephone, the last two columns of the row."""
+    values = [*row[:-2], private.phone(uow, *row[-2:])]
+    return PatientRow(*values)
 
 
 _PEOPLE = text("""
@@ -161,7 +168,7 @@ def patient_by_code(uow: UnitOfWork, code: str) -> PatientRow | None:
     if not wanted:
         return None
     ids = set(uow.s.scalars(select(Patient.id).where(Patient.patient_no == wanted)))
-    ids |= set(uow.s.scalars(select(PatientIdentifier.patient_id).where(PatientIdentifier.value == wanted)))
+    ids |= set(uow.s.scalars(select(PatientIdentifier.patient_id).where(PatientIdentifier.value.in_(private.codes(uow, wanted)))))
     if not ids:
         ids = set(uow.s.scalars(select(Visit.patient_id).where(Visit.visit_no == wanted)))
     if not ids:
@@ -171,21 +178,22 @@ def patient_by_code(uow: UnitOfWork, code: str) -> PatientRow | None:
 
 
 def search_patients(uow: UnitOfWork, typed: str, limit: int = 20) -> list[PatientRow]:
-    """By number, or by the beginning of the name, its pinyin or its initials (C11)."""
+    """By number or telephone, or by the beginning of the name, its pinyin or its initials (C11)."""
     wanted = typed.strip()
     if not wanted:
         return []
     low = wanted.casefold()
-    by_id = select(PatientIdentifier.patient_id).where(PatientIdentifier.value == wanted)
+    by_id = select(PatientIdentifier.patient_id).where(PatientIdentifier.value.in_(private.codes(uow, wanted)))
     match = or_(
         Patient.patient_no == wanted,
         Patient.id.in_(by_id),
+        Patient.phone_key == uow.vault.blind(wanted),
         _starts(Patient.name, wanted),
         _starts(Patient.pinyin, low),
         _starts(Patient.initials, low),
     )
-    query = select(*_PATIENT).where(match, Patient.merged_into.is_(None)).order_by(Patient.name.collate("C"), Patient.id)
-    return [PatientRow(*row) for row in uow.s.execute(query.limit(limit))]
+    query = select(*_PATIENT, Patient.phone, Patient.phone_sealed).where(match, Patient.merged_into.is_(None))
+    return [_called(uow, row) for row in uow.s.execute(query.order_by(Patient.name.collate("C"), Patient.id).limit(limit))]
 
 
 def _starts(column: Any, begin: str) -> ColumnElement[bool]:
@@ -196,8 +204,9 @@ def _starts(column: Any, begin: str) -> ColumnElement[bool]:
 
 def identifiers(uow: UnitOfWork, patient_id: int) -> list[tuple[str, str]]:
     """(kind, value) of a patient, oldest first."""
-    query = select(PatientIdentifier.kind, PatientIdentifier.value).where(PatientIdentifier.patient_id == patient_id)
-    return [(k, v) for k, v in uow.s.execute(query.order_by(PatientIdentifier.id))]
+    query = select(PatientIdentifier.kind, PatientIdentifier.value, PatientIdentifier.sealed)
+    rows = uow.s.execute(query.where(PatientIdentifier.patient_id == patient_id).order_by(PatientIdentifier.id))
+    return [(kind, private.shown(uow, value, sealed)) for kind, value, sealed in rows]
 
 
 def open_items(uow: UnitOfWork, patient_id: int) -> list[ItemRow]:

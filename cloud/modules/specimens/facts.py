@@ -59,7 +59,7 @@ SELECT {_PERSON} FROM patient p WHERE p.tenant_id = :t AND p.id = (
   SELECT coalesce(f.merged_into, f.id) FROM (
     SELECT id, merged_into FROM patient WHERE tenant_id = :t AND patient_no = :code
     UNION ALL SELECT o.id, o.merged_into FROM patient_identifier i JOIN patient o ON o.tenant_id = i.tenant_id AND o.id = i.patient_id
-              WHERE i.tenant_id = :t AND i.value = :code
+              WHERE i.tenant_id = :t AND i.value IN (:code, :blind)
     UNION ALL SELECT o.id, o.merged_into FROM visit v JOIN patient o ON o.tenant_id = v.tenant_id AND o.id = v.patient_id
               WHERE v.tenant_id = :t AND v.visit_no = :code
     UNION ALL SELECT o.id, o.merged_into FROM specimen s JOIN patient o ON o.tenant_id = s.tenant_id AND o.id = s.patient_id
@@ -86,7 +86,7 @@ def person(uow: UnitOfWork, patient_id: int) -> Person | None:
 
 def person_by_code(uow: UnitOfWork, code: str) -> Person | None:
     """A patient by card, patient number, visit number, or one of their tubes."""
-    row = uow.s.execute(_BY_CODE, {"t": uow.tenant_id, "code": code}).first()
+    row = uow.s.execute(_BY_CODE, {"t": uow.tenant_id, "code": code, "blind": uow.vault.blind(code)}).first()
     return None if row is None else Person(*row)
 
 
@@ -246,7 +246,7 @@ _FIND = text(
   UNION ALL (SELECT s2.id FROM specimen s2 JOIN patient p2 ON p2.tenant_id = s2.tenant_id AND p2.id = s2.patient_id
              WHERE s2.tenant_id = :t AND p2.name COLLATE "C" = :code ORDER BY s2.id DESC LIMIT 20)
   UNION ALL (SELECT s3.id FROM specimen s3 JOIN patient_identifier i ON i.tenant_id = s3.tenant_id AND i.patient_id = s3.patient_id
-             WHERE s3.tenant_id = :t AND i.value = :code ORDER BY s3.id DESC LIMIT 20)
+             WHERE s3.tenant_id = :t AND i.value IN (:code, :blind) ORDER BY s3.id DESC LIMIT 20)
 ) ORDER BY s.id DESC LIMIT 50"""
 )
 
@@ -264,7 +264,7 @@ def tubes_of(uow: UnitOfWork, patient_id: int, states: Iterable[str]) -> list[Tu
 
 def find(uow: UnitOfWork, code: str, day: date, section_ids: Collection[int]) -> list[TubeRow]:
     """Tubes by barcode, today's sample number, patient number, card or name, newest first."""
-    values = {"t": uow.tenant_id, "code": code, "day": day, "sections": list(section_ids)}
+    values = {"t": uow.tenant_id, "code": code, "blind": uow.vault.blind(code), "day": day, "sections": list(section_ids)}
     return [TubeRow(*row) for row in uow.s.execute(_FIND, values)]
 
 

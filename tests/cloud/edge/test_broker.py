@@ -44,7 +44,7 @@ def intake(edge: Edge, broker: Broker) -> Iterator[None]:
         edge.lab.settings, mqtt_host="127.0.0.1", mqtt_port=broker.cloud_port, mqtt_ca=str(broker.pki.ca_file),
         mqtt_cert=str(pair.certificate), mqtt_key=str(pair.key),
     )  # fmt: skip
-    db, stop = Database(settings.database_url), threading.Event()
+    db, stop = Database(settings.database_url, secret=settings.secret), threading.Event()
     thread = threading.Thread(target=run_intake, args=(settings, db, stop))
     thread.start()
     try:

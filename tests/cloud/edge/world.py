@@ -242,7 +242,7 @@ def opened(made: Seed, database: TestDatabase, folder: Path) -> Iterator[Edge]:
         mqtt_host="localhost",
         base_url="https://localhost",
     )
-    db = Database(database.app_url, clock=clock)
+    db = Database(database.app_url, secret=labs.SECRET, clock=clock)
     lab = EdgeLab(db, None, clock, conf, users=dict(made.users))  # type: ignore[arg-type]
     bench = replace(made.bench, lab=lab, numbers=count(1))
     agent = replace(made.agent, stream=str(uuid.uuid4()), boot=str(uuid.uuid4()), numbers=count(1))

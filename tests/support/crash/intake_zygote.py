@@ -155,7 +155,7 @@ def child(command: list[str], mutant: str | None) -> None:
     """One intake process."""
     settings = load(None)
     log.setup("WARNING")
-    db = Database(settings.database_url)
+    db = Database(settings.database_url, secret=settings.secret)
     around_init = Loop.__init__
 
     def remember(self: Loop, *args: Any, **kwargs: Any) -> None:
