@@ -12,6 +12,7 @@ from cloud.db import audit
 from cloud.db.session import Actor, Database, UnitOfWork
 from cloud.modules.platform import service, standard
 from cloud.modules.platform.models import Tenant
+from cloud.modules.platform.rules import TENANT_MOVES, TenantState
 from cloud.modules.platform.secrets import new_seed
 from cloud.modules.registry import MODULES
 from common.errors import UserError
@@ -67,6 +68,21 @@ def tenants(settings: Settings) -> Sequence[Tenant]:
         rows = s.execute(select(Tenant).order_by(Tenant.id)).scalars().all()
     db.dispose()
     return rows
+
+
+def set_tenant_state(settings: Settings, code: str, to: TenantState) -> None:
+    """Move a hospital on (owner role: the app cannot). UserError for a move that is not in the table."""
+    now = next((row for row in tenants(settings) if row.code == code.lower()), None)
+    if now is None:
+        raise UserError("invalid", f"没有代码为 {code} 的医院。")
+    if to not in TENANT_MOVES[TenantState(now.status)]:
+        raise UserError("conflict", f"医院 {now.code} 现为 {now.status}，不能改为 {to.value}。")
+    engine = create_engine(settings.owner_url)
+    with engine.begin() as conn:
+        conn.execute(text("UPDATE tenant SET status = :s WHERE id = :i"), {"s": to.value, "i": now.id})
+    engine.dispose()
+    with hospital(settings, code) as uow:
+        uow.audit("tenant", now.id, "state", before={"status": now.status}, after={"status": to.value})
 
 
 @contextmanager

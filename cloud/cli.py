@@ -87,6 +87,9 @@ def _tenant_parser(p: argparse.ArgumentParser) -> None:
     add.add_argument("--host")
     add.add_argument("--site", type=int, default=1)
     sub.add_parser("list", help="列出医院")
+    state = sub.add_parser("state", help="更改医院状态：试用、启用、只读（可查询打印）、关闭")
+    state.add_argument("code")
+    state.add_argument("to", choices=("active", "read_only", "closed"))
 
 
 def _user_parser(p: argparse.ArgumentParser) -> None:
@@ -204,11 +207,15 @@ def _demo(args: argparse.Namespace) -> int:
 def _tenant(args: argparse.Namespace) -> int:
     from cloud import admin
     from cloud.config import load
+    from cloud.modules.platform.rules import TenantState
 
     settings = load(args.config)
     if args.what == "add":
         tenant_id = admin.add_tenant(settings, args.code, args.name, args.host, args.site)
         print(f"已建立医院 {args.name}（代码 {args.code}，编号 {tenant_id}）")
+    elif args.what == "state":
+        admin.set_tenant_state(settings, args.code, TenantState(args.to))
+        print(f"医院 {args.code} 已改为 {args.to}")
     else:
         for row in admin.tenants(settings):
             print(f"{row.id}\t{row.code}\t{row.name}\t{row.status}\t{row.host or ''}")

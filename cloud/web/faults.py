@@ -20,6 +20,13 @@ class Forbidden(UserError):
         super().__init__("forbidden", "您没有这项操作的权限，请联系专业组长或信息管理组。", permission=permission)
 
 
+class HospitalReadOnly(UserError):
+    """The hospital only looks things up and prints (M01, state read_only)."""
+
+    def __init__(self) -> None:
+        super().__init__("forbidden", say("本院系统已转为只读：可以查询和打印，不能再录入或修改。需要恢复请联系系统管理员。"))
+
+
 class ReadOnly(UserError):
     """An outside engineer without a change ticket (M01 R7)."""
 

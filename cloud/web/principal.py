@@ -33,6 +33,8 @@ class Principal:
     must_change: bool = False
     """The password is past its life; nothing but changing it is open."""
     read_only: bool = False
+    hospital_read_only: bool = False
+    """The whole hospital only looks things up and prints."""
     recorded: bool = False
     """An access granted just in time: each step is recorded."""
 

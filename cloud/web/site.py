@@ -60,7 +60,7 @@ def stream(uow: UnitOfWork) -> Any:
     )
 
 
-@VIEWS.post("/lang/<code>", Access.LOGIN)
+@VIEWS.post("/lang/<code>", Access.LOGIN, reads=True)
 def language(uow: UnitOfWork, code: str) -> Any:
     """Switch between Chinese and English."""
     response = redirect_to(request.form.get("next") or "/")
@@ -68,7 +68,7 @@ def language(uow: UnitOfWork, code: str) -> Any:
     return response
 
 
-@VIEWS.post("/scan", Access.LOGIN)
+@VIEWS.post("/scan", Access.LOGIN, reads=True)
 def scan(uow: UnitOfWork) -> Any:
     """A barcode scanned on a page that does not take scans itself: go to that tube."""
     g.scanned = ids.normalise_scan(request.form.get("code", ""))

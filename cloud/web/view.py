@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from cloud.config import Settings
 from cloud.db.session import Actor, Database
 from cloud.web import cookie, csrf
-from cloud.web.faults import Forbidden, NotFound, ReadOnly, Stale
+from cloud.web.faults import Forbidden, HospitalReadOnly, NotFound, ReadOnly, Stale
 from cloud.web.principal import Identity, Principal
 
 
@@ -61,14 +61,14 @@ class Views:
         self.while_locked: set[str] = set()
 
     def route(
-        self, rule: str, permission: str, *, methods: tuple[str, ...] = ("GET",), while_locked: bool = False
+        self, rule: str, permission: str, *, methods: tuple[str, ...] = ("GET",), while_locked: bool = False, reads: bool = False
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """Add a route under a permission (a module's StrEnum value, or Access)."""
+        """Add a route under a permission (a module's StrEnum value, or Access). ``reads``: a POST that only finds or prints."""
 
         def add(fn: Callable[..., Any]) -> Callable[..., Any]:
             endpoint = f"{self.blueprint.name}.{fn.__name__}"
             self.declared[endpoint] = str(permission)
-            self.blueprint.add_url_rule(rule, fn.__name__, _guard(fn, str(permission), while_locked), methods=list(methods))
+            self.blueprint.add_url_rule(rule, fn.__name__, _guard(fn, str(permission), while_locked, reads), methods=list(methods))
             return fn
 
         return add
@@ -82,17 +82,17 @@ class Views:
         return self.route(rule, permission, methods=("POST",), **kw)
 
 
-def _guard(fn: Callable[..., Any], permission: str, while_locked: bool) -> Callable[..., BaseResponse]:
+def _guard(fn: Callable[..., Any], permission: str, while_locked: bool, reads: bool) -> Callable[..., BaseResponse]:
     @functools.wraps(fn)
     def call(**kwargs: Any) -> BaseResponse:
         if permission == Access.PUBLIC:
             return make_response(fn(**kwargs))
-        return _in_tenant(fn, permission, while_locked, kwargs)
+        return _in_tenant(fn, permission, while_locked, reads, kwargs)
 
     return call
 
 
-def _in_tenant(fn: Callable[..., Any], permission: str, while_locked: bool, kwargs: dict[str, Any]) -> BaseResponse:
+def _in_tenant(fn: Callable[..., Any], permission: str, while_locked: bool, reads: bool, kwargs: dict[str, Any]) -> BaseResponse:
     ext = web()
     found = cookie.read(request.cookies)
     if found is None:
@@ -115,6 +115,8 @@ def _in_tenant(fn: Callable[..., Any], permission: str, while_locked: bool, kwar
                 raise Forbidden(permission)
             if who.read_only and request.method != "GET" and not while_locked:
                 raise ReadOnly
+            if who.hospital_read_only and request.method != "GET" and not (while_locked or reads):
+                raise HospitalReadOnly
             if who.recorded:
                 ext.identity.visited(uow, who, f"{request.method} {request.path}")
             return make_response(fn(uow, **kwargs))

@@ -133,7 +133,7 @@ def picture(uow: UnitOfWork, picture_id: int) -> Any:
     return Response(found[2], mimetype=found[1], headers={"X-Content-Type-Options": "nosniff"})
 
 
-@VIEWS.post("/bench/<code>/find", Perm.READ)
+@VIEWS.post("/bench/<code>/find", Perm.READ, reads=True)
 def find(uow: UnitOfWork, code: str) -> Any:
     """A scanned tube opens beside the list, wherever it stands in it."""
     section = section_of(uow, code)

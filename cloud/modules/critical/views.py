@@ -213,7 +213,7 @@ def register(uow: UnitOfWork) -> Any:
     )  # fmt: skip
 
 
-@VIEWS.post("/critical/register/print", Perm.READ)
+@VIEWS.post("/critical/register/print", Perm.READ, reads=True)
 def print_register(uow: UnitOfWork) -> Any:
     """The same lines on paper or in a workbook."""
     wanted = _wanted(uow)

@@ -139,7 +139,7 @@ def one(uow: UnitOfWork, code: str, note_id: int) -> Any:
     return page("handover/one.html", section=section, note=note, figures=rules.figures_from(note.given_figures), holds=holds, rules=rules)
 
 
-@VIEWS.post("/bench/handover/<code>/<int:note_id>/print", Perm.READ)
+@VIEWS.post("/bench/handover/<code>/<int:note_id>/print", Perm.READ, reads=True)
 def print_note(uow: UnitOfWork, code: str, note_id: int) -> Any:
     """The note on paper."""
     section, who = _section(uow, code), principal()
@@ -203,7 +203,7 @@ def withdraw(uow: UnitOfWork, code: str, entry_id: int) -> Any:
     return redirect_to(f"/bench/daylog/{section.code}?day={_day(uow)}")
 
 
-@VIEWS.post("/bench/daylog/<code>/print", Perm.READ)
+@VIEWS.post("/bench/daylog/<code>/print", Perm.READ, reads=True)
 def print_day(uow: UnitOfWork, code: str) -> Any:
     """The day on paper, or as a workbook."""
     section, day, who = _section(uow, code), _day(uow), principal()

@@ -34,7 +34,7 @@ class Patient(Versioned, TenantTable, Base):
     sex: Mapped[str] = mapped_column(default="U", server_default="U")
     birth: Mapped[datetime | None]
     age_text: Mapped[str | None]
-    # Sealed since 0030, with a keyed hash to search by; ``phone`` holds what an earlier release wrote until a job seals it.
+    # Sealed since 0031, with a keyed hash to search by; ``phone`` holds what an earlier release wrote until a job seals it.
     phone: Mapped[str | None]
     phone_sealed: Mapped[bytes | None]
     phone_key: Mapped[str | None]

@@ -198,6 +198,24 @@ def may_move(state: UserState, to: UserState) -> bool:
     return to in USER_MOVES[state]
 
 
+class TenantState(StrEnum):
+    """States of a hospital (M01). ``read_only``: its people look things up and print; what machines send is still kept."""
+
+    TRIAL = "trial"
+    ACTIVE = "active"
+    READ_ONLY = "read_only"
+    CLOSED = "closed"
+
+
+TENANT_MOVES: dict[TenantState, frozenset[TenantState]] = {
+    TenantState.TRIAL: frozenset({TenantState.ACTIVE}),
+    # Back from read_only, too: nothing is lost by it, and nobody is shut out for good by one wrong word.
+    TenantState.ACTIVE: frozenset({TenantState.READ_ONLY}),
+    TenantState.READ_ONLY: frozenset({TenantState.ACTIVE, TenantState.CLOSED}),
+    TenantState.CLOSED: frozenset(),
+}
+
+
 def password_expired(set_at: datetime, now: datetime) -> bool:
     """True from the end of a password's 90 days on (R1)."""
     return now - set_at >= PASSWORD_LIFE

@@ -113,6 +113,7 @@ class SessionIdentity:
             signing_id=row.signing_id if open_window else None,
             must_change=row.must_change,
             read_only=row.read_only,
+            hospital_read_only=row.status == rules.TenantState.READ_ONLY,
             recorded=row.valid_until is not None,
         )
 

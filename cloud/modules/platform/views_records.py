@@ -52,7 +52,7 @@ def review_break(uow: UnitOfWork, look_id: int) -> Any:
     return _breaks(uow)
 
 
-@VIEWS.post("/admin/breaks/print", Perm.BREAKS)
+@VIEWS.post("/admin/breaks/print", Perm.BREAKS, reads=True)
 def print_breaks(uow: UnitOfWork) -> Any:
     """The review list on paper or in a workbook."""
     made = registers.breaks(glass.looks(uow, every=True, limit=5000), principal().tenant_name, principal().name, uow.now)

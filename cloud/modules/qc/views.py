@@ -80,7 +80,7 @@ def lj(uow: UnitOfWork) -> Any:
     return page("qc/lj.html", block="chart", drawn=drawn, asked=asked, plans=queries.plans(uow), chosen=chosen, catalog=md.catalog(uow))
 
 
-@VIEWS.post("/qc/lj/print", Perm.READ)
+@VIEWS.post("/qc/lj/print", Perm.READ, reads=True)
 def print_lj(uow: UnitOfWork) -> Any:
     """The same chart on paper, with its figures and room for a signature."""
     form = request.form

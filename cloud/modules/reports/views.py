@@ -106,7 +106,7 @@ def queue(uow: UnitOfWork, code: str) -> Any:
     )
 
 
-@VIEWS.post("/review/<code>/find", Perm.READ)
+@VIEWS.post("/review/<code>/find", Perm.READ, reads=True)
 def find(uow: UnitOfWork, code: str) -> Any:
     """A scanned tube's report opens beside the queue, wherever it stands in it."""
     section = _section(uow, code)
@@ -237,7 +237,7 @@ def figures_page(uow: UnitOfWork) -> Any:
     )
 
 
-@VIEWS.post("/reports/figures/export", Perm.READ)
+@VIEWS.post("/reports/figures/export", Perm.READ, reads=True)
 def figures_export(uow: UnitOfWork) -> Any:
     """The list on paper or in a workbook."""
     wanted = _figures_wanted(uow)
@@ -329,7 +329,7 @@ def pdf(uow: UnitOfWork, no: str) -> Any:
     return Response(data, mimetype="application/pdf", headers={"Content-Disposition": f'inline; filename="{name}"'})
 
 
-@VIEWS.post("/reports/<no>/reprint", Perm.READ)
+@VIEWS.post("/reports/<no>/reprint", Perm.READ, reads=True)
 def reprint(uow: UnitOfWork, no: str) -> Any:
     """A copy that says it is one."""
     told = _told(uow, no)

@@ -9,11 +9,13 @@ import pytest
 from sqlalchemy import select, text
 from werkzeug.test import TestResponse
 
+from cloud import admin
 from cloud.modules.platform import accounts, alerts, grants, queries, rules, watch
 from cloud.modules.platform.alerts import Alert
 from cloud.modules.platform.models import AccessLog, User
 from cloud.modules.platform.rules import GRANT_MOVES, USER_MOVES, GrantState, Level, UserState
 from cloud.web.faults import Conflict, Invalid
+from common.errors import UserError
 from tests.support.database import TestDatabase
 from tests.support.lab import PASSWORD, PIN, SEED, Client, Clock, Lab, make
 
@@ -285,6 +287,28 @@ def test_a_read_only_engineer_changes_nothing_one_with_a_ticket_may(lab: Lab) ->
     info.post(f"/admin/grants/{grant.id}", {"to": "approved"}, htmx=True)
     engineer = lab.client("engineer", workstation="")
     assert engineer.post("/alerts/1/acknowledge", {"note": "x"}, htmx=True).status_code == 404
+
+
+@pytest.mark.parametrize("state", list(rules.TenantState))
+@pytest.mark.parametrize("to", list(rules.TenantState))
+def test_every_move_of_a_hospital_not_listed_is_refused(state: rules.TenantState, to: rules.TenantState) -> None:
+    listed = {("trial", "active"), ("active", "read_only"), ("read_only", "active"), ("read_only", "closed")}
+    assert (to in rules.TENANT_MOVES[state]) == ((state, to) in listed)
+
+
+def test_a_read_only_hospital_looks_up_and_prints_and_changes_nothing(lab: Lab) -> None:
+    leader = lab.client("leader")
+    admin.set_tenant_state(lab.settings, "A", rules.TenantState.READ_ONLY)
+    assert leader.get("/critical/register").status_code == 200
+    assert leader.post("/critical/register/print", {"kind": "pdf"}).status_code == 303
+    assert leader.post("/scan", {"code": "X"}).status_code != 403
+    refused = leader.post("/critical/limits/contact", {"level": "1", "phone": "1"})
+    assert refused.status_code == 403 and "已转为只读" in refused.text
+    assert lab.client("leader", lab.b).post("/critical/limits/contact", {"level": "1", "phone": "1"}).status_code == 303
+    with pytest.raises(UserError, match="不能改为"):
+        admin.set_tenant_state(lab.settings, "a", rules.TenantState.READ_ONLY)
+    admin.set_tenant_state(lab.settings, "a", rules.TenantState.ACTIVE)
+    assert leader.post("/critical/limits/contact", {"level": "1", "phone": "1"}).status_code == 303
 
 
 def test_nobody_approves_the_own_request(lab: Lab) -> None:
