@@ -59,7 +59,9 @@ class Day:
         page = self.pages[role]
         if not page.url.endswith(path):
             page.goto(self.lab.url(path))
-            page.wait_for_timeout(200)  # nobody scans in the same breath as a page opens
+            paints = "performance.getEntriesByType('paint').length"
+            eventually(lambda: page.evaluate(paints), 15, "the page is painted: keys before that reach nobody")
+            page.wait_for_timeout(200)
         return Hands(page, self.jobs)
 
     def sign(self, hands: Hands, role: str) -> None:
