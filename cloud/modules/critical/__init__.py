@@ -9,7 +9,7 @@ MODULE = Module(
     name="critical",
     title="危急值",
     views=(VIEWS,),
-    depends=("catalog", "platform", "scheduling"),
+    depends=("catalog", "orders", "platform", "scheduling"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director"),
         Perm.HANDLE: ("tester", "verifier", "senior", "leader"),

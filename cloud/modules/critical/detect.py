@@ -14,6 +14,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.critical import rules
 from cloud.modules.critical.models import CriticalEvent, CriticalQuiet
 from cloud.modules.critical.rules import Handling, Sight, State
+from cloud.modules.orders import queries as orders
 
 ZONE = ZoneInfo("Asia/Shanghai")
 
@@ -136,16 +137,21 @@ def _open(uow: UnitOfWork, found: Sequence[Found], rounds: Mapping[int, int]) ->
 
 
 def _told_before(uow: UnitOfWork, found: Sequence[Found]) -> dict[tuple[int, int], list[Sight]]:
+    people = orders.people(uow, (f.patient_id for f in found))  # records read together are one person's (M03 R7)
     query = (
         select(CriticalEvent.id, CriticalEvent.patient_id, CriticalEvent.item_id, CriticalEvent.value, CriticalEvent.direction)
         .add_columns(CriticalEvent.found_at)
-        .where(CriticalEvent.patient_id.in_({f.patient_id for f in found}), CriticalEvent.item_id.in_({f.item_id for f in found}))
+        .where(
+            CriticalEvent.patient_id.in_({each for known in people.values() for each in known}),
+            CriticalEvent.item_id.in_({f.item_id for f in found}),
+        )
         .where(CriticalEvent.found_at >= min(f.found_at for f in found) - max(rules.CHRONIC_WITHIN, timedelta(days=1)))
         .where(CriticalEvent.state.in_([s.value for s in rules.TOLD]))
     )
     out: dict[tuple[int, int], list[Sight]] = {}
     for r in uow.s.execute(query):
-        out.setdefault((r.patient_id, r.item_id), []).append(Sight(r.id, r.value, r.direction, r.found_at, _day(r.found_at)))
+        for asked in (asked for asked, known in people.items() if r.patient_id in known):
+            out.setdefault((asked, r.item_id), []).append(Sight(r.id, r.value, r.direction, r.found_at, _day(r.found_at)))
     return out
 
 

@@ -21,6 +21,7 @@ MODULE = Module(
     menu=(
         MenuItem("接口看板", "/if/board", Perm.BOARD, "接口", 800),
         MenuItem("接口消息", "/if/messages", Perm.MESSAGES, "接口", 810),
+        MenuItem("隔离消息", "/if/quarantine", Perm.MESSAGES, "接口", 815),
         MenuItem("HIS 项目对照", "/if/maps", Perm.MAPS, "接口", 820),
     ),
     handlers={

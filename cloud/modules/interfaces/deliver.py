@@ -206,7 +206,7 @@ def _finish(uow: UnitOfWork, row: Delivery, result: Result) -> None:
         issues.settle(uow, issues.DEAD_LETTER, f"delivery:{row.id}", "已送达")
     elif after.state is State.DEAD_LETTER:
         text_ = f"{row.kind} {row.subject} 未能送达：{after.error or '超过 24 小时无应答'}"
-        issues.raise_issue(uow, issues.DEAD_LETTER, f"delivery:{row.id}", text_, f"/if/messages/out/{row.id}")
+        issues.raise_issue(uow, issues.DEAD_LETTER, f"delivery:{row.id}", text_, f"/if/messages/out/{row.id}", ticket=True)
     if after.state is not State.RETRYING:
         uow.audit("delivery", row.id, after.state.value, before={"state": "sent"}, after={"state": after.state.value}, reason=after.error)
 

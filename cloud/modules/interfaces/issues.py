@@ -19,14 +19,17 @@ RETURNING id, count
 """)
 
 
-def raise_issue(uow: UnitOfWork, kind: str, key: str, text: str, link: str = "") -> None:
-    """Open it, or count one more; a new one is an event for the service desk (M26) too."""
+def raise_issue(uow: UnitOfWork, kind: str, key: str, text: str, link: str = "", *, ticket: bool = False) -> None:
+    """Open it, or count one more. ``ticket``: a new one opens a ticket at the service desk (M26) too."""
     uow.s.flush()
     values = {"t": uow.tenant_id, "kind": kind, "key": key, "text": text, "link": link, "now": uow.now}
     issue_id, count = uow.s.execute(_OPEN, values).one()
     if count == 1:
         uow.audit("interface_issue", issue_id, "opened", after={"kind": kind, "key": key, "text": text})
-        uow.emit("ticket.open", f"issue:{kind}:{key}", {"issue_id": issue_id, "kind": kind, "key": key, "text": text})
+        if ticket:
+            uow.emit(
+                "ticket.open", f"issue:{kind}:{key}", {"issue_id": issue_id, "title": f"{KINDS[kind]}：{text}", "category": "interface"}
+            )
 
 
 def settle(uow: UnitOfWork, kind: str, key: str, reason: str) -> bool:

@@ -21,22 +21,17 @@ from cloud.config import Settings
 from cloud.db.session import Database
 from cloud.modules.interfaces import inbox
 from cloud.modules.interfaces.endpoints import Incoming, route
-from cloud.modules.interfaces.hl7_in import SEQUENCE, UNKNOWN_KEY, Refused
+from cloud.modules.interfaces.hl7_in import UNKNOWN_KEY, Refused
 from cloud.modules.interfaces.hl7_wire import Header, glance
 from cloud.modules.interfaces.models import Endpoint
 from cloud.modules.orders.messages import Problem
 from cloud.modules.platform import queries as platform
 from cloud.ports.mllp import Limits, MllpServer, Peer, where
 from common.errors import LocalError
-from common.protocol.hl7.mllp import MAX_BLOCK, Block, BlockProblem
+from common.protocol.hl7.mllp import Block
 
 FRESH_S = 5.0
 log = structlog.get_logger("interfaces")
-
-CUT = {
-    BlockProblem.NO_END: Problem("MSH^1", SEQUENCE, "消息不完整：没有收到结束符，请重发"),
-    BlockProblem.TOO_LARGE: Problem("MSH^1", SEQUENCE, f"消息超过 {MAX_BLOCK >> 20} MB，未接收"),
-}
 
 
 class Directory:
@@ -92,7 +87,7 @@ class Gate:
             to = self._directory.find(header, peer)
             if to is None:
                 return self._unknown(header, raw, peer)
-            refusal = Refused("AE", header, (CUT[block.problem],), "cut") if block.problem in CUT else None
+            refusal = Refused("AE", header, (inbox.CUT[block.problem],), "cut") if block.problem in inbox.CUT else None
             return inbox.receive(self._db, to, raw, peer.address, refusal)
         except Exception as error:
             trace = where(error)

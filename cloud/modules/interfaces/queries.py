@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import any_, func, select
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.interfaces import rules
+from cloud.modules.interfaces import inbox, rules
 from cloud.modules.interfaces.models import Delivery, Endpoint, InboxMessage, InterfaceIssue
 from cloud.modules.interfaces.rules import Health
 from cloud.modules.orders import queries as orders
@@ -112,6 +112,18 @@ def _inbox(uow: UnitOfWork, f: MessageFilter, before: int | None) -> list[Messag
         query = query.where(m.id < before)
     rows = uow.s.execute(query.order_by(m.id.desc()).limit(PAGE))
     return [MessageRow(i, e, k, c, s, st, at, p or "", n + 1, None) for i, e, k, c, s, st, at, p, n in rows]
+
+
+def quarantine(uow: UnitOfWork) -> tuple[list[MessageRow], int]:
+    """Refused messages that wait for a person, oldest first (a page), and how many there are."""
+    m = InboxMessage
+    waiting = m.state.in_(inbox.WAITING)
+    query = select(m.id, Endpoint.name, m.kind, m.control_id, m.subject, m.state, m.received_at, m.problem, m.repeats).join(
+        Endpoint, (Endpoint.tenant_id == m.tenant_id) & (Endpoint.id == m.endpoint_id)
+    )
+    rows = uow.s.execute(query.where(waiting).order_by(m.id).limit(PAGE))
+    total = uow.s.execute(select(func.count()).select_from(m).where(waiting)).scalar_one()
+    return [MessageRow(i, e, k, c, s, st, at, p or "", n + 1, None) for i, e, k, c, s, st, at, p, n in rows], total
 
 
 def _outbox(uow: UnitOfWork, f: MessageFilter, before: int | None) -> list[MessageRow]:

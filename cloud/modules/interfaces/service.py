@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import func, select
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.interfaces import issues, rules
+from cloud.modules.interfaces import inbox, issues, rules
 from cloud.modules.interfaces.endpoints import Incoming, Outgoing
-from cloud.modules.interfaces.models import Delivery, Endpoint, InterfaceIssue
+from cloud.modules.interfaces.models import Delivery, Endpoint, InboxMessage, InterfaceIssue
 from cloud.modules.interfaces.rules import State
+from cloud.modules.platform import alerts
 from cloud.web.faults import Conflict, Invalid, NotFound
+from common.errors import UserError
+from common.say import say
 
 KEEP_RAW = timedelta(days=180)  # M23 R2
 
@@ -71,8 +74,76 @@ def close_issue(uow: UnitOfWork, issue_id: int, reason: str) -> None:
         raise Conflict(f"该事项已由 {row.closed_by or '他人'} 关闭，请刷新。")
 
 
+def reprocess(uow: UnitOfWork, message_id: int) -> inbox.Outcome:
+    """A quarantined message is judged anew, because its cause was repaired here. Raises NotFound, Conflict; what is still wrong is in
+    the outcome."""
+    row = _waiting(uow, message_id)
+    endpoint = uow.s.get_one(Endpoint, (uow.tenant_id, row.endpoint_id))
+    try:
+        to = Incoming.read(uow.tenant_id, endpoint.id, endpoint.code, endpoint.source, endpoint.config)
+    except ValueError as error:
+        raise Conflict(say("接口 {name} 的设置有误，请先改正：{why}", name=endpoint.name, why=str(error))) from error
+    before = row.state
+    outcome = inbox.again(uow, row, to)
+    uow.audit("inbox_message", row.id, "reprocessed", before={"state": before}, after={"state": row.state, "answer": row.answer_code})
+    if row.state not in inbox.WAITING:
+        issues.settle(uow, issues.QUARANTINED, f"inbox:{row.id}", "已重新处理")
+    return outcome
+
+
+def reprocess_all(uow: UnitOfWork, message_ids: Iterable[int]) -> tuple[int, list[str]]:
+    """Several, oldest first, each by itself; returns how many went through and what stopped the others."""
+    done, left = 0, []
+    for message_id in sorted(set(message_ids)):
+        try:
+            with uow.s.begin_nested():
+                outcome = reprocess(uow, message_id)
+        except UserError as error:
+            left.append(error.message)
+            continue
+        if outcome.state in inbox.WAITING:
+            left.append(outcome.problem or outcome.code)
+        else:
+            done += 1
+    return done, left
+
+
+def close_message(uow: UnitOfWork, message_id: int, reason: str) -> None:
+    """A quarantined message nobody needs any more, with the reason; it stays stored. Raises NotFound, Conflict, Invalid."""
+    if not reason.strip():
+        raise Invalid(say("请写明关闭的原因，例如对方已重发。"), "reason")
+    row = _waiting(uow, message_id)
+    before, row.state = row.state, inbox.CLOSED
+    uow.audit("inbox_message", row.id, "closed", before={"state": before}, after={"state": row.state}, reason=reason.strip()[:300])
+    issues.settle(uow, issues.QUARANTINED, f"inbox:{row.id}", reason.strip()[:300])
+
+
+def _waiting(uow: UnitOfWork, message_id: int) -> InboxMessage:
+    row = uow.s.get(InboxMessage, (uow.tenant_id, message_id), with_for_update=True)
+    if row is None:
+        raise NotFound("该消息")
+    if row.state not in inbox.WAITING:
+        raise Conflict(say("这条消息已经处理过了，请刷新。"))
+    return row
+
+
+def _quarantine(uow: UnitOfWork) -> None:
+    waiting = uow.s.execute(select(func.count()).select_from(InboxMessage).where(InboxMessage.state.in_(inbox.WAITING))).scalar_one()
+    unmapped = select(func.count()).select_from(InterfaceIssue)
+    codes = uow.s.execute(unmapped.where(InterfaceIssue.kind == issues.UNMAPPED, InterfaceIssue.closed_at.is_(None))).scalar_one()
+    told = (
+        ("interfaces.quarantine", waiting, "%(n)s 条 HIS 消息被隔离，等待处理", "/if/quarantine", rules.Perm.RESEND),
+        ("interfaces.unmapped", codes, "%(n)s 个 HIS 项目未对照，患者不能打条码", "/if/maps", rules.Perm.MAPS),
+    )
+    for kind, n, words, url, who in told:
+        found = [alerts.Alert(kind, "all", alerts.Level.WARNING, words, url, who, {"n": n})] if n else []
+        alerts.sync(uow, kind, found)
+
+
 def watch(uow: UnitOfWork) -> None:
-    """Job, every minute: an endpoint whose oldest unsent message is over 15 minutes old is an issue (R3), and stops being one."""
+    """Job, every minute: an endpoint whose oldest unsent message is over 15 minutes old is an issue (R3), and stops being one; what
+    waits in quarantine and which codes nobody mapped is told."""
+    _quarantine(uow)
     waiting = [s.value for s in rules.WAITING]
     oldest = select(Delivery.endpoint_id, func.min(Delivery.created_at), func.count()).where(Delivery.state.in_(waiting))
     late = {e: (at, n) for e, at, n in uow.s.execute(oldest.group_by(Delivery.endpoint_id)) if uow.now - at > rules.LATE}
@@ -83,7 +154,7 @@ def watch(uow: UnitOfWork) -> None:
             minutes = int((uow.now - at).total_seconds() // 60)
             text = f"接口 {row.name} 有 {n} 条消息未送达，最早 {minutes} 分钟：{row.last_error or '等待应答'}"
             if not _is_open(uow, issues.LATE, key):
-                issues.raise_issue(uow, issues.LATE, key, text, "/if/board")
+                issues.raise_issue(uow, issues.LATE, key, text, "/if/board", ticket=True)
         else:
             issues.settle(uow, issues.LATE, key, "已全部送达")
 

@@ -13,15 +13,16 @@ from cloud.modules.interfaces import issues, masking, queries, rules, service
 from cloud.modules.interfaces.rules import Health, Perm
 from cloud.modules.orders import queries as orders
 from cloud.modules.platform import service as platform
-from cloud.web.faults import NotFound
+from cloud.web.faults import Invalid, NotFound
 from cloud.web.page import page, redirect_to
 from cloud.web.view import Views, principal
+from common.say import say
 
 VIEWS = Views("interfaces", __name__)
 WORDS = {
     "health": {Health.UP: "正常", Health.DEGRADED: "不稳定", Health.DOWN: "中断", Health.DISABLED: "停用", Health.IDLE: "尚无消息"},
     "out": {s.value: text for s, text in rules.STATE_TEXT.items()},
-    "in": {"applied": "已处理", "parked": "暂存等待", "quarantined": "隔离", "refused": "拒收"},
+    "in": {"applied": "已处理", "parked": "暂存等待", "quarantined": "隔离", "refused": "拒收", "closed": "已关闭"},
     "issue": issues.KINDS,
 }
 
@@ -53,6 +54,38 @@ def messages(uow: UnitOfWork) -> Any:
 def inbox_message(uow: UnitOfWork, message_id: int) -> Any:
     """One message that came in, raw and answer."""
     return _show(uow, queries.inbox_message(uow, message_id))
+
+
+@VIEWS.get("/if/quarantine", Perm.MESSAGES)
+def quarantine(uow: UnitOfWork) -> Any:
+    """Messages that were refused and still wait for a person, oldest first."""
+    rows, total = queries.quarantine(uow)
+    told = {"done": request.args.get("done", type=int), "left": request.args.get("left", type=int)}
+    return page("interfaces/quarantine.html", rows=rows, total=total, words=WORDS, now=uow.now, told=told, clear=principal().may(Perm.RAW))
+
+
+@VIEWS.post("/if/quarantine", Perm.RESEND)
+def reprocess_all(uow: UnitOfWork) -> Any:
+    """Judge the ticked messages anew."""
+    chosen = [int(i) for i in request.form.getlist("id") if i.isascii() and i.isdecimal() and len(i) < 18]
+    if not chosen:
+        raise Invalid(say("请先勾选要重新处理的消息。"), "id")
+    done, left = service.reprocess_all(uow, chosen)
+    return redirect_to(f"/if/quarantine?done={done}&left={len(left)}")
+
+
+@VIEWS.post("/if/messages/in/<int:message_id>/reprocess", Perm.RESEND)
+def reprocess(uow: UnitOfWork, message_id: int) -> Any:
+    """Judge one message anew; the page shows what came of it."""
+    service.reprocess(uow, message_id)
+    return redirect_to(f"/if/messages/in/{message_id}")
+
+
+@VIEWS.post("/if/messages/in/<int:message_id>/close", Perm.RESEND)
+def close_message(uow: UnitOfWork, message_id: int) -> Any:
+    """A refused message nobody needs any more."""
+    service.close_message(uow, message_id, request.form.get("reason", ""))
+    return redirect_to("/if/quarantine")
 
 
 @VIEWS.get("/if/messages/out/<int:message_id>", Perm.MESSAGES)

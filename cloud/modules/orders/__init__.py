@@ -23,11 +23,13 @@ MODULE = Module(
         Perm.REFUND: ("senior", "leader"),
         # Whose results are read together is decided by few, with two points of identity compared.
         Perm.MERGE: ("leader", "infogroup"),
+        Perm.FIGURES: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
     },
     menu=(
         MenuItem("申请", "/orders", Perm.READ, "检验前", 10),
         MenuItem("口头申请", "/orders/verbal", Perm.READ, "检验前", 11),
         MenuItem("退费申请", "/orders/refund-requests", Perm.READ, "检验前", 12),
+        MenuItem("申请统计", "/orders/figures", Perm.FIGURES, "检验前", 16),
         MenuItem("患者合并", "/patients/merge", Perm.MERGE, "检验前", 14),
     ),
     handlers={

@@ -30,6 +30,8 @@ class Line:
     status: str
     specimen_id: int | None
     status_at: datetime | None
+    owed: bool
+    """Its charge was neither paid nor posted."""
     before: tuple[Any, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,7 +46,10 @@ class Line:
         return self._place() != self.before
 
 
-_COLUMNS = "SELECT id, order_id, source, order_item_no, his_code, his_name, status, specimen_id, status_at FROM order_item"
+_COLUMNS = (
+    "SELECT id, order_id, source, order_item_no, his_code, his_name, status, specimen_id, status_at, "
+    "charge_state = 'unpaid' AND charged_at IS NULL FROM order_item"
+)
 # Ids in one order, so that two callers never wait for each other.
 _LOCK = text(f"{_COLUMNS} WHERE tenant_id = :t AND id = ANY(:ids) ORDER BY id FOR UPDATE")
 _LOCK_OF_TUBE = text(f"{_COLUMNS} WHERE tenant_id = :t AND specimen_id = :s AND status = ANY(:states) ORDER BY id FOR UPDATE")

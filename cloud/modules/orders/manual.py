@@ -7,7 +7,7 @@ from datetime import date, datetime
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as catalog
-from cloud.modules.orders import merge, patients, place
+from cloud.modules.orders import merge, patients, place, rules
 from cloud.modules.orders.messages import (
     Action,
     Charge,
@@ -35,10 +35,25 @@ def register(uow: UnitOfWork, form: Registration) -> place.Placed:
         raise Invalid("页面已过期，请重新打开登记页。")
     message = _message(uow, form)
     _nobody_like(uow, form, message.patient)
+    _all_fit(uow, message)
     try:
         return place.place_order(uow, message, place.MANUAL, default_charge=Charge.PAID if form.paid else Charge.UNPAID)
     except place.OrderRefused as refused:
         raise Conflict(f"{refused.problems[0].text}。请核对患者号与姓名、性别、出生日期。") from refused
+
+
+def _all_fit(uow: UnitOfWork, message: OrderMessage) -> None:
+    """Whoever registers can still ask: a request that contradicts sex or age is named at once instead of held."""
+    who, known = message.patient, catalog.catalog(uow).order_sets_by_code
+    age = catalog.subject_age(patients.instant(who.birth, who.birth_at), None, uow.now)
+    if age is not None and age.years >= rules.MAX_AGE_YEARS:
+        raise Invalid(say("年龄超过 {n} 岁，请核对出生日期。", n=rules.MAX_AGE_YEARS), "birth")
+    for each in message.items:
+        wanted = known[each.code or ""]
+        unknown = (who.sex.value not in rules.SEX_WORDS) or age is None
+        why = rules.fit_problem(who.sex.value, None if age is None else age.years, wanted.sex, wanted.age_low, wanted.age_high)
+        if why is not None and not unknown:
+            raise Invalid(say("“{item}”不能登记：{why}。请核对患者信息或换项目。", item=wanted.name, why=why), "order_sets")
 
 
 def _nobody_like(uow: UnitOfWork, form: Registration, who: PatientData) -> None:

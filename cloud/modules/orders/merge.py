@@ -186,7 +186,7 @@ SELECT p.id, p.patient_no, p.name, p.sex, p.birth, p.age_text, p.phone, p.phone_
      JOIN lab_order o ON o.tenant_id = i.tenant_id AND o.id = i.order_id
      WHERE o.tenant_id = p.tenant_id AND o.patient_id = p.id ORDER BY i.id DESC LIMIT 6) x) AS items,
   (SELECT count(*) FROM specimen s WHERE s.tenant_id = p.tenant_id AND s.patient_id = p.id
-     AND s.state NOT IN ('released','archived','discarded','cancelled','rejected','lost')) AS tubes,
+     AND s.parent_id IS NULL AND s.state NOT IN ('released','archived','discarded','cancelled','rejected','lost')) AS tubes,
   (SELECT count(*) FROM report r WHERE r.tenant_id = p.tenant_id AND r.patient_id = p.id AND r.released_at IS NOT NULL) AS reports,
   (SELECT count(*) FROM patient b WHERE b.tenant_id = p.tenant_id AND b.merged_into = p.id) AS below
 FROM patient p WHERE p.tenant_id = :t AND p.id = ANY(:ids)

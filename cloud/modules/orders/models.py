@@ -134,7 +134,11 @@ class LabOrder(Versioned, TenantTable, Base):
 
 
 class OrderItem(Versioned, TenantTable, Base):
-    """申请项目. ``order_set_id`` is None while the HIS code is 未对照; the row is kept, never lost."""
+    """申请项目. ``order_set_id`` is None while the HIS code is 未对照; the row is kept, never lost.
+
+    ``hold``: why it does not fit its patient (no label meanwhile), ``hold_cleared``: who let it go and why. ``twin_id``: the request inside
+    whose minimum interval this one came (R4). ``charged_at``: when its inpatient charge was posted, once.
+    """
 
     __tablename__ = "order_item"
     __table_args__ = (
@@ -143,6 +147,8 @@ class OrderItem(Versioned, TenantTable, Base):
         Index("ix_order_item_order", "tenant_id", "order_id"),
         Index("ix_order_item_specimen", "tenant_id", "specimen_id"),
         Index("ix_order_item_unmapped", "tenant_id", "source", "his_code", postgresql_where=text("order_set_id IS NULL")),
+        Index("ix_order_item_held", "tenant_id", "id", postgresql_where=text("hold <> ''")),
+        Index("ix_order_item_twin", "tenant_id", "id", postgresql_where=text("twin_id IS NOT NULL")),
         tenant_fk("order_id", "lab_order"),
         tenant_fk("order_set_id", "order_set"),
         tenant_fk("specimen_id", "specimen"),
@@ -158,6 +164,10 @@ class OrderItem(Versioned, TenantTable, Base):
     specimen_id: Mapped[int | None] = mapped_column(BigInteger)
     note: Mapped[str] = mapped_column(default="", server_default="")
     status_at: Mapped[datetime | None]
+    hold: Mapped[str] = mapped_column(default="", server_default="")
+    hold_cleared: Mapped[str] = mapped_column(default="", server_default="")
+    twin_id: Mapped[int | None] = mapped_column(BigInteger)
+    charged_at: Mapped[datetime | None]
 
 
 class RefundRequest(Versioned, TenantTable, Base):

@@ -15,7 +15,7 @@ from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as catalog
-from cloud.modules.orders import merge, patients, rules
+from cloud.modules.orders import holds, merge, patients, rules, twins
 from cloud.modules.orders.line import Line
 from cloud.modules.orders.messages import Action, Charge, ItemData, OrderData, OrderMessage, Problem, Severity, VisitType
 from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, RefundRequest, Visit
@@ -23,7 +23,7 @@ from cloud.modules.orders.rules import CancelAnswer, Change, ItemStatus
 
 CHINA = ZoneInfo("Asia/Shanghai")
 MANUAL = "LIS"  # source of requests registered by hand; its codes are our own order sets
-UNKNOWN_KEY, DUPLICATE_KEY, LOCKED = "204", "205", "206"
+UNKNOWN_KEY, DUPLICATE_KEY, LOCKED, NOT_FOR_PATIENT = "204", "205", "206", "103"
 
 
 class OrderRefused(Exception):
@@ -59,7 +59,10 @@ def place_order(uow: UnitOfWork, message: OrderMessage, source: str, *, default_
     known = _lock_items(uow, source, message)
     found = patients.find(uow, message.patient)
     _judge(uow, message, known, found)
+    before = (found.patient.sex, found.patient.birth) if found.patient is not None else None
     patient = patients.store(uow, message.patient, found)
+    if before is not None and before != (patient.sex, patient.birth):
+        holds.recheck(uow, patient)
     placed = Placed(patient.id, problems=rules.person_problems(message.patient, _today(uow)))
     if found.patient is None:
         twins = merge.propose_like(uow, patient)
@@ -73,7 +76,20 @@ def place_order(uow: UnitOfWork, message: OrderMessage, source: str, *, default_
     for order in message.orders:
         work.apply(order)
     work.finish()
+    _remarks(uow, patient, work, placed)
     return placed
+
+
+def _remarks(uow: UnitOfWork, patient: Patient, work: _Work, placed: Placed) -> None:
+    """What the sender is told of its new items: those that do not fit the patient, those that repeat an earlier one too soon."""
+    asked = {each.order_item_no: each for each in work.message.items}
+    rows = [each for each in (*work.new, *work.recoded) if ItemStatus(each.status) not in rules.ENDED]
+    for row in holds.judge(uow, patient, rows):
+        placed.warn(asked[row.order_item_no], 4, NOT_FOR_PATIENT, f"{row.hold}，申请已保留并挂起，待核实")
+    for item_id, before in twins.earlier(uow, patient.id, work.new).items():
+        row = next(each for each in work.new if each.id == item_id)
+        row.twin_id = before.item_id
+        placed.warn(asked[row.order_item_no], 4, DUPLICATE_KEY, before.text)
 
 
 def move(uow: UnitOfWork, item: OrderItem | Line, to: ItemStatus, reason: str = "", barcode: str = "") -> None:
@@ -211,6 +227,7 @@ class _Work:
         self.known, self.default, self.placed = known, default_charge, placed
         self.parked = self._parked()
         self.new: list[OrderItem] = []
+        self.recoded: list[OrderItem] = []
 
     def apply(self, data: OrderData) -> None:
         """One form of the message."""
@@ -220,7 +237,11 @@ class _Work:
             if stored is not None:
                 self._refresh(self.uow.s.get_one(LabOrder, (self.uow.tenant_id, stored.order_id)), data)
                 self.placed.known.append(stored.id)
+                before = stored.order_set_id
                 _apply_known(self.uow, item, stored, self.placed)
+                if stored.order_set_id != before:
+                    stored.hold_cleared = ""  # another item: what was asked of the ward was about the one before
+                    self.recoded.append(stored)
             elif item.action is Action.CANCEL:
                 _park(self.uow, self.message, item, self.source, self.parked, self.placed)
             else:

@@ -73,11 +73,14 @@ class ItemRow:
     ward: str
     bed: str
     diagnosis: str
+    hold: str
+    hold_cleared: str
+    version: int
 
     @property
     def label_problem(self) -> str | None:
         """Why no label may be printed for it, or None (M03 R2)."""
-        return rules.label_problem(self.status, self.charge, self.visit_kind, self.priority, self.order_set_id is not None)
+        return rules.label_problem(self.status, self.charge, self.visit_kind, self.priority, self.order_set_id is not None, self.hold)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,7 @@ _ITEM = (
     OrderItem.order_item_no, OrderItem.his_code, OrderItem.his_name, OrderItem.order_set_id, OrderItem.charge_state, OrderItem.status,
     OrderItem.specimen_id, OrderItem.note, LabOrder.priority, LabOrder.doctor, LabOrder.dept, LabOrder.ordered_at, LabOrder.planned_at,
     LabOrder.note.label("order_note"), Visit.visit_no, Visit.kind, Visit.ward, Visit.bed, Visit.diagnosis,
+    OrderItem.hold, OrderItem.hold_cleared, OrderItem.version,
 )  # fmt: skip
 
 
@@ -260,6 +264,7 @@ class Filter:
 
     status: str = ""
     unmapped: bool = False
+    held: bool = False
     day: date | None = None
     text: str = ""
 
@@ -272,6 +277,8 @@ def order_list(uow: UnitOfWork, f: Filter, before: int | None = None) -> list[Li
         query = query.where(OrderItem.status == f.status)
     if f.unmapped:
         query = query.where(OrderItem.order_set_id.is_(None))
+    if f.held:
+        query = query.where(OrderItem.hold != "")
     if f.day is not None:
         start = patients.midnight(f.day)
         query = query.where(LabOrder.ordered_at >= start, LabOrder.ordered_at < start + timedelta(days=1))
@@ -290,6 +297,7 @@ def counts(uow: UnitOfWork) -> dict[str, int]:
     ended = [s.value for s in (*rules.ENDED, ItemStatus.REPORTED)]
     query = select(OrderItem.status, func.count()).where(OrderItem.status.not_in(ended)).group_by(OrderItem.status)
     out = {str(row[0]): int(row[1]) for row in uow.s.execute(query)}
+    out["held"] = uow.s.execute(select(func.count()).where(OrderItem.hold != "")).scalar_one()
     out["unmapped"] = uow.s.execute(select(func.count()).where(OrderItem.order_set_id.is_(None))).scalar_one()
     return out
 

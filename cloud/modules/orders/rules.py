@@ -23,6 +23,7 @@ class Perm(StrEnum):
     REGISTER = "orders:register"
     REFUND = "orders:refund"
     MERGE = "orders:merge"
+    FIGURES = "orders:figures"
 
 
 class ItemStatus(StrEnum):
@@ -97,10 +98,32 @@ def first_status(charge: Charge, kind: VisitType | None, priority: Priority) -> 
     return S.CONFIRMED if charge is Charge.PAID or charged_later(kind, priority) else S.REQUESTED
 
 
-def label_problem(status: ItemStatus, charge: Charge, kind: VisitType | None, priority: Priority, mapped: bool) -> str | None:
+SEX_WORDS = {"M": say("男"), "F": say("女")}
+
+
+def fit_problem(sex: str, age_years: int | None, only_sex: str | None, age_low: int | None, age_high: int | None) -> Said | None:
+    """Why a request does not fit this patient, or None. Ages in completed years, ``age_high`` exclusive; what is not known holds too."""
+    if only_sex and sex not in SEX_WORDS:
+        return say("患者性别未知，该项目仅限{only}性", only=SEX_WORDS[only_sex])
+    if only_sex and sex != only_sex:
+        return say("患者为{sex}性，该项目仅限{only}性", sex=SEX_WORDS[sex], only=SEX_WORDS[only_sex])
+    if age_low is None and age_high is None:
+        return None
+    if age_years is None:
+        return say("患者年龄未知，该项目有年龄限制")
+    if (age_low is not None and age_years < age_low) or (age_high is not None and age_years >= age_high):
+        return say("患者 {age} 岁，不在该项目的年龄范围", age=age_years)
+    return None
+
+
+def label_problem(
+    status: ItemStatus, charge: Charge, kind: VisitType | None, priority: Priority, mapped: bool, hold: str = ""
+) -> str | None:
     """Why no label may be printed for an item, or None. Guards of the transition planned → labelled."""
     if not mapped:
         return "项目未对照，请先在接口对照页对照"
+    if hold and status in BEFORE_LABEL:
+        return say("已挂起：{why}。请与开单医生核实", why=hold)
     if status in ENDED:
         return f"项目{STATUS_TEXT[status]}"
     if status not in BEFORE_LABEL:

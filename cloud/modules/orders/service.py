@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from typing import Any
 
@@ -10,11 +10,11 @@ from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.orders import line, patients, rules
+from cloud.modules.orders import charges, holds, line, patients, rules
 from cloud.modules.orders.line import Line
 from cloud.modules.orders.manual import register
 from cloud.modules.orders.messages import Charge
-from cloud.modules.orders.models import OrderItem, ParkedCancel, RefundRequest
+from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, RefundRequest
 from cloud.modules.orders.place import OrderRefused, Placed, move, place_order
 from cloud.modules.orders.rules import CancelAnswer, ItemStatus
 from cloud.web.faults import Conflict, NotFound
@@ -62,10 +62,11 @@ def set_status(
         move(uow, item, to, reason, barcode)
         moved.append(item.id)
     line.save(uow, lines)
+    charges.post(uow, [item for item in lines if item.id in moved], (to,))
     return moved
 
 
-def walk(uow: UnitOfWork, item_ids: Iterable[int], steps: Iterable[ItemStatus], *, specimen_id: int, barcode: str) -> None:
+def walk(uow: UnitOfWork, item_ids: Collection[int], steps: Collection[ItemStatus], *, specimen_id: int, barcode: str) -> None:
     """Move items of one tube through several steps, each by the table and with its own entry and event. Raises Conflict."""
     lines = line.lock(uow, item_ids)
     for item in lines:
@@ -74,6 +75,7 @@ def walk(uow: UnitOfWork, item_ids: Iterable[int], steps: Iterable[ItemStatus], 
             _must_move(item, to)
             move(uow, item, to, barcode=barcode)
     line.save(uow, lines)
+    charges.post(uow, lines, steps)
 
 
 def add_item(uow: UnitOfWork, beside_id: int, order_set_id: int, number: str, reason: str) -> int:
@@ -129,6 +131,8 @@ def map_code(uow: UnitOfWork, source: str, code: str, order_set_id: int) -> int:
     rows = uow.s.scalars(query.order_by(OrderItem.id).with_for_update()).all()
     for row in rows:
         row.order_set_id = order_set_id
+        order = uow.s.get_one(LabOrder, (uow.tenant_id, row.order_id))
+        holds.judge(uow, uow.s.get_one(Patient, (uow.tenant_id, order.patient_id)), [row])
         uow.audit("order_item", row.id, "mapped", before={"order_set_id": None}, after={"order_set_id": order_set_id})
     return len(rows)
 
@@ -175,10 +179,14 @@ def on_recalled(uow: UnitOfWork, payload: dict[str, Any]) -> None:
 def _follow(uow: UnitOfWork, payload: dict[str, Any], to: ItemStatus, states: Iterable[ItemStatus]) -> None:
     """Move the tube's items that stand in ``states``. A receipt nobody scanned is passed through."""
     lines = line.lock_of_tube(uow, int(payload["specimen_id"]), [s.value for s in states])
+    reached: dict[ItemStatus, list[Line]] = {}
     for item in lines:
         for step in _steps(ItemStatus(item.status), to):
             move(uow, item, step)
+            reached.setdefault(step, []).append(item)
     line.save(uow, lines)
+    for step, there in reached.items():
+        charges.post(uow, there, (step,))
 
 
 def _steps(status: ItemStatus, to: ItemStatus) -> Iterable[ItemStatus]:

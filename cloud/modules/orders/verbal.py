@@ -32,6 +32,7 @@ SELECT count(*) FROM order_item i JOIN lab_order o ON o.tenant_id = i.tenant_id 
 WHERE i.tenant_id = :t AND i.status IN ('requested', 'confirmed') AND i.charge_state = 'paid' AND o.ordered_at BETWEEN :since AND :before
   AND (o.planned_at IS NULL OR o.planned_at < :before)
 """)
+_HELD = text("SELECT count(*) FROM order_item WHERE tenant_id = :t AND hold <> '' AND status IN ('requested', 'confirmed', 'rejected')")
 
 
 def take(uow: UnitOfWork, form: Registration, caller: str, phone: str, read_back: bool) -> Placed:
@@ -91,6 +92,9 @@ def look(uow: UnitOfWork) -> None:
     before = uow.now - rules.NEVER_COLLECTED
     never = uow.s.execute(_NEVER, {"t": uow.tenant_id, "before": before, "since": before - 5 * rules.NEVER_COLLECTED}).scalar_one()
     _count(uow, "orders.never", never, "%(n)s 个已收费项目超过 48 小时没有采集", "/orders?status=confirmed", Perm.READ)
+
+    held = uow.s.execute(_HELD, {"t": uow.tenant_id}).scalar_one()
+    _count(uow, "orders.held", held, "%(n)s 个申请与患者性别或年龄不符，已挂起，请与开单医生核实", "/orders?held=1", Perm.REGISTER)
 
 
 def _count(uow: UnitOfWork, kind: str, n: int, words: str, url: str, who: Perm) -> None:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import uuid
 from datetime import date
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import queries, service, verbal
+from cloud.modules.orders import figures, holds, queries, rules, service, twins, verbal
 from cloud.modules.orders.messages import Registration
 from cloud.modules.orders.rules import Perm
+from cloud.modules.platform import lists
 from cloud.modules.platform import service as platform
+from cloud.web import span
 from cloud.web.faults import NotFound
 from cloud.web.page import page, redirect_to
-from cloud.web.view import Views
+from cloud.web.view import Views, principal
 
 VIEWS = Views("orders", __name__)
 WORDS = queries.WORDS
@@ -25,7 +28,8 @@ WORDS = queries.WORDS
 def order_list(uow: UnitOfWork) -> Any:
     """Requested items, newest first, filtered by state, day and person."""
     asked = request.args
-    f = queries.Filter(asked.get("status", ""), asked.get("unmapped") == "1", _day(asked.get("day", "")), asked.get("q", "").strip())
+    flags = {name: asked.get(name) == "1" for name in ("unmapped", "held")}
+    f = queries.Filter(asked.get("status", ""), day=_day(asked.get("day", "")), text=asked.get("q", "").strip(), **flags)
     rows = queries.order_list(uow, f, asked.get("before", None, int))
     return page("orders/list.html", "rows", rows=rows, f=f, words=WORDS, counts=queries.counts(uow), size=queries.PAGE)
 
@@ -38,8 +42,16 @@ def item(uow: UnitOfWork, item_id: int) -> Any:
         raise NotFound("这个申请项目")
     patient = queries.patient(uow, found[0].patient_id)
     platform.log_read(uow, found[0].patient_id, "order", request.path)
-    siblings, twins = queries.items_of_order(uow, found[0].order_id), queries.twins(uow, found[0])
-    return page("orders/item.html", "detail", item=found[0], patient=patient, siblings=siblings, words=WORDS, twins=twins)
+    siblings, same = queries.items_of_order(uow, found[0].order_id), queries.twins(uow, found[0])
+    context: dict[str, Any] = {"siblings": siblings, "words": WORDS, "twins": same, "told": twins.told(uow, item_id)}
+    return page("orders/item.html", "detail", item=found[0], patient=patient, **context)
+
+
+@VIEWS.post("/orders/item/<int:item_id>/clear", Perm.REGISTER)
+def clear_hold(uow: UnitOfWork, item_id: int) -> Any:
+    """The ward was asked: a request that does not seem to fit is meant for this patient."""
+    holds.clear(uow, item_id, request.form.get("version", 0, int), request.form.get("reason", ""))
+    return redirect_to(f"/orders/item/{item_id}")
 
 
 @VIEWS.get("/orders/manual", Perm.REGISTER)
@@ -89,6 +101,49 @@ def decide_refund(uow: UnitOfWork, refund_id: int) -> Any:
     form = request.form
     service.decide_refund(uow, refund_id, form.get("version", 0, int), form.get("accept") == "1", form.get("answer", ""))
     return redirect_to("/orders/refund-requests")
+
+
+@VIEWS.get("/orders/figures", Perm.FIGURES)
+def figures_page(uow: UnitOfWork) -> Any:
+    """What is counted of requests; each number is the length of the list it opens."""
+    wanted = _wanted(uow)
+    return page(
+        "orders/figures.html",
+        wanted=wanted,
+        counts=figures.counts(uow, wanted.days),
+        depts=figures.by_dept(uow, wanted),
+        states=figures.by_status(uow, wanted),
+        rows=figures.rows(uow, wanted, request.args.get("before", 0, type=int)),
+        figures=figures.FIGURE_WORDS,
+        words=WORDS,
+        narrowed=_narrowed(wanted),
+        page_size=figures.PAGE,
+    )
+
+
+@VIEWS.post("/orders/figures/export", Perm.FIGURES)
+def figures_export(uow: UnitOfWork) -> Any:
+    """The list on paper or in a workbook."""
+    wanted = _wanted(uow)
+    found = figures.rows(uow, wanted, limit=figures.EXPORT_MOST)
+    made = figures.document(found, wanted, principal().tenant_name, principal().name, uow.now)
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), f"/orders/figures?{_narrowed(wanted)}", identifying=True))
+
+
+def _wanted(uow: UnitOfWork) -> figures.Wanted:
+    get = request.args.get
+    figure, status = get("figure", ""), get("status", "")
+    return figures.Wanted(
+        span.asked(request.args, uow.now),
+        figures.Figure(figure) if figure in set(figures.Figure) else figures.Figure.PLACED,
+        get("dept", "")[:100],
+        status if status in set(rules.ItemStatus) else "",
+    )
+
+
+def _narrowed(wanted: figures.Wanted) -> str:
+    named = {k: v for k, v in (("dept", wanted.dept), ("status", wanted.status)) if v}
+    return f"{wanted.days.query}&figure={wanted.figure.value}" + (f"&{urlencode(named)}" if named else "")
 
 
 def _day(text: str) -> date | None:

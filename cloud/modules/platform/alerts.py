@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from cloud.db.session import UnitOfWork
@@ -37,6 +37,8 @@ class Alert:
     fields: dict[str, Any] = field(default_factory=dict)
     once: bool = False
     """Something that happened rather than something that is: acknowledging ends it."""
+    place: str = ""
+    """A ward's or department's own matter: people of other wards do not see it."""
 
 
 def raise_alert(uow: UnitOfWork, alert: Alert) -> None:
@@ -55,6 +57,7 @@ def raise_alert(uow: UnitOfWork, alert: Alert) -> None:
         "permission": str(alert.permission),
         "raised_at": uow.now,
         "once": alert.once,
+        "place": alert.place,
     }
     before = uow.s.execute(select(t.id, t.level).where(t.kind == alert.kind, t.subject == alert.subject, t.cleared_at.is_(None))).first()
     worse = before is not None and alert.level > Level(before.level)
@@ -96,10 +99,21 @@ def _clear(uow: UnitOfWork, kind: str, subjects: Sequence[str]) -> None:
         uow.notify("alert", {})
 
 
-def acknowledge(uow: UnitOfWork, alert_id: int, permissions: frozenset[str], note: str) -> models.Alert:
+NOWHERE: frozenset[str] = frozenset()
+
+
+def _mine(permissions: frozenset[str], wards: frozenset[str]) -> ColumnElement[bool]:
+    """What this person may see: by permission, and of wards' own matters those of the own wards (nobody's wards: all)."""
+    t = models.Alert
+    allowed = t.permission.in_(permissions)
+    return and_(allowed, or_(t.place == "", t.place.in_(wards))) if wards else allowed
+
+
+def acknowledge(uow: UnitOfWork, alert_id: int, permissions: frozenset[str], note: str, wards: frozenset[str] = NOWHERE) -> models.Alert:
     """A person takes it on, with a word on what is done. NotFound for what this person may not see."""
-    row = uow.s.execute(select(models.Alert).where(models.Alert.id == alert_id).with_for_update()).scalar_one_or_none()
-    if row is None or row.permission not in permissions:
+    query = select(models.Alert).where(models.Alert.id == alert_id, _mine(permissions, wards)).with_for_update()
+    row = uow.s.execute(query).scalar_one_or_none()
+    if row is None:
         raise NotFound("这条提醒")
     if row.cleared_at is not None:
         raise Conflict("这条提醒的原因已经消除，不必再确认。")
@@ -116,19 +130,21 @@ def acknowledge(uow: UnitOfWork, alert_id: int, permissions: frozenset[str], not
     return row
 
 
-def counts(uow: UnitOfWork, permissions: frozenset[str]) -> tuple[int, int]:
+def counts(uow: UnitOfWork, permissions: frozenset[str], wards: frozenset[str] = NOWHERE) -> tuple[int, int]:
     """Open and not yet acknowledged for this person: all, and of them the urgent ones."""
     t = models.Alert
     urgent = func.count(case((t.level >= Level.URGENT, 1)))
-    query = select(func.count(), urgent).where(t.cleared_at.is_(None), t.acknowledged_at.is_(None), t.permission.in_(permissions))
+    query = select(func.count(), urgent).where(t.cleared_at.is_(None), t.acknowledged_at.is_(None), _mine(permissions, wards))
     total, serious = uow.s.execute(query).one()
     return int(total), int(serious)
 
 
-def visible(uow: UnitOfWork, permissions: frozenset[str], *, cleared: bool = False, before: int | None = None) -> Sequence[models.Alert]:
+def visible(
+    uow: UnitOfWork, permissions: frozenset[str], wards: frozenset[str] = NOWHERE, *, cleared: bool = False, before: int | None = None
+) -> Sequence[models.Alert]:
     """A page of what this person may see: open ones by level then age, or those cleared within a week, newest first."""
     t = models.Alert
-    query = select(t).where(t.permission.in_(permissions))
+    query = select(t).where(_mine(permissions, wards))
     if cleared:
         query = query.where(t.cleared_at >= uow.now - CLEARED_SHOWN).order_by(t.id.desc())
         query = query.where(t.id < before) if before else query

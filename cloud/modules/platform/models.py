@@ -235,6 +235,8 @@ class Alert(TenantTable, Base):
     note: Mapped[str] = mapped_column(default="", server_default="")
     once: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     """An event rather than a state: acknowledging it is the end of it."""
+    place: Mapped[str] = mapped_column(default="", server_default="")
+    """A ward or department: who works in named places sees those of the own places only; "" is everybody's."""
 
 
 class AuditArchive(TenantTable, Base):

@@ -146,21 +146,21 @@ def audit_export(uow: UnitOfWork) -> Any:
 def alert_list(uow: UnitOfWork) -> Any:
     """What is open for this person, or with ``?cleared=1`` what was within the last week."""
     cleared, before = bool(request.args.get("cleared")), request.args.get("before", None, type=int)
-    rows = alerts.visible(uow, principal().permissions, cleared=cleared, before=before)
+    rows = alerts.visible(uow, principal().permissions, principal().wards, cleared=cleared, before=before)
     return page("platform/alerts.html", "rows", rows=rows, cleared=cleared, Level=Level, page_size=alerts.PAGE)
 
 
 @VIEWS.get("/alerts/count", Access.LOGIN)
 def alert_count(uow: UnitOfWork) -> Any:
     """The top bar's sign."""
-    total, urgent = alerts.counts(uow, principal().permissions)
+    total, urgent = alerts.counts(uow, principal().permissions, principal().wards)
     return fragment("platform/alerts.html", "count", total=total, urgent=urgent)
 
 
 @VIEWS.post("/alerts/<int:alert_id>/acknowledge", Access.LOGIN)
 def alert_acknowledge(uow: UnitOfWork, alert_id: int) -> Any:
     """Take an alert on."""
-    row = alerts.acknowledge(uow, alert_id, principal().permissions, request.form.get("note", ""))
+    row = alerts.acknowledge(uow, alert_id, principal().permissions, request.form.get("note", ""), principal().wards)
     return fragment("platform/alerts.html", "one", trigger='{"sound":"ok"}', a=row, Level=Level)
 
 

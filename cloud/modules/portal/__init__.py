@@ -10,5 +10,9 @@ MODULE = Module(
     views=(VIEWS,),
     depends=("platform", "catalog", "orders", "bench", "reports"),
     permissions={Perm.READ: ("clinician", "nurse")},
-    menu=(MenuItem("我的患者", "/clinic", Perm.READ, "临床", 10), MenuItem("查找患者", "/clinic/find", Perm.READ, "临床", 20)),
+    menu=(
+        MenuItem("我的患者", "/clinic", Perm.READ, "临床", 10),
+        MenuItem("查找患者", "/clinic/find", Perm.READ, "临床", 20),
+        MenuItem("采集手册", "/sp/handbook", Perm.READ, "临床", 30),
+    ),
 )

@@ -10,7 +10,7 @@ MODULE = Module(
     name="reports",
     title="报告",
     views=(VIEWS,),
-    depends=("bench", "catalog", "critical", "orders", "personnel", "platform", "qc", "quality", "scheduling"),
+    depends=("bench", "catalog", "critical", "orders", "personnel", "platform", "qc", "quality", "scheduling", "specimens"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
         Perm.TEST: ("tester", "verifier", "senior", "leader"),
@@ -24,6 +24,7 @@ MODULE = Module(
         MenuItem("审核发布", "/review", Perm.RELEASE, "检验", 31),
         MenuItem("报告查询", "/reports", Perm.READ, "检验", 32),
         MenuItem("传染病阳性", "/reports/infectious", Perm.NOTIFY, "检验", 36),
+        MenuItem("修改与召回通知", "/reports/notices", Perm.AMEND, "检验", 34),
         MenuItem("报告统计", "/reports/figures", Perm.READ, "检验", 35),
     ),
     handlers={

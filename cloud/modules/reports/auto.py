@@ -18,6 +18,7 @@ from cloud.modules.reports import document
 from cloud.modules.reports.issue import freeze, move, numbers, tell
 from cloud.modules.reports.models import Report
 from cloud.modules.reports.rules import State
+from cloud.modules.specimens import referral
 
 MARK = "（自动审核）"
 
@@ -51,10 +52,13 @@ def release_auto(uow: UnitOfWork, work: bench.Work, cleared: Sequence[Cleared], 
         report.tester_id, report.tested_at = one.operator[0], uow.now
         report.verifier_id, report.released_at = one.authoriser[0], uow.now
     uow.s.flush()
+    away = referral.labs(uow, ids)
     hashes: dict[int, list[tuple[int, str]]] = {}
     for one in cleared:
         report = reports[one.specimen_id]
-        issue = document.Issue(str(report.no), 1, hospital, sections[report.section_id].name, f"{desk.base_url}/reports/verify/{report.no}")
+        url = f"{desk.base_url}/reports/verify/{report.no}"
+        name, lab = sections[report.section_id].name, away.get(one.specimen_id, "")
+        issue = document.Issue(str(report.no), 1, hospital, name, url, referral_lab=lab)
         signed = document.Signed(*one.operator, one.authoriser[0], f"{one.authoriser[1]}{MARK}", uow.now)
         made = document.build(found[one.specimen_id], issue, signed)
         made["signed"]["auto"] = {"rule_set": one.rule_set}

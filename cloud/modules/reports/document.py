@@ -39,6 +39,8 @@ class Issue:
     section: str
     verify_url: str
     amendment: Amendment | None = None
+    referral_lab: str = ""
+    """Where the tube was examined, when not here."""
 
 
 def build(detail: Detail, issue: Issue, signed: Signed) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Sign
         patient_no=tube.patient_no,
         specimen_type=tube.specimen_type,
         barcode=tube.barcode,
-        rows=tuple(_row(t) for t in tests),
+        rows=tuple(_row(t, issue.referral_lab) for t in tests),
         tester=signed.tester,
         verifier=signed.verifier,
         reported_at=signed.at,
@@ -102,6 +104,8 @@ def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Sign
         amendment=issue.amendment,
         placeholder_intervals=any(t.current is not None and t.current.snapshot.get("placeholder") for t in tests),
         verify_url=issue.verify_url,
+        referral_lab=issue.referral_lab,
+        mutual_recognition_scope="、".join(dict.fromkeys(t.item.mutual_recognition for t in tests if t.item.mutual_recognition)),
     )
 
 
@@ -123,10 +127,10 @@ def _comments(test: TestLine) -> list[str]:
     return [f"{test.item.name}：{told}" for told in test.told]
 
 
-def _row(test: TestLine) -> ReportRow:
-    item, value = test.item, test.current
+def _row(test: TestLine, referral_lab: str) -> ReportRow:
+    item, value, away = test.item, test.current, bool(referral_lab)
     if value is None:
-        return ReportRow(name=item.name, code=item.code, result=NO_RESULT, method=item.method, sensitive=item.sensitive)
+        return ReportRow(name=item.name, code=item.code, result=NO_RESULT, method=item.method, sensitive=item.sensitive, referral=away)
     return ReportRow(
         name=item.name,
         code=item.code,
@@ -136,6 +140,8 @@ def _row(test: TestLine) -> ReportRow:
         mark=value.mark,
         method=item.method,
         sensitive=item.sensitive,
+        mutual_recognition=bool(item.mutual_recognition),
+        referral=away,
     )
 
 

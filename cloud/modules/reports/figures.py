@@ -16,6 +16,7 @@ from sqlalchemy import text
 from cloud.db.session import UnitOfWork
 from cloud.modules.reports.rules import REASON_WORDS, Reason
 from cloud.reports.documents import Column, ListDocument
+from cloud.web.span import Span
 from common.say import Said, say
 
 ZONE = ZoneInfo("Asia/Shanghai")
@@ -116,9 +117,8 @@ class Row:
 
 
 def _params(uow: UnitOfWork, wanted: Wanted) -> dict[str, object]:
-    start = datetime(wanted.first.year, wanted.first.month, wanted.first.day, tzinfo=ZONE)
-    end = datetime(wanted.last.year, wanted.last.month, wanted.last.day, tzinfo=ZONE) + timedelta(days=1)
-    return {"t": uow.tenant_id, "start": start, "end": end, "sections": list(wanted.sections), "reason": wanted.reason}
+    days = Span(wanted.first, wanted.last)
+    return {"t": uow.tenant_id, "start": days.start, "end": days.end, "sections": list(wanted.sections), "reason": wanted.reason}
 
 
 def counts(uow: UnitOfWork, wanted: Wanted) -> dict[Figure, int]:

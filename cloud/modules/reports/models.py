@@ -156,3 +156,6 @@ class ReportNotice(TenantTable, Base):
     user_id: Mapped[int] = mapped_column(BigInteger)
     at: Mapped[datetime]
     read_at: Mapped[datetime | None]
+    # Told by phone instead of on the screen: by whom of the laboratory, and what was said.
+    told_by: Mapped[str] = mapped_column(default="", server_default="")
+    told_note: Mapped[str] = mapped_column(default="", server_default="")

@@ -301,7 +301,7 @@ def views(uow: UnitOfWork, report_id: int) -> Sequence[Any]:
 def notices(uow: UnitOfWork, report_id: int) -> Sequence[Any]:
     """Who had to be told of a newer version, and when each took note (R4)."""
     query = text("""
-        SELECT n.version_no, u.name, n.at, n.read_at FROM report_notice n
+        SELECT n.version_no, u.name, n.at, n.read_at, n.told_by, n.told_note FROM report_notice n
         JOIN app_user u ON u.tenant_id = n.tenant_id AND u.id = n.user_id
         WHERE n.tenant_id = :t AND n.report_id = :r ORDER BY n.version_no DESC, u.name LIMIT 200
     """)

@@ -40,6 +40,7 @@ from cloud.modules.reports.models import Report, ReportView
 from cloud.modules.reports.queries import Told
 from cloud.modules.reports.rules import State
 from cloud.modules.scheduling import queries as roster
+from cloud.modules.specimens import referral
 from cloud.ports import s3
 from cloud.web.principal import Principal
 from common.errors import LocalError, PeerError, UserError
@@ -109,10 +110,18 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
         report.verifier_id, report.released_at, report.current_no = who.user_id, uow.now, 1
         if report.id in solo:
             report.cocheck_due = uow.now + rules.CHECK_WITHIN
+    away = referral.labs(uow, [r.specimen_id for r in reports])
     made = {
         r.id: document.build(
             found[r.specimen_id],
-            document.Issue(str(r.no), 1, who.tenant_name, sections[r.section_id].name, f"{desk.base_url}/reports/verify/{r.no}"),
+            document.Issue(
+                str(r.no),
+                1,
+                who.tenant_name,
+                sections[r.section_id].name,
+                f"{desk.base_url}/reports/verify/{r.no}",
+                referral_lab=away.get(r.specimen_id, ""),
+            ),  # fmt: skip
             document.Signed(r.tester_id or 0, names.get(r.tester_id or 0, ""), who.user_id, names[who.user_id], uow.now),
         )
         for r in reports

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask import Response, request
 
@@ -20,8 +18,10 @@ from cloud.modules.personnel import queries as personnel
 from cloud.modules.platform import glass, lists, signing
 from cloud.modules.platform import service as platform
 from cloud.modules.quality import queries as quality
-from cloud.modules.reports import figures, infectious, queries, rules, service
+from cloud.modules.reports import acknowledge, figures, infectious, queries, rules, service
 from cloud.modules.reports.rules import Perm
+from cloud.modules.reports.watch import UNREAD
+from cloud.web import span
 from cloud.web.faults import Forbidden, Invalid, NotFound
 from cloud.web.page import fragment, is_fragment, page, redirect_to
 from cloud.web.view import Access, Views, principal, web
@@ -248,18 +248,11 @@ def figures_export(uow: UnitOfWork) -> Any:
 
 
 def _figures_wanted(uow: UnitOfWork) -> figures.Wanted:
-    get = request.args.get
-    today = uow.now.astimezone(ZoneInfo(web().settings.timezone)).date()
-    try:
-        first, last = (date.fromisoformat(get(k) or str(otherwise)) for k, otherwise in (("first", today.replace(day=1)), ("last", today)))
-    except ValueError as error:
-        raise Invalid(say("日期请写成 2026-05-04 的样子。"), "first") from error
-    if first > last:
-        raise Invalid(say("开始日期晚于结束日期，请核对。"), "first")
+    get, days = request.args.get, span.asked(request.args, uow.now)
     figure, reason = get("figure", ""), get("reason", "")
     return figures.Wanted(
-        first,
-        last,
+        days.first,
+        days.last,
         [s.id for s in _mine(uow)],
         figures.Figure(figure) if figure in set(figures.Figure) else figures.Figure.RELEASED,
         reason if reason in set(rules.Reason) else "",
@@ -290,6 +283,21 @@ def infectious_carded(uow: UnitOfWork, finding_id: int) -> Any:
     """The card was sent."""
     infectious.carded(uow, finding_id, request.form.get("card_no", ""))
     return redirect_to("/reports/infectious")
+
+
+@VIEWS.get("/reports/notices", Perm.AMEND)
+def notices(uow: UnitOfWork) -> Any:
+    """Readers of amended and recalled reports who do not know yet; or those who do."""
+    done = request.args.get("done") == "1"
+    rows = acknowledge.listed(uow, [s.id for s in _mine(uow)], done, request.args.get("before", None, type=int))
+    return page("reports/notices.html", "rows", rows=rows, done=done, now=uow.now, late=UNREAD, page_size=acknowledge.PAGE)
+
+
+@VIEWS.post("/reports/notices/<int:notice_id>", Perm.AMEND)
+def notice_told(uow: UnitOfWork, notice_id: int) -> Any:
+    """Told by phone."""
+    acknowledge.told(uow, notice_id, request.form.get("note", ""))
+    return redirect_to("/reports/notices")
 
 
 @VIEWS.get("/reports/<no>", Perm.READ)

@@ -85,7 +85,7 @@ def watch(uow: UnitOfWork) -> None:
                 f"{r.no}:{r.version_no}",
                 Level.WARNING,
                 "修改报告 %(no)s：%(n)s 人 30 分钟仍未确认",
-                f"/reports/{r.no}",
+                "/reports/notices",
                 Perm.AMEND,
                 {"no": r.no, "n": r.n},
             )

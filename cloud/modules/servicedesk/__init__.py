@@ -1,6 +1,6 @@
 """M26 Service desk (smallest whole part): tickets with owner and backup, the solution clock, the laboratory's confirmation."""
 
-from cloud.modules.servicedesk import watch
+from cloud.modules.servicedesk import handlers, watch
 from cloud.modules.servicedesk.rules import Perm
 from cloud.modules.servicedesk.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
@@ -20,5 +20,6 @@ MODULE = Module(
         Perm.CONFIRM: (*BENCH, "quality", "director"),
     },
     menu=(MenuItem("服务台", "/desk", Perm.READ, "质量", 69),),
+    handlers={"ticket.open": (handlers.open_by_system,)},
     jobs=(Job("servicedesk.watch", "1m", watch.look),),
 )

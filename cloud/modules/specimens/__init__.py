@@ -1,7 +1,8 @@
 """Specimens (M05): each tube's identity, place and fitness at every minute."""
 
-from cloud.modules.specimens import add_on, discard, handlers, referral, service, storage, track
+from cloud.modules.specimens import add_on, discard, handlers, late, referral, service, storage, track
 from cloud.modules.specimens.bag_views import BAGS
+from cloud.modules.specimens.figure_views import FIGURES
 from cloud.modules.specimens.referral_views import REFERRAL
 from cloud.modules.specimens.rules import Perm
 from cloud.modules.specimens.storage_views import STORAGE
@@ -14,7 +15,7 @@ BENCH = ("tester", "verifier", "senior", "leader")
 MODULE = Module(
     name="specimens",
     title="标本",
-    views=(VIEWS, BAGS, STORAGE, REFERRAL, TRACK),
+    views=(VIEWS, BAGS, STORAGE, REFERRAL, TRACK, FIGURES),
     depends=("bench", "catalog", "orders", "platform"),
     permissions={
         Perm.READ: (*BENCH, "quality", "director", "infogroup", "nurse", "receiver"),
@@ -31,6 +32,7 @@ MODULE = Module(
         Perm.ARCHIVE: (*BENCH, "receiver"),
         Perm.DISCARD: ("verifier", "senior", "leader", "receiver"),
         Perm.NOTICE: ("nurse", "clinician"),
+        Perm.FIGURES: (*BENCH, "quality", "director", "infogroup", "receiver"),
     },
     menu=(
         MenuItem("打印标签", "/sp/labels", Perm.LABEL, "标本", 200),
@@ -42,12 +44,15 @@ MODULE = Module(
         MenuItem("拒收", "/sp/reject", Perm.REJECT, "标本", 230),
         MenuItem("拒收通知", "/sp/rejections", Perm.NOTICE, "标本", 240),
         MenuItem("查找标本", "/sp/find", Perm.READ, "标本", 250),
+        MenuItem("迟到标本", "/sp/late", Perm.READ, "标本", 251),
         MenuItem("流水线标本", "/sp/track", Perm.READ, "标本", 252),
         MenuItem("重采跟踪", "/sp/recollect", Perm.READ, "标本", 235),
         MenuItem("外送", "/sp/referral", Perm.REFER, "标本", 256),
         MenuItem("样本号", "/sp/numbers", Perm.RECEIVE, "标本", 258),
         MenuItem("归档", "/sp/archive", Perm.ARCHIVE, "标本", 260),
         MenuItem("销毁", "/sp/discard", Perm.ARCHIVE, "标本", 262),
+        MenuItem("标本统计", "/sp/figures", Perm.FIGURES, "标本", 270),
+        MenuItem("采集手册", "/sp/handbook", Perm.READ, "标本", 272),
     ),
     handlers={
         "label.render": (handlers.render_labels,),
@@ -62,5 +67,6 @@ MODULE = Module(
         Job("specimens.discard", "00:30", discard.daily),
         Job("specimens.gaps", "00:30", referral.nightly),
         Job("specimens.look", "15m", referral.look),
+        Job("specimens.late", "1m", late.look),
     ),
 )

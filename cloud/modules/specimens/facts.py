@@ -50,6 +50,7 @@ class Waiting:
     order_set_id: int | None
     charge_state: str
     status: str
+    hold: str
 
 
 _PERSON = "p.id, p.patient_no, p.name, p.sex, p.birth, p.age_text, p.pinyin"
@@ -105,7 +106,7 @@ def person_by_ticket(uow: UnitOfWork, day: date, no: str) -> Person | None:
 _WAITING = """
 SELECT oi.id, oi.order_id, o.patient_id, o.visit_id, coalesce(v.visit_no, ''), v.kind, coalesce(nullif(o.dept, ''), v.dept, ''),
        coalesce(v.ward, ''), coalesce(v.bed, ''), o.doctor, o.priority, o.ordered_at, oi.his_code, oi.his_name, oi.order_set_id,
-       oi.charge_state, oi.status
+       oi.charge_state, oi.status, oi.hold
 FROM order_item oi JOIN lab_order o ON o.tenant_id = oi.tenant_id AND o.id = oi.order_id
 LEFT JOIN visit v ON v.tenant_id = o.tenant_id AND v.id = o.visit_id
 WHERE oi.tenant_id = :t AND oi.status IN ('requested', 'confirmed', 'rejected')

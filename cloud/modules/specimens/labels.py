@@ -53,6 +53,8 @@ def refusal(known: md.Catalog, item: Waiting) -> str | None:
         return "项目未对照，请联系信息管理组在接口对照页对照后再打印"
     if not known.order_sets[item.order_set_id].active:
         return "项目已停用，请联系开单医生更换"
+    if item.hold:
+        return f"已挂起：{item.hold}，请与开单医生核实后在申请页解除"
     if item.charge_state == "refunded":
         return "已退费，不能打印"
     if rules.must_pay_first(item.visit_kind, item.priority, item.charge_state):

@@ -28,6 +28,7 @@ class Perm(StrEnum):
     DISCARD = "specimens:discard"
     REFER = "specimens:refer"
     NUMBER = "specimens:number"
+    FIGURES = "specimens:figures"
 
 
 # --- states ------------------------------------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from cloud.modules.bench import service as bench
 from cloud.modules.catalog import queries as md
 from cloud.modules.orders import queries as order_queries
 from cloud.modules.orders import service as orders
-from cloud.modules.specimens import facts, labels, rules
+from cloud.modules.specimens import facts, labels, rules, ward
 from cloud.modules.specimens.facts import Person, TubeRow, Waiting
 from cloud.modules.specimens.in_hand import InHand, Taken, take_in
 from cloud.modules.specimens.labels import ZONE, Plan
@@ -383,6 +383,7 @@ def reject(uow: UnitOfWork, code: str, reason_id: int, note: str = "", place: st
     _set_items(uow, tube, orders.ItemStatus.REJECTED, items, reason.name)
     _emit(uow, "rejected", tube, reason_code=reason.code, reason=reason.name, note=note.strip(), indicator=reason.indicator)
     uow.s.flush()
+    ward.tell_rejected(uow, tube, row.id, reason.name, "、".join(each.name for each in items))
     return row
 
 
@@ -394,6 +395,7 @@ def confirm_rejection(uow: UnitOfWork, rejection_id: int) -> None:
     if row.ward_read_at is None:
         row.ward_read_at, row.ward_read_by = uow.now, uow.actor.name
         uow.audit("rejection", row.id, "read", after={"by": uow.actor.name})
+    ward.read(uow, row.id)
 
 
 def cancel(uow: UnitOfWork, specimen_id: int, reason: str) -> None:
@@ -410,6 +412,7 @@ def mark_lost(uow: UnitOfWork, specimen_id: int, searched: str) -> None:
     tube = _by_id(uow, specimen_id)
     move(uow, tube, State.LOST, detail={"searched": searched.strip()}, reason=searched.strip())
     _emit(uow, "lost", tube, reason=searched.strip())
+    ward.tell_lost(uow, tube, searched.strip())
 
 
 # --- events of other modules --------------------------------------------------------------------------------------------------------------

@@ -354,16 +354,20 @@ def told(world: World, **more: Any) -> int:
 
 def test_a_repeat_within_a_day_rests_on_the_first_call_unless_worse(day: World) -> None:
     with day.lab.uow() as uow:
-        patient = day.patient(uow)
+        patient, second = day.patient(uow), day.patient(uow)
+        # A second record of the same person, read together with the first (M03 R7).
+        uow.s.execute(text("UPDATE patient SET merged_into = :p WHERE id = :s"), {"p": patient, "s": second})
     first = told(day, patient=patient)
     day.lab.clock.advance(hours=2)
     again, _ = found(day, "6.9", patient=patient)
+    beside, _ = found(day, "6.9", patient=second)
     worse, _ = found(day, "9.0", patient=patient)
     other, _ = found(day, "6.9")
     with day.lab.uow() as uow:
-        got = {i: queries.one(uow, i) for i in (again, worse, other)}
+        got = {i: queries.one(uow, i) for i in (again, beside, worse, other)}
         assert {i: (x.event.state, x.event.handling, x.event.repeat_of) for i, x in got.items() if x} == {
             again: ("merged", "merged", first),
+            beside: ("merged", "merged", first),
             worse: ("detected", "full", None),
             other: ("detected", "full", None),
         }

@@ -1,0 +1,65 @@
+"""Who must take note of an amended or recalled report, and has not yet (M09 R4, R5): followed until the last of them knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.reports.models import ReportNotice
+from common.errors import UserError
+from common.say import say
+
+PAGE = 100
+# A notice about a version that was replaced since is settled by the newer one.
+_LIST = """
+SELECT n.id, r.no, n.version_no, r.state, p.name, p.patient_no, coalesce(nullif(r.ward, ''), r.dept) AS place, u.name AS reader, u.dept,
+       n.at, n.read_at, n.told_by, n.told_note
+FROM report_notice n JOIN report r ON r.tenant_id = n.tenant_id AND r.id = n.report_id AND r.current_no = n.version_no
+JOIN patient p ON p.tenant_id = r.tenant_id AND p.id = r.patient_id
+JOIN app_user u ON u.tenant_id = n.tenant_id AND u.id = n.user_id
+WHERE n.tenant_id = :t AND r.section_id = ANY(:sections) AND {where} ORDER BY {order} LIMIT :n
+"""
+_OPEN = text(_LIST.format(where="n.read_at IS NULL", order="n.at, n.id"))
+_DONE = text(_LIST.format(where="n.read_at IS NOT NULL AND n.id < :before", order="n.id DESC"))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One reader of one changed report."""
+
+    id: int
+    no: str
+    version_no: int
+    state: str
+    name: str
+    patient_no: str
+    place: str
+    reader: str
+    dept: str
+    at: datetime
+    read_at: datetime | None
+    told_by: str
+    told_note: str
+
+
+def listed(uow: UnitOfWork, sections: list[int], done: bool, before: int | None = None) -> list[Row]:
+    """Readers who do not know yet, the longest waiting first; or those who do, newest first."""
+    values = {"t": uow.tenant_id, "sections": sections, "n": PAGE}
+    rows = uow.s.execute(_DONE, values | {"before": before or 2**62}) if done else uow.s.execute(_OPEN, values)
+    return [Row(*row) for row in rows]
+
+
+def told(uow: UnitOfWork, notice_id: int, note: str) -> None:
+    """Somebody of the laboratory told the reader by phone. UserErrors: invalid, not_found, conflict."""
+    if not note.strip():
+        raise UserError("invalid", say("请写明告知了谁、怎样告知的，例如电话 3301 李医生。"), field="note")
+    row = uow.s.get(ReportNotice, (uow.tenant_id, notice_id), with_for_update=True)
+    if row is None:
+        raise UserError("not_found", say("这条通知不存在，请刷新。"))
+    if row.read_at is not None:
+        raise UserError("conflict", say("对方已经知晓，不必再登记，请刷新。"))
+    row.read_at, row.told_by, row.told_note = uow.now, uow.actor.name, note.strip()[:200]
+    uow.audit("report", row.report_id, "told", after={"version_no": row.version_no, "user": row.user_id}, reason=row.told_note)
