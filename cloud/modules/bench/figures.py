@@ -30,6 +30,7 @@ CAUSES: dict[str, Said] = {
     "CALC": say("无法计算"),
     "JUDGE": say("判断公式得不出结论"),
     "ID_MISMATCH": say("患者信息不一致"),
+    "UNIT": say("仪器单位与通道设定不符"),
     "HIL": say("标本性状（指数）"),
     "HIL_REJECT": say("标本性状：不能报告"),
     "CONFIRM": say("待复检确证"),

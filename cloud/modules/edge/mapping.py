@@ -11,11 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from common.values import Value, ValueKind, parse, plain, rounded
 
 APPROVALS = 2
+SLIP = Decimal(5)
+"""Units of one quantity differ by ten and more; no correction of a method does."""
 
 
 class State(StrEnum):
@@ -151,6 +154,7 @@ _PREFIX = {"": 0, "k": 3, "d": -1, "c": -2, "m": -3, "u": -6, "n": -9, "p": -12,
 _UNIT = re.compile(r"(?:10(?:\^|\*)?(\d+)|([kdcmunpf]?)(mol|g|iu|u|kat|cells?)|(%))/([dcmunpf]?)l")
 
 
+@lru_cache(maxsize=4096)
 def factor_between(said: str, wanted: str) -> Decimal | None:
     """What a number in ``said`` is multiplied by to stand in ``wanted``; None when nobody can say (mass to amount, unknown unit)."""
     a, b = _plain(said), _plain(wanted)
@@ -160,6 +164,18 @@ def factor_between(said: str, wanted: str) -> Decimal | None:
     if one is None or two is None or one[0] != two[0]:
         return None
     return Decimal(1).scaleb(one[1] - two[1])
+
+
+def unit_slip(said: str | None, wanted: str, factor: Decimal) -> Decimal | None:
+    """What a number in the unit the analyzer says would be multiplied by, where the channel's ``factor`` is another order of magnitude.
+
+    None where the two agree or nobody can say. A factor near one corrects a method (a site's own calibration), it converts no unit.
+    """
+    right = None if not said or not wanted or not factor else factor_between(said, wanted)
+    if right is None:
+        return None
+    ratio = right / factor
+    return right if ratio >= SLIP or ratio <= 1 / SLIP else None
 
 
 def _plain(unit: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, tzinfo
+from decimal import Decimal
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import service as bench
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import lookup, rules, store
+from cloud.modules.edge import lookup, mapping, rules, store
 from cloud.modules.edge.interpret import PICTURE, TRACK, Said
 from cloud.modules.edge.lookup import Cursor, Link, Tube
 from cloud.modules.edge.rules import Fate
@@ -281,6 +282,10 @@ _OUTCOME = {
 def _incoming(known: Known, number: int, heard: Heard, said: Said, verdict: Verdict) -> bench.Incoming:
     assert verdict.tube is not None and verdict.channel is not None and heard.link is not None
     holds = (bench.Hold("ID_MISMATCH", _mismatch(said, verdict.tube)),) if verdict.unsure else ()
+    item = known.catalog.items[verdict.channel.item_id]
+    right = mapping.unit_slip(said.unit, item.unit, verdict.channel.factor)
+    if right is not None:
+        holds += (bench.Hold("UNIT", _unit(said.unit or "", item.unit, verdict.channel.factor, right)),)
     run_at = rules.run_time(said.time, known.zone)
     # C2: accepted and flagged; who measures turnaround leaves it out.
     future = rules.in_future(run_at, heard.received_at)
@@ -300,6 +305,10 @@ def _incoming(known: Known, number: int, heard: Heard, said: Said, verdict: Verd
         factor=verdict.channel.factor,
         offset=verdict.channel.offset,
     )
+
+
+def _unit(said: str, wanted: str, factor: Decimal, right: Decimal) -> str:
+    return f"仪器发送的单位是 {said}，换算到 {wanted} 应乘 {right:f}，通道设定为 {factor:f}；请核对数值后接受或改正，并核对通道设置。"
 
 
 def _mismatch(said: Said, tube: Tube) -> str:

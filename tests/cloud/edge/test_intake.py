@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import event
 
+from cloud.modules.edge import mapping
 from cloud.modules.qc import plans
 from cloud.modules.qc.plans import NewMaterial
 from common import crypto
@@ -130,6 +132,28 @@ def test_a_foreign_patient_number_is_held_on_the_bench(edge: Edge) -> None:
     barcode = edge.tube()
     edge.take(edge.agent.raw(astm(barcode, {"K": "4.1"}, patient="|||X999")))
     assert edge.rows("SELECT holds->0->>'code' FROM result_version") == [("ID_MISMATCH",)]
+
+
+def test_another_unit_than_the_channels_is_held(edge: Edge) -> None:
+    barcode = edge.tube()
+    edge.take(edge.agent.raw(astm(barcode, NORMAL, units={"CREA": "mmol/L", "K": "mol/m3", "GLU": "µmol/L"})))
+    found = edge.rows(
+        "SELECT i.code, v.holds->0->>'code' FROM result_version v JOIN test_item i ON i.tenant_id = v.tenant_id AND i.id = v.item_id "
+        "WHERE v.holds->0->>'code' IS NOT NULL ORDER BY 1"
+    )
+    assert [tuple(r) for r in found] == [("CREA", "UNIT"), ("GLU", "UNIT")]
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted", "factor", "right"),
+    [
+        ("g/L", "g/L", "1", None), ("g/L", "g/L", "0.97", None), ("mg/dL", "g/L", "0.01", None), ("10^3/uL", "10^9/L", "1", None),
+        ("mg/dL", "g/L", "1", "0.01"), ("mmol/L", "umol/L", "1", "1000"), ("g/dL", "g/L", "1", "10"), ("g/L", "g/L", "10", "1"),
+        ("mg/dL", "mmol/L", "1", None), ("", "g/L", "1", None), ("g/L", "", "1", None), ("S/CO", "g/L", "1", None),
+    ],
+)  # fmt: skip
+def test_what_a_slip_of_units_is(said: str, wanted: str, factor: str, right: str | None) -> None:
+    assert mapping.unit_slip(said, wanted, Decimal(factor)) == (None if right is None else Decimal(right))
 
 
 def test_no_value_is_no_result_with_a_hold(edge: Edge) -> None:

@@ -174,10 +174,17 @@ class Edge:
         ]
 
 
-def astm(specimen: str | None, values: Mapping[str, str], time: str = "20260504100000", patient: str = "||||", header: str = "") -> bytes:
-    """Bare records of one message of one specimen. ``patient``: the P record from its third field on."""
+def astm(
+    specimen: str | None,
+    values: Mapping[str, str],
+    time: str = "20260504100000",
+    patient: str = "||||",
+    header: str = "",
+    units: Mapping[str, str] = {"CREA": "umol/L"},
+) -> bytes:
+    """Bare records of one message of one specimen. ``patient``: the P record from its third field on; ``units``: those not mmol/L."""
     lines = [f"H|\\^&|||AU1{header}|||||||P|1", f"P|1{patient}", f"O|1|{specimen or ''}||^^^ALL|R"]
-    lines += [f"R|{n}|^^^{code}|{value}|mmol/L||N||F||||{time}" for n, (code, value) in enumerate(values.items(), 1)]
+    lines += [f"R|{n}|^^^{code}|{value}|{units.get(code, 'mmol/L')}||N||F||||{time}" for n, (code, value) in enumerate(values.items(), 1)]
     return ("\r".join([*lines, "L|1|N"]) + "\r").encode()
 
 
