@@ -89,4 +89,6 @@ def init(app: Flask, folders: list[Path]) -> None:
     app.jinja_env.install_gettext_callables(gettext, ngettext, newstyle=False)  # type: ignore[attr-defined]
     app.jinja_env.globals["_"] = gettext
     app.jinja_env.filters["time"] = local_time
+    # 1E+2 is no number to a person.
+    app.jinja_env.filters["plain"] = lambda v: f"{v.normalize():f}"
     app.jinja_env.filters["hm"] = lambda v: local_time(v, "%H:%M")
