@@ -281,7 +281,7 @@ _OUTCOME = {
 
 def _incoming(known: Known, number: int, heard: Heard, said: Said, verdict: Verdict) -> bench.Incoming:
     assert verdict.tube is not None and verdict.channel is not None and heard.link is not None
-    holds = (bench.Hold("ID_MISMATCH", _mismatch(said, verdict.tube)),) if verdict.unsure else ()
+    holds: tuple[bench.Hold, ...] = (bench.Hold("ID_MISMATCH", _mismatch(said, verdict.tube)),) if verdict.unsure else ()
     item = known.catalog.items[verdict.channel.item_id]
     right = mapping.unit_slip(said.unit, item.unit, verdict.channel.factor)
     if right is not None:

@@ -18,7 +18,7 @@ from cloud.modules.reports import document
 from cloud.modules.reports.issue import freeze, move, numbers, tell
 from cloud.modules.reports.models import Report
 from cloud.modules.reports.rules import State
-from cloud.modules.specimens import referral
+from cloud.modules.specimens import queries as tubes
 
 MARK = "（自动审核）"
 
@@ -52,7 +52,7 @@ def release_auto(uow: UnitOfWork, work: bench.Work, cleared: Sequence[Cleared], 
         report.tester_id, report.tested_at = one.operator[0], uow.now
         report.verifier_id, report.released_at = one.authoriser[0], uow.now
     uow.s.flush()
-    away = referral.labs(uow, ids)
+    away = tubes.referral_labs(uow, ids)
     hashes: dict[int, list[tuple[int, str]]] = {}
     for one in cleared:
         report = reports[one.specimen_id]

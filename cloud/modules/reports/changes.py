@@ -20,7 +20,7 @@ from cloud.modules.reports import document, infectious, rules
 from cloud.modules.reports.issue import details, freeze, lock, move, names_of, sign, specimen_of, tell, version_of
 from cloud.modules.reports.models import Report, ReportNotice, ReportView
 from cloud.modules.reports.rules import State, VersionState
-from cloud.modules.specimens import referral
+from cloud.modules.specimens import queries as tubes
 from cloud.reports.documents import Amendment, Change
 from cloud.web.principal import Principal
 from common.errors import UserError
@@ -75,7 +75,7 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
         md.catalog(uow).sections[report.section_id].name,
         f"{desk.base_url}/reports/verify/{report.no}",
         Amendment(first.released_at, word, changes),
-        referral.labs(uow, [report.specimen_id]).get(report.specimen_id, ""),
+        tubes.referral_labs(uow, [report.specimen_id]).get(report.specimen_id, ""),
     )
     signed = document.Signed(report.tester_id or 0, names.get(report.tester_id or 0, ""), who.user_id, names[who.user_id], uow.now)
     made = document.build(after, issue, signed)

@@ -40,7 +40,7 @@ from cloud.modules.reports.models import Report, ReportView
 from cloud.modules.reports.queries import Told
 from cloud.modules.reports.rules import State
 from cloud.modules.scheduling import queries as roster
-from cloud.modules.specimens import referral
+from cloud.modules.specimens import queries as tubes
 from cloud.ports import s3
 from cloud.web.principal import Principal
 from common.errors import LocalError, PeerError, UserError
@@ -110,7 +110,7 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
         report.verifier_id, report.released_at, report.current_no = who.user_id, uow.now, 1
         if report.id in solo:
             report.cocheck_due = uow.now + rules.CHECK_WITHIN
-    away = referral.labs(uow, [r.specimen_id for r in reports])
+    away = tubes.referral_labs(uow, [r.specimen_id for r in reports])
     made = {
         r.id: document.build(
             found[r.specimen_id],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,7 +14,7 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.specimens import facts, rules
 from cloud.modules.specimens.facts import Item, TubeRow
 from cloud.modules.specimens.labels import ZONE
-from cloud.modules.specimens.models import LabelJob, Specimen, SpecimenEvent, StrayTube
+from cloud.modules.specimens.models import LabelJob, Referral, Specimen, SpecimenEvent, StrayTube
 
 WAITING_DAYS = 7
 
@@ -130,3 +131,11 @@ def strays(uow: UnitOfWork) -> list[StrayTube]:
 def label_job(uow: UnitOfWork, job_id: int) -> LabelJob | None:
     """A print job with what the worker made of it."""
     return uow.s.get(LabelJob, (uow.tenant_id, job_id))
+
+
+def referral_labs(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, str]:
+    """Tube → the laboratory that examined it for us; tubes examined here are not in it (M09 R3: the report names it)."""
+    rows = uow.s.execute(
+        select(Referral.specimen_id, Referral.lab).where(Referral.specimen_id.in_(list(specimen_ids))).order_by(Referral.id)
+    )
+    return {row.specimen_id: row.lab for row in rows}

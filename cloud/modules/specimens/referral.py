@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -144,14 +144,6 @@ def numbers(uow: UnitOfWork, day: date) -> list[Numbers]:
         if number is not None and number not in given[section.id]:
             gaps[section.id].append(number)
     return [Numbers(s, len(given[s]), tuple(gaps[s])) for s in known.sections if given[s] or gaps[s]]
-
-
-def labs(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, str]:
-    """Tube → the laboratory that examined it for us; tubes examined here are not in it (M09 R3: the report names it)."""
-    rows = uow.s.execute(
-        select(Referral.specimen_id, Referral.lab).where(Referral.specimen_id.in_(list(specimen_ids))).order_by(Referral.id)
-    )
-    return {row.specimen_id: row.lab for row in rows}
 
 
 # --- the calendar ---------------------------------------------------------------------------------------------------
