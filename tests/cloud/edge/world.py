@@ -15,7 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import delete, text
 
 from cloud.app import create_app
 from cloud.config import Settings
@@ -226,6 +226,7 @@ def seed(database: TestDatabase, folder: Path) -> Seed:
     lab = labs.make(database)
     bench = bench_world.build(lab)
     with lab.uow() as uow:
+        uow.s.execute(delete(md.AnalyzerItemMap))  # the bench's own channels: here each code is the analyzer's
         for code, item in CODES.items():
             uow.s.add(md.AnalyzerItemMap(analyzer_id=bench.analyzer, channel_code=code, item_id=bench.items[item]))
         agent = add_agent(uow, pki, "a", bench.analyzer)

@@ -133,7 +133,8 @@ def results_outside_the_transaction() -> None:
     real = vars(batch)["place"]
 
     def later(uow: Any, cur: Any, heard: Any, zone: Any) -> Any:
-        cur.connection.commit()
+        cur.execute("COMMIT")
+        cur.execute("BEGIN")
         cur.execute("SELECT set_config('app.tenant', %s, true)", (str(uow.tenant_id),))
         return real(uow, cur, heard, zone)
 
