@@ -9,7 +9,6 @@ from flask import request
 from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify import batch
 from cloud.modules.catalog import queries as md
-from cloud.web.faults import NotFound
 from cloud.web.page import page, redirect_to
 from cloud.web.view import Views, principal
 
@@ -18,17 +17,10 @@ REVIEW = "reports:test"
 """The permission to review a tube, as on the bench."""
 
 
-def _section(uow: UnitOfWork, code: str) -> md.SectionRow:
-    found, mine = md.catalog(uow).sections_by_code.get(code), principal().sections
-    if found is None or (mine and code not in mine):
-        raise NotFound("该专业组")
-    return found
-
-
 @VIEWS.get("/bench/<code>/batch", REVIEW)
 def preview(uow: UnitOfWork, code: str) -> Any:
     """What would be reviewed together, with all its values, and what would not, with the reasons."""
-    section = _section(uow, code)
+    section = md.own_section(uow, principal().sections, code)
     found = batch.preview(uow, principal(), section.id)
     return page("autoverify/batch.html", section=section, found=found, done=request.args.get("done", type=int))
 
@@ -36,7 +28,7 @@ def preview(uow: UnitOfWork, code: str) -> Any:
 @VIEWS.post("/bench/<code>/batch", REVIEW)
 def commit(uow: UnitOfWork, code: str) -> Any:
     """Review what is still ticked, all or none."""
-    section = _section(uow, code)
+    section = md.own_section(uow, principal().sections, code)
     chosen = [pair for text in request.form.getlist("tube") if (pair := _pair(text)) is not None]
     done = batch.review(uow, principal(), section.id, chosen)
     return redirect_to(f"/bench/{section.code}/batch?done={done}")

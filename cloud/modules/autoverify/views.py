@@ -38,8 +38,7 @@ ACTIONS = {
 
 
 def _mine(uow: UnitOfWork) -> list[md.SectionRow]:
-    mine = principal().sections
-    return [s for s in md.catalog(uow).sections.values() if not mine or s.code in mine]
+    return md.own_sections(uow, principal().sections)
 
 
 def _section(uow: UnitOfWork) -> md.SectionRow | None:

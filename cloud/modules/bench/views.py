@@ -31,17 +31,12 @@ WARN = '{"sound":"warn"}'
 
 def section_of(uow: UnitOfWork, code: str) -> md.SectionRow:
     """The section of the address, if this person works there; a foreign one is absent."""
-    found = md.catalog(uow).sections_by_code.get(code)
-    mine = principal().sections
-    if found is None or (mine and code not in mine):
-        raise NotFound("该专业组")
-    return found
+    return md.own_section(uow, principal().sections, code)
 
 
 def sections(uow: UnitOfWork) -> list[md.SectionRow]:
     """The sections this person works in."""
-    mine = principal().sections
-    return [s for s in md.catalog(uow).sections.values() if not mine or s.code in mine]
+    return md.own_sections(uow, principal().sections)
 
 
 def shown() -> Show:

@@ -8,7 +8,7 @@ shared copy. Other modules take the rules of age and interval from here too.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime, tzinfo
 from types import MappingProxyType
@@ -67,6 +67,7 @@ from cloud.modules.catalog.rules import (
     choose,
     most_specific,
 )
+from cloud.web.faults import NotFound
 from common.errors import LocalError
 
 # Not a fixed offset: the summer times of 1986–1991 would otherwise move birthdays to the day before.
@@ -201,6 +202,19 @@ def catalog(uow: UnitOfWork) -> Catalog:
         with _lock:
             _kept[key] = found
     uow.s.info["catalog"] = found
+    return found
+
+
+def own_sections(uow: UnitOfWork, own: Collection[str]) -> list[SectionRow]:
+    """The sections a person works in: those of their list ``own``; somebody without any listed works in all of the hospital's."""
+    return [s for s in catalog(uow).sections.values() if not own or s.code in own]
+
+
+def own_section(uow: UnitOfWork, own: Collection[str], code: str) -> SectionRow:
+    """The section of an address, if the person works there; a foreign one is absent (NotFound)."""
+    found = catalog(uow).sections_by_code.get(code)
+    if found is None or (own and code not in own):
+        raise NotFound("该专业组")
     return found
 
 

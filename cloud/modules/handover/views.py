@@ -22,15 +22,11 @@ OK = '{"sound":"ok"}'
 
 
 def _mine(uow: UnitOfWork) -> list[md.SectionRow]:
-    mine = principal().sections
-    return [s for s in md.catalog(uow).sections.values() if not mine or s.code in mine]
+    return md.own_sections(uow, principal().sections)
 
 
 def _section(uow: UnitOfWork, code: str) -> md.SectionRow:
-    found = next((s for s in _mine(uow) if s.code == code), None)
-    if found is None:
-        raise NotFound("该专业组")
-    return found
+    return md.own_section(uow, principal().sections, code)
 
 
 @VIEWS.get("/bench/handover", Perm.READ)

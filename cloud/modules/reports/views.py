@@ -38,14 +38,11 @@ def desk() -> service.Desk:
 
 
 def _section(uow: UnitOfWork, code: str) -> md.SectionRow:
-    found = md.catalog(uow).sections_by_code.get(code)
-    if found is None or not rules.may_work_in(principal().sections, code):
-        raise NotFound("该专业组")
-    return found
+    return md.own_section(uow, principal().sections, code)
 
 
 def _mine(uow: UnitOfWork) -> list[md.SectionRow]:
-    return [s for s in md.catalog(uow).sections.values() if rules.may_work_in(principal().sections, s.code)]
+    return md.own_sections(uow, principal().sections)
 
 
 # --- review and release ---------------------------------------------------------------------------------------------
