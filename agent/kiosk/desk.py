@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from agent import log
 from agent.kiosk import printer, tickets
-from agent.kiosk.cloud import Away, Cloud, Told
+from agent.kiosk.cloud import Away, Told
 from agent.kiosk.tickets import Book, Paper
 
 KEEP_PAPERS = 50
@@ -26,6 +26,13 @@ NO_CARD = "请扫卡，或输入卡号。"
 NOT_NOW = "现在不能取号，请到导诊台。"
 NO_NUMBERS = "网络中断，本机的离线号已经发完。请到导诊台人工取号。"
 NOT_KEPT = "号码没有保存成功，请到导诊台人工取号。"
+
+
+class Asked(Protocol):
+    """The cloud, as far as a kiosk asks it (agent.kiosk.cloud.Cloud)."""
+
+    def ask(self, body: Mapping[str, Any], /) -> Told:
+        """Ask once. Raises Away."""
 
 
 class Shelf(Protocol):
@@ -70,7 +77,7 @@ class Seen:
 class Desk:
     """One kiosk."""
 
-    def __init__(self, settings: Settings, shelf: Shelf, cloud: Cloud | None, now: Callable[[], datetime] | None = None) -> None:
+    def __init__(self, settings: Settings, shelf: Shelf, cloud: Asked | None, now: Callable[[], datetime] | None = None) -> None:
         self.settings, self._shelf, self._cloud = settings, shelf, cloud
         self._now = now or (lambda: datetime.now(UTC))
         self._lock = threading.Lock()

@@ -8,9 +8,9 @@ keeps 2 000 open results (200 tubes of ten) at both sizes; the quality control h
 from __future__ import annotations
 
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import median
@@ -23,7 +23,7 @@ from tests.bench import product
 from tests.bench.common import emit, percentile
 from tests.bench.pages import BASE, SECTION, grow, server_times
 from tests.bench.product import Browser, Product, Refused
-from tests.bench.web import PREFIX
+from tests.bench.web import PREFIX, together
 from tests.flows.stack import CHROMIUM, FLAGS
 
 SIZES = (1_000_000, 5_000_000)
@@ -99,26 +99,8 @@ def receive(lab: Product, stations: Sequence[Browser], codes: Sequence[str]) -> 
             if "已核收" not in answer:
                 raise Refused(f"{code} was not received")
 
-    _together([lambda n=n, s=s: work(s, codes[n :: len(stations)]) for n, s in enumerate(stations)])  # type: ignore[misc]
+    together([partial(work, s, codes[n :: len(stations)]) for n, s in enumerate(stations)])
     return times
-
-
-def _together(jobs: Sequence[Callable[[], None]]) -> None:
-    errors: list[Exception] = []
-
-    def guarded(job: Callable[[], None]) -> None:
-        try:
-            job()
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=guarded, args=(job,)) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
 
 
 def control(lab: Product, section: int) -> int:

@@ -117,7 +117,7 @@ class Flow:
 
     def run(self, n: int) -> None:
         """One patient."""
-        number, name = f"W{self.tag}{n}", f"测速{self.tag}{n}"
+        number, name = f"W{self.tag}{n}", f"测速台{self.tag}{n}"
         barcode = self._tube(number, name)
         self._results(barcode)
         rows = self.verifier.get(f"/review/{SECTION}")

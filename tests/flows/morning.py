@@ -120,9 +120,9 @@ def means(line: str) -> dict[str, tuple[Decimal, Decimal]]:
     out = {}
     for channel in LINES[line].channels:
         low, high = messages.limits(channel.item, "M")
-        places = Decimal(1).scaleb(-messages.DECIMALS[channel.item] - 1)
-        out[channel.item] = tuple(((low + high) / 2 * f).quantize(places) for f in (Decimal("0.9"), Decimal("1.1")))
-    return out  # type: ignore[return-value]
+        middle, places = (low + high) / 2, Decimal(1).scaleb(-messages.DECIMALS[channel.item] - 1)
+        out[channel.item] = ((middle * Decimal("0.9")).quantize(places), (middle * Decimal("1.1")).quantize(places))
+    return out
 
 
 def control(line: str, level: int, off: Mapping[str, str] | None = None) -> bytes:

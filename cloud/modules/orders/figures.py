@@ -79,7 +79,7 @@ WHERE i.tenant_id = :t AND {{at}} >= :start AND {{at}} < :end {{only}}
 """
 _LIST = f"""
 SELECT i.id, {{at}} AS at, p.name, p.patient_no, {_DEPT} AS dept, o.doctor, coalesce(nullif(i.his_name, ''), i.his_code) AS item,
-       i.status, {{why}} AS why
+       i.status, {{why}} AS why, {{key}} AS key
 """
 
 
@@ -106,6 +106,7 @@ class Row:
     item: str
     status: str
     why: str
+    key: int
 
 
 def _from(figure: Figure) -> str:
@@ -141,13 +142,14 @@ def _by(uow: UnitOfWork, wanted: Wanted, what: str) -> list[tuple[str, int]]:
 
 
 def rows(uow: UnitOfWork, wanted: Wanted, before: int = 0, limit: int = PAGE) -> list[Row]:
-    """A page of the list, newest item first."""
+    """A page of the list, newest first; ``before``: the key of the last line shown. An item may have been asked back more than once."""
+    key = "x.id" if wanted.figure is Figure.REFUNDS else "i.id"
     at = _AT.get(wanted.figure, "o.ordered_at")
     body = _from(wanted.figure).replace(
         "LEFT JOIN visit", "JOIN patient p ON p.tenant_id = o.tenant_id AND p.id = o.patient_id\nLEFT JOIN visit", 1
     )
-    query = _LIST.format(at=at, why=_WHY.get(wanted.figure, "i.note")) + body + " AND (:before = 0 OR i.id < :before)"
-    found = uow.s.execute(text(query + " ORDER BY i.id DESC LIMIT :n"), _values(uow, wanted) | {"before": before, "n": limit})
+    query = _LIST.format(at=at, why=_WHY.get(wanted.figure, "i.note"), key=key) + body + f" AND (:before = 0 OR {key} < :before)"
+    found = uow.s.execute(text(query + f" ORDER BY {key} DESC LIMIT :n"), _values(uow, wanted) | {"before": before, "n": limit})
     return [Row(*row) for row in found]
 
 

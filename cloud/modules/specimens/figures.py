@@ -69,6 +69,8 @@ _JOIN = {
     Figure.LOST: "JOIN specimen_event e ON e.tenant_id = s.tenant_id AND e.specimen_id = s.id AND e.kind = 'lost'",
     Figure.REFERRED: "JOIN referral f ON f.tenant_id = s.tenant_id AND f.specimen_id = s.id",
 }
+# A tube may stand in a list twice (sent away again, accepted with reserve again): pages go by what is counted.
+_KEY = {Figure.REJECTED: "r.id", Figure.CONDITIONAL: "e.id", Figure.LOST: "e.id", Figure.REFERRED: "f.id"}
 _ONLY = {Figure.SLOW: "AND s.received_at - s.collected_at > :limit * interval '1 minute'"}
 _WHY = {
     Figure.REJECTED: "q.name || CASE WHEN r.note = '' THEN '' ELSE ' ' || r.note END",
@@ -89,7 +91,7 @@ WHERE s.tenant_id = :t AND s.parent_id IS NULL AND {{at}} >= :start AND {{at}} <
 _REASON = "JOIN reject_reason q ON q.tenant_id = r.tenant_id AND q.id = r.reason_id"
 _FACTS = f"""
 SELECT s.id, s.barcode, p.name, p.patient_no, {_PLACE} AS place, {_COLLECTOR} AS collector, s.collected_at, s.received_at, {{at}} AS at,
-       {{why}} AS why
+       {{why}} AS why, {{key}} AS key
 """
 
 
@@ -118,6 +120,7 @@ class Row:
     received_at: datetime | None
     at: datetime
     why: str
+    key: int
 
     @property
     def minutes(self) -> int | None:
@@ -214,12 +217,13 @@ def transport(uow: UnitOfWork, days: Span) -> list[Transport]:
 
 
 def rows(uow: UnitOfWork, wanted: Wanted, before: int = 0, limit: int = PAGE) -> list[Row]:
-    """A page of the list, newest tube first."""
-    facts = _FACTS.format(at=_AT[wanted.figure], why=_WHY.get(wanted.figure, "''"))
+    """A page of the list, newest first; ``before``: the key of the last line shown."""
+    key = _KEY.get(wanted.figure, "s.id")
+    facts = _FACTS.format(at=_AT[wanted.figure], why=_WHY.get(wanted.figure, "''"), key=key)
     body = _from(wanted).replace(
         "LEFT JOIN visit", "JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id\nLEFT JOIN visit", 1
     )
-    query = text(facts + body + " AND (:before = 0 OR s.id < :before) ORDER BY s.id DESC LIMIT :n")
+    query = text(facts + body + f" AND (:before = 0 OR {key} < :before) ORDER BY {key} DESC LIMIT :n")
     return [Row(*row) for row in uow.s.execute(query, _values(uow, wanted) | {"before": before, "n": limit})]
 
 

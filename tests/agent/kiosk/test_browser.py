@@ -21,7 +21,8 @@ class Says:
     """A cloud that gives a card one answer; the real one speaks in test_kiosk."""
 
     def __init__(self, status: int, **body: Any) -> None:
-        self.told, self.asked = Told(status, body), []
+        self.told = Told(status, body)
+        self.asked: list[str] = []
 
     def ask(self, question: Mapping[str, Any]) -> Told:
         self.asked.append(question["do"])
@@ -106,7 +107,7 @@ def test_a_scanner_types_and_an_idle_page_forgets(page: Page, shelf: Shelf) -> N
 
 
 def test_whom_nobody_knows_is_told_so_before_any_question(page: Page, desk: Desk) -> None:
-    cloud = desk._cloud = Says(404, message="没有找到您的信息。")  # type: ignore[assignment]
+    cloud = desk._cloud = Says(404, message="没有找到您的信息。")
     page.keyboard.type("C-1")
     page.keyboard.press("Enter")
     page.wait_for_selector("#trouble:not([hidden])")
@@ -116,7 +117,7 @@ def test_whom_nobody_knows_is_told_so_before_any_question(page: Page, desk: Desk
 
 
 def test_a_patient_is_greeted_with_a_masked_name_and_then_asked(page: Page, desk: Desk) -> None:
-    cloud = desk._cloud = Says(200, name="张*伟", has_number=False)  # type: ignore[assignment]
+    cloud = desk._cloud = Says(200, name="张*伟", has_number=False)
     page.keyboard.type("C-1")
     page.keyboard.press("Enter")
     page.wait_for_selector(".question:not([hidden])")
@@ -135,7 +136,7 @@ def test_what_is_answered_after_the_patient_left_is_nobodys(page: Page, desk: De
             assert gate.wait(30)
             return super().ask(question)
 
-    desk._cloud = Slow(200, name="张*伟", has_number=False)  # type: ignore[assignment]
+    desk._cloud = Slow(200, name="张*伟", has_number=False)
     page.keyboard.type("C-1")
     page.keyboard.press("Enter")
     page.wait_for_selector("#wait:not([hidden])")

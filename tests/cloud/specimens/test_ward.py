@@ -11,6 +11,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.platform import alerts
 from cloud.modules.specimens import figures, service
 from cloud.modules.specimens.figures import By, Figure, Wanted
+from cloud.modules.specimens.models import SpecimenEvent
 from cloud.web import span
 from tests.cloud.catalog.seed import seed
 from tests.support.database import TestDatabase
@@ -102,6 +103,15 @@ def test_each_figure_is_the_length_of_its_list(lab: Lab) -> None:
         counts = figures.counts(uow, days)
         for figure in Figure:
             assert len(figures.rows(uow, Wanted(days, figure))) == counts[figure], figure
+        # A tube that was accepted with reserve twice stands there twice, also where a page ends between the two.
+        tube = uow.s.execute(text("SELECT id FROM specimen WHERE barcode = :c"), {"c": slow}).scalar_one()
+        for _ in range(2):
+            uow.s.add(SpecimenEvent(specimen_id=tube, kind="conditional", at=uow.now, actor="演示"))
+        uow.s.flush()
+        wanted, shown, before = Wanted(days, Figure.CONDITIONAL), 0, 0
+        while listed := figures.rows(uow, wanted, before, limit=1):
+            shown, before = shown + 1, listed[-1].key
+        assert shown == figures.counts(uow, days)[Figure.CONDITIONAL] == 2
     leader = lab.client("leader")
     page = leader.get("/sp/figures?figure=rejected&place=%E5%BF%83%E5%86%85%E7%A7%91").text
     assert code in page and "标签脱落" in page and slow not in page
