@@ -62,54 +62,19 @@
     n.replaceChildren(box); window.jlSound("bad");
   });
 
-  // A scanner types fast and ends with Enter: characters that arrive outside a field within 60 ms are a scan.
-  // A single character is a shortcut only when nothing follows as fast as a scanner types: a scan must never tick a box.
-  let buffer = "", last = 0, lone = 0, held = null;
-  const press = (el) => { el.matches("input:not([type=checkbox],[type=radio]),select,textarea") ? el.focus() : el.click(); };
-  document.addEventListener("keydown", (e) => {
-    const now = performance.now(), fast = now - last < 60;
-    last = now; clearTimeout(lone);
-    if (held && e.key.length > 1 && e.key !== "Enter") press(held); // the choice was meant, the next key only came soon
-    held = null;
-    if (e.key === "F2") { e.preventDefault(); focusScan(); return; }
-    if (e.key === "Escape" && !$("dialog[open]")) { const n = $("#notice"); if (n) n.replaceChildren(); }
-    if (!typing(e.target) && !e.ctrlKey && !e.altKey && !e.metaKey) {
-      if (e.key === "Enter" && fast && buffer.length >= 6) {
-        e.preventDefault();
-        const f = scanField();
-        if (f) { f.value = buffer; f.form.requestSubmit(); }
-        buffer = ""; return;
-      }
-      if (e.key.length === 1) buffer = fast ? buffer + e.key : e.key;
-    }
-    const combo = (e.ctrlKey ? "Ctrl+" : "") + (e.altKey ? "Alt+" : "") + (e.shiftKey && e.key.length > 1 ? "Shift+" : "") + (e.key.length === 1 ? e.key.toUpperCase() : e.key);
-    if (combo === "?" && !typing(e.target)) { showKeys(); return; }
-    if (typing(e.target) && combo.length === 1) return;
-    const hit = [...document.querySelectorAll("[data-key]")].find((el) => el.dataset.key === combo && !el.disabled && el.offsetParent !== null && (!$("dialog[open]") || el.closest("dialog[open]")));
-    if (hit && combo.length === 1) { e.preventDefault(); if (!fast) { held = hit; lone = setTimeout(() => { buffer = ""; held = null; press(hit); }, 80); } return; }
-    if (hit) { e.preventDefault(); buffer = ""; press(hit); return; }
-    // j and k as in other lists, but only by themselves: a scanner's letters must never turn the page.
-    if ((combo === "J" || combo === "K") && !typing(e.target) && $("[data-list]")) {
-      e.preventDefault();
-      if (!fast) lone = setTimeout(() => { buffer = ""; moveInList({ key: combo === "J" ? "ArrowDown" : "ArrowUp", target: document.body, preventDefault() {} }); }, 80);
-      return;
-    }
-    moveInList(e);
-  });
-
-  // A scanner's keys never become a result: eight characters at its speed and Enter are a scan also where a value field is open, and
-  // where an answer takes that field away in the middle of them.
+  // A scanner types fast and ends with Enter: six characters within 60 ms of each other outside a field are a scan; eight also where a
+  // value field is open, and where an answer takes that field away in the middle of them. A scan never becomes a result.
   let run = "", at = 0, was = null;
   addEventListener("keydown", (e) => {
-    const now = performance.now(), fast = now - at < 50, el = e.target;
+    const now = performance.now(), fast = now - at < 60, el = e.target;
     at = now;
     const field = el.matches && el.matches('input[inputmode="decimal"],.value input') && !el.matches("[data-scan-here]") ? el : null;
     if ((typing(el) && !field) || e.ctrlKey || e.altKey || e.metaKey) { run = ""; was = null; return; }
-    if (e.key === "Enter" && fast && run.length >= 8 && scanField()) {
+    if (e.key === "Enter" && fast && run.length >= (was ? 8 : 6) && scanField()) {
       e.preventDefault(); e.stopImmediatePropagation();
       const code = run, f = scanField();
       if (was && was.field.isConnected) { was.field.value = was.value; was.field.dispatchEvent(new Event("input", { bubbles: true })); }
-      run = buffer = ""; was = null;
+      run = ""; was = null;
       f.value = code; f.form.requestSubmit();
       return;
     }
@@ -118,6 +83,31 @@
     if (field && (!was || was.field !== field)) was = { field, value: field.value };
     run += e.key;
   }, true);
+
+  // A single character is a shortcut only when nothing follows as fast as a scanner types: a scan must never tick a box.
+  let last = 0, lone = 0, held = null;
+  const press = (el) => { el.matches("input:not([type=checkbox],[type=radio]),select,textarea") ? el.focus() : el.click(); };
+  document.addEventListener("keydown", (e) => {
+    const now = performance.now(), fast = now - last < 60;
+    last = now; clearTimeout(lone);
+    if (held && e.key.length > 1 && e.key !== "Enter") press(held); // the choice was meant, the next key only came soon
+    held = null;
+    if (e.key === "F2") { e.preventDefault(); focusScan(); return; }
+    if (e.key === "Escape" && !$("dialog[open]")) { const n = $("#notice"); if (n) n.replaceChildren(); }
+    const combo = (e.ctrlKey ? "Ctrl+" : "") + (e.altKey ? "Alt+" : "") + (e.shiftKey && e.key.length > 1 ? "Shift+" : "") + (e.key.length === 1 ? e.key.toUpperCase() : e.key);
+    if (combo === "?" && !typing(e.target)) { showKeys(); return; }
+    if (typing(e.target) && combo.length === 1) return;
+    const hit = [...document.querySelectorAll("[data-key]")].find((el) => el.dataset.key === combo && !el.disabled && el.offsetParent !== null && (!$("dialog[open]") || el.closest("dialog[open]")));
+    if (hit && combo.length === 1) { e.preventDefault(); if (!fast) { held = hit; lone = setTimeout(() => { run = ""; held = null; press(hit); }, 80); } return; }
+    if (hit) { e.preventDefault(); run = ""; press(hit); return; }
+    // j and k as in other lists, but only by themselves: a scanner's letters must never turn the page.
+    if ((combo === "J" || combo === "K") && !typing(e.target) && $("[data-list]")) {
+      e.preventDefault();
+      if (!fast) lone = setTimeout(() => { run = ""; moveInList({ key: combo === "J" ? "ArrowDown" : "ArrowUp", target: document.body, preventDefault() {} }); }, 80);
+      return;
+    }
+    moveInList(e);
+  });
 
   // Lists: arrows move, Enter opens (rows carry tabindex and hx-get).
   const moveInList = (e) => {
