@@ -91,8 +91,10 @@ def _nearest(items: list[MenuItem], permissions: frozenset[str]) -> str:
 
 
 def _menu(items: list[MenuItem], permissions: frozenset[str]) -> dict[str, list[MenuItem]]:
-    groups: dict[str, list[MenuItem]] = {}
+    groups, seen = dict[str, list[MenuItem]](), set[str]()
     for item in items:
-        if str(item.permission) in permissions:
+        # A page that two groups open to different people stands once for who is both.
+        if str(item.permission) in permissions and item.url not in seen:
+            seen.add(item.url)
             groups.setdefault(item.group, []).append(item)
     return groups

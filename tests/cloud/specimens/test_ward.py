@@ -78,6 +78,7 @@ def test_the_late_page_shows_a_ward_its_own(lab: Lab) -> None:
 def test_the_guide_is_the_catalogs_and_open_to_every_ward(lab: Lab) -> None:
     for role in ("nurse", "clinician", "receiver"):
         page = lab.client(role).get("/sp/handbook").text
+        assert page.count('href="/sp/handbook"') == 1, "once in the menu"
         assert "空腹 8 小时" in page and "冰浴" in page and "限女性" in page and page.index("蓝 枸橼酸钠管") < page.index("紫 EDTA 管")
     found = lab.client("nurse").fragment("/sp/handbook?q=%E9%92%A0").text  # an item's name finds the request it belongs to
     assert "电解质" in found and "血常规" not in found and found.count("<tr") == 1
