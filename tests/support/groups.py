@@ -7,6 +7,21 @@ from collections import defaultdict
 
 import pytest
 
+# Files that mostly wait, for processes that start and are killed, take their minutes first: left to the end, one core would wait for them alone.
+LONG = (
+    "tests/cloud/edge/test_crash.py",
+    "tests/flows/test_day.py",
+    "tests/flows/test_path.py",
+    "tests/security/test_routes.py",
+    "tests/demo/test_demo.py",
+    "tests/agent/test_crash.py",
+    "tests/agent/test_bugs.py",
+    "tests/agent/test_uplink.py",
+    "tests/cloud/interfaces/test_process.py",
+    "tests/cloud/autoverify/test_mutants.py",
+    "tests/security/test_odd.py",
+)
+
 _seconds: dict[str, float] = defaultdict(float)
 _counts: dict[str, int] = defaultdict(int)
 _figures: list[str] = []
@@ -16,6 +31,12 @@ def group_of(nodeid: str) -> str:
     """`tests/cloud/orders/test_x.py::test_y` is of the group `cloud`."""
     parts = nodeid.split("::", 1)[0].split("/")
     return parts[1] if len(parts) > 2 and parts[0] == "tests" else "tests"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long files first, the others as they were."""
+    first = {path: place for place, path in enumerate(LONG)}
+    items.sort(key=lambda item: first.get(item.nodeid.split("::", 1)[0], len(LONG)))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

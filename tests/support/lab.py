@@ -14,6 +14,7 @@ import pyotp
 from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy import create_engine, text
+from sqlalchemy.util import LRUCache
 from werkzeug.test import TestResponse
 
 from cloud.app import create_app
@@ -23,6 +24,7 @@ from cloud.modules.platform import rules, secrets, service, standard
 from cloud.modules.registry import MODULES
 from cloud.ports import s3
 from cloud.web import cookie, csrf, live, view
+from tests.support import replay
 from tests.support.database import TestDatabase
 
 SECRET = "5e" * 32
@@ -137,16 +139,36 @@ def shared_app(conf: Settings, db: Database) -> Flask:
 def make(database: TestDatabase, clock: Clock | None = None, **settings: Any) -> Lab:
     """Two hospitals with all standard roles; one person a role, ``<role>1``, password and PIN as above."""
     clock = clock or Clock()
+    conf = Settings(database_url=database.app_url, owner_url=database.owner_url, secret=SECRET, **settings)
+    db = Database(database.app_url, secret=SECRET, clock=clock)
+    _share_statements(db)
+    lab = Lab(db, shared_app(conf, db), clock, conf)
+    start = None if clock.real else clock.now
+    if start in _SEEDED:
+        rows, users = _SEEDED[start]
+        replay.lay(rows, database)
+        lab.users |= users
+        return lab
     owner = create_engine(database.owner_url)
     with owner.begin() as conn:
         conn.execute(text("INSERT INTO tenant (id, code, name, site) VALUES (1,'a','甲医院（虚构）',1),(2,'b','乙医院（虚构）',2)"))
     owner.dispose()
-    conf = Settings(database_url=database.app_url, owner_url=database.owner_url, secret=SECRET, **settings)
-    db = Database(database.app_url, secret=SECRET, clock=clock)
-    lab = Lab(db, shared_app(conf, db), clock, conf)
     for tenant_id in (lab.a, lab.b):
         _people(lab, tenant_id)
+    _SEEDED[start] = replay.take(database), dict(lab.users)
     return lab
+
+
+def _share_statements(db: Database) -> None:
+    """Let this engine know what earlier ones compiled: SQLAlchemy keeps statements for a dialect's object, and each test has an engine of its own."""
+    _FIRST.setdefault("dialect", db.engine.dialect)
+    _FIRST.setdefault("compiled", LRUCache(5000))
+    db.engine.dialect, db.engine._compiled_cache = _FIRST["dialect"], _FIRST["compiled"]
+
+
+_FIRST: dict[str, Any] = {}
+# What `make` laid down for a clock's first moment (None: the real one's): people cost more to make than most tests to run.
+_SEEDED: dict[datetime | None, tuple[replay.Rows, dict[tuple[int, str], int]]] = {}
 
 
 def _people(lab: Lab, tenant_id: int) -> None:
