@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-# Files that mostly wait, for processes that start and are killed, take their minutes first: left to the end, one core would wait for them alone.
+# Files that mostly wait for processes to start and be killed go first: left to the end, one core would wait for them alone.
 LONG = (
     "tests/cloud/edge/test_crash.py",
     "tests/flows/test_day.py",

@@ -160,7 +160,7 @@ def make(database: TestDatabase, clock: Clock | None = None, **settings: Any) ->
 
 
 def _share_statements(db: Database) -> None:
-    """Let this engine know what earlier ones compiled: SQLAlchemy keeps statements for a dialect's object, and each test has an engine of its own."""
+    """Let this engine know what earlier ones compiled: SQLAlchemy keeps statements by dialect object, and each test has an own engine."""
     _FIRST.setdefault("dialect", db.engine.dialect)
     _FIRST.setdefault("compiled", LRUCache(5000))
     db.engine.dialect, db.engine._compiled_cache = _FIRST["dialect"], _FIRST["compiled"]
