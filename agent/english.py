@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 ENGLISH: dict[str, str] = {
+    # the kiosk, to a patient
+    "请扫卡，或输入卡号。": "Scan your card, or type its number.",
+    "现在不能取号，请到导诊台。": "No number can be given now. Please go to the service desk.",
+    "网络中断，本机的离线号已经发完。请到导诊台人工取号。": "The network is down and this machine has no numbers left. "
+    "Please go to the service desk.",
+    "号码没有保存成功，请到导诊台人工取号。": "Your number could not be saved. Please go to the service desk.",
+    "小票没有打印出来，号码有效，请记住号码，并告诉导诊人员检查打印机。": "The ticket was not printed. Your number is valid: "
+    "please remember it, and tell the service desk about the printer.",
     "数据目录 {folder} 不存在。": "The data folder {folder} does not exist.",
     "先运行 jianlian-agent enrol 登记码，或用 --data 指定目录。": "Run jianlian-agent enrol CODE first, or name the folder with --data.",
     "在网页上重新下发配置，或修正 local.json。": "Send the configuration again from the web page, or correct local.json.",

@@ -14,18 +14,22 @@ from datetime import UTC, datetime
 from typing import Any, Protocol
 
 from agent import log
+from agent.english import ENGLISH
 from agent.kiosk import printer, tickets
 from agent.kiosk.cloud import Away, Told
 from agent.kiosk.tickets import Book, Paper
+from common.english import in_language
+from common.say import say
 
 KEEP_PAPERS = 50
 _log = log.get("kiosk")
 
 OK, FORBIDDEN = 200, 403
-NO_CARD = "请扫卡，或输入卡号。"
-NOT_NOW = "现在不能取号，请到导诊台。"
-NO_NUMBERS = "网络中断，本机的离线号已经发完。请到导诊台人工取号。"
-NOT_KEPT = "号码没有保存成功，请到导诊台人工取号。"
+NO_CARD = say("请扫卡，或输入卡号。")
+NOT_NOW = say("现在不能取号，请到导诊台。")
+NO_NUMBERS = say("网络中断，本机的离线号已经发完。请到导诊台人工取号。")
+NOT_KEPT = say("号码没有保存成功，请到导诊台人工取号。")
+NOT_PRINTED = say("小票没有打印出来，号码有效，请记住号码，并告诉导诊人员检查打印机。")
 
 
 class Asked(Protocol):
@@ -63,6 +67,7 @@ class Outcome:
     repeated: bool = False
     printed: bool = False
     message: str = ""
+    english: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,25 @@ class Seen:
     """What a card says before anything is asked: a refusal, or whose it is and whether there is a number already."""
 
     message: str = ""
+    english: str = ""
     name: str = ""
     has_number: bool = False
+
+
+def _both(sentence: str) -> tuple[str, str]:
+    """A sentence of ours in Chinese and in English."""
+    return str(sentence), in_language(sentence, "en", ENGLISH)
+
+
+def _refusal(told: Told) -> tuple[str, str]:
+    """What the cloud would have the patient told; its Chinese alone where an older cloud has no English."""
+    message = str(told.body.get("message") or "")
+    return (message, str(told.body.get("english") or message)) if message else _both(NOT_NOW)
+
+
+def _stop(message: str, english: str) -> Outcome:
+    """No ticket."""
+    return Outcome(message=message, english=english)
 
 
 class Desk:
@@ -93,7 +115,7 @@ class Desk:
     def recognise(self, code: str) -> Seen:
         """Somebody's card, before the questions: whom the cloud does not know or has nothing for is told so at once. Gives no number."""
         if not code.strip():
-            return Seen(NO_CARD)
+            return Seen(*_both(NO_CARD))
         if self._given_before(code) is not None:
             return Seen(has_number=True)
         told = self._ask({"do": "recognise", "code": code, "hall": self.settings.hall})
@@ -101,7 +123,7 @@ class Desk:
         if told is None or told.status == FORBIDDEN:
             return Seen()
         if told.status != OK:
-            return Seen(str(told.body.get("message") or NOT_NOW))
+            return Seen(*_refusal(told))
         return Seen(name=str(told.body.get("name") or ""), has_number=bool(told.body.get("has_number")))
 
     def _ask(self, question: Mapping[str, Any]) -> Told | None:
@@ -117,39 +139,40 @@ class Desk:
         self.online = True
         return told
 
-    def check_in(self, code: str, answers: Mapping[str, Any]) -> Outcome:
-        """Somebody's card or number."""
+    def check_in(self, code: str, answers: Mapping[str, Any], english: bool = False) -> Outcome:
+        """Somebody's card or number; ``english`` adds English lines to the ticket."""
         if not code.strip():
-            return Outcome(message=NO_CARD)
+            return _stop(*_both(NO_CARD))
         earlier = self._given_before(code)
         if earlier is not None:
-            return self._printed(tickets.offline_paper(self._book, earlier, self.settings.hall), earlier.key, repeated=True)
+            paper = tickets.offline_paper(self._book, earlier, self.settings.hall)
+            return self._printed(replace(paper, english=english), earlier.key, repeated=True)
         key = str(uuid.uuid4())
         told = self._ask({"do": "checkin", "code": code, "hall": self.settings.hall, "ticket_key": key, "answers": dict(answers)})
         if told is None:
-            return self._offline(code, key, answers)
+            return self._offline(code, key, answers, english)
         if told.status != OK:
-            return Outcome(message=str(told.body.get("message") or NOT_NOW))
-        return self._printed(self._paper(told.body), key, repeated=bool(told.body.get("repeated")))
+            return _stop(*_refusal(told))
+        return self._printed(replace(self._paper(told.body), english=english), key, repeated=bool(told.body.get("repeated")))
 
     def _given_before(self, code: str) -> tickets.Given | None:
         """A number this kiosk gave to this card today by itself: it is still on its way to the cloud, or there already."""
         today = self._now().astimezone(tickets.CHINA).date().isoformat()
         return self._book.given.get(today, {}).get(tickets.who(code))
 
-    def _offline(self, code: str, key: str, answers: Mapping[str, Any]) -> Outcome:
+    def _offline(self, code: str, key: str, answers: Mapping[str, Any], english: bool) -> Outcome:
         with self._lock:
             book, given, repeated = tickets.take(self._book, code, key, self._now())
             if given is None:
-                return Outcome(message=NO_NUMBERS)
+                return _stop(*_both(NO_NUMBERS))
             if not repeated:
                 ticket = tickets.payload(given, self.settings.name, self.settings.hall, code, answers)
                 if not self._shelf.keep(book.to_json(), ticket):
                     # Whether it reached the disk after all nobody knows: the number is never given to another.
                     self._book = replace(book, given=self._book.given)
-                    return Outcome(message=NOT_KEPT)
+                    return _stop(*_both(NOT_KEPT))
                 self._book = book
-        return self._printed(tickets.offline_paper(book, given, self.settings.hall), given.key, repeated)
+        return self._printed(replace(tickets.offline_paper(book, given, self.settings.hall), english=english), given.key, repeated)
 
     def _paper(self, body: Mapping[str, Any]) -> Paper:
         eta = body.get("eta")
@@ -171,11 +194,11 @@ class Desk:
         while len(self._papers) > KEEP_PAPERS:
             self._papers.popitem(last=False)
         try:
-            printed, message = printer.send(printer.escpos(paper), self.settings.printer), ""
+            printed, problem = printer.send(printer.escpos(paper), self.settings.printer), ("", "")
         except printer.PrintFailed as error:
             _log.error("ticket not printed", error=str(error)[:120])
-            printed, message = False, "小票没有打印出来，号码有效，请记住号码，并告诉导诊人员检查打印机。"
-        return Outcome(paper, key, repeated, printed, message)
+            printed, problem = False, _both(NOT_PRINTED)
+        return Outcome(paper, key, repeated, printed, *problem)
 
     def paper(self, key: str) -> Paper | None:
         """A ticket of the last few, for its PDF."""

@@ -14,7 +14,11 @@ HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 CSP = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'"
 # Asked at every check-in and kept with the ticket (M04 R2); the words are what the patient reads.
 QUESTIONS = (
-    {"id": "fasting", "text": "今天早上吃过东西吗？", "options": [["yes", "没有吃（空腹）"], ["no", "吃过了"], ["unknown", "不清楚"]]},
+    {
+        "id": "fasting",
+        "text": ("今天早上吃过东西吗？", "Have you eaten anything this morning?"),
+        "options": (("yes", "没有吃（空腹）", "No (fasting)"), ("no", "吃过了", "Yes, I have"), ("unknown", "不清楚", "I am not sure")),
+    },
 )
 
 
@@ -51,21 +55,20 @@ def make_app(desk: Desk) -> Flask:
     def recognise() -> Any:
         seen = desk.recognise(_asked()["code"])
         if seen.message:
-            return jsonify({"message": seen.message}), 409
+            return jsonify({"message": seen.message, "english": seen.english}), 409
         return jsonify({"name": seen.name, "has_number": seen.has_number})
 
     @app.post("/checkin")
     def check_in() -> Any:
         body = _asked()
         answers = body.get("answers")
-        done = desk.check_in(body["code"], answers if isinstance(answers, dict) else {})
+        done = desk.check_in(body["code"], answers if isinstance(answers, dict) else {}, english=body.get("lang") == "en")
+        said = {"message": done.message, "english": done.english}
         if done.paper is None:
-            return jsonify({"message": done.message}), 409
+            return jsonify(said), 409
         paper = done.paper
         shown = {"number": paper.number, "name": paper.name, "ahead": paper.ahead, "eta": paper.eta, "offline": paper.offline}
-        return jsonify(
-            {**shown, "repeated": done.repeated, "printed": done.printed, "message": done.message, "pdf": f"/ticket/{done.key}.pdf"}
-        )
+        return jsonify({**shown, **said, "repeated": done.repeated, "printed": done.printed, "pdf": f"/ticket/{done.key}.pdf"})
 
     @app.get("/ticket/<key>.pdf")
     def pdf(key: str) -> Any:

@@ -119,16 +119,27 @@ class Paper:
     ahead: int | None = None
     eta: tuple[int, int] | None = None
     offline: bool = False
+    english: bool = False
 
     def lines(self) -> list[str]:
-        """The small lines under the number."""
+        """The small lines under the number: Chinese for the staff who read it too, then English for whom asked for it."""
         out = [f"{self.class_name}　{self.service}" + (f"　{self.name}" if self.name else "")]
         if self.ahead is not None:
             out.append(f"前面还有 {self.ahead} 人" + (f"，约 {self.eta[0]}–{self.eta[1]} 分钟" if self.eta else ""))
         if self.offline:
             out.append("【离线】网络中断时取号，号码有效")
         out.append("请留意叫号屏和语音，过号请重新签到")
+        if self.english:
+            out += self._in_english()
         return out
+
+    def _in_english(self) -> list[str]:
+        out = []
+        if self.ahead is not None:
+            out.append(f"{self.ahead} waiting before you" + (f", about {self.eta[0]}-{self.eta[1]} min" if self.eta else ""))
+        if self.offline:
+            out.append("[offline] This number is valid")
+        return [*out, "Watch the hall screen for your number;", "check in again if you missed it"]
 
     @property
     def printed_at(self) -> str:

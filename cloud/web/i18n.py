@@ -57,9 +57,14 @@ def locale() -> str:
 def gettext(message: str, **values: Any) -> str:
     """The message in the reader's language, filled with ``%(name)s`` values; a ``say`` sentence is filled again from its own."""
     if locale() == "en":
-        english = current_app.extensions["english"].gettext
-        message = message.in_words_of(english) if isinstance(message, Said) else english(message)
+        message = in_english(message)
     return message % values if values else message
+
+
+def in_english(message: str) -> str:
+    """The message in English whatever the page's language; as it is where the catalogue has none."""
+    english = current_app.extensions["english"].gettext
+    return message.in_words_of(english) if isinstance(message, Said) else str(english(message))
 
 
 def ngettext(one: str, many: str, n: int, **values: Any) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from flask import Response, request
 
+from cloud.db.audit import AuditLog
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import alerts, archive, glass, lists, mlps, queries, registers, rules
+from cloud.modules.platform import alerts, archive, audit_words, glass, lists, mlps, queries, registers, rules
 from cloud.modules.platform.rules import Level, Perm
 from cloud.web.faults import Invalid, NotFound
+from cloud.web.i18n import locale
 from cloud.web.page import fragment, page, redirect_to
 from cloud.web.view import Access, Views, principal, web
 from common.say import say
@@ -24,7 +28,7 @@ def security_reports(uow: UnitOfWork) -> Any:
     return page(
         "platform/reports.html",
         failed=queries.failed_logins(uow),
-        done=queries.privileged(uow, request.args.get("before", None, type=int)),
+        done=_spoken(queries.privileged(uow, request.args.get("before", None, type=int))),
         dormant=queries.dormant(uow),
         page_size=queries.PAGE,
     )
@@ -92,8 +96,18 @@ def audit(uow: UnitOfWork) -> Any:
         datetime.now(UTC) - timedelta(days=days) if days else None,
         a.get("before", None, type=int),
     )
-    shown: dict[str, Any] = {"entries": queries.audit_page(uow, f), "f": f, "days": days, "archives": archive.files(uow)}
-    return page("platform/audit.html", "rows", **shown, page_size=queries.PAGE)
+    shown: dict[str, Any] = {"f": f, "days": days, "archives": archive.files(uow), "objects": audit_words.objects(locale() == "en")}
+    return page("platform/audit.html", "rows", entries=_spoken(queries.audit_page(uow, f)), **shown, page_size=queries.PAGE)
+
+
+def _spoken(entries: Sequence[AuditLog]) -> list[dict[str, Any]]:
+    """Entries in words; ``body`` stays the text that the hash covers."""
+    english, out = locale() == "en", []
+    for e in entries:
+        said = json.loads(e.body)
+        words = (audit_words.object_word(e.entity, english), audit_words.action_word(e.entity, e.action, english))
+        out.append({"row": e, "said": said, "object": words[0], "action": words[1], "changes": audit_words.changes(said, english)})
+    return out
 
 
 @VIEWS.post("/audit/verify", Perm.AUDIT)

@@ -24,8 +24,9 @@ from cloud.modules.specimens.service import Person
 from cloud.reports.documents import TicketDocument, to_json
 from common import ids
 from common.errors import PeerError, UserError
+from common.say import say
 
-NOBODY = "没有找到您的信息。请换一张卡或手工输入卡号再试，或到导诊台。"
+NOBODY = say("没有找到您的信息。请换一张卡或手工输入卡号再试，或到导诊台。")
 HERE = (Ticket.CHECKED_IN, Ticket.WAITING, Ticket.CALLED, Ticket.SERVING, Ticket.HELD)
 
 
@@ -106,7 +107,9 @@ def _to_do(uow: UnitOfWork, person: Person) -> tuple[list[str], bool]:
     drawn = [t for t in specimens.open_tubes(uow, person.id) if t.state == "labelled"]
     if not ready and not drawn:
         if plan.refused:
-            raise UserError("conflict", f"有 {len(plan.refused)} 个项目现在不能采集：{plan.refused[0][1]}。处理后请再来取号。")
+            raise UserError(
+                "conflict", say("有 {n} 个项目现在不能采集：{why}。处理后请再来取号。", n=len(plan.refused), why=plan.refused[0][1])
+            )
         raise UserError("not_found", "没有查到需要采集的检验申请。刚开的单请稍等 1 分钟再试，或到导诊台。")
     services = {known.order_sets[i.order_set_id].service for i in ready if i.order_set_id} or {"blood"}
     return sorted(services, key=list(rules.SERVICE_WORDS).index), any(i.priority != "routine" for i in ready)

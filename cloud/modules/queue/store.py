@@ -14,6 +14,7 @@ from cloud.modules.queue import rules
 from cloud.modules.queue.models import NumberLease, QueueCounter, QueueTicket, QueueWindow
 from cloud.modules.queue.rules import Klass, Ticket, Waiting, Window
 from common.errors import UserError
+from common.say import say, word
 
 ZONE = ZoneInfo("Asia/Shanghai")
 DEFAULT_SERVICE_MINUTES = 3.0
@@ -46,7 +47,7 @@ def next_number(uow: UnitOfWork, hall: str, day: date, klass: Klass) -> int:
     first, last = LEASE_SPACE[0]
     number = used if used < first else used + (last - first + 1)
     if number >= LEASE_SPACE[1][0]:
-        raise UserError("conflict", f"{rules.KLASS_WORDS[klass]}号今天已经发完，请到导诊台处理。")
+        raise UserError("conflict", say("{kind}号今天已经发完，请到导诊台处理。", kind=word(rules.KLASS_WORDS[klass])))
     return number
 
 

@@ -16,6 +16,7 @@ from cloud.modules.queue import kiosk, queries, rules, service
 from cloud.modules.queue.rules import Klass, Perm, Ticket
 from cloud.modules.specimens import service as specimens
 from cloud.web.faults import STATUS, Invalid, NotFound
+from cloud.web.i18n import in_english
 from cloud.web.page import fragment, is_fragment, page, redirect_to
 from cloud.web.view import Access, Views, principal, web
 from common.errors import UserError
@@ -240,4 +241,5 @@ def kiosk_door() -> Any:
         log.warning("kiosk_refused", code=error.code)
         return jsonify({"code": "refused", "message": "自助机没有被本院登记，请联系信息管理组。"}), 403
     except UserError as error:
-        return jsonify({"code": error.code, "message": error.message}), STATUS.get(error.code, 422)
+        said = {"message": error.message, "english": in_english(error.message)}
+        return jsonify({"code": error.code, **said}), STATUS.get(error.code, 422)

@@ -145,3 +145,31 @@ def test_what_is_answered_after_the_patient_left_is_nobodys(page: Page, desk: De
         gate.set()
     page.keyboard.type("C")
     assert page.is_visible("#card") and page.inner_text("#code") == "C"
+
+
+def test_english_by_one_touch_and_chinese_again_for_the_next(page: Page, desk: Desk) -> None:
+    page.click("#lang")
+    assert small_targets(page) == [] and page.inner_text("#go") == "Next" and page.inner_text("#lang") == "中文"
+    desk._cloud = Says(404, message="没有找到您的信息。", english="You were not found.")
+    page.keyboard.type("C-1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#trouble:not([hidden])")
+    assert page.inner_text("#message") == "You were not found."
+    # Who starts again is still the same person.
+    page.click("#trouble .back")
+    assert page.inner_text("#go") == "Next"
+    desk._cloud = Says(200, name="张*伟", has_number=False)
+    page.keyboard.type("C-2")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".question:not([hidden])")
+    assert page.inner_text(".who") == "Welcome, 张*伟" and page.inner_text('[data-answer="no"]') == "Yes, I have"
+    desk._cloud = None
+    page.click('[data-answer="no"]')
+    page.wait_for_selector("#ticket:not([hidden])")
+    assert page.inner_text("#ticket-head") == "Your number" and "valid" in page.inner_text("#ahead")
+    shown = page.inner_text("main") + page.inner_text("footer")
+    assert not [sign for sign in shown if "\u4e00" <= sign <= "\u9fff"], shown
+    paper = next(iter(desk._papers.values()))
+    assert paper.lines()[1].startswith("【离线】") and paper.lines()[-1].startswith("check in again")
+    page.clock.run_for(13_000)
+    assert page.is_visible("#card") and page.inner_text("#go") == "下一步" and page.get_attribute("html", "lang") == "zh-CN"

@@ -215,19 +215,25 @@ def test_a_number_from_the_cloud_with_its_paper(shared: Lab, cloud: Cloud, stati
     station.stop()
 
 
+NOBODY = {
+    "message": "没有找到您的信息。请换一张卡或手工输入卡号再试，或到导诊台。",
+    "english": "You were not found. Try another card or type its number, or go to the service desk.",
+}
+
+
 def test_what_the_cloud_says_reaches_the_patient(shared: Lab, station: Station) -> None:
     station.start()
-    assert station.ask("NOBODY") == (409, {"message": "没有找到您的信息。请换一张卡或手工输入卡号再试，或到导诊台。"})
+    assert station.ask("NOBODY") == (409, NOBODY)
     order(shared, "P1", paid=False)
     status, told = station.ask("P1")
-    assert status == 409 and "未缴费" in told["message"]
+    assert status == 409 and "未缴费" in told["message"] and "cannot be collected now" in told["english"]
     station.stop()
 
 
 def test_a_card_is_recognised_before_anything_is_asked(shared: Lab, cloud: Cloud, station: Station) -> None:
     station.start()
     renewed(station)
-    assert station.recognise("NOBODY") == (409, {"message": "没有找到您的信息。请换一张卡或手工输入卡号再试，或到导诊台。"})
+    assert station.recognise("NOBODY") == (409, NOBODY)
     order(shared, "P1", name="张小伟")
     order(shared, "P2", paid=False)
     assert "未缴费" in station.recognise("P2")[1]["message"]
@@ -297,7 +303,7 @@ def test_when_the_block_is_spent_the_patient_is_sent_to_a_person(shared: Lab, cl
     station.start()
     cloud.down()
     station.kiosk.desk._book = type(station.kiosk.desk.book)()
-    assert station.ask("CARD-1") == (409, {"message": NO_NUMBERS})
+    assert station.ask("CARD-1")[1]["message"] == NO_NUMBERS
     station.stop()
 
 
@@ -306,7 +312,7 @@ def test_a_full_disk_gives_no_number_and_burns_none_twice(shared: Lab, cloud: Cl
     renewed(station)
     cloud.down()
     station.journal.refusing = True
-    assert station.ask("CARD-1") == (409, {"message": NOT_KEPT})
+    assert station.ask("CARD-1")[1]["message"] == NOT_KEPT
     station.journal.refusing = False
     assert station.ask("CARD-2")[1]["number"] == "N801" and station.ask("CARD-1")[1]["number"] == "N802"
     station.stop()
