@@ -106,6 +106,8 @@ class Item:
     hil: tuple[Hil, ...] = ()
     priors: tuple[Prior, ...] = ()
     """Newest first."""
+    inputs: tuple[str, ...] = ()
+    """What a calculated value was made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +223,8 @@ class Policy:
     """Where the item names none; None: an item without holds."""
     pattern_days: int = 30
     """How old a value a contamination may be compared with."""
+    partial: bool = False
+    """Whether the items that pass may leave as a preliminary report while others are held (R1)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ log = structlog.get_logger("autoverify")
 BATCH = 50
 READY, HELD = "ready", "held"
 OPEN = frozenset({"expected", "received", "held", "no_result", "cancelled"})
+TOLD = frozenset({"released", "amended"})
 
 # Only where a set decides, and only whole tubes: the rest comes again with its next result.
 _DUE = text("""
@@ -74,7 +75,8 @@ def decide_due(uow: UnitOfWork, desk: Desk, limit: int = BATCH) -> int:
 def decide_tubes(uow: UnitOfWork, specimen_ids: Sequence[int], desk: Desk) -> dict[int, Verdict]:
     """Decide whole tubes nobody has reviewed yet; specimen id → the verdict of the set that counts. Shadows are stored beside it."""
     work = bench.lock_reported(uow, specimen_ids)
-    whole = [i for i in sorted(work.tubes) if work.sums(i).state in (READY, HELD) and _untouched(work, i)]
+    parts = reports.open_parts(uow, [i for i, tests in work.by_tube.items() if any(t.state in TOLD for t in tests)])
+    whole = [i for i in sorted(work.tubes) if work.sums(i).state in (READY, HELD) and _untouched(work, i, i in parts)]
     found = reports.details(uow, work, whole)
     by_section = sets.deciding(uow, {d.tube.section_id for d in found.values()})
     cases = facts.cases(uow, {i: d for i, d in found.items() if d.tube.section_id in by_section})
@@ -85,6 +87,7 @@ def decide_tubes(uow: UnitOfWork, specimen_ids: Sequence[int], desk: Desk) -> di
     known = {(r.specimen_id, r.rule_set_id): r for r in uow.s.execute(_SAME, {"t": uow.tenant_id, "ids": list(cases)})}
     rows: list[dict[str, Any]] = []
     cleared: list[tuple[Loaded, Case]] = []
+    ahead: dict[int, frozenset[int]] = {}
     verdicts: dict[int, Verdict] = {}
     for i, case in cases.items():
         basis = _basis(found[i])
@@ -98,11 +101,15 @@ def decide_tubes(uow: UnitOfWork, specimen_ids: Sequence[int], desk: Desk) -> di
                 verdicts[i] = verdict
                 if all(f.code != "ENGINE" for f in verdict.failures):
                     found[i] = _act(work, found[i], one, case)
-                if verdict.released:
+                part = _ahead(work, found[i], verdict)
+                if verdict.released or part:
                     cleared.append((one, case))
-    told = _release(uow, work, cleared, found, desk)
+                    ahead |= {} if verdict.released else {i: part}
+    told = _release(uow, work, cleared, ahead, found, desk)
     for row in rows:
         row["report_id"] = told.get(row["specimen_id"]) if not row["shadow"] else None
+        if row["report_id"] is not None and row["specimen_id"] in ahead:
+            row["outcome"] = "partial"
     if rows:
         uow.s.execute(insert(Decision), rows)
     for i in verdicts:
@@ -149,8 +156,18 @@ def _act(work: bench.Work, detail: Detail, one: Loaded, case: Case) -> Detail:
     return replace(detail, tests=[replace(t, notes=bench_queries.notes_from(notes[t.id])) for t in detail.tests])
 
 
-def _untouched(work: bench.Work, specimen_id: int) -> bool:
-    return all(t.state in OPEN for t in work.by_tube.get(specimen_id, ()))
+def _untouched(work: bench.Work, specimen_id: int, part_told: bool) -> bool:
+    """Nobody has reviewed anything of the tube; what a preliminary report told stands."""
+    states = {t.state for t in work.by_tube.get(specimen_id, ())}
+    return states <= OPEN or (part_told and states <= OPEN | TOLD)
+
+
+def _ahead(work: bench.Work, detail: Detail, verdict: Verdict) -> frozenset[int]:
+    """The tests that leave before the rest: cleared, there, settled, and not told yet."""
+    if verdict.released or not verdict.cleared:
+        return frozenset()
+    states = {t.id: t.state for t in work.by_tube[detail.tube.specimen_id]}
+    return frozenset(t.id for t in detail.tests if t.item.code in verdict.cleared and states[t.id] == "received" and not t.waits)
 
 
 def _basis(detail: Detail) -> str:
@@ -174,11 +191,16 @@ def _row(uow: UnitOfWork, case: Case, one: Loaded, verdict: Verdict, basis: str)
 
 
 def _release(
-    uow: UnitOfWork, work: bench.Work, cleared: Sequence[tuple[Loaded, Case]], found: Mapping[int, Detail], desk: Desk
+    uow: UnitOfWork,
+    work: bench.Work,
+    cleared: Sequence[tuple[Loaded, Case]],
+    ahead: Mapping[int, frozenset[int]],
+    found: Mapping[int, Detail],
+    desk: Desk,
 ) -> dict[int, int]:
     wanted = []
     for one, case in cleared:
         if case.authoriser is not None and case.operator is not None:
             operator, authoriser = (case.operator.user_id, case.operator.name), (case.authoriser.user_id, case.authoriser.name)
-            wanted.append(reports.Cleared(case.specimen_id, operator, authoriser, one.number))
+            wanted.append(reports.Cleared(case.specimen_id, operator, authoriser, one.number, ahead.get(case.specimen_id)))
     return reports.release_auto(uow, work, wanted, found, desk) if wanted else {}

@@ -56,6 +56,8 @@ class Verdict:
     """What the rules say: nothing failed, or all that did."""
 
     failures: tuple[Failure, ...]
+    cleared: tuple[str, ...] = ()
+    """Where not the whole may leave: the items that may, in the report's order, if the set allows a part (R1)."""
 
     @property
     def released(self) -> bool:
@@ -83,7 +85,29 @@ def decide(case: Case, ready: Ready) -> Verdict:
     for check in CHECKS:
         failures += check(case, ready.policy)
     failures += _expressions(case, ready)
-    return Verdict(tuple(sorted(failures, key=_order)))
+    return Verdict(tuple(sorted(failures, key=_order)), part(case, ready, failures))
+
+
+WHOLE = frozenset({0, 8, 13, 14})
+"""Categories that speak of the tube and not of one item: stops, critical values, identity or contamination, who answers for it."""
+
+
+def part(case: Case, ready: Ready, failures: Iterable[Failure]) -> tuple[str, ...]:
+    """The items that may leave although others are held (R1): none where the set does not allow it, where anything speaks against the
+    whole tube, or where it cannot be said which item a failure means. A calculated value stays with what it is made of."""
+    held: set[str] = set()
+    rules = {rule.code: program.references for rule, program in (*ready.logic, *ready.context)}
+    for failure in failures:
+        named = rules.get(failure.item, frozenset()) if failure.category in (10, 11) else {failure.item} - {""}
+        if failure.category in WHOLE or not named:
+            return ()
+        held |= named
+    if not ready.policy.partial or not held:
+        return ()
+    present = [item for item in case.items if item.present]
+    while more := {item.code for item in present if item.code not in held and held & set(item.inputs)}:
+        held |= more
+    return tuple(item.code for item in present if item.code not in held)
 
 
 def _order(failure: Failure) -> int:

@@ -242,6 +242,7 @@ def _item(catalog: md.Catalog, detail: Detail, test: TestLine, age: md.Age | Non
         deltas=tuple(_delta(d) for d in catalog.deltas_of(row.id, tube.specimen_type_id)),
         hil=tuple(Hil(h.index_kind, h.above) for h in catalog.hil_limits.get(row.id, ()) if h.active and h.action != "comment"),
         priors=around.priors.get((tube.specimen_id, row.id), ()),
+        inputs=tuple(sorted(shown.snapshot.get("formula", {}).get("inputs", ()))),
     )
 
 

@@ -39,7 +39,8 @@ class RuleSet(Versioned, TenantTable, Base):
 class Decision(TenantTable, Base):
     """What a rule set said of a report, with all it looked at: ``snapshot`` decides the same again (R2).
 
-    ``outcome``: released or held; ``reasons``: every failure. ``shadow`` decisions release nothing. ``people``: what people then did.
+    ``outcome``: released, partial (some items left as a preliminary report) or held; ``reasons``: every failure. ``shadow`` decisions
+    release nothing. ``people``: what people then did.
     """
 
     __tablename__ = "av_decision"

@@ -150,7 +150,8 @@ WHERE d.tenant_id = :t AND NOT d.shadow AND d.at >= :since AND d.section_id = AN
 GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT 15
 """)
 _TOTALS = text("""
-SELECT count(*) AS n, count(*) FILTER (WHERE outcome = 'released') AS passed, count(*) FILTER (WHERE audit) AS sampled,
+SELECT count(*) AS n, count(*) FILTER (WHERE outcome = 'released') AS passed, count(*) FILTER (WHERE outcome = 'partial') AS partly,
+       count(*) FILTER (WHERE audit) AS sampled,
        count(*) FILTER (WHERE audit_agrees IS NOT NULL) AS answered, count(*) FILTER (WHERE audit_agrees = false) AS disagreed,
        percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM d.at - s.received_at) / 60)
          FILTER (WHERE outcome = 'released') AS auto_minutes
@@ -160,7 +161,7 @@ WHERE d.tenant_id = :t AND NOT d.shadow AND d.at >= :since AND d.section_id = AN
 _HUMAN = text("""
 SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY extract(epoch FROM r.released_at - s.received_at) / 60) AS minutes
 FROM report r JOIN specimen s ON s.tenant_id = r.tenant_id AND s.id = r.specimen_id
-WHERE r.tenant_id = :t AND NOT r.auto AND r.released_at >= :since AND r.section_id = ANY(:sections)
+WHERE r.tenant_id = :t AND NOT r.auto AND r.state <> 'preliminary' AND r.released_at >= :since AND r.section_id = ANY(:sections)
 """)
 _AUDIT = text("""
 SELECT d.id, d.at, b.barcode, r.no, d.audit_agrees, d.audit_note FROM av_decision d
@@ -176,7 +177,7 @@ SELECT s.number, s.name, d.rule_set_id, count(*) AS n,
        count(*) FILTER (WHERE d.outcome = 'held' AND r.state = 'released' AND r.basis = d.basis) AS only_held,
        count(*) FILTER (WHERE d.outcome = 'released' AND r.state IN ('released','amended','recalled')
                         AND (r.basis <> d.basis OR r.state <> 'released')) AS only_released,
-       count(*) FILTER (WHERE r.id IS NULL OR r.state IN ('draft','tested')) AS waiting
+       count(*) FILTER (WHERE r.id IS NULL OR r.state IN ('draft','tested','preliminary')) AS waiting
 FROM av_decision d
 JOIN av_rule_set s ON s.tenant_id = d.tenant_id AND s.id = d.rule_set_id
 LEFT JOIN report r ON r.tenant_id = d.tenant_id AND r.specimen_id = d.specimen_id

@@ -326,10 +326,11 @@ def answer_audit(uow: UnitOfWork, decision_id: int, agrees: bool, note: str) -> 
 
 _TODAY = text("""
 SELECT count(*) AS n, count(*) FILTER (WHERE audit) AS chosen FROM av_decision
-WHERE tenant_id = :t AND at >= :since AND outcome = 'released' AND NOT shadow
+WHERE tenant_id = :t AND at >= :since AND outcome IN ('released', 'partial') AND NOT shadow
 """)
 _UNCHOSEN = text(
-    "SELECT id FROM av_decision WHERE tenant_id = :t AND at >= :since AND outcome = 'released' AND NOT shadow AND NOT audit ORDER BY id"
+    "SELECT id FROM av_decision WHERE tenant_id = :t AND at >= :since AND outcome IN ('released', 'partial')"
+    " AND NOT shadow AND NOT audit ORDER BY id"
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from cloud.modules.autoverify.decision import Ready, decide
 from cloud.modules.autoverify.models import RuleSet, Simulation
 from cloud.modules.autoverify.rules import MIN_REPORTS, Confusion
 from cloud.modules.bench import queries as bench_queries
-from cloud.modules.bench.queries import Detail
+from cloud.modules.bench.queries import Detail, TestLine
 from common.errors import UserError
 
 SLICE = 200
@@ -95,24 +96,32 @@ def _compare(uow: UnitOfWork, run: Simulation, ready: Ready, past: Any) -> None:
     if not past:
         return
     details = bench_queries.details_of(uow, [r.specimen_id for r in past])
-    touched = {r.specimen_id for r in past if r.state != "released" or not _as_measured(details[r.specimen_id])}
+    touched = {r.specimen_id for r in past if r.state != "released" or not _as_measured(details[r.specimen_id].tests)}
     cases = facts.cases(uow, _first_measured(uow, details, touched), past=True)
     found, reasons, examples = Confusion(**run.confusion), Counter(run.reasons), list(run.examples)
     for r in past:
         verdict = decide(cases[r.specimen_id], ready)
         people = r.specimen_id not in touched
-        found = found.plus(verdict.released, people)
+        # A part counts as released where people touched one of its values: that would have been told wrongly.
+        released = verdict.released or (not people and _touches(details[r.specimen_id], r.state, verdict.cleared))
+        found = found.plus(released, people)
         reasons.update({f.code for f in verdict.failures})
-        if verdict.released and not people and len(examples) < EXAMPLES:
+        if released and not people and len(examples) < EXAMPLES:
             examples.append({"specimen": r.specimen_id, "report": r.id})
     run.confusion = {k: int(getattr(found, k)) for k in ("both_release", "false_hold", "false_release", "both_hold")}
     run.reasons, run.examples = dict(reasons), examples
     run.done, run.cursor = run.done + len(past), past[-1].id
 
 
-def _as_measured(detail: Detail) -> bool:
+def _touches(detail: Detail, state: str, cleared: Collection[str]) -> bool:
+    """Whether a part would have told a value that people changed, or one of a report they took back."""
+    part = [t for t in detail.tests if t.item.code in cleared]
+    return bool(part) and (state == "recalled" or not _as_measured(part))
+
+
+def _as_measured(tests: Iterable[TestLine]) -> bool:
     """Whether people told exactly what was first measured: no other value chosen, typed or withheld, no hold decided."""
-    for test in detail.tests:
+    for test in tests:
         shown = test.current
         if test.no_result_reason or test.pending is not None:
             return False

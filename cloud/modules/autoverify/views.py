@@ -113,7 +113,7 @@ def _back(uow: UnitOfWork, row: RuleSet) -> Any:
 
 @VIEWS.post("/av/rules/<int:rule_set_id>/policy", Perm.WRITE)
 def edit(uow: UnitOfWork, rule_set_id: int) -> Any:
-    """Change one thing of a draft: a range of its own, a clinical rule, whether typed values may leave; or take one out."""
+    """Change one thing of a draft: a range of its own, a clinical rule, whether typed values or a part may leave; or take one out."""
     row, form = _set(uow, rule_set_id), request.form
     policy = from_json(Policy, row.policy)
     what = form.get("what", "")
@@ -129,8 +129,8 @@ def edit(uow: UnitOfWork, rule_set_id: int) -> Any:
         if not rule.code or not rule.message:
             raise Invalid("请填写规则代码和说明。", "code")
         policy = replace(policy, context=(*(c for c in policy.context if c.code != rule.code), rule))
-    elif what == "manual":
-        policy = replace(policy, manual=form.get("manual") == "1")
+    elif what == "whole":
+        policy = replace(policy, manual=form.get("manual") == "1", partial=form.get("partial") == "1")
     elif what == "drop":
         name = form.get("name", "")
         ranges = {k: v for k, v in policy.ranges.items() if k != name}

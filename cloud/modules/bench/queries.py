@@ -276,6 +276,12 @@ def section_of_tube(uow: UnitOfWork, specimen_id: int) -> int | None:
     return uow.s.execute(query, {"t": uow.tenant_id, "i": specimen_id}).scalar_one_or_none()
 
 
+def state_of(uow: UnitOfWork, specimen_id: int) -> str | None:
+    """Where a tube stands on the bench."""
+    query = text("SELECT state FROM bench_tube WHERE tenant_id = :t AND specimen_id = :i")
+    return uow.s.execute(query, {"t": uow.tenant_id, "i": specimen_id}).scalar_one_or_none()
+
+
 def specimen_of_test(uow: UnitOfWork, test_id: int) -> int | None:
     """The tube of a test."""
     query = text("SELECT specimen_id FROM test WHERE tenant_id = :t AND id = :i")

@@ -95,7 +95,8 @@ TUBE_OPEN = (TubeState.WAITING, TubeState.PARTIAL, TubeState.HELD, TubeState.REA
 def tube_state(tests: Sequence[tuple[TestState, bool, bool]]) -> TubeState:
     """The state of a tube whose tests are (state, mandatory, another value waits).
 
-    Optional items without a value do not keep a tube waiting. A value that came after the report puts the tube back before people's eyes.
+    Optional items without a value do not keep a tube waiting. A value that came after the report puts the tube back before people's eyes;
+    so does what a preliminary report left open, until it is told that there will be nothing more.
     """
     live = [each for each in tests if each[0] is not _S.CANCELLED]
     states = {state for state, _, _ in live}
@@ -103,9 +104,10 @@ def tube_state(tests: Sequence[tuple[TestState, bool, bool]]) -> TubeState:
         return TubeState.CLOSED
     if _S.HELD in states or any(waits for _, _, waits in live):
         return TubeState.HELD
-    if states & _OUT and not states & {_S.RECEIVED, _S.REVIEWED}:
+    missing = any(state is _S.EXPECTED and mandatory for state, mandatory, _ in live)
+    if states & _OUT and not missing and not states & {_S.RECEIVED, _S.REVIEWED, _S.NO_RESULT}:
         return TubeState.RELEASED
-    if any(state is _S.EXPECTED and mandatory for state, mandatory, _ in live) or states == {_S.EXPECTED}:
+    if missing or states == {_S.EXPECTED}:
         return TubeState.WAITING if states == {_S.EXPECTED} else TubeState.PARTIAL
     return TubeState.READY if _S.RECEIVED in states or _S.REVIEWED not in states else TubeState.REVIEWED
 
@@ -442,6 +444,19 @@ class ReviewItem:
     """What is still to be done on top of it: 复查, 加做 …"""
 
 
+def may_go_ahead(state: TestState, waits: str) -> bool:
+    """Whether a value may be told in a preliminary report while the rest of its tube is open: there, settled, nothing on top of it."""
+    return state in (_S.RECEIVED, _S.REVIEWED) and not waits
+
+
+def part_problem(items: Sequence[ReviewItem]) -> Said | None:
+    """Why no part of a tube can be reviewed by itself, or None: nothing is ready, or everything is (then it is no part)."""
+    live = [item for item in items if item.state is not _S.CANCELLED]
+    if not any(may_go_ahead(item.state, item.waits) for item in live):
+        return say("没有可先发的结果：已出的结果都还待处理，或已经发布。")
+    return say("结果已齐，请直接初审（F4），不必先发预报告。") if review_problem(items) is None else None
+
+
 def review_problem(items: Sequence[ReviewItem]) -> Said | None:
     """Why a tube cannot be reviewed yet, naming the items, or None."""
     live = [item for item in items if item.state is not _S.CANCELLED]
@@ -454,6 +469,7 @@ def review_problem(items: Sequence[ReviewItem]) -> Said | None:
         return say("还有未完成的{items}。等结果回来后选用，或在检验工作台撤销并写明原因。", items=waiting)
     if held:
         return say("有待处理的结果：{items}。请先处理（F6）。", items=held)
-    if not any(item.state in (_S.RECEIVED, _S.REVIEWED) for item in live):
+    # Told before: the rest of a preliminary report has no result or was cancelled, and the report becomes final.
+    if not any(item.state in (_S.RECEIVED, _S.REVIEWED, *TOLD_STATES) for item in live):
         return say("没有可初审的结果。")
     return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -32,7 +32,7 @@ from cloud.modules.bench.rerun import (
     withdraw,
 )
 from cloud.modules.bench.rows import NewVersion, TestRow
-from cloud.modules.bench.rules import Hold, Incoming, Outcome, Recorded, TestState
+from cloud.modules.bench.rules import TOLD_STATES, Hold, Incoming, Outcome, Recorded, TestState
 from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries as critical
 from common import values
@@ -331,6 +331,27 @@ def review(uow: UnitOfWork, specimen_id: int, revision: int | None = None, work:
     return work
 
 
+def review_part(uow: UnitOfWork, specimen_id: int, revision: int | None = None) -> tuple[Work, list[int]]:
+    """初审 of what is there and settled while the rest is still open, for a preliminary report; the tests whose values stand reviewed.
+
+    UserError conflict: nothing is ready, everything is (an ordinary review then), or what is there contradicts itself (R8)."""
+    work, _ = open_tube(uow, specimen_id, revision)
+    problem: str | None = rules.part_problem([review_item(work, t) for t in work.tests.values()])
+    wrong = opening.contradictions(work, specimen_id)
+    if problem is None and wrong:
+        problem = measure.sentence(wrong)
+    if problem is not None:
+        raise UserError("conflict", say("标本 {tube}：{problem}", tube=work.tubes[specimen_id].barcode, problem=problem))
+    part = [t for t in work.tests.values() if not work.is_index(t.item_id) and rules.may_go_ahead(TestState(t.state), work.waits(t))]
+    for test in part:
+        if test.state == TestState.RECEIVED:
+            to(test, TestState.REVIEWED)
+    work.alert_again()
+    names = [work.catalog.items[t.item_id].name for t in part]
+    save(work, "review_part", {"items": names})
+    return work, [t.id for t in part]
+
+
 def send_back(uow: UnitOfWork, specimen_id: int, reason: str) -> None:
     """退回: the verifier wants it looked at again."""
     if not reason.strip():
@@ -347,15 +368,22 @@ def lock_reported(uow: UnitOfWork, specimen_ids: Iterable[int]) -> Work:
     return Work(uow, sorted(set(specimen_ids)))
 
 
-def clear(work: Work, specimen_ids: Sequence[int]) -> None:
-    """What a rule set cleared stands as reviewed; for ``release`` in the same transaction."""
+def clear(work: Work, specimen_ids: Sequence[int], parts: Mapping[int, Collection[int]] | None = None) -> None:
+    """What a rule set cleared stands as reviewed; for ``release`` in the same transaction. ``parts``: tube → the only tests meant."""
     for test in work.tests.values():
-        if test.specimen_id in specimen_ids and test.state == TestState.RECEIVED:
+        if _meant(test, specimen_ids, parts or {}) and test.state == TestState.RECEIVED:
             to(test, TestState.REVIEWED)
 
 
-def release(work: Work, specimen_ids: Sequence[int], critical_checked: bool = False) -> None:
-    """The reviewed values of these tubes are told; optional items without a value are closed.
+def _meant(test: TestRow, specimen_ids: Sequence[int], parts: Mapping[int, Collection[int]]) -> bool:
+    return test.specimen_id in specimen_ids and (test.specimen_id not in parts or test.id in parts[test.specimen_id])
+
+
+def release(
+    work: Work, specimen_ids: Sequence[int], critical_checked: bool = False, parts: Mapping[int, Collection[int]] | None = None
+) -> None:
+    """The reviewed values of these tubes are told; optional items without a value are closed. ``parts``: tubes of which only these tests
+    are told (a preliminary report), the rest stays as it is.
 
     Whoever releases, by hand or by rule: nothing leaves while a critical value of it waits for its two checks (M10 R2).
     ``critical_checked``: the caller has asked already. UserError conflict, naming the tubes.
@@ -366,7 +394,7 @@ def release(work: Work, specimen_ids: Sequence[int], critical_checked: bool = Fa
         tubes = [work.tubes[i].barcode for i in waiting]
         raise UserError("conflict", say("标本 {tubes} 有危急值尚未复核，不能发布。", tubes=tubes))
     for test in work.tests.values():
-        if test.specimen_id in specimen_ids and test.state in (TestState.REVIEWED, TestState.NO_RESULT):
+        if _meant(test, specimen_ids, parts or {}) and test.state in (TestState.REVIEWED, TestState.NO_RESULT):
             test.state, test.dirty = TestState.RELEASED.value, True
             if test.current_id is not None:
                 told.append(test.current_id)
@@ -391,6 +419,9 @@ def amend(work: Work, changed: dict[int, tuple[str, str]]) -> None:
         work.current[version.test.id] = version
     new += calculate(work, list(work.tubes), told=True, reason="所用项目已修改，重新计算")
     _mark_told(work.uow, [v.id for v in new])
+    # Of a preliminary report's tube, what is still open may stand on the corrected value too.
+    if any(t.state in (TestState.RECEIVED, TestState.HELD, TestState.REVIEWED) for t in work.tests.values()):
+        new += calculate(work, list(work.tubes), reason="所用项目已修改，重新计算")
     work.alert(new)
     retell(work, TestState.AMENDED)
 
@@ -412,6 +443,7 @@ def _mark_told(uow: UnitOfWork, version_ids: list[int]) -> None:
 
 
 __all__ = [
+    "TOLD_STATES",
     "Choice",
     "Drawn",
     "Hold",
@@ -447,6 +479,7 @@ __all__ = [
     "rerun_by_rule",
     "retell",
     "review",
+    "review_part",
     "say_beside",
     "send_back",
     "set_no_result",

@@ -170,6 +170,11 @@ class Detail:
         return sum(t.pending is not None and t.state in rules.OPEN_STATES for t in self.tests)
 
     @property
+    def ahead(self) -> list[TestLine]:
+        """What a preliminary report could tell now, while something else of the tube is open."""
+        return [t for t in self.tests if t.state is TestState.RECEIVED and not t.waits and t.pending is None and not t.index]
+
+    @property
     def acceptable(self) -> list[TestLine]:
         """Held tests with a value and no rival: one key accepts them together."""
         alone = [t for t in self.held if t.state is TestState.HELD and t.by_key]

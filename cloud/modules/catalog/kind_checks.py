@@ -265,6 +265,9 @@ def order_set(known: Catalog, target: int | None, values: Values, batch: Sequenc
         out.append(f"没有编码为 {'、'.join(missing)} 的检验项目。")
     if not values.get("members"):
         out.append("至少要有一个检验项目。")
+    for name, word in (("tat_minutes", "TAT 目标"), ("transport_minutes", "送检时限")):
+        if values.get(name) is not None and values[name] <= 0:
+            out.append(f"{word} {values[name]} 分钟要大于 0；不限请留空。")
     volume = number(values.get("volume_ml"))
     tube = next((each for each in known.containers.values() if each.code == values.get("container")), None)
     if volume is not None and (volume <= 0 or (tube is not None and volume > tube.nominal_ml)):

@@ -264,6 +264,7 @@ _KINDS = (
             Field("service", "采集类别", "choice", choices=(("blood", "采血"), ("urine", "留尿"), ("other", "其他")), default="blood"),
             Field("prep_notes", "患者准备"),
             Field("tat_minutes", "TAT 目标（分钟）", "int"),
+            Field("transport_minutes", "送检时限（分钟）", "int", hint="采集到核收；空着用全院时限"),
             _SEX,
             Field("age_low", "年龄下限（岁）", "int"),
             Field("age_high", "年龄上限（岁）", "int"),

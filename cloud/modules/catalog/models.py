@@ -124,6 +124,7 @@ class OrderSet(Versioned, Counted, Base):
     service: Mapped[str] = mapped_column(default="blood", server_default="blood")
     prep_notes: Mapped[str] = mapped_column(default="", server_default="")
     tat_minutes: Mapped[int | None] = mapped_column(Integer)
+    transport_minutes: Mapped[int | None] = mapped_column(Integer)
     sex: Mapped[str | None]
     age_low: Mapped[int | None] = mapped_column(Integer)
     age_high: Mapped[int | None] = mapped_column(Integer)

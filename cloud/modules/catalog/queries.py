@@ -162,6 +162,11 @@ class Catalog:
         """A hospital's own value of a choice ([C]), or the default."""
         return self.settings.get(key, {}).get(name, default)
 
+    def without_sensitive(self, names: Iterable[str]) -> list[str]:
+        """Names of order sets, each several joined by 、, as somebody reads them who may not see sensitive items (M01 R8)."""
+        shut = {row.name for row in self.order_sets.values() if any(item.sensitive for item in self.items_of(row.id))}
+        return ["、".join(each for each in joined.split("、") if each not in shut) for joined in names]
+
     def search_items(self, text: str) -> list[ItemRow]:
         """Items whose code, name, abbreviation or pinyin initials contain the text, in print order."""
         word = text.strip().casefold()

@@ -95,6 +95,8 @@ class OrderSetRow:
     service: str
     prep_notes: str
     tat_minutes: int | None
+    transport_minutes: int | None
+    """From collection to receipt; None: the hospital's own limit."""
     sex: str | None
     age_low: int | None
     age_high: int | None

@@ -161,11 +161,12 @@ def bounds(day: date) -> tuple[datetime, datetime]:
 _DAY = text("""
 SELECT
   (SELECT count(*) FROM bench_tube b WHERE b.tenant_id = :t AND b.section_id = :s AND b.received_at >= :a AND b.received_at < :b) AS tubes,
-  (SELECT count(*) FROM report r WHERE r.tenant_id = :t AND r.section_id = :s AND r.released_at >= :a AND r.released_at < :b) AS released,
-  (SELECT count(*) FROM report r WHERE r.tenant_id = :t AND r.section_id = :s AND r.released_at >= :a AND r.released_at < :b AND r.auto)
-    AS auto,
+  (SELECT count(*) FROM report r WHERE r.tenant_id = :t AND r.section_id = :s AND r.released_at >= :a AND r.released_at < :b
+    AND r.state NOT IN ('tested','preliminary')) AS released,
+  (SELECT count(*) FROM report r WHERE r.tenant_id = :t AND r.section_id = :s AND r.released_at >= :a AND r.released_at < :b AND r.auto
+    AND r.state NOT IN ('tested','preliminary')) AS auto,
   (SELECT count(*) FROM report_version v JOIN report r ON r.tenant_id = v.tenant_id AND r.id = v.report_id
-    WHERE v.tenant_id = :t AND r.section_id = :s AND v.version_no > 1 AND v.released_at >= :a AND v.released_at < :b) AS amended,
+    WHERE v.tenant_id = :t AND r.section_id = :s AND v.reason_class IS NOT NULL AND v.released_at >= :a AND v.released_at < :b) AS amended,
   (SELECT count(*) FROM follow_up f WHERE f.tenant_id = :t AND f.section_id = :s AND f.asked_at >= :a AND f.asked_at < :b
     AND f.kind IN ('rerun','confirm')) AS reruns,
   (SELECT count(*) FROM critical_event e WHERE e.tenant_id = :t AND e.section_id = :s AND e.found_at >= :a AND e.found_at < :b)

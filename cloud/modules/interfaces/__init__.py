@@ -26,7 +26,9 @@ MODULE = Module(
     ),
     handlers={
         "order.item_status": (outbox.on_item_status,),
+        "order.charge": (outbox.on_charge,),
         "order.refund_decided": (outbox.on_refund_decided,),
+        "report.preliminary": (outbox.on_report(ResultStatus.PRELIMINARY),),
         "report.released": (outbox.on_report(ResultStatus.FINAL),),
         "report.amended": (outbox.on_report(ResultStatus.CORRECTED),),
         "report.recalled": (outbox.on_report(ResultStatus.RECALLED),),

@@ -24,8 +24,8 @@ OUT_KEYS = frozenset(
     | {"connect_s", "answer_s", "send", "id_types"}
 )
 LISTENERS = ("plain", "tls", "any")
-SENDS = ("result", "status", "critical")
-SENDS_UNASKED = ("result", "status")  # a system takes critical values only when its side is known to be ready
+SENDS = ("result", "status", "critical", "charge")
+SENDS_UNASKED = ("result", "status")  # a system takes critical values and charges only when its side is known to be ready
 # HL7 table 0203 and what Chinese systems write there, for the identifiers we send.
 ID_TYPES = {
     "patient_no": "PI", "empi": "EMPI", "id_card": "NI", "medical_insurance": "HC", "visit_card": "VC", "health_card": "EHC",

@@ -1,7 +1,9 @@
-"""What we tell a hospital system: ``ORU^R01`` for a report version, ``ORM^O01`` with ORC-1 ``SC`` for a status. Pure, HL7 2.5.1.
+"""What we tell a hospital system: ``ORU^R01`` for a report version, ``ORM^O01`` with ORC-1 ``SC`` for a status, ``DFT^P03`` for a charge.
+Pure, HL7 2.5.1.
 
-A message is built once, with its MSH-10, and its bytes are kept: a retry repeats them exactly. OBX-11 is F for a first version, C for
-an amendment, X (with no value) for a recall. Times are China's, text is escaped, the character set is the endpoint's.
+A message is built once, with its MSH-10, and its bytes are kept: a retry repeats them exactly. OBX-11 is P for a preliminary report (its
+later version replaces it), F for the final one, C for an amendment, X (with no value) for a recall.
+Times are China's, text is escaped, the character set is the endpoint's.
 """
 
 from __future__ import annotations
@@ -53,6 +55,10 @@ ORDER_STATUS = {
     Status.CANCELLED: ("CA", "已取消"),
     Status.REFUND_REFUSED: ("IP", "退费未同意"),
 }
+
+
+# ORC-5 of a result, HL7 table 0038: a preliminary report completes nothing.
+ORDER = {ResultStatus.PRELIMINARY: "IP", ResultStatus.FINAL: "CM", ResultStatus.CORRECTED: "CM", ResultStatus.RECALLED: "CM"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,9 @@ def result_message(report: ReportOut, to: Address, msg_id: str, at: datetime) ->
     """
     segments = [_msh(to, ["ORU", "R01", "ORU_R01"], msg_id, at), _pid(report.person), _pv1(report.person)]
     requests = list(report.requests) or [Request("", "", "UNREQUESTED", "未申请")]
+    if report.status is ResultStatus.PRELIMINARY:  # items of which nothing is told yet are not named
+        told = {x.item_no for x in report.lines}
+        requests = [r for r in requests if r.item_no in told] or requests
     own = {r.item_no for r in requests}
     for i, request in enumerate(requests, 1):
         lines = [x for x in report.lines if x.item_no == request.item_no or (i == 1 and x.item_no not in own)]
@@ -152,7 +161,7 @@ def _group(number: int, request: Request, lines: Sequence[ResultLine], report: R
     filler = escape(f"{report.report_no}-{report.version}")
     item, status = escape(request.item_no), report.status.value
     out = [
-        _row("ORC", {1: "RE", 2: item, 3: filler, 4: escape(request.placer_no), 5: "CM", 12: _xcn("", report.doctor)}),
+        _row("ORC", {1: "RE", 2: item, 3: filler, 4: escape(request.placer_no), 5: ORDER[report.status], 12: _xcn("", report.doctor)}),
         _row("OBR", {
             1: str(number), 2: item, 3: filler, 4: _ce(request.code, request.name), 7: _ts(report.collected_at),
             14: _ts(report.received_at), 15: escape(report.specimen_code), 16: _xcn("", report.doctor), 20: escape(report.barcode),
@@ -195,6 +204,33 @@ def status_message(
     obr = {1: "1", 2: item, 3: tube, 4: _ce(request.code, request.name), 20: tube}
     msh = _msh(to, ["ORM", "O01", "ORM_O01"], msg_id, at)
     return _join([msh, _pid(person), _pv1(person), _row("ORC", orc), _row("OBR", obr)], to)
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """One order item that was carried out and is to be charged: ``transaction`` is the same at every repeat, so that it is charged once.
+
+    ``price_code``: the hospital's own code of what it costs; without one the item's code stands for it.
+    """
+
+    transaction: str
+    request: Request
+    at: datetime
+    price_code: str = ""
+    dept: str = ""
+    doctor: str = ""
+
+
+def charge_message(charge: Charged, person: Person, at: datetime, to: Address, msg_id: str) -> bytes:
+    """``DFT^P03`` with one FT1: a charge (FT1-6 CG) of quantity 1. The receiving system prices it."""
+    item = charge.request
+    ft1 = {
+        1: "1", 2: escape(charge.transaction), 4: _ts(charge.at), 5: _ts(at), 6: "CG", 7: _ce(charge.price_code or item.code, item.name),
+        10: "1", 13: escape(charge.dept), 21: _xcn("", charge.doctor), 23: escape(item.item_no), 25: _ce(item.code, item.name),
+    }  # fmt: skip
+    orc = {1: "SC", 2: escape(item.item_no), 4: escape(item.placer_no), 5: "IP"}
+    rows = [_row("EVN", {1: "P03", 2: _ts(at)}), _pid(person), _pv1(person), _row("ORC", orc), _row("FT1", ft1)]
+    return _join([_msh(to, ["DFT", "P03", "DFT_P03"], msg_id, at), *rows], to)
 
 
 def _msh(to: Address, kind: Sequence[str], msg_id: str, at: datetime) -> str:

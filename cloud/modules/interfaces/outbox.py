@@ -14,12 +14,13 @@ from typing import Any
 from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries as critical_queries
 from cloud.modules.critical import service as critical
 from cloud.modules.critical.service import Channel, Result
 from cloud.modules.interfaces import hl7_out, issues
 from cloud.modules.interfaces.endpoints import Outgoing
-from cloud.modules.interfaces.hl7_out import Person, ReportOut, Request, ResultLine, ResultStatus, Status
+from cloud.modules.interfaces.hl7_out import Charged, Person, ReportOut, Request, ResultLine, ResultStatus, Status
 from cloud.modules.interfaces.models import Delivery, Endpoint
 from cloud.modules.orders import queries as orders
 from cloud.modules.orders.messages import VisitType
@@ -31,7 +32,6 @@ FOLLOWED = {
     "collected": Status.COLLECTED, "received": Status.RECEIVED, "rejected": Status.REJECTED, "cancelled": Status.CANCELLED,
     "refunded": Status.CANCELLED,
 }  # fmt: skip
-RESULT_STATUS = {"report.released": ResultStatus.FINAL, "report.amended": ResultStatus.CORRECTED, "report.recalled": ResultStatus.RECALLED}
 
 
 def outgoing(uow: UnitOfWork, sends: str) -> list[Outgoing]:
@@ -93,6 +93,29 @@ def on_item_status(uow: UnitOfWork, payload: dict[str, Any]) -> None:
 
         event = f"status:{payload['event_id']}"
         enqueue(uow, to, f"ORM {status.value}", event, f"patient:{item.patient_id}", f"item:{item.id}", build)
+
+
+def on_charge(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``order.charge``: an inpatient's item was carried out. One message an item and system, whatever is repeated (M23 R5)."""
+    targets = [e for e in outgoing(uow, "charge") if e.source == payload["source"]]
+    found = orders.items(uow, [int(payload["order_item_id"])]) if targets else []
+    for item in found:
+        ordered = md.catalog(uow).order_sets.get(item.order_set_id or 0)
+        charge = Charged(
+            f"LIS{item.id}",
+            Request(item.placer_no, item.order_item_no, item.his_code, item.his_name),
+            datetime.fromisoformat(payload["at"]),
+            "" if ordered is None else ordered.price_code,
+            item.dept,
+            item.doctor,
+        )
+        for to in targets:
+            person = _person(uow, item, to)
+
+            def build(to: Outgoing, msg_id: str, person: Person = person, charge: Charged = charge) -> bytes:
+                return hl7_out.charge_message(charge, person, uow.now, to.address, msg_id)
+
+            enqueue(uow, to, "DFT charge", f"charge:{item.id}", f"patient:{item.patient_id}", f"item:{item.id}", build)
 
 
 def on_refund_decided(uow: UnitOfWork, payload: dict[str, Any]) -> None:

@@ -35,6 +35,7 @@ MODULE = Module(
     handlers={
         "catalog.mapped": (service.on_mapped,),
         "result.received": (service.on_result,),
+        "report.preliminary": (service.on_preliminary,),
         "report.released": (service.on_released,),
         "report.recalled": (service.on_recalled,),
     },

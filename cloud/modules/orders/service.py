@@ -34,6 +34,7 @@ __all__ = [
     "map_code",
     "on_mapped",
     "on_recalled",
+    "on_preliminary",
     "on_released",
     "on_result",
     "place_order",
@@ -171,14 +172,24 @@ def on_released(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     _follow(uow, payload, S.REPORTED, (S.LABELLED, S.COLLECTED, S.RECEIVED, S.IN_TEST, S.PARTLY_REPORTED))
 
 
+def on_preliminary(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``report.preliminary``: something is told of these items, the rest follows."""
+    S = ItemStatus
+    only = {int(i) for i in payload["order_item_ids"]}
+    _follow(uow, payload, S.PARTLY_REPORTED, (S.LABELLED, S.COLLECTED, S.RECEIVED, S.IN_TEST), only)
+
+
 def on_recalled(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     """Event ``report.recalled``: back to work."""
-    _follow(uow, payload, ItemStatus.IN_TEST, (ItemStatus.REPORTED,))
+    _follow(uow, payload, ItemStatus.IN_TEST, (ItemStatus.REPORTED, ItemStatus.PARTLY_REPORTED))
 
 
-def _follow(uow: UnitOfWork, payload: dict[str, Any], to: ItemStatus, states: Iterable[ItemStatus]) -> None:
-    """Move the tube's items that stand in ``states``. A receipt nobody scanned is passed through."""
+def _follow(
+    uow: UnitOfWork, payload: dict[str, Any], to: ItemStatus, states: Iterable[ItemStatus], only: Collection[int] | None = None
+) -> None:
+    """Move the tube's items (``only`` these) that stand in ``states``. A receipt nobody scanned is passed through."""
     lines = line.lock_of_tube(uow, int(payload["specimen_id"]), [s.value for s in states])
+    lines = lines if only is None else [each for each in lines if each.id in only]
     reached: dict[ItemStatus, list[Line]] = {}
     for item in lines:
         for step in _steps(ItemStatus(item.status), to):

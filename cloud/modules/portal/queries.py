@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,6 +15,7 @@ from cloud.modules.orders import queries as orders
 from cloud.modules.portal.rules import TREND_POINTS, Point, Show
 from cloud.modules.reports import queries as reports
 from cloud.modules.reports.queries import Brief, Told
+from cloud.web.principal import Principal
 
 LIST_DAYS = 7
 COLUMNS = 6
@@ -34,9 +34,9 @@ def places(uow: UnitOfWork, patient_id: int) -> list[str]:
     return [r.place for r in uow.s.execute(_PLACES, params) if r.place]
 
 
-def mine(uow: UnitOfWork, own_places: Collection[str], user_id: int, show: Show) -> list[Brief]:
+def mine(uow: UnitOfWork, who: Principal, show: Show) -> list[Brief]:
     """Told reports of one's own wards in the last days: not yet seen first, then critical, then newest."""
-    found = reports.of_places(uow, own_places, user_id, uow.now - timedelta(days=LIST_DAYS))
+    found = reports.veiled(uow, who, reports.of_places(uow, who.wards, who.user_id, uow.now - timedelta(days=LIST_DAYS)))
     keep = {
         Show.ALL: lambda b: True,
         Show.UNREAD: lambda b: b.unread or b.notice,
@@ -91,6 +91,13 @@ def trend(uow: UnitOfWork, patient_id: int, item_id: int) -> list[Point]:
     """The last told numbers of an item."""
     past = bench.history(uow, patient_id, [item_id], TREND_POINTS).get(item_id, [])
     return [Point(p.at, p.value, p.reported_text, p.mark, p.method, p.low, p.high) for p in past if p.value is not None]
+
+
+def coming(uow: UnitOfWork, patient_id: int, hide: bool) -> list[bench.Coming]:
+    """What is still to come for a patient; ``hide``: without the names of sensitive requests."""
+    found = bench.coming(uow, patient_id)
+    names = md.catalog(uow).without_sensitive(c.items for c in found) if hide else [c.items for c in found]
+    return [replace(c, items=name) for c, name in zip(found, names, strict=True)]
 
 
 def before(uow: UnitOfWork, told: Told) -> dict[int, bench.Past]:

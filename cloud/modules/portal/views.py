@@ -31,7 +31,7 @@ def mine(uow: UnitOfWork) -> Any:
     who = principal()
     wanted = request.args.get("show", "all")
     show = Show(wanted) if wanted in set(Show) else Show.ALL
-    return page("portal/mine.html", "rows", briefs=queries.mine(uow, who.wards, who.user_id, show), show=show, shows=list(Show))
+    return page("portal/mine.html", "rows", briefs=queries.mine(uow, who, show), show=show, shows=list(Show))
 
 
 @VIEWS.get("/clinic/find", Perm.READ)
@@ -63,15 +63,16 @@ def patient(uow: UnitOfWork, patient_id: int) -> Any:
         found = service.open_patient(uow, principal(), patient_id, request.path)
     except service.ReasonNeeded as needed:
         return _ask_reason(needed.patient.id, request.path)
-    briefs = reports.of_patient(uow, found.id, principal().user_id)
+    briefs = reports.veiled(uow, principal(), reports.of_patient(uow, found.id, principal().user_id))
+    hide = _hides(uow, found.id)
     age = md.subject_age(found.birth, found.age_text, uow.now)
     return page(
         "portal/patient.html",
         patient=found,
         age=age.text() if age else found.age_text or "",
         briefs=briefs,
-        coming=bench.coming(uow, found.id),
-        table=queries.cumulative(uow, briefs, _hides(uow, found.id)),
+        coming=queries.coming(uow, found.id, hide),
+        table=queries.cumulative(uow, briefs, hide),
     )
 
 
@@ -102,14 +103,15 @@ def report(uow: UnitOfWork, no: str) -> Any:
     except service.ReasonNeeded as needed:
         return _ask_reason(needed.patient.id, request.path)
     report_service.seen(uow, told.report_id, told.version_no)
-    told = reports.without_sensitive(told, md.catalog(uow).items) if _hides(uow, told.patient_id) else told
+    hide = _hides(uow, told.patient_id)
+    told = reports.without_sensitive(told, md.catalog(uow).items) if hide else told
     lines = sorted(told.lines, key=lambda line: (not line["critical"], not line["flag"]))
     return page(
         "portal/report.html",
         told=told,
         before=queries.before(uow, told),
         lines=[(line, queries.line_mark(line)) for line in lines],
-        coming=bench.coming(uow, told.patient_id),
+        coming=queries.coming(uow, told.patient_id, hide),
         views=reports.views(uow, told.report_id),
     )
 

@@ -169,7 +169,7 @@ def _review(uow: UnitOfWork, ooc: QcOoc) -> tuple[int, int, int, list[str]]:
     found = patients(uow, ooc)
     examined = sum(p.again is not None for p in found)
     undecided = sum(not p.told and not p.decision for p in found)
-    return len(found), examined, undecided, [p.barcode for p in found if p.exceeds and p.report_state == "released"]
+    return len(found), examined, undecided, [p.barcode for p in found if p.exceeds and p.state == "released"]
 
 
 def decide(uow: UnitOfWork, ooc_id: int, result_ids: list[int], decision: str) -> int:

@@ -28,6 +28,7 @@ MODULE = Module(
         MenuItem("报告统计", "/reports/figures", Perm.READ, "检验", 35),
     ),
     handlers={
+        "report.preliminary": (render_report,),
         "report.released": (render_report,),
         "report.amended": (render_report,),
         "report.render": (render_report,),

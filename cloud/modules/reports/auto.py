@@ -14,8 +14,8 @@ from cloud.modules.bench.queries import Detail
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import signing
 from cloud.modules.platform.signing import Desk
-from cloud.modules.reports import document
-from cloud.modules.reports.issue import freeze, move, numbers, tell
+from cloud.modules.reports import document, issue
+from cloud.modules.reports.issue import freeze, move
 from cloud.modules.reports.models import Report
 from cloud.modules.reports.rules import State
 from cloud.modules.specimens import queries as tubes
@@ -31,24 +31,31 @@ class Cleared:
     operator: tuple[int, str]
     authoriser: tuple[int, str]
     rule_set: int
+    part: frozenset[int] | None = None
+    """The only tests that leave, as a preliminary report (R1, where the rule set allows it); None: the whole tube."""
 
 
 def release_auto(uow: UnitOfWork, work: bench.Work, cleared: Sequence[Cleared], found: Mapping[int, Detail], desk: Desk) -> dict[int, int]:
     """Release the tubes of a batch (locked in ``work``, values as in ``found``); specimen id → report id."""
     ids = [c.specimen_id for c in cleared]
-    bench.clear(work, ids)
+    # With a part goes what was told before: a version says all that is told by then.
+    told = {i: {t.id for t in work.by_tube.get(i, ()) if t.state in bench.TOLD_STATES} for i in ids}
+    parts = {c.specimen_id: c.part | told[c.specimen_id] for c in cleared if c.part is not None}
+    bench.clear(work, ids, parts)
     reports = _reports(uow, work, ids)
+    issue.supersede(uow, reports.values())
+    issue.number(uow, [reports[i] for i in ids])
     hospital = str(uow.s.execute(text("SELECT name FROM tenant WHERE id = :t"), {"t": uow.tenant_id}).scalar_one())
     sections = md.catalog(uow).sections
-    for one, no in zip(cleared, numbers(uow, len(cleared)), strict=True):
-        report, tube = reports[one.specimen_id], work.tubes[one.specimen_id]
+    for one in cleared:
+        report, tube, part = reports[one.specimen_id], work.tubes[one.specimen_id], parts.get(one.specimen_id)
         move(report, State.TESTED)
-        move(report, State.RELEASED)
-        sums = work.sums(one.specimen_id)
-        report.no, report.auto, report.current_no = no, True, 1
-        report.basis = bench_queries.basis((t.id, t.current_id) for t in work.by_tube.get(one.specimen_id, ()))
+        move(report, State.RELEASED if part is None else State.PRELIMINARY)
+        report.auto, report.partial = True, part is not None
+        leaving = [t for t in work.by_tube.get(one.specimen_id, ()) if part is None or t.id in part]
+        report.basis = bench_queries.basis((t.id, t.current_id) for t in leaving)
         report.urgent, report.dept, report.ward = int(tube.urgent), tube.dept, tube.ward
-        report.n_abnormal, report.n_critical = sums.n_abnormal, sums.n_critical
+        issue.count_told(report, found[one.specimen_id], part)
         report.tester_id, report.tested_at = one.operator[0], uow.now
         report.verifier_id, report.released_at = one.authoriser[0], uow.now
     uow.s.flush()
@@ -58,18 +65,19 @@ def release_auto(uow: UnitOfWork, work: bench.Work, cleared: Sequence[Cleared], 
         report = reports[one.specimen_id]
         url = f"{desk.base_url}/reports/verify/{report.no}"
         name, lab = sections[report.section_id].name, away.get(one.specimen_id, "")
-        issue = document.Issue(str(report.no), 1, hospital, name, url, referral_lab=lab)
+        version = document.Issue(str(report.no), report.current_no, hospital, name, url, referral_lab=lab, part=parts.get(one.specimen_id))
         signed = document.Signed(*one.operator, one.authoriser[0], f"{one.authoriser[1]}{MARK}", uow.now)
-        made = document.build(found[one.specimen_id], issue, signed)
+        made = document.build(found[one.specimen_id], version, signed)
         made["signed"]["auto"] = {"rule_set": one.rule_set}
         hashes.setdefault(one.authoriser[0], []).append((report.id, freeze(uow, report, made, one.authoriser[0])))
     for authoriser, signed_hashes in hashes.items():
         signing.sign(uow, signing.Act("report", "auto_release", authoriser, f"av-{signed_hashes[0][1][:16]}"), signed_hashes, desk.signer)
-    bench.release(work, ids)
+    bench.release(work, ids, parts=parts)
     for one in cleared:
         report = reports[one.specimen_id]
-        tell(uow, "report.released", report)
-        after = {"no": report.no, "authoriser": one.authoriser[0], "operator": one.operator[0], "rule_set": one.rule_set}
+        issue.tell_released(uow, report, found[one.specimen_id], parts.get(one.specimen_id))
+        after: dict[str, object] = {"no": report.no, "authoriser": one.authoriser[0], "operator": one.operator[0], "rule_set": one.rule_set}
+        after |= {"version_no": report.current_no, "state": report.state}
         uow.audit("report", report.id, "auto_release", before={"state": State.DRAFT.value}, after=after)
     return {one.specimen_id: reports[one.specimen_id].id for one in cleared}
 
@@ -80,7 +88,7 @@ def _reports(uow: UnitOfWork, work: bench.Work, ids: Sequence[int]) -> dict[int,
     for i in ids:
         if i not in have:
             tube = work.tubes[i]
-            have[i] = Report(specimen_id=i, patient_id=tube.patient_id, section_id=tube.section_id, state=State.DRAFT.value)
+            have[i] = Report(specimen_id=i, patient_id=tube.patient_id, section_id=tube.section_id, state=State.DRAFT.value, current_no=0)
             uow.s.add(have[i])
     return have
 

@@ -16,8 +16,8 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.platform import service as platform
 from cloud.modules.platform.signing import Desk
 from cloud.modules.quality import service as quality
-from cloud.modules.reports import document, infectious, rules
-from cloud.modules.reports.issue import details, freeze, lock, move, names_of, sign, specimen_of, tell, version_of
+from cloud.modules.reports import document, infectious, issue, rules
+from cloud.modules.reports.issue import details, freeze, lock, move, names_of, sign, specimen_of, tell, tell_part, version_of
 from cloud.modules.reports.models import Report, ReportNotice, ReportView
 from cloud.modules.reports.rules import State, VersionState
 from cloud.modules.specimens import queries as tubes
@@ -25,6 +25,8 @@ from cloud.reports.documents import Amendment, Change
 from cloud.web.principal import Principal
 from common.errors import UserError
 from common.say import say
+
+AMENDABLE = bench.TOLD_STATES | {TestState.RECALLED}
 
 
 @dataclass(frozen=True)
@@ -52,23 +54,29 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
     new = {str(i): v.strip() for i, v in asked.changes.items() if i in tests and v.strip() and v.strip() != old[str(i)]}
     problem = rules.amend_problem(State(report.state), asked.reason, asked.why, old, new)
     if problem is not None:
-        raise UserError("conflict" if not rules.may_move(State(report.state), State.AMENDED) else "invalid", problem)
+        raise UserError("conflict" if not rules.may_amend(State(report.state)) else "invalid", problem)
+    first = version_of(uow, report.id, report.current_no)
+    untold = [tests[int(i)].item.name for i in new if first.preliminary and tests[int(i)].state not in AMENDABLE]
+    if untold:
+        raise UserError("conflict", say("{items} 还没有发布，请在检验工作台处理，不走修改报告。", items=untold))
     for i, value in new.items():
         bench.check_entry(uow, int(i), value)
     bench.amend(work, {tests[int(i)].id: (v, asked.why.strip()) for i, v in new.items()})
     after = details(uow, work, [report.specimen_id])[report.specimen_id]
-    first = version_of(uow, report.id, report.current_no)
     changes = tuple(Change(t.item.name, _with_unit(tests[t.item.id]), _with_unit(t)) for t in after.tests if str(t.item.id) in new)
     if all(c.before == c.after for c in changes):
         raise UserError("invalid", say("内容没有变化，无需修改。"))
     # A recalled version stays recalled: its values come back to nobody.
     if first.state == VersionState.CURRENT:
         first.state = VersionState.SUPERSEDED.value
-    move(report, State.AMENDED)
+    # What corrects a preliminary report is one itself: the rest of the tube is still open.
+    part = document.part_of(after, bench.TOLD_STATES) if first.preliminary else None
+    move(report, State.AMENDED if part is None else State.PRELIMINARY)
     report.current_no += 1
+    issue.count_told(report, after, part)
     names = names_of(uow, {who.user_id, report.tester_id or 0})
     word = f"{rules.REASON_WORDS[rules.Reason(asked.reason)]}：{asked.why.strip()}"
-    issue = document.Issue(
+    version = document.Issue(
         str(report.no),
         report.current_no,
         who.tenant_name,
@@ -76,13 +84,17 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
         f"{desk.base_url}/reports/verify/{report.no}",
         Amendment(first.released_at, word, changes),
         tubes.referral_labs(uow, [report.specimen_id]).get(report.specimen_id, ""),
+        part,
     )
     signed = document.Signed(report.tester_id or 0, names.get(report.tester_id or 0, ""), who.user_id, names[who.user_id], uow.now)
-    made = document.build(after, issue, signed)
+    made = document.build(after, version, signed)
     content = freeze(uow, report, made, who.user_id, asked.reason, asked.why.strip())
     sign(uow, "amend", [(report.id, content)], who, window, desk.signer)
     told = _notify_readers(uow, report, who, [r.doctor for r in after.requests])
-    tell(uow, "report.amended", report)
+    if part is None:
+        tell(uow, "report.amended", report)
+    else:
+        tell_part(uow, report, after, part)
     detail = {"version_no": report.current_no, "changes": [[c.item, c.before, c.after] for c in changes]}
     uow.audit("report", report.id, "amend", before={"version_no": first.version_no}, after=detail, reason=word)
     if asked.reason != rules.Reason.SUPPLEMENT:
@@ -122,6 +134,8 @@ def recall(uow: UnitOfWork, report_id: int, reason: str, who: Principal) -> None
     work = bench.lock_reported(uow, [specimen_of(uow, report_id)])
     report = lock(uow, [report_id])[0]
     before = report.state
+    if report.current_no == 0:
+        raise UserError("conflict", say("报告目前为“{state}”，还没有发布，不必召回。", state=rules.WORDS[State(before)]))
     move(report, State.RECALLED)
     version_of(uow, report_id, report.current_no).state = VersionState.RECALLED.value
     bench.retell(work, TestState.RECALLED)

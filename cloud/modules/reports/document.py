@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -41,11 +41,13 @@ class Issue:
     amendment: Amendment | None = None
     referral_lab: str = ""
     """Where the tube was examined, when not here."""
+    part: Collection[int] | None = None
+    """The only tests it tells (a preliminary report); None: all."""
 
 
 def build(detail: Detail, issue: Issue, signed: Signed) -> dict[str, Any]:
     """The document of a report version: ``print`` (a ReportDocument), ``lines``, ``subject`` and ``requests`` as data."""
-    printed = [t for t in detail.tests if _printed(t)]
+    printed = [t for t in detail.tests if _printed(t) and (issue.part is None or t.id in issue.part)]
     return {
         "print": to_json(_sheet(detail, printed, issue, signed)),
         "lines": [_line(t, detail) for t in printed],
@@ -57,6 +59,20 @@ def build(detail: Detail, issue: Issue, signed: Signed) -> dict[str, Any]:
             "at": signed.at.isoformat(),
         },
     }
+
+
+TELLING = frozenset({TestState.REVIEWED, TestState.RELEASED, TestState.AMENDED})
+"""States of the tests that a preliminary report may tell."""
+
+
+def part_of(detail: Detail, states: Collection[TestState] = TELLING) -> frozenset[int]:
+    """The tests of a tube that a preliminary report tells now: what is reviewed, and what was told before."""
+    return frozenset(t.id for t in detail.tests if t.state in states and t.current is not None and not t.index)
+
+
+def is_preliminary(document: Mapping[str, Any]) -> bool:
+    """Whether a stored document tells only a part."""
+    return bool(document["print"].get("kind") == ReportKind.PRELIMINARY)
 
 
 def sheet(document: Mapping[str, Any]) -> ReportDocument:
@@ -96,9 +112,9 @@ def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Sign
         diagnosis=tube.diagnosis,
         sample_no=tube.sample_no or "",
         specimen_note=tube.caveat,
-        comments=(*(each for t in tests for each in _comments(t)), *_not_printed(detail)),
-        images=tuple(ReportImage(p.title, p.data) for p in _drawn(detail)),
-        kind=ReportKind.FINAL,
+        comments=(*_to_follow(detail, issue), *(each for t in tests for each in _comments(t)), *_not_printed(detail, issue)),
+        images=() if issue.part is not None else tuple(ReportImage(p.title, p.data) for p in _drawn(detail)),
+        kind=ReportKind.FINAL if issue.part is None else ReportKind.PRELIMINARY,
         version=issue.version,
         urgent=tube.urgent,
         amendment=issue.amendment,
@@ -113,8 +129,21 @@ def _drawn(detail: Detail) -> list[Print]:
     return [p for p in detail.prints if not p.problem][:MAX_PRINTED]
 
 
-def _not_printed(detail: Detail) -> list[str]:
-    """Graphs the report should carry and does not: each is named."""
+def _to_follow(detail: Detail, issue: Issue) -> list[str]:
+    """What a preliminary report leaves open, by name; a sensitive item's name is nobody's who may not see the item."""
+    if issue.part is None:
+        return []
+    rest = [t for t in detail.tests if t.id not in issue.part and t.state is not TestState.CANCELLED and not t.index]
+    rest = [t for t in rest if t.item.mandatory or t.current is not None]
+    names = [t.item.name for t in rest if not t.item.sensitive]
+    others = len(rest) - len(names)
+    return [f"预报告，以终报告为准。待出：{'、'.join([*names, *([f'另 {others} 项'] if others else [])])}。"]
+
+
+def _not_printed(detail: Detail, issue: Issue) -> list[str]:
+    """Graphs the report should carry and does not: each is named. A preliminary report carries none."""
+    if issue.part is not None:
+        return []
     whole = [p for p in detail.prints if not p.problem]
     out = [f"附图“{p.title}”数据损坏，未能打印。" for p in detail.prints if p.problem]
     return out + ([f"另有 {len(whole) - MAX_PRINTED} 幅图未打印，可在检验科查看。"] if len(whole) > MAX_PRINTED else [])

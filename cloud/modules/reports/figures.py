@@ -29,6 +29,7 @@ class Figure(StrEnum):
 
     RELEASED = "released"
     OVERDUE = "overdue"
+    PRELIMINARY = "preliminary"
     AMENDED = "amended"
     RECALLED = "recalled"
     COCHECK = "cocheck"
@@ -38,6 +39,7 @@ class Figure(StrEnum):
 FIGURE_WORDS: dict[Figure, Said] = {
     Figure.RELEASED: say("已发布"),
     Figure.OVERDUE: say("超时发布"),
+    Figure.PRELIMINARY: say("预报告"),
     Figure.AMENDED: say("修改报告"),
     Figure.RECALLED: say("召回报告"),
     Figure.COCHECK: say("单人值班发布"),
@@ -45,11 +47,14 @@ FIGURE_WORDS: dict[Figure, Said] = {
 }
 _TAT = """(SELECT min(os.tat_minutes) FROM order_item oi JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
            WHERE oi.tenant_id = r.tenant_id AND oi.specimen_id = r.specimen_id)"""
-_FIRST = "v.version_no = 1 AND v.released_at >= :start AND v.released_at < :end"
+# The first final version: a preliminary report is none, an amendment has a reason.
+_FIRST = "NOT v.preliminary AND v.reason_class IS NULL AND v.released_at >= :start AND v.released_at < :end"
 _WHERE = {
     Figure.RELEASED: _FIRST,
     Figure.OVERDUE: f"{_FIRST} AND v.released_at - sp.received_at > {_TAT} * interval '1 minute'",
-    Figure.AMENDED: "v.version_no > 1 AND v.released_at >= :start AND v.released_at < :end AND (:reason = '' OR v.reason_class = :reason)",
+    Figure.PRELIMINARY: "v.preliminary AND v.reason_class IS NULL AND v.released_at >= :start AND v.released_at < :end",
+    Figure.AMENDED: "v.reason_class IS NOT NULL AND v.released_at >= :start AND v.released_at < :end"
+    " AND (:reason = '' OR v.reason_class = :reason)",
     Figure.RECALLED: "v.version_no = r.current_no AND r.state IN ('recalled','cancelled')"
     " AND v.released_at >= :start AND v.released_at < :end",
     Figure.COCHECK: f"{_FIRST} AND r.cocheck_due IS NOT NULL",

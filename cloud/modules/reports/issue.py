@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
 from cloud.modules.bench.queries import Detail
+from cloud.modules.bench.service import TestState
 from cloud.modules.platform import signing
 from cloud.modules.reports import document, infectious, rules
 from cloud.modules.reports.models import Report, ReportVersion
@@ -47,10 +48,33 @@ def numbers(uow: UnitOfWork, n: int) -> list[str]:
     return [ids.report_number(site, day, k) for k in range(last - n + 1, last + 1)]
 
 
+def number(uow: UnitOfWork, reports: Sequence[Report]) -> None:
+    """Count each report's next version; one that was never told gets its number."""
+    fresh = [r for r in reports if r.no is None]
+    for report, no in zip(fresh, numbers(uow, len(fresh)) if fresh else [], strict=True):
+        report.no = no
+    for report in reports:
+        report.current_no += 1
+
+
+def tell_released(uow: UnitOfWork, report: Report, detail: Detail, part: Collection[int] | None) -> None:
+    """The event of the version just released: of the whole, or of a part."""
+    if part is None:
+        tell(uow, "report.released", report)
+    else:
+        tell_part(uow, report, detail, part)
+
+
+def tell_part(uow: UnitOfWork, report: Report, detail: Detail, part: Collection[int]) -> None:
+    """``report.preliminary``, with the request lines of which something is told."""
+    lines = sorted({t.order_item_id for t in detail.tests if t.id in part and t.order_item_id is not None})
+    tell(uow, "report.preliminary", report, order_item_ids=lines)
+
+
 _FREEZE = text("""
-INSERT INTO report_version (tenant_id, report_id, version_no, state, document, content_sha256, template_version, released_at, released_by,
-                            reason_class, reason_text)
-VALUES (:t, :report, :no, :state, CAST(:document AS jsonb), :content, :template, :now, :by, :reason, :why)
+INSERT INTO report_version (tenant_id, report_id, version_no, state, preliminary, document, content_sha256, template_version,
+                            released_at, released_by, reason_class, reason_text)
+VALUES (:t, :report, :no, :state, :preliminary, CAST(:document AS jsonb), :content, :template, :now, :by, :reason, :why)
 """)
 
 
@@ -62,6 +86,7 @@ def freeze(uow: UnitOfWork, report: Report, made: dict[str, Any], by: int, reaso
         "report": report.id,
         "no": report.current_no,
         "state": VersionState.CURRENT.value,
+        "preliminary": document.is_preliminary(made),
         "document": json.dumps(made, ensure_ascii=False),
         "content": content,
         "template": document.TEMPLATE_VERSION,
@@ -79,8 +104,9 @@ def sign(uow: UnitOfWork, meaning: str, hashes: Sequence[tuple[int, str]], who: 
     signing.sign(uow, signing.Act("report", meaning, who.user_id, window), hashes, signer)
 
 
-def tell(uow: UnitOfWork, topic: str, report: Report) -> None:
-    uow.emit(topic, str(report.no), {"report_id": report.id, "version_no": report.current_no, "specimen_id": report.specimen_id})
+def tell(uow: UnitOfWork, topic: str, report: Report, **more: Any) -> None:
+    payload = {"report_id": report.id, "version_no": report.current_no, "specimen_id": report.specimen_id}
+    uow.emit(topic, str(report.no), payload | more)
     uow.notify("report", {"id": report.id, "section_id": report.section_id})
 
 
@@ -105,6 +131,27 @@ def lock(uow: UnitOfWork, report_ids: Sequence[int]) -> list[Report]:
     if len(found) != len(report_ids):
         raise UserError("not_found", say("报告不存在，请刷新后重试。"))
     return found
+
+
+_SUPERSEDE = text("""
+UPDATE report_version SET state = 'superseded'
+WHERE tenant_id = :t AND (report_id, version_no) IN (SELECT * FROM unnest(CAST(:r AS bigint[]), CAST(:n AS int[]))) AND state = 'current'
+""")
+
+
+def supersede(uow: UnitOfWork, reports: Iterable[Report]) -> None:
+    """What was told before (a preliminary report) is replaced by the version that is about to be told; what was recalled stays so."""
+    told = [(r.id, r.current_no) for r in reports if r.current_no > 0]
+    if told:
+        uow.s.execute(_SUPERSEDE, {"t": uow.tenant_id, "r": [i for i, _ in told], "n": [n for _, n in told]})
+
+
+def count_told(report: Report, detail: Detail, part: Collection[int] | None) -> None:
+    """How many of the told values are remarkable: readers' lists say no more than the report does."""
+    shown = [t.current for t in detail.tests if t.current is not None and t.state is not TestState.CANCELLED and not t.index]
+    if part is not None:
+        shown = [t.current for t in detail.tests if t.current is not None and t.id in part]
+    report.n_abnormal, report.n_critical = sum(bool(c.flag) or c.critical for c in shown), sum(c.critical for c in shown)
 
 
 def version_of(uow: UnitOfWork, report_id: int, version_no: int) -> ReportVersion:

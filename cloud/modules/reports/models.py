@@ -12,7 +12,7 @@ from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
 
 
 class Report(Versioned, TenantTable, Base):
-    """报告单 of one tube: draft → tested → released → amended | recalled."""
+    """报告单 of one tube: draft → tested → released → amended | recalled; between them preliminary, when a part is told before the rest."""
 
     __tablename__ = "report"
     __table_args__ = (
@@ -51,6 +51,8 @@ class Report(Versioned, TenantTable, Base):
     released_at: Mapped[datetime | None]
     # Released by a rule set (自动审核); ``verifier_id`` is who answered for it on duty.
     auto: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    # The review that stands is of a part: what leaves by it is a preliminary report.
+    partial: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     # Released by its own tester on solo duty: a second person looks within 24 h (R1).
     cocheck_due: Mapped[datetime | None]
     cochecked_by: Mapped[int | None] = mapped_column(BigInteger)
@@ -65,6 +67,8 @@ class ReportVersion(TenantTable, Base):
     report_id: Mapped[int] = mapped_column(BigInteger)
     version_no: Mapped[int] = mapped_column(Integer)
     state: Mapped[str] = mapped_column(default="current", server_default="current")
+    # 预报告: not all of the tube's items; a later version supersedes it.
+    preliminary: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     document: Mapped[dict[str, Any]]
     content_sha256: Mapped[str]
     template_version: Mapped[str]

@@ -6,17 +6,19 @@ import functools
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import TextClause, select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.bench import queries as bench
 from cloud.modules.catalog import queries as md
 from cloud.modules.orders import queries as orders
 from cloud.modules.platform import signing
 from cloud.modules.reports import rules
 from cloud.modules.reports.models import ReportVersion
 from cloud.modules.reports.rules import State
+from cloud.web.principal import Principal
 
 PAGE = 60
 
@@ -43,24 +45,29 @@ class Waiting:
     n_alarm: int
     titles: str
     due: datetime | None = None
+    partial: bool = False
+    """Only a part was reviewed: it leaves as a preliminary report."""
     reasons: tuple[tuple[rules.Needs, int], ...] = ()
+    shut: bool = False
 
     @property
     def clean(self) -> bool:
         """Whether a batch may take it unseen: nothing about it needs an eye."""
-        return not self.reasons
+        return not self.reasons and not self.partial and not self.shut
 
 
-# Only what is still as reviewed: a tube whose values changed is back on the bench (its state says so).
+# Only what is still as reviewed: a tube whose values changed is back on the bench (its state says so). A part that was reviewed waits
+# while the rest of its tube is on the bench; of a preliminary report whose rest was cancelled the tube has nothing open.
 _QUEUE = """
 SELECT r.id, r.specimen_id, b.barcode, b.sample_no, r.urgent, p.name, p.sex, p.patient_no,
        coalesce(nullif(r.ward, ''), r.dept) AS place, r.tester_id, u.name AS tester, r.tested_at,
        b.n_tests, b.n_abnormal, b.n_critical, b.n_alarm,
        coalesce((SELECT string_agg(DISTINCT os.name, '、') FROM order_item oi
           JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
-         WHERE oi.tenant_id = r.tenant_id AND oi.specimen_id = r.specimen_id), '') AS titles, d.due
+         WHERE oi.tenant_id = r.tenant_id AND oi.specimen_id = r.specimen_id), '') AS titles, d.due, r.partial
 FROM report r
-JOIN bench_tube b ON b.tenant_id = r.tenant_id AND b.specimen_id = r.specimen_id AND b.state = 'reviewed'
+JOIN bench_tube b ON b.tenant_id = r.tenant_id AND b.specimen_id = r.specimen_id
+  AND (b.state = 'reviewed' OR r.partial OR (b.state = 'released' AND r.current_no > 0))
 JOIN patient p ON p.tenant_id = r.tenant_id AND p.id = r.patient_id
 LEFT JOIN app_user u ON u.tenant_id = r.tenant_id AND u.id = r.tester_id
 CROSS JOIN LATERAL (
@@ -141,6 +148,8 @@ class Told:
     released_at: datetime
     hidden: int = 0
     """Sensitive lines left out, because the reader may not see them."""
+    preliminary: bool = False
+    """预报告: a part, the rest follows."""
 
     @property
     def recalled(self) -> bool:
@@ -173,6 +182,7 @@ class Told:
 
 
 _TUBES_OF = text("SELECT specimen_id FROM report WHERE tenant_id = :t AND id = ANY(:ids)")
+_OPEN_PARTS = text("SELECT specimen_id FROM report WHERE tenant_id = :t AND specimen_id = ANY(:ids) AND state = 'preliminary'")
 _NUMBERS_OF = text("SELECT specimen_id, no FROM report WHERE tenant_id = :t AND specimen_id = ANY(:ids) AND no IS NOT NULL")
 _DOCUMENT = text("""
 SELECT document, content_sha256, pdf_sha256 FROM report_version WHERE tenant_id = :t AND report_id = :r AND version_no = :n
@@ -182,6 +192,11 @@ SELECT document, content_sha256, pdf_sha256 FROM report_version WHERE tenant_id 
 def tubes_of(uow: UnitOfWork, report_ids: Sequence[int]) -> list[int]:
     """The tubes of reports."""
     return list(uow.s.execute(_TUBES_OF, {"t": uow.tenant_id, "ids": list(report_ids)}).scalars())
+
+
+def open_parts(uow: UnitOfWork, specimen_ids: Sequence[int]) -> set[int]:
+    """Of these tubes, those of which a part is told and the rest waits to be reviewed."""
+    return set(uow.s.execute(_OPEN_PARTS, {"t": uow.tenant_id, "ids": list(specimen_ids)}).scalars()) if specimen_ids else set()
 
 
 def without_sensitive(told: Told, items: Mapping[int, md.ItemRow]) -> Told:
@@ -212,7 +227,7 @@ def _told_sql(which: str) -> TextClause:
 _TOLD = """
 SELECT r.id AS report_id, r.no, r.state, r.section_id, r.patient_id, r.specimen_id, r.dept, r.ward, r.current_no, v.version_no,
        v.state AS version_state, v.document, v.content_sha256, v.pdf_key, v.pdf_sha256, v.render_error, v.reason_class, v.reason_text,
-       v.released_at
+       v.released_at, v.preliminary
 FROM report r JOIN report_version v ON v.tenant_id = r.tenant_id AND v.report_id = r.id
 WHERE r.tenant_id = :t
 """
@@ -268,6 +283,7 @@ def _told(r: Any, inside: bool = False) -> Told:
         reason_class=r.reason_class,
         reason_text=r.reason_text,
         released_at=r.released_at,
+        preliminary=r.preliminary,
     )
 
 
@@ -326,7 +342,7 @@ class Brief:
     ward: str
     bed: str
     section: str
-    title: str
+    titles: str
     urgent: int
     n_abnormal: int
     n_critical: int
@@ -334,19 +350,27 @@ class Brief:
     released_at: datetime
     unread: bool
     notice: bool
+    preliminary: bool
+    """What was told last is a part."""
+    changed: bool
+    """What was told last corrects what was told before."""
+    specimen_id: int
+    shut: bool = False
+    """A sensitive item is in it that the reader may not see."""
 
 
 _BRIEF = """
 SELECT r.id, r.no, r.state, r.patient_id, p.patient_no, p.name, p.sex, r.dept, r.ward, coalesce(vi.bed, '') AS bed, se.name AS section,
        coalesce((SELECT string_agg(DISTINCT os.name, '、') FROM order_item oi
           JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
-         WHERE oi.tenant_id = r.tenant_id AND oi.specimen_id = r.specimen_id), '') AS title,
+         WHERE oi.tenant_id = r.tenant_id AND oi.specimen_id = r.specimen_id), '') AS titles,
        r.urgent, r.n_abnormal, r.n_critical, r.current_no, r.released_at,
        NOT EXISTS (SELECT 1 FROM report_view w WHERE w.tenant_id = r.tenant_id AND w.report_id = r.id AND w.user_id = :user
                    AND w.version_no = r.current_no) AS unread,
        EXISTS (SELECT 1 FROM report_notice n WHERE n.tenant_id = r.tenant_id AND n.report_id = r.id AND n.user_id = :user
-               AND n.read_at IS NULL) AS notice
+               AND n.read_at IS NULL) AS notice, v.preliminary, v.reason_class IS NOT NULL AS changed, r.specimen_id
 FROM report r
+JOIN report_version v ON v.tenant_id = r.tenant_id AND v.report_id = r.id AND v.version_no = r.current_no
 JOIN patient p ON p.tenant_id = r.tenant_id AND p.id = r.patient_id
 JOIN section se ON se.tenant_id = r.tenant_id AND se.id = r.section_id
 JOIN specimen sp ON sp.tenant_id = r.tenant_id AND sp.id = r.specimen_id
@@ -388,12 +412,15 @@ class Found:
     released_at: datetime
     verifier: str | None
     rendered: bool
+    preliminary: bool
+    specimen_id: int
+    shut: bool = False
 
 
 _FOUND = """
 SELECT r.id, r.no, r.state, r.current_no, p.name, p.patient_no, sp.barcode, se.name AS section,
        coalesce(nullif(r.ward, ''), r.dept) AS place, r.urgent,
-       r.n_abnormal, r.n_critical, r.released_at, u.name AS verifier, v.pdf_key IS NOT NULL AS rendered
+       r.n_abnormal, r.n_critical, r.released_at, u.name AS verifier, v.pdf_key IS NOT NULL AS rendered, v.preliminary, r.specimen_id
 FROM report r
 JOIN patient p ON p.tenant_id = r.tenant_id AND p.id = r.patient_id
 JOIN specimen sp ON sp.tenant_id = r.tenant_id AND sp.id = r.specimen_id
@@ -429,3 +456,24 @@ def search(uow: UnitOfWork, asked: str, section_ids: Sequence[int], before: int 
 def numbers_of(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, str]:
     """Specimen id → number of its told report."""
     return {r.specimen_id: r.no for r in uow.s.execute(_NUMBERS_OF, {"t": uow.tenant_id, "ids": list(specimen_ids)})}
+
+
+# --- what of a list is shut to a person -----------------------------------------------------------------------------------
+
+_Line = TypeVar("_Line", Waiting, Brief, Found)
+
+
+def veiled(uow: UnitOfWork, who: Principal, rows: Sequence[_Line]) -> list[_Line]:
+    """The lines as this person may read them (M01 R8): where a sensitive item is shut, neither its request's name nor any count."""
+    shut = bench.shut_tubes(uow, who, [r.specimen_id for r in rows])
+    known = md.catalog(uow)
+    return [_veil(known, r) if r.specimen_id in shut else r for r in rows]
+
+
+def _veil(known: md.Catalog, row: _Line) -> _Line:
+    if isinstance(row, Found):
+        return replace(row, n_abnormal=0, n_critical=0, shut=True)
+    [names] = known.without_sensitive([row.titles])
+    if isinstance(row, Brief):
+        return replace(row, titles=names, n_abnormal=0, n_critical=0, shut=True)
+    return replace(row, titles=names, n_abnormal=0, n_critical=0, n_alarm=0, reasons=(), shut=True)

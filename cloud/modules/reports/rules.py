@@ -29,6 +29,7 @@ class State(StrEnum):
 
     DRAFT = "draft"
     TESTED = "tested"
+    PRELIMINARY = "preliminary"
     RELEASED = "released"
     AMENDED = "amended"
     RECALLED = "recalled"
@@ -37,17 +38,19 @@ class State(StrEnum):
 
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     State.DRAFT: frozenset({State.TESTED}),
-    # Back to draft: the verifier sends it back, or a value changed after the review.
-    State.TESTED: frozenset({State.TESTED, State.DRAFT, State.RELEASED}),
+    # Back to draft: the verifier sends it back, or a value changed after the review; where a part was told already it stays told.
+    State.TESTED: frozenset({State.TESTED, State.DRAFT, State.PRELIMINARY, State.RELEASED, State.RECALLED}),
+    # 预报告: a part is told, the rest is still open. It may be corrected (still preliminary) or recalled like any told report.
+    State.PRELIMINARY: frozenset({State.PRELIMINARY, State.TESTED, State.RECALLED}),
     State.RELEASED: frozenset({State.AMENDED, State.RECALLED}),
     State.AMENDED: frozenset({State.AMENDED, State.RECALLED}),
-    State.RECALLED: frozenset({State.AMENDED, State.CANCELLED}),
+    State.RECALLED: frozenset({State.AMENDED, State.PRELIMINARY, State.CANCELLED}),
     State.CANCELLED: frozenset(),
 }
-VISIBLE = (State.RELEASED, State.AMENDED)
 WORDS: Mapping[State, Said] = {
     State.DRAFT: say("待初审"),
     State.TESTED: say("已初审，待审核"),
+    State.PRELIMINARY: say("已发预报告，其余待出"),
     State.RELEASED: say("已发布"),
     State.AMENDED: say("已修改"),
     State.RECALLED: say("已召回"),
@@ -112,6 +115,8 @@ class Candidate:
     """What the reviewer saw and what is there now (bench.queries.basis)."""
     qc_closed: tuple[str, ...] = ()
     """Items whose quality control keeps them from leaving, each with the reason (M11)."""
+    part: bool = False
+    """Only what was reviewed leaves, as a preliminary report; what is missing or held follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,9 +135,9 @@ def release_problem(report: Candidate, who: Verifier) -> Said | None:
         return say("目前为“{state}”，不能发布。", state=WORDS[report.state])
     if not may_work_in(who.sections, report.section_code):
         return say("不属于您负责的专业组。")
-    if report.missing:
+    if report.missing and not report.part:
         return say("缺少必报项目：{items}。", items=report.missing)
-    if report.held:
+    if report.held and not report.part:
         return say("有待处理的结果：{items}。", items=report.held)
     if report.qc_closed:
         return say("质控未放行：{items}。", items=Listed(report.qc_closed, "；"))
@@ -158,9 +163,14 @@ def may_work_in(sections: frozenset[str], code: str) -> bool:
     return not sections or code in sections
 
 
+def may_amend(state: State) -> bool:
+    """Whether what was told may be corrected now; a preliminary report while the rest is being reviewed is sent back first."""
+    return state is State.PRELIMINARY or may_move(state, State.AMENDED)
+
+
 def amend_problem(state: State, reason: str, reason_text: str, before: Mapping[str, str], after: Mapping[str, str]) -> Said | None:
     """Why an amendment is refused, or None. ``before`` and ``after`` are item → value of what is to change."""
-    if not may_move(state, State.AMENDED):
+    if not may_amend(state):
         return say("报告目前为“{state}”，不能修改。", state=WORDS[state])
     if reason not in tuple(Reason):
         return say("请选择修改原因类别。")

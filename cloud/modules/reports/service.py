@@ -20,7 +20,7 @@ from cloud.modules.platform import lists
 from cloud.modules.platform import service as platform
 from cloud.modules.platform.signing import Desk
 from cloud.modules.qc import queries as qc
-from cloud.modules.reports import document, rules
+from cloud.modules.reports import document, issue, rules
 from cloud.modules.reports.auto import Cleared, release_auto
 from cloud.modules.reports.changes import AmendRequest, amend, cancel, recall
 from cloud.modules.reports.issue import (
@@ -29,7 +29,6 @@ from cloud.modules.reports.issue import (
     lock,
     move,
     names_of,
-    numbers,
     sign,
     specimen_of,
     specimens_of,
@@ -37,7 +36,7 @@ from cloud.modules.reports.issue import (
     version_of,
 )
 from cloud.modules.reports.models import Report, ReportView
-from cloud.modules.reports.queries import Told
+from cloud.modules.reports.queries import Told, open_parts
 from cloud.modules.reports.rules import State
 from cloud.modules.scheduling import queries as roster
 from cloud.modules.specimens import queries as tubes
@@ -56,21 +55,35 @@ def review(
     uow: UnitOfWork, specimen_id: int, revision: int | None, who: Principal, work: bench.Work | None = None, because: str = ""
 ) -> int:
     """初审: the tester has looked at every value of the tube; returns the report's id. ``work``: the tube as opened in this transaction."""
-    work = bench.review(uow, specimen_id, revision, work, because)
+    return _tested(uow, bench.review(uow, specimen_id, revision, work, because), specimen_id, who)
+
+
+def review_part(uow: UnitOfWork, specimen_id: int, revision: int | None, who: Principal) -> int:
+    """初审 of what is there while the rest is open: what the verifier then releases is a preliminary report. Returns the report's id."""
+    work, part = bench.review_part(uow, specimen_id, revision)
+    return _tested(uow, work, specimen_id, who, frozenset(part))
+
+
+def _tested(uow: UnitOfWork, work: bench.Work, specimen_id: int, who: Principal, part: frozenset[int] | None = None) -> int:
     tube = work.tubes[specimen_id]
     _own_section(who, work.catalog, tube.section_id)
     report = uow.s.execute(select(Report).where(Report.specimen_id == specimen_id).with_for_update()).scalar_one_or_none()
     if report is None:
-        report = Report(specimen_id=specimen_id, patient_id=tube.patient_id, section_id=tube.section_id, state=State.DRAFT.value)
+        first = State.DRAFT.value
+        report = Report(specimen_id=specimen_id, patient_id=tube.patient_id, section_id=tube.section_id, state=first, current_no=0)
         uow.s.add(report)
     move(report, State.TESTED)
     sums = work.sums(specimen_id)
-    report.basis = bench_queries.basis((t.id, t.current_id) for t in work.tests.values())
+    told = [t for t in work.tests.values() if part is None or t.id in part or t.state in bench.TOLD_STATES]
+    report.basis, report.partial = bench_queries.basis((t.id, t.current_id) for t in told), part is not None
     report.urgent, report.dept, report.ward = int(tube.urgent), tube.dept, tube.ward
-    report.n_abnormal, report.n_critical = sums.n_abnormal, sums.n_critical
+    # Readers of a preliminary report see what that one says, until the next is told.
+    if report.current_no == 0:
+        report.n_abnormal, report.n_critical = sums.n_abnormal, sums.n_critical
     report.tester_id, report.tested_at = who.user_id, uow.now
     uow.s.flush()
-    uow.audit("report", report.id, "tested", after={"specimen": specimen_id, "tester": who.employee_no})
+    after: dict[str, object] = {"specimen": specimen_id, "tester": who.employee_no}
+    uow.audit("report", report.id, "tested", after=after | ({} if part is None else {"part": sorted(part)}))
     uow.notify("report", {"id": report.id, "section_id": report.section_id})
     return report.id
 
@@ -80,7 +93,7 @@ def send_back(uow: UnitOfWork, report_id: int, reason: str) -> None:
     specimen_id = specimen_of(uow, report_id)
     bench.send_back(uow, specimen_id, reason)
     report = lock(uow, [report_id])[0]
-    move(report, State.DRAFT)
+    move(report, State.PRELIMINARY if report.current_no else State.DRAFT)
     uow.audit("report", report_id, "sent_back", reason=reason.strip())
     uow.notify("report", {"id": report_id, "section_id": report.section_id})
 
@@ -89,7 +102,8 @@ def send_back(uow: UnitOfWork, report_id: int, reason: str) -> None:
 
 
 def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: Desk) -> list[str]:
-    """Sign and release a batch, all or none; returns the report numbers in the order of the ids.
+    """Sign and release a batch, all or none; returns the report numbers in the order of the ids. What was reviewed in part leaves as a
+    preliminary report, and the next version replaces it.
 
     One signature covers the list of the batch's hashes. UserErrors: not_found; reauth (no open signing window); conflict, naming each
     report that cannot leave and why. Rendering and sending happen afterwards, from the event.
@@ -104,23 +118,28 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
     _authorised(uow, reports, found, who.user_id)
     names = names_of(uow, {who.user_id, *(r.tester_id for r in reports if r.tester_id is not None)})
     sections = md.catalog(uow).sections
-    for report, no in zip(reports, numbers(uow, len(reports)), strict=True):
-        report.no = no
-        move(report, State.RELEASED)
-        report.verifier_id, report.released_at, report.current_no = who.user_id, uow.now, 1
+    parts = {r.specimen_id: document.part_of(found[r.specimen_id]) for r in reports if r.partial}
+    issue.supersede(uow, reports)
+    issue.number(uow, reports)
+    for report in reports:
+        part = parts.get(report.specimen_id)
+        move(report, State.RELEASED if part is None else State.PRELIMINARY)
+        report.verifier_id, report.released_at, report.auto = who.user_id, uow.now, False
+        issue.count_told(report, found[report.specimen_id], part)
         if report.id in solo:
-            report.cocheck_due = uow.now + rules.CHECK_WITHIN
+            report.cocheck_due, report.cochecked_by, report.cochecked_at = uow.now + rules.CHECK_WITHIN, None, None
     away = tubes.referral_labs(uow, [r.specimen_id for r in reports])
     made = {
         r.id: document.build(
             found[r.specimen_id],
             document.Issue(
                 str(r.no),
-                1,
+                r.current_no,
                 who.tenant_name,
                 sections[r.section_id].name,
                 f"{desk.base_url}/reports/verify/{r.no}",
                 referral_lab=away.get(r.specimen_id, ""),
+                part=parts.get(r.specimen_id),
             ),  # fmt: skip
             document.Signed(r.tester_id or 0, names.get(r.tester_id or 0, ""), who.user_id, names[who.user_id], uow.now),
         )
@@ -128,11 +147,11 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
     }
     hashes = [(r.id, freeze(uow, r, made[r.id], who.user_id)) for r in reports]
     sign(uow, "release", hashes, who, window, desk.signer)
-    bench.release(work, [r.specimen_id for r in reports], critical_checked=True)
+    bench.release(work, [r.specimen_id for r in reports], critical_checked=True, parts=parts)
     for report in reports:
-        tell(uow, "report.released", report)
-        after = {"no": report.no, "verifier": who.employee_no, "window": window}
-        uow.audit("report", report.id, "release", before={"state": State.TESTED.value}, after=after)
+        issue.tell_released(uow, report, found[report.specimen_id], parts.get(report.specimen_id))
+        after = {"no": report.no, "verifier": who.employee_no, "window": window, "version_no": report.current_no}
+        uow.audit("report", report.id, "release", before={"state": State.TESTED.value}, after=after | {"state": report.state})
     return [str(r.no) for r in reports]
 
 
@@ -164,7 +183,8 @@ def _authorised(uow: UnitOfWork, reports: Sequence[Report], details: Mapping[int
     wanted = []
     for report in reports:
         detail = details[report.specimen_id]
-        items = {t.item.id for t in detail.tests if t.state is not TestState.CANCELLED}
+        leaving = document.part_of(detail) if report.partial else {t.id for t in detail.tests if t.state is not TestState.CANCELLED}
+        items = {t.item.id for t in detail.tests if t.id in leaving}
         wanted.append((f"{detail.tube.name} {detail.tube.barcode}", report.section_id, items))
     personnel.require(uow, user_id, personnel.Function.VERIFY, wanted)
 
@@ -179,6 +199,7 @@ def _closed(uow: UnitOfWork, found: Iterable[Detail]) -> dict[int, str]:
 
 def _candidate(uow: UnitOfWork, report: Report, detail: Detail, closed: Mapping[int, str]) -> rules.Candidate:
     live = [t for t in detail.tests if t.state is not TestState.CANCELLED]
+    part = document.part_of(detail) if report.partial else {t.id for t in detail.tests}
     hands = {t.current.entered_by for t in live if t.current is not None and t.current.entered_by is not None}
     empty = [t for t in live if t.current is None and not t.no_result_reason]
     return rules.Candidate(
@@ -190,9 +211,10 @@ def _candidate(uow: UnitOfWork, report: Report, detail: Detail, closed: Mapping[
         hands=frozenset(hands),
         missing=tuple(t.item.name for t in empty if t.item.mandatory),
         held=tuple(t.item.name for t in live if t.state is TestState.HELD),
-        qc_closed=tuple(f"{t.item.name}（{closed[t.id]}）" for t in live if t.id in closed),
+        qc_closed=tuple(f"{t.item.name}（{closed[t.id]}）" for t in live if t.id in closed and t.id in part),
         reviewed=report.basis,
-        found=bench_queries.basis((t.id, t.current.id if t.current is not None else None) for t in detail.tests),
+        found=bench_queries.basis((t.id, t.current.id if t.current is not None else None) for t in detail.tests if t.id in part),
+        part=report.partial,
     )
 
 
@@ -310,12 +332,14 @@ __all__ = [
     "details",
     "recall",
     "not_rendered",
+    "open_parts",
     "pdf_bytes",
     "release",
     "release_auto",
     "render_again",
     "rendered",
     "review",
+    "review_part",
     "seen",
     "send_back",
     "specimens_of",

@@ -70,6 +70,15 @@ def review(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     return Response("", 204, {"HX-Trigger": f'{{"sound":"ok","benchNext":{specimen_id}}}'})
 
 
+@VIEWS.post("/bench/<code>/tube/<int:specimen_id>/part", Perm.TEST)
+def review_part(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
+    """初审 of what is there, for a preliminary report; the screen goes on to the next tube."""
+    _section(uow, code)
+    _must_see_all(uow, [specimen_id])
+    service.review_part(uow, specimen_id, request.form.get("revision", type=int), principal())
+    return Response("", 204, {"HX-Trigger": f'{{"sound":"ok","benchNext":{specimen_id}}}'})
+
+
 @VIEWS.get("/review", Perm.READ)
 def start(uow: UnitOfWork) -> Any:
     """Go to the first own section."""
@@ -81,7 +90,7 @@ def start(uow: UnitOfWork) -> Any:
 def queue(uow: UnitOfWork, code: str) -> Any:
     """A section's reviewed reports, urgent first; clean ones are ticked."""
     section = _section(uow, code)
-    waiting = queries.queue(uow, section.id, principal().user_id)
+    waiting = _queue(uow, section)
     if is_fragment():
         return fragment("reports/queue.html", "rows", section=section, waiting=waiting, now=uow.now)
     chosen = request.args.get("report", type=int) or (waiting[0].id if waiting else None)
@@ -123,7 +132,7 @@ def one(uow: UnitOfWork, code: str, report_id: int) -> Any:
     section = _section(uow, code)
     if not is_fragment():
         return redirect_to(f"/review/{section.code}?report={report_id}")
-    found = next((w for w in queries.queue(uow, section.id, principal().user_id) if w.id == report_id), None)
+    found = next((w for w in _queue(uow, section) if w.id == report_id), None)
     if found is None:
         raise NotFound("该待审报告")
     detail = _detail(uow, found.specimen_id)
@@ -136,6 +145,10 @@ def one(uow: UnitOfWork, code: str, report_id: int) -> Any:
         **_beside(uow, detail),
         may_verify=_may_verify(uow, section.id, detail),
     )
+
+
+def _queue(uow: UnitOfWork, section: md.SectionRow) -> list[queries.Waiting]:
+    return queries.veiled(uow, principal(), queries.queue(uow, section.id, principal().user_id))
 
 
 def _may_verify(uow: UnitOfWork, section_id: int, detail: bench_queries.Detail | None) -> bool:
@@ -153,7 +166,7 @@ def release(uow: UnitOfWork, code: str) -> Any:
         raise Invalid(say("请先勾选要发布的报告。"), "id")
     _must_see_all(uow, queries.tubes_of(uow, chosen))
     numbers = service.release(uow, chosen, principal(), desk())
-    waiting = queries.queue(uow, section.id, principal().user_id)
+    waiting = _queue(uow, section)
     trigger = f'{{"sound":"ok","released":{len(numbers)}}}'
     return fragment("reports/queue.html", "rows", trigger=trigger, section=section, waiting=waiting, now=uow.now)
 
@@ -212,7 +225,8 @@ def _must_see_all(uow: UnitOfWork, specimen_ids: Sequence[int]) -> None:
 def search(uow: UnitOfWork) -> Any:
     """Told reports of the own sections, newest first; by number, barcode or patient number. A scan that finds one report opens it."""
     asked = request.args.get("q", "").strip()
-    found = queries.search(uow, asked, [s.id for s in _mine(uow)], request.args.get("before", type=int))
+    before = request.args.get("before", type=int)
+    found = queries.veiled(uow, principal(), queries.search(uow, asked, [s.id for s in _mine(uow)], before))
     if len(found) == 1 and asked in (found[0].no, found[0].barcode):
         return redirect_to(f"/reports/{found[0].no}")
     return page("reports/list.html", block="rows", found=found, q=asked, page_size=queries.PAGE)
@@ -301,9 +315,11 @@ def notice_told(uow: UnitOfWork, notice_id: int) -> Any:
 def report(uow: UnitOfWork, no: str) -> Any:
     """One told report as it stands, or an earlier version of it."""
     told = _told(uow, no)
+    closed = told.preliminary and bench_queries.state_of(uow, told.specimen_id) == "released"
     return page(
         "reports/report.html",
         told=told,
+        rest_gone=md.catalog(uow).sections[told.section_id] if closed else None,
         holds=queries.signature_holds(uow, told.report_id, told.version_no),
         views=queries.views(uow, told.report_id),
         notices=queries.notices(uow, told.report_id),

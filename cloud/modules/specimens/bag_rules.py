@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
 
@@ -51,8 +52,48 @@ def balance(listed: Iterable[str], scanned: Iterable[str]) -> Balance:
     return Balance(here, tuple(c for c in wanted if c not in found), tuple(c for c in found if c not in wanted))
 
 
-def close_problem(found: Balance, note: str) -> str | None:
-    """A bag that does not balance is closed only with a note (AC-SP-4); None when it may be closed."""
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a temperature logger showed of a bag's way, in °C."""
+
+    low: Decimal
+    high: Decimal
+
+
+RANGE = Reading(Decimal(2), Decimal(25))
+"""[C] What a bag may be between; a hospital sets its own (``specimens``/``transport_temp``)."""
+
+
+def temperature(text: str) -> Decimal | None:
+    """A temperature as typed, one decimal at most two; None for what is none, or none of this world."""
+    try:
+        found = Decimal(text.strip().replace("−", "-").removesuffix("℃").removesuffix("°C").strip())
+    except InvalidOperation:
+        return None
+    return found if found.is_finite() and -100 <= found <= 80 else None
+
+
+def reading_problem(logger: str, low: Decimal | None, high: Decimal | None) -> str | None:
+    """Why what was typed is no reading of a logger, or None."""
+    if not logger:
+        return "这一袋没有随附温度记录仪，不用登记温度。"
+    if low is None or high is None:
+        return "请填写记录仪显示的最低和最高温度（℃），例如 4.2 和 7.9。"
+    return f"最低温度 {low:f} 高于最高温度 {high:f}，请核对。" if low > high else None
+
+
+def excursion(found: Reading, allowed: Reading) -> str | None:
+    """In words, how far the way was outside of what is allowed; None when it was not."""
+    if found.low >= allowed.low and found.high <= allowed.high:
+        return None
+    return f"运送温度 {found.low:f}～{found.high:f} ℃，超出 {allowed.low:f}～{allowed.high:f} ℃"
+
+
+def close_problem(found: Balance, note: str, unread_logger: bool = False) -> str | None:
+    """A bag that does not balance is closed only with a note (AC-SP-4), one with a logger only when it was read; None when it may be
+    closed."""
+    if unread_logger:
+        return "这一袋随附温度记录仪，请先登记最低和最高温度，再关闭。"
     if found.even or note.strip():
         return None
     parts = [f"缺 {len(found.missing)} 管" if found.missing else "", f"多 {len(found.extra)} 管" if found.extra else ""]

@@ -11,6 +11,7 @@ from flask import request
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.specimens import add_on, bag_rules, bags, rules
+from cloud.modules.specimens.models import SpecimenBag
 from cloud.modules.specimens.rules import Perm
 from cloud.web.faults import NotFound
 from cloud.web.page import fragment, page, redirect_to
@@ -43,7 +44,7 @@ def pack(uow: UnitOfWork) -> Any:
 @BAGS.post("/sp/bag/<int:bag_id>/send", Perm.COLLECT)
 def send(uow: UnitOfWork, bag_id: int) -> Any:
     """The ward closes the bag and hands it over."""
-    bags.send(uow, bag_id, request.form.get("courier", ""), request.form.get("destination", ""))
+    bags.send(uow, bag_id, request.form.get("courier", ""), request.form.get("destination", ""), request.form.get("logger", ""))
     return redirect_to("/sp/bag")
 
 
@@ -67,6 +68,14 @@ def scan(uow: UnitOfWork, bag_id: int) -> Any:
     return fragment("specimens/bag.html", "compared", trigger=_sound(answer.sound), answer=answer, **_bag(uow, bag_id))
 
 
+@BAGS.post("/sp/bags/<int:bag_id>/temperature", Perm.RECEIVE)
+def temperature(uow: UnitOfWork, bag_id: int) -> Any:
+    """What the bag's logger showed."""
+    out = bags.read_logger(uow, bag_id, request.form.get("low", ""), request.form.get("high", ""))
+    trigger = _sound("ok" if out is None else "bad")
+    return fragment("specimens/bag.html", "compared", trigger=trigger, answer=None, **_bag(uow, bag_id))
+
+
 @BAGS.post("/sp/bags/<int:bag_id>/close", Perm.RECEIVE)
 def close(uow: UnitOfWork, bag_id: int) -> Any:
     """The desk's last word on the bag."""
@@ -78,7 +87,19 @@ def _bag(uow: UnitOfWork, bag_id: int) -> dict[str, Any]:
     found = bags.bag(uow, bag_id)
     if found is None:
         raise NotFound("这个袋子")
-    return {"bag": found, "lines": bags.lines(uow, bag_id), "balance": bags.balance_of(uow, bag_id), **_base(uow)}
+    return {
+        "bag": found,
+        "lines": bags.lines(uow, bag_id),
+        "balance": bags.balance_of(uow, bag_id),
+        **_temperature(uow, found),
+        **_base(uow),
+    }
+
+
+def _temperature(uow: UnitOfWork, found: SpecimenBag) -> dict[str, Any]:
+    allowed = bags.allowed(uow)
+    read = None if found.temp_low is None or found.temp_high is None else bag_rules.Reading(found.temp_low, found.temp_high)
+    return {"allowed": allowed, "out": None if read is None else bag_rules.excursion(read, allowed)}
 
 
 def _base(uow: UnitOfWork) -> dict[str, Any]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.specimens import bag_rules, facts, rules, service, steps
 from cloud.modules.specimens.bag_rules import BagState, Balance
@@ -59,8 +61,8 @@ def _put_in(uow: UnitOfWork, bag: SpecimenBag, tube_code: str) -> Answer:
     return Answer(Finding.OK, "已装袋", scan.code, row)
 
 
-def send(uow: UnitOfWork, bag_id: int, courier: str, destination: str = "") -> int:
-    """Close the bag at the ward and hand it to the porter; returns how many tubes travel."""
+def send(uow: UnitOfWork, bag_id: int, courier: str, destination: str = "", logger: str = "") -> int:
+    """Close the bag at the ward and hand it to the porter, with the temperature logger that travels in it; returns how many tubes do."""
     bag = _get(uow, bag_id)
     _move(uow, bag, BagState.SENT)
     tubes = [t for t in tubes_of(uow, bag_id) if t.listed]
@@ -68,6 +70,7 @@ def send(uow: UnitOfWork, bag_id: int, courier: str, destination: str = "") -> i
         raise UserError("conflict", "袋子是空的，请先扫描试管装袋。")
     if not courier.strip():
         raise UserError("invalid", "请填写运送人。", field="courier")
+    bag.logger_no = ids.normalise_scan(logger)[:60]
     bag.courier, bag.destination, bag.sent_at = courier.strip()[:60], destination.strip()[:60], uow.now
     for each in tubes:
         tube = uow.s.get(Specimen, (uow.tenant_id, each.specimen_id), with_for_update=True)
@@ -125,7 +128,7 @@ def close(uow: UnitOfWork, bag_id: int, version: int, note: str) -> Balance:
     if bag.version != version:
         raise UserError("stale", "您打开之后这一袋又有变化，请按最新的核对结果再关闭。")
     found = balance_of(uow, bag_id)
-    problem = bag_rules.close_problem(found, note)
+    problem = bag_rules.close_problem(found, note, bool(bag.logger_no) and bag.temp_low is None)
     if problem is not None:
         raise UserError("conflict", problem)
     _move(uow, bag, BagState.CLOSED)
@@ -138,6 +141,42 @@ def close(uow: UnitOfWork, bag_id: int, version: int, note: str) -> Balance:
             uow, alerts.Alert("specimen.bag", f"bag:{bag.id}", alerts.Level.WARNING, words, f"/sp/bags/{bag.id}", Perm.RECEIVE, fields)
         )
     return found
+
+
+def allowed(uow: UnitOfWork) -> bag_rules.Reading:
+    """What a bag's temperature may be between in this hospital."""
+    own = md.catalog(uow).setting("specimens", "transport_temp", None)
+    return bag_rules.RANGE if own is None else bag_rules.Reading(Decimal(str(own[0])), Decimal(str(own[1])))
+
+
+def read_logger(uow: UnitOfWork, bag_id: int, low: str, high: str) -> str | None:
+    """The desk reads the logger: what it showed stays with the bag; outside of what is allowed each tube of it is marked, so that nothing
+    of them is released unseen (M08, 2). The excursion in words, or None. UserErrors: invalid, conflict (not open)."""
+    bag = _get(uow, bag_id)
+    if bag.state != BagState.OPEN:
+        raise UserError("conflict", f"这一袋目前“{bag_rules.BAG_WORDS[BagState(bag.state)]}”，不能登记温度。")
+    lowest, highest = bag_rules.temperature(low), bag_rules.temperature(high)
+    problem = bag_rules.reading_problem(bag.logger_no, lowest, highest)
+    if problem is not None or lowest is None or highest is None:
+        raise UserError("invalid", problem or "", field="low")
+    before = None if bag.temp_low is None else [f"{bag.temp_low:f}", f"{bag.temp_high:f}"]
+    bag.temp_low, bag.temp_high, bag.temp_by = lowest, highest, uow.actor.name
+    uow.s.flush()
+    out = bag_rules.excursion(bag_rules.Reading(lowest, highest), allowed(uow))
+    uow.audit("bag", bag.id, "temperature", before={"read": before}, after={"logger": bag.logger_no, "read": [low, high], "out": out})
+    for each in tubes_of(uow, bag_id):
+        if each.specimen_id is not None and each.listed:
+            service.mark(uow, each.specimen_id, rules.Issue.TEMP, out)
+    if out is not None:
+        words = "袋子 %(bag)s（%(place)s）%(out)s，请决定拒收或让步接收"
+        fields = {"bag": bag.code, "place": bag.origin or "—", "out": out}
+        alerts.raise_alert(
+            uow,
+            alerts.Alert("specimen.temperature", f"bag:{bag.id}", alerts.Level.URGENT, words, f"/sp/bags/{bag.id}", Perm.RECEIVE, fields),
+        )
+    else:
+        alerts.clear(uow, "specimen.temperature", f"bag:{bag.id}")
+    return out
 
 
 # --- looks ----------------------------------------------------------------------------------------------------------

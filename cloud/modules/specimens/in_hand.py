@@ -6,7 +6,7 @@ only the round trips are fewer. Sending the same form again returns the first ou
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -59,7 +59,8 @@ def take_in(uow: UnitOfWork, form: InHand) -> Taken:
     checked = sorted(set(form.identifiers) & set(steps.IDENTIFIERS))
     if len(checked) < 2:
         raise UserError("invalid", "请核对标签与申请单的两项身份信息（例如姓名和出生日期）并勾选，再登记。", field="identifiers")
-    collected = _collected_at(uow, form)
+    chosen = md.catalog(uow).order_sets_by_code
+    collected = _collected_at(uow, form, [chosen[c].id for c in form.registration.order_sets if c in chosen])
     placed = orders.register(uow, form.registration)
     if not placed.created:
         return _again(uow, placed.known)
@@ -90,13 +91,13 @@ def _again(uow: UnitOfWork, item_ids: Sequence[int]) -> Taken:
     return Taken(tuple(facts.tubes(uow, specimens).values()), again=True)
 
 
-def _collected_at(uow: UnitOfWork, form: InHand) -> datetime:
+def _collected_at(uow: UnitOfWork, form: InHand, order_sets: Iterable[int | None]) -> datetime:
     at = form.collected_at or uow.now
     if at > uow.now + timedelta(minutes=5):
         raise UserError("invalid", "采集时间不能在将来，请核对。", field="collected_at")
     if at < uow.now - OLDEST:
         raise UserError("invalid", f"采集时间已过 {OLDEST.days} 天，标本不能这样登记。请核对时间。", field="collected_at")
-    limit = steps.transport_limit(uow)
+    limit = steps.transport_limit(uow, order_sets)
     if limit is not None and uow.now - at > limit:
         minutes = int(limit / timedelta(minutes=1))
         raise UserError("conflict", f"采集后已超过送检时限 {minutes} 分钟。请按拒收或让步接收处理，不能在这里登记。", field="collected_at")

@@ -61,8 +61,10 @@ class Row:
 
 # Expected: another tube of the same drawing is here already, or its bag was opened and it was not in it.
 _WHERE = {
+    # A request's own transport limit counts instead of the hospital's, in an urgent tube only where it is shorter.
     Late.ON_THE_WAY: """s.state IN ('collected', 'sent', 'arrived') AND s.collected_at > :back
-      AND s.collected_at < CASE s.priority WHEN 'routine' THEN CAST(:collected AS timestamptz) ELSE :collected_stat END""",
+      AND s.collected_at < CASE s.priority WHEN 'routine' THEN coalesce(w.at, :collected)
+                           ELSE greatest(w.at, CAST(:collected_stat AS timestamptz)) END""",
     Late.NOT_MEASURED: """s.section_id = ANY(:sections) AND s.state IN ('received', 'conditional', 'centrifuged', 'aliquoted')
       AND s.received_at > :back
       AND s.received_at < CASE s.priority WHEN 'routine' THEN CAST(:received AS timestamptz) ELSE :received_stat END""",
@@ -73,6 +75,12 @@ _SINCE = {
     Late.NOT_MEASURED: "s.received_at",
     Late.NOT_SEEN: "least(coalesce(b.at, m.at), coalesce(m.at, b.at))",
 }
+_OWN = """
+LEFT JOIN LATERAL (
+  SELECT :now - min(coalesce(os.transport_minutes, :general)) * interval '1 minute' AS at
+  FROM order_item i JOIN order_set os ON os.tenant_id = i.tenant_id AND os.id = i.order_set_id
+  WHERE i.tenant_id = s.tenant_id AND i.specimen_id = s.id) w ON true
+"""
 _SEEN = """
 LEFT JOIN LATERAL (
   SELECT min(coalesce(g.opened_at, g.closed_at)) AS at FROM bag_tube t JOIN specimen_bag g ON g.tenant_id = t.tenant_id AND g.id = t.bag_id
@@ -95,7 +103,7 @@ _QUERIES = {
         _LATE.format(
             where=where,
             since=_SINCE[late],
-            seen=_SEEN if late is Late.NOT_SEEN else "",
+            seen={Late.NOT_SEEN: _SEEN, Late.ON_THE_WAY: _OWN}.get(late, ""),
             why="CASE WHEN b.at IS NULL THEN 'sibling' ELSE 'bag' END" if late is Late.NOT_SEEN else "''",
         )
     )
@@ -113,8 +121,10 @@ def limits(uow: UnitOfWork) -> dict[str, int]:
 
 def rows(uow: UnitOfWork, late: Late) -> list[Row]:
     """Tubes late in this way, urgent ones first, then the oldest."""
-    ends = {name: uow.now - timedelta(minutes=n) for name, n in limits(uow).items()}
+    allowed = limits(uow)
+    ends = {name: uow.now - timedelta(minutes=n) for name, n in allowed.items()}
     values = {"t": uow.tenant_id, "back": uow.now - BACK, "n": PAGE, "sections": list(md.catalog(uow).sections), **ends}
+    values |= {"now": uow.now, "general": allowed["collected"]}
     return [Row(*row) for row in uow.s.execute(_QUERIES[late], values)]
 
 

@@ -195,6 +195,11 @@ class SpecimenBag(Versioned, TenantTable, Base):
     closed_at: Mapped[datetime | None]
     closed_by: Mapped[str] = mapped_column(default="", server_default="")
     note: Mapped[str] = mapped_column(default="", server_default="")
+    # The temperature logger that travels with it, and what it showed when the bag was opened, in °C.
+    logger_no: Mapped[str] = mapped_column(default="", server_default="")
+    temp_low: Mapped[Decimal | None]
+    temp_high: Mapped[Decimal | None]
+    temp_by: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class BagTube(TenantTable, Base):

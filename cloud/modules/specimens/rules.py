@@ -124,6 +124,7 @@ class Issue(StrEnum):
     SHORT = "short"
     BUBBLE = "bubble"
     TUBE = "tube"
+    TEMP = "temp"
     OTHER = "other"
 
 
@@ -135,6 +136,7 @@ ISSUE_WORDS = {
     Issue.SHORT: say("标本量不足"),
     Issue.BUBBLE: say("有气泡"),
     Issue.TUBE: say("采血管或抗凝比例不当"),
+    Issue.TEMP: say("运送温度超限"),
     Issue.OTHER: say("其他性状异常"),
 }
 MAY_NOTE = frozenset((State.RECEIVED, State.CENTRIFUGED, State.ALIQUOTED, State.CONDITIONAL, State.ON_ANALYZER, State.TESTED))

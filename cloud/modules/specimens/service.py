@@ -269,7 +269,7 @@ def receive(uow: UnitOfWork, code: str, sections: frozenset[str] = frozenset(), 
     if tube is None:
         return _nobody(uow, scan, wrong)
     items = facts.items(uow, [tube.id]).get(tube.id, [])
-    problem = rules.receive_problem(_known(uow, tube, items), sections, uow.now, transport_limit(uow))
+    problem = rules.receive_problem(_known(uow, tube, items), sections, uow.now, transport_limit(uow, [i.order_set_id for i in items]))
     if problem is not None:
         return _refused(uow, tube, scan.code, problem)
     tube.received_at, tube.receiver_id = uow.now, uow.actor.user_id
@@ -329,6 +329,18 @@ def accept_conditionally(uow: UnitOfWork, specimen_id: int, caveat: str) -> None
         raise UserError("invalid", "请写明让步接收的说明，它会印在报告上。", field="caveat")
     move(uow, tube, State.CONDITIONAL, detail={"caveat": caveat.strip()}, reason=caveat.strip())
     tube.caveat = caveat.strip()
+
+
+def mark(uow: UnitOfWork, specimen_id: int, issue: rules.Issue, why: str | None) -> None:
+    """Set one thing about a tube that was found with others of it (``why``), or take it back (None); a tube that is told or gone stays."""
+    tube = _by_id(uow, specimen_id)
+    now = [i.value for i in rules.Issue if (i is issue and why is not None) or (i is not issue and i.value in tube.issues)]
+    if now == tube.issues or State(tube.state) not in rules.MAY_NOTE | rules.ON_THE_WAY:
+        return
+    before, tube.issues = list(tube.issues), now
+    _event(uow, tube.id, "issues", "", {"issues": now, "note": why or ""})
+    uow.audit("specimen", tube.id, "issues", {"issues": before}, {"issues": now}, why)
+    uow.notify("bench", {"section_id": tube.section_id, "specimen_id": tube.id})
 
 
 def note_issues(uow: UnitOfWork, specimen_id: int, issues: Sequence[str]) -> None:
@@ -450,3 +462,12 @@ def on_released(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     for to in (State.TESTED, State.REVIEWED, State.RELEASED):
         if rules.may_move(tube.state, to):
             move(uow, tube, to)
+    for child in uow.s.scalars(select(Specimen).where(Specimen.parent_id == tube.id).order_by(Specimen.id).with_for_update()).all():
+        follow(uow, child)
+
+
+def follow(uow: UnitOfWork, child: Specimen) -> None:
+    """An aliquot of a track line has no report of its own: told with its parent's, so that it can be archived, kept and discarded."""
+    for to in (State.ON_ANALYZER, State.TESTED, State.REVIEWED, State.RELEASED):
+        if rules.may_move(child.state, to):
+            move(uow, child, to, detail={"with": "parent"})

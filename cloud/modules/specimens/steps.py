@@ -33,10 +33,15 @@ def exists(uow: UnitOfWork, barcode: str) -> bool:
     return uow.s.execute(_EXISTS, {"t": uow.tenant_id, "code": barcode}).first() is not None
 
 
-def transport_limit(uow: UnitOfWork) -> timedelta | None:
-    """How long a tube may be on its way, where the hospital says so."""
-    minutes = md.catalog(uow).setting("specimens", "transport_minutes", None)
-    return None if minutes is None else timedelta(minutes=int(minutes))
+def transport_limit(uow: UnitOfWork, order_sets: Iterable[int | None]) -> timedelta | None:
+    """How long a tube for these order sets may be on its way: the shortest of their own limits (M05, limit[item]); where a set has none,
+    the hospital's. None: nobody said."""
+    known = md.catalog(uow)
+    general = known.setting("specimens", "transport_minutes", None)
+    found = [known.order_sets.get(i or 0) for i in order_sets] or [None]
+    own = [general if each is None or each.transport_minutes is None else each.transport_minutes for each in found]
+    minutes = [int(m) for m in own if m is not None]
+    return timedelta(minutes=min(minutes)) if minutes else None
 
 
 def take_number(uow: UnitOfWork, section: md.SectionRow, priority: str, day: date) -> str:

@@ -144,6 +144,7 @@ def _store(uow: UnitOfWork, here: StorageRack, chosen: int | None, tube: Specime
         return Scanned("bad", problem, tube.barcode, here, tube=row)
     # The rack is locked, so that two people at one rack are given two positions.
     uow.s.execute(select(StorageRack.id).where(StorageRack.id == here.id).with_for_update())
+    _told_with_parent(uow, tube)
     stay = standing(uow, tube.id)
     if stay is not None and stay.rack_id == here.id and (chosen is None or chosen in taken(uow, here.id)):
         return Scanned("warn", say("这管已经在这里，没有重复登记"), tube.barcode, here, stay.slot, row)
@@ -180,10 +181,18 @@ def _put(uow: UnitOfWork, here: StorageRack, slot: int, tube: Specimen) -> None:
     uow.s.flush()
 
 
+def _told_with_parent(uow: UnitOfWork, tube: Specimen) -> None:
+    """A line may make an aliquot after its parent's report: it is told all the same, and archived where it is stored."""
+    parent = None if tube.parent_id is None else uow.s.get_one(Specimen, (uow.tenant_id, tube.parent_id))
+    if parent is not None and State(parent.state) in (State.RELEASED, State.ARCHIVED, State.DISCARDED):
+        service.follow(uow, tube)
+
+
 def _archive(uow: UnitOfWork, tube: Specimen, stay: StoredTube, where: dict[str, Any]) -> None:
     known = md.catalog(uow)
     hours = rules.keep_hours(known.setting("specimens", "retention_h", {}), known.specimen_types[tube.specimen_type_id].code)
-    stay.keep_until = rules.keep_until(uow.now, hours, _sensitive(uow, known, tube.id))
+    # Requests stand on the parent: an aliquot of a sensitive tube is kept like it.
+    stay.keep_until = rules.keep_until(uow.now, hours, _sensitive(uow, known, tube.parent_id or tube.id))
     service.move(uow, tube, State.ARCHIVED, f"{where['place']} {where['rack']} {where['at']}", where)
 
 
@@ -230,20 +239,24 @@ def hold(uow: UnitOfWork, specimen_id: int, why: str, until: datetime | None = N
     uow.audit("specimen", specimen_id, "hold" if stay.hold else "unhold", before, after, stay.hold or None)
 
 
-_STANDS = text("SELECT 1 FROM stored_tube WHERE tenant_id = :t AND specimen_id = :s AND taken_at IS NULL")
+_STAND = text("""
+SELECT a.specimen_id FROM stored_tube a WHERE a.tenant_id = :t AND a.taken_at IS NULL AND a.specimen_id IN (
+  SELECT :s UNION ALL SELECT c.id FROM specimen c WHERE c.tenant_id = :t AND c.parent_id = :s) ORDER BY a.specimen_id
+""")
 
 
 def on_released(uow: UnitOfWork, payload: dict[str, Any]) -> None:
-    """Event ``report.released``: a tube that stands in a rack already is archived where it stands."""
+    """Event ``report.released``: a tube, or an aliquot of it, that stands in a rack already is archived where it stands."""
     specimen_id = payload.get("specimen_id") or facts.specimen_of_report(uow, payload["report_id"])
-    # Most tubes stand nowhere yet. The tube itself is locked: the handler before this one has moved it.
-    if specimen_id is None or uow.s.scalar(_STANDS, {"t": uow.tenant_id, "s": specimen_id}) is None:
+    # Most tubes stand nowhere yet. The tube itself is locked: the handler before this one has moved it and its aliquots.
+    if specimen_id is None:
         return
-    tube = uow.s.get(Specimen, (uow.tenant_id, specimen_id), with_for_update=True)
-    stay = None if tube is None else standing(uow, tube.id)
-    if tube is not None and stay is not None and tube.state == State.RELEASED:
-        here = rack(uow, stay.rack_id)
-        _archive(uow, tube, stay, {"rack": here.code, "place": here.place, "at": rules.position(stay.slot, here.cols)})
+    for found in uow.s.scalars(_STAND, {"t": uow.tenant_id, "s": specimen_id}).all():
+        tube = uow.s.get(Specimen, (uow.tenant_id, found), with_for_update=True)
+        stay = None if tube is None else standing(uow, tube.id)
+        if tube is not None and stay is not None and tube.state == State.RELEASED:
+            here = rack(uow, stay.rack_id)
+            _archive(uow, tube, stay, {"rack": here.code, "place": here.place, "at": rules.position(stay.slot, here.cols)})
 
 
 def standing(uow: UnitOfWork, specimen_id: int) -> StoredTube | None:

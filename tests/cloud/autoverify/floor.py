@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -92,8 +92,9 @@ def fit(uow: UnitOfWork, world: World) -> None:
         scheduling.assign(uow, user, world.section, shift.id, date(2026, 5, 1), date(2026, 12, 1))
 
 
-def open_floor(lab: labs.Lab, active: bool = True) -> Floor:
-    """Everything; ``active``: with a rule set made by the leader, shown on cases, approved by the quality lead, in use."""
+def open_floor(lab: labs.Lab, active: bool = True, partial: bool = False) -> Floor:
+    """Everything; ``active``: with a rule set made by the leader, shown on cases, approved by the quality lead, in use. ``partial``: it
+    lets the items that pass leave before the rest."""
     lab.clock.set(T0)
     world = build(lab, items=ITEMS[:2])
     shop = open_shop(world)
@@ -105,16 +106,16 @@ def open_floor(lab: labs.Lab, active: bool = True) -> Floor:
         fit(uow, world)
     lab.clock.set(MORNING)
     if active:
-        floor.rule_set = make_active(floor)
+        floor.rule_set = make_active(floor, partial)
     return floor
 
 
-def make_active(floor: Floor) -> int:
+def make_active(floor: Floor, partial: bool = False) -> int:
     """The whole way of a set: draft, cases from a clean tube, validated, approved by another person, active."""
     lab = floor.world.lab
     template = floor.tube()
     with lab.db.tenant(lab.a, floor.actor("leader")) as uow:
-        policy = starting_policy()
+        policy = replace(starting_policy(), partial=partial)
         row = service.create_set(uow, floor.world.section, "生化常规", policy)
         service.make_cases(uow, row.id, template)
         uow.s.flush()

@@ -85,7 +85,7 @@ def test_a_draft_is_edited_validated_and_approved_on_the_page(floor: Floor) -> N
     assert edit(what="context", code="dial", source="\"K\" > 5 且 dept = '血透'", message="血透钾高") == 303
     assert edit(what="context", code="bad", source='"K" >', message="x") == 422
     assert edit(what="drop", name="DIAL") == 303
-    assert leader.post(f"/av/rules/{draft}/policy", {"version": 1, "what": "manual", "manual": "1"}).status_code == 409
+    assert leader.post(f"/av/rules/{draft}/policy", {"version": 1, "what": "whole", "manual": "1"}).status_code == 409
     answer = leader.post(f"/av/rules/{draft}/validate")
     assert answer.status_code == 409 and "至少需要 500 份" in answer.text
     assert lab.client("quality").post(f"/av/rules/{draft}/approve").status_code == 409

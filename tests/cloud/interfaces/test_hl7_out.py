@@ -130,3 +130,25 @@ def test_status_message(status: Status, code: str, text: str) -> None:
     assert (m.header.kind, m.header.event) == ("ORM", "O01")
     assert (orc.get(1), orc.get(2), orc.get(3), orc.get(4), orc.get(5)) == ("SC", "I1", "126126000013", "F1", code)
     assert (orc.get(16), orc.get(16, 2), orc.get(9)) == (status.value, text, "20260506090203")
+
+
+def test_a_preliminary_report_completes_nothing_and_names_only_what_it_tells() -> None:
+    part = replace(REPORT, status=ResultStatus.PRELIMINARY, lines=[line for line in REPORT.lines if line.item_no == "I2"])
+    m = parse(hl7_out.result_message(part, Address(), "78", AT))
+    [orc], [obr] = m.all("ORC"), m.all("OBR")
+    assert (orc.get(2), orc.get(5), obr.get(2), obr.get(25)) == ("I2", "IP", "I2", "P")
+    assert {s.get(11) for s in m.all("OBX")} == {"P"}
+    final = parse(hl7_out.result_message(REPORT, Address(), "79", AT))
+    assert [s.get(5) for s in final.all("ORC")] == ["CM", "CM"]
+
+
+def test_a_charge_names_its_item_its_price_and_a_number_that_never_changes() -> None:
+    charge = hl7_out.Charged("LIS7", Request("F1", "I1", "CBC", "血常规 & 分类"), AT, "250101", "内科", "李四")
+    m = parse(hl7_out.charge_message(charge, PERSON, AT, Address(facility="LAB"), "80"))
+    assert (m.header.kind, m.header.event) == ("DFT", "P03") and [s.name for s in m.segments] == ["MSH", "EVN", "PID", "PV1", "ORC", "FT1"]
+    ft1 = m.first("FT1")
+    assert ft1 is not None
+    assert [ft1.get(n) for n in (2, 4, 6, 7, 10, 13, 23, 25)] == ["LIS7", "20260506090203", "CG", "250101", "1", "内科", "I1", "CBC"]
+    assert (ft1.get(7, 2), ft1.get(21, 2)) == ("血常规 & 分类", "李四")
+    own = parse(hl7_out.charge_message(replace(charge, price_code=""), PERSON, AT, Address(), "81")).first("FT1")
+    assert own is not None and own.get(7) == "CBC"

@@ -129,6 +129,26 @@ def test_consent_to_a_refund_is_told_as_cancelled(db: Database) -> None:
     sender.close()
 
 
+def test_an_inpatients_item_is_charged_once_by_a_message_of_its_own(db: Database) -> None:
+    sender = Deliverer(db)
+    with FakeHis() as his:
+        endpoint(db, his, SOURCE, send=["charge"])
+        with db.tenant(1) as uow:
+            placed = orders.place_order(uow, message(item("I1", charge=None), visit=VisitType.INPATIENT), SOURCE)
+        for status in (S.LABELLED, S.COLLECTED, S.RECEIVED):
+            with db.tenant(1) as uow:
+                orders.set_status(uow, placed.created, status)
+        with db.tenant(1) as uow:
+            for event in uow.s.scalars(select(OutboxEvent).where(OutboxEvent.topic == "order.charge")).all():
+                uow.emit("order.charge", event.key, event.payload)  # told twice by mistake
+        work(db, sender)
+        [told] = [parse(s.raw) for s in his.seen]
+        ft1, pid = told.first("FT1"), told.first("PID")
+        assert told.header.kind == "DFT" and ft1 is not None and pid is not None
+        assert (ft1.get(2), ft1.get(6), ft1.get(23)) == (f"LIS{placed.created[0]}", "CG", "I1") and pid.get(5)
+    sender.close()
+
+
 # -- reports ---------------------------------------------------------------------------------------------------------------
 
 
@@ -179,6 +199,32 @@ def test_ac_if_2_a_released_report_reaches_the_his_whole(room: Room, charset: st
         assert [s.get(2) for s in m.all("OBX") if s.get(3) == "GLU"] == ["ST"]
         with db.tenant(1) as uow:
             assert [row[1] for row in queries.delivery_states(uow, report)] == ["acked"]
+            assert uow.s.scalars(select(OrderItem.status).where(OrderItem.specimen_id == tube)).one() == "reported"
+    sender.close()
+
+
+def test_a_preliminary_report_is_told_as_one_and_the_final_replaces_it(room: Room) -> None:
+    db, sender = room.world.lab.db, Deliverer(room.world.lab.db)
+    with FakeHis() as his:
+        endpoint(db, his, "his")
+        with room.world.lab.uow() as uow:
+            tube = room.world.tube(uow)
+            uow.s.execute(update(OrderItem).values(status="received"))
+            room.world.send(uow, tube, {"K": "4.1"})
+            report = reports.review_part(uow, tube, None, room.person(uow, "tester"))
+            [no] = reports.release(uow, [report], room.person(uow, "verifier"), DESK)
+        work(db, sender)
+        with room.world.lab.uow() as uow:
+            assert uow.s.scalars(select(OrderItem.status).where(OrderItem.specimen_id == tube)).one() == "partly_reported"
+            room.world.send(uow, tube, NORMAL)
+            reports.review(uow, tube, None, room.person(uow, "tester"))
+            reports.release(uow, [report], room.person(uow, "verifier"), DESK)
+        work(db, sender)
+        first, second = (parse(s.raw) for s in his.seen if b"ORU^R01" in s.raw)
+        assert values_of(first) == {"K": ("4.1", "", "P")} and {v[2] for v in values_of(second).values()} == {"F"}
+        obrs = [m.first("OBR") for m in (first, second)]
+        assert [(o.get(3), o.get(25)) for o in obrs if o is not None] == [(f"{no}-1", "P"), (f"{no}-2", "F")]
+        with room.world.lab.uow() as uow:
             assert uow.s.scalars(select(OrderItem.status).where(OrderItem.specimen_id == tube)).one() == "reported"
     sender.close()
 

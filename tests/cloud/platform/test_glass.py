@@ -53,6 +53,11 @@ def test_the_portal_shows_the_rest_until_a_reason_is_given(world: World) -> None
         shut, seen = nurse.get(url).text, doctor.get(url).text
         assert SECRET not in shut and "敏感甲" not in shut and "4.1" in shut and "有 1 个敏感项目未显示" in shut, url
         assert SECRET in seen and "敏感项目未显示" not in seen
+    # Lists name neither the request nor how many of its values are remarkable.
+    for url in ("/clinic", f"/clinic/patient/{patient}"):
+        shut, seen = nurse.get(url).text, doctor.get(url).text
+        assert "电解质" not in shut and "敏感项目" in shut and "↑↓ 1" not in shut and "✓ 无异常" not in shut, url
+        assert "电解质" in seen and "↑↓ 1" in seen, url
     trend = f"/clinic/trend?patient={patient}&item={world.items['GLU']}"
     for url in (trend, f"/clinic/report/{no}/pdf"):
         asked = nurse.get(url).text
@@ -73,6 +78,8 @@ def test_the_laboratory_and_its_reports(world: World) -> None:
         told = queries.released(uow, no)
         assert told is not None
     bench = f"/bench/CHEM?tube={told.specimen_id}"
+    assert "敏感项目" in keeper.get("/reports").text and "↑↓1" not in keeper.get("/reports").text
+    assert "↑↓1" in world.lab.client("verifier").get("/reports").text
     for url in (f"/reports/{no}", f"/reports/{no}/versions"):
         shut = keeper.get(url).text
         assert SECRET not in shut and "敏感甲" not in shut and "敏感项目未显示" in shut, url
@@ -96,7 +103,8 @@ def test_nobody_releases_what_the_own_role_may_not_see(world: World) -> None:
         tester.post(f"/bench/CHEM/tube/{tube}/review", htmx=True),
     ):
         assert answer.status_code == 403 and "含敏感项目" in answer.text
-    assert SECRET not in verifier.get(f"/review/CHEM?report={report}").text
+    queue = verifier.get(f"/review/CHEM?report={report}").text
+    assert SECRET not in queue and "电解质" not in queue and "异常 1 项" not in queue and 'data-clean="0"' in queue
     with world.lab.uow() as uow:
         assert queries.released(uow, report_id=report) is None
 

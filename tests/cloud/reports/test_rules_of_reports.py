@@ -23,6 +23,12 @@ ALLOWED = {
     (State.TESTED, State.TESTED),
     (State.TESTED, State.DRAFT),
     (State.TESTED, State.RELEASED),
+    (State.TESTED, State.PRELIMINARY),
+    (State.TESTED, State.RECALLED),  # of a report a part of which is told
+    (State.PRELIMINARY, State.PRELIMINARY),
+    (State.PRELIMINARY, State.TESTED),
+    (State.PRELIMINARY, State.RECALLED),
+    (State.RECALLED, State.PRELIMINARY),
     (State.RELEASED, State.AMENDED),
     (State.RELEASED, State.RECALLED),
     (State.AMENDED, State.AMENDED),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from itertools import product
 from typing import Any
 
@@ -34,6 +35,57 @@ def test_a_bag_is_compared_with_its_list(listed: str, scanned: str, here: int, m
     assert (len(found.here), "".join(found.missing), "".join(found.extra)) == (here, missing, extra)
     assert (bag_rules.close_problem(found, " ") is None) is found.even
     assert bag_rules.close_problem(found, "已电话核实") is None
+
+
+@pytest.mark.parametrize(
+    ("logger", "low", "high", "word"),
+    [
+        ("", "4", "8", "没有随附温度记录仪"),
+        ("T1", "", "8", "请填写记录仪显示的最低和最高温度"),
+        ("T1", "冷", "8", "请填写记录仪显示的最低和最高温度"),
+        ("T1", "9", "8", "最低温度 9 高于最高温度 8"),
+        ("T1", "4.2℃", "7.9", None),
+        ("T1", "0", "0", None),
+    ],
+)
+def test_what_a_logger_showed_is_read_or_refused_in_words(logger: str, low: str, high: str, word: str | None) -> None:
+    problem = bag_rules.reading_problem(logger, bag_rules.temperature(low), bag_rules.temperature(high))
+    assert (problem is None) is (word is None) and (word or "") in (problem or "")
+
+
+def test_the_edge_of_the_allowed_range_is_inside() -> None:
+    allowed = bag_rules.Reading(Decimal(2), Decimal(8))
+    assert bag_rules.excursion(bag_rules.Reading(Decimal(2), Decimal(8)), allowed) is None
+    assert bag_rules.excursion(bag_rules.Reading(Decimal("1.9"), Decimal(8)), allowed) == "运送温度 1.9～8 ℃，超出 2～8 ℃"
+    assert bag_rules.excursion(bag_rules.Reading(Decimal(2), Decimal("8.1")), allowed) == "运送温度 2～8.1 ℃，超出 2～8 ℃"
+
+
+def test_a_bags_logger_is_read_before_it_closes_and_an_excursion_marks_its_tubes(hospital: Hospital) -> None:
+    tubes = [collected(hospital, "1002", patient_no=f"C{n}", name=f"病人{n}")[0] for n in range(2)]
+    bag_id = 0
+    for tube in tubes:
+        bag_id, _answer = act(hospital, lambda u, t=tube: bags.pack(u, "BAG0009", t, "内科一病区"), NURSE)
+    act(hospital, lambda u: bags.send(u, bag_id, "老张", logger="tl-7"), NURSE)
+    act(hospital, lambda u: bags.open_bag(u, "BAG0009"), DESK)
+    for tube in tubes:
+        assert act(hospital, lambda u, t=tube: bags.scan_out(u, bag_id, t), DESK).finding is Finding.OK
+
+    def version() -> int:
+        return int(hospital.rows("SELECT version FROM specimen_bag WHERE id = :i", i=bag_id)[0][0])
+
+    with pytest.raises(UserError, match="请先登记最低和最高温度"):
+        act(hospital, lambda u: bags.close(u, bag_id, version(), ""), DESK)
+    marked = "SELECT issues FROM specimen WHERE barcode = ANY(:c)"
+    assert act(hospital, lambda u: bags.read_logger(u, bag_id, "4.0", "31.5"), DESK) == "运送温度 4.0～31.5 ℃，超出 2～25 ℃"
+    assert hospital.rows(marked, c=tubes) == [(["temp"],), (["temp"],)]
+    assert hospital.rows("SELECT count(*) FROM alert WHERE kind = 'specimen.temperature' AND cleared_at IS NULL") == [(1,)]
+    # Misread: read again, and the marks and the alert are gone; the first reading stays in the audit.
+    assert act(hospital, lambda u: bags.read_logger(u, bag_id, "4.0", "13.5"), DESK) is None
+    assert hospital.rows(marked, c=tubes) == [([],), ([],)]
+    assert hospital.rows("SELECT count(*) FROM alert WHERE kind = 'specimen.temperature' AND cleared_at IS NULL") == [(0,)]
+    act(hospital, lambda u: bags.close(u, bag_id, version(), ""), DESK)
+    with pytest.raises(UserError, match="不能登记温度"):
+        act(hospital, lambda u: bags.read_logger(u, bag_id, "4", "5"), DESK)
 
 
 def packed(hospital: Hospital, tubes: list[str], code: str = "BAG0001") -> int:

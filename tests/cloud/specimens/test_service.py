@@ -10,8 +10,9 @@ from sqlalchemy import select, text
 
 from cloud.db.session import Actor, UnitOfWork
 from cloud.modules.catalog import queries as md
+from cloud.modules.catalog import service as catalog
 from cloud.modules.catalog.models import SavedSetting, Section
-from cloud.modules.specimens import facts, service
+from cloud.modules.specimens import facts, late, service
 from cloud.modules.specimens.models import LabelJob, Rejection, Specimen, SpecimenEvent, StrayTube
 from cloud.modules.specimens.rules import Finding
 from cloud.modules.specimens.service import Answer
@@ -323,6 +324,29 @@ def test_a_tube_too_long_on_the_way(hospital: Hospital) -> None:
     hospital.clock.advance(minutes=121)
     answer = receive(hospital, code)
     assert answer.finding is Finding.LATE and "121 分钟" in answer.text and one(hospital, code).state == "collected"
+    # M05: limit[item]. A request's own limit counts instead, the shortest of a tube's.
+    assert [late_codes(hospital), own_limit(hospital, 180), late_codes(hospital)] == [{code}, None, set()]
+    assert receive(hospital, code).finding is Finding.OK
+    own_limit(hospital, 30)
+    (other,) = collected(hospital, "1002", patient_no="P-2", name="李四")
+    hospital.clock.advance(minutes=31)
+    assert late_codes(hospital) == {other}
+    answer = receive(hospital, other)
+    assert answer.finding is Finding.LATE and "超过送检时限 30 分钟" in answer.text
+
+
+def own_limit(hospital: Hospital, minutes: int) -> None:
+    """The transport limit of all that was ordered so far."""
+
+    def run(uow: UnitOfWork) -> None:
+        uow.s.execute(text("UPDATE order_set SET transport_minutes = :m WHERE id IN (SELECT order_set_id FROM order_item)"), {"m": minutes})
+        catalog.changed(uow)
+
+    act(hospital, run)
+
+
+def late_codes(hospital: Hospital) -> set[str]:
+    return {r.barcode for r in act(hospital, lambda u: late.rows(u, late.Late.ON_THE_WAY))}
 
 
 def test_a_tube_whose_order_was_cancelled_yesterday(hospital: Hospital) -> None:

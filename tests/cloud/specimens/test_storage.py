@@ -11,7 +11,8 @@ from sqlalchemy import select, text
 
 from cloud.db.session import Actor
 from cloud.modules.catalog import models as catalog
-from cloud.modules.specimens import discard, storage, storage_queries
+from cloud.modules.catalog import service as catalog_service
+from cloud.modules.specimens import discard, service, storage, storage_queries, track
 from cloud.modules.specimens import storage_rules as rules
 from cloud.modules.specimens.models import Specimen
 from cloud.modules.specimens.rules import STATE_WORDS, State
@@ -188,6 +189,29 @@ def test_a_tube_waiting_for_its_report_is_archived_where_it_stands(hospital: Hos
     assert state(hospital, tube) == "archived"
     (stay,) = hospital.rows("SELECT keep_until FROM stored_tube")
     assert stay.keep_until == MORNING + timedelta(hours=168)
+
+
+def test_an_aliquot_is_told_archived_and_kept_with_its_parent(hospital: Hospital) -> None:
+    """M05 storage: the aliquots of a track line have no report of their own, and end as every tube does."""
+    tube = received(hospital, "R-9")
+    events = [{"tube": code, "parent": tube, "step": "aliquoted", "said": "", "place": ""} for code in ("AL-1", "AL-2")]
+    act(hospital, lambda u: track.on_seen(u, {"device": "LINE", "at": u.now.isoformat(), "events": events[:1]}))
+    rack_id = rack(hospital, "RK07")
+    assert scan(hospital, rack_id, "AL-1").sound == "ok" and state(hospital, "AL-1") == "aliquoted"
+    for handler in (service.on_released, storage.on_released):
+        act(hospital, lambda u, h=handler: h(u, {"specimen_id": id_of(hospital, tube)}))
+    assert (state(hospital, tube), state(hospital, "AL-1")) == ("released", "archived")
+    kept = "SELECT keep_until FROM stored_tube WHERE specimen_id = :i"
+    assert hospital.rows(kept, i=id_of(hospital, "AL-1"))[0][0] is not None
+    # The line makes another one after the report: archived where it is stored.
+    act(hospital, lambda u: track.on_seen(u, {"device": "LINE", "at": u.now.isoformat(), "events": events[1:]}))
+    assert scan(hospital, rack_id, "AL-2").sound == "ok" and state(hospital, "AL-2") == "archived"
+    # Of a sensitive tube: kept until a person decides, like its parent.
+    act(hospital, lambda u: u.s.execute(text("UPDATE test_item SET sensitive = true")))
+    act(hospital, lambda u: catalog_service.changed(u))
+    act(hospital, lambda u: track.on_seen(u, {"device": "LINE", "at": u.now.isoformat(), "events": [events[0] | {"tube": "AL-3"}]}))
+    assert scan(hospital, rack_id, "AL-3").sound == "ok"
+    assert hospital.rows(kept, i=id_of(hospital, "AL-3")) == [(None,)]
 
 
 def test_a_tube_is_moved_only_on_purpose(hospital: Hospital) -> None:

@@ -1,0 +1,244 @@
+"""M09 preliminary reports (预报告): part of a tube reviewed and released by people, told everywhere as such, replaced by the final."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+
+import pytest
+from pypdf import PdfReader
+from sqlalchemy import text
+
+from cloud.modules.bench import rules as bench_rules
+from cloud.modules.bench import service as bench
+from cloud.modules.bench.rules import ReviewItem, TestState, TubeState
+from cloud.modules.reports import document, figures, queries, service
+from cloud.modules.reports.rules import TRANSITIONS, State, VersionState, may_amend, may_move
+from cloud.ports import s3
+from cloud.web.span import Span
+from common.errors import UserError
+from tests.cloud.bench.world import World, build
+from tests.cloud.reports.test_pages import RUN, work
+from tests.cloud.reports.test_release import DESK, Room
+from tests.support import lab as labs
+from tests.support.database import TestDatabase
+
+T = TestState
+EARLY, LATE = {"K": "4.10", "NA": "140.2"}, {"GLU": "5.00", "CREA": "80"}
+
+
+# --- rules ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_told_part_leaves_its_tube_on_the_bench_until_the_rest_is_told() -> None:
+    def state(*tests: tuple[TestState, bool, bool]) -> TubeState:
+        return bench_rules.tube_state(tests)
+
+    told, missing = (T.RELEASED, True, False), (T.EXPECTED, True, False)
+    assert state(told, missing) is TubeState.PARTIAL
+    assert state(told, (T.HELD, True, False)) is TubeState.HELD
+    assert state(told, (T.RECEIVED, True, False)) is TubeState.READY
+    assert state(told, (T.NO_RESULT, True, False)) is TubeState.READY, "somebody still says so on the final report"
+    assert state(told, (T.REVIEWED, True, False)) is TubeState.REVIEWED
+    assert state(told, (T.EXPECTED, False, False)) is TubeState.RELEASED
+    assert state(told, (T.CANCELLED, True, False)) is TubeState.RELEASED
+
+
+def test_a_part_is_neither_nothing_nor_all() -> None:
+    def problem(*items: ReviewItem) -> str | None:
+        return bench_rules.part_problem(items)
+
+    there, missing = ReviewItem("钾", T.RECEIVED, True), ReviewItem("糖", T.EXPECTED, True)
+    assert problem(there, missing) is None and problem(there, ReviewItem("糖", T.HELD, True)) is None
+    assert "没有可先发的结果" in (problem(missing) or "")
+    assert "没有可先发的结果" in (problem(ReviewItem("钾", T.RELEASED, True), missing) or "")
+    assert "没有可先发的结果" in (problem(ReviewItem("钾", T.RECEIVED, True, "复查"), missing) or "")
+    assert "结果已齐" in (problem(there, ReviewItem("糖", T.RECEIVED, True)) or "")
+
+
+def test_where_a_preliminary_report_may_go() -> None:
+    assert TRANSITIONS[State.PRELIMINARY] == {State.PRELIMINARY, State.TESTED, State.RECALLED}
+    assert not may_move(State.DRAFT, State.PRELIMINARY) and not may_move(State.RELEASED, State.PRELIMINARY)
+    assert not may_move(State.PRELIMINARY, State.RELEASED), "the final report is reviewed and verified like any other"
+    assert may_amend(State.PRELIMINARY) and not may_amend(State.TESTED) and not may_amend(State.DRAFT)
+
+
+# --- the laboratory's verbs ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def room(fresh_db: TestDatabase) -> Iterator[Room]:
+    lab = labs.make(fresh_db)
+    yield Room(build(lab))
+    lab.db.dispose()
+
+
+def part(room: Room, values: dict[str, str] = EARLY) -> tuple[int, str]:
+    """(tube, number) of a preliminary report."""
+    with room.world.lab.uow() as uow:
+        tube = room.world.tube(uow)
+        room.world.send(uow, tube, values, RUN)
+        report = service.review_part(uow, tube, None, room.person(uow, "tester"))
+        [no] = service.release(uow, [report], room.person(uow, "verifier"), DESK)
+    return tube, no
+
+
+def test_four_eyes_a_fresh_look_and_the_checks_of_critical_values_hold_for_a_part_too(room: Room) -> None:
+    with room.world.lab.uow() as uow:
+        tube = room.world.tube(uow)
+        room.world.send(uow, tube, EARLY, RUN)
+        report = service.review_part(uow, tube, None, room.person(uow, "verifier"))
+        with pytest.raises(UserError, match="不能是同一人"):
+            service.release(uow, [report], room.person(uow, "verifier"), DESK)
+    with room.world.lab.uow() as uow:
+        room.world.send(uow, tube, {"K": "4.6"}, RUN.replace(minute=9))  # another value of what was reviewed
+        room.world.send(uow, tube, {"GLU": "5.1"}, RUN)  # another item: no concern of the part
+        with pytest.raises(UserError, match="请重新初审"):
+            service.release(uow, [report], room.person(uow, "senior"), DESK)
+    # An item that came after the partial review waits for the final report.
+    with room.world.lab.uow() as uow:
+        tube = room.world.tube(uow)
+        room.world.send(uow, tube, EARLY, RUN)
+        report = service.review_part(uow, tube, None, room.person(uow, "tester"))
+        room.world.send(uow, tube, {"GLU": "5.1"}, RUN)
+        [no] = service.release(uow, [report], room.person(uow, "verifier"), DESK)
+        told = queries.released(uow, no)
+        assert told is not None and [line["code"] for line in told.lines] == ["K", "NA"] and told.state is State.PRELIMINARY
+    # A critical value waits for its two checks, alone as in company.
+    with room.world.lab.uow() as uow:
+        tube = room.world.tube(uow)
+        room.world.send(uow, tube, {"K": "6.8"}, RUN)
+        report = service.review_part(uow, tube, None, room.person(uow, "tester"))
+        with pytest.raises(UserError, match="危急值尚未复核"):
+            service.release(uow, [report], room.person(uow, "verifier"), DESK)
+
+
+def test_a_wrong_value_of_a_preliminary_report_is_corrected_and_stays_preliminary(room: Room) -> None:
+    tube, no = part(room)
+    items = room.world.items
+    with room.world.lab.uow() as uow:
+        told = queries.released(uow, no)
+        assert told is not None
+        service.seen(uow, told.report_id, 1)
+        room.world.send(uow, tube, {"GLU": "5.1"}, RUN)
+        senior = room.person(uow, "senior")
+
+        def asked(item: str, value: str) -> service.AmendRequest:
+            return service.AmendRequest(told.report_id, 1, {items[item]: value}, "result", "复查")
+
+        with pytest.raises(UserError, match="项目GLU 还没有发布"):
+            service.amend(uow, asked("GLU", "6.0"), senior, DESK)
+        service.amend(uow, asked("K", "4.4"), senior, DESK)
+        second = queries.released(uow, no)
+        assert second is not None and (second.state, second.version_no, second.preliminary) == (State.PRELIMINARY, 2, True)
+        sheet = document.sheet(second.document)
+        assert [(r.code, r.result) for r in sheet.rows] == [("K", "4.4"), ("NA", "140")] and sheet.amendment is not None
+    with room.world.lab.uow() as uow:
+        room.world.send(uow, tube, {"CREA": "80"}, RUN)
+        report = service.review(uow, tube, None, room.person(uow, "tester"))
+        service.release(uow, [report], room.person(uow, "verifier"), DESK)
+        final = queries.released(uow, no)
+        assert final is not None and (final.version_no, final.preliminary, final.reason_class) == (3, False, None)
+        assert [line["value"] for line in final.lines] == ["4.4", "140", "5.10", "80"]
+        day = uow.now.date()
+        wanted = figures.Wanted(Span(day, day).first, day, [room.world.section])
+        n = figures.counts(uow, wanted)
+        assert (n[figures.Figure.RELEASED], n[figures.Figure.PRELIMINARY], n[figures.Figure.AMENDED]) == (1, 1, 1)
+
+
+def test_a_recalled_preliminary_report_is_hidden_at_once_also_while_the_rest_is_under_review(room: Room) -> None:
+    tube, no = part(room)
+    with room.world.lab.uow() as uow:
+        room.world.send(uow, tube, LATE, RUN)
+        report = service.review(uow, tube, None, room.person(uow, "tester"))
+        service.recall(uow, report, "采错患者", room.person(uow, "leader"))
+        told = queries.released(uow, no)
+        assert told is not None and told.recalled and not told.lines
+        with pytest.raises(UserError):
+            service.release(uow, [report], room.person(uow, "verifier"), DESK)
+        untold = room.world.tube(uow)
+        room.world.send(uow, untold, EARLY, RUN)
+        draft = service.review_part(uow, untold, None, room.person(uow, "tester"))
+        with pytest.raises(UserError, match="还没有发布"):
+            service.recall(uow, draft, "错", room.person(uow, "leader"))
+
+
+def test_a_rest_without_results_or_cancelled_still_becomes_a_final_report_and_sent_back_it_stays_told(room: Room) -> None:
+    tube, no = part(room)
+    with room.world.lab.uow() as uow:
+        ids = uow.s.execute(text("SELECT id, version FROM test WHERE specimen_id = :t AND state = 'expected'"), {"t": tube}).all()
+        for n, test in enumerate(ids):
+            if n == 0:
+                bench.set_no_result(uow, test.id, test.version, "标本量不足")
+        bench.on_withdrawn(uow, {"specimen_id": tube})
+        assert uow.s.execute(text("SELECT state FROM bench_tube WHERE specimen_id = :t"), {"t": tube}).scalar_one() == "released"
+        report = service.review(uow, tube, None, room.person(uow, "tester"))
+        assert [w.id for w in queries.queue(uow, room.world.section, 0)] == [report]
+        service.release(uow, [report], room.person(uow, "verifier"), DESK)
+        final = queries.released(uow, no)
+        assert final is not None and final.state is State.RELEASED and not final.preliminary
+    with room.world.lab.uow() as uow, pytest.raises(UserError, match="不能改为"):
+        service.review(uow, tube, None, room.person(uow, "tester"))
+    # Sent back to the bench, what was told stays told.
+    tube, no = part(room)
+    with room.world.lab.uow() as uow:
+        room.world.send(uow, tube, LATE, RUN)
+        report = service.review(uow, tube, None, room.person(uow, "tester"))
+        room.person(uow, "verifier")
+        service.send_back(uow, report, "糖请复查")
+        told = queries.released(uow, no)
+        assert told is not None and told.state is State.PRELIMINARY and told.lines
+
+
+# --- through the pages ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def world(fresh_db: TestDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    lab = labs.make(fresh_db, data_dir=str(tmp_path_factory.mktemp("files")))
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE app_user SET wards = '{内科一病区}' WHERE employee_no = 'clinician1'"))
+    yield build(lab)
+    lab.db.dispose()
+
+
+def test_m09_preliminary_is_marked_on_page_pdf_and_portal_and_the_final_replaces_it(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        world.send(uow, tube, EARLY, RUN)
+    tester, verifier, clinician = (world.lab.client(r) for r in ("tester", "verifier", "clinician"))
+    assert "Alt+P" in tester.fragment(f"/bench/CHEM/tube/{tube}").text
+    answer = tester.post(f"/bench/CHEM/tube/{tube}/part", htmx=True)
+    assert answer.status_code == 204 and "benchNext" in answer.headers["HX-Trigger"], answer.text
+    queue = verifier.get("/review/CHEM").text
+    assert "! 预报告" in queue and 'data-clean="0"' in queue and "部分初审" in queue
+    with world.lab.uow() as uow:
+        report = uow.s.execute(text("SELECT id FROM report WHERE specimen_id = :s"), {"s": tube}).scalar_one()
+    world.lab.sign(verifier)
+    assert verifier.post("/review/CHEM/release", {"id": report}, htmx=True).status_code == 200
+    work(world)
+    with world.lab.uow() as uow:
+        told = queries.released(uow, report_id=report)
+        assert told is not None and told.pdf_key is not None
+        pdf = s3.files_of(s3.current_store(), uow.tenant_id).get(told.pdf_key, told.pdf_sha256)
+    printed = "".join("".join(page.extract_text().split()) for page in PdfReader(io.BytesIO(pdf)).pages)
+    assert "【预报告】" in printed and "待出：项目GLU、项目CREA" in printed and "140" in printed
+    assert "预报告" in clinician.get("/clinic").text and "无异常" not in clinician.get("/clinic").text
+    page = clinician.get(f"/clinic/report/{told.no}").text
+    assert "预报告" in page and "待出：项目GLU、项目CREA" in page and "修改报告" not in page
+    assert "! 预报告" in verifier.get(f"/reports/{told.no}").text and "! 预报告" in verifier.get("/reports").text
+    assert "以终报告为准" in clinician.get(f"/reports/verify/{told.no}").text
+    with world.lab.uow() as uow:
+        world.send(uow, tube, LATE, RUN)
+        status = uow.s.execute(text("SELECT status FROM order_item WHERE specimen_id = :s"), {"s": tube}).scalar_one()
+    assert tester.post(f"/bench/CHEM/tube/{tube}/review", htmx=True).status_code == 204
+    assert verifier.post("/review/CHEM/release", {"id": report}, htmx=True).status_code == 200
+    work(world)
+    page = clinician.get(f"/clinic/report/{told.no}").text
+    assert "5.00" in page and "预报告" not in page and "修改报告" not in page, "a final report corrects nothing"
+    assert "未读" in clinician.get("/clinic").text or "无异常" in clinician.get("/clinic").text
+    versions = verifier.get(f"/reports/{told.no}/versions").text
+    assert "已被替代" in versions and "预报告" in versions
+    with world.lab.uow() as uow:
+        assert [v.version_state for v in queries.versions(uow, told.no)] == [VersionState.CURRENT, VersionState.SUPERSEDED]
+    assert status in ("in_lab", "partly_reported")
