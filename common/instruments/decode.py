@@ -25,7 +25,7 @@ from common.protocol.problem import Problem, quote
 _HL7 = re.compile(rb"(?:^|[\r\n\x0b\x1c\x00 ]|<SB>|<VT>|\[VT\])(?:MSH|FHS|BHS)[^A-Za-z0-9\x00]")
 _HL7_WIDE = re.compile(rb"M\x00S\x00H\x00|\x00M\x00S\x00H")
 _HL7_BODY = re.compile(rb"(?:^|[\r\n\x0b])(?:PID|OBR|OBX|ORC|SPM|QRD|QPD)\|")
-_HEADER = re.compile(rb"(?:^|[\r\n\x01\x02\x05\x00 ])[0-7]?H([^A-Za-z0-9\x00-\x08\x0a-\x20])(?!\1|\"\")[^A-Za-z0-9\s]{2}")
+_HEADER = re.compile(rb"(?:^|[\r\n\x01\x02\x05\x00\t\f ])[0-7]?H([^A-Za-z0-9\x00-\x08\x0a-\x20])(?!\1|\"\")[^A-Za-z0-9\s]{2}")
 _RECORD = re.compile(
     rb"(?:^|[\r\n\x02])[0-7]?(?:[HPORCMQL][|!~]|[POR][,;\t]\d{1,4}[,;\t][^\r\n]*[\r\n]+[0-7]?[ORCL][,;\t]\d{1,4}(?:[,;\t]|[\r\n]))"
 )

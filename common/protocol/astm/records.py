@@ -154,7 +154,7 @@ def _damage(link: LinkText, raw: list[bytes]) -> tuple[set[int], dict[int, int]]
 
 _SMALL = frozenset("porcqmsl")
 """Record types some write in small letters."""
-_BLANK = " \t\x00\x1a\ufeff"
+_BLANK = " \t\f\x00\x1a\ufeff"
 
 
 class _Splitter:

@@ -406,7 +406,7 @@ class _Phase:
 
     def stray(self, data: bytes) -> None:
         """Text outside any frame: LIS01 says ignore; we also say so."""
-        if not data.strip(b"\r\n\x00 "):
+        if not data.strip(b"\r\n\x00 \x11\x13"):  # DC1 and DC3 are the line's own flow control
             return
         self.out.problems.append(Problem("frame.stray", f"帧外有未归属的字节(bytes outside frames):{quote(data)}"))
 

@@ -1,8 +1,9 @@
 """MLLP release 1 without I/O: `VT message FS CR`, liberal on input, strict on output.
 
-A read may hold half a block or several. Accepted beside the standard: no VT before MSH, FHS or BHS; FS without CR; no FS
-at all (the block ends at the next VT, when the line falls silent, or when it closes); text outside blocks, which is
-handed over as a block of its own, so that nothing read is dropped in silence.
+A read may hold half a block or several. Accepted beside the standard: no VT before MSH, FHS or BHS; FS without CR before or behind it
+(inside a line it is damage, and ends nothing: a value cut there would look whole); no FS at all (the block ends at the next VT, when the
+line falls silent, or when it closes); text outside blocks, which is handed over as a block of its own, so that nothing read is dropped in
+silence.
 """
 
 from __future__ import annotations
@@ -85,7 +86,10 @@ class Deframer:
         self._reset(len(raw))
         if not raw.strip(_BLANK + VT):
             return []
-        return [self._ended(raw, BlockProblem.NO_END if _begins(raw) else BlockProblem.STRAY)]
+        if not _begins(raw):
+            return [self._ended(raw, BlockProblem.STRAY)]
+        ended = raw.rstrip(_BLANK).endswith(FS)  # nothing came behind it
+        return [self._ended(raw, None if ended and raw[:1] == VT else BlockProblem.NO_START if ended else BlockProblem.NO_END)]
 
     def _next(self) -> Block | None:
         buffer = self._buffer
@@ -106,11 +110,13 @@ class Deframer:
         """The block at the head of the buffer, or None while its end is not here."""
         buffer = self._buffer
         end = buffer.find(FS, max(self._scan, start))
+        while 0 <= end < len(buffer) - 1 and _inside(buffer, end):
+            end = buffer.find(FS, end + 1)
         restart = buffer.find(VT, max(self._scan, start), end if end >= 0 else len(buffer))
         if restart >= 0:
             return self._ended(self._take(restart), BlockProblem.NO_END)
-        if end < 0:
-            self._scan = len(buffer)
+        if end < 0 or end == len(buffer) - 1 and _inside(buffer, end):
+            self._scan = len(buffer) if end < 0 else end
             self._shed()
             return None
         after = end + 2 if buffer[end + 1 : end + 2] == CR else end + 1
@@ -145,8 +151,8 @@ class Deframer:
         if self._refusing:
             self._refusing, problem = False, BlockProblem.TOO_LARGE
         message = raw.removeprefix(VT)
-        cut = message.rfind(FS)
-        return Block(raw, message[:cut] if cut >= 0 else message, problem)
+        whole = message.rstrip(_BLANK)
+        return Block(raw, whole[:-1] if whole.endswith(FS) else message, problem)
 
 
 def commit(accepted: bool) -> bytes:
@@ -157,6 +163,11 @@ def commit(accepted: bool) -> bytes:
 def is_commit(block: Block) -> bool:
     """True for a release 2 commit answer, which carries no message."""
     return block.message in _COMMITS
+
+
+def _inside(buffer: bytearray, at: int) -> bool:
+    """Whether an FS stands in the middle of a line: no end of a line before it, none behind it, and no new block."""
+    return buffer[at - 1] not in b"\r\n" and buffer[at + 1 : at + 2] not in (CR, b"\n", b"\x00", VT)
 
 
 def _begins(raw: bytes) -> bool:

@@ -21,7 +21,8 @@ _GLUED = re.compile(r"(?<=.)(?=MSH([^A-Za-z0-9\s])[^A-Za-z0-9\s]{3,5}\1)")
 _AS_BLOCK = bytes.maketrans(b"\x02\x03", b"\x0b\x1c")
 _NAMES = {b"VT": b"\x0b", b"SB": b"\x0b", b"FS": b"\x1c", b"EB": b"\x1c", b"CR": b"\r", b"LF": b"\n"}
 _HEAD = re.compile(rb"(?:^|[\r\n\x0b\x1c\x00 ])(?:MSH[^A-Za-z0-9]|(?:FHS|BHS|PID|OBR|OBX|ORC|SPM|QRD|QPD)\|)")
-_MARK = re.compile(rb"[\x0b\x1c]")
+_MARK = re.compile(rb"\x0b|(?<=[\r\n])\x1c|\x1c(?=[\r\n\x0b\x00]|\Z)")
+"""Begin and end of a block; an FS in the middle of a line is damage and ends nothing."""
 _IDLE = b"\r\n\x00 "
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}$")
 _WIDE_MSH = b"M\x00S\x00H"
@@ -144,6 +145,9 @@ def _read_block(block: bytes, framed: bool, whole: bool, encoding: str | None) -
     found = reader.close()
     if found:
         found[0].problems[:0] = decoded.problems
+        if FS in raw:
+            said = "消息中间有块结束符 FS，按原样保留(FS inside a message, kept as it came)"
+            found[0].problems.append(Problem("block.control", said))
         if not whole:
             found[-1].complete = False
             said = "消息不完整:没有块结束符 FS(cut message, no end of block)"

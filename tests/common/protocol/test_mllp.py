@@ -116,3 +116,15 @@ def test_commit_answers_of_release_2_come_back_as_commits() -> None:
         assert mllp.commit(accepted) == raw
         (block,) = Deframer().receive(raw)
         assert mllp.is_commit(block)
+
+
+@pytest.mark.parametrize("cut", range(len(mllp.frame(TWO)) + 1))
+def test_an_end_mark_inside_a_line_ends_nothing(cut: int) -> None:
+    """Or 5.6 would come out as a whole 5."""
+    damaged = TWO.replace(b"5.6", b"5\x1c6")
+    assert messages(mllp.frame(damaged) + mllp.frame(ONE), cut) == [(damaged, None), (ONE, None)]
+
+
+@pytest.mark.parametrize("end", [b"\x1c", b"\x1c\x0b", b"\x1c\r"])
+def test_a_last_line_without_its_cr_still_ends_with_the_mark(end: bytes) -> None:
+    assert messages(b"\x0b" + ONE.rstrip(b"\r") + end) == [(ONE.rstrip(b"\r"), None)]
