@@ -10,6 +10,8 @@ from importlib import import_module
 from pathlib import Path
 
 from agent import log
+from agent.english import ENGLISH
+from common import english
 from common.errors import JianlianError
 
 # Each command's module has `add_arguments(parser)` and `main(args) -> int`; it is only imported when it is used.
@@ -47,12 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub = commands.add_parser(name, help=text, description=text)
         if given[:1] == [name] or name in given:
             import_module(module).add_arguments(sub)
+            english.add_switch(sub)
     args = parser.parse_args(given)
     log.setup(args.log)
     try:
         return int(import_module(COMMANDS[args.command][0]).main(args))
     except JianlianError as error:
-        print(error.message, file=sys.stderr)
+        lang = english.language(args.lang, os.environ)
+        print(error.fields.get(lang) or english.in_language(error.message, lang, ENGLISH), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130

@@ -72,6 +72,35 @@ ENGLISH: dict[str, str] = {
     "{line}不可用：{why}。": "{line} cannot be used: {why}.",
     "检查电缆、地址，或占用它的其他程序。": "Check cable and address, or the other program that uses it.",
     "{line}可用。": "{line} can be used.",
+    # enrolment
+    "登记码不完整或已损坏，请从网页重新复制整段登记码。": "The code is incomplete or damaged; copy the whole code from the web page again.",
+    "{url} 没有给出证书，请核对登记码中的地址。": "{url} gave no certificate; check the address in the code.",
+    "服务器的证书与登记码不符，可能有人冒充服务器。请停止并联系管理员。": "The server's certificate is not the one the code names: "
+    "somebody may pretend to be the server. Stop and call the administrator.",
+    "服务器的答复读不懂。": "The server's answer cannot be read.",
+    "登记码中的地址不是 https，不能使用。": "The address in the code is not https and cannot be used.",
+    "连接不上 {url}：{reason}。请检查网络和地址。": "No connection to {url}: {reason}. Check network and address.",
+    "服务器拒绝登记（{code}）：登记码可能已用过或超过 30 分钟，请在网页上生成新的登记码。": "The server refuses ({code}): the code may "
+    "have been used or be older than 30 minutes; make a new one on the web page.",
+    "服务器的答复不完整，登记没有完成。": "The server's answer is incomplete; this PC is not enrolled.",
+    "服务器签发的证书不是本机的密钥，登记没有完成。": "The server's certificate is not for this PC's key; this PC is not enrolled.",
+    "服务器签发的证书不是给本代理的，登记没有完成。": "The server's certificate is not for this agent; this PC is not enrolled.",
+    "本目录还有另一家医院（{other}）未上传的数据，不能登记到 {tenant}。请先让它们上传完，或换一个数据目录。": "This folder holds data of "
+    "another hospital ({other}) that was not sent yet, and cannot be enrolled to {tenant}. Let it be sent first, or choose another folder.",
+    "代理正在运行，请先停止它，再登记。": "The agent runs; stop it, then enrol.",
+    # commands
+    "数据目录 {folder} 已有一个代理在运行，请先停止它。": "An agent runs on the data folder {folder} already; stop it first.",
+    "读不出文件 {file}：{why}。": "The file {file} cannot be read: {why}.",
+    "写不了文件 {file}：{why}。": "The file {file} cannot be written: {why}.",
+    "{folder} 是一个代理的数据目录，不能用作沙箱。": "{folder} is an agent's data folder and no sandbox.",
+    "只在 Windows 上；Linux 用 systemd（infra/systemd/jianlian-agent.service）。": "On Windows only; on Linux use systemd "
+    "(infra/systemd/jianlian-agent.service).",
+    "还有 {n} 条数据没有上传，没有移除。请等它们上传完；确实要移除请加 --lose-pending（数据留在 {folder}）。": "{n} messages were "
+    "not sent yet; nothing was removed. Wait for them; to remove it all the same add --lose-pending (the data stays in {folder}).",
+    "{n} 秒内没有连上：{why}。": "Not connected within {n} seconds: {why}.",
+    "对方未连接": "nobody connected",
+    "--tcp 应写成 主机:端口，例如 127.0.0.1:4001。": "--tcp is written HOST:PORT, for example 127.0.0.1:4001.",
+    "地址应写成 主机:端口，例如 0.0.0.0:4001。": "The address is written HOST:PORT, for example 0.0.0.0:4001.",
     # configuration
     "身份文件 {path} 不完整，请重新登记本代理。": "The identity file {path} is incomplete; enrol this agent again.",
     "文件 {path} 读不出来：{error}。请修正或删除它。": "The file {path} cannot be read: {error}. Correct or delete it.",

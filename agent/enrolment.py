@@ -14,6 +14,7 @@ from agent.journal import Journal
 from agent.status import VERSION
 from common import crypto
 from common.errors import PeerError, UserError
+from common.say import say
 
 TIMEOUT_SECONDS = 20
 MAX_ANSWER = 1 << 20
@@ -24,7 +25,7 @@ def enrol(data: DataDir, text: str, hostname: str, boot: str) -> str:
     try:
         code = crypto.decode_enrol_code(text)
     except crypto.CryptoError as error:
-        raise UserError("enrol.code", "登记码不完整或已损坏，请从网页重新复制整段登记码。") from error
+        raise UserError("enrol.code", say("登记码不完整或已损坏，请从网页重新复制整段登记码。")) from error
     data.create()
     ca = _fetch_ca(code)
     key = crypto.new_key()
@@ -48,9 +49,9 @@ def _fetch_ca(code: crypto.EnrolCode) -> bytes:
     try:
         found = crypto.pin(crypto.load_certificate(pem))
     except crypto.CryptoError as error:
-        raise UserError("enrol.ca", f"{code.url} 没有给出证书，请核对登记码中的地址。") from error
+        raise UserError("enrol.ca", say("{url} 没有给出证书，请核对登记码中的地址。", url=code.url)) from error
     if found != code.pin:
-        raise UserError("enrol.pin", "服务器的证书与登记码不符，可能有人冒充服务器。请停止并联系管理员。")
+        raise UserError("enrol.pin", say("服务器的证书与登记码不符，可能有人冒充服务器。请停止并联系管理员。"))
     return pem
 
 
@@ -66,34 +67,38 @@ def _post(url: str, body: dict[str, Any], context: ssl.SSLContext) -> dict[str, 
     try:
         answer = json.loads(_open(request, context))
     except ValueError as error:
-        raise PeerError("enrol.answer", "服务器的答复读不懂。") from error
+        raise PeerError("enrol.answer", say("服务器的答复读不懂。")) from error
     if not isinstance(answer, dict):
-        raise PeerError("enrol.answer", "服务器的答复读不懂。")
+        raise PeerError("enrol.answer", say("服务器的答复读不懂。"))
     return answer
 
 
 def _open(request: urllib.request.Request, context: ssl.SSLContext) -> bytes:
     secure = request.full_url.startswith("https://")
     if not secure and not request.full_url.startswith("http://127.0.0.1"):
-        raise UserError("enrol.url", "登记码中的地址不是 https，不能使用。")
+        raise UserError("enrol.url", say("登记码中的地址不是 https，不能使用。"))
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS, context=context if secure else None) as answer:
             found: bytes = answer.read(MAX_ANSWER)
             return found
     except urllib.error.HTTPError as error:
-        raise UserError("enrol.refused", _refusal(error)) from error
+        words, english = _refusal(error)
+        raise UserError("enrol.refused", words, en=english) from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise UserError("enrol.network", f"连接不上 {request.full_url}：{reason}。请检查网络和地址。") from error
+        raise UserError(
+            "enrol.network", say("连接不上 {url}：{reason}。请检查网络和地址。", url=request.full_url, reason=reason)
+        ) from error
 
 
-def _refusal(error: urllib.error.HTTPError) -> str:
+def _refusal(error: urllib.error.HTTPError) -> tuple[str, str]:
+    """The server's own words and their English; where it has none, ours."""
     try:
         told = json.loads(error.read(MAX_ANSWER))
-        message = str(told.get("message") or told.get("error") or "")
+        message, english = str(told.get("message") or told.get("error") or ""), str(told.get("message_en") or "")
     except (ValueError, OSError, AttributeError):
-        message = ""
-    return message or f"服务器拒绝登记（{error.code}）：登记码可能已用过或超过 30 分钟，请在网页上生成新的登记码。"
+        message, english = "", ""
+    return message or say("服务器拒绝登记（{code}）：登记码可能已用过或超过 30 分钟，请在网页上生成新的登记码。", code=error.code), english
 
 
 def _keep(data: DataDir, code: crypto.EnrolCode, ca: bytes, key: crypto.PrivateKey, answer: dict[str, Any]) -> str:
@@ -106,11 +111,11 @@ def _keep(data: DataDir, code: crypto.EnrolCode, ca: bytes, key: crypto.PrivateK
         config = answer["config"]
         parse_config(config)
     except (KeyError, TypeError, ValueError, PeerError) as error:
-        raise PeerError("enrol.answer", "服务器的答复不完整，登记没有完成。") from error
+        raise PeerError("enrol.answer", say("服务器的答复不完整，登记没有完成。")) from error
     if crypto.public_pem(crypto.certificate_key(certificate)) != crypto.public_pem(key.public_key()):
-        raise PeerError("enrol.certificate", "服务器签发的证书不是本机的密钥，登记没有完成。")
+        raise PeerError("enrol.certificate", say("服务器签发的证书不是本机的密钥，登记没有完成。"))
     if crypto.certificate_agent(certificate) != (tenant, agent):
-        raise PeerError("enrol.certificate", "服务器签发的证书不是给本代理的，登记没有完成。")
+        raise PeerError("enrol.certificate", say("服务器签发的证书不是给本代理的，登记没有完成。"))
     _same_hospital(data, tenant)
     write_atomic(data.file("key.pem"), crypto.private_pem(key))
     write_atomic(data.file("certificate.pem"), crypto.certificate_pem(certificate))
@@ -136,5 +141,9 @@ def _same_hospital(data: DataDir, tenant: str) -> None:
     if waiting:
         raise UserError(
             "enrol.tenant",
-            f"本目录还有另一家医院（{known.tenant}）未上传的数据，不能登记到 {tenant}。请先让它们上传完，或换一个数据目录。",
+            say(
+                "本目录还有另一家医院（{other}）未上传的数据，不能登记到 {tenant}。请先让它们上传完，或换一个数据目录。",
+                other=known.tenant,
+                tenant=tenant,
+            ),
         )

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 
 from common.errors import UserError
+from common.say import say
 
 
 class DataLock:
@@ -21,7 +22,7 @@ class DataLock:
         self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         if not take(self._fd):
             os.close(self._fd)
-            raise UserError("agent.running", f"数据目录 {self._path.parent} 已有一个代理在运行，请先停止它。")
+            raise UserError("agent.running", say("数据目录 {folder} 已有一个代理在运行，请先停止它。", folder=self._path.parent))
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

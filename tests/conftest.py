@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from tests.support import database
 if TYPE_CHECKING:
     from tests.support.lab import Lab
 
+os.environ["LC_ALL"] = "C.UTF-8"  # commands speak Chinese unless the machine's locale says otherwise
 pytest_plugins = ["tests.support.groups"]
 
 

@@ -20,6 +20,7 @@ from common.errors import UserError
 from common.protocol.astm import effects as fx
 from common.protocol.astm.link import Link
 from common.protocol.hl7 import mllp
+from common.say import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +40,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         args.file.open("ab").close()
     except OSError as error:
-        raise UserError("capture.file", f"写不了文件 {args.file}：{error.strerror}。") from error
+        raise UserError("capture.file", say("写不了文件 {file}：{why}。", file=args.file, why=error.strerror)) from error
     asyncio.run(_capture(args))
     print(f"已录制 {args.file.stat().st_size} 字节 (bytes recorded)：{args.file}")
     return 0
@@ -113,5 +114,5 @@ def _transport(args: argparse.Namespace) -> Transport:
         return Transport("serial", device=args.serial, baud=args.baud)
     host, _, port = (args.listen or args.tcp).rpartition(":")
     if not port.isdigit():
-        raise UserError("capture.address", "地址应写成 主机:端口，例如 0.0.0.0:4001。")
+        raise UserError("capture.address", say("地址应写成 主机:端口，例如 0.0.0.0:4001。"))
     return Transport("tcp-listen" if args.listen else "tcp-dial", host=host or "127.0.0.1", port=int(port))

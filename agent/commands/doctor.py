@@ -20,7 +20,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("--data", type=Path, default=default_data(), help="数据目录 (data folder)")
     parser.add_argument("--json", action="store_true", help="输出 JSON (as JSON)")
-    english.add_switch(parser)
 
 
 def main(args: argparse.Namespace) -> int:

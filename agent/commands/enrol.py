@@ -12,6 +12,7 @@ from agent.config import DataDir
 from agent.enrolment import enrol
 from agent.lock import is_locked
 from common.errors import UserError
+from common.say import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +25,7 @@ def main(args: argparse.Namespace) -> int:
     """Enrol."""
     data = DataDir(args.data)
     if is_locked(data.lock):
-        raise UserError("agent.running", "代理正在运行，请先停止它，再登记。")
+        raise UserError("agent.running", say("代理正在运行，请先停止它，再登记。"))
     agent = enrol(data, args.code, socket.gethostname(), str(uuid.uuid4()))
     print(f"登记成功 (enrolled)：{agent}")
     return 0

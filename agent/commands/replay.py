@@ -20,6 +20,7 @@ from common.instruments.decode import decode, protocol_of
 from common.protocol.astm import effects as fx
 from common.protocol.astm.link import Link
 from common.protocol.hl7 import mllp
+from common.say import say
 
 # What one recorded session became: its bytes, how many frames, whether it is whole, what the link said.
 Session = tuple[bytes, int, bool, list[str]]
@@ -38,7 +39,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         data = args.file.read_bytes()
     except OSError as error:
-        raise UserError("replay.file", f"读不出文件 {args.file}：{error.strerror}。") from error
+        raise UserError("replay.file", say("读不出文件 {file}：{why}。", file=args.file, why=error.strerror)) from error
     sessions = split(data)
     for body, frames, complete, problems in sessions:
         reading = decode(body, args.driver, args.encoding)
@@ -85,7 +86,7 @@ def _astm(data: bytes) -> list[Session]:
 def _store(folder: Path, sessions: list[Session], protocol: str) -> None:
     sandbox = DataDir(folder)
     if sandbox.file("identity.json").exists() or sandbox.file("local.json").exists() or is_locked(sandbox.lock):
-        raise UserError("replay.live", f"{folder} 是一个代理的数据目录，不能用作沙箱。")
+        raise UserError("replay.live", say("{folder} 是一个代理的数据目录，不能用作沙箱。", folder=folder))
     sandbox.create()
     journal = Journal(sandbox.journal)
     now = now_ms()

@@ -14,6 +14,7 @@ from agent.config import DataDir
 from agent.journal import Journal
 from agent.lock import is_locked
 from common.errors import UserError
+from common.say import say
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +34,7 @@ def main(args: argparse.Namespace) -> int:
         print("\n".join(subprocess.list2cmdline(command) for command in making))
         return 0
     if sys.platform != "win32":
-        raise UserError("service.windows", "只在 Windows 上；Linux 用 systemd（infra/systemd/jianlian-agent.service）")
+        raise UserError("service.windows", say("只在 Windows 上；Linux 用 systemd（infra/systemd/jianlian-agent.service）。"))
     if args.what == "install":
         DataDir(data).create()
         return carry_out(making)
@@ -52,7 +53,11 @@ def refuse_while_waiting(data: DataDir, lose: bool) -> None:
         waiting = journal.pending_count
         journal.close()
     if waiting:
-        said = f"还有 {waiting} 条数据没有上传，没有移除。请等它们上传完；确实要移除请加 --lose-pending（数据留在 {data.root}）。"
+        said = say(
+            "还有 {n} 条数据没有上传，没有移除。请等它们上传完；确实要移除请加 --lose-pending（数据留在 {folder}）。",
+            n=waiting,
+            folder=data.root,
+        )
         raise UserError("service.pending", said)
 
 

@@ -12,6 +12,7 @@ from agent.simulator import PLAYERS, Player, Script, load, play, respecimen, spe
 from agent.transport.serial_port import SerialLine
 from agent.transport.tcp import TcpDial, TcpListen
 from common.errors import UserError
+from common.say import say
 
 CONNECT_SECONDS = 30.0
 
@@ -37,7 +38,7 @@ def main(args: argparse.Namespace) -> int:
     try:
         data = args.file.read_bytes()
     except OSError as error:
-        raise UserError("simulate.file", f"读不出文件 {args.file}：{error.strerror}。") from error
+        raise UserError("simulate.file", say("读不出文件 {file}：{why}。", file=args.file, why=error.strerror)) from error
     script = load(data)
     if args.specimen:
         script = _respecimen(script, args.specimen)
@@ -71,7 +72,8 @@ async def _simulate(args: argparse.Namespace, script: Script) -> bool:
     try:
         player = await asyncio.wait_for(connected.get(), CONNECT_SECONDS)
     except TimeoutError:
-        raise UserError("simulate.connect", f"{CONNECT_SECONDS:.0f} 秒内没有连上：{line.health.last_error or '对方未连接'}") from None
+        why = line.health.last_error or say("对方未连接")
+        raise UserError("simulate.connect", say("{n} 秒内没有连上：{why}。", n=f"{CONNECT_SECONDS:.0f}", why=why)) from None
     else:
         return await _rounds(args, script, player)
     finally:
@@ -96,5 +98,5 @@ def _transport(args: argparse.Namespace) -> Transport:
         return Transport("serial", device=args.serial, baud=args.baud)
     host, _, port = args.tcp.rpartition(":")
     if not port.isdigit():
-        raise UserError("simulate.address", "--tcp 应写成 主机:端口，例如 127.0.0.1:4001。")
+        raise UserError("simulate.address", say("--tcp 应写成 主机:端口，例如 127.0.0.1:4001。"))
     return Transport("tcp-listen" if args.listen else "tcp-dial", host=host or "127.0.0.1", port=int(port))

@@ -207,6 +207,7 @@ def _instrument(uow: UnitOfWork, agent: edge.Agent, row: Instrument, sections: M
             encoding=None,
             transport={},
             host_query=row.host_query,
+            spare=row.section is None,  # a visitor's line stands idle until somebody plays an analyzer on it
         )
     )
 

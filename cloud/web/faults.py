@@ -37,7 +37,7 @@ class ReadOnly(UserError):
 class Stale(UserError):
     """Somebody else saved first (C7); ``theirs`` names what they changed."""
 
-    def __init__(self, theirs: str = "") -> None:
+    def __init__(self, theirs: object = "") -> None:
         if theirs:
             text = say(
                 "保存未成功：您打开之后，这条记录已被他人修改。对方的修改：{theirs}。您输入的内容没有丢失，请核对后再保存。", theirs=theirs

@@ -22,6 +22,7 @@ from common import diagnosis
 from common.english import in_language, language
 from common.instruments.decode import decode
 from common.protocol.astm.framing import build_frames
+from tests.agent.test_links import dial
 from tests.support.agent_process import REPO, configure, free_port, running, serial, tcp, until
 from tests.support.crash.load import cbc
 
@@ -45,7 +46,7 @@ def test_doctor_without_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_doctor_of_a_working_agent_then_of_a_stopped_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     port = free_port()
     with running(tmp_path, tcp("xn", port)) as agent:
-        with socket.create_connection(("127.0.0.1", port), 5):
+        with dial(port):
             until(lambda: agent.line("xn")["links"] == 1)
             code, found = doctor(tmp_path, capsys)
         assert code == 1, "not enrolled is worth a look"

@@ -53,7 +53,7 @@ class Office:
     def answer(self, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
         self.requests.append(asked)
         if asked["code"] in self.used:
-            return 410, {"message": "登记码已用过。"}
+            return 410, {"message": "登记码已用过。", "message_en": "The code was used."}
         self.used.add(asked["code"])
         key = crypto.csr_key(asked["csr"].encode())
         leaf = crypto.issue_agent(self.ca, self.ca_key, key, self.tenant, AGENT, NOW - timedelta(days=1), NOW + timedelta(days=90))
@@ -113,8 +113,10 @@ def test_an_agent_enrols_with_a_code_once(office: Office, tmp_path: Path, capsys
     assert crypto.public_pem(key.public_key()) == crypto.public_pem(crypto.certificate_key(leaf))
     assert stat.S_IMODE(data.file("key.pem").stat().st_mode) == 0o600
     assert "PRIVATE" not in json.dumps(office.requests)
-    assert main(["enrol", office.code(), "--data", str(data.root)]) == 2
-    assert "登记码已用过" in capsys.readouterr().err
+    capsys.readouterr()
+    for lang, words in (("en", "The code was used."), ("zh", "登记码已用过。")):
+        assert main(["enrol", office.code(), "--data", str(data.root), "--lang", lang]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_a_server_that_is_not_the_pinned_one_gets_no_code(office: Office, tmp_path: Path) -> None:
@@ -162,8 +164,9 @@ def test_results_of_one_hospital_never_move_to_another(office: Office, tmp_path:
 
 @pytest.mark.parametrize("text", ["", "JL1.xx", "hello"])
 def test_a_damaged_code_says_what_to_do(tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["enrol", text, "--data", str(tmp_path / "a")]) == 2
-    assert "请从网页重新复制" in capsys.readouterr().err
+    for lang, words in (("zh", "请从网页重新复制"), ("en", "copy the whole code")):
+        assert main(["enrol", text, "--data", str(tmp_path / "a"), "--lang", lang]) == 2
+        assert words in capsys.readouterr().err
 
 
 def test_plain_http_is_refused(tmp_path: Path) -> None:

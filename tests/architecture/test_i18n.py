@@ -64,8 +64,7 @@ def said(*folders: str) -> dict[str, str]:
     out: dict[str, str] = {}
     for path in sorted(tree for folder in folders for tree in (ROOT / folder).rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            # The agent tells its refusals on its own console, in its own words.
-            if (words := refusal(node)) is not None and not path.is_relative_to(ROOT / "agent"):
+            if (words := refusal(node)) is not None:
                 out.setdefault(words, str(path.relative_to(ROOT)))
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "say":
                 assert isinstance(node.args[0], ast.Constant), (

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from cloud.ports.pki import CLOUD_NAME
 from common import crypto, envelope, topics
@@ -19,6 +19,7 @@ from tests.support import brokers
 from tests.support.agent_process import until
 
 TENANT = "renmin"
+C = TypeVar("C", bound="ScriptedCloud")
 
 
 class ScriptedCloud:
@@ -65,10 +66,14 @@ class ScriptedCloud:
 
     def down(self, kind: str, body: Any, key: crypto.PrivateKey | None = None, at: datetime | None = None) -> None:
         """Send something to the agent, signed with the cloud's key (or another)."""
+        assert self._client is not None
+        self._client.publish(*self.sealed(kind, body, key, at))
+
+    def sealed(self, kind: str, body: Any, key: crypto.PrivateKey | None = None, at: datetime | None = None) -> tuple[str, bytes]:
+        """Topic and envelope of something for the agent."""
         header = Header(TENANT, self.agent, kind, at=(at or datetime.now(UTC)).isoformat(), boot=str(uuid.uuid4()))
         data = envelope.seal(header, json.dumps(body, ensure_ascii=False).encode(), key or self._cloud_key)
-        assert self._client is not None
-        self._client.publish(topics.down(TENANT, self.agent, kind), data)
+        return topics.down(TENANT, self.agent, kind), data
 
     def worklist(self, conn: str, *tubes: dict[str, Any], **more: Any) -> None:
         """Send a worklist."""
@@ -109,8 +114,8 @@ class ScriptedCloud:
             self.worklist(body["conn"], *(self.tubes[name] for name in body["specimen_ids"] if name in self.tubes))
 
 
-def enrolled(broker: brokers.Broker, data: Path, agent: str) -> ScriptedCloud:
-    """A data folder as enrolment leaves it, and the cloud that belongs to it."""
+def enrolled(broker: brokers.Broker, data: Path, agent: str, kind: type[C]) -> C:
+    """A data folder as enrolment leaves it, and the cloud of this kind that belongs to it."""
     data.mkdir(parents=True, exist_ok=True)
     pair = brokers.agent_pair(broker.pki, TENANT, agent)
     cloud_key = crypto.new_key()
@@ -121,13 +126,13 @@ def enrolled(broker: brokers.Broker, data: Path, agent: str) -> ScriptedCloud:
     mqtt = {"host": "127.0.0.1", "port": broker.agent_port}
     (data / "identity.json").write_text(json.dumps({"agent": agent, "tenant": TENANT, "url": "http://127.0.0.1:1", "mqtt": mqtt}))
     key = crypto.certificate_key(crypto.load_certificate(pair.certificate.read_bytes()))
-    return ScriptedCloud(broker, agent, key, cloud_key)
+    return kind(broker, agent, key, cloud_key)
 
 
 @contextmanager
 def scripted(broker: brokers.Broker, data: Path) -> Iterator[ScriptedCloud]:
     """An enrolled folder and its cloud, connected, while the block runs."""
-    cloud = enrolled(broker, data, str(uuid.uuid4()))
+    cloud = enrolled(broker, data, str(uuid.uuid4()), ScriptedCloud)
     cloud.connect()
     try:
         yield cloud

@@ -2,6 +2,7 @@
 
 import os
 import queue
+import re
 import shutil
 import socket
 import subprocess
@@ -40,7 +41,16 @@ class Broker:
     def restart(self) -> None:
         self.process.terminate()
         self.process.wait(WAIT)
-        self.process = _spawn(self.command, self.agent_port)
+        self.start()
+
+    def kill(self) -> None:
+        """SIGKILL: what it had not written is gone."""
+        self.process.kill()
+        self.process.wait(WAIT)
+
+    def start(self) -> None:
+        """Again, on the same ports."""
+        self.process = _spawn(self.command, self.agent_port, self.cloud_port)
 
 
 def free_port() -> int:
@@ -50,16 +60,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(kind: str, folder: Path) -> Iterator[Broker]:
-    """A broker of the kind "mosquitto" or "amqtt" with keys of its own in `folder`."""
+def running(kind: str, folder: Path, *changes: str) -> Iterator[Broker]:
+    """A broker of the kind "mosquitto" or "amqtt" with keys of its own in `folder`; `changes`: lines that replace Mosquitto's own."""
     pki = Pki(folder / "pki").ensure(datetime.now(UTC))
     agent_port, cloud_port = free_port(), free_port()
     if kind == "mosquitto":
-        command = [MOSQUITTO or "mosquitto", "-c", str(mosquitto_files(folder, pki, agent_port, cloud_port))]
+        command = [MOSQUITTO or "mosquitto", "-c", str(mosquitto_files(folder, pki, agent_port, cloud_port, *changes))]
     else:
         cloud_port = agent_port
         command = [sys.executable, "-m", "cloud.embedded.broker", "--pki", str(pki.folder), "--port", str(agent_port)]
-    broker = Broker(kind, pki, agent_port, cloud_port, _spawn(command, agent_port), command)
+    broker = Broker(kind, pki, agent_port, cloud_port, _spawn(command, agent_port, cloud_port), command)
     try:
         yield broker
     finally:
@@ -67,13 +77,15 @@ def running(kind: str, folder: Path) -> Iterator[Broker]:
         broker.process.wait(WAIT)
 
 
-def mosquitto_files(folder: Path, pki: Pki, agent_port: int, cloud_port: int) -> Path:
-    """The shipped configuration with this machine's paths and ports, and nothing else changed."""
+def mosquitto_files(folder: Path, pki: Pki, agent_port: int, cloud_port: int, *changes: str) -> Path:
+    """The shipped configuration with this machine's paths and ports, and nothing else changed but what `changes` says."""
     shutil.copy(REPO / "infra/mosquitto/acl.conf", folder / "acl.conf")
     text = (REPO / "infra/mosquitto/mosquitto.conf").read_text()
     text = text.replace("/mosquitto/config/acl.conf", str(folder / "acl.conf"))
     text = text.replace("/mosquitto/pki/", f"{pki.folder}/")
     text = text.replace("listener 8883", f"listener {agent_port} 127.0.0.1").replace("listener 8884", f"listener {cloud_port} 127.0.0.1")
+    for change in changes:
+        text = re.sub(rf"^{change.split()[0]} .*$", "", text, flags=re.M) + f"\n{change}\n"
     if os.geteuid() == 0:
         text += "\nuser root\n"  # the keys of a test lie in a folder of root
     target = folder / "mosquitto.conf"
@@ -81,14 +93,18 @@ def mosquitto_files(folder: Path, pki: Pki, agent_port: int, cloud_port: int) ->
     return target
 
 
-def _spawn(command: list[str], port: int) -> subprocess.Popen[bytes]:
+def _open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _spawn(command: list[str], *ports: int) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(command, cwd=REPO, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     end = time.monotonic() + WAIT
     while time.monotonic() < end and process.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return process
-        time.sleep(0.05)
+        if all(_open(port) for port in ports):
+            return process
+        time.sleep(0.02)
     process.kill()
     raise RuntimeError(f"broker did not start: {command}")
 

@@ -16,9 +16,10 @@ from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import interpret, mapping, onboarding
+from cloud.modules.edge import approval, comparing, interpret, mapping, meanings, onboarding
+from cloud.modules.edge.comparing import Check
 from cloud.modules.edge.interpret import Said
-from cloud.modules.edge.mapping import Check, Row, State
+from cloud.modules.edge.mapping import Row, State
 from cloud.modules.edge.models import MappingVersion, PrintCheck, Recording
 from common.errors import UserError
 from common.instruments import propose as instruments
@@ -51,11 +52,11 @@ def lines(uow: UnitOfWork, version: MappingVersion, recording: Recording) -> lis
     for one, row in _mapped(version, recording):
         assert row.item_id is not None
         item = known.items[row.item_id]
-        here = onboarding.said_here(known, row, one.text)
+        here = meanings.said_here(known, row, one.text)
         check = done.get((recording.id, one.idx))
         why = ""
         if check is not None:
-            why = mapping.compare(here, check.printed, check.unit, item.unit).why
+            why = comparing.compare(here, check.printed, check.unit, item.unit).why
         unit = one.unit or row.unit
         level = (check.level if check else None) or _level(one, item)
         out.append(Line(one.idx, one.specimen or "", row.code, one.value or "", unit, item, here, level, check, why))
@@ -122,9 +123,9 @@ def _keep(uow: UnitOfWork, version: MappingVersion, recording: Recording, line: 
         if line.check is not None:
             uow.s.delete(line.check)
         return []
-    if typed.level not in mapping.LEVEL_WORDS:
+    if typed.level not in comparing.LEVEL_WORDS:
         raise UserError("invalid", "水平请选低、正常、高。", field="level")
-    result = mapping.compare(line.here, typed.printed, typed.unit, line.item.unit)
+    result = comparing.compare(line.here, typed.printed, typed.unit, line.item.unit)
     row = line.check or PrintCheck(
         mapping_id=version.id, recording_id=recording.id, idx=line.idx, code=line.code, item_id=line.item.id, specimen_text=line.specimen
     )
@@ -147,7 +148,7 @@ def judge_again(uow: UnitOfWork, version: MappingVersion) -> list[PrintCheck]:
                 uow.s.delete(check)
                 continue
             check.decoded, check.code, check.item_id = line.here, line.code, line.item.id
-            check.equal = mapping.compare(line.here, check.printed, check.unit, line.item.unit).equal
+            check.equal = comparing.compare(line.here, check.printed, check.unit, line.item.unit).equal
             kept.append(check)
     uow.s.flush()
     return kept
@@ -166,15 +167,15 @@ def set_tested(uow: UnitOfWork, mapping_id: int) -> MappingVersion:
     rows = [mapping.row_of(r) for r in version.rows]
     if not any(r.item_id is not None for r in rows):
         raise UserError("invalid", "还没有对照任何项目。")
-    _refuse(uow, mapping.test_problems(rows, _facts(judge_again(uow, version))), "不能标为已试验")
-    return onboarding.move(uow, version, State.TESTED, tested_at=uow.now, tested_by=uow.actor.name)
+    _refuse(uow, comparing.test_problems(rows, _facts(judge_again(uow, version))), "不能标为已试验")
+    return approval.move(uow, version, State.TESTED, tested_at=uow.now, tested_by=uow.actor.name)
 
 
 def open_problems(uow: UnitOfWork, version: MappingVersion) -> list[tuple[int, str]]:
     """What still keeps the record from being signed: (item, why)."""
     items = md.catalog(uow).items
     numeric = frozenset(i.id for i in items.values() if i.result_type == "numeric")
-    return mapping.acceptance_problems([mapping.row_of(r) for r in version.rows], _facts(checks(uow, version.id)), numeric)
+    return comparing.acceptance_problems([mapping.row_of(r) for r in version.rows], _facts(checks(uow, version.id)), numeric)
 
 
 def sign(uow: UnitOfWork, mapping_id: int, window: str) -> MappingVersion:
@@ -248,6 +249,6 @@ def record_lines(uow: UnitOfWork, version: MappingVersion) -> list[tuple[PrintCh
     out = []
     for check in checks(uow, version.id):
         item = items.get(check.item_id)
-        why = "" if check.equal or item is None else mapping.compare(check.decoded, check.printed, check.unit, item.unit).why
+        why = "" if check.equal or item is None else comparing.compare(check.decoded, check.printed, check.unit, item.unit).why
         out.append((check, item, why))
     return out

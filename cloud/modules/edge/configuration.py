@@ -291,22 +291,24 @@ def _known_links(uow: UnitOfWork, agent_id: int, row: Connection) -> None:
 
 
 def switch(uow: UnitOfWork, connection_id: int, what: str, on: bool, reason: str) -> Connection:
-    """Turn a connection or its simulator mode on or off (M06 R13); the reason is audited, the agent hears of it."""
+    """Turn a connection, its simulator mode or its standing as a spare one on or off (M06 R13); audited, and the agent hears of it."""
     row = uow.s.get(Connection, (uow.tenant_id, connection_id), with_for_update=True)
-    if row is None or what not in ("enabled", "simulator"):
+    if row is None or what not in ("enabled", "simulator", "spare"):
         raise UserError("not_found", "连接不存在，请核对后重试。")
     if not reason.strip():
         raise UserError("invalid", "请写明原因。", field="reason")
     agent = uow.s.get(Agent, (uow.tenant_id, row.agent_id), with_for_update=True)
     assert agent is not None
-    before = {"enabled": row.enabled, "simulator": row.simulator}
+    before = {"enabled": row.enabled, "simulator": row.simulator, "spare": row.spare}
     if what == "enabled":
         row.enabled = on
+    elif what == "spare":
+        row.spare = on
     elif on:
         row.simulator_from, row.simulator_until = uow.now, None
     elif row.simulator:
         row.simulator_until = uow.now
     uow.s.flush()
-    uow.audit("connection", row.id, "switch", before, {"enabled": row.enabled, "simulator": row.simulator}, reason.strip())
+    uow.audit("connection", row.id, "switch", before, {name: getattr(row, name) for name in before}, reason.strip())
     changed(uow, agent)
     return row

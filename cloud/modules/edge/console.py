@@ -10,9 +10,9 @@ from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import lookup, mapping, onboarding, sandbox, store
+from cloud.modules.edge import lookup, mapping, meanings, onboarding, sandbox, store
 from cloud.modules.edge.models import Connection, MappingVersion, Observation, RawMessage
-from cloud.modules.edge.signals import Layer, Verdict
+from cloud.modules.edge.verdicts import Layer, Verdict
 from common import visible
 from common.errors import UserError
 from common.instruments import pictures
@@ -149,18 +149,18 @@ def in_use(uow: UnitOfWork, raw: RawMessage) -> sandbox.Way:
     link = None if raw.connection_id is None else uow.s.get(Connection, (uow.tenant_id, raw.connection_id))
     known = md.catalog(uow)
     if link is None or link.analyzer_id is None:
-        return sandbox.Way(link.driver if link else None, link.encoding if link else None, None, onboarding.meaning(known, []))
+        return sandbox.Way(link.driver if link else None, link.encoding if link else None, None, meanings.meaning(known, []))
     active = onboarding.active_version(uow, link.analyzer_id)
     return sandbox.Way(
         link.driver or known.analyzers[link.analyzer_id].driver,
         link.encoding or (active.encoding if active else None),
         active.site if active else None,
-        onboarding.meaning(known, onboarding.active_rows(known, link.analyzer_id)),
+        meanings.meaning(known, onboarding.active_rows(known, link.analyzer_id)),
     )
 
 
 def _new(uow: UnitOfWork, old: sandbox.Way, version: MappingVersion | None, new: NewWay) -> sandbox.Way:
     if version is not None:
-        say = onboarding.meaning(md.catalog(uow), [mapping.row_of(r) for r in version.rows])
+        say = meanings.meaning(md.catalog(uow), [mapping.row_of(r) for r in version.rows])
         return sandbox.Way(version.driver, version.encoding, version.site, say)
     return sandbox.Way(new.driver or old.driver, new.encoding or old.encoding, None if new.driver else old.site, old.say)

@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import rules, signals
+from cloud.modules.edge import rules, signals, verdicts
 from cloud.modules.edge.heartbeat import connections
 from cloud.modules.edge.models import Agent, Connection
 from cloud.modules.edge.signals import AgentFacts, LinkFacts
@@ -47,8 +47,8 @@ class LinkView:
     """The agent's own words about it, from its last heartbeat."""
     facts: LinkFacts
     account: Account
-    verdict: signals.Verdict
-    others: list[signals.Verdict]
+    verdict: verdicts.Verdict
+    others: list[verdicts.Verdict]
     """What else is wrong with it."""
 
 
@@ -152,13 +152,14 @@ def _link(
         received=account.received,
         has_analyzer=link.analyzer_id is not None,
         simulator=link.simulator,
+        spare=link.spare,
     )
     analyzer = md.catalog(uow).analyzers.get(link.analyzer_id) if link.analyzer_id is not None else None
-    found = signals.everything(facts, about)
+    found = verdicts.everything(facts, about)
     return LinkView(link, "" if analyzer is None else analyzer.name, said, facts, account, found[0], found[1:])
 
 
-LAYERS = {layer: signals.Layer.AGENT if layer is diagnosis.Layer.COMPUTER else signals.Layer(layer) for layer in diagnosis.Layer}
+LAYERS = {layer: verdicts.Layer.AGENT if layer is diagnosis.Layer.COMPUTER else verdicts.Layer(layer) for layer in diagnosis.Layer}
 """The agent's layers in ours: the lab PC is the agent's."""
 
 

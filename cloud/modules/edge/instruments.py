@@ -1,6 +1,6 @@
 """An analyzer from nothing: the catalog's row and its line to an agent in one step, and the list of all of them.
 
-Nothing it sends reaches a patient before a mapping of its codes went through change control (onboarding.activate), so whoever installs
+Nothing it sends reaches a patient before a mapping of its codes went through change control (approval.activate), so whoever installs
 analyzers may add one; changing a line that is in use stays with the system's administrator.
 """
 

@@ -75,6 +75,8 @@ class Connection(Versioned, TenantTable, Base):
     # A pre-analytical system or track line: what it says of tubes are events, what it is told is where they go.
     track: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     enabled: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+    # Nobody counts on it (a stand-by analyzer, a line for trials): its silence and a peer that is away alarm nobody.
+    spare: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     last_result_at: Mapped[datetime | None]
     simulator_from: Mapped[datetime | None]
     simulator_until: Mapped[datetime | None]

@@ -10,7 +10,7 @@ from decimal import Decimal
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import service as bench
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import lookup, mapping, rules, store
+from cloud.modules.edge import comparing, lookup, rules, store
 from cloud.modules.edge.interpret import PICTURE, TRACK, Said
 from cloud.modules.edge.lookup import Cursor, Link, Tube
 from cloud.modules.edge.rules import Fate
@@ -283,7 +283,7 @@ def _incoming(known: Known, number: int, heard: Heard, said: Said, verdict: Verd
     assert verdict.tube is not None and verdict.channel is not None and heard.link is not None
     holds: tuple[bench.Hold, ...] = (bench.Hold("ID_MISMATCH", _mismatch(said, verdict.tube)),) if verdict.unsure else ()
     item = known.catalog.items[verdict.channel.item_id]
-    right = mapping.unit_slip(said.unit, item.unit, verdict.channel.factor)
+    right = comparing.unit_slip(said.unit, item.unit, verdict.channel.factor)
     if right is not None:
         holds += (bench.Hold("UNIT", _unit(said.unit or "", item.unit, verdict.channel.factor, right)),)
     run_at = rules.run_time(said.time, known.zone)

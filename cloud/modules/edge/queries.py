@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.edge import facts, rules, signals
+from cloud.modules.edge import facts, rules, verdicts
 from cloud.modules.edge.alarms import KINDS
 from cloud.modules.edge.models import Agent, EdgeAlarm, RawMessage
 from cloud.modules.platform import alerts
@@ -55,8 +55,8 @@ def troubled(uow: UnitOfWork, analyzer_ids: Collection[int]) -> list[tuple[str, 
     for view in facts.load(uow):
         for link in view.links:
             if link.connection.analyzer_id in analyzer_ids and link.connection.enabled:
-                light, word = signals.light(link.facts, view.facts)
-                if light in (signals.Light.RED, signals.Light.AMBER):
+                light, word = verdicts.light(link.facts, view.facts)
+                if light in (verdicts.Light.RED, verdicts.Light.AMBER):
                     out.append((link.connection.name, word))
     return out
 

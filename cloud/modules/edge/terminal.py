@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.edge import onboarding, sandbox
+from cloud.modules.edge import meanings, onboarding, recordings, sandbox
 from common.errors import UserError
 
 SHOWN = 12
@@ -53,10 +53,10 @@ def lines(found: list[sandbox.Candidate]) -> Iterator[str]:
 def keep(uow: UnitOfWork, path: Path, analyzer: str, encoding: str | None) -> Iterator[str]:
     """Store the file as a recording of an analyzer; says what each code could mean there."""
     known = onboarding.analyzer_of(uow, analyzer)
-    row = onboarding.add_recording(uow, path.name, path.read_bytes(), known)
+    row = recordings.add_recording(uow, path.name, path.read_bytes(), known)
     if encoding:
-        row = onboarding.choose_reading(uow, row.id, row.driver, encoding, row.site, known)
-    for code in sandbox.codes(onboarding.read(row).said):
-        named = "；".join(f"{i.code} {i.name}（{s.why}）" for i, s in onboarding.suggestions(uow, code.code, code.name, code.unit))
+        row = recordings.choose_reading(uow, row.id, row.driver, encoding, row.site, known)
+    for code in sandbox.codes(recordings.read(row).said):
+        named = "；".join(f"{i.code} {i.name}（{s.why}）" for i, s in meanings.suggestions(uow, code.code, code.name, code.unit))
         yield f"    {code.code:<12} {code.unit:<10} → {named or '没有相近的项目'}"
     yield f"已保存录制 {row.id}；在网页 /edge/onboard/{row.id} 继续：对照项目、与打印值比对、两人批准后启用。"

@@ -9,11 +9,24 @@ from flask import Response, jsonify, request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import configuration, console, facts, instruments, mapping, onboarding, queries, service, signals
+from cloud.modules.edge import (
+    configuration,
+    console,
+    facts,
+    instruments,
+    mapping,
+    meanings,
+    onboarding,
+    queries,
+    service,
+    signals,
+    verdicts,
+)
 from cloud.modules.edge.rules import REASONS, Perm
 from cloud.modules.platform import service as platform
 from cloud.web.faults import STATUS, NotFound
 from cloud.web.i18n import gettext as _
+from cloud.web.i18n import in_english
 from cloud.web.page import fragment, page, redirect_to
 from cloud.web.throttle import Attempts
 from cloud.web.view import Access, Views, principal, web
@@ -42,7 +55,7 @@ def board(uow: UnitOfWork) -> Any:
     """Every connection with its traffic light; live."""
     return page(
         "edge/board.html", block="tiles", agents=facts.load(uow), counts=queries.counts(uow), alarms=queries.security_alarms(uow),
-        alerts=queries.open_alerts(uow), alarm_word=queries.alarm_word, light=signals.light, layers=signals.LAYER_WORDS,
+        alerts=queries.open_alerts(uow), alarm_word=queries.alarm_word, light=verdicts.light, layers=verdicts.LAYER_WORDS,
         minutes=signals.whole_minutes, may_manage=principal().may(Perm.MANAGE),
     )  # fmt: skip
 
@@ -68,7 +81,7 @@ def agent(uow: UnitOfWork, agent_id: int) -> Any:
         vendors=instruments.models_by_vendor(), edited=edited,
         form=instruments.start("") if edited is None else instruments.line_of(edited),
         alarms=queries.security_alarms(uow).get(agent_id, []), alarm_word=queries.alarm_word,
-        may_manage=principal().may(Perm.MANAGE), may_raw=principal().may(Perm.RAW), light=signals.light, layers=signals.LAYER_WORDS,
+        may_manage=principal().may(Perm.MANAGE), may_raw=principal().may(Perm.RAW), light=verdicts.light, layers=verdicts.LAYER_WORDS,
     )  # fmt: skip
 
 
@@ -162,8 +175,8 @@ def _tray_again(uow: UnitOfWork, said: str) -> Any:
 @VIEWS.get("/edge/unmapped", Perm.MAP)
 def unmapped(uow: UnitOfWork) -> Any:
     """Codes that came and mean nothing yet, each with the items it could mean."""
-    rows = [(r, onboarding.suggestions(uow, r.code, None, r.unit)) for r in queries.unmapped(uow)]
-    items = onboarding.items_of(uow)
+    rows = [(r, meanings.suggestions(uow, r.code, None, r.unit)) for r in queries.unmapped(uow)]
+    items = meanings.items_of(uow)
     return page(
         "edge/unmapped.html", block="rows", rows=rows, analyzers=md.catalog(uow).analyzers, items=items,
         drafts=onboarding.open_versions(uow), words=mapping.WORDS,
@@ -244,4 +257,4 @@ def enrol() -> Any:
             raise UserError("invalid", "请求不是 JSON 对象。")
         return jsonify(service.enrol(web().db, web().settings, body, request.remote_addr or "").document)
     except UserError as exc:
-        return jsonify(error=exc.code, message=exc.message), STATUS.get(exc.code, 422)
+        return jsonify(error=exc.code, message=exc.message, message_en=in_english(exc.message)), STATUS.get(exc.code, 422)

@@ -9,7 +9,20 @@ from flask import Response, request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import commands, configuration, console, facts, mapping, onboarding, reporting, rules, sandbox, signals
+from cloud.modules.edge import (
+    commands,
+    configuration,
+    console,
+    facts,
+    mapping,
+    onboarding,
+    recordings,
+    reporting,
+    rules,
+    sandbox,
+    signals,
+    verdicts,
+)
 from cloud.modules.edge.rules import Perm
 from cloud.modules.platform import service as platform
 from cloud.web import sheet
@@ -39,9 +52,9 @@ def link(uow: UnitOfWork, connection_id: int) -> Any:
     row = view.connection
     in_use = None if row.analyzer_id is None else onboarding.active_version(uow, row.analyzer_id)
     return page(
-        "edge/link.html", block="state", agent=agent, link=view, light=signals.light(view.facts, agent.facts),
+        "edge/link.html", block="state", agent=agent, link=view, light=verdicts.light(view.facts, agent.facts),
         minutes=signals.whole_minutes,
-        layers=signals.LAYER_WORDS, path=console.path(view.verdict), hours=reporting.hours_of(uow, connection_id, _zone()), mapping=in_use,
+        layers=verdicts.LAYER_WORDS, path=console.path(view.verdict), hours=reporting.hours_of(uow, connection_id, _zone()), mapping=in_use,
         codes=onboarding.channel_counts(uow).get(row.analyzer_id or 0, 0),
         driver=DRIVERS.get(row.driver or (in_use.driver if in_use and in_use.driver else "") or ""), verified=sandbox.verified,
         may_record=principal().may(Perm.PROPOSE), may_raw=principal().may(Perm.RAW), may_switch=principal().may(Perm.MAP),
@@ -113,7 +126,7 @@ def replay(uow: UnitOfWork) -> Any:
     """Stored messages read again beside the stream, old way against new. A GET: nothing is ever written but who looked."""
     a = request.args
     connection_id = a.get("connection", type=int)
-    picked = [int(v) for v in a.getlist("raw") if v.isdecimal()][: onboarding.MAX_RAW]
+    picked = [int(v) for v in a.getlist("raw") if v.isdecimal()][: recordings.MAX_RAW]
     versions = onboarding.versions(uow)
     new = console.new_way(a.get("version", type=int), a.get("driver", ""), a.get("encoding", ""))
     done = console.replay(uow, picked, new) if picked else None

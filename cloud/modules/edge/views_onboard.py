@@ -11,7 +11,21 @@ from flask import Response, request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import acceptance, configuration, mapping, marking, onboarding, queries, sandbox, sites
+from cloud.modules.edge import (
+    acceptance,
+    approval,
+    comparing,
+    configuration,
+    mapping,
+    marking,
+    meanings,
+    onboarding,
+    queries,
+    recordings,
+    sandbox,
+    sites,
+    theirs,
+)
 from cloud.modules.edge.rules import Perm
 from cloud.modules.platform import service as platform
 from cloud.web.faults import NotFound
@@ -39,7 +53,7 @@ def _number(name: str) -> int | None:
 def onboard(uow: UnitOfWork) -> Any:
     """What was recorded, and where to begin."""
     return page(
-        "edge/onboard.html", recordings=onboarding.recordings(uow), versions=onboarding.versions(uow, limit=20), words=mapping.WORDS,
+        "edge/onboard.html", recordings=recordings.recordings(uow), versions=onboarding.versions(uow, limit=20), words=mapping.WORDS,
         analyzers=md.catalog(uow).analyzers, unread=queries.quarantined(uow)[:20], may_raw=principal().may(Perm.RAW),
         links=queries.unassigned(uow),
     )  # fmt: skip
@@ -51,7 +65,7 @@ def upload(uow: UnitOfWork) -> Any:
     given = request.files.get("file")
     if given is None or not given.filename:
         raise UserError("invalid", _("请选择录制的文件（jianlian-agent capture 录制，或仪器导出的文件）。"), field="file")
-    row = onboarding.add_recording(uow, request.form.get("name", "") or given.filename, given.read(), _number("analyzer_id"))
+    row = recordings.add_recording(uow, request.form.get("name", "") or given.filename, given.read(), _number("analyzer_id"))
     return redirect_to(f"/edge/onboard/{row.id}")
 
 
@@ -59,22 +73,22 @@ def upload(uow: UnitOfWork) -> Any:
 def received(uow: UnitOfWork) -> Any:
     """Messages that came already."""
     ids = [int(v) for v in request.form.getlist("raw") if v.isdecimal()]
-    row = onboarding.record_received(uow, ids, request.form.get("name", ""), _number("analyzer_id"))
+    row = recordings.record_received(uow, ids, request.form.get("name", ""), _number("analyzer_id"))
     return redirect_to(f"/edge/onboard/{row.id}")
 
 
 @VIEWS.get("/edge/onboard/<int:recording_id>", Perm.PROPOSE)
 def recording(uow: UnitOfWork, recording_id: int) -> Any:
     """One recording: the readings side by side, the chosen one in full, its text for marking columns."""
-    row = onboarding.recording_of(uow, recording_id)
+    row = recordings.recording_of(uow, recording_id)
     if row is None:
         raise NotFound(_("这份录制"))
-    chosen = onboarding.read(row)
+    chosen = recordings.read(row)
     marks = marking.marks_of(row.site)
     layout = {**((row.site or {}).get("layout") or {}), **{k: v for k, v in request.args.items() if k in ("telegram", "starts")}}
     return page(
         "edge/recording.html", rec=row, chosen=chosen, candidates=sandbox.candidates(row.body, row.encoding),
-        codes=[(c, onboarding.suggestions(uow, c.code, c.name, c.unit)) for c in sandbox.codes(chosen.said)],
+        codes=[(c, meanings.suggestions(uow, c.code, c.name, c.unit)) for c in sandbox.codes(chosen.said)],
         analyzers=md.catalog(uow).analyzers, drivers=sorted(DRIVERS.values(), key=lambda d: (d.vendor, d.model)),
         encodings=configuration.ENCODINGS, lines=visible.mask_lines(visible.readable(row.body[: queries.SHOWN_BYTES], row.encoding)),
         telegrams=marking.telegrams(row.body, layout, row.encoding), marks=marks, layout=layout,
@@ -86,7 +100,7 @@ def recording(uow: UnitOfWork, recording_id: int) -> Any:
 def choose(uow: UnitOfWork, recording_id: int) -> Any:
     """This reading is the right one."""
     f = request.form
-    row = onboarding.recording_of(uow, recording_id)
+    row = recordings.recording_of(uow, recording_id)
     if row is None:
         raise NotFound(_("这份录制"))
     site = row.site
@@ -99,30 +113,30 @@ def choose(uow: UnitOfWork, recording_id: int) -> Any:
     else:
         driver = f.get("driver") or None
     analyzer = _number("analyzer_id") if "analyzer_id" in f else row.analyzer_id
-    onboarding.choose_reading(uow, recording_id, driver, f.get("encoding", row.encoding or "") or None, site, analyzer)
+    recordings.choose_reading(uow, recording_id, driver, f.get("encoding", row.encoding or "") or None, site, analyzer)
     return redirect_to(f"/edge/onboard/{recording_id}")
 
 
 @VIEWS.post("/edge/onboard/<int:recording_id>/layout", Perm.PROPOSE)
 def layout(uow: UnitOfWork, recording_id: int) -> Any:
     """Columns marked on the text."""
-    row = onboarding.recording_of(uow, recording_id)
+    row = recordings.recording_of(uow, recording_id)
     if row is None:
         raise NotFound(_("这份录制"))
     site = {**(row.site or {}), "layout": marking.layout_of(request.form)}
-    onboarding.choose_reading(uow, recording_id, None, row.encoding, site, row.analyzer_id)
+    recordings.choose_reading(uow, recording_id, None, row.encoding, site, row.analyzer_id)
     return redirect_to(f"/edge/onboard/{recording_id}")
 
 
 @VIEWS.post("/edge/onboard/<int:recording_id>/map", Perm.PROPOSE)
 def make(uow: UnitOfWork, recording_id: int) -> Any:
     """A draft mapping of the recording's analyzer, with its codes."""
-    row = onboarding.recording_of(uow, recording_id)
+    row = recordings.recording_of(uow, recording_id)
     analyzer = _number("analyzer_id")
     if row is None or analyzer is None:
         raise UserError("invalid", _("请先选择这份录制属于哪台仪器。"), field="analyzer_id")
     if row.analyzer_id != analyzer:
-        onboarding.choose_reading(uow, recording_id, row.driver, row.encoding, row.site, analyzer)
+        recordings.choose_reading(uow, recording_id, row.driver, row.encoding, row.site, analyzer)
     made = onboarding.draft(uow, analyzer, principal().user_id, row)
     return redirect_to(f"/edge/mappings/{made.id}")
 
@@ -155,20 +169,18 @@ def version(uow: UnitOfWork, mapping_id: int) -> Any:
     if row is None:
         raise NotFound(_("这版对照"))
     who, known = principal(), md.catalog(uow)
-    recs = onboarding.recordings(uow, row.analyzer_id)
+    recs = recordings.recordings(uow, row.analyzer_id)
     rows = [mapping.row_of(r) for r in row.rows]
     seen = {c.code: c for r in recs[:10] for c in sandbox.codes(onboarding.read_as(row, r).said)}
-    shown = [
-        (r, seen.get(r.code), onboarding.suggestions(uow, r.code, seen[r.code].name if r.code in seen else None, r.unit)) for r in rows
-    ]
+    shown = [(r, seen.get(r.code), meanings.suggestions(uow, r.code, seen[r.code].name if r.code in seen else None, r.unit)) for r in rows]
     return page(
         "edge/mapping.html", m=row, state=mapping.State(row.state), rows=shown, recordings=recs, words=mapping.WORDS, known=known,
-        analyzer=known.analyzers.get(row.analyzer_id), items=onboarding.items_of(uow),
-        changes=mapping.changes(onboarding.base_rows(uow, row), rows), approvals=onboarding.approvals(uow, row.id),
+        analyzer=known.analyzers.get(row.analyzer_id), items=meanings.items_of(uow),
+        changes=mapping.changes(onboarding.base_rows(uow, row), rows), approvals=approval.approvals(uow, row.id),
         checks=acceptance.summary(uow, row), problems=acceptance.in_words(uow, acceptance.open_problems(uow, row), 12),
-        site=sites.shown(row.site), encodings=configuration.ENCODINGS, needed=mapping.APPROVALS,
+        site=sites.shown(row.site), seen=theirs.newest(uow, row.id), encodings=configuration.ENCODINGS, needed=mapping.APPROVALS,
         may_propose=who.may(Perm.PROPOSE), may_approve=who.may(Perm.APPROVE) and who.user_id != row.author_id,
-        intact=row.accepted_at is None or acceptance.still_signed(uow, row), factor=mapping.factor_between,
+        intact=row.accepted_at is None or acceptance.still_signed(uow, row), factor=comparing.factor_between,
     )  # fmt: skip
 
 
@@ -186,7 +198,7 @@ def save(uow: UnitOfWork, mapping_id: int) -> Any:
     extra = f.get("new_code", "").strip()
     if extra:
         rows.append(mapping.Row(extra, _number("new_item")))
-    onboarding.save_rows(uow, mapping_id, _number("version") or 0, rows, f.get("reason", ""))
+    onboarding.save_rows(uow, mapping_id, _number("version") or 0, rows, f.get("reason", ""), _number("seen") or 0)
     return redirect_to(f"/edge/mappings/{mapping_id}")
 
 
@@ -197,7 +209,7 @@ def site(uow: UnitOfWork, mapping_id: int) -> Any:
     if row is None:
         raise NotFound(_("这版对照"))
     f = request.form
-    onboarding.save_site(uow, mapping_id, _number("version") or 0, f.get("encoding", ""), sites.typed(f, row.site))
+    onboarding.save_site(uow, mapping_id, _number("version") or 0, f.get("encoding", ""), sites.typed(f, row.site), _number("seen") or 0)
     return redirect_to(f"/edge/mappings/{mapping_id}")
 
 
@@ -211,31 +223,31 @@ def tested(uow: UnitOfWork, mapping_id: int) -> Any:
 @VIEWS.post("/edge/mappings/<int:mapping_id>/approve", Perm.APPROVE)
 def approve(uow: UnitOfWork, mapping_id: int) -> Any:
     """One of two."""
-    onboarding.approve(uow, mapping_id, principal().user_id)
+    approval.approve(uow, mapping_id, principal().user_id)
     return redirect_to(f"/edge/mappings/{mapping_id}")
 
 
 @VIEWS.post("/edge/mappings/<int:mapping_id>/back", Perm.PROPOSE)
 def back(uow: UnitOfWork, mapping_id: int) -> Any:
     """Back to draft, or refused."""
-    onboarding.send_back(uow, mapping_id, request.form.get("reason", ""), refuse="refuse" in request.form)
+    approval.send_back(uow, mapping_id, request.form.get("reason", ""), refuse="refuse" in request.form)
     return redirect_to(f"/edge/mappings/{mapping_id}")
 
 
 @VIEWS.post("/edge/mappings/<int:mapping_id>/activate", Perm.MAP)
 def activate(uow: UnitOfWork, mapping_id: int) -> Any:
     """Into use."""
-    onboarding.activate(uow, mapping_id, ZoneInfo(web().settings.timezone))
+    approval.activate(uow, mapping_id, ZoneInfo(web().settings.timezone))
     return redirect_to(f"/edge/mappings/{mapping_id}")
 
 
 @VIEWS.get("/edge/mappings/<int:mapping_id>/replay/<int:recording_id>", Perm.PROPOSE)
 def tried(uow: UnitOfWork, mapping_id: int, recording_id: int) -> Any:
     """A recording by what is in use against this version."""
-    row, rec = onboarding.version_of(uow, mapping_id), onboarding.recording_of(uow, recording_id)
+    row, rec = onboarding.version_of(uow, mapping_id), recordings.recording_of(uow, recording_id)
     if row is None or rec is None:
         raise NotFound(_("这版对照"))
-    return page("edge/diff.html", m=row, title=rec.name, done=onboarding.replayed(uow, row, rec.body), back=f"/edge/mappings/{mapping_id}")
+    return page("edge/diff.html", m=row, title=rec.name, done=meanings.replayed(uow, row, rec.body), back=f"/edge/mappings/{mapping_id}")
 
 
 # --- acceptance --------------------------------------------------------------------------------------------------------
@@ -244,10 +256,10 @@ def tried(uow: UnitOfWork, mapping_id: int, recording_id: int) -> Any:
 @VIEWS.get("/edge/mappings/<int:mapping_id>/compare/<int:recording_id>", Perm.PROPOSE)
 def compare(uow: UnitOfWork, mapping_id: int, recording_id: int) -> Any:
     """Every mapped result beside a field for the printed value."""
-    row, rec = onboarding.version_of(uow, mapping_id), onboarding.recording_of(uow, recording_id)
+    row, rec = onboarding.version_of(uow, mapping_id), recordings.recording_of(uow, recording_id)
     if row is None or rec is None:
         raise NotFound(_("这版对照"))
-    return page("edge/compare.html", m=row, rec=rec, lines=acceptance.lines(uow, row, rec), levels=mapping.LEVEL_WORDS, said=[])
+    return page("edge/compare.html", m=row, rec=rec, lines=acceptance.lines(uow, row, rec), levels=comparing.LEVEL_WORDS, said=[])
 
 
 @VIEWS.post("/edge/mappings/<int:mapping_id>/compare/<int:recording_id>", Perm.PROPOSE)
@@ -276,7 +288,7 @@ def record(uow: UnitOfWork, mapping_id: int) -> Any:
     known = md.catalog(uow)
     return page(
         "edge/acceptance.html", m=row, lines=acceptance.record_lines(uow, row), analyzer=known.analyzers.get(row.analyzer_id),
-        problems=acceptance.in_words(uow, acceptance.open_problems(uow, row), 40), levels=mapping.LEVEL_WORDS, words=mapping.WORDS,
+        problems=acceptance.in_words(uow, acceptance.open_problems(uow, row), 40), levels=comparing.LEVEL_WORDS, words=mapping.WORDS,
         intact=row.accepted_at is None or acceptance.still_signed(uow, row), may_sign=principal().may(Perm.APPROVE),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import event
 
-from cloud.modules.edge import mapping
+from cloud.modules.edge import comparing
 from cloud.modules.qc import plans
 from cloud.modules.qc.plans import NewMaterial
 from common import crypto
@@ -153,7 +153,7 @@ def test_another_unit_than_the_channels_is_held(edge: Edge) -> None:
     ],
 )  # fmt: skip
 def test_what_a_slip_of_units_is(said: str, wanted: str, factor: str, right: str | None) -> None:
-    assert mapping.unit_slip(said, wanted, Decimal(factor)) == (None if right is None else Decimal(right))
+    assert comparing.unit_slip(said, wanted, Decimal(factor)) == (None if right is None else Decimal(right))
 
 
 def test_no_value_is_no_result_with_a_hold(edge: Edge) -> None:

@@ -6,8 +6,10 @@ from decimal import Decimal
 
 import pytest
 
-from cloud.modules.edge import mapping
-from cloud.modules.edge.mapping import Check, Item, Row, State
+from cloud.modules.edge import comparing, mapping, suggesting
+from cloud.modules.edge.comparing import Check
+from cloud.modules.edge.mapping import Row, State
+from cloud.modules.edge.suggesting import Item
 
 ITEMS = [
     Item(1, "GLU", "0300101A", ("葡萄糖", "Glucose", "GLU"), "mmol/L"),
@@ -34,14 +36,14 @@ ITEMS = [
     ],
 )
 def test_a_code_suggests_the_item_with_its_reason(code: str, name: str | None, unit: str | None, item: int, why: str, sure: bool) -> None:
-    best = mapping.suggest(code, name, unit, ITEMS)[0]
+    best = suggesting.suggest(code, name, unit, ITEMS)[0]
     assert (best.item_id, best.why, best.sure) == (item, why, sure)
 
 
 def test_a_percentage_is_never_suggested_for_a_count() -> None:
-    assert [s.item_id for s in mapping.suggest("NEU%", None, "%", ITEMS)] == [3]
-    assert [s.item_id for s in mapping.suggest("NEU#", None, None, ITEMS)] == [4]
-    assert mapping.suggest("XYZ", None, None, ITEMS) == []
+    assert [s.item_id for s in suggesting.suggest("NEU%", None, "%", ITEMS)] == [3]
+    assert [s.item_id for s in suggesting.suggest("NEU#", None, None, ITEMS)] == [4]
+    assert suggesting.suggest("XYZ", None, None, ITEMS) == []
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_a_percentage_is_never_suggested_for_a_count() -> None:
     ],
 )
 def test_units_are_converted_only_where_that_is_arithmetic(said: str, wanted: str, factor: str | None) -> None:
-    assert mapping.factor_between(said, wanted) == (None if factor is None else Decimal(factor))
+    assert comparing.factor_between(said, wanted) == (None if factor is None else Decimal(factor))
 
 
 @pytest.mark.parametrize(
@@ -87,22 +89,22 @@ def test_units_are_converted_only_where_that_is_arithmetic(said: str, wanted: st
     ],
 )
 def test_the_print_out_is_compared_in_its_own_unit(here: str, printed: str, unit: str, item_unit: str, equal: bool, why: str) -> None:
-    found = mapping.compare(here, printed, unit, item_unit)
+    found = comparing.compare(here, printed, unit, item_unit)
     assert found.equal is equal and why in found.why
 
 
 def test_every_mapped_item_is_compared_before_a_version_is_tested() -> None:
     rows = [Row("A", 1), Row("B", 2), Row("C", None)]
-    assert mapping.test_problems(rows, []) == [(1, "未与打印值比对"), (2, "未与打印值比对")]
-    assert mapping.test_problems(rows, [Check(1, "normal", True), Check(2, "normal", False)]) == [(2, "与打印值不符")]
-    assert mapping.test_problems(rows, [Check(1, "normal", True), Check(2, "low", True)]) == []
+    assert comparing.test_problems(rows, []) == [(1, "未与打印值比对"), (2, "未与打印值比对")]
+    assert comparing.test_problems(rows, [Check(1, "normal", True), Check(2, "normal", False)]) == [(2, "与打印值不符")]
+    assert comparing.test_problems(rows, [Check(1, "normal", True), Check(2, "low", True)]) == []
 
 
 def test_a_record_needs_low_normal_and_high_of_each_numeric_item() -> None:
     rows = [Row("A", 1), Row("B", 2)]
-    all_levels = [Check(1, level, True) for level in mapping.LEVELS]
-    assert mapping.acceptance_problems(rows, [*all_levels, Check(2, "", True)], frozenset({1})) == []
-    assert mapping.acceptance_problems(rows, [*all_levels[:2], Check(2, "", True)], frozenset({1})) == [(1, "缺高值标本")]
+    all_levels = [Check(1, level, True) for level in comparing.LEVELS]
+    assert comparing.acceptance_problems(rows, [*all_levels, Check(2, "", True)], frozenset({1})) == []
+    assert comparing.acceptance_problems(rows, [*all_levels[:2], Check(2, "", True)], frozenset({1})) == [(1, "缺高值标本")]
 
 
 def test_rows_that_cannot_stand_together() -> None:

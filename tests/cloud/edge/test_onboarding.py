@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from cloud.modules.edge import handlers, onboarding
+from cloud.modules.edge import handlers, recordings
 from tests.cloud.edge.world import Edge, astm
 from tests.support.lab import PIN, Client
 
@@ -31,10 +31,10 @@ def rows_form(edge: Edge, who: Client, url: str, meaning: dict[str, str], factor
     """The mapping page's form with these codes mapped (code → item code)."""
     text = who.get(url).text
     codes = re.findall(r'name="code" value="([^"]+)"', text)
-    version = re.search(r'name="version" value="(\d+)"', text)
-    assert version is not None
+    version, seen = (re.search(rf'name="{name}" value="(\d+)"', text) for name in ("version", "seen"))
+    assert version is not None and seen is not None
     return {
-        "version": version[1], "code": codes, "unit": [unit(c) for c in codes], "offset": ["0"] * len(codes),
+        "version": version[1], "seen": seen[1], "code": codes, "unit": [unit(c) for c in codes], "offset": ["0"] * len(codes),
         "factor": [(factor or {}).get(c, "1") for c in codes], "reason": "按说明书第 12 页",
         "item_id": [str(edge.bench.items[meaning[c]]) if c in meaning else "" for c in codes],
     }  # fmt: skip
@@ -162,7 +162,8 @@ def test_the_author_never_approves_and_a_stale_save_is_refused(edge: Edge) -> No
     prints(leader, compare, {"K": "4.1"})
     stale = rows_form(edge, group, made, {})
     go(group, f"{made}/rows", **rows_form(edge, group, made, {"K": "K"}, {"K": "2"}))
-    assert "已被他人修改" in go(group, f"{made}/rows", 409, **stale)
+    refused = go(leader, f"{made}/rows", 409, **stale)
+    assert "已被他人修改" in refused and "：K K 项目K → K 项目K × 2。" in refused, "what the other person changed is named"
     assert "与打印值不符" in go(leader, f"{made}/test", 409)
     go(group, f"{made}/rows", **rows_form(edge, group, made, {"K": "K"}))
     go(leader, f"{made}/test")
@@ -259,11 +260,11 @@ GROUPS = b"M;20260105;4711;WBC;6.1;10^9/L;N;RBC;4.5;10^12/L;H\r\nM;20260105;4712
 def test_repeated_results_are_marked_once(edge: Edge, body: bytes, form: dict[str, object]) -> None:
     engineer = edge.lab.client("engineer")
     with edge.lab.uow() as uow:
-        rec = f"/edge/onboard/{onboarding.add_recording(uow, 'unbekannt.txt', body, None).id}"
+        rec = f"/edge/onboard/{recordings.add_recording(uow, 'unbekannt.txt', body, None).id}"
     assert engineer.post(f"{rec}/layout", {**form, "repeat": ""}).status_code == 422
     go(engineer, f"{rec}/layout", **form)
     with edge.lab.uow() as uow:
-        read = onboarding.read(onboarding.recording_of(uow, int(rec.rsplit("/", 1)[1])))
+        read = recordings.read(recordings.recording_of(uow, int(rec.rsplit("/", 1)[1])))
     assert [(s.specimen, s.code, s.value) for s in read.said] == [("4711", "WBC", "6.1"), ("4711", "RBC", "4.5"), ("4712", "WBC", "7.2")]
     assert not read.problems
     page = engineer.get(rec).text

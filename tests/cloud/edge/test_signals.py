@@ -7,8 +7,9 @@ from datetime import UTC, datetime, time, timedelta
 
 import pytest
 
-from cloud.modules.edge import facts, signals
-from cloud.modules.edge.signals import AgentFacts, Layer, LinkFacts
+from cloud.modules.edge import facts, signals, verdicts
+from cloud.modules.edge.signals import AgentFacts, LinkFacts
+from cloud.modules.edge.verdicts import Layer
 
 M = timedelta(minutes=1)
 AGENT = AgentFacts(
@@ -81,7 +82,7 @@ AWAY = {"online": False, "offline_for": 5 * M}
     ],
 )
 def test_the_layer_at_fault(link: dict, agent: dict, layer: Layer) -> None:  # type: ignore[type-arg]
-    found = signals.diagnose(replace(LINK, **link), replace(AGENT, **agent))
+    found = verdicts.diagnose(replace(LINK, **link), replace(AGENT, **agent))
     assert found.layer is layer
     assert found.why % dict(found.args), "the words fit their fields"
     assert layer is Layer.NONE or found.do
@@ -111,6 +112,8 @@ def test_alerts_of_a_connection_at_their_limits() -> None:
     assert signals.link_signals(silent, False) == []
     assert signals.link_signals(replace(silent, simulator=True), True) == []
     assert signals.link_signals(replace(silent, enabled=False), True) == []
+    assert signals.link_signals(replace(silent, state="fault", spare=True), True) == [], "nobody counts on a spare line"
+    assert kinds(signals.link_signals(replace(silent, state="fault", spare=True, unmapped=1), True)) == ["unmapped"]
     assert kinds(signals.link_signals(replace(LINK, checksum_errors=11), False)) == ["checksum"]
     assert kinds(signals.link_signals(replace(LINK, unmapped=1, state="fault"), True)) == ["link", "unmapped"]
     for signal in signals.link_signals(replace(silent, checksum_errors=11, unmapped=1, state="fault"), True):
@@ -125,17 +128,19 @@ def test_alerts_of_a_connection_at_their_limits() -> None:
         ({"state": "fault"}, {}, "故障"), ({"simulator": True}, {}, "模拟模式"), ({"state": "connecting"}, {}, "等待仪器连接"),
         ({}, {"pending": 101}, "有积压"), ({"checksum_errors": 11}, {}, "有校验错误"), ({"result_ago": 16 * M}, {}, "久无结果"),
         ({"unmapped": 1}, {}, "有待处理"),
+        ({"spare": True, "state": "fault"}, {}, "备用，未连接"), ({"spare": True, "state": "connecting"}, {}, "备用，未连接"),
+        ({"spare": True, "result_ago": 16 * M}, {}, "正常"), ({"spare": True, "online": False}, {}, "采集端离线"),
     ],
 )  # fmt: skip
 def test_the_light_shows_the_worst(link: dict, agent: dict, word: str) -> None:  # type: ignore[type-arg]
-    assert signals.light(replace(LINK, **link), replace(AGENT, **agent))[1] == word
+    assert verdicts.light(replace(LINK, **link), replace(AGENT, **agent))[1] == word
 
 
 def test_the_agents_own_signs_name_the_layer() -> None:
     row = {"conn": "c", "state": "fault", "errno": "ENOENT", "transport": "serial", "recent": {}}
     found = facts._trouble(row, datetime(2026, 5, 4, tzinfo=UTC))
     assert found is not None and facts.LAYERS[found.layer] is Layer.CABLE
-    said = signals.diagnose(replace(LINK, judged=True, agent_layer="cable", agent_why=found.text, agent_advice=found.advice), AGENT)
+    said = verdicts.diagnose(replace(LINK, judged=True, agent_layer="cable", agent_why=found.text, agent_advice=found.advice), AGENT)
     assert (said.layer, said.why) == (Layer.CABLE, "串口设备不在或已拔出")
     assert facts._trouble({"usual_gap": "x", "last_result": "y"}, datetime(2026, 5, 4, tzinfo=UTC)) is None
     assert set(facts.LAYERS.values()) <= set(Layer)

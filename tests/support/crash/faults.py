@@ -4,6 +4,7 @@
 ./dev faults bugs            every planted bug in turn with 20 kills each (--kills), caught or not, and the score
 ./dev faults lives           lives of an agent with power cuts, full disks, losing brokers, erring clouds (default 200)
 ./dev faults F3              the tests of one row
+./dev faults F5 --size N     the fault itself so many times (F5, F6, F7, F13; --full: at the size RELIABILITY.md names)
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from tests.support.crash.bugs import BUGS
 from tests.support.crash.life import live, lived
 from tests.support.crash.plans import PLANS
+from tests.support.crash.sizes import SIZES
 
 REPO = Path(__file__).resolve().parents[3]
 ROWS = {
@@ -75,14 +77,30 @@ def lives(count: int, seed: int) -> int:
     return 1 if bad else 0
 
 
+def sized(name: str, size: int | None, seed: int) -> int:
+    """A fault so many times; what went wrong is printed."""
+    full, play = SIZES[name]
+    with tempfile.TemporaryDirectory(prefix=f"jl-{name}-") as folder:
+        bad = play(Path(folder), size or full, seed)
+    for one in bad[:20]:
+        print(one, flush=True)
+    return 1 if bad else 0
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="./dev faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", choices=["bugs", "lives", *ROWS])
     parser.add_argument("--lives", type=int)
     parser.add_argument("--kills", type=int, default=20, help="of each planted bug (default 20)")
+    parser.add_argument("--size", type=int, help=f"of {', '.join(SIZES)}")
+    parser.add_argument("--full", action="store_true", help="the size that RELIABILITY.md names")
     parser.add_argument("--seed", type=int, default=int(time.time()))
     args = parser.parse_args(argv)
+    if args.size or args.full:
+        if args.name not in SIZES:
+            parser.error(f"only {', '.join(SIZES)} have a size")
+        return sized(args.name, args.size, args.seed)
     if args.name == "bugs":
         return bugs(args.kills)
     if args.name == "lives":

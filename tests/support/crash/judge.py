@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,9 +35,12 @@ class Verdict:
 
 def judge(journal: Path, recorder: Recorder) -> Verdict:
     """Every acknowledged frame is stored, in one place, and nothing is stored that was not sent."""
-    verdict = Verdict(acked=recorder.acked_frames)
-    bodies = _bodies(journal)
-    verdict.messages = len(bodies)
+    return judge_bodies(_bodies(journal), recorder)
+
+
+def judge_bodies(bodies: Sequence[bytes], recorder: Recorder) -> Verdict:
+    """The same of messages wherever they are kept."""
+    verdict = Verdict(acked=recorder.acked_frames, messages=len(bodies))
     by_frame: Counter[bytes] = Counter()
     for body in bodies:
         for frame in _frames(body):

@@ -1,0 +1,111 @@
+"""Recordings of an analyzer's sessions, and how each is to be read. Nothing here touches a patient's result."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.edge import configuration, sandbox
+from cloud.modules.edge.models import Connection, RawMessage, Recording
+from common.errors import UserError
+from common.instruments import workbook
+from common.instruments.drivers import DRIVERS
+from common.instruments.site import site_from_json
+
+MAX_BYTES = 10 * 1024 * 1024
+MAX_RAW = 200
+"""Received messages that one recording may be made of."""
+
+
+def add_recording(uow: UnitOfWork, name: str, body: bytes, analyzer_id: int | None = None, raw_ids: Sequence[int] = ()) -> Recording:
+    """Keep a session; the best reading is chosen for a start."""
+    if not body.strip():
+        raise UserError("invalid", "文件是空的，请重新录制后上传。", field="file")
+    if len(body) > MAX_BYTES:
+        raise UserError("invalid", "录制文件超过 10 MB，请截取其中一段（几支标本即可）再上传。", field="file")
+    known_analyzer(uow, analyzer_id)
+    body = workbook.plain(body)  # the lines of a spreadsheet are what columns are marked on
+    best = sandbox.candidates(body)[0]
+    sha = hashlib.sha256(body).hexdigest()
+    row = Recording(
+        name=name.strip()[:120] or f"录制 {uow.now:%Y-%m-%d %H:%M}", source="received" if raw_ids else "upload",
+        analyzer_id=analyzer_id, body=body, sha256=sha, driver=best.driver, encoding=None, site=best.site or None,
+        raw_ids=list(raw_ids), by=uow.actor.name, at=uow.now,
+    )  # fmt: skip
+    uow.s.add(row)
+    uow.s.flush()
+    uow.audit("edge_recording", row.id, "record", after={"name": row.name, "sha256": sha, "bytes": len(body), "raw": list(raw_ids)[:50]})
+    return row
+
+
+def record_received(uow: UnitOfWork, raw_ids: Sequence[int], name: str, analyzer_id: int | None = None) -> Recording:
+    """Make a recording of messages that came already, in their order."""
+    if not raw_ids or len(raw_ids) > MAX_RAW:
+        raise UserError("invalid", f"请勾选 1–{MAX_RAW} 条报文。", field="raw")
+    rows = uow.s.scalars(select(RawMessage).where(RawMessage.id.in_(raw_ids), RawMessage.kind == "raw").order_by(RawMessage.id)).all()
+    if not rows:
+        raise UserError("not_found", "所选报文不存在，请刷新页面后重选。")
+    # ASTM and HL7 messages end themselves; lines of a one-way printer may lack their end.
+    plain = [workbook.plain(r.body) for r in rows]
+    body = b"".join(one if one.endswith((b"\r", b"\n", b"\x03", b"\x04", b"\x1c")) else one + b"\r" for one in plain)
+    if analyzer_id is None:
+        ids = {uow.s.scalar(select(Connection.analyzer_id).where(Connection.id == r.connection_id)) for r in rows}
+        analyzer_id = ids.pop() if len(ids) == 1 else None
+    return add_recording(uow, name or f"{rows[0].conn_key} {len(rows)} 条报文", body, analyzer_id, [r.id for r in rows])
+
+
+def choose_reading(
+    uow: UnitOfWork, recording_id: int, driver: str | None, encoding: str | None, site: dict[str, Any] | None, analyzer_id: int | None
+) -> Recording:
+    """Say how this session is to be read and of which analyzer it is. The site row is checked."""
+    row = _recording(uow, recording_id)
+    if driver is not None and driver not in DRIVERS:
+        raise UserError("invalid", "驱动不存在，请从列表中选择。", field="driver")
+    if encoding is not None and encoding not in configuration.ENCODINGS:
+        raise UserError("invalid", "字符集不在列表中，请重新选择。", field="encoding")
+    if site:
+        site_from_json(site)
+    known_analyzer(uow, analyzer_id)
+    before = {"driver": row.driver, "encoding": row.encoding, "site": row.site, "analyzer": row.analyzer_id}
+    row.driver, row.encoding, row.site, row.analyzer_id = driver, encoding or None, site or None, analyzer_id
+    uow.s.flush()
+    after = {"driver": row.driver, "encoding": row.encoding, "site": row.site, "analyzer": row.analyzer_id}
+    if before != after:
+        uow.audit("edge_recording", row.id, "choose", before, after)
+    return row
+
+
+def _recording(uow: UnitOfWork, recording_id: int) -> Recording:
+    row = uow.s.get(Recording, (uow.tenant_id, recording_id), with_for_update=True)
+    if row is None:
+        raise UserError("not_found", "录制不存在，请核对后重试。")
+    return row
+
+
+def known_analyzer(uow: UnitOfWork, analyzer_id: int | None) -> None:
+    """Raises UserError when the hospital has no such analyzer."""
+    if analyzer_id is not None and analyzer_id not in md.catalog(uow).analyzers:
+        raise UserError("not_found", "仪器不存在，请从列表中选择。", field="analyzer_id")
+
+
+def read(recording: Recording) -> sandbox.Candidate:
+    """The recording by its chosen reading."""
+    return sandbox.chosen(recording.body, recording.driver, recording.encoding, recording.site)
+
+
+def recordings(uow: UnitOfWork, analyzer_id: int | None = None, limit: int = 100) -> list[Recording]:
+    """Recordings, newest first."""
+    question = select(Recording)
+    if analyzer_id is not None:
+        question = question.where(Recording.analyzer_id == analyzer_id)
+    return list(uow.s.scalars(question.order_by(Recording.id.desc()).limit(limit)))
+
+
+def recording_of(uow: UnitOfWork, recording_id: int) -> Recording | None:
+    """One recording."""
+    return uow.s.get(Recording, (uow.tenant_id, recording_id))
