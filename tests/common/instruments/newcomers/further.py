@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- wire lines are read as lines
 """Kinds written after the decoder stood, from standards and makers' manuals: microbiology, pictures, odd marks, cuts and damage."""
 
 from __future__ import annotations
