@@ -10,6 +10,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import kinds, models
 from cloud.modules.catalog.kinds import Kind, Values
 from cloud.modules.catalog.queries import catalog
+from cloud.pinyin import first_letters
 from common.errors import UserError
 
 # Columns that name a row: a retired row of the same name is taken up again instead of a second one.
@@ -87,6 +88,4 @@ def _members(uow: UnitOfWork, order_set_id: int, codes: list[str]) -> None:
 
 
 def _initials(name: str) -> str:
-    from pypinyin import Style, lazy_pinyin
-
-    return "".join(lazy_pinyin(name, style=Style.FIRST_LETTER)).replace(" ", "").casefold()
+    return "".join(first_letters(name)).replace(" ", "").casefold()
