@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import resource
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,30 +14,33 @@ from cloud.reports.renderer import Renderer
 from common.ids import accession_number, report_number
 
 ROWS = 25
+THREADS = 2
 _ITEMS = ("白细胞计数", "红细胞计数", "血红蛋白", "血小板计数", "中性粒细胞百分数", "淋巴细胞绝对值", "平均红细胞血红蛋白浓度")
 _SURNAMES, _GIVEN = "赵钱孙李周吴郑王冯陈褚卫蒋沈韩杨", "伟芳娜敏静丽强磊军洋勇艳杰娟涛明超秀霞平"
 
 
 def measure(count: int = 200, warm_up: int = 20) -> dict[str, float]:
-    """Make ``count`` different A5 reports of 25 results, one after another, in a kept renderer.
+    """Make ``count`` different A5 reports of 25 results in a kept renderer, two side by side as the worker does.
 
-    Returns ``pdf_per_s`` (wall clock), ``ms_p50``, ``ms_p95``, ``cpu_ms`` a report, ``kilobytes`` a report and ``rss_mb``, the resident
-    memory of this process at the end.
+    Returns ``pdf_per_s`` (wall clock), ``ms_p50`` and ``ms_p95`` of one, ``cpu_ms`` a report, ``kilobytes`` a report and ``rss_mb``, the
+    resident memory of this process at the end.
     """
-    renderer = Renderer()
-    for number in range(warm_up):
-        renderer.report(_document(number))
-    times, size = [], 0
-    cpu = time.process_time()
-    for number in range(warm_up, warm_up + count):
-        document = _document(number)
-        start = time.perf_counter()
-        size += len(renderer.report(document))
-        times.append(time.perf_counter() - start)
-    cpu = time.process_time() - cpu
-    ordered = sorted(times)
+    renderer = Renderer(compilers=THREADS)
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(renderer.report, map(_document, range(warm_up))))
+        documents = [_document(number) for number in range(warm_up, warm_up + count)]
+
+        def make(document: ReportDocument) -> tuple[float, int]:
+            start = time.perf_counter()
+            size = len(renderer.report(document))
+            return time.perf_counter() - start, size
+
+        cpu, start = time.process_time(), time.perf_counter()
+        made = list(pool.map(make, documents))
+        cpu, wall = time.process_time() - cpu, time.perf_counter() - start
+    ordered, size = sorted(seconds for seconds, _ in made), sum(size for _, size in made)
     return {
-        "pdf_per_s": round(count / sum(times), 1),
+        "pdf_per_s": round(count / wall, 1),
         "ms_p50": round(ordered[count // 2] * 1000, 1),
         "ms_p95": round(ordered[int(count * 0.95)] * 1000, 1),
         "cpu_ms": round(cpu / count * 1000, 1),

@@ -36,12 +36,17 @@ _WORDS = {
 PLACEHOLDER_NOTICE = "参考区间为占位示例，未经本实验室验证"
 _DRAWINGS = {"barcode_svg", "qr_svg", "image_svg", "chart_svg"}
 _MANY_LINES = 99.0
+_CELLS = ("name", "code", "result", "unit", "interval", "method")
 _CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳"
 
 _REPORT_TEXTS = (
     *("hospital", "lab", "title", "report_no", "patient_name", "sex", "age", "patient_no", "specimen_type", "barcode"),
     *("tester", "verifier", "department", "doctor", "bed", "diagnosis", "sample_no", "specimen_note", "signature_note"),
     *("referral_lab", "mutual_recognition_scope", "accreditation_no"),
+)
+_HEAD_TEXTS = (
+    *("title", "sex", "age", "patient_no", "department", "bed", "doctor", "sample_no", "specimen_type", "barcode", "lab", "report_no"),
+    *("diagnosis", "signature_note"),
 )
 _LABEL_TEXTS = ("barcode", "patient_name", "sex", "age", "patient_no", "specimen_type", "container", "department", "bed", "volume")
 _TICKET_TEXTS = ("hospital", "number", "class_name", "service", "code", "patient_name", "hall_hint", "wait_hint")
@@ -55,6 +60,7 @@ def report_payload(document: ReportDocument, fonts: FontSet) -> dict[str, Any]:
     """The data of report templates; the names are listed in this folder's README. Raises UserError for an undrawable character."""
     methods = list(dict.fromkeys(row.method for row in document.rows if row.method))
     plain = _texts(document, _REPORT_TEXTS)
+    rows = [_row(row, methods, fonts) for row in document.rows]
     return _checked(
         fonts,
         plain
@@ -70,7 +76,11 @@ def report_payload(document: ReportDocument, fonts: FontSet) -> dict[str, Any]:
             "reported_at": local(document.reported_at),
             "reported_on": _date_parts(document.reported_at),
             "hospital_ems": max(1.0, fonts.width(clean(document.hospital), bold=True)),
-            "rows": [_row(row, methods, fonts) for row in document.rows],
+            "ems": _widths(document, plain, fonts),
+            "rows": rows,
+            "widest": {
+                key: max((row["ems"][key] + (_signs(row) if key == "name" else 0.0) for row in rows), default=0.0) for key in _CELLS
+            },
             "methods": [[_ordinal(index), clean(method)] for index, method in enumerate(methods)],
             "comments": [clean(comment) for comment in document.comments if comment.strip()],
             "amendment": None if document.amendment is None else _amendment(document.amendment),
@@ -204,6 +214,21 @@ def _fill(words: list[str], fonts: FontSet) -> list[str] | None:
 
 def _texts(document: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return {name: clean(getattr(document, name)) for name in names}
+
+
+def _widths(document: ReportDocument, plain: dict[str, Any], fonts: FontSet) -> dict[str, float]:
+    """Em of each text of head and foot: where all are known to stand on their lines, nothing has to be measured."""
+    ems = {name: fonts.width(plain[name]) for name in _HEAD_TEXTS}
+    ems |= {name: fonts.width(local(getattr(document, name))) for name in ("collected_at", "received_at", "reported_at")}
+    ems |= {name: fonts.width(plain[name], bold=True) for name in ("patient_name", "tester", "verifier")}
+    ems["verifier"] += 6 if document.auto_verified else 0
+    ems["statement"] = len(_WORDS["statement"]) + (1 + len(PLACEHOLDER_NOTICE) if document.placeholder_intervals else 0)
+    return ems
+
+
+def _signs(row: dict[str, Any]) -> float:
+    """Em that the signs behind a name take at most."""
+    return 1.3 * sum([bool(row[sign]) for sign in ("accredited", "hr", "referral", "method_no")])
 
 
 def _row(row: ReportRow, methods: list[str], fonts: FontSet) -> dict[str, Any]:

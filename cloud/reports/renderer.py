@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import typst
@@ -33,27 +34,19 @@ TICKET_DOTS = 576  # the 72 mm of print of an 80 mm printer
 
 
 class Renderer:
-    """Renders with the templates of one folder. Safe to share between threads: ``compilers`` of them render at once, others wait.
+    """Renders with the templates of one folder. Safe to share between threads: up to ``compilers`` of them render at once, others wait.
 
-    Compilers share the fonts, so a second one costs some 15 MB; Typst works outside the interpreter lock, so two keep two cores busy.
+    Compilers share the fonts; one more is made when all are busy and costs some 15 MB. Typst works outside the interpreter lock, so two
+    keep two cores busy.
     """
 
     def __init__(self, fonts: FontSet | None = None, templates: Path = TEMPLATES, compilers: int = 1) -> None:
         self.fonts = fonts or default_fonts()
         self._templates = templates
-        faces = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(self.fonts.folder)])
-        # Root and package paths are the template folder: a hospital's template can read nothing else, and nothing is downloaded.
+        self._faces = typst.Fonts(include_system_fonts=False, include_embedded_fonts=False, font_paths=[str(self.fonts.folder)])
         self._idle: SimpleQueue[typst.Compiler] = SimpleQueue()
-        for _ in range(compilers):
-            self._idle.put(
-                typst.Compiler(
-                    root=str(templates),
-                    font_paths=faces,
-                    ignore_system_fonts=True,
-                    package_path=str(templates),
-                    package_cache_path=str(templates),
-                )
-            )
+        self._idle.put(self._compiler())
+        self._more = threading.Semaphore(compilers - 1)
 
     def report(self, document: ReportDocument, template: str | None = None) -> bytes:
         """The PDF of a report; ``template`` is the text of a hospital's own template in place of ``report.typ``."""
@@ -105,6 +98,17 @@ class Renderer:
         """The ticket's 72 mm of print as PNG at 203 dpi, without its bars."""
         return self._png("ticket.typ", ticket_payload(document, self.fonts, DOT_MM, draw_barcode=False, paper_mm=72))
 
+    def _compiler(self) -> typst.Compiler:
+        """Root and package paths are the template folder: a hospital's template can read nothing else, and nothing is downloaded."""
+        here = str(self._templates)
+        return typst.Compiler(root=here, font_paths=self._faces, ignore_system_fonts=True, package_path=here, package_cache_path=here)
+
+    def _free(self) -> typst.Compiler:
+        try:
+            return self._idle.get_nowait()
+        except Empty:
+            return self._compiler() if self._more.acquire(blocking=False) else self._idle.get()
+
     def _label(self, document: LabelDocument) -> dict[str, Any]:
         return label_payload(document, self.fonts, module_dots(document.barcode, LABEL_DOTS) * DOT_MM, draw_barcode=True)
 
@@ -117,7 +121,7 @@ class Renderer:
     def _compile(self, name: str, payload: Mapping[str, Any], template: str | None, **options: Any) -> bytes:
         source = str(self._templates / name) if template is None else template.encode()
         inputs = {"data": json.dumps(payload, ensure_ascii=False)}
-        compiler = self._idle.get()
+        compiler = self._free()
         try:
             made = compiler.compile(input=source, sys_inputs=inputs, **options)
         except typst.TypstError as error:
@@ -131,7 +135,15 @@ class Renderer:
         return page
 
 
-@cache
+_making = threading.Lock()
+
+
 def default_renderer() -> Renderer:
-    """The worker's renderer, made at first use and kept."""
-    return Renderer()
+    """The worker's renderer, made at first use and kept; one, whichever threads ask first."""
+    with _making:
+        return _kept_renderer()
+
+
+@cache
+def _kept_renderer() -> Renderer:
+    return Renderer(compilers=2)

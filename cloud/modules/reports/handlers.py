@@ -2,36 +2,78 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform import lists
 from cloud.modules.reports import document, queries, service
 from cloud.ports import s3
+from cloud.reports.documents import ReportDocument
 from common.errors import LocalError, UserError
 from common.say import say
 
+SIDE_BY_SIDE = 2
+"""Reports rendered at once: Typst works outside Python's lock."""
+_renderers = ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="render")
+# One more may wait, so that no renderer is idle while the next document is read. Whoever would start a fourth waits, and the relay's
+# round ends in time.
+_room = threading.BoundedSemaphore(SIDE_BY_SIDE + 1)
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    report_id: int
+    version_no: int
+    content: str
+    pdf: Future[bytes]
+
 
 def render_report(uow: UnitOfWork, payload: dict[str, Any]) -> None:
-    """Render a version from its frozen document. A repeat of the event changes nothing; an error leaves the event for the next round."""
+    """Render a version from its frozen document, beside others of this round; kept when the round ends.
+
+    A repeat of the event changes nothing; an error leaves the event for the next round.
+    """
     report_id, version_no = int(payload["report_id"]), int(payload["version_no"])
     found = queries.for_rendering(uow, report_id, version_no)
     if found is None or found[2] is not None:
         return
+    made, content, _ = found
+    uow.gather(_keep, _Job(report_id, version_no, content, _begun(document.sheet(made))))
+
+
+def _begun(sheet: ReportDocument) -> Future[bytes]:
+    _room.acquire()
+    try:
+        begun = _renderers.submit(_render, sheet)
+    except BaseException:
+        _room.release()
+        raise
+    begun.add_done_callback(lambda _: _room.release())
+    return begun
+
+
+def _render(sheet: ReportDocument) -> bytes:
     # The renderer maps 80 MB of fonts: it is imported where it is used, in the worker, never by a web process.
     from cloud.reports.renderer import default_renderer
 
-    made, content, _ = found
-    try:
-        pdf = default_renderer().report(document.sheet(made))
-    except UserError as error:
-        # A character no face draws, a broken template: trying again cannot help, a person must act (then ``report.render`` asks again).
-        service.not_rendered(uow, report_id, version_no, str(error))
-        return
-    key = f"reports/{report_id}/v{version_no}-{content[:16]}.pdf"
-    # Stored before the row says so: a crash between the two renders the same bytes again under the same key.
-    sha256 = s3.files_of(s3.current_store(), uow.tenant_id).put(key, pdf)
-    service.rendered(uow, report_id, version_no, key, sha256)
+    return default_renderer().report(sheet)
+
+
+def _keep(uow: UnitOfWork, jobs: list[_Job]) -> None:
+    files = s3.files_of(s3.current_store(), uow.tenant_id)
+    for job in jobs:
+        try:
+            pdf = job.pdf.result()
+        except UserError as error:
+            # A character no face draws, a broken template: trying again cannot help, a person must act (then ``report.render`` asks again).
+            service.not_rendered(uow, job.report_id, job.version_no, str(error))
+            continue
+        key = f"reports/{job.report_id}/v{job.version_no}-{job.content[:16]}.pdf"
+        # Stored before the row says so: a crash between the two renders the same bytes again under the same key.
+        service.rendered(uow, job.report_id, job.version_no, key, files.put(key, pdf))
 
 
 def render_reprint(uow: UnitOfWork, payload: dict[str, Any]) -> None:

@@ -10,12 +10,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 from pypdf import PdfReader
 
 from cloud.reports.bench import measure
 from cloud.reports.documents import Amendment, Change, Paper, ReportImage, ReportKind, ReportRow
-from cloud.reports.renderer import Renderer
+from cloud.reports.renderer import TEMPLATES, Renderer
 from common.errors import UserError
 from tests.cloud.reports import samples
 from tests.cloud.reports.reading import codes, fonts, heights, pictures, texts
@@ -41,6 +41,24 @@ def test_the_page_shows_what_the_document_says(renderer: Renderer) -> None:
     # Times are stored in UTC and shown in Asia/Shanghai.
     assert "2026-11-2208:30" in page and "2026-11-2208:55" in page and "2026-11-2210:12" in page
     assert "6.8危↑" in page and "13.20↑" in page
+
+
+@pytest.mark.parametrize("paper", list(Paper))
+def test_reckoned_places_are_where_a_grid_puts_them(renderer: Renderer, paper: Paper) -> None:
+    """Head and foot of known length are placed without measuring; the same page set by grids and measured is the same picture."""
+    measured = (TEMPLATES / "report.typ").read_text(encoding="utf-8")
+    for known in ("masthead-fits", "person-fits", "foot-known"):
+        assert f"#let {known} = (" in measured
+        measured = measured.replace(f"#let {known} = (", f"#let {known} = false and (")
+    plain = replace(samples.report(), paper=paper)
+    long = replace(
+        plain, rows=plain.rows * 4, urgent=True, diagnosis="2型糖尿病", verify_url="https://lis.example.cn/v/1", auto_verified=True
+    )
+    for document in (plain, long):
+        pages = zip(pictures(renderer.report(document)), pictures(renderer.report(document, measured)), strict=True)
+        for reckoned, asked in pages:
+            difference = ImageChops.difference(reckoned, asked).point(lambda level: 255 if level > 48 else 0)
+            assert difference.getbbox() is None
 
 
 def test_only_the_chinese_faces_are_used(renderer: Renderer) -> None:
