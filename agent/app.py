@@ -126,7 +126,7 @@ class Agent:
     def open_journal(self) -> Journal:
         """The journal, recovered; flushed by a Committer."""
         journal = open_journal(self.data.journal, self.unfinished, now_ms())
-        journal.schedule = Committer(journal, self.loop, self.poller.look if self.poller else None).schedule
+        journal.schedule = Committer(journal, self.loop, self.poller).schedule
         self._sealing = sealing.needed(journal)
         return journal
 

@@ -50,6 +50,7 @@ Done = Callable[[bool], None]
 Schedule = Callable[[bool], object]  # called with True when the flush may wait some milliseconds
 _Work = tuple[Callable[[], object], Done | None]
 
+_as_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 _INSERT_FRAME = "INSERT INTO frames(id, session, conn, at, data, crc) VALUES (?, ?, ?, ?, ?, ?)"
 _INSERT_MESSAGE = (
     "INSERT OR IGNORE INTO messages(id, kind, conn, at, meta, body, sha256, crc, urgent, state, receipted_at, mark) "
@@ -83,6 +84,7 @@ class Journal:
         self._next_session = 1 + (self._one("SELECT max(session) FROM frames") or 0)
         self._next_seq = 1 + (self._highest_seq() & SEQ_MASK)
         self._sessions: dict[int, _Session] = {}
+        self._ending = 0  # sessions whose end waits for its commit
         self._frames: list[tuple[int, int, str, int, bytes | None, int]] = []
         self._waiting: list[Done] = []
         self._work: list[_Work] = []
@@ -110,9 +112,9 @@ class Journal:
         number = self._next_frame
         self._next_frame = number + 1
         entry = self._sessions[session]
-        entry.first = entry.first or number
-        conn = entry.conn
-        sealed = self.vault.seal(data, FRAME_PLACE)
+        if not entry.first:
+            entry.first = number
+        conn, sealed = entry.conn, self.vault.seal(data, FRAME_PLACE)
         self._frames.append((number, session, conn, at, sealed, frame_crc(session, conn, at, sealed)))
         self._waiting.append(done)
         if not self._dirty:
@@ -136,9 +138,11 @@ class Journal:
                 self._work.append((work, after))  # not announced: the next flush, or the agent's tick, tries again
                 return
             del self._sessions[session]
+            self._ending -= 1
             if done is not None:
                 done()
 
+        self._ending += 1
         self._add(work, after, patient=done is None)
 
     def message(self, message: Outgoing, done: Done | None = None, note: tuple[str, str] | None = None) -> None:
@@ -220,6 +224,8 @@ class Journal:
 
     def _purge_frames(self) -> None:
         """Clear frames whose sessions are all closed, from the beginning of the table."""
+        if self._next_frame - self._purged < _PURGE_FRAMES:
+            return
         lowest = min((s.first for s in self._sessions.values() if s.first), default=self._next_frame)
         if lowest - self._purged >= _PURGE_FRAMES:
             self.db.execute("DELETE FROM frames WHERE id < ?", (lowest,))
@@ -237,7 +243,7 @@ class Journal:
         seq = self._next_seq
         self._next_seq = seq + 1
         number = self._stream_no << SEQ_BITS | seq
-        meta = json.dumps(message.meta, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        meta = _as_json(message.meta)
         sha256 = sha256_hex(message.body)
         self._write(number, message.kind, message.conn, message.at, meta, message.body, sha256, int(message.urgent), PENDING, 0)
         if not self.db.changes():
@@ -379,7 +385,7 @@ class Journal:
     @property
     def open_sessions(self) -> int:
         """Sessions that may hand in a frame any moment."""
-        return len(self._sessions)
+        return len(self._sessions) - self._ending
 
     @property
     def highest(self) -> int:

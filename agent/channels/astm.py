@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from time import time_ns
+
 from agent.channels.base import Fate, Line, Outcome, Timer, Write, now_ms
 from agent.channels.sentences import ASTM
 from agent.health import SAMPLE
 from common.protocol.astm import effects as fx
-from common.protocol.astm.framing import build_frames
-from common.protocol.astm.link import Link, Role
+from common.protocol.astm.framing import ACK, build_frames
+from common.protocol.astm.link import RECEIVE_SECONDS, Link, Role
+
+_ACK = bytes((ACK,))
 
 
 class AstmChannel:
@@ -21,12 +25,16 @@ class AstmChannel:
         self._peer = peer
         self._link = Link(Role.HOST)
         self._timer = Timer(line.loop, self._ring)
+        self._heard = self._stored
         self._session: int | None = None
         self._started = 0
         line.offers.append(self.offer)
 
     def received(self, data: bytes) -> None:
         """Bytes came."""
+        if self._link.take(data):
+            self._persist(data)
+            return
         self._link.busy(self._journal.refusing)
         health = self._health
         health.unread += len(data)
@@ -55,15 +63,22 @@ class AstmChannel:
                 self._seldom(effect)
 
     def _persist(self, frame: bytes) -> None:
-        now = now_ms()
+        now = time_ns() // 1_000_000
         if self._session is None:
             self._session = self._journal.open_session(self._line.conn.key, now)
-        self._health.frames += 1
-        self._health.unread, self._health.sample, self._health.bad_run = 0, b"", 0
-        self._journal.frame(self._session, now, frame, self._stored)
+        health = self._health
+        health.frames += 1
+        health.last_byte = now / 1000
+        if health.unread or health.bad_run:
+            health.unread, health.sample, health.bad_run = 0, b"", 0
+        self._journal.frame(self._session, now, frame, self._heard)
 
     def _stored(self, ok: bool) -> None:
-        self._run(self._link.persisted() if ok else self._link.refused())
+        if ok and self._link.kept():
+            self._write(_ACK)
+            self._timer.start(RECEIVE_SECONDS)
+        else:
+            self._run(self._link.persisted() if ok else self._link.refused())
 
     def _ring(self) -> None:
         self._run(self._link.timer())

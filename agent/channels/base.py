@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Any, Protocol
 
 from agent.config import Connection
@@ -119,22 +120,23 @@ class Line:
 class Timer:
     """One timer that is cheap to push back: the loop is only asked when it would fire too late."""
 
-    __slots__ = ("_call", "_deadline", "_handle", "_loop")
+    __slots__ = ("_at", "_call", "_deadline", "_handle", "_loop", "_time")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, call: Callable[[], None]) -> None:
         self._loop = loop
+        self._time = loop.time
         self._call = call
         self._deadline: float | None = None
         self._handle: asyncio.TimerHandle | None = None
+        self._at = float("inf")  # when the loop was asked to call, never while it was not
 
     def start(self, seconds: float) -> None:
         """(Re)start."""
-        deadline = self._deadline = self._loop.time() + seconds
-        handle = self._handle
-        if handle is None or handle.when() > deadline:
-            if handle is not None:
-                handle.cancel()
-            self._handle = self._loop.call_at(deadline, self._ring)
+        deadline = self._deadline = self._time() + seconds
+        if self._at > deadline:
+            if self._handle is not None:
+                self._handle.cancel()
+            self._ask(deadline)
 
     def stop(self) -> None:
         """Forget it; the pending call then finds nothing to do."""
@@ -142,17 +144,20 @@ class Timer:
 
     def close(self) -> None:
         """Stop for good."""
-        self._deadline = None
+        self._deadline, self._at = None, float("inf")
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
 
+    def _ask(self, deadline: float) -> None:
+        self._handle, self._at = self._loop.call_at(deadline, self._ring), deadline
+
     def _ring(self) -> None:
-        self._handle = None
+        self._handle, self._at = None, float("inf")
         if self._deadline is None:
             return
-        if self._deadline > self._loop.time() + 0.001:
-            self._handle = self._loop.call_at(self._deadline, self._ring)
+        if self._deadline > self._time() + 0.001:
+            self._ask(self._deadline)
             return
         self._deadline = None
         self._call()
@@ -179,7 +184,13 @@ def now_ms() -> int:
 
 def iso(ms: int | float) -> str:
     """Milliseconds as ISO 8601 in UTC."""
-    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    second, rest = divmod(int(ms), 1000)
+    return f"{_second(second)}.{rest:03d}Z"
+
+
+@lru_cache(16)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 __all__ = ["Channel", "Health", "Line", "OpenChannel", "Queries", "Timer", "Write", "iso", "now_ms"]

@@ -1,7 +1,8 @@
 """One epoll for the bytes of all TCP links, inside the event loop: half the loop's own work per frame is left out.
 
-asyncio accepts, dials and closes; only reading (and a write that needs no waiting) goes past it. The journal's committer looks at the
-links itself while it waits for more frames to share a commit. Where the system has no epoll (Windows) asyncio reads.
+asyncio accepts, dials and closes; only reading (and a write that needs no waiting) goes past it. The journal's committer works as soon as
+all were heard, and looks at the links itself while it waits for more frames to share a commit. Where the system has no epoll (Windows)
+asyncio reads.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ class Poller:
         self._epoll = select.epoll()
         self._calls: dict[int, Callable[[], None]] = {}
         self._loop = loop
+        self.looking = False
+        self.then: Callable[[], None] | None = None  # what somebody who was called back wants done when all were
         loop.add_reader(self._epoll.fileno(), self.look)
 
     @staticmethod
@@ -39,7 +42,18 @@ class Poller:
             self._epoll.unregister(sock.fileno())
 
     def look(self) -> None:
-        """Hand over what has come."""
+        """Hand over what has come, then do what was left for `then`."""
+        self.looking = True
+        try:
+            self.hand_over()
+        finally:
+            self.looking = False
+            then, self.then = self.then, None
+            if then is not None:
+                then()
+
+    def hand_over(self) -> None:
+        """Call back for each link that has bytes."""
         for fd, _ in self._epoll.poll(0, _AT_ONCE):
             call = self._calls.get(fd)
             if call is not None:

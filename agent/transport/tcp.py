@@ -45,6 +45,7 @@ class TcpLink(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self._channel: Channel | None = None
         self._sock: socket.socket | None = None  # a handle of our own on the same connection, read through the poller
+        self._behind = False  # asyncio still holds answers that could not go at once
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
@@ -88,7 +89,9 @@ class TcpLink(asyncio.Protocol):
             return
         try:
             if data:
-                self.data_received(data)
+                if self._line.tap is not None:
+                    self._line.tap.note("in", data, iso(now_ms()))
+                self._received(data)
             else:
                 self._unwatch()
                 transport.close()
@@ -104,24 +107,31 @@ class TcpLink(asyncio.Protocol):
             sock.close()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
+        """Bytes came, read by asyncio."""
         if self._line.tap is not None:
             self._line.tap.note("in", data, iso(now_ms()))
         self._received(data)
 
     def _write(self, data: bytes) -> None:
+        if self._line.tap is not None:
+            self._line.tap.note("out", data, iso(now_ms()))
+        sent, sock = 0, self._sock
+        if sock is not None and not self._behind:
+            try:
+                sent = sock.send(data)
+            except OSError:  # what cannot go at once, and every error, is asyncio's to handle
+                sent = 0
+        if sent < len(data):
+            self._write_later(data[sent:])
+
+    def _write_later(self, data: bytes) -> None:
         transport = self.transport
         if transport is None or transport.is_closing():
             return
-        sent = 0
-        if self._sock is not None and not transport.get_write_buffer_size():
-            with contextlib.suppress(OSError):  # what cannot go at once, and every error, is asyncio's to handle
-                sent = self._sock.send(data)
-        if sent < len(data):
-            transport.write(data[sent:])
-        if self._line.tap is not None:
-            self._line.tap.note("out", data, iso(now_ms()))
-        if transport.get_write_buffer_size() > WRITE_LIMIT:
+        transport.write(data)
+        waiting = transport.get_write_buffer_size()
+        self._behind = waiting > 0
+        if waiting > WRITE_LIMIT:
             self._line.trouble("对方不读取应答，已断开 (peer does not read)")
             transport.abort()
 

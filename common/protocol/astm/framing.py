@@ -6,6 +6,8 @@ the business of ``records``; captures are read by ``unframe``, the live link by 
 
 from __future__ import annotations
 
+from zlib import adler32
+
 from common.errors import LocalError
 
 ENQ, ACK, NAK, EOT = 0x05, 0x06, 0x15, 0x04
@@ -15,9 +17,16 @@ DEFAULT_LIMIT = 240
 """Characters of text in a frame (E1381-95 6.3.1.2); LIS01-A2 allows 63 993."""
 
 
+SHORT = 256
+"""Bytes whose sum stays below Adler-32's modulus, so that its lower half is the sum: ten times as quick as adding them here."""
+
+
 def checksum(body: bytes) -> bytes:
     """Two upper-case hex digits: sum of frame number, text and ETB/ETX, modulo 256 (LIS01 8.3.3)."""
-    return b"%02X" % (sum(body) & 0xFF)
+    return SUMS[(adler32(body, 0) if len(body) <= SHORT else sum(body)) & 0xFF]
+
+
+SUMS = [b"%02X" % value for value in range(256)]
 
 
 def _frame(number: int, text: bytes, end: int) -> bytes:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from zlib import adler32
 
-from common.protocol.astm.framing import CR, ENQ, EOT, ETB, ETX, LF, STX, checksum
+from common.protocol.astm.framing import CR, ENQ, EOT, ETB, ETX, LF, SHORT, STX, SUMS, checksum
 from common.protocol.problem import Problem, quote
 
 
@@ -134,13 +134,10 @@ def unframe(data: bytes) -> list[LinkText]:
 _CLEAN = re.compile(rb"\x02([0-7])([^\x00-\x09\x0b\x0c\x0e-\x1f]*\r[\x03]|[^\x00-\x09\x0b\x0c\x0e-\x1f]*\x17)([0-9A-F]{2})\r\n?")
 
 
-_SUMS = [b"%02X" % value for value in range(256)]
-_TAILS = [one + b"\r\n" for one in _SUMS]
+_TAILS = [one + b"\r\n" for one in SUMS]
 
 
 _PLAIN = bytes(set(range(256)) - {STX, ETX, ETB, CR, LF} - set(range(0x20)))
-_SHORT = 256
-"""Bytes whose sum stays below Adler-32's modulus, so that its lower half is 1 + the sum: ten times as quick as adding them here."""
 
 
 def _one_session(data: bytes) -> list[LinkText] | None:
@@ -154,7 +151,7 @@ def _one_session(data: bytes) -> list[LinkText] | None:
         body = frame[:-4]
         if len(body) < 3 or body[0] != expected or body[-2:] != b"\r\x03":
             return None
-        total = adler32(body) - 1 if len(body) <= _SHORT else sum(body)
+        total = adler32(body, 0) if len(body) <= SHORT else sum(body)
         if frame[-4:] != _TAILS[total & 0xFF]:
             return None
         texts.append(body[1:-1])
@@ -178,7 +175,7 @@ def _unframe_clean(data: bytes) -> list[LinkText] | None:
                 if found.start() != pos:
                     break
                 start, end = found.span(2)
-                if data[start - 1] != expected or found[3] != _SUMS[sum(data[start - 1 : end]) & 0xFF]:
+                if data[start - 1] != expected or found[3] != checksum(data[start - 1 : end]):
                     return None
                 parts.append(data[start : end - 1])
                 expected = 0x30 if expected == 0x37 else expected + 1

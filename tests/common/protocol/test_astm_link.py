@@ -1,5 +1,7 @@
 """The link layer as conversations: LIS01-A2 section 6, and what bad wires do to it."""
 
+from itertools import cycle
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -388,6 +390,75 @@ def test_noise_never_raises(pieces: list[bytes]) -> None:
                 link.persisted()
     link.timer()
     link.lost()
+
+
+def heard(reads: list[bytes], answers: list[int], short: bool) -> tuple[list[Effect], dict[str, object]]:
+    """What a link asks for when it is given these reads, and how it ends; `answers`: stored (0), refused (1), or stored after the next read."""
+    link, log, later = Link(), list[Effect](), False
+    tries = cycle(answers)
+
+    def run(effects: list[Effect]) -> None:
+        nonlocal later
+        log.extend(effects)
+        if effects and isinstance(effects[-1], Persist):
+            answer = next(tries)
+            later = answer > 1
+            if not later:
+                store(answer == 0)
+
+    def store(ok: bool) -> None:
+        if ok and short and link.kept():
+            run([Write(ACK), StartTimer(core.RECEIVE_SECONDS)])
+        else:
+            run(link.persisted() if ok else link.refused())
+
+    for read in reads:
+        waits = later
+        run([Persist(read)] if short and link.take(read) else link.receive(read))
+        if waits:
+            later = False
+            store(True)
+    run(link.timer())
+    return log, {name: getattr(link, name) for name in Link.__slots__ if name not in ("_role", "_outgoing")}
+
+
+SHORTER = [FRAMES[0], FRAMES[1], FRAMES[1][:-2], FRAMES[1][:-4] + b"zz\r\n", FRAMES[2].replace(b"\x03", b"\x17"), ENQ, EOT, ENQ + FRAMES[0]]
+
+
+@st.composite
+def wires(draw: st.DrawFn) -> list[bytes]:
+    """A session, some frames of it sent again, changed or left out, cut anywhere."""
+    sent = [ENQ, *FRAMES[: draw(st.integers(1, len(FRAMES)))], EOT]
+    for _ in range(draw(st.integers(0, 3))):
+        at = draw(st.integers(0, len(sent) - 1))
+        whole = sent[at]
+        spot = draw(st.integers(0, len(whole) - 1))
+        change = draw(st.sampled_from(["again", "away", "byte", "other"]))
+        flipped = whole[:spot] + bytes([draw(st.integers(0, 255))]) + whole[spot + 1 :]
+        sent[at : at + 1] = {"again": [whole, whole], "away": [], "byte": [flipped], "other": [draw(st.sampled_from(SHORTER)), whole]}[change]
+    data, reads = b"".join(sent), []
+    if draw(st.booleans()):  # a read a frame, as most are
+        return [part for part in sent if part] * draw(st.integers(1, 2))
+    while data:
+        size = draw(st.integers(1, 80))
+        reads.append(data[:size])
+        data = data[size:]
+    return reads
+
+
+@settings(max_examples=120, deadline=None)
+@given(wires(), st.lists(st.sampled_from([0, 0, 0, 1, 2]), min_size=1, max_size=8))
+def test_the_short_way_says_what_the_state_table_says(reads: list[bytes], answers: list[int]) -> None:
+    assert heard(reads, answers, short=True) == heard(reads, answers, short=False)
+
+
+def test_the_short_way_is_the_usual_one() -> None:
+    link = Link()
+    link.receive(ENQ)
+    assert [link.take(frame) and link.kept() for frame in build_frames(RECORDS, limit=20)] == [True] * len(build_frames(RECORDS, limit=20))
+    assert not link.take(EOT)
+    (done,) = [e for e in link.receive(EOT) if isinstance(e, MessageDone)]
+    assert done.complete
 
 
 @pytest.mark.parametrize("planted", ["ack-before-store", "no-dedupe"])
