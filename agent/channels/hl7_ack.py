@@ -38,11 +38,11 @@ class Head:
 
 def read_head(message: bytes) -> Head | None:
     """The first segment when it is MSH, else None."""
-    text = message.lstrip(b" \t\r\n")
+    text = message if message[:3] == b"MSH" else message.lstrip(b" \t\r\n")
     if text[:3] != b"MSH" or len(text) < 8:
         return None
     separator = text[3:4]
-    line = text.replace(b"\n", b"\r").split(b"\r", 1)[0]
+    line = text.split(b"\r", 1)[0].split(b"\n", 1)[0]
     return Head(separator, (b"MSH", separator, *line.split(separator)[1:]))
 
 
@@ -79,9 +79,10 @@ def _ack(head: Head, code: bytes, now: datetime, number: int) -> bytes:
     fields = [b""] * _TRIGGER_FIELDS
     fields[0], fields[1] = b"MSH", head.get(2) or b"^~\\&"
     fields[2], fields[3], fields[4], fields[5] = head.get(5), head.get(6), head.get(3), head.get(4)
-    fields[6] = now.strftime("%Y%m%d%H%M%S").encode()
+    at = _digits(now)
+    fields[6] = at
     fields[8] = head.component.join((b"ACK", *(t for t in trigger if t)))
-    fields[9] = b"%s%d" % (now.strftime("%m%d%H%M%S").encode(), number % 1_000_000)
+    fields[9] = b"%s%d" % (at[4:], number % 1_000_000)
     fields[10], fields[11] = head.get(11) or b"P", head.get(12) or b"2.3.1"
     if head.get(16).strip() not in _ENHANCED:
         fields[15] = head.get(16)
@@ -90,6 +91,10 @@ def _ack(head: Head, code: bytes, now: datetime, number: int) -> bytes:
     if head.get(16).strip().isdigit():
         msa += [_MINDRAY_TEXT[code[1:]], b"", b"", b"0" if code[1:] == b"A" else b"207"]
     return sep.join(fields) + b"\r" + sep.join(msa) + b"\r"
+
+
+def _digits(now: datetime) -> bytes:
+    return b"%04d%02d%02d%02d%02d%02d" % (now.year, now.month, now.day, now.hour, now.minute, now.second)
 
 
 _MINDRAY_TEXT = {b"A": b"Message accepted", b"E": b"Application internal error", b"R": b"Message rejected"}

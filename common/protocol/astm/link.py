@@ -164,7 +164,7 @@ class Link:
         return True
 
     def kept(self) -> bool:
-        """A short way for `persisted`: True when all it would ask for is to write ACK and to start the receive timer. False: nothing was done."""
+        """A short way for `persisted`: True when all it would ask for is an ACK and the receive timer. False: nothing was done."""
         if self._state is not State.STORING or self._buffer:
             return False
         pending = self._pending

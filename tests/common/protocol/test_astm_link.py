@@ -393,7 +393,7 @@ def test_noise_never_raises(pieces: list[bytes]) -> None:
 
 
 def heard(reads: list[bytes], answers: list[int], short: bool) -> tuple[list[Effect], dict[str, object]]:
-    """What a link asks for when it is given these reads, and how it ends; `answers`: stored (0), refused (1), or stored after the next read."""
+    """What a link asks for when given these reads, and how it ends; `answers`: stored (0), refused (1), stored after the next read (2)."""
     link, log, later = Link(), list[Effect](), False
     tries = cycle(answers)
 
@@ -434,8 +434,8 @@ def wires(draw: st.DrawFn) -> list[bytes]:
         whole = sent[at]
         spot = draw(st.integers(0, len(whole) - 1))
         change = draw(st.sampled_from(["again", "away", "byte", "other"]))
-        flipped = whole[:spot] + bytes([draw(st.integers(0, 255))]) + whole[spot + 1 :]
-        sent[at : at + 1] = {"again": [whole, whole], "away": [], "byte": [flipped], "other": [draw(st.sampled_from(SHORTER)), whole]}[change]
+        flipped, other = whole[:spot] + bytes([draw(st.integers(0, 255))]) + whole[spot + 1 :], draw(st.sampled_from(SHORTER))
+        sent[at : at + 1] = {"again": [whole, whole], "away": [], "byte": [flipped], "other": [other, whole]}[change]
     data, reads = b"".join(sent), []
     if draw(st.booleans()):  # a read a frame, as most are
         return [part for part in sent if part] * draw(st.integers(1, 2))
