@@ -72,6 +72,7 @@ class _Reader:
         self.escaped = source.escaped
         self.nulls = source.nulls
         self.orders: list[tuple[Specimen, list[str]]] = []
+        self.asked = False
 
     def _place(self, where: str) -> str:
         if where.startswith("H."):
@@ -289,6 +290,7 @@ class _Reader:
 
     def _query(self, record: list[str]) -> None:
         d = self.d
+        self.asked = True
         for item in _get(record, 3).split(d.repeat):
             found = query_specimen(item, d.component)
             if found:
@@ -303,7 +305,6 @@ class _Reader:
 
     def _finish(self, ended: str) -> None:
         message = self.message
-        has_query = any(record[0] == "Q" for record in self.source.records)
         if ended == "T":
             self._aborted()
             return
@@ -313,7 +314,7 @@ class _Reader:
         judged = [specimen.qc for specimen in message.specimens if specimen.results]
         if judged:
             message.kind = "qc" if all(judged) else "results"
-        elif has_query:
+        elif self.asked:
             message.kind = "query"
         elif self.orders and (self.source.has_end or not self.source.has_header):
             message.kind = "order"  # a cut message may be one of results: nothing is ordered from it

@@ -92,13 +92,14 @@ def escape(text: str, delimiters: Delimiters = DEFAULT) -> str:
 
 def split_messages(link: LinkText, encoding: str | None = None) -> list[RecordMessage]:
     """Messages of one transfer phase. ``encoding`` overrides guessing. Never raises."""
-    raw = link.text.replace(b"\n", b"\r").split(b"\r")
-    broken, lost = _damage(link, raw) if link.cut_end or link.cut_start or link.gaps else (set(), {})
-    open_end = bool(raw[-1].strip(b"\x00 ")) and (not link.framed or link.cut_end or not _ends(raw[-1]))
-    decoded = decode_bytes(b"\r".join(raw), None, encoding)
+    text = link.text.replace(b"\n", b"\r")
+    broken, lost = _damage(link, text.split(b"\r")) if link.cut_end or link.cut_start or link.gaps else (set(), {})
+    tail = text[text.rfind(b"\r") + 1 :]
+    open_end = bool(tail.strip(b"\x00 ")) and (not link.framed or link.cut_end or not _ends(tail))
+    decoded = decode_bytes(text, None, encoding)
     lines = decoded.text.split("\r")
-    if len(lines) != len(raw):  # an encoding that swallows a CR cannot be the right one
-        lines = [part.decode("latin-1") for part in raw]
+    if len(lines) != text.count(b"\r") + 1:  # an encoding that swallows a CR cannot be the right one
+        lines = text.decode("latin-1").split("\r")
     if not broken and not lost and not open_end and not decoded.problems:
         whole = _split_clean(lines, decoded.encoding)
         if whole is not None:
@@ -113,8 +114,8 @@ def split_messages(link: LinkText, encoding: str | None = None) -> list[RecordMe
     return splitter.close()
 
 
-_INNER = frozenset(f"{chr(kind)}|" for kind in range(ord("A"), ord("Z") + 1)) - {"H|", "L|"}
-"""How a record between header and end begins."""
+_INNER = frozenset(map(chr, range(ord("A"), ord("Z") + 1))) - {"H", "L"}
+"""What a record between header and end may be."""
 
 
 def _split_clean(lines: list[str], encoding: str) -> RecordMessage | None:
@@ -124,12 +125,11 @@ def _split_clean(lines: list[str], encoding: str) -> RecordMessage | None:
     if len(lines) < 2 or lines[0][:2] != "H|" or lines[-1][:2] != "L|":
         return None
     delimiters = read_delimiters(lines[0])
-    sep = delimiters.field
-    for line in lines[1:-1]:
-        if line[:2] not in _INNER or line[-1] in "\x00\x1a":
-            return None
-    message = RecordMessage([line.split(sep) for line in lines], delimiters, encoding)
-    text = "\r".join(lines[1:])
+    sep, text = delimiters.field, "\r".join(lines[1:])
+    records = [line.split(sep) for line in lines]
+    if not _INNER.issuperset([record[0] for record in records[1:-1]]) or min(map(len, records)) < 2 or "\x00" in text or "\x1a" in text:
+        return None
+    message = RecordMessage(records, delimiters, encoding)
     message.has_end, message.escaped, message.nulls = True, delimiters.escape in text, '""' in text
     return message
 
