@@ -162,11 +162,14 @@ def _by_recording(rows: Sequence[PrintCheck]) -> dict[int, list[PrintCheck]]:
 
 
 def set_tested(uow: UnitOfWork, mapping_id: int) -> MappingVersion:
-    """draft → tested: every mapped item was compared with the print-out by today's rows, and none differs."""
+    """draft → tested: every item whose code or reading is new was compared with the print-out by today's rows, and nothing differs."""
     version = onboarding.take(uow, mapping_id, State.DRAFT)
     rows = [mapping.row_of(r) for r in version.rows]
     if not any(r.item_id is not None for r in rows):
         raise UserError("invalid", "还没有对照任何项目。")
+    if onboarding.read_as_in_use(uow, version):
+        fresh = {c.code for c in mapping.changes(onboarding.base_rows(uow, version), rows)}
+        rows = [r for r in rows if r.code in fresh]
     _refuse(uow, comparing.test_problems(rows, _facts(judge_again(uow, version))), "不能标为已试验")
     return approval.move(uow, version, State.TESTED, tested_at=uow.now, tested_by=uow.actor.name)
 

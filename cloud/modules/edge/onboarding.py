@@ -161,6 +161,14 @@ def base_rows(uow: UnitOfWork, version: MappingVersion) -> list[Row]:
     return [] if before is None else [mapping.row_of(r) for r in before.rows]
 
 
+def read_as_in_use(uow: UnitOfWork, version: MappingVersion) -> bool:
+    """Whether bytes are read as by the version in use, which was compared: then only what its codes mean can be new."""
+    now = active_version(uow, version.analyzer_id)
+    return now is not None and all(
+        (getattr(version, name) or None) == (getattr(now, name) or None) for name in ("driver", "encoding", "site")
+    )
+
+
 def read_as(version: MappingVersion, recording: Recording) -> sandbox.Candidate:
     """A recording by a version's reading."""
     return sandbox.chosen(recording.body, version.driver, version.encoding, version.site)

@@ -172,6 +172,7 @@ def version(uow: UnitOfWork, mapping_id: int) -> Any:
     recs = recordings.recordings(uow, row.analyzer_id)
     rows = [mapping.row_of(r) for r in row.rows]
     seen = {c.code: c for r in recs[:10] for c in sandbox.codes(onboarding.read_as(row, r).said)}
+    rows.sort(key=lambda r: r.item_id is not None)  # codes that mean nothing yet stand first
     shown = [(r, seen.get(r.code), meanings.suggestions(uow, r.code, seen[r.code].name if r.code in seen else None, r.unit)) for r in rows]
     return page(
         "edge/mapping.html", m=row, state=mapping.State(row.state), rows=shown, recordings=recs, words=mapping.WORDS, known=known,

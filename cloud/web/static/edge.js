@@ -7,6 +7,17 @@ document.addEventListener("keydown", (e) => {
   const all = [...document.querySelectorAll("input[name=printed]")], next = all[all.indexOf(e.target) + 1];
   if (next) { next.focus(); next.select(); } else document.querySelector('button[data-key="F8"]').focus();
 });
+// Suggestions that are equal by code or name, taken at once into rows that mean nothing yet; the person looks, then saves. Where two
+// items are equal (glucose of serum and of urine) nobody but a person can say which.
+document.querySelector("#sure")?.addEventListener("click", () => {
+  const all = [...document.querySelectorAll("select[name=item_id]")], taken = new Set(all.map((s) => s.value).filter(Boolean));
+  let n = 0;
+  for (const s of all.filter((s) => !s.value)) {
+    const sure = s.querySelectorAll("option[data-sure]");
+    if (sure.length === 1 && !taken.has(sure[0].value)) { sure[0].selected = true; taken.add(sure[0].value); n += 1; }
+  }
+  document.querySelector("#filled").textContent = `★ ${n}`;
+});
 (() => {
   const $ = (sel, root = document) => root.querySelector(sel), box = $("#marking"), table = $("#marks tbody");
   if (!box || !table) return;

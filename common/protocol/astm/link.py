@@ -35,11 +35,13 @@ BUSY_SECONDS = 10.0  # LIS01 6.2.5: at least this long between a NAK to ENQ and 
 YIELD_SECONDS = 20.0  # LIS01 6.2.7: the computer lost contention and waits for the instrument's next ENQ
 CONTENTION_SECONDS = 1.0  # LIS01 6.2.7: the instrument won contention and asks again after this
 GRACE_SECONDS = 0.5  # ours: how long a frame whose CR LF is missing is held before it counts as ended
+ASKED_SECONDS = 3.0  # ours: silence after an ENQ inside a frame, until we believe that the sender began anew
 MAX_SENDS = 6  # LIS01 6.5.1.2: one frame is sent at most six times
 MAX_SESSION = 16 << 20  # M06: above 16 MB a message is refused
 
 # What ends a frame, or shows that its end was lost. ENQ is not among them: nobody sends one inside a frame, so there it
-# is noise, and answering it would be taken for the answer to the frame.
+# is noise, and answering it would be taken for the answer to the frame. Only where silence follows did an analyzer that
+# was switched off and on ask, and it would ask for ever.
 _STOP = re.compile(rb"[\x02\x03\x04\x17]")
 _TEXT = bytes(set(range(256)) - {STX, ETX, EOT, ETB})
 _TAILS = [one + b"\r\n" for one in SUMS]
@@ -54,7 +56,7 @@ class Role(StrEnum):
 
 _ACK, _NAK, _ENQ, _EOT = Write(bytes((ACK,))), Write(bytes((NAK,))), Write(bytes((ENQ,))), Write(bytes((EOT,)))
 _RECEIVE_TIMER, _REPLY_TIMER, _STOP_TIMER = StartTimer(RECEIVE_SECONDS), StartTimer(REPLY_SECONDS), StopTimer()
-_GRACE_TIMER, _START = StartTimer(GRACE_SECONDS), SessionStart()
+_GRACE_TIMER, _ASKED_TIMER, _START = StartTimer(GRACE_SECONDS), StartTimer(ASKED_SECONDS), SessionStart()
 
 
 # --- the machine ----------------------------------------------------------------------------------------------------
@@ -296,14 +298,18 @@ class Link:
     def _unended(self, out: list[Effect]) -> Event | None:
         if len(self._buffer) > MAX_SESSION:
             return self._refuse(len(self._buffer), Problem.TOO_LARGE, out)
-        out.append(_RECEIVE_TIMER)  # a long frame may take longer than the timer at 9600 baud
+        # A long frame may take longer than the timer at 9600 baud, so that each byte starts it anew.
+        out.append(_ASKED_TIMER if self._buffer[-1] == ENQ else _RECEIVE_TIMER)
         return None
 
     def _after_grace(self, out: list[Effect]) -> Event:
-        """The timer ran out with bytes at hand: a lone ENQ, a frame whose CR LF never came, or half a frame."""
+        """The timer ran out with bytes at hand: an ENQ and nothing behind it, a frame whose CR LF never came, or half a frame."""
         buffer, end = self._buffer, self._scan
-        if buffer[0] == ENQ:
+        if buffer[0] == ENQ or (end == len(buffer) and buffer[-1] == ENQ):
+            if buffer[0] == STX:
+                out.append(Notice(Problem.FRAME_CUT))
             buffer.clear()
+            self._scan = 0
             return Event.ENQ
         if end and len(buffer) >= end + 3 and buffer[end] in _ENDS:
             return self._judge(end, min(len(buffer), end + 4), out)

@@ -100,6 +100,14 @@ def test_a_new_code_goes_from_recording_to_use_and_what_waited_is_placed(edge: E
     actions = [r[0] for r in edge.rows("SELECT action FROM audit_log WHERE entity LIKE 'edge_mapping%' ORDER BY seq")]
     assert actions == ["draft", "edit", "compare", "compare", "tested", "approve", "approve", "approved", "active"]
     assert "/ 2" in leader.get("/edge/mappings").text and "未生效" in leader.get("/edge/mappings").text
+    # A later version that reads the bytes alike: only what is new in it is compared again.
+    third = upload(engineer, astm("1003", {"NA2": "141"}), analyzer_id=str(edge.bench.analyzer))
+    made = go(engineer, f"{third}/map", analyzer_id=str(edge.bench.analyzer))
+    go(engineer, f"{made}/rows", **rows_form(edge, engineer, made, {"XK": "K", "NA2": "NA", "GLU": "GLU", "CREA": "CREA"}))
+    refused = go(engineer, f"{made}/test", 409)
+    assert "（NA）未与打印值比对" in refused and "（CREA）" not in refused
+    prints(engineer, f"{made}/compare/{third.rsplit('/', 1)[1]}", {"NA2": "141"})
+    go(engineer, f"{made}/test")
 
 
 def test_ac_pj_1_one_unit_error_among_24_items_is_named_and_nobody_can_accept(edge: Edge) -> None:

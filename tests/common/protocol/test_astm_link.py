@@ -253,6 +253,22 @@ def test_an_enq_from_noise_is_never_answered() -> None:
     assert accept(link, ENQ + FRAMES[1]) == ACK
 
 
+@pytest.mark.parametrize("cut", [1, 5, 8])
+@pytest.mark.parametrize("stored", [0, 1])
+def test_an_analyzer_switched_off_inside_a_frame_may_ask_again(cut: int, stored: int) -> None:
+    """It asks every few seconds for ever; answered with silence until the timer it would never be heard again on a serial line."""
+    frames = build_frames(b"H|\\^&|||A\rP|1|||X\rL|1|N\r", per_record=True)
+    link = Link(Role.HOST)
+    assert accept(link, b"\x05" + b"".join(frames[:stored])) == b"\x06" * (stored + 1)
+    link.receive(frames[stored][:cut])
+    for _ in range(3):
+        assert link.receive(b"\x05")[-1] == StartTimer(core.ASKED_SECONDS), "no answer while it may be noise"
+    effects = link.timer()
+    assert writes(effects) == b"\x06" and SessionStart() in effects and Notice(Problem.FRAME_CUT) in effects
+    assert [e.complete for e in effects if isinstance(e, MessageDone)] == [False] * stored, "what was acknowledged is kept"
+    assert accept(link, b"".join(frames)) == b"\x06" * 3, "and the whole session is taken"
+
+
 def test_a_frame_whose_end_is_lost_gets_one_answer() -> None:
     link = Link()
     accept(link, ENQ + FRAMES[0])

@@ -55,7 +55,7 @@ class Child:
 
     def ready(self) -> Child:
         """Wait until it runs."""
-        until((self.data / "status.json").exists, what="the agent's status file")
+        until((self.data / "status.json").exists, 120, what="the agent's status file")  # a busy machine starts it late
         return self
 
     def end(self, sign: int = signal.SIGKILL) -> None:

@@ -5,6 +5,7 @@ Each prints what was done and found, and returns what went wrong. Rates and late
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -198,7 +199,7 @@ def _freeze(port: int, count: int, seed: int, bad: list[str]) -> None:
         frames = build_frames(cbc(f"Z{port}-{number}", 3), per_record=True)
         where = dice.choice((0, 1, len(frames) // 2))
         with socket.create_connection(("127.0.0.1", port), 10) as link:
-            link.settimeout(10)
+            link.settimeout(20)
             for part in (ENQ, *frames[:where]):
                 link.sendall(part)
                 if link.recv(1) != ACK:
@@ -209,25 +210,25 @@ def _freeze(port: int, count: int, seed: int, bad: list[str]) -> None:
             if dice.random() < 0.3:
                 link.setsockopt(socket.IPPROTO_TCP, 19, 1)  # TCP_REPAIR: gone without FIN or RST, as when its power is cut
                 continue
-            time.sleep(NEUTRAL)
+            time.sleep(dice.choice((5.0, 15.0, NEUTRAL)))  # it asks again while the agent still waits, or later
             if not _welcome(link):
                 bad.append(f"{port}: not neutral {time.monotonic() - began:.0f} s after the freeze")
 
 
 def _welcome(link: socket.socket) -> bool:
-    """The agent answers an ENQ on the same link within some seconds: it has given the old session up."""
+    """The agent answers an ENQ on the same link: it has given the old session up."""
     for _ in range(5):
         link.sendall(ENQ)
-        if link.recv(1) == ACK:
-            link.sendall(EOT)
-            return True
-        time.sleep(1)
+        with contextlib.suppress(TimeoutError):
+            if link.recv(1) == ACK:
+                link.sendall(EOT)
+                return True
     return False
 
 
 def _session(port: int, key: str) -> None:
-    with socket.create_connection(("127.0.0.1", port), 10) as link:
-        link.settimeout(20)
+    with agent_process.until(lambda: socket.create_connection(("127.0.0.1", port), 10), 60, "the agent's port") as link:
+        link.settimeout(60)
         for part in (ENQ, *build_frames(cbc(key, 3), per_record=True)):
             link.sendall(part)
             assert link.recv(1) == ACK, key
