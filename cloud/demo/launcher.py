@@ -67,21 +67,28 @@ class Demo:
         broker = self._broker()
         self.say("数据库结构 schema")
         migrate.upgrade(self.settings.owner_url, METADATA, self.settings.app_role)
+        self.say("网页、接收、后台、接口 web, intake, worker, interfaces")
+        self.supervisor.wait_for(broker, lambda: port_open(self.ports["mqtt"]))
+        web, mllp = self._hosted()
+        # Filled while they load: that takes them longer, and a hospital that is being filled is like any new one to them.
         self.say("医院与目录 hospitals and catalog")
         self.tenants = seed.seed(self.settings, self.state, self.ports)
-        self._hosted(broker)
+        self._edge(web)
+        self.supervisor.wait_for(mllp, lambda: port_open(self.ports["mllp"]) and port_open(self.ports["mllp-tls"]))
         self._outside()
 
     def _broker(self) -> Child:
         return self.supervisor.python("broker", "cloud.embedded.broker", "--pki", str(self.pki.folder), "--port", str(self.ports["mqtt"]))
 
-    def _hosted(self, broker: Child) -> None:
-        """The processes of the hosted side, and the serial lines, all at once: two cores are busy enough with them."""
-        self.say("网页、接收、后台、接口 web, intake, worker, interfaces")
-        self.supervisor.wait_for(broker, lambda: port_open(self.ports["mqtt"]))
+    def _hosted(self) -> tuple[Child, Child]:
+        """The processes of the hosted side; those that are waited for later."""
         web, mllp = self._cloud("web", "serve"), self._cloud("mllp", "mllp")
         self._cloud("intake", "intake")
         self._cloud("worker", "worker")
+        return web, mllp
+
+    def _edge(self, web: Child) -> None:
+        """The serial lines and the agents; who is not enrolled yet needs the web for it."""
         lines = [
             str(end)
             for t, rows in INSTRUMENTS.items()
@@ -97,7 +104,6 @@ class Demo:
         self.supervisor.wait_for(web, lambda: answers(self.ports["web"]))
         if not early:
             self._agents()
-        self.supervisor.wait_for(mllp, lambda: port_open(self.ports["mllp"]) and port_open(self.ports["mllp-tls"]))
 
     def _outside(self) -> None:
         """What else a hospital has: an information system, analyzers, staff."""

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 import yaml
 
 from cloud import cli, config
+from cloud.modules.edge import enrolment
 from tests.flows.stack import eventually
 from tests.support import brokers
 from tests.support.sources import REPO
@@ -107,6 +109,9 @@ def test_example_settings_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             monkeypatch.delenv(name)
     settings = config.load(str(made))
     assert len(settings.secret) == 64
+    # Agents are sent to the door that is published, also where only the name was written down; our own listener stays inside.
+    for named in (settings, replace(settings, mqtt_public_host="lis.example.org")):
+        assert enrolment.public_broker(named) == ("lis.example.org", 8883) and settings.mqtt_port == 8884
     assert subprocess.run(["bash", str(tmp_path / "make-secrets.sh")], capture_output=True).returncode != 0
 
 

@@ -148,15 +148,24 @@ def ca_certificate(settings: Settings) -> bytes:
     return Path(settings.ca_cert).read_bytes()
 
 
+MQTT_TLS = 8883
+"""MQTT over TLS, as registered."""
+
+
 def cloud_public_key(settings: Settings) -> str:
     """The public half of the key that signs what goes down."""
     return crypto.public_pem(crypto.load_private(Path(settings.cloud_key).read_bytes()).public_key()).decode()
 
 
 def public_broker(settings: Settings) -> tuple[str, int]:
-    """Where agents find the broker: ``mqtt_public_host`` as host or host:port, else the address we use ourselves."""
-    host, _, port = (settings.mqtt_public_host or settings.mqtt_host).partition(":")
-    return host, int(port) if port.isdecimal() else settings.mqtt_port
+    """Where agents find the broker: ``mqtt_public_host`` as host or host:port, without it the address we use ourselves.
+
+    Our own listener is for our processes and not reached from outside (infra/mosquitto): a public name never inherits its port.
+    """
+    if not settings.mqtt_public_host:
+        return settings.mqtt_host, settings.mqtt_port
+    host, _, port = settings.mqtt_public_host.partition(":")
+    return host, int(port) if port.isdecimal() else MQTT_TLS
 
 
 def tenant_code(uow: UnitOfWork) -> str:
