@@ -44,11 +44,13 @@ class Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         """The app, made in each worker."""
-        from cloud.app import create_app
+        from cloud.app import create_app, warm_up
         from cloud.web import log
 
         log.setup(self.settings.log_level)
-        return create_app(self.settings)
+        app = create_app(self.settings)
+        warm_up(app)
+        return app
 
 
 def serve(settings: Settings) -> int:

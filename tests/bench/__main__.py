@@ -1,9 +1,9 @@
 """``./dev bench [--quick] [SECTION...]``: the figures that were promised, measured here and now, one JSON line each.
 
 Each section is a process of its own and starts what it measures: ``astm`` and ``edge`` the agent, ``decode`` the readers, ``intake`` the
-intake, ``latency``, ``web``, ``pages`` and ``memory`` the whole product, ``pdf`` the renderer. Everything is written to a temporary
-folder (TMPDIR says where: it should be a real disk) and invented. A section that fails prints its error and the others go on; the exit
-code is then 1.
+intake, ``latency``, ``web``, ``scan``, ``pages`` and ``memory`` the whole product, ``pdf`` the renderer. Everything is written to a
+temporary folder (TMPDIR says where: it should be a real disk) and invented. A section that fails prints its error and the others go on;
+the exit code is then 1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sys
 
 from tests.bench.common import REPO
 
-SECTIONS = ("astm", "edge", "decode", "latency", "intake", "web", "pages", "pdf", "memory", "lab")
+SECTIONS = ("astm", "edge", "decode", "latency", "intake", "web", "scan", "pages", "pdf", "memory", "lab")
 QUICK = {"intake": ["--messages", "200"]}
 
 

@@ -35,8 +35,8 @@ GATHER_S = 0.03
 LATE_S = 30.0
 
 
-def order_tubes(lab: Product, count: int) -> dict[int, str]:
-    """Blood counts that lie received before the analyzers; specimen id → barcode."""
+def order_tubes(lab: Product, count: int, received: bool = True) -> dict[int, str]:
+    """Blood counts that lie received before the analyzers, or are collected only; specimen id → barcode."""
     clerk = lab.person("infogroup", "guide", "receiver", "tester", "leader", "nurse")
     ward = walk.ward(lab.db, lab.tenant)
     for n in range(count):
@@ -48,7 +48,8 @@ def order_tubes(lab: Product, count: int) -> dict[int, str]:
         [(patient,)] = lab.sql("SELECT id FROM patient WHERE tenant_id = :t AND patient_no = :n", t=lab.tenant, n=f"L{n}")
         made = walk.label(ward, int(str(patient)))
         walk.collect(ward, made)
-        walk.receive(ward, made)
+        if received:
+            walk.receive(ward, made)
     rows = lab.sql(
         "SELECT s.id, s.barcode FROM specimen s JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id "
         "WHERE s.tenant_id = :t AND p.patient_no ~ '^L[0-9]+$'",

@@ -13,6 +13,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 
+from common.say import Said, say
+
 # Only a default for callers without a hospital's zone; they pass ZoneInfo("Asia/Shanghai"), which knows the summer times of 1986–1991.
 CHINA = timezone(timedelta(hours=8))
 
@@ -58,13 +60,20 @@ class Age:
         """Completed units of one kind."""
         return {AgeUnit.HOUR: self.hours, AgeUnit.DAY: self.days, AgeUnit.MONTH: self.months, AgeUnit.YEAR: self.years}[AgeUnit(unit)]
 
-    def text(self) -> str:
-        """As printed on labels and reports: 36小时, 5天, 3月, 28岁."""
+    def text(self) -> Said:
+        """As printed on labels and reports: 36小时, 5天, 3月, 28岁; an English page says it its own way."""
         unit = AgeUnit.DAY if self.unit is AgeUnit.MONTH and self.months == 0 else self.unit
-        return f"{self.in_unit(unit)}{_AGE_WORDS[unit]}"
+        n = self.in_unit(unit)
+        match unit:
+            case AgeUnit.HOUR:
+                return say("{n}小时", n=n)
+            case AgeUnit.DAY:
+                return say("{n}天", n=n)
+            case AgeUnit.MONTH:
+                return say("{n}月", n=n)
+        return say("{n}岁", n=n)
 
 
-_AGE_WORDS = {AgeUnit.HOUR: "小时", AgeUnit.DAY: "天", AgeUnit.MONTH: "月", AgeUnit.YEAR: "岁"}
 _DAYS_OF_MONTH = Decimal("30.4375")
 _AGE_PART = re.compile(r"(\d{1,4})\s*(周岁|岁|年|Y|个月|月|M|周|W|天|日|D|小时|时|H)", re.ASCII)
 _AGE_TEXT = re.compile(rf"(?:{_AGE_PART.pattern}\s*)+", re.ASCII)

@@ -169,7 +169,7 @@ def _grid(panel: Panel, top: int, height: int = PANEL) -> Markup:
         colour, width, dash = styles[abs(k)]
         y = _y(Decimal(k), top, height)
         out.append(_line(LEFT, y, WIDTH - RIGHT, y, colour, width, dash))
-        out.append(_text(WIDTH - RIGHT + 6, y + 4, "均值" if k == 0 else f"{k:+d}SD", MUTED))
+        out.append(_text(WIDTH - RIGHT + 6, y + 4, "x̄" if k == 0 else f"{k:+d}SD", MUTED))
         if panel.mean is not None and panel.sd is not None:
             out.append(_text(LEFT - 8, y + 4, f"{_short(panel.mean + k * panel.sd)}", INK if k == 0 else MUTED, "end"))
     if panel.allowed is not None and panel.sd and panel.allowed / panel.sd <= EDGE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -17,6 +17,9 @@ from cloud.modules.qc.models import QcPlan
 from cloud.modules.qc.plans import NOTE_KINDS
 from cloud.modules.qc.queries import ChartPoint
 from cloud.modules.qc.targets import Stats, stats
+from common.say import say
+
+Translate = Callable[[str], str]
 
 VIEWS = {"lj": "L-J 图", "z": "Z 分数图", "youden": "Youden 图"}
 
@@ -88,15 +91,15 @@ def choose(uow: UnitOfWork, plan_id: int | None) -> QcPlan | None:
     return every[0] if every else None
 
 
-def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked) -> Drawn:
-    """Three statements, whatever lies in the years before."""
+def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked, translate: Translate = str) -> Drawn:
+    """Three statements, whatever lies in the years before. ``translate`` puts its words into the reader's language."""
     start, end = months.bounds(asked.month, md.HOSPITAL_ZONE)
     known = md.catalog(uow)
     points = queries.chart_points(uow, plan.id, start, end)
     happened = queries.notes(uow, plan, start, end)
     item = known.items[plan.item_id]
     panels = [
-        _panel(plan, item, level, [p for p in points if p.level == level])
+        _panel(plan, item, level, [p for p in points if p.level == level], translate)
         for level in sorted({*plan.levels, *(p.level for p in points if p.z is not None)})
     ]
     dots = [_dot(p) for p in points if p.z is not None]
@@ -105,7 +108,8 @@ def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked) -> Drawn:
     if asked.view == "youden" and len(panels) >= 2:
         picture = chart.youden(_pairs(points, panels[0].level, panels[1].level), (f"L{panels[0].level}", f"L{panels[1].level}"))
     elif asked.view == "z":
-        picture = chart.z_chart([Panel(p.level, f"水平 {p.level}", p.mean, p.sd) for p in panels], dots, marks, span)
+        named = [Panel(p.level, translate(say("水平 {level}", level=p.level)), p.mean, p.sd) for p in panels]
+        picture = chart.z_chart(named, dots, marks, span)
     else:
         picture = chart.levey_jennings(panels, dots, marks, span)
     return Drawn(
@@ -129,14 +133,15 @@ def _level(plan: QcPlan, item: md.ItemRow, panel: Panel, points: Sequence[ChartP
     return Level(panel, raw, kept, tea, sigma)
 
 
-def _panel(plan: QcPlan, item: md.ItemRow, level: int, points: Sequence[ChartPoint]) -> Panel:
+def _panel(plan: QcPlan, item: md.ItemRow, level: int, points: Sequence[ChartPoint], translate: Translate) -> Panel:
     last = next((p for p in reversed(points) if p.mean is not None and p.sd is not None), None)
     if last is None or last.mean is None or last.sd is None:
-        return Panel(level, f"水平 {level}（本月无靶值）", None, None)
+        return Panel(level, translate(say("水平 {level}（本月无靶值）", level=level)), None, None)
     tea = goals.allowed(plan, item, last.mean)
     cv = f"  CV {100 * last.sd / abs(last.mean):.2f}%" if last.mean else ""
-    title = f"水平 {level}  批号 {last.lot}  靶值 {last.mean:f} ± {last.sd:f} {item.unit}{cv}{_tea(tea)}"
-    return Panel(level, title, last.mean, last.sd, tea)
+    target = f"{last.mean:f} ± {last.sd:f} {item.unit}{cv}{_tea(tea)}"
+    title = say("水平 {level}  批号 {lot}  靶值 {target}", level=level, lot=last.lot, target=target)
+    return Panel(level, translate(title), last.mean, last.sd, tea)
 
 
 def _tea(tea: Decimal | None) -> str:

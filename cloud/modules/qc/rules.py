@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from common.say import say
+
 
 class Perm(StrEnum):
     """Permissions of this module."""
@@ -233,15 +235,16 @@ class Gate:
     @property
     def reason(self) -> str:
         """Why it is closed and what would open it; empty when nothing needs to be said."""
-        return _WHY[self.state].format(rules=f" {self.rules}" if self.rules else "")
+        if self.state is GateState.REJECTED:
+            return say("质控失控{rules}，纠正后复测在控并签名方可发布", rules=f" {self.rules}" if self.rules else "")
+        return _WHY[self.state]
 
 
 _WHY = {
     GateState.OPEN: "",
-    GateState.NO_PLAN: "该项目在此仪器上没有质控计划，不会自动审核；请在质控计划中设置",
-    GateState.REJECTED: "质控失控{rules}，纠正后复测在控并签名方可发布",
-    GateState.DOUBTFUL: "结果测定于质控失控期间，请在失控处理的影响评估中决定",
-    GateState.OVERDUE: "质控超时未做，做完质控并在控后方可发布",
+    GateState.NO_PLAN: say("该项目在此仪器上没有质控计划，不会自动审核；请在质控计划中设置"),
+    GateState.DOUBTFUL: say("结果测定于质控失控期间，请在失控处理的影响评估中决定"),
+    GateState.OVERDUE: say("质控超时未做，做完质控并在控后方可发布"),
     GateState.BYPASSED: "",
 }
 

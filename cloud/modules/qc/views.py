@@ -14,6 +14,7 @@ from cloud.modules.qc import charts, entry, intake, ooc, plans, printing, querie
 from cloud.modules.qc.forms import CHINA, moment
 from cloud.modules.qc.models import QcOoc
 from cloud.modules.qc.rules import Perm
+from cloud.web import i18n
 from cloud.web.faults import Invalid, NotFound
 from cloud.web.i18n import midnight
 from cloud.web.page import fragment, page, redirect_to
@@ -76,7 +77,7 @@ def lj(uow: UnitOfWork) -> Any:
     """Levey-Jennings of an item on an analyzer for a month: by level, by z, or one level against another."""
     chosen = charts.choose(uow, request.args.get("plan", type=int))
     asked = charts.Asked.of(request.args.get("month", ""), request.args.get("view", ""), uow.now)
-    drawn = None if chosen is None else charts.draw(uow, chosen, asked)
+    drawn = None if chosen is None else charts.draw(uow, chosen, asked, i18n.gettext)
     return page("qc/lj.html", block="chart", drawn=drawn, asked=asked, plans=queries.plans(uow), chosen=chosen, catalog=md.catalog(uow))
 
 
