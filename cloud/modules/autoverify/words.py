@@ -93,6 +93,17 @@ _ISSUES = {
     "tube": ("采血管或抗凝比例不当", "wrong tube or anticoagulant ratio"),
     "other": ("其他性状异常", "other"),
 }
+# How QC stands (qc.rules.GateState) and codes of a missing one.
+_QC = {
+    "none": ("没有质控", "none"),
+    "no_plan": ("没有质控计划", "no plan"),
+    "rejected": ("失控", "rejected"),
+    "doubtful": ("失控期间的结果", "measured while rejected"),
+    "overdue": ("超时未做", "overdue"),
+    "bypassed": ("临时放行", "bypassed"),
+}
+_CODED: Mapping[str, Mapping[str, tuple[str, str]]] = {"SPECIMEN": _ISSUES, "QC": _QC}
+"""Findings whose figures are codes with words of their own."""
 _DELTA = (
     "{item} 与前次差值过大（{x}）",
     "核对患者和标本，复查一致后由审核者发布",
@@ -116,7 +127,7 @@ def explain(failure: Failure, names: Mapping[str, str], messages: Mapping[str, s
     code = failure.code
     why, clear, why_en, clear_en = _WORDS.get(code, _DELTA if code.startswith("DELTA_") else _contamination(code))
     given = {"item": names.get(failure.item, failure.item), "x": failure.figures, "m": (messages or {}).get(failure.item, failure.item)}
-    zh_x, en_x = _ISSUES.get(failure.figures, (failure.figures, failure.figures)) if code == "SPECIMEN" else (failure.figures,) * 2
+    zh_x, en_x = _CODED.get(code, {}).get(failure.figures, (failure.figures, failure.figures))
     zh = f"{why.format(**given | {'x': zh_x})}；{clear.format(**given)}。"
     en = f"{why_en.format(**given | {'x': en_x})}; {clear_en.format(**given)}."
     return Said(failure.text, failure.item, zh, en[0].upper() + en[1:])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import pytest
 
-from cloud.modules.autoverify.case import Case, Policy, from_json, to_json
+from cloud.modules.autoverify.case import Case, Failure, Policy, from_json, to_json
 from cloud.modules.autoverify.decision import Ready, decide, prepare
 from cloud.modules.autoverify.words import explain
+from cloud.modules.qc.rules import GateState
 from tests.cloud.autoverify.reading import Line, build, codes, lines, policy, ready_for
 
 LINES = lines()
@@ -76,3 +78,10 @@ def test_every_reason_has_its_sentence_in_both_languages() -> None:
             said = explain(failure, {"K": "钾"}, messages)
             assert "；" in said.zh and ";" in said.en and "{" not in said.zh + said.en
             assert said.code == failure.text
+
+
+def test_how_qc_stands_is_said_in_words() -> None:
+    for state in (*GateState, "none"):
+        if state != GateState.OPEN:
+            said = explain(Failure(5, "QC", "K", str(state)), {"K": "钾"})
+            assert said.zh.isascii() is False and not re.search("（[a-z_]+）", said.zh) and "_" not in said.en, said
