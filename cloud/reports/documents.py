@@ -115,6 +115,14 @@ class ReportDocument:
     verify_url: str = ""
     images: tuple[ReportImage, ...] = ()
     paper: Paper = Paper.A5_LANDSCAPE
+    # How the hospital wants it to look (its layout, frozen with the report); ``logo`` names the picture by its SHA-256.
+    subtitle: str = ""
+    logo: str = ""
+    show_code: bool = True
+    show_method: bool = True
+    tester_word: str = "检验者"
+    verifier_word: str = "审核者"
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +242,7 @@ def report_from_json(data: dict[str, Any]) -> ReportDocument:
             **plain,
             "rows": tuple(ReportRow(**row) for row in plain["rows"]),
             "comments": tuple(plain.get("comments", ())),
+            "remarks": tuple(plain.get("remarks", ())),
             "images": tuple(ReportImage(image["caption"], base64.b64decode(image["data"])) for image in plain.get("images", ())),
             "reported_at": datetime.fromisoformat(plain["reported_at"]),
             "collected_at": _time(plain.get("collected_at")),

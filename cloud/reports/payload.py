@@ -34,7 +34,7 @@ _WORDS = {
     "referral": "※",
 }
 PLACEHOLDER_NOTICE = "参考区间为占位示例，未经本实验室验证"
-_DRAWINGS = {"barcode_svg", "qr_svg", "image_svg", "chart_svg"}
+_DRAWINGS = {"logo_svg", "barcode_svg", "qr_svg", "image_svg", "chart_svg"}
 _MANY_LINES = 99.0
 _CELLS = ("name", "code", "result", "unit", "interval", "method")
 _CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳"
@@ -42,7 +42,7 @@ _CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳"
 _REPORT_TEXTS = (
     *("hospital", "lab", "title", "report_no", "patient_name", "sex", "age", "patient_no", "specimen_type", "barcode"),
     *("tester", "verifier", "department", "doctor", "bed", "diagnosis", "sample_no", "specimen_note", "signature_note"),
-    *("referral_lab", "mutual_recognition_scope", "accreditation_no"),
+    *("referral_lab", "mutual_recognition_scope", "accreditation_no", "subtitle", "tester_word", "verifier_word"),
 )
 _HEAD_TEXTS = (
     *("title", "sex", "age", "patient_no", "department", "bed", "doctor", "sample_no", "specimen_type", "barcode", "lab", "report_no"),
@@ -56,8 +56,9 @@ _EM_MM = 6.5 * 25.4 / 72
 _LABEL_LINES_EM = (46.0 / _EM_MM, 32.5 / _EM_MM)
 
 
-def report_payload(document: ReportDocument, fonts: FontSet) -> dict[str, Any]:
-    """The data of report templates; the names are listed in this folder's README. Raises UserError for an undrawable character."""
+def report_payload(document: ReportDocument, fonts: FontSet, logo: bytes = b"") -> dict[str, Any]:
+    """The data of report templates; the names are listed in this folder's README. ``logo``: the picture the document names, PNG or JPEG.
+    Raises UserError for an undrawable character."""
     methods = list(dict.fromkeys(row.method for row in document.rows if row.method))
     plain = _texts(document, _REPORT_TEXTS)
     rows = [_row(row, methods, fonts) for row in document.rows]
@@ -82,6 +83,10 @@ def report_payload(document: ReportDocument, fonts: FontSet) -> dict[str, Any]:
                 key: max((row["ems"][key] + (_signs(row) if key == "name" else 0.0) for row in rows), default=0.0) for key in _CELLS
             },
             "methods": [[_ordinal(index), clean(method)] for index, method in enumerate(methods)],
+            "logo_svg": picture_svg(logo) if logo else "",
+            "show_code": document.show_code,
+            "show_method": document.show_method,
+            "remarks": [clean(line) for line in document.remarks if line.strip()],
             "comments": [clean(comment) for comment in document.comments if comment.strip()],
             "amendment": None if document.amendment is None else _amendment(document.amendment),
             "words": _WORDS | {"amended": f"修改报告 V{document.version}"},

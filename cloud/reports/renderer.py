@@ -48,9 +48,10 @@ class Renderer:
         self._idle.put(self._compiler())
         self._more = threading.Semaphore(compilers - 1)
 
-    def report(self, document: ReportDocument, template: str | None = None) -> bytes:
-        """The PDF of a report; ``template`` is the text of a hospital's own template in place of ``report.typ``."""
-        return self._pdf("report.typ", report_payload(document, self.fonts), template)
+    def report(self, document: ReportDocument, template: str | None = None, logo: bytes = b"") -> bytes:
+        """The PDF of a report; ``template`` is the text of a hospital's own template in place of ``report.typ``, ``logo`` the picture that
+        the document names."""
+        return self._pdf("report.typ", report_payload(document, self.fonts, logo), template)
 
     def report_data(self, payload: Mapping[str, Any], template: str | None = None) -> bytes:
         """The PDF of ready template data, for the template validator."""

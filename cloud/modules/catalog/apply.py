@@ -21,6 +21,7 @@ _NAMED = {
     "reflex": ("code",),
     "comment": ("code",),
     "reject": ("code",),
+    "layout": ("section_id",),
     "judge": ("item_id",),
     "calc": ("item_id",),
     "hil": ("item_id", "index_kind"),

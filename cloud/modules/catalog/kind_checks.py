@@ -294,3 +294,23 @@ def comment(known: Catalog, target: int | None, values: Values, batch: Sequence[
 def reject_reason(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
     """A reject reason: its code is its own."""
     return _unique({each.code: each.id for each in known.reject_reasons.values()}, target, values, batch)
+
+
+def layout(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """A report layout: one a section, words that fit the page, a logo that was uploaded."""
+    section = known.sections_by_code.get(values.get("section") or "")
+    place = None if section is None else section.id
+    same = next((each for each in known.layouts if each.section_id == place and each.id != target), None)
+    whose = "全院" if section is None else section.name
+    out = [f"{whose}已有报告格式“{same.name}”，请修改那一个。"] if same is not None and values.get("active", True) else []
+    if len(values.get("subtitle") or "") > 40:
+        out.append("院名下的一行最多 40 个字。")
+    for name, word in (("tester_word", "检验者称谓"), ("verifier_word", "审核者称谓")):
+        if not 2 <= len((values.get(name) or "").strip()) <= 6:
+            out.append(f"{word}须为 2 到 6 个字。")
+    lines = [line for line in (values.get("remarks") or "").splitlines() if line.strip()]
+    if len(lines) > 4 or any(len(line) > 80 for line in lines):
+        out.append("固定备注最多 4 条，每条最多 80 个字。")
+    if values.get("logo") and not re.fullmatch(r"[0-9a-f]{64}", values["logo"]):
+        out.append("院徽请在“报告格式”页上传，不要手工填写。")
+    return out

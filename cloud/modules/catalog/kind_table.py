@@ -21,6 +21,7 @@ _LIMITS = (Field("low", "下限", "decimal"), Field("high", "上限", "decimal")
 _HOLD = (("hold", "拦截"), ("comment", "加备注"))
 _HIL = (*_HOLD, ("reject", "不报告"))
 _REFLEX = (("suggest", "建议"), ("add", "自动加做"), ("repeat", "重做"), ("confirm", "复检确证前不报告"))
+_PAPERS = (("a5-landscape", "A5 横向"), ("a5-portrait", "A5 纵向"), ("a4", "A4"))
 _TYPES = (
     *(("numeric", "数值"), ("titer", "滴度"), ("enum", "定性"), ("semi-quant", "半定量")),
     *(("text", "文字"), ("image", "图像"), ("organism", "微生物")),
@@ -231,6 +232,26 @@ _KINDS = (
         ),
         ("code",),
         checks.comment,
+    ),
+    Kind(
+        "layout",
+        "报告格式",
+        r.ReportLayout,
+        (
+            Field("name", "名称", required=True),
+            Field("section", "专业组", "section", hint="空着为没有自己格式的各组"),
+            Field("paper", "纸张", "choice", choices=_PAPERS, default="a5-landscape"),
+            Field("subtitle", "院名下的一行"),
+            Field("logo", "院徽", "code", hint="在“报告格式”页上传"),
+            Field("show_code", "代号列", "bool", default=True),
+            Field("show_method", "方法列", "bool", default=True, hint="不成列时方法列在表后"),
+            Field("tester_word", "检验者称谓", default="检验者"),
+            Field("verifier_word", "审核者称谓", default="审核者"),
+            Field("remarks", "固定备注", "long", hint="每行一条，印在结果之后"),
+            _ACTIVE,
+        ),
+        ("name", "section"),
+        checks.layout,
     ),
     Kind(
         "reject",

@@ -46,6 +46,7 @@ from cloud.modules.catalog.rows import (
     HilRow,
     ItemRow,
     JudgeRow,
+    LayoutRow,
     LogicRow,
     OrderSetRow,
     ReflexRow,
@@ -114,6 +115,7 @@ class Catalog:
     """Active ones, in order of code (so the next two)."""
     reflex_rules: tuple[ReflexRow, ...]
     comments: tuple[CommentRow, ...]
+    layouts: tuple[LayoutRow, ...]
     settings: Mapping[str, Mapping[str, Any]]
     items_by_code: Mapping[str, ItemRow] = field(default_factory=dict)
     order_sets_by_code: Mapping[str, OrderSetRow] = field(default_factory=dict)
@@ -161,6 +163,11 @@ class Catalog:
     def setting(self, key: str, name: str, default: Any) -> Any:
         """A hospital's own value of a choice ([C]), or the default."""
         return self.settings.get(key, {}).get(name, default)
+
+    def layout(self, section_id: int) -> LayoutRow | None:
+        """How a section's reports look: its own layout, else the hospital's; None: as the program comes."""
+        own = [each for each in self.layouts if each.section_id in (section_id, None)]
+        return min(own, key=lambda each: each.section_id is None, default=None)
 
     def without_sensitive(self, names: Iterable[str]) -> list[str]:
         """Names of order sets, each several joined by 、, as somebody reads them who may not see sensitive items (M01 R8)."""
@@ -285,6 +292,7 @@ def _load(uow: UnitOfWork, number: int) -> Catalog:
         logic_rules=_active_by_code(uow, rule_models.LogicRule, LogicRow),
         reflex_rules=_active_by_code(uow, rule_models.ReflexRule, ReflexRow),
         comments=_active_by_code(uow, rule_models.CommentTemplate, CommentRow),
+        layouts=tuple(_rows(uow, rule_models.ReportLayout, LayoutRow, active=True)),
         settings=MappingProxyType({each.key: each.value for each in uow.s.scalars(select(models.SavedSetting))}),
         items_by_code=by_code,
         order_sets_by_code=MappingProxyType({each.code: each for each in order_sets.values()}),
@@ -369,6 +377,7 @@ __all__ = [
     "HilRow",
     "Interval",
     "ItemRow",
+    "LayoutRow",
     "JudgeRow",
     "LogicRow",
     "NoInterval",

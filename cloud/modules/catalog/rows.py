@@ -287,3 +287,23 @@ class CommentRow:
     placeholder: bool
     version: int
     active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LayoutRow:
+    """报告格式 of a section, or of all that have none of their own."""
+
+    id: int
+    name: str
+    section_id: int | None
+    paper: str
+    subtitle: str
+    logo: str
+    show_code: bool
+    show_method: bool
+    tester_word: str
+    verifier_word: str
+    remarks: str
+    placeholder: bool
+    version: int
+    active: bool

@@ -134,3 +134,24 @@ class CommentTemplate(_Rule, Base):
     code: Mapped[str]
     section_id: Mapped[int | None] = mapped_column(BigInteger)
     text: Mapped[str]
+
+
+class ReportLayout(_Rule, Base):
+    """报告格式: how a section's reports look, or (without a section) those of all that have none of their own.
+
+    ``logo``: SHA-256 of the uploaded picture; ``remarks``: printed after the results, a line each. What a report must show (M09 R3) is
+    the template's and cannot be switched off here.
+    """
+
+    __tablename__ = "report_layout"
+    __table_args__ = (tenant_fk("section_id", "section"),)
+    name: Mapped[str]
+    section_id: Mapped[int | None] = mapped_column(BigInteger)
+    paper: Mapped[str] = mapped_column(default="a5-landscape", server_default="a5-landscape")
+    subtitle: Mapped[str] = mapped_column(default="", server_default="")
+    logo: Mapped[str] = mapped_column(default="", server_default="")
+    show_code: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+    show_method: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+    tester_word: Mapped[str] = mapped_column(default="检验者", server_default="检验者")
+    verifier_word: Mapped[str] = mapped_column(default="审核者", server_default="审核者")
+    remarks: Mapped[str] = mapped_column(default="", server_default="")

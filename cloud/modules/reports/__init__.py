@@ -1,6 +1,7 @@
 """M09 Reports: reviewed by one, verified by another, frozen, signed, rendered once, and amended only by a new version."""
 
-from cloud.modules.reports.handlers import render_report, render_reprint
+from cloud.modules.reports.handlers import render_preview, render_report, render_reprint
+from cloud.modules.reports.layout_views import LAYOUTS
 from cloud.modules.reports.rules import Perm
 from cloud.modules.reports.views import VIEWS
 from cloud.modules.reports.watch import watch
@@ -9,7 +10,7 @@ from cloud.web.module import Job, MenuItem, Module
 MODULE = Module(
     name="reports",
     title="报告",
-    views=(VIEWS,),
+    views=(VIEWS, LAYOUTS),
     depends=("bench", "catalog", "critical", "orders", "personnel", "platform", "qc", "quality", "scheduling", "specimens"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
@@ -18,6 +19,8 @@ MODULE = Module(
         Perm.AMEND: ("senior", "leader"),
         Perm.RECALL: ("leader", "director"),
         # The card is the clinician's to fill in and the public-health office's to watch; the laboratory sees that it went out.
+        # Whoever may propose a change of master data draws them; approving is the change control's (M02).
+        Perm.LAYOUTS: ("leader", "quality", "infogroup"),
         Perm.NOTIFY: ("leader", "quality", "director", "infogroup"),
     },
     menu=(
@@ -26,6 +29,7 @@ MODULE = Module(
         MenuItem("传染病阳性", "/reports/infectious", Perm.NOTIFY, "检验", 36),
         MenuItem("修改与召回通知", "/reports/notices", Perm.AMEND, "检验", 34),
         MenuItem("报告统计", "/reports/figures", Perm.READ, "检验", 35),
+        MenuItem("报告格式", "/templates", Perm.LAYOUTS, "基础数据", 232),
     ),
     handlers={
         "report.preliminary": (render_report,),
@@ -33,6 +37,7 @@ MODULE = Module(
         "report.amended": (render_report,),
         "report.render": (render_report,),
         "report.reprint": (render_reprint,),
+        "report.preview": (render_preview,),
     },
     jobs=(Job("reports.watch", "1m", watch),),
 )

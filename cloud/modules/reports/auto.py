@@ -46,7 +46,8 @@ def release_auto(uow: UnitOfWork, work: bench.Work, cleared: Sequence[Cleared], 
     issue.supersede(uow, reports.values())
     issue.number(uow, [reports[i] for i in ids])
     hospital = str(uow.s.execute(text("SELECT name FROM tenant WHERE id = :t"), {"t": uow.tenant_id}).scalar_one())
-    sections = md.catalog(uow).sections
+    known = md.catalog(uow)
+    sections = known.sections
     for one in cleared:
         report, tube, part = reports[one.specimen_id], work.tubes[one.specimen_id], parts.get(one.specimen_id)
         move(report, State.TESTED)
@@ -65,7 +66,16 @@ def release_auto(uow: UnitOfWork, work: bench.Work, cleared: Sequence[Cleared], 
         report = reports[one.specimen_id]
         url = f"{desk.base_url}/reports/verify/{report.no}"
         name, lab = sections[report.section_id].name, away.get(one.specimen_id, "")
-        version = document.Issue(str(report.no), report.current_no, hospital, name, url, referral_lab=lab, part=parts.get(one.specimen_id))
+        version = document.Issue(
+            str(report.no),
+            report.current_no,
+            hospital,
+            name,
+            url,
+            referral_lab=lab,
+            part=parts.get(one.specimen_id),
+            layout=known.layout(report.section_id),
+        )
         signed = document.Signed(*one.operator, one.authoriser[0], f"{one.authoriser[1]}{MARK}", uow.now)
         made = document.build(found[one.specimen_id], version, signed)
         made["signed"]["auto"] = {"rule_set": one.rule_set}

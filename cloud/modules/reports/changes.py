@@ -85,6 +85,7 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
         Amendment(first.released_at, word, changes),
         tubes.referral_labs(uow, [report.specimen_id]).get(report.specimen_id, ""),
         part,
+        md.catalog(uow).layout(report.section_id),
     )
     signed = document.Signed(report.tester_id or 0, names.get(report.tester_id or 0, ""), who.user_id, names[who.user_id], uow.now)
     made = document.build(after, version, signed)

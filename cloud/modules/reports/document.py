@@ -9,8 +9,9 @@ from typing import Any
 
 from cloud.modules.bench.queries import MAX_PRINTED, Detail, Print, TestLine
 from cloud.modules.bench.service import TestState
+from cloud.modules.catalog.queries import LayoutRow
 from cloud.modules.reports.rules import is_positive
-from cloud.reports.documents import Amendment, ReportDocument, ReportImage, ReportKind, ReportRow, report_from_json, to_json
+from cloud.reports.documents import Amendment, Paper, ReportDocument, ReportImage, ReportKind, ReportRow, report_from_json, to_json
 
 TEMPLATE_VERSION = "report-1"
 LAB = "检验科"
@@ -43,6 +44,8 @@ class Issue:
     """Where the tube was examined, when not here."""
     part: Collection[int] | None = None
     """The only tests it tells (a preliminary report); None: all."""
+    layout: LayoutRow | None = None
+    """How the hospital wants it to look; frozen with the document."""
 
 
 def build(detail: Detail, issue: Issue, signed: Signed) -> dict[str, Any]:
@@ -58,7 +61,16 @@ def build(detail: Detail, issue: Issue, signed: Signed) -> dict[str, Any]:
             "verifier": [signed.verifier_id, signed.verifier],
             "at": signed.at.isoformat(),
         },
+        "template": TEMPLATE_VERSION if issue.layout is None else f"{TEMPLATE_VERSION}+{issue.layout.id}.{issue.layout.version}",
     }
+
+
+def looks(layout: LayoutRow | None) -> dict[str, Any]:
+    """A layout as fields of the printed document."""
+    if layout is None:
+        return {}
+    plain = {name: getattr(layout, name) for name in ("subtitle", "logo", "show_code", "show_method", "tester_word", "verifier_word")}
+    return plain | {"paper": Paper(layout.paper), "remarks": tuple(line.strip() for line in layout.remarks.splitlines() if line.strip())}
 
 
 TELLING = frozenset({TestState.REVIEWED, TestState.RELEASED, TestState.AMENDED})
@@ -121,6 +133,7 @@ def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Sign
         placeholder_intervals=any(t.current is not None and t.current.snapshot.get("placeholder") for t in tests),
         verify_url=issue.verify_url,
         referral_lab=issue.referral_lab,
+        **looks(issue.layout),
         mutual_recognition_scope="、".join(dict.fromkeys(t.item.mutual_recognition for t in tests if t.item.mutual_recognition)),
     )
 

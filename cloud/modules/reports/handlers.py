@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform import lists
-from cloud.modules.reports import document, queries, service
+from cloud.modules.reports import document, layouts, queries, service
 from cloud.ports import s3
 from cloud.reports.documents import ReportDocument
 from common.errors import LocalError, UserError
@@ -41,13 +41,19 @@ def render_report(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     if found is None or found[2] is not None:
         return
     made, content, _ = found
-    uow.gather(_keep, _Job(report_id, version_no, content, _begun(document.sheet(made))))
+    sheet = document.sheet(made)
+    try:
+        logo = layouts.logo(uow, sheet.logo)
+    except UserError as error:
+        service.not_rendered(uow, report_id, version_no, str(error))
+        return
+    uow.gather(_keep, _Job(report_id, version_no, content, _begun(sheet, logo)))
 
 
-def _begun(sheet: ReportDocument) -> Future[bytes]:
+def _begun(sheet: ReportDocument, logo: bytes) -> Future[bytes]:
     _room.acquire()
     try:
-        begun = _renderers.submit(_render, sheet)
+        begun = _renderers.submit(_render, sheet, logo)
     except BaseException:
         _room.release()
         raise
@@ -55,11 +61,11 @@ def _begun(sheet: ReportDocument) -> Future[bytes]:
     return begun
 
 
-def _render(sheet: ReportDocument) -> bytes:
+def _render(sheet: ReportDocument, logo: bytes) -> bytes:
     # The renderer maps 80 MB of fonts: it is imported where it is used, in the worker, never by a web process.
     from cloud.reports.renderer import default_renderer
 
-    return default_renderer().report(sheet)
+    return default_renderer().report(sheet, logo=logo)
 
 
 def _keep(uow: UnitOfWork, jobs: list[_Job]) -> None:
@@ -89,4 +95,25 @@ def render_reprint(uow: UnitOfWork, payload: dict[str, Any]) -> None:
         stored = s3.files_of(s3.current_store(), uow.tenant_id).get(told.pdf_key, told.pdf_sha256)
         lists.finish(uow, job_id, default_renderer().stamped(stored, str(payload["stamp"])))
     except (UserError, LocalError) as error:
+        lists.finish(uow, job_id, None, str(error))
+
+
+def render_preview(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``report.preview``: an invented report in the layout somebody is drawing, printed as a real one would be. A layout under which
+    anything a report must show is missing from the page (M09 R3) gives no preview, but the list of it."""
+    job_id = int(payload["job_id"])
+    from cloud.reports import validator
+    from cloud.reports.renderer import TEMPLATES, default_renderer
+
+    try:
+        wanted = layouts.looks(payload["values"])
+        renderer, template = default_renderer(), (TEMPLATES / "report.typ").read_text()
+        probes = [replace(probe, **wanted) for probe in validator.probes([wanted["paper"]])]
+        missing = validator.missing_elements(template, renderer, probes)
+        if missing:
+            lists.finish(uow, job_id, None, "；".join(each.message for each in missing))
+            return
+        sample = replace(layouts.sample(str(payload["hospital"]), str(payload["title"]), uow.now), **wanted)
+        lists.finish(uow, job_id, renderer.report(sample, logo=layouts.logo(uow, sample.logo)))
+    except UserError as error:
         lists.finish(uow, job_id, None, str(error))

@@ -89,7 +89,7 @@ def freeze(uow: UnitOfWork, report: Report, made: dict[str, Any], by: int, reaso
         "preliminary": document.is_preliminary(made),
         "document": json.dumps(made, ensure_ascii=False),
         "content": content,
-        "template": document.TEMPLATE_VERSION,
+        "template": made["template"],
         "now": uow.now,
         "by": by,
         "reason": reason,

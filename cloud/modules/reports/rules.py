@@ -22,6 +22,7 @@ class Perm(StrEnum):
     AMEND = "reports:amend"
     RECALL = "reports:recall"
     NOTIFY = "reports:notify"
+    LAYOUTS = "reports:layouts"
 
 
 class State(StrEnum):

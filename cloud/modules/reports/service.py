@@ -117,7 +117,8 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
     solo = _check(uow, reports, found, who)
     _authorised(uow, reports, found, who.user_id)
     names = names_of(uow, {who.user_id, *(r.tester_id for r in reports if r.tester_id is not None)})
-    sections = md.catalog(uow).sections
+    known = md.catalog(uow)
+    sections = known.sections
     parts = {r.specimen_id: document.part_of(found[r.specimen_id]) for r in reports if r.partial}
     issue.supersede(uow, reports)
     issue.number(uow, reports)
@@ -140,6 +141,7 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
                 f"{desk.base_url}/reports/verify/{r.no}",
                 referral_lab=away.get(r.specimen_id, ""),
                 part=parts.get(r.specimen_id),
+                layout=known.layout(r.section_id),
             ),  # fmt: skip
             document.Signed(r.tester_id or 0, names.get(r.tester_id or 0, ""), who.user_id, names[who.user_id], uow.now),
         )

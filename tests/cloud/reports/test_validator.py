@@ -94,7 +94,7 @@ def test_a_column_missing_on_one_paper_is_named_with_the_paper(renderer: Rendere
 
 def test_refusing_lists_all_that_is_missing(renderer: Renderer) -> None:
     with pytest.raises(UserError) as caught:
-        require_valid(STANDARD.replace("d.tester", '""').replace("d.verifier", '""'), renderer)
+        require_valid(STANDARD.replace("d.tester,", '"",').replace("d.verifier +", '"" +'), renderer)
     assert caught.value.fields["elements"] == ["tester", "verifier"]
     assert "检验者" in str(caught.value) and "审核者" in str(caught.value)
 
