@@ -1,8 +1,9 @@
 """The intake's figure: results committed a second in one process, CBCs of 25 results, on a durable database.
 
-    python -m tests.bench.intake [--messages 1200] [--mqtt] [--profile]
+    python -m tests.bench.intake [--messages 1200] [--streams 8] [--mqtt] [--profile]
 
-Without --mqtt the envelopes are handed in as the port would; with it they go through a real Mosquitto. One JSON line each.
+Without --mqtt the envelopes are handed in as the port would; with it they go through a real Mosquitto. One JSON line each. A stream is an
+agent's: its messages are taken one after another, those of several streams side by side (cloud/modules/edge/lanes.py).
 """
 
 from __future__ import annotations
@@ -17,17 +18,20 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import text
 
+from cloud import memory
 from cloud.embedded import postgres
 from cloud.modules.catalog import models as md
 from cloud.ports.ca import write_secret
 from cloud.ports.mqtt import MAX_BATCH, Incoming
 from common import crypto, envelope, topics
+from tests.bench.common import cpu
 from tests.cloud.bench import world as bench_world
 from tests.cloud.edge import world as edge_world
 from tests.cloud.edge.world import Edge, astm
@@ -37,8 +41,8 @@ ITEMS = tuple((f"C{n:02d}", "10*9/L", 2, "1", "9", None, None, True) for n in ra
 
 
 @contextmanager
-def laboratory() -> Iterator[Edge]:
-    """A hospital with 25 items on a PostgreSQL that syncs every commit."""
+def laboratory() -> Iterator[tuple[Edge, int]]:
+    """A hospital with 25 items on a PostgreSQL that syncs every commit, and that server's process id."""
     with tempfile.TemporaryDirectory(prefix="jl-bench-") as folder:
         with postgres.EmbeddedPostgres(Path(folder) / "pg", durable=True) as server:
             testing = database.TestServer(server.conninfo(postgres.SUPERUSER, "postgres"), server)
@@ -52,13 +56,14 @@ def laboratory() -> Iterator[Edge]:
                     with edge.lab.uow() as uow:
                         for code, item in edge.bench.items.items():
                             uow.s.add(md.AnalyzerItemMap(analyzer_id=edge.bench.analyzer, channel_code=code, item_id=item))
-                    yield edge
+                    assert server.process is not None
+                    yield edge, server.process.pid
             finally:
                 bench_world.build.__defaults__ = build
 
 
-def traffic(edge: Edge, messages: int) -> list[Incoming]:
-    """One CBC a tube, signed."""
+def traffic(edge: Edge, messages: int, streams: int = 1) -> list[Incoming]:
+    """One CBC a tube, signed, over so many streams in turn: as many agents, to the intake."""
     barcodes = []
     with edge.lab.uow() as uow:
         patient = edge.bench.patient(uow)
@@ -66,7 +71,8 @@ def traffic(edge: Edge, messages: int) -> list[Incoming]:
             tube = edge.bench.tube(uow, patient)
             barcodes.append(str(uow.s.scalar(text("SELECT barcode FROM specimen WHERE id = :i"), {"i": tube})))
     values = {f"C{n:02d}": f"{1 + n / 10:.2f}" for n in range(25)}
-    return [edge.agent.raw(astm(b, values)) for b in barcodes]
+    names = [str(uuid.uuid4()) for _ in range(streams)]
+    return [edge.agent.raw(astm(b, values), stream=names[n % streams]) for n, b in enumerate(barcodes)]
 
 
 def direct(edge: Edge, messages: list[Incoming]) -> float:
@@ -118,30 +124,38 @@ def main() -> int:
     """Run and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--messages", type=int, default=1200)
+    parser.add_argument("--streams", type=int, default=8, help="agents at work")
     parser.add_argument("--profile", action="store_true")
     parser.add_argument("--mqtt", action="store_true", help="through Mosquitto into the real process")
     args = parser.parse_args()
-    with laboratory() as edge:
-        warm, load = traffic(edge, 100), traffic(edge, args.messages)
+    more: dict[str, float] = {}
+    with laboratory() as (edge, server):
+        warm, load = traffic(edge, 100, args.streams), traffic(edge, args.messages, args.streams)
         if args.mqtt:
             url = edge.lab.db.engine.url.render_as_string(hide_password=False)
-            seconds, memory = through_mosquitto(edge, url, edge.pki.folder.parent, warm + load)
+            seconds, peak = through_mosquitto(edge, url, edge.pki.folder.parent, warm + load)
             seconds *= args.messages / len(warm + load)
         else:
             direct(edge, warm)
+            memory.settle()  # as the process does when it starts
+            memory.seldom_collect()
             profile = cProfile.Profile() if args.profile else None
             if profile:
                 profile.enable()
+            python, postgres = time.process_time(), cpu(server)
             seconds = direct(edge, load)
+            # To compare by on a busy machine: microseconds of processor time a result.
+            spent = {"python": time.process_time() - python, "database": cpu(server) - postgres}
+            more = {f"{name}_us": round(1e6 * used / 25 / args.messages) for name, used in spent.items()}
             if profile:
                 profile.disable()
                 pstats.Stats(profile, stream=sys.stderr).sort_stats("tottime").print_stats(40)
-            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         stored = edge.rows("SELECT count(*) FROM result_version")[0][0]
         assert stored == 25 * (args.messages + 100), stored
     way = "MQTT to COMMIT and receipt" if args.mqtt else "in one process without broker"
-    figure = {"what": f"intake results/s, {way}", "reach": 3000, "value": round(25 * args.messages / seconds)}
-    print(json.dumps({**figure, "messages_per_s": round(args.messages / seconds), "peak_mb": round(memory)}))
+    figure = {"what": f"intake results/s, {way}", "reach": 3000, "value": round(25 * args.messages / seconds), "streams": args.streams}
+    print(json.dumps({**figure, "messages_per_s": round(args.messages / seconds), "peak_mb": round(peak), **more}))
     return 0
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import text
@@ -156,10 +157,10 @@ class NewVersion:
             self.version_no, self.analyzer_id, self.source, r.raw_text, r.reported_text, r.unit, self.run_at, self.at, self.stream, self.seq
         )
 
-    def snapshot(self) -> dict[str, Any]:
-        """What the judgement used, with the message's place in its stream."""
+    def beside(self) -> dict[str, Any]:
+        """What is kept beside the rows a reading used: the message's place in its stream, the instrument's alarms."""
         extra: dict[str, Any] = {} if self.stream is None else {"stream": self.stream, "seq": self.seq}
-        return self.reading.snapshot | extra | ({"alarm": list(self.alarms)} if self.alarms else {})
+        return extra | ({"alarm": list(self.alarms)} if self.alarms else {})
 
 
 def from_instrument(test: TestRow, no: int, tube_patient: int, new: Incoming, reading: Reading, holds: tuple[Hold, ...], at: datetime,
@@ -196,20 +197,35 @@ def insert_versions(uow: UnitOfWork, new: Sequence[NewVersion]) -> None:
     """Insert in one statement and give each its id."""
     if not new:
         return
-    table = [_values(v) for v in new]
+    shared: dict[int, str] = {}
+    table = [_values(v, shared) for v in new]
     params: dict[str, Any] = {name: literal([row[i] for row in table]) for i, (name, _) in enumerate(_COLUMNS)}
     ids = {(r.test_id, r.version_no): r.id for r in uow.s.execute(_INSERT, {"t": uow.tenant_id, **params})}
     for version in new:
         version.id = ids[version.test.id, version.version_no]
 
 
-def _values(v: NewVersion) -> tuple[Any, ...]:
+def _values(v: NewVersion, shared: dict[int, str]) -> tuple[Any, ...]:
     r = v.reading
     return (
         v.test.id, v.version_no, v.patient_id, v.test.item_id, v.source, v.observation_id, v.analyzer_id, r.raw_text, r.comparator,
-        r.value, r.reported_text, r.unit, r.flag, r.critical, r.ref_text, _json(list(v.flags)), _json([h.to_json() for h in v.holds]),
-        v.run_at, v.at, v.entered_by, v.reason, _json(v.snapshot()),
+        r.value, r.reported_text, r.unit, r.flag, r.critical, r.ref_text, _flags(v.flags), _json([h.to_json() for h in v.holds]),
+        v.run_at, v.at, v.entered_by, v.reason, _snapshot(v, shared),
     )  # fmt: skip
+
+
+def _snapshot(v: NewVersion, shared: dict[int, str]) -> str:
+    """``v.snapshot()`` as JSON; what readings by the same rows share (one object, see Reader) is encoded once, by its identity."""
+    base = shared.get(id(v.reading.snapshot))
+    if base is None:
+        base = shared[id(v.reading.snapshot)] = _json(v.reading.snapshot)
+    own = _json(v.beside())
+    return base if own == "{}" else own if base == "{}" else f"{base[:-1]}, {own[1:]}"
+
+
+@lru_cache(maxsize=1024)
+def _flags(flags: tuple[str, ...]) -> str:
+    return _json(list(flags))
 
 
 def _json(value: object) -> str:

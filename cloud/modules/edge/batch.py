@@ -65,13 +65,12 @@ class Taken:
 
 
 class Intake:
-    """Takes batches of sequenced messages of one hospital."""
+    """Takes batches of sequenced messages of one hospital; keeps nothing between them, so several threads may share it."""
 
     def __init__(self, db: Database, zone: tzinfo, take_ticket: Take) -> None:
         self._db = db
         self._zone = zone
         self._take_ticket = take_ticket
-        self._between: list[tuple[store.Key, store.Key]] = []
 
     def take(self, tenant_id: int, admitted: Sequence[Admitted]) -> Taken:
         """Store a batch. Whatever is wrong with a message, the others are not held up: the batch is then tried one by one.
@@ -116,13 +115,13 @@ class Intake:
                 self._interpret(m, links, md.catalog(uow))
             store.insert_raw(cur, tenant_id, [m.row for m in messages])
             stored = [m for m in messages if m.row.id]
-            heard = self._heard(uow, cur, stored)
+            heard, between = self._heard(uow, cur, stored)
             placed = place(uow, cur, heard, self._zone)
             again = {h.raw_id for h in heard if h.resend}
             for m in stored:
                 if m.tubes and m.row.id not in again:
                     tell_tubes(uow, m.row, m.link, m.tubes)
-            retake.split_resends(uow, cur, self._between, self._zone)
+            retake.split_resends(uow, cur, between, self._zone)
             self._others(uow, cur, stored)
             _after(uow, cur, stored, placed)
         return Taken([*receipts, *(Receipted(*m.row.key, m.row.sha256) for m in stored)], refused, placed)
@@ -172,21 +171,23 @@ class Intake:
             return
         message.said, message.tubes = read(row, link, catalog)
 
-    def _heard(self, uow: UnitOfWork, cur: Cursor, stored: Sequence[Message]) -> list[Heard]:
+    def _heard(self, uow: UnitOfWork, cur: Cursor, stored: Sequence[Message]) -> tuple[list[Heard], list[tuple[store.Key, store.Key]]]:
+        """The messages as the placing takes them; and (after, before) of stored ones that one of these came between."""
         raw = [m for m in stored if m.row.kind == "raw"]
         around = store.neighbours(cur, uow.tenant_id, [m.row for m in raw])
         here = {m.row.key for m in raw}
-        heard, self._between = [], []
+        heard: list[Heard] = []
+        between: list[tuple[store.Key, store.Key]] = []
         for m in raw:
             before, after = around.get(m.row.id, (None, None))
             if after is not None and (m.row.agent_id, m.row.stream, after.seq) in here:
                 after = None  # it comes in this batch too: then the later one is the resend
             if before and after and before.sha256 == after.sha256 != m.row.sha256:
-                self._between.append(((m.row.agent_id, m.row.stream, after.seq), (m.row.agent_id, m.row.stream, before.seq)))
+                between.append(((m.row.agent_id, m.row.stream, after.seq), (m.row.agent_id, m.row.stream, before.seq)))
             window = _window(m.link, md.catalog(uow))
             same = rules.is_resend(m.row.sha256, m.row.agent_at or m.row.received_at, before, after, window)
             heard.append(to_heard(m.row, m.link, m.said, same))
-        return heard
+        return heard, between
 
     def _others(self, uow: UnitOfWork, cur: Cursor, stored: Sequence[Message]) -> None:
         for m in stored:

@@ -25,8 +25,9 @@ from cloud import memory
 from cloud.config import Settings
 from cloud.db.session import Database, UnitOfWork
 from cloud.modules.edge import alarms, batch, commands, configuration, downlink, heartbeat, worklists
-from cloud.modules.edge.batch import Intake, Message, Receipted
+from cloud.modules.edge.batch import Intake, Message, Receipted, Taken
 from cloud.modules.edge.door import SEQUENCED, Admitted, Refused, admit
+from cloud.modules.edge.lanes import Lanes
 from cloud.modules.edge.registry import Registration, Registry
 from cloud.modules.queue import service as waiting
 from cloud.ports.mqtt import Address, Incoming, Mqtt
@@ -51,7 +52,7 @@ class Loop:
         self.zone = zone
         self.registry = Registry(db)
         self.sender = downlink.Sender(key, mqtt.publish)
-        self.intake = Intake(db, zone, take_ticket)
+        self.lanes = Lanes(Intake(db, zone, take_ticket).take)
         self.pulses = heartbeat.Pulses()
         self.stop = threading.Event()
         self._refusals: dict[tuple[int, int, str], list[Any]] = {}
@@ -110,19 +111,24 @@ class Loop:
     # stored, then receipted
 
     def _sequenced(self, admitted: Sequence[Admitted]) -> None:
-        by_tenant: dict[int, list[Admitted]] = defaultdict(list)
-        for one in admitted:
-            by_tenant[one.reg.tenant_id].append(one)
-        for tenant_id, share in by_tenant.items():
-            taken = self.intake.take(tenant_id, share)
-            self._receipt({a.reg.agent_id: a.reg for a in share}, taken.receipts)
-            for one in taken.refused:
-                self.registry.invalidate()
-                self._refuse(Refused("revoked", topics.up(one.reg.tenant_code, one.reg.uuid, one.kind), one.reg))
-            for one in taken.unstorable:
-                self._refuse(Refused("unstorable", topics.up(one.reg.tenant_code, one.reg.uuid, one.kind), one.reg, seq=one.header.seq))
-            self.counts["receipts"] += len(taken.receipts)
-            self.counts.update(taken.placed.fates)
+        failed: Exception | None = None
+        for share, outcome in self.lanes.take(admitted):
+            if isinstance(outcome, Exception):
+                failed = failed or outcome
+            else:
+                self._taken(share, outcome)
+        if failed is not None:
+            raise failed
+
+    def _taken(self, share: Sequence[Admitted], taken: Taken) -> None:
+        self._receipt({a.reg.agent_id: a.reg for a in share}, taken.receipts)
+        for one in taken.refused:
+            self.registry.invalidate()
+            self._refuse(Refused("revoked", topics.up(one.reg.tenant_code, one.reg.uuid, one.kind), one.reg))
+        for one in taken.unstorable:
+            self._refuse(Refused("unstorable", topics.up(one.reg.tenant_code, one.reg.uuid, one.kind), one.reg, seq=one.header.seq))
+        self.counts["receipts"] += len(taken.receipts)
+        self.counts.update(taken.placed.fates)
 
     def _receipt(self, regs: dict[int, Registration], receipts: Sequence[Receipted]) -> None:
         """Called after COMMIT. A receipt that does not leave is no harm: the agent sends again and gets another one."""
@@ -279,6 +285,7 @@ def run_intake(settings: Settings, db: Database, stop: threading.Event | None = 
         loop.stop = stop
     listener = Listener(loop, settings.database_url)
     memory.settle()
+    memory.seldom_collect()
     mqtt.start()
     listener.start()
     log.info("intake_started", broker=f"{settings.mqtt_host}:{settings.mqtt_port}")
@@ -287,6 +294,7 @@ def run_intake(settings: Settings, db: Database, stop: threading.Event | None = 
     finally:
         loop.stop.set()
         mqtt.stop()
+        loop.lanes.close()
         listener.join(timeout=3)
         log.info("intake_stopped")
 

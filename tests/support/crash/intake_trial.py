@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,7 +27,7 @@ from cloud.modules.edge.intake import _host as intake_host
 from cloud.ports.ca import write_secret
 from cloud.ports.mqtt import Incoming
 from common import crypto, envelope, topics
-from tests.cloud.edge.world import Edge, Sender, astm
+from tests.cloud.edge.world import Edge, astm
 from tests.support import brokers
 from tests.support.crash.intake_zygote import POINTS
 from tests.support.database import TestDatabase
@@ -46,6 +47,11 @@ class Recorder:
     sent: dict[int, bytes] = field(default_factory=dict)
     receipted: dict[int, str] = field(default_factory=dict)
     order: list[tuple[float, str, int]] = field(default_factory=list)
+    streams: tuple[str, ...] = ()
+
+    def stream(self, seq: int) -> str:
+        """Whose number this is: the streams take turns, so that the intake has two lanes to fill."""
+        return self.streams[seq % len(self.streams)]
 
     def note(self, what: str, seq: int) -> None:
         self.order.append((time.monotonic(), what, seq))
@@ -71,7 +77,7 @@ class Agent:
 
     def __init__(self, edge: Edge, broker: brokers.Broker, tubes: list[str], seed: int) -> None:
         self.edge, self.me, self.tubes, self.random = edge, edge.agent, tubes, random.Random(seed)
-        self.record = Recorder()
+        self.record = Recorder(streams=(self.me.stream, str(uuid.uuid4())))
         self.waiting: dict[int, tuple[Incoming, float]] = {}
         self.made: list[bytes] = []
         self.n = 0
@@ -103,7 +109,7 @@ class Agent:
             time_text = f"20260504{10 + k // 3600:02d}{k // 60 % 60:02d}{k % 60:02d}"
             body = astm(tube, {"GLU": f"{5 + (k // len(self.tubes)) / 100:.2f}", "XYZ": str(k)}, time=time_text)
             self.made.append(body)
-        message = self.me.raw(body, self.n)
+        message = self.me.raw(body, self.n, stream=self.record.stream(self.n))
         self.record.sent[self.n] = body
         self._publish(self.n, message)
 
@@ -120,9 +126,11 @@ class Agent:
                 return
             read = envelope.parse(payload)
             assert envelope.verify(read, self.edge.cloud_key)
-            if read.header.kind != "receipt" or read.json()["stream"] != self.me.stream:
+            if read.header.kind != "receipt":
                 continue
             for seq, sha in read.json()["items"]:
+                if read.json()["stream"] != self.record.stream(seq):
+                    continue
                 self.record.receipted[seq] = sha
                 self.record.note("receipt", seq)
                 if seq in self.waiting and sha == crypto.sha256_hex(self.record.sent[seq]):
@@ -200,7 +208,7 @@ def run(
             agent.step(False)
     finally:
         agent.client.close()
-    return Verdict(kills, len(agent.record.sent), len(agent.record.receipted), check(edge, agent.me, agent.record))
+    return Verdict(kills, len(agent.record.sent), len(agent.record.receipted), check(edge, agent.record))
 
 
 def forget_session(broker: brokers.Broker) -> None:
@@ -231,12 +239,12 @@ def _live_and_die(agent: Agent, pid: int, seconds: float | None) -> None:
         time.sleep(0.002)
 
 
-def check(edge: Edge, me: Sender, record: Recorder) -> list[str]:
+def check(edge: Edge, record: Recorder) -> list[str]:
     """Properties of RELIABILITY 2.3 that concern the intake. Reads the recorder and the database only."""
     out: list[str] = []
     rows = edge.rows("SELECT stream_uuid, seq, sha256, body FROM raw_message WHERE kind = 'raw'")
-    stored = {r.seq: r for r in rows if r.stream_uuid == me.stream}
-    out += [f"stored under a foreign stream: {r.stream_uuid} {r.seq}" for r in rows if r.stream_uuid != me.stream]
+    stored = {r.seq: r for r in rows if r.stream_uuid == record.stream(r.seq)}
+    out += [f"stored under a foreign stream: {r.stream_uuid} {r.seq}" for r in rows if r.stream_uuid != record.stream(r.seq)]
     for seq, sha in record.receipted.items():
         if seq not in stored or stored[seq].sha256 != sha:
             out.append(f"receipted but not stored: {seq}")
