@@ -62,6 +62,34 @@ def test_each_action_holds_or_does_not_and_acts_only_when_it_is_true(action: str
     assert acted(Case(1, MORNING, (Item("NA", "钠", text="140"),)), ready) == []
 
 
+@pytest.mark.parametrize(("k", "held"), [("4.0", False), ("5.1", True)])
+def test_what_must_be_so_to_pass_holds_where_it_is_not(k: str, held: bool) -> None:
+    """Rule.action pass: a report leaves only where the expression is true."""
+    ready = prepare(Policy(context=(Expression("P", '"K" < 5', "钾须低于 5", "pass"),)), {"K": True})
+    case = Case(1, MORNING, (Item("K", "钾", text=k, value=Decimal(k)),))
+    assert any(f.code == "CONTEXT" and f.item == "P" for f in decide(case, ready).failures) is held
+    assert acted(case, ready) == []
+
+
+def test_a_reflex_holds_until_the_item_it_adds_has_its_result() -> None:
+    ready = prepare(Policy(context=(Expression("R", '"K" > 5', "加做钠", "reflex", "NA"),)), {"K": True, "NA": True})
+    k = Item("K", "钾", text="5.1", value=Decimal("5.1"))
+    alone, both = Case(1, MORNING, (k,)), Case(1, MORNING, (k, Item("NA", "钠", text="140", value=Decimal(140))))
+    assert any(f.code == "CONTEXT" for f in decide(alone, ready).failures)
+    assert not any(f.code == "CONTEXT" for f in decide(both, ready).failures)
+    assert [(t.action, t.add, t.items) for t in acted(alone, ready)] == [(Action.REFLEX, "NA", ("K",))]
+
+
+def test_drugs_are_judged_where_the_request_said_something_and_hold_where_nobody_did() -> None:
+    ready = prepare(Policy(context=(Expression("W", "said('华法林')", "用华法林", "hold"),)), {"K": True})
+    item = Item("K", "钾", text="4", value=Decimal(4))
+
+    def found(drugs: str | None) -> list[str]:
+        return [f.code for f in decide(Case(1, MORNING, (item,), drugs=drugs), ready).failures if f.category == 11]
+
+    assert (found("华法林 3 mg"), found(""), found(None)) == (["CONTEXT"], [], ["CONTEXT_NE"])
+
+
 # --- on a database ---------------------------------------------------------------------------------------------------
 
 

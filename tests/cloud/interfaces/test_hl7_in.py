@@ -333,3 +333,18 @@ def test_damaged_messages_end_as_order_or_refusal(noise: bytes, at: int, cut: in
 def test_any_text_as_a_time_is_a_time_or_nothing(text: str) -> None:
     moment = read_time(text)
     assert moment is None or moment.instant.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("obx", "drugs"),
+    [
+        ("", None),
+        ("OBX|1|ST|8677-7^用药史^LN||华法林 3 mg qd", "华法林 3 mg qd"),
+        ("OBX|1|ST|X1^目前用药^L||无", ""),
+        ("OBX|1|ST|8677-7^用药史^LN||", None),
+        ("OBX|1|ST|8302-2^身高^LN||170", None),
+    ],
+)
+def test_drugs_are_read_from_the_request_and_silence_is_no_answer(obx: str, drugs: str | None) -> None:
+    raw = order() + (obx.encode() + b"\r" if obx else b"")
+    assert [o.drugs for o in read(raw).orders] == [drugs]
