@@ -18,7 +18,6 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import typst
-from pypdf import PdfReader, PdfWriter
 
 from cloud.reports.documents import ChartDocument, LabelDocument, ListDocument, ReportDocument, TicketDocument
 from cloud.reports.drawings import module_dots
@@ -81,6 +80,8 @@ class Renderer:
 
     def stamped(self, pdf: bytes, text: str) -> bytes:
         """A stored PDF with a layer over each page that says it is a reprint; what lies under the layer is untouched."""
+        from pypdf import PdfReader, PdfWriter  # 15 MB that a worker without reprints does not need
+
         source = PdfReader(io.BytesIO(pdf))
         out = PdfWriter(clone_from=source)
         for page in out.pages:
