@@ -17,10 +17,12 @@ from cloud.modules.platform.models import LoginEvent, Role, Tenant, User, UserRo
 from cloud.web.faults import Conflict, Invalid, ReauthRequired
 from cloud.web.principal import Principal
 from common.errors import UserError
+from common.say import say
 
 log = structlog.get_logger("platform")
 SEEN_EVERY = timedelta(seconds=30)
 WRONG = "工号或密码不正确。连续 5 次错误将锁定 30 分钟。"
+WRONG_CODE = say("动态口令不正确或已用过，请等手机上换出下一个再输入。连续 5 次错误将锁定 30 分钟。")
 
 
 class LoginRefused(UserError):
@@ -33,8 +35,8 @@ class LoginRefused(UserError):
 class SecondFactorNeeded(UserError):
     """The password was right; a TOTP code must follow. ``proof`` stands for the password in that step."""
 
-    def __init__(self, proof: str) -> None:
-        super().__init__("second_factor", "请输入动态口令（6 位数字）。", proof=proof)
+    def __init__(self, proof: str, wrong: bool = False) -> None:
+        super().__init__("second_factor", WRONG_CODE if wrong else "请输入动态口令（6 位数字）。", proof=proof, wrong=wrong)
 
 
 class GrantNeeded(UserError):
@@ -188,11 +190,17 @@ def _second_factor(uow: UnitOfWork, user: User, totp: str, secret: str) -> UserE
         if needs_second_factor(uow, user.id):
             return _refuse(uow, user.employee_no, "no_second_factor", "您的角色须启用动态口令，请联系安全管理员。")
         return None
+
+    def proof() -> str:
+        return secrets.proof(user.employee_no, user.password_hash, secret, uow.now.timestamp())
+
     if not totp.strip():
-        return SecondFactorNeeded(secrets.proof(user.employee_no, user.password_hash, secret, uow.now.timestamp()))
+        return SecondFactorNeeded(proof())
     step = secrets.totp_step(user.totp_sealed, secret, totp, uow.now.timestamp())
     if step is None or step <= (user.totp_last_step or -1):
-        return _fail(uow, user, "second_factor")
+        refused = _fail(uow, user, "second_factor")
+        # The step before has told already that the password was right: who mistypes a code is not sent back to it, until the lockout.
+        return refused if user.locked_until is not None else SecondFactorNeeded(proof(), wrong=True)
     user.totp_last_step = step
     return None
 

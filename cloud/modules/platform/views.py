@@ -86,7 +86,7 @@ def login() -> Any:
 
 def _login_again(tenant: Any, error: UserError) -> Any:
     step = {"second_factor": "totp", "grant": "grant"}.get(error.code, "password")
-    status = 422 if step == "password" else 200
+    status = 422 if step == "password" or error.fields.get("wrong") else 200
     proof = error.fields.get("proof", "")
     return page("platform/login.html", status=status, tenant=tenant, next=_next(), step=step, form=request.form, error=error, proof=proof)
 

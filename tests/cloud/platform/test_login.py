@@ -58,7 +58,8 @@ def test_ac_pl_2_five_wrong_passwords_lock_for_thirty_minutes(lab: Lab) -> None:
 def test_release_roles_need_the_second_factor_and_a_code_works_once(lab: Lab) -> None:
     first = login(lab, "verifier1", PASSWORD)
     assert first.status_code == 200 and "动态口令" in first.text
-    assert login(lab, "verifier1", PASSWORD, "000000").status_code == 422
+    wrong = login(lab, "verifier1", PASSWORD, "000000")
+    assert wrong.status_code == 422 and "动态口令不正确" in wrong.get_data(as_text=True) and 'name="totp"' in wrong.get_data(as_text=True)
     code = pyotp.TOTP(SEED).at(lab.clock())
     assert login(lab, "verifier1", PASSWORD, code).status_code == 303
     assert login(lab, "verifier1", PASSWORD, code).status_code == 422
