@@ -16,7 +16,7 @@ from cloud.modules.autoverify.case import Action, Case, Expression, Policy, Rang
 from cloud.modules.autoverify.decision import decide
 from cloud.modules.autoverify.models import RuleSet
 from cloud.modules.autoverify.rules import WORDS, Confusion, Perm, Scope, State
-from cloud.modules.autoverify.words import CATEGORIES
+from cloud.modules.autoverify.words import CATEGORIES, short
 from cloud.modules.bench import queries as bench
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import service as platform
@@ -244,6 +244,7 @@ def simulate(uow: UnitOfWork) -> Any:
         "chosen": chosen,
         "runs": runs,
         "busy": busy,
+        "short": short,
         "words": _words(),
     }
     return page("autoverify/simulate.html", block="runs", tab="simulate", categories=CATEGORIES, **context)

@@ -3,6 +3,7 @@
 # ruff: noqa: E501 (a table reads line by line)
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -131,6 +132,13 @@ def explain(failure: Failure, names: Mapping[str, str], messages: Mapping[str, s
     zh = f"{why.format(**given | {'x': zh_x})}；{clear.format(**given)}。"
     en = f"{why_en.format(**given | {'x': en_x})}; {clear_en.format(**given)}."
     return Said(failure.text, failure.item, zh, en[0].upper() + en[1:])
+
+
+def short(code: str, english: bool) -> str:
+    """A finding's reason without item and figures, for counts of many."""
+    words = _WORDS.get(code, _DELTA if code.startswith("DELTA_") else _contamination(code))
+    plain = re.sub(r"[（(：:,，]?\s*\{[xm]\}[）)]?|( of)? ?\{item\}", "", words[2 if english else 0])
+    return " ".join(plain.split())
 
 
 def _contamination(code: str) -> tuple[str, str, str, str]:

@@ -41,6 +41,7 @@ def compare(uow: UnitOfWork, merge_id: int) -> Any:
     for each in (keep, other):
         platform.log_read(uow, each.id, "merge", request.path)
     context: dict[str, Any] = {"m": row, "sides": (keep, other), "differ": differ, "points": POINTS, "sexes": queries.WORDS["sex"]}
+    context["id_kinds"] = queries.WORDS["identifier"]
     return page("orders/merge.html", words=rules.MERGE_WORDS, states=MergeState, **context)
 
 

@@ -27,6 +27,10 @@ WORDS = {
         VisitType.EXTERNAL: "外院", VisitType.RESEARCH: "科研",
     },
     "sex": {"M": "男", "F": "女", "U": "未知", "O": "其他"},
+    "identifier": {
+        "patient_no": "患者号", "empi": "主索引号", "id_card": "身份证", "medical_insurance": "医保号", "visit_card": "就诊卡",
+        "health_card": "电子健康卡", "inpatient_no": "住院号", "outpatient_no": "门诊号",
+    },
 }  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from cloud.modules.autoverify.case import Case, Failure, Policy, from_json, to_json
 from cloud.modules.autoverify.decision import Ready, decide, prepare
-from cloud.modules.autoverify.words import explain
+from cloud.modules.autoverify.words import explain, short
 from cloud.modules.qc.rules import GateState
 from tests.cloud.autoverify.reading import Line, build, codes, lines, policy, ready_for
 
@@ -85,3 +85,9 @@ def test_how_qc_stands_is_said_in_words() -> None:
         if state != GateState.OPEN:
             said = explain(Failure(5, "QC", "K", str(state)), {"K": "钾"})
             assert said.zh.isascii() is False and not re.search("（[a-z_]+）", said.zh) and "_" not in said.en, said
+
+
+def test_counts_of_reasons_are_words_without_gaps() -> None:
+    for code in ("STOPPED", "QC", "AV_RANGE", "CRITICAL", "MANUAL", "FLAG", "DELTA_X", "SOME_RULE"):
+        for english in (False, True):
+            assert short(code, english) and not set("{}") & set(short(code, english)), code
