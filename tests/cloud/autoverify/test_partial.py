@@ -9,14 +9,13 @@ from decimal import Decimal
 import pytest
 from sqlalchemy import text
 
-from cloud.modules.autoverify import service, sets
+from cloud.modules.autoverify import service
 from cloud.modules.autoverify.case import Case, Expression, Failure, Item, Policy
 from cloud.modules.autoverify.decision import part, prepare
 from cloud.modules.bench import service as bench
 from cloud.modules.reports import document, queries
 from cloud.modules.reports import service as reports
 from cloud.modules.reports.rules import State, VersionState
-from common.errors import UserError
 from tests.cloud.autoverify.floor import DESK, MORNING, Floor, open_floor
 from tests.cloud.reports.test_release import Room
 from tests.support import lab as labs
@@ -128,20 +127,3 @@ def test_the_part_the_rules_clear_goes_and_the_held_rest_follows_as_the_final_re
     with floor.world.lab.uow() as uow:
         row = uow.s.execute(text("SELECT no, state, current_no FROM report WHERE specimen_id = :i"), {"i": tube}).one()
         assert (row.state, row.current_no) == ("released", 2), floor.reasons(tube)
-
-
-def test_a_set_that_does_not_allow_it_holds_the_whole(fresh_db: TestDatabase) -> None:
-    lab = labs.make(fresh_db)
-    floor = open_floor(lab)
-    tube = floor.tube({"K": "4.13", "NA": "157"})
-    floor.decide()
-    with lab.uow() as uow:
-        assert uow.s.execute(text("SELECT count(*) FROM report WHERE specimen_id = :i"), {"i": tube}).scalar() == 0
-        leader = floor.actor("leader")
-    with lab.db.tenant(lab.a, leader) as uow:
-        draft = service.create_set(uow, floor.world.section, "部分", replace(sets.starting_policy(), partial=True))
-        uow.s.flush()
-        assert sets.ready_of(uow, draft).policy.partial
-        with pytest.raises(UserError, match="不能修改"):
-            service.edit_policy(uow, floor.rule_set, 4, replace(sets.starting_policy(), partial=True))
-    lab.db.dispose()

@@ -18,7 +18,7 @@ from common.errors import UserError
 from tests.cloud.bench.world import World, build
 from tests.cloud.reports.test_pages import released, work
 from tests.support import lab as labs
-from tests.support.database import TestDatabase
+from tests.support.database import TestDatabase, TestServer
 
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d4948445200000001000000010806000000"
@@ -30,11 +30,13 @@ FORM = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def world(fresh_db: TestDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    lab = labs.make(fresh_db, data_dir=str(tmp_path_factory.mktemp("files")))
+@pytest.fixture(scope="module")
+def world(pg: TestServer, schema_template: TestDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    made = pg.create(schema_template.name)
+    lab = labs.make(made, data_dir=str(tmp_path_factory.mktemp("files")))
     yield build(lab)
     lab.db.dispose()
+    pg.drop(made.name)
 
 
 @pytest.mark.parametrize(
@@ -48,23 +50,14 @@ def world(fresh_db: TestDatabase, tmp_path_factory: pytest.TempPathFactory) -> I
         ({"name": ""}, "名称没有填写"),
     ],
 )
-def test_a_layout_that_cannot_be_is_refused_in_words_and_stays_typed(shared: World, change: dict[str, str], word: str) -> None:
-    answer = shared.lab.client("leader").post("/md/edit/layout/0", FORM | change | {"reason": "新格式"})
+def test_a_layout_that_cannot_be_is_refused_in_words_and_stays_typed(world: World, change: dict[str, str], word: str) -> None:
+    answer = world.lab.client("leader").post("/md/edit/layout/0", FORM | change | {"reason": "新格式"})
     kept = "复核者" if "remarks" in change else "咨询电话 8001"
     assert answer.status_code == 422 and word in answer.text and kept in answer.text
 
 
-@pytest.fixture(scope="module")
-def shared(pg: object, schema_template: TestDatabase) -> Iterator[World]:
-    made = pg.create(schema_template.name)  # type: ignore[attr-defined]
-    lab = labs.make(made)
-    yield build(lab)
-    lab.db.dispose()
-    pg.drop(made.name)  # type: ignore[attr-defined]
-
-
-def test_pictures_are_pictures(shared: World) -> None:
-    with shared.lab.uow() as uow:
+def test_pictures_are_pictures(world: World) -> None:
+    with world.lab.uow() as uow:
         for data, word in ((b"<svg onload=x>", "PNG 或 JPEG"), (PNG + b"0" * layouts.LOGO_MOST, "小于 200 kB")):
             with pytest.raises(UserError, match=word):
                 layouts.keep_logo(uow, data)
