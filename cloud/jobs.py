@@ -16,7 +16,7 @@ from sqlalchemy import select
 from sqlalchemy.engine import make_url
 
 from cloud.config import Settings
-from cloud.db.migrate import JOBS_SCHEMA
+from cloud.db.base import JOBS_SCHEMA
 from cloud.db.session import Actor, Database
 from cloud.modules.platform.models import Tenant
 from cloud.modules.registry import MODULES

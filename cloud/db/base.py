@@ -22,6 +22,8 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
+JOBS_SCHEMA = "jobs"
+"""Where Procrastinate's tables lie. Said here, so that whoever only queues jobs need not load what migrates (8 MB)."""
 
 
 class Base(DeclarativeBase):

@@ -17,8 +17,8 @@ from procrastinate.schema import SchemaManager
 from sqlalchemy import Column, Connection, MetaData, create_engine, text
 
 from cloud.db import audit, tenancy
+from cloud.db.base import JOBS_SCHEMA
 
-JOBS_SCHEMA = "jobs"
 APPEND_ONLY = frozenset({"access_log", "login_event"})
 READ_ONLY = frozenset({"audit_log", "audit_head", "tenant", "alembic_version"})
 
