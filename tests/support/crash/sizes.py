@@ -28,7 +28,7 @@ from tests.support.agent_cloud import ScriptedCloud, enrolled
 from tests.support.crash.load import cbc
 
 ENQ, ACK, EOT = b"\x05", b"\x06", b"\x04"
-ROOM = 6 << 20  # bytes of the small disk
+ROOM = 16 << 20  # bytes of the small disk
 
 
 @contextmanager
@@ -63,7 +63,7 @@ def full_disk(folder: Path, size: int, seed: int) -> list[str]:
             acknowledged += again
             if not again:
                 bad.append(f"fill {fill}: refused although there is room: {journal.last_error}")
-            if fill % 20 == 19 or fill + 1 == size:  # looked at as a restart would; what was counted makes room
+            if fill % 10 == 9 or fill + 1 == size:  # looked at as a restart would; what was counted makes room
                 journal.db.close()
                 journal = Journal(disk / "journal.db")
                 bad += _whole(journal, acknowledged, fill)
