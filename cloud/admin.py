@@ -16,6 +16,7 @@ from cloud.modules.platform.rules import TENANT_MOVES, TenantState
 from cloud.modules.platform.secrets import new_seed
 from cloud.modules.registry import MODULES
 from common.errors import UserError
+from common.say import say
 
 OPERATOR = Actor("operator")
 
@@ -74,9 +75,9 @@ def set_tenant_state(settings: Settings, code: str, to: TenantState) -> None:
     """Move a hospital on (owner role: the app cannot). UserError for a move that is not in the table."""
     now = next((row for row in tenants(settings) if row.code == code.lower()), None)
     if now is None:
-        raise UserError("invalid", f"没有代码为 {code} 的医院。")
+        raise UserError("invalid", say("没有代码为 {code} 的医院。", code=code))
     if to not in TENANT_MOVES[TenantState(now.status)]:
-        raise UserError("conflict", f"医院 {now.code} 现为 {now.status}，不能改为 {to.value}。")
+        raise UserError("conflict", say("医院 {code} 现为 {status}，不能改为 {to}。", code=now.code, status=now.status, to=to.value))
     engine = create_engine(settings.owner_url)
     with engine.begin() as conn:
         conn.execute(text("UPDATE tenant SET status = :s WHERE id = :i"), {"s": to.value, "i": now.id})
@@ -93,7 +94,7 @@ def hospital(settings: Settings, tenant: str) -> Iterator[UnitOfWork]:
         with db.registry() as s:
             found = s.execute(select(Tenant).where(Tenant.code == tenant.lower())).scalar_one_or_none()
         if found is None:
-            raise UserError("invalid", f"没有代码为 {tenant} 的医院，请先 jianlian tenant add。")
+            raise UserError("invalid", say("没有代码为 {tenant} 的医院，请先 jianlian tenant add。", tenant=tenant))
         with db.tenant(found.id, OPERATOR) as uow:
             yield uow
     finally:
@@ -106,7 +107,7 @@ def add_user(settings: Settings, tenant: str, employee_no: str, name: str, passw
     with db.registry() as s:
         found = s.execute(select(Tenant).where(Tenant.code == tenant.lower())).scalar_one_or_none()
     if found is None:
-        raise UserError("invalid", f"没有代码为 {tenant} 的医院，请先 jianlian tenant add。")
+        raise UserError("invalid", say("没有代码为 {tenant} 的医院，请先 jianlian tenant add。", tenant=tenant))
     seed = new_seed() if totp else None
     with db.tenant(found.id, OPERATOR) as uow:
         service.create_user(uow, service.NewUser(employee_no, name, password, roles, totp_seed=seed), settings.secret)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
 from common.errors import UserError
+from common.say import Said
 
 
 class Kind(StrEnum):
@@ -72,6 +74,21 @@ class NotCalculable:
 Result = Decimal | str | bool | NotCalculable
 
 
+class _Twice(Said):
+    """A sentence that brings its English along: what stands wrong in a formula has too many forms for a catalogue."""
+
+    __slots__ = ()
+
+    def __new__(cls, chinese: str, english: str) -> _Twice:
+        made = super().__new__(cls, chinese)
+        made.key, made.values = chinese, {"english": english}
+        return made
+
+    def in_words_of(self, translate: Callable[[str], str], english: bool = True) -> str:
+        """The English as it is."""
+        return f"The formula is wrong at {self.values['english']}" if english else str(self)
+
+
 class ExpressionError(UserError):
     """A text that is no expression: where (``position`` from 0, ``line`` and ``column`` from 1), what stands there, and why, twice."""
 
@@ -83,5 +100,5 @@ class ExpressionError(UserError):
         self.column = position - (before.rfind("\n") + 1) + 1
         where = f"第 {self.line} 行第 {self.column} 列" if "\n" in source else f"第 {self.column} 个字符"
         shown = f"“{token}”" if token else "（结尾）"
-        super().__init__("invalid", f"公式有误：{where} {shown}：{chinese}", position=position, token=token)
         self.english = f"line {self.line}, column {self.column}, {token!r}: {english}"
+        super().__init__("invalid", _Twice(f"公式有误：{where} {shown}：{chinese}", self.english), position=position, token=token)

@@ -17,6 +17,7 @@ from typing import Protocol
 from urllib.parse import parse_qs, urlsplit
 
 from common.errors import UserError
+from common.say import say
 
 RAW_PORT = 9100
 _CONNECT_SECONDS = 5.0
@@ -90,7 +91,7 @@ class RawPrinter:
         except OSError as error:
             raise UserError(
                 "printer_unreachable",
-                f"连不上打印机 {self.host}:{self.port}，请检查打印机电源、网线和纸张，然后重试。",
+                say("连不上打印机 {host}:{port}，请检查打印机电源、网线和纸张，然后重试。", host=self.host, port=self.port),
                 host=self.host,
                 port=self.port,
                 reason=str(error),
@@ -121,7 +122,9 @@ class FolderPrinter:
             path = self._write(job)
         except OSError as error:
             raise UserError(
-                "printer_folder", f"打印文件夹 {self.folder} 写不进去：{error.strerror}，请检查磁盘和权限。", reason=str(error)
+                "printer_folder",
+                say("打印文件夹 {folder} 写不进去：{why}，请检查磁盘和权限。", folder=self.folder, why=error.strerror),
+                reason=str(error),
             ) from error
         return PrintOutcome(PrintState.SAVED, f"已存为 {path.name}。")
 
@@ -191,14 +194,20 @@ def printer(address: str) -> Printer:
 
 def _bad_address(address: str) -> UserError:
     return UserError(
-        "printer_address", f"打印机地址“{address}”写法不对，应为 tcp://主机:9100、file:///文件夹 或 browser。", address=address
+        "printer_address",
+        say("打印机地址“{address}”写法不对，应为 tcp://主机:9100、file:///文件夹 或 browser。", address=address),
+        address=address,
     )
 
 
 def _require_kind(job: PrintJob, kinds: frozenset[PrintKind], place: str) -> None:
     if kinds and job.kind not in kinds:
         known = "、".join(sorted(kind.upper() for kind in kinds))
-        raise UserError("printer_kind", f"{place} 只认识 {known}，不能打印 {job.kind.upper()}，请改用其他打印机。", kind=job.kind)
+        raise UserError(
+            "printer_kind",
+            say("{place} 只认识 {known}，不能打印 {kind}，请改用其他打印机。", place=place, known=known, kind=job.kind.upper()),
+            kind=job.kind,
+        )
 
 
 def _file_name(job: PrintJob) -> str:

@@ -12,6 +12,7 @@ from PIL import Image, UnidentifiedImageError
 from qrcode.constants import ERROR_CORRECT_M  # type: ignore[import-untyped]
 
 from common.errors import UserError
+from common.say import say
 
 MASK = 2  # every third column is turned over: long runs of one colour do not occur in addresses
 QUIET_MODULES = 10  # clear space on each side, ISO/IEC 15417 section 4.3
@@ -20,7 +21,7 @@ QUIET_MODULES = 10  # clear space on each side, ISO/IEC 15417 section 4.3
 def code128_modules(code: str) -> str:
     """The bars of a code as 1 and 0, a character a module, without the quiet zones. Raises UserError for text Code 128 cannot carry."""
     if not code or not (code.isascii() and code.isprintable()):
-        raise UserError("barcode_text", f"条码内容“{code}”含有条码不能表示的字符，请检查编号。", text=code)
+        raise UserError("barcode_text", say("条码内容“{code}”含有条码不能表示的字符，请检查编号。", code=code), text=code)
     return "".join(barcode.Code128(code).build())
 
 
@@ -29,7 +30,7 @@ def module_dots(code: str, width_dots: int, most: int = 3, least: int = 2) -> in
     modules = len(code128_modules(code)) + 2 * QUIET_MODULES
     dots = min(most, width_dots // modules)
     if dots < least:
-        raise UserError("barcode_long", f"编号“{code}”太长，标签上放不下可扫描的条码，请缩短编号或换大标签。", text=code)
+        raise UserError("barcode_long", say("编号“{code}”太长，标签上放不下可扫描的条码，请缩短编号或换大标签。", code=code), text=code)
     return dots
 
 

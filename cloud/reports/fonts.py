@@ -17,6 +17,7 @@ import uharfbuzz as hb
 
 from cloud.reports.text import SMALL_SIGNS
 from common.errors import UserError
+from common.say import say
 
 SANS = "Noto Sans CJK SC"
 
@@ -92,7 +93,11 @@ class FontSet:
             named = "、".join(f"“{char}”（{' '.join(f'U+{ord(part):04X}' for part in char)}）" for char in missing)
             raise UserError(
                 "glyph_missing",
-                f"字体 {SANS} 中没有字符 {named}，为避免打印成空框已停止打印。请改用字体已有的字，或请信息科安装含该字的字体后重试。",
+                say(
+                    "字体 {font} 中没有字符 {named}，为避免打印成空框已停止打印。请改用字体已有的字，或请信息科安装含该字的字体后重试。",
+                    font=SANS,
+                    named=named,
+                ),
                 characters=missing,
             )
 
@@ -136,4 +141,6 @@ def _face(path: Path) -> hb.Face:
         face = hb.Face(blob, index)
         if face.get_name(hb.OTNameIdPredefined.FONT_FAMILY) == SANS:
             return face
-    raise UserError("fonts_missing", f"字体文件 {path.name} 中没有 {SANS}，请重新安装软件包 fonts-noto-cjk。", file=path.name)
+    raise UserError(
+        "fonts_missing", say("字体文件 {file} 中没有 {font}，请重新安装软件包 fonts-noto-cjk。", file=path.name, font=SANS), file=path.name
+    )

@@ -24,6 +24,7 @@ from cloud.reports.drawings import module_dots
 from cloud.reports.fonts import FontSet, default_fonts
 from cloud.reports.payload import chart_payload, label_payload, list_payload, report_payload, stamp_payload, ticket_payload
 from common.errors import UserError
+from common.say import say
 
 TEMPLATES = Path(__file__).parent / "templates"
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)  # the file's own time stamp; the document's date is the report's
@@ -128,7 +129,10 @@ class Renderer:
             made = compiler.compile(input=source, sys_inputs=inputs, **options)
         except typst.TypstError as error:
             raise UserError(
-                "template_error", f"打印模板 {name} 有错误，无法生成：{error.message}", template=name, place=error.diagnostic
+                "template_error",
+                say("打印模板 {name} 有错误，无法生成：{why}", name=name, why=error.message),
+                template=name,
+                place=error.diagnostic,
             ) from error
         finally:
             self._idle.put(compiler)

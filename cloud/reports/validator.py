@@ -20,6 +20,7 @@ from cloud.reports.documents import Amendment, Change, Paper, ReportDocument, Re
 from cloud.reports.payload import report_payload
 from cloud.reports.renderer import Renderer
 from common.errors import UserError
+from common.say import Listed, say, word
 
 LONG_ROWS = 80  # two pages and more on every paper
 _PACKAGE = re.compile(r"(import|include)\s*\(?\s*\"@")
@@ -108,7 +109,7 @@ def require_valid(template: str, renderer: Renderer) -> None:
     if missing:
         raise UserError(
             "template_incomplete",
-            "模板不能发布：" + "；".join(each.message for each in missing),
+            say("模板不能发布：{missing}", missing=Listed((each.message for each in missing), "；")),
             elements=[each.element for each in missing],
         )
 
@@ -198,15 +199,15 @@ def _check(document: ReportDocument, template: str, renderer: Renderer) -> Itera
     text = "".join(pages)
     for name, value in _expected(document):
         if _squeezed(value) not in text:
-            yield Missing(name, f"缺少{_ELEMENTS[name][0]}（{document.paper}）")
+            yield Missing(name, say("缺少{what}（{paper}）", what=word(_ELEMENTS[name][0]), paper=document.paper))
     for name, values in _expected_of_rows(document):
         if any(text.count(_squeezed(value)) < times for value, times in values.items()):
-            yield Missing(name, f"缺少{_ROW_ELEMENTS[name]}（{document.paper}）")
+            yield Missing(name, say("缺少{what}（{paper}）", what=word(_ROW_ELEMENTS[name]), paper=document.paper))
     for number, page in enumerate(pages, start=1):
         if document.report_no not in page:
-            yield Missing("report_no", f"第 {number} 页缺少报告编号（{document.paper}）")
+            yield Missing("report_no", say("第 {page} 页缺少报告编号（{paper}）", page=number, paper=document.paper))
         if not re.search(rf"第{number}页.{{0,3}}共{len(pages)}页|(?<!\d){number}/{len(pages)}(?!\d)", page):
-            yield Missing("page", f"第 {number} 页缺少“第 k 页／共 n 页”（{document.paper}）")
+            yield Missing("page", say("第 {page} 页缺少“第 k 页／共 n 页”（{paper}）", page=number, paper=document.paper))
 
 
 def _expected(document: ReportDocument) -> Iterator[tuple[str, str]]:

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from common.errors import UserError
+from common.say import say
 
 TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 MAX_ROWS = 20_000
@@ -72,7 +73,7 @@ def read(data: bytes) -> list[list[str]]:
     from openpyxl.utils.exceptions import InvalidFileException
 
     if len(data) > MAX_BYTES:
-        raise UserError("invalid", f"文件超过 {MAX_BYTES // 1_000_000} MB，请分成几个文件。", field="file")
+        raise UserError("invalid", say("文件超过 {most} MB，请分成几个文件。", most=MAX_BYTES // 1000000), field="file")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as packed:
             if sum(each.file_size for each in packed.infolist()) > _UNPACKED:
@@ -86,7 +87,7 @@ def read(data: bytes) -> list[list[str]]:
     while rows and not any(rows[-1]):
         rows.pop()
     if len(rows) > MAX_ROWS + 1:
-        raise UserError("invalid", f"超过 {MAX_ROWS} 行，请分成几个文件。", field="file")
+        raise UserError("invalid", say("超过 {most} 行，请分成几个文件。", most=MAX_ROWS), field="file")
     return rows
 
 

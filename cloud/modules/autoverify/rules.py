@@ -126,13 +126,15 @@ def percent(part: int, whole: int) -> Decimal:
 def validation_problem(cases: int, wrong: int, uncovered: Collection[int], found: Confusion, least: int) -> str | None:
     """Why a set cannot be validated (R5), or None: every case right, every category met, enough history, no false release."""
     if cases == 0 or wrong:
-        return f"验证用例 {cases} 个中有 {wrong} 个与预期不符，请修改规则后重新验证。"
+        return say("验证用例 {cases} 个中有 {wrong} 个与预期不符，请修改规则后重新验证。", cases=cases, wrong=wrong)
     if uncovered:
-        return f"以下类别没有验证用例：{'、'.join(str(n) for n in sorted(uncovered))}。"
+        return say("以下类别没有验证用例：{names}。", names=tuple(str(n) for n in sorted(uncovered)))
     if found.total < least:
-        return f"历史模拟只有 {found.total} 份报告，至少需要 {least} 份，请先运行模拟。"
+        return say("历史模拟只有 {total} 份报告，至少需要 {least} 份，请先运行模拟。", total=found.total, least=least)
     if found.false_release:
-        return f"历史模拟中有 {found.false_release} 份人工改动过的报告会被自动发布（假发布须为 0），请收紧规则。"
+        return say(
+            "历史模拟中有 {false_release} 份人工改动过的报告会被自动发布（假发布须为 0），请收紧规则。", false_release=found.false_release
+        )
     return None
 
 

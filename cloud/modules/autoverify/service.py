@@ -39,7 +39,7 @@ from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Level
 from cloud.modules.quality.service import Mishap, Severity, Source, open_once
 from common.errors import UserError
-from common.say import say
+from common.say import say, word
 
 # --- rule sets ------------------------------------------------------------------------------------------------------
 
@@ -71,7 +71,7 @@ def edit_policy(uow: UnitOfWork, rule_set_id: int, version: int, policy: Policy)
     if row.version != version:
         raise UserError("stale", "您打开之后，该规则集已被他人修改，请刷新后再改；您填写的内容没有保存。")
     if row.state not in (State.DRAFT, State.VALIDATED):
-        raise UserError("conflict", f"规则集目前为“{WORDS[State(row.state)]}”，不能修改，请复制为新版本。")
+        raise UserError("conflict", say("规则集目前为“{state}”，不能修改，请复制为新版本。", state=word(WORDS[State(row.state)])))
     if uow.s.execute(select(Decision.id).where(Decision.rule_set_id == rule_set_id).limit(1)).first() is not None:
         raise UserError("conflict", "该规则集已作出过判断（影子运行），不能修改，请复制为新版本。")
     problems(uow, policy)
@@ -88,7 +88,7 @@ def problems(uow: UnitOfWork, policy: Policy) -> None:
     for code in {*policy.ranges, *policy.deltas}:
         item = catalog.items_by_code.get(code)
         if item is None or not item.active:
-            raise UserError("invalid", f"规则引用了不存在或已停用的项目 {code}，请删除该规则或恢复项目。")
+            raise UserError("invalid", say("规则引用了不存在或已停用的项目 {code}，请删除该规则或恢复项目。", code=code))
     for rule in policy.context:
         added = catalog.items_by_code.get(rule.add)
         if rule.action == Action.REFLEX and (added is None or not added.active):
@@ -96,15 +96,22 @@ def problems(uow: UnitOfWork, policy: Policy) -> None:
     for code, found in policy.ranges.items():
         item = catalog.items_by_code[code]
         if found.low is not None and found.high is not None and found.low >= found.high:
-            raise UserError("invalid", f"{item.name} 自动审核范围下限 {found.low} 不小于上限 {found.high}。")
+            raise UserError(
+                "invalid", say("{name} 自动审核范围下限 {low} 不小于上限 {high}。", name=item.name, low=found.low, high=found.high)
+            )
         for limit, amr, low in ((found.low, item.amr_low, True), (found.high, item.crr_high or item.amr_high, False)):
             if limit is not None and amr is not None and (limit < amr if low else limit > amr):
-                raise UserError("invalid", f"{item.name} 自动审核界限 {limit} 超出测量范围 {amr}，请改小。")
+                raise UserError(
+                    "invalid", say("{name} 自动审核界限 {limit} 超出测量范围 {amr}，请改小。", name=item.name, limit=limit, amr=amr)
+                )
         critical = catalog.critical_limit(item.id)
         if critical is not None:
             for limit, edge, low in ((found.low, critical.low, True), (found.high, critical.high, False)):
                 if limit is not None and edge is not None and (limit < edge if low else limit > edge):
-                    raise UserError("invalid", f"{item.name} 自动审核界限 {limit} 越过危急值界限 {edge}，不能保存。")
+                    raise UserError(
+                        "invalid",
+                        say("{name} 自动审核界限 {limit} 越过危急值界限 {edge}，不能保存。", name=item.name, limit=limit, edge=edge),
+                    )
 
 
 def locked(uow: UnitOfWork, rule_set_id: int) -> RuleSet:
@@ -118,7 +125,7 @@ def locked(uow: UnitOfWork, rule_set_id: int) -> RuleSet:
 def _move(uow: UnitOfWork, row: RuleSet, to: State, reason: str = "") -> None:
     state = State(row.state)
     if not may_move(state, to):
-        raise UserError("conflict", f"规则集目前为“{WORDS[state]}”，不能改为“{WORDS[to]}”。")
+        raise UserError("conflict", say("规则集目前为“{state}”，不能改为“{to}”。", state=word(WORDS[state]), to=word(WORDS[to])))
     row.state = to.value
     uow.audit("av_rule_set", row.id, to.value, before={"state": state.value}, after={"state": to.value}, reason=reason or None)
 
@@ -172,7 +179,7 @@ def validate(uow: UnitOfWork, rule_set_id: int, least: int | None = None) -> Val
     """Show that the set is right: every case, every category, the last simulation without a false release. The record is kept."""
     row = locked(uow, rule_set_id)
     if row.state not in (State.DRAFT, State.VALIDATED, State.ACTIVE, State.SUSPENDED):
-        raise UserError("conflict", f"规则集目前为“{WORDS[State(row.state)]}”，不能验证。")
+        raise UserError("conflict", say("规则集目前为“{state}”，不能验证。", state=word(WORDS[State(row.state)])))
     problems(uow, from_json(Policy, row.policy))
     wrong, n, uncovered = run_cases(uow, row)
     query = select(Simulation).where(Simulation.rule_set_id == rule_set_id, Simulation.state == "done", Simulation.at >= row.created_at)
@@ -221,7 +228,7 @@ def activate(uow: UnitOfWork, rule_set_id: int) -> None:
     if State(row.state) is State.APPROVED:
         stale = must_revalidate(row.fingerprint, of_section(uow, row.section_id), row.valid_until, uow.now)
         if stale is not None:
-            raise UserError("conflict", f"不能启用：{stale}，请复制为新版本并重新验证。")
+            raise UserError("conflict", say("不能启用：{stale}，请复制为新版本并重新验证。", stale=word(stale)))
         others = select(RuleSet).where(RuleSet.section_id == row.section_id, RuleSet.id != row.id)
         query = others.where(RuleSet.state.in_(("active", "suspended")))
         for old in uow.s.execute(query.with_for_update()).scalars():
@@ -254,7 +261,7 @@ def set_shadow(uow: UnitOfWork, rule_set_id: int, on: bool) -> None:
     """Let a set that is not active run beside people: it stores what it would do and releases nothing."""
     row = locked(uow, rule_set_id)
     if row.state not in (State.DRAFT, State.VALIDATED, State.APPROVED):
-        raise UserError("conflict", f"规则集目前为“{WORDS[State(row.state)]}”，不能影子运行。")
+        raise UserError("conflict", say("规则集目前为“{state}”，不能影子运行。", state=word(WORDS[State(row.state)])))
     sets.ready_of(uow, row)
     row.shadow = on
     uow.audit("av_rule_set", row.id, "shadow", after={"on": on})

@@ -148,7 +148,7 @@ def _number(name: str) -> Decimal | None:
     except InvalidOperation:
         found = Decimal("NaN")
     if found is not None and not found.is_finite():
-        raise Invalid(f"“{given}”不是数值，请用小数点，例如 2.8。", name)
+        raise Invalid(say("“{given}”不是数值，请用小数点，例如 2.8。", given=given), name)
     return found
 
 
@@ -203,7 +203,7 @@ def test_run(uow: UnitOfWork) -> Any:
         try:
             case = from_json(Case, json.loads(pasted))
         except (ValueError, TypeError, AttributeError, InvalidOperation, StopIteration) as error:
-            raise Invalid(f"粘贴的内容不是完整的用例（{error}），请从“取出”得到一份后再改。", "case") from error
+            raise Invalid(say("粘贴的内容不是完整的用例（{error}），请从“取出”得到一份后再改。", error=error), "case") from error
     else:
         found = bench.find(uow, ids.recognise(form.get("code", "")).code)
         made = simulation.case_of(uow, found[0]) if found is not None and found[1] in {s.id for s in _mine(uow)} else None

@@ -22,6 +22,7 @@ from cloud.web.page import fragment, is_fragment, page, redirect_to
 from cloud.web.view import Views, principal
 from common import ids
 from common.errors import UserError
+from common.say import say
 from common.values import parse
 
 VIEWS = Views("bench", __name__)
@@ -135,10 +136,10 @@ def find(uow: UnitOfWork, code: str) -> Any:
     scan = ids.recognise(request.form.get("code", ""))
     found = queries.find(uow, scan.code)
     if found is None:
-        raise UserError("not_found", f"检验工作台没有条码 {scan.code} 的标本，请确认标本已核收。")
+        raise UserError("not_found", say("检验工作台没有条码 {code} 的标本，请确认标本已核收。", code=scan.code))
     if found[1] != section.id:
         other = md.catalog(uow).sections[found[1]]
-        raise Invalid(f"条码 {scan.code} 属于{other.name}，请到该组工作台处理。", "code")
+        raise Invalid(say("条码 {code} 属于{name}，请到该组工作台处理。", code=scan.code, name=other.name), "code")
     detail = _detail(uow, found[0])
     return fragment("bench/section.html", "tube", trigger=OK, section=section, detail=detail, now=uow.now)
 
@@ -186,7 +187,7 @@ def enter_differential(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     wrong = [v for v in asked.values() if v and not (v.isascii() and v.isdecimal() and len(v) < 4)]
     nrbc = form.get("nrbc", "").strip()
     if wrong or (nrbc and not (nrbc.isascii() and nrbc.isdecimal() and len(nrbc) < 4)):
-        raise Invalid(f"计数应为整数，收到“{(wrong or [nrbc])[0]}”，请改正。", "count")
+        raise Invalid(say("计数应为整数，收到“{text}”，请改正。", text=(wrong or [nrbc])[0]), "count")
     counts = {i: (int(v or 0), form.get(f"n-{i}", type=int) or 0) for i, v in asked.items()}
     service.enter_differential(uow, specimen_id, counts, int(nrbc) if nrbc else None)
     return fragment("bench/section.html", "tube", trigger=OK, section=section, detail=_detail(uow, specimen_id), now=uow.now)
@@ -279,7 +280,7 @@ def number_of(text: str, name: str, field: str) -> Decimal:
     """A typed number. Raises Invalid naming it."""
     value = parse(text.strip(), "numeric")
     if value.number is None or value.comparator:
-        raise Invalid(f"{name}应为数字，收到“{text}”，请改正。", field)
+        raise Invalid(say("{name}应为数字，收到“{text}”，请改正。", name=name, text=text), field)
     return value.number
 
 

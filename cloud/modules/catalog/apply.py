@@ -12,6 +12,7 @@ from cloud.modules.catalog.kinds import Kind, Values
 from cloud.modules.catalog.queries import catalog
 from cloud.pinyin import first_letters
 from common.errors import UserError
+from common.say import say, word
 
 # Columns that name a row: a retired row of the same name is taken up again instead of a second one.
 _NAMED = {
@@ -42,7 +43,7 @@ def write(uow: UnitOfWork, kind: Kind, target: int | None, before: Values | None
     """
     row = None if target is None else uow.s.get(kind.table, (uow.tenant_id, target))
     if target is not None and row is None:
-        raise UserError("not_found", f"{kind.title}第 {target} 行不存在。")
+        raise UserError("not_found", say("{kind}第 {target} 行不存在。", kind=word(kind.title), target=target))
     if after is None:
         assert row is not None
         row.active = False

@@ -13,6 +13,7 @@ from typing import Any
 from cloud.expression import Cause, Env, ExpressionError, Function, Kind, NotCalculable, Program, Symbol, Symbols, compile, cycle, in_order
 from cloud.modules.catalog.rows import CalcRow, ItemRow, JudgeRow
 from cloud.modules.catalog.rules import Age
+from common.say import Listed, say
 from common.values import Value
 
 SEXES = {"M": "M", "男": "M", "F": "F", "女": "F"}
@@ -124,9 +125,24 @@ def unit_problems(units: Mapping[str, str], program: Program, items: Mapping[str
     for code in sorted(program.references):
         declared, present = units.get(code), items[code].unit
         if declared is None:
-            out.append(f"公式没有声明 {items[code].name}（{code}）的单位，项目现为 {present or '无单位'}。")
+            out.append(
+                say(
+                    "公式没有声明 {name}（{code}）的单位，项目现为 {present}。",
+                    name=items[code].name,
+                    code=code,
+                    present=present or say("无单位"),
+                )
+            )
         elif declared != present:
-            out.append(f"公式按 {items[code].name}（{code}）的单位 {declared or '无单位'} 书写，项目现为 {present or '无单位'}。")
+            out.append(
+                say(
+                    "公式按 {name}（{code}）的单位 {declared} 书写，项目现为 {present}。",
+                    name=items[code].name,
+                    code=code,
+                    declared=declared or say("无单位"),
+                    present=present or say("无单位"),
+                )
+            )
     return out
 
 
@@ -138,7 +154,7 @@ def calc_problems(
     out = unit_problems(units, program, items)
     circle = cycle({**{k: set(v) for k, v in others.items()}, code: program.references})
     if circle:
-        out.append(f"公式循环引用：{' → '.join(circle)}。")
+        out.append(say("公式循环引用：{circle}。", circle=Listed(circle, " → ")))
     return out
 
 

@@ -13,6 +13,7 @@ from cloud.modules.catalog import formulas
 from cloud.modules.catalog.kinds import Values
 from cloud.modules.catalog.queries import Catalog, ItemRow
 from cloud.modules.catalog.rules import Interval, describe, overlapping, problems
+from common.say import say
 from common.units import is_ucum
 
 WST886 = re.compile(r"[0-9]{7}[A-D]")
@@ -30,7 +31,7 @@ def _item(known: Catalog, values: Values) -> ItemRow | None:
 
 def _ordered(values: Values, low: str, high: str, word: str) -> list[str]:
     a, b = number(values.get(low)), number(values.get(high))
-    return [f"{word}下限 {a:f} 不小于上限 {b:f}。"] if a is not None and b is not None and a >= b else []
+    return [say("{what}下限 {a} 不小于上限 {b}。", what=word, a=f"{a:f}", b=f"{b:f}")] if a is not None and b is not None and a >= b else []
 
 
 def _ages(values: Values) -> list[str]:
@@ -40,8 +41,8 @@ def _ages(values: Values) -> list[str]:
 def _unique(known_codes: dict[str, int], target: int | None, values: Values, batch: Sequence[Values], field: str = "code") -> list[str]:
     code = values.get(field)
     if code in known_codes and known_codes[code] != target:
-        return [f"编码“{code}”已被第 {known_codes[code]} 行使用。"]
-    return [f"编码“{code}”在本批中重复。"] if any(each is not values and each.get(field) == code for each in batch) else []
+        return [say("编码“{code}”已被第 {row} 行使用。", code=code, row=known_codes[code])]
+    return [say("编码“{code}”在本批中重复。", code=code)] if any(each is not values and each.get(field) == code for each in batch) else []
 
 
 def item(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
@@ -50,18 +51,18 @@ def item(known: Catalog, target: int | None, values: Values, batch: Sequence[Val
     if '"' in values["code"] or any(c in values["code"] for c in "“”\n"):
         out.append("编码里不能有引号（公式里要用引号引用它）。")
     if not is_ucum(values.get("unit") or ""):
-        out.append(f"单位“{values['unit']}”不是 UCUM 写法，例如 mmol/L、10^9/L、g/(24.h)、[IU]/L。")
+        out.append(say("单位“{unit}”不是 UCUM 写法，例如 mmol/L、10^9/L、g/(24.h)、[IU]/L。", unit=values["unit"]))
     decimals = values.get("decimals")
     if decimals is None or not 0 <= decimals <= 6:
-        out.append(f"小数位数 {decimals} 不在 0 到 6 之间。")
+        out.append(say("小数位数 {decimals} 不在 0 到 6 之间。", decimals=decimals))
     if values.get("wst886_code") and not WST886.fullmatch(values["wst886_code"]):
-        out.append(f"WS/T 886 代码“{values['wst886_code']}”应为 7 位数字加 A–D，例如 0100101A。")
+        out.append(say("WS/T 886 代码“{code}”应为 7 位数字加 A–D，例如 0100101A。", code=values["wst886_code"]))
     if values.get("loinc") and not _LOINC.fullmatch(values["loinc"]):
-        out.append(f"LOINC“{values['loinc']}”应为数字、连字符、校验位，例如 2823-3。")
+        out.append(say("LOINC“{code}”应为数字、连字符、校验位，例如 2823-3。", code=values["loinc"]))
     out += _ordered(values, "amr_low", "amr_high", "分析测量范围")
     high, top = number(values.get("amr_high")), number(values.get("crr_high"))
     if high is not None and top is not None and top < high:
-        out.append(f"可报告上限 {top:f} 小于分析测量范围上限 {high:f}。")
+        out.append(say("可报告上限 {top} 小于分析测量范围上限 {high}。", top=f"{top:f}", high=f"{high:f}"))
     if any((number(each) or 0) <= 1 for each in values.get("dilutions") or ()):
         out.append("稀释梯度要是大于 1 的倍数，例如 2,5,10。")
     return out + _tea(values.get("tea") or {}) + _removal(known, target, values)
@@ -84,7 +85,7 @@ def _removal(known: Catalog, target: int | None, values: Values) -> list[str]:
         return []
     code = known.items[target].code
     users = [known.items[each.item_id].name for each in known.calculations if code in each.inputs]
-    return [f"公式 {'、'.join(users)} 还在使用这个项目，请先修改公式。"] if users else []
+    return [say("公式 {users} 还在使用这个项目，请先修改公式。", users=tuple(users))] if users else []
 
 
 def interval(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
@@ -96,8 +97,12 @@ def interval(known: Catalog, target: int | None, values: Values, batch: Sequence
     others = list(known.intervals.get(new.item_id, ()))
     others += [found for n, each in enumerate(batch, 1) if each is not values and (found := as_interval(known, -n, each))]
     for other in overlapping(new, others):
-        where = f"已有的第 {other.id} 行" if other.id > 0 else f"本批第 {-other.id} 行"
-        out.append(f"与{where}（{describe(other)}，{other.shown}）重叠，请修改其中一行的条件。")
+        where = say("已有的第 {row} 行", row=other.id) if other.id > 0 else say("本批第 {row} 行", row=-other.id)
+        out.append(
+            say(
+                "与{where}（{conditions}，{shown}）重叠，请修改其中一行的条件。", where=where, conditions=describe(other), shown=other.shown
+            )
+        )
     return out
 
 
@@ -130,7 +135,7 @@ def as_interval(known: Catalog, id: int, values: Values) -> Interval | None:
 def _same_conditions(rows: Sequence[Any], target: int | None, values: Values, columns: tuple[tuple[str, str], ...]) -> list[str]:
     for row in rows:
         if row.id != target and all((getattr(row, column) or None) == (values.get(name) or None) for column, name in columns):
-            return [f"与已有的第 {row.id} 行条件完全相同，请修改那一行。"]
+            return [say("与已有的第 {row} 行条件完全相同，请修改那一行。", row=row.id)]
     return []
 
 
@@ -153,9 +158,15 @@ def critical(known: Catalog, target: int | None, values: Values, batch: Sequence
 def _beyond(av_low: Decimal | None, av_high: Decimal | None, low: Decimal | None, high: Decimal | None) -> list[str]:
     out = []
     if low is not None and (av_low is None or av_low < low):
-        out.append(f"自动审核下限 {'（无）' if av_low is None else f'{av_low:f}'} 越过危急值下限 {low:f}。")
+        out.append(
+            say("自动审核下限 {limit} 越过危急值下限 {low}。", limit=say("（无）") if av_low is None else f"{av_low:f}", low=f"{low:f}")
+        )
     if high is not None and (av_high is None or av_high > high):
-        out.append(f"自动审核上限 {'（无）' if av_high is None else f'{av_high:f}'} 越过危急值上限 {high:f}。")
+        out.append(
+            say(
+                "自动审核上限 {limit} 越过危急值上限 {high}。", limit=say("（无）") if av_high is None else f"{av_high:f}", high=f"{high:f}"
+            )
+        )
     return out
 
 
@@ -172,9 +183,9 @@ def av_range(known: Catalog, target: int | None, values: Values, batch: Sequence
         out += _beyond(low, high, each.low, each.high)
     top = found.crr_high if found.crr_high is not None else found.amr_high
     if low is not None and found.amr_low is not None and low < found.amr_low:
-        out.append(f"下限 {low:f} 低于分析测量范围下限 {found.amr_low:f}。")
+        out.append(say("下限 {low} 低于分析测量范围下限 {amr_low}。", low=f"{low:f}", amr_low=f"{found.amr_low:f}"))
     if high is not None and top is not None and high > top:
-        out.append(f"上限 {high:f} 高于可报告上限 {top:f}。")
+        out.append(say("上限 {high} 高于可报告上限 {top}。", high=f"{high:f}", top=f"{top:f}"))
     columns = (("sex", "sex"), ("age_low", "age_low"), ("age_high", "age_high"))
     return out + _same_conditions(known.av_ranges.get(found.id, ()), target, values, columns)
 
@@ -218,7 +229,7 @@ def judge(known: Catalog, target: int | None, values: Values, batch: Sequence[Va
     if found is None:
         return []
     taken = known.judgements.get(found.id)
-    out = [f"该项目已有第 {taken.row.id} 行判断公式，请修改那一行。"] if taken is not None and taken.row.id != target else []
+    out = [say("该项目已有第 {row} 行判断公式，请修改那一行。", row=taken.row.id)] if taken is not None and taken.row.id != target else []
     try:
         return out + formulas.judge_problems(values.get("branches") or [], found)
     except ExpressionError as error:
@@ -232,7 +243,7 @@ def calc(known: Catalog, target: int | None, values: Values, batch: Sequence[Val
         return []
     others = {known.items[each.item_id].code: set(each.inputs) for each in known.calculations if each.item_id != found.id}
     taken = next((each for each in known.calculations if each.item_id == found.id), None)
-    out = [f"该项目已有第 {taken.row.id} 行公式，请修改那一行。"] if taken is not None and taken.row.id != target else []
+    out = [say("该项目已有第 {row} 行公式，请修改那一行。", row=taken.row.id)] if taken is not None and taken.row.id != target else []
     for each in batch:
         if each is not values and each.get("item") in known.items_by_code:
             try:
@@ -252,7 +263,7 @@ def hil(known: Catalog, target: int | None, values: Values, batch: Sequence[Valu
     above, reject = number(values.get("above")), number(values.get("reject_above"))
     out = ["HIL 阈值不能小于 0。"] if above is not None and above < 0 else []
     if above is not None and reject is not None and reject <= above:
-        out.append(f"不报告界限 {reject:f} 要大于界限 {above:f}。")
+        out.append(say("不报告界限 {reject} 要大于界限 {above}。", reject=f"{reject:f}", above=f"{above:f}"))
     rows = [] if found is None else known.hil_limits.get(found.id, ())
     return out + _same_conditions(rows, target, values, (("index_kind", "index_kind"),))
 
@@ -262,7 +273,7 @@ def order_set(known: Catalog, target: int | None, values: Values, batch: Sequenc
     out = _unique({code: row.id for code, row in known.order_sets_by_code.items()}, target, values, batch) + _ages(values)
     missing = [code for code in values.get("members") or () if code not in known.items_by_code]
     if missing:
-        out.append(f"没有编码为 {'、'.join(missing)} 的检验项目。")
+        out.append(say("没有编码为 {missing} 的检验项目。", missing=tuple(missing)))
     if not values.get("members"):
         out.append("至少要有一个检验项目。")
     for name, word in (("tat_minutes", "TAT 目标"), ("transport_minutes", "送检时限")):
@@ -271,7 +282,9 @@ def order_set(known: Catalog, target: int | None, values: Values, batch: Sequenc
     volume = number(values.get("volume_ml"))
     tube = next((each for each in known.containers.values() if each.code == values.get("container")), None)
     if volume is not None and (volume <= 0 or (tube is not None and volume > tube.nominal_ml)):
-        out.append(f"需要量 {volume:f} ml 要大于 0，且不超过容器的 {tube.nominal_ml if tube else '—'} ml。")
+        out.append(
+            say("需要量 {volume} ml 要大于 0，且不超过容器的 {most} ml。", volume=f"{volume:f}", most=tube.nominal_ml if tube else "—")
+        )
     return out
 
 
@@ -279,11 +292,15 @@ def channel(known: Catalog, target: int | None, values: Values, batch: Sequence[
     """A channel: one meaning a code, a factor that is not zero."""
     analyzer = next((each.id for each in known.analyzers.values() if each.code == values.get("analyzer")), 0)
     same = known.channel(analyzer, values["channel_code"])
-    out = [f"该仪器的通道码“{values['channel_code']}”已由第 {same.id} 行使用。"] if same is not None and same.id != target else []
+    out = (
+        [say("该仪器的通道码“{code}”已由第 {row} 行使用。", code=values["channel_code"], row=same.id)]
+        if same is not None and same.id != target
+        else []
+    )
     if number(values.get("factor")) == 0:
         out.append("换算系数不能为 0。")
     unit = values.get("unit") or ""
-    return out if is_ucum(unit) else [*out, f"仪器单位“{unit}”不是 UCUM 写法。"]
+    return out if is_ucum(unit) else [*out, say("仪器单位“{unit}”不是 UCUM 写法。", unit=unit)]
 
 
 def comment(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:

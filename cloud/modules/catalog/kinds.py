@@ -12,6 +12,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from cloud.modules.catalog.queries import Catalog
+from common.say import say, word
 
 Values = Mapping[str, Any]
 
@@ -75,13 +76,13 @@ def parse(kind: Kind, given: Mapping[str, Any], known: Catalog) -> tuple[dict[st
         text = "" if raw is None else str(raw).strip()
         if not text:
             if each.required:
-                wrong.append(Wrong(each.label, f"{each.label}没有填写。"))
+                wrong.append(Wrong(each.label, say("{label}没有填写。", label=word(each.label))))
             values[each.name] = each.default if each.default is not None or each.type not in ("text", "long", "code") else ""
             continue
         try:
             values[each.name] = _read(each, text, known, raw)
         except ValueError as error:
-            wrong.append(Wrong(each.label, str(error)))
+            wrong.append(Wrong(each.label, error.args[0]))
     return values, wrong
 
 
@@ -90,7 +91,7 @@ def _read(each: Field, text: str, known: Catalog, raw: Any) -> Any:
         return raw
     if each.type == "int":
         if not text.lstrip("-").isdecimal():
-            raise ValueError(f"{each.label}“{text}”不是整数。")
+            raise ValueError(say("{label}“{text}”不是整数。", label=word(each.label), text=text))
         return int(text)
     if each.type == "decimal":
         return _decimal(each, text)
@@ -101,10 +102,10 @@ def _read(each: Field, text: str, known: Catalog, raw: Any) -> Any:
     if each.type == "list":
         return [part.strip() for part in text.replace("，", ",").replace("、", ",").split(",") if part.strip()]
     if each.type in REFERENCES:
-        attribute, _, word = REFERENCES[each.type]
+        attribute, _, what = REFERENCES[each.type]
         found = next((row for row in getattr(known, attribute).values() if text in (row.code, row.name)), None)
         if found is None:
-            raise ValueError(f"没有编码为“{text}”的{word}。")
+            raise ValueError(say("没有编码为“{text}”的{what}。", text=text, what=word(what)))
         return found.code
     return text
 
@@ -113,9 +114,9 @@ def _decimal(each: Field, text: str) -> str:
     try:
         number = Decimal(text)
     except InvalidOperation:
-        raise ValueError(f"{each.label}“{text}”不是数值。") from None
+        raise ValueError(say("{label}“{text}”不是数值。", label=word(each.label), text=text)) from None
     if not number.is_finite() or abs(number.adjusted()) > 30:
-        raise ValueError(f"{each.label}“{text}”不是可用的数值。")
+        raise ValueError(say("{label}“{text}”不是可用的数值。", label=word(each.label), text=text))
     return f"{number:f}"
 
 
@@ -124,14 +125,16 @@ def _bool(each: Field, text: str) -> bool:
         return True
     if text.casefold() in ("0", "false", "否", "n", "no"):
         return False
-    raise ValueError(f"{each.label}“{text}”请写“是”或“否”。")
+    raise ValueError(say("{label}“{text}”请写“是”或“否”。", label=word(each.label), text=text))
 
 
 def _choice(each: Field, text: str) -> str:
     for value, label in each.choices:
         if text in (value, label):
             return value
-    raise ValueError(f"{each.label}“{text}”只能是：{'、'.join(label for _, label in each.choices)}。")
+    raise ValueError(
+        say("{label}“{text}”只能是：{names}。", label=word(each.label), text=text, names=tuple(word(label) for _, label in each.choices))
+    )
 
 
 def problems(kind: Kind, known: Catalog, target: int | None, values: Values, batch: Sequence[Values] = ()) -> list[str]:

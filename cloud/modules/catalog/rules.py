@@ -273,13 +273,13 @@ def problems(interval: Interval) -> list[str]:
     if interval.low is None and interval.high is None and not interval.text:
         out.append("下限、上限和文字至少填写一项。")
     if interval.low is not None and interval.high is not None and interval.low >= interval.high:
-        out.append(f"下限 {interval.low:f} 不小于上限 {interval.high:f}。")
+        out.append(say("下限 {low} 不小于上限 {high}。", low=f"{interval.low:f}", high=f"{interval.high:f}"))
     if interval.age_low is not None and interval.age_high is not None and interval.age_low >= interval.age_high:
-        out.append(f"年龄下限 {interval.age_low} 不小于年龄上限 {interval.age_high}。")
+        out.append(say("年龄下限 {age_low} 不小于年龄上限 {age_high}。", age_low=interval.age_low, age_high=interval.age_high))
     if interval.gest_low is not None and interval.gest_high is not None and interval.gest_low >= interval.gest_high:
-        out.append(f"孕周下限 {interval.gest_low} 不小于孕周上限 {interval.gest_high}。")
+        out.append(say("孕周下限 {gest_low} 不小于孕周上限 {gest_high}。", gest_low=interval.gest_low, gest_high=interval.gest_high))
     if interval.age_unit not in tuple(AgeUnit):
-        out.append(f"年龄单位“{interval.age_unit}”不认识。")
+        out.append(say("年龄单位“{age_unit}”不认识。", age_unit=interval.age_unit))
     return out
 
 

@@ -17,7 +17,7 @@ from cloud.modules.catalog.kinds import problems as kind_problems
 from cloud.modules.catalog.queries import Catalog, catalog
 from cloud.modules.catalog.rules import Interval, describe, overlapping, problems
 from common.errors import UserError
-from common.say import Said
+from common.say import Listed, Said, say
 
 
 def add_interval(uow: UnitOfWork, **values: Any) -> models.RefInterval:
@@ -25,12 +25,19 @@ def add_interval(uow: UnitOfWork, **values: Any) -> models.RefInterval:
     new = Interval(id=0, **values)
     wrong = problems(new)
     if wrong:
-        raise UserError("invalid", f"参考区间不能保存：{''.join(wrong)}")
+        raise UserError("invalid", say("参考区间不能保存：{wrong}", wrong=Listed(wrong, "")))
     clash = overlapping(new, catalog(uow).intervals.get(new.item_id, ()))
     if clash:
         other = clash[0]
         raise UserError(
-            "invalid", f"与已有的第 {other.id} 行（{describe(other)}，{other.shown}）重叠，请修改其中一行的条件。", other=other.id
+            "invalid",
+            say(
+                "与已有的第 {row} 行（{conditions}，{shown}）重叠，请修改其中一行的条件。",
+                row=other.id,
+                conditions=describe(other),
+                shown=other.shown,
+            ),
+            other=other.id,
         )
     row = models.RefInterval(**values)
     uow.s.add(row)
@@ -46,7 +53,7 @@ def map_his_code(uow: UnitOfWork, source: str, his_code: str, order_set_code: st
         raise UserError("invalid", "请填写 HIS 来源和 HIS 编码。")
     order_set = catalog(uow).order_sets_by_code.get(order_set_code.strip())
     if order_set is None or not order_set.active:
-        raise UserError("invalid", f"没有编码为“{order_set_code}”的在用医嘱项目，请从列表中选择。")
+        raise UserError("invalid", say("没有编码为“{code}”的在用医嘱项目，请从列表中选择。", code=order_set_code))
     same = (models.HisItemMap.source == source) & (models.HisItemMap.his_code == his_code)
     row = uow.s.scalars(select(models.HisItemMap).where(same)).one_or_none()
     if row is not None and row.order_set_id == order_set.id:
@@ -89,7 +96,7 @@ def add_analyzer(uow: UnitOfWork, code: str, name: str, model: str, section_id: 
         raise UserError("not_found", "专业组不存在，请从列表中选择。", field="section_id")
     other = next((a for a in known.analyzers.values() if a.code.casefold() == code.casefold()), None)
     if other is not None:
-        raise UserError("conflict", f"编号“{other.code}”已由“{other.name}”使用，请换一个编号。", field="code")
+        raise UserError("conflict", say("编号“{code}”已由“{name}”使用，请换一个编号。", code=other.code, name=other.name), field="code")
     row = models.Analyzer(code=code, name=name, model=model.strip(), section_id=section_id, driver=driver)
     uow.s.add(row)
     uow.s.flush()
@@ -150,7 +157,7 @@ def set_channels(uow: UnitOfWork, analyzer_id: int, channels: Mapping[str, Chann
     known = catalog(uow)
     wrong = [code for code, (item, factor, _) in channels.items() if item not in known.items or factor == 0 or not code.strip()]
     if analyzer_id not in known.analyzers or wrong:
-        raise UserError("invalid", f"仪器或检验项目不存在，或系数为 0：{'、'.join(wrong) or analyzer_id}。")
+        raise UserError("invalid", say("仪器或检验项目不存在，或系数为 0：{wrong}。", wrong=tuple(wrong) or analyzer_id))
     rows = {
         r.channel_code: r for r in uow.s.scalars(select(models.AnalyzerItemMap).where(models.AnalyzerItemMap.analyzer_id == analyzer_id))
     }

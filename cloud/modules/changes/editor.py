@@ -14,6 +14,7 @@ from cloud.modules.catalog import service as catalog
 from cloud.modules.changes import forms
 from common import values as results
 from common.errors import UserError
+from common.say import Listed, say
 
 FUNCTIONS = ("if(条件, 值, 值)", "min( )", "max( )", "round(值, 位数)", "ln( )", "abs( )", 'has("编码")', 'grade("编码")', "na('原因')")
 
@@ -162,5 +163,5 @@ def values(uow: UnitOfWork, known: md.Catalog, form: Mapping[str, Any]) -> tuple
         given["units"] = dict(program.units)
     found, wrong = forms.values_of(described, given, known)
     if wrong:
-        raise UserError("invalid", "".join(each.message for each in wrong), field="item")
+        raise UserError("invalid", say("{problems}", problems=Listed((each.message for each in wrong), "")), field="item")
     return kind, load(uow, known, kind, found["item"]).row_id or None, found

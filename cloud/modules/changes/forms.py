@@ -13,6 +13,7 @@ from cloud.modules.catalog import service as catalog
 from cloud.modules.changes import service
 from cloud.web import sheet
 from common.errors import UserError
+from common.say import say, word
 
 Rows = list[tuple[int | None, dict[str, Any] | None]]
 
@@ -50,7 +51,11 @@ def values_of(kind: catalog.Kind, given: Mapping[str, Any], known: md.Catalog) -
             try:
                 texts[each.name] = _structured(each.name, texts[each.name])
             except (ValueError, ArithmeticError) as error:
-                wrong.append(catalog.Wrong(each.label, f"{each.label}写不对：{error}"))
+                wrong.append(
+                    catalog.Wrong(
+                        each.label, say("{label}写不对：{error}", label=word(each.label), error=error.args[0] if error.args else error)
+                    )
+                )
                 texts[each.name] = None
     values, more = catalog.parse(kind, texts, known)
     if kind.code == "item" and values.get("dilutions"):
@@ -116,7 +121,11 @@ def read_sheet(uow: UnitOfWork, kind: catalog.Kind, data: bytes) -> tuple[Rows, 
     head = [by_head.get(word) for word in lines[0]]
     unknown = [word for word, each in zip(lines[0], head, strict=True) if each is None and word]
     if unknown or not any(head):
-        raise UserError("invalid", f"第一行有不认识的列：{'、'.join(unknown) or '（空）'}。请用{kind.title}的模板。", field="file")
+        raise UserError(
+            "invalid",
+            say("第一行有不认识的列：{unknown}。请用{kind}的模板。", unknown=tuple(unknown) or say("（空）"), kind=word(kind.title)),
+            field="file",
+        )
     known, wrong, rows, numbers = md.catalog(uow), [], [], []
     for number, line in enumerate(lines[1:], 2):
         if not any(line):
@@ -136,5 +145,5 @@ def import_sheet(uow: UnitOfWork, kind: catalog.Kind, data: bytes, reason: str) 
     """All rows of a sheet as one change, or nothing at all and every error by line."""
     rows, wrong = read_sheet(uow, kind, data)
     if wrong:
-        raise UserError("invalid", f"没有导入任何一行：{len(wrong)} 处错误。", problems=wrong)
+        raise UserError("invalid", say("没有导入任何一行：{n} 处错误。", n=len(wrong)), problems=wrong)
     return service.propose(uow, kind.code, rows, reason)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from common.say import say, word
+
 EMERGENCY_LIMIT = timedelta(hours=24)
 SAMPLE = 500
 
@@ -86,7 +88,7 @@ def approval_problem(standing: Standing, person: int | None, side: str) -> str |
     """Why this person cannot give this approval (``side``: section or group), or None."""
     waiting = standing.state is _S.TESTED or (standing.emergency and standing.state is _S.ACTIVE)
     if not waiting:
-        return f"变更目前为“{WORDS[standing.state]}”，不能批准；须先完成测试。"
+        return say("变更目前为“{state}”，不能批准；须先完成测试。", state=word(WORDS[standing.state]))
     if person is None or person == standing.requested_by:
         return "申请人不能批准自己的变更，请由他人批准。"
     given, other = (standing.section_by, standing.group_by) if side == "section" else (standing.group_by, standing.section_by)

@@ -16,6 +16,7 @@ from cloud.modules.catalog import service as catalog
 from cloud.modules.changes import models, queries
 from cloud.modules.changes.rules import BOXES, SAMPLE, WORDS, Standing, State, approval_problem, may_move, open_boxes
 from common.errors import UserError
+from common.say import Listed, say, word
 
 SHOWN = 200  # differences kept with a change; the count is of all
 
@@ -37,7 +38,7 @@ def propose(
         raise UserError("invalid", "内容没有变化，不需要提出变更。")
     wrong = check(uow, kind_code, rows)
     if wrong:
-        raise UserError("invalid", "不能保存：" + "".join(message for _, message in wrong), problems=wrong)
+        raise UserError("invalid", say("不能保存：{problems}", problems=Listed((message for _, message in wrong), "")), problems=wrong)
     named = next(each["after"] or each["before"] for each in drawn)
     assert named is not None
     more = f" 等 {len(drawn)} 行" if len(drawn) > 1 else ""
@@ -72,7 +73,7 @@ def check(uow: UnitOfWork, kind_code: str, rows: Sequence[tuple[int | None, dict
         if kind_code == "item" and target is not None and after.get("active") and not known.items[target].active:
             boxes = open_boxes(queries.boxes(uow, known.items[target]))
             if boxes:
-                out.append((number, f"新项目核对表还有未完成的必填项：{'、'.join(boxes)}。"))
+                out.append((number, say("新项目核对表还有未完成的必填项：{boxes}。", boxes=tuple(boxes))))
     return out
 
 
@@ -253,12 +254,14 @@ def _activate(uow: UnitOfWork, row: models.CatalogChange) -> None:
     may(row, State.ACTIVE)
     wrong = check(uow, row.kind, [(each["id"], each["after"]) for each in row.rows])
     if wrong:
-        raise UserError("invalid", "不能生效：" + "".join(message for _, message in wrong), problems=wrong)
+        raise UserError("invalid", say("不能生效：{problems}", problems=Listed((message for _, message in wrong), "")), problems=wrong)
     kind, known = kind_of(row.kind), md.catalog(uow)
     for each in row.rows:  # all before any is written
         if each["id"] is not None and catalog.present(uow, kind, each["id"]) != each["before"]:
             name = catalog.name_of(kind, each["before"], known)
-            raise UserError("stale", f"{kind.title}“{name}”在提出变更之后已被修改，请按现在的内容重新提出。")
+            raise UserError(
+                "stale", say("{kind}“{name}”在提出变更之后已被修改，请按现在的内容重新提出。", kind=word(kind.title), name=name)
+            )
     row.applied = [catalog.write(uow, kind, each["id"], each["before"], each["after"]) for each in row.rows]
     _retire_earlier(uow, row)
     row.state, row.activated_at, row.closed_reason = State.ACTIVE.value, uow.now, ""
@@ -296,7 +299,7 @@ def close_box(uow: UnitOfWork, item_code: str, box: str, note: str) -> None:
     if found is None or box not in dict(BOXES):
         raise UserError("not_found", "没有这个项目或核对项。")
     if not note.strip():
-        raise UserError("invalid", f"请写明“{dict(BOXES)[box]}”的完成情况，或不适用的原因。", field="note")
+        raise UserError("invalid", say("请写明“{box}”的完成情况，或不适用的原因。", box=word(dict(BOXES)[box])), field="note")
     table = models.ItemBox
     row = uow.s.scalars(select(table).where(table.item_id == found.id, table.box == box)).one_or_none()
     if row is None:
@@ -316,14 +319,16 @@ def load(uow: UnitOfWork, change_id: int, version: int | None = None) -> models.
     if row is None:
         raise UserError("not_found", "该变更不存在，请核对后重试。")
     if version is not None and row.version != version:
-        raise UserError("stale", f"您打开之后，这项变更已被他人处理（现为“{WORDS[State(row.state)]}”），请核对后再操作。")
+        raise UserError(
+            "stale", say("您打开之后，这项变更已被他人处理（现为“{state}”），请核对后再操作。", state=word(WORDS[State(row.state)]))
+        )
     return row
 
 
 def may(row: models.CatalogChange, to: State) -> None:
     """Raise conflict where the table does not allow the move."""
     if not may_move(State(row.state), to):
-        raise UserError("conflict", f"变更目前为“{WORDS[State(row.state)]}”，不能改为“{WORDS[to]}”。")
+        raise UserError("conflict", say("变更目前为“{state}”，不能改为“{to}”。", state=word(WORDS[State(row.state)]), to=word(WORDS[to])))
 
 
 def _standing(row: models.CatalogChange) -> Standing:

@@ -18,7 +18,7 @@ from cloud.web.faults import Forbidden, Invalid, NotFound
 from cloud.web.page import fragment, page, redirect_to
 from cloud.web.view import Views, principal, web
 from common.errors import UserError
-from common.say import say
+from common.say import Listed, say
 
 VIEWS = Views("changes", __name__)
 FORMULAS = ("calc", "judge", "logic", "reflex")
@@ -121,7 +121,7 @@ def schedule(uow: UnitOfWork, change_id: int) -> Any:
         try:
             at = datetime.fromisoformat(given).replace(tzinfo=_zone())
         except ValueError:
-            raise Invalid(f"生效时间“{given}”不是日期时间，请写成 2026-05-01T08:00。", "at") from None
+            raise Invalid(say("生效时间“{given}”不是日期时间，请写成 2026-05-01T08:00。", given=given), "at") from None
         if at < uow.now:
             raise Invalid("生效时间已经过去；要立即生效请把时间留空。", "at")
     service.schedule(uow, change_id, at, _version())
@@ -331,7 +331,7 @@ def dry_run(uow: UnitOfWork) -> Any:
     kind, target, values = editor.values(uow, md.catalog(uow), request.form)
     wrong = service.check(uow, kind, [(target, values)])
     if wrong:
-        raise Invalid("".join(message for _, message in wrong), "expression")
+        raise Invalid(say("{problems}", problems=Listed((message for _, message in wrong), "")), "expression")
     made = trial.try_out(uow, kind, [(target, values)], [values["item"]] if values.get("item") else [])
     return fragment("changes/trial.html", "progress", trial=trial.one(uow, made), going=True)
 

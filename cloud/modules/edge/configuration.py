@@ -277,7 +277,11 @@ def _free(line: dict[str, Any], others: Sequence[Connection]) -> None:
         if other.enabled and had.get("type") == line["type"] and all(had.get(name) == line[name] for name in names):
             shown = ":".join(str(line[name]) for name in names)
             field = "port" if "port" in names else "device"
-            raise UserError("conflict", f"{shown} 已由本采集端的连接“{other.name}”使用，请换一个端口，或先停用那个连接。", field=field)
+            raise UserError(
+                "conflict",
+                say("{shown} 已由本采集端的连接“{name}”使用，请换一个端口，或先停用那个连接。", shown=shown, name=other.name),
+                field=field,
+            )
 
 
 def _known_links(uow: UnitOfWork, agent_id: int, row: Connection) -> None:

@@ -21,6 +21,7 @@ from cloud.modules.edge.models import Agent, Connection, MappingVersion
 from common.errors import UserError
 from common.instruments.driver import Driver
 from common.instruments.drivers import DRIVERS
+from common.say import say
 
 LINES = {"fixed": "serial", "text": "serial", "blocks": "serial", "bci": "serial"}
 """How a model of this protocol is usually wired; every other one by network."""
@@ -54,7 +55,16 @@ def add(uow: UnitOfWork, new: NewInstrument) -> Connection:
     if new.line.driver and driver is None:
         raise UserError("invalid", "驱动不存在，请从列表中选择型号。", field="driver")
     if driver is not None and driver.protocol != new.line.protocol:
-        raise UserError("invalid", f"{driver.vendor} {driver.model} 的协议是 {driver.protocol}，请改选协议或型号。", field="protocol")
+        raise UserError(
+            "invalid",
+            say(
+                "{vendor} {model} 的协议是 {protocol}，请改选协议或型号。",
+                vendor=driver.vendor,
+                model=driver.model,
+                protocol=driver.protocol,
+            ),
+            field="protocol",
+        )
     model = new.model.strip() or ("" if driver is None else f"{driver.vendor} {driver.model}")
     key = re.sub(r"[^a-z0-9_.-]+", "-", new.code.strip().lower()).strip("-._")
     if not key:
@@ -62,7 +72,9 @@ def add(uow: UnitOfWork, new: NewInstrument) -> Connection:
     analyzer = catalog.add_analyzer(uow, new.code, new.name, model, new.section_id, new.line.driver or None)
     taken = uow.s.scalars(select(Connection.name).where(Connection.agent_id == new.agent_id, Connection.key == key)).first()
     if taken is not None:
-        raise UserError("conflict", f"这个采集端已有代号为“{key}”的连接（{taken}），请换一个仪器编号。", field="code")
+        raise UserError(
+            "conflict", say("这个采集端已有代号为“{key}”的连接（{taken}），请换一个仪器编号。", key=key, taken=taken), field="code"
+        )
     line = replace(new.line, key=key, name=analyzer.name, analyzer_id=analyzer.id)
     return configuration.save_connection(uow, new.agent_id, line)
 
@@ -78,7 +90,10 @@ def change(uow: UnitOfWork, analyzer_id: int, was: str, name: str, model: str, s
     if row is None:
         raise UserError("not_found", "仪器不存在，请核对后重试。")
     if as_shown(row) != was:
-        raise UserError("conflict", f"这台仪器已被他人改为“{row.name}”“{row.model or '—'}”，您的修改没有保存，请刷新后再改。")
+        raise UserError(
+            "conflict",
+            say("这台仪器已被他人改为“{name}”“{model}”，您的修改没有保存，请刷新后再改。", name=row.name, model=row.model or "—"),
+        )
     catalog.change_analyzer(uow, analyzer_id, name, model, section_id, row.active, "")
 
 

@@ -101,13 +101,17 @@ def _repeat(group: list[dict[str, Any]], form: Any) -> dict[str, Any]:
 
 
 def _mark(n: int, given: Mapping[str, str]) -> dict[str, Any]:
-    start = _whole(given["start"], f"第 {n} 行的起始列")
-    mark: dict[str, Any] = {"role": given["role"], "start": start - 1, "line": _whole(given["line"] or "1", f"第 {n} 行的行号") - 1}
-    mark["end"] = _whole(given["end"], f"第 {n} 行的结束列") if given["end"] else None
+    start = _whole(given["start"], say("第 {n} 行的起始列", n=n))
+    mark: dict[str, Any] = {
+        "role": given["role"],
+        "start": start - 1,
+        "line": _whole(given["line"] or "1", say("第 {n} 行的行号", n=n)) - 1,
+    }
+    mark["end"] = _whole(given["end"], say("第 {n} 行的结束列", n=n)) if given["end"] else None
     if given["code"]:
         mark["code"] = given["code"]
     if given["decimals"]:
-        mark["decimals"] = _whole(given["decimals"], f"第 {n} 行的小数位")
+        mark["decimals"] = _whole(given["decimals"], say("第 {n} 行的小数位", n=n))
     if given["text"]:
         mark["text"] = given["text"]
     return mark
@@ -115,7 +119,7 @@ def _mark(n: int, given: Mapping[str, str]) -> dict[str, Any]:
 
 def _whole(text: str, what: str) -> int:
     if not text.isdecimal() or len(text) > 6:
-        raise UserError("invalid", f"{what}“{text}”不是整数，请改正。", field="marks")
+        raise UserError("invalid", say("{what}“{text}”不是整数，请改正。", what=what, text=text), field="marks")
     return int(text)
 
 

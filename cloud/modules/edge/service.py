@@ -22,6 +22,7 @@ from cloud.modules.edge.rules import OPEN_FATES, REASONS, Fate, RawState
 from cloud.modules.platform import service as platform
 from common import ids
 from common.errors import UserError
+from common.say import say, word
 
 __all__ = [
     "NewConnection",
@@ -89,7 +90,7 @@ def attach(uow: UnitOfWork, given: Attachment, zone: tzinfo = CHINA) -> dict[str
         fates[fate] = fates.get(fate, 0) + 1
     if fates.get(Fate.ORPHAN) == len(rows):
         reasons = sorted({why for _, why in done.values()})
-        raise UserError("conflict", f"附加未完成：{_why(reasons)}。", reasons=reasons)
+        raise UserError("conflict", say("附加未完成：{reasons}。", reasons=_why(reasons)), reasons=reasons)
     uow.audit(
         "specimen",
         tube.id,
@@ -101,8 +102,8 @@ def attach(uow: UnitOfWork, given: Attachment, zone: tzinfo = CHINA) -> dict[str
     return fates
 
 
-def _why(reasons: Sequence[str]) -> str:
-    return "、".join(REASONS.get(r, r) for r in reasons)
+def _why(reasons: Sequence[str]) -> list[str]:
+    return [word(REASONS.get(r, r)) for r in reasons]
 
 
 def discard(uow: UnitOfWork, raw_id: int, specimen_text: str, reason: str) -> int:

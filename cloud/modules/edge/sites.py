@@ -11,6 +11,7 @@ from typing import Any
 
 from common.errors import UserError
 from common.instruments.site import site_from_json
+from common.say import say
 
 _POSITION = re.compile(r"([A-Z][A-Z0-9]{0,2})[.-](\d{1,2})(?:[.-](\d{1,2}))?")
 POSITIONS = {"specimen": "标本号位置", "patient": "患者号位置"}
@@ -51,7 +52,7 @@ def _parts(text: str) -> list[str]:
 def _position(text: str, word: str, field: str) -> list[Any]:
     found = _POSITION.fullmatch(text.upper())
     if found is None:
-        raise UserError("invalid", f"{word}“{text}”请写成 记录.字段.组件，例如 O.3.1 或 OBR.3.1。", field=field)
+        raise UserError("invalid", say("{what}“{text}”请写成 记录.字段.组件，例如 O.3.1 或 OBR.3.1。", what=word, text=text), field=field)
     record, number, component = found.groups()
     return [record, int(number), int(component or 0)]
 
@@ -63,6 +64,6 @@ def _pairs(text: str, word: str, field: str) -> dict[str, Any]:
             continue
         left, sign, right = line.partition("=")
         if not sign or not left.strip() or not right.strip() or (field == "decimals" and not right.strip().isdecimal()):
-            raise UserError("invalid", f"{word}“{line.strip()}”请每行写一个 代码=值。", field=field)
+            raise UserError("invalid", say("{what}“{line}”请每行写一个 代码=值。", what=word, line=line.strip()), field=field)
         out[left.strip()] = int(right) if field == "decimals" else right.strip()
     return out

@@ -10,6 +10,7 @@ from typing import Any
 from cloud.db.session import UnitOfWork
 from cloud.modules.edge import meanings, onboarding, recordings, sandbox
 from common.errors import UserError
+from common.say import say
 
 SHOWN = 12
 
@@ -19,9 +20,9 @@ def propose(path: Path, encoding: str | None) -> list[sandbox.Candidate]:
     try:
         body = path.read_bytes()
     except OSError as error:
-        raise UserError("invalid", f"文件 {path} 读不出来：{error.strerror}。请核对路径。") from error
+        raise UserError("invalid", say("文件 {path} 读不出来：{why}。请核对路径。", path=path, why=error.strerror)) from error
     if not body.strip():
-        raise UserError("invalid", f"文件 {path} 是空的，请重新录制。")
+        raise UserError("invalid", say("文件 {path} 是空的，请重新录制。", path=path))
     return sandbox.candidates(body, encoding)
 
 

@@ -13,6 +13,7 @@ from cloud.modules.edge.models import Agent, AgentConsent, AgentRelease
 from cloud.modules.edge.renewal import Refused, sender
 from common import crypto, release
 from common.errors import PeerError, UserError
+from common.say import say
 
 PHONE_LIMIT = timedelta(hours=24)
 """A consent by phone must be written within this time; offers stop after it."""
@@ -23,11 +24,11 @@ def publish(uow: UnitOfWork, manifest: bytes, signature: bytes, bundle: bytes, m
     try:
         found = release.read(manifest, signature, maker, uow.now)
     except release.ReleaseError as error:
-        raise UserError("invalid", f"发布包不可用（{error.code}）。请向厂家索取有效的发布包。") from error
+        raise UserError("invalid", say("发布包不可用（{code}）。请向厂家索取有效的发布包。", code=error.code)) from error
     if len(bundle) != found.size or crypto.sha256_hex(bundle) != found.sha256:
         raise UserError("invalid", "发布包与清单不符，请重新下载。")
     if uow.s.scalar(select(AgentRelease.id).where(AgentRelease.version == found.version)) is not None:
-        raise UserError("conflict", f"{found.version} 版已经发布过。")
+        raise UserError("conflict", say("{version} 版已经发布过。", version=found.version))
     row = AgentRelease(version=found.version, manifest=manifest.decode(), signature=signature, bundle=bundle)
     row.published_at, row.published_by = uow.now, uow.actor.name
     uow.s.add(row)
@@ -77,9 +78,9 @@ def offer(uow: UnitOfWork, agent_id: int, release_id: int) -> None:
         raise UserError("not_found", "采集端不存在，请核对后重试。")
     given = uow.s.scalars(select(AgentConsent).where(AgentConsent.release_id == release_id)).one_or_none()
     if given is None:
-        raise UserError("conflict", f"{found.version} 版没有本院检验科的同意记录，不能下发。")
+        raise UserError("conflict", say("{version} 版没有本院检验科的同意记录，不能下发。", version=found.version))
     if given.written_at is None and uow.now - given.at > PHONE_LIMIT:
-        raise UserError("conflict", f"{found.version} 版的电话同意已超过 24 小时未补书面，不能下发。")
+        raise UserError("conflict", say("{version} 版的电话同意已超过 24 小时未补书面，不能下发。", version=found.version))
     body = {
         "do": "update",
         "manifest": found.manifest,

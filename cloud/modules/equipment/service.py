@@ -10,6 +10,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.equipment.models import Calibration, EquipmentFault
 from common.errors import UserError
+from common.say import say
 
 
 def calibrate(
@@ -27,7 +28,7 @@ def calibrate(
         raise UserError("invalid", "有效期须晚于校准时间。", field="valid_until")
     same = select(Calibration.id).where(Calibration.analyzer_id == analyzer_id, Calibration.certificate == certificate.strip())
     if uow.s.execute(same).first() is not None:
-        raise UserError("conflict", f"校准记录号 {certificate.strip()} 在该仪器上已用过，请核对。")
+        raise UserError("conflict", say("校准记录号 {certificate} 在该仪器上已用过，请核对。", certificate=certificate.strip()))
     row = Calibration(
         analyzer_id=analyzer_id,
         item_id=item_id,

@@ -16,7 +16,7 @@ from cloud.modules.interfaces.rules import State
 from cloud.modules.platform import alerts
 from cloud.web.faults import Conflict, Invalid, NotFound
 from common.errors import UserError
-from common.say import say
+from common.say import say, word
 
 KEEP_RAW = timedelta(days=180)  # M23 R2
 
@@ -30,7 +30,7 @@ def save_endpoint(
     try:
         Incoming.read(uow.tenant_id, 0, code, source, config) if direction == "in" else Outgoing.read(0, code, source, config)
     except (ValueError, TypeError, AttributeError) as error:
-        raise Invalid(f"接口设置有误：{error}", "config") from error
+        raise Invalid(say("接口设置有误：{error}", error=error), "config") from error
     row = uow.s.scalars(select(Endpoint).where(Endpoint.code == code).with_for_update()).one_or_none()
     before = None
     if row is None:
@@ -71,7 +71,7 @@ def close_issue(uow: UnitOfWork, issue_id: int, reason: str) -> None:
     if row is None:
         raise NotFound("该事项")
     if not issues.settle(uow, row.kind, row.key, reason.strip()) or row.closed_at is None:
-        raise Conflict(f"该事项已由 {row.closed_by or '他人'} 关闭，请刷新。")
+        raise Conflict(say("该事项已由 {closed_by} 关闭，请刷新。", closed_by=row.closed_by or say("他人")))
 
 
 def reprocess(uow: UnitOfWork, message_id: int) -> inbox.Outcome:
@@ -175,6 +175,6 @@ def _move(uow: UnitOfWork, row: Delivery, to: State, reason: str | None) -> None
     try:
         rules.move(State(row.state), to)
     except rules.NotAllowed as error:
-        raise Conflict(f"消息当前状态为“{rules.STATE_TEXT[State(row.state)]}”，不能这样处理，请刷新。") from error
+        raise Conflict(say("消息当前状态为“{state}”，不能这样处理，请刷新。", state=word(rules.STATE_TEXT[State(row.state)]))) from error
     uow.audit("delivery", row.id, to.value, before={"state": row.state}, after={"state": to.value}, reason=reason)
     row.state = to.value

@@ -24,7 +24,7 @@ from cloud.modules.orders.messages import (
     drugs_said,
 )
 from cloud.web.faults import Conflict, Invalid
-from common.say import say
+from common.say import say, word
 
 _KEY = re.compile(r"[0-9a-f]{32}")
 
@@ -39,7 +39,7 @@ def register(uow: UnitOfWork, form: Registration) -> place.Placed:
     try:
         return place.place_order(uow, message, place.MANUAL, default_charge=Charge.PAID if form.paid else Charge.UNPAID)
     except place.OrderRefused as refused:
-        raise Conflict(f"{refused.problems[0].text}。请核对患者号与姓名、性别、出生日期。") from refused
+        raise Conflict(say("{text}。请核对患者号与姓名、性别、出生日期。", text=word(refused.problems[0].text))) from refused
 
 
 def _all_fit(uow: UnitOfWork, message: OrderMessage) -> None:

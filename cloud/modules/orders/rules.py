@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from enum import StrEnum
 
 from cloud.modules.orders.messages import Action, Charge, PatientData, Priority, Problem, Severity, VisitType
-from common.say import Said, say
+from common.say import Said, say, word
 
 PARKED_FOR = timedelta(minutes=10)  # M23: a cancel that came before its order waits this long
 NEVER_COLLECTED = timedelta(hours=48)
@@ -125,9 +125,9 @@ def label_problem(
     if hold and status in BEFORE_LABEL:
         return say("已挂起：{why}。请与开单医生核实", why=hold)
     if status in ENDED:
-        return f"项目{STATUS_TEXT[status]}"
+        return say("项目{state}", state=word(STATUS_TEXT[status]))
     if status not in BEFORE_LABEL:
-        return f"项目{STATUS_TEXT[status]}，不能再打条码"
+        return say("项目{state}，不能再打条码", state=word(STATUS_TEXT[status]))
     if charge is Charge.REFUNDED:
         return "已退费"
     if charge is not Charge.PAID and not charged_later(kind, priority):

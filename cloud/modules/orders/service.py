@@ -18,6 +18,7 @@ from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patie
 from cloud.modules.orders.place import OrderRefused, Placed, move, place_order
 from cloud.modules.orders.rules import CancelAnswer, ItemStatus
 from cloud.web.faults import Conflict, NotFound
+from common.say import say, word
 
 LAB = "lab"
 """Source of what the laboratory orders itself."""
@@ -102,7 +103,8 @@ def add_item(uow: UnitOfWork, beside_id: int, order_set_id: int, number: str, re
 def _must_move(item: Line, to: ItemStatus) -> None:
     status = ItemStatus(item.status)
     if not rules.may_move(status, to):
-        text = f"项目“{item.his_name or item.his_code}”{rules.STATUS_TEXT[status]}，不能改为{rules.STATUS_TEXT[to]}。"
+        words = {"state": word(rules.STATUS_TEXT[status]), "to": word(rules.STATUS_TEXT[to])}
+        text = say("项目“{item}”{state}，不能改为{to}。", item=item.his_name or item.his_code, **words)
         raise Conflict(text, item=item.id, status=status.value)
 
 
@@ -112,7 +114,7 @@ def decide_refund(uow: UnitOfWork, refund_id: int, version: int, accept: bool, a
     if row is None:
         raise NotFound("退费申请")
     if row.state != "waiting" or row.version != version:
-        raise Conflict(f"这条退费申请已由 {row.decided_by or '他人'} 处理，请刷新。")
+        raise Conflict(say("这条退费申请已由 {decided_by} 处理，请刷新。", decided_by=row.decided_by or say("他人")))
     item = uow.s.get_one(OrderItem, (uow.tenant_id, row.order_item_id), with_for_update=True)
     if accept and rules.judge_cancel(ItemStatus(item.status)) is CancelAnswer.REFUSED:
         raise Conflict("该项目已出报告，不能退费；请选择“拒绝”并写明原因。")

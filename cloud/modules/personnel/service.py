@@ -15,6 +15,7 @@ from cloud.modules.personnel.models import Authorization
 from cloud.modules.personnel.rules import FUNCTION_WORDS, WORDS, Function, State, may_move, trimmed
 from cloud.modules.platform import queries as people
 from common.errors import UserError
+from common.say import say, word
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,9 @@ def grant(uow: UnitOfWork, new: NewGrant) -> Authorization:
         raise UserError("conflict", "不能给自己授权，请由他人办理。")
     until = trimmed(new.until, new.competency_until, new.licence_until)
     if until < new.first:
-        raise UserError("invalid", f"能力评估或上岗证在 {until} 到期，早于开始日期 {new.first}，请先续期。", field="first")
+        raise UserError(
+            "invalid", say("能力评估或上岗证在 {until} 到期，早于开始日期 {first}，请先续期。", until=until, first=new.first), field="first"
+        )
     row = Authorization(
         user_id=new.user_id,
         function=new.function.value,
@@ -71,7 +74,7 @@ def move(uow: UnitOfWork, grant_id: int, to: State, reason: str) -> None:
         raise UserError("not_found", "该授权不存在，请刷新后重试。")
     state = State(row.state)
     if not may_move(state, to):
-        raise UserError("conflict", f"该授权目前为“{WORDS[state]}”，不能改为“{WORDS[to]}”。")
+        raise UserError("conflict", say("该授权目前为“{state}”，不能改为“{to}”。", state=word(WORDS[state]), to=word(WORDS[to])))
     if not reason.strip():
         raise UserError("invalid", "请写明原因。", field="reason")
     if uow.actor.user_id == row.user_id:
@@ -86,10 +89,16 @@ def require(uow: UnitOfWork, user_id: int, function: Function, wanted: Sequence[
     lacking = queries.missing(uow, user_id, function, [(section, items) for _, section, items in wanted], uow.now)
     for (name, section, _), items in zip(wanted, lacking, strict=True):
         if items:
-            shown = "、".join(catalog.items[i].name for i in sorted(items)[:5]) + ("等" if len(items) > 5 else "")
+            shown = [*(catalog.items[i].name for i in sorted(items)[:5]), *(["…"] if len(items) > 5 else [])]
             raise UserError(
                 "forbidden",
-                f"{name}：您没有{catalog.sections[section].name}“{shown}”的有效{FUNCTION_WORDS[function]}授权，请联系科主任办理后再试。",
+                say(
+                    "{name}：您没有{section}“{shown}”的有效{function}授权，请联系科主任办理后再试。",
+                    name=name,
+                    section=catalog.sections[section].name,
+                    shown=shown,
+                    function=word(FUNCTION_WORDS[function]),
+                ),
             )
 
 

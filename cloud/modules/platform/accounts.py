@@ -46,7 +46,7 @@ def change(uow: UnitOfWork, user_id: int, new: Changes) -> User:
         raise Invalid("请填写姓名。", "name")
     taken = select(User.id).where(User.badge == new.badge.strip(), User.id != user_id)
     if new.badge.strip() and uow.s.execute(taken).first():
-        raise Invalid(f"工牌 {new.badge.strip()} 已属于另一个人。", "badge")
+        raise Invalid(say("工牌 {badge} 已属于另一个人。", badge=new.badge.strip()), "badge")
     before = _facts(user)
     user.name, user.dept, user.title = new.name.strip(), new.dept.strip(), new.title.strip()
     user.badge, user.sections, user.wards = new.badge.strip() or None, list(new.sections), list(new.wards)
@@ -78,7 +78,7 @@ def _set_roles(uow: UnitOfWork, user: User, wanted: set[str]) -> None:
     ids = {r.code: r.id for r in uow.s.scalars(select(Role))}
     unknown = wanted - ids.keys()
     if unknown:
-        raise Invalid(f"没有角色 {'、'.join(sorted(unknown))}。", "role")
+        raise Invalid(say("没有角色 {unknown}。", unknown=tuple(sorted(unknown))), "role")
     for code in held - wanted:
         uow.s.execute(delete(UserRole).where(UserRole.user_id == user.id, UserRole.role_id == ids[code]))
     uow.s.add_all(UserRole(user_id=user.id, role_id=ids[code]) for code in sorted(wanted - held))
@@ -136,7 +136,7 @@ def _hand_over(uow: UnitOfWork, user: User, successor: str) -> None:
     query = select(User).where(User.employee_no == successor.strip(), User.status == "active", User.id != user.id)
     to = uow.s.execute(query).scalar_one_or_none()
     if to is None:
-        raise Invalid(f"{user.name} 还有未了的事项，离职前须交接：请填写接手人的工号。", "successor")
+        raise Invalid(say("{name} 还有未了的事项，离职前须交接：请填写接手人的工号。", name=user.name), "successor")
     alerts.hand_over(uow, user.id, to.id, to.name)
 
 
@@ -225,7 +225,7 @@ def compose_role(uow: UnitOfWork, code: str, name: str, permissions: Sequence[st
         raise Conflict("标准角色不能更改；请另建一个角色。")
     strange = set(permissions) - known
     if strange:
-        raise Invalid(f"没有权限 {'、'.join(sorted(strange))}。", "permission")
+        raise Invalid(say("没有权限 {strange}。", strange=tuple(sorted(strange))), "permission")
     if rules.ADMINISTRATION & set(permissions):
         raise Invalid("系统、安全、审计管理员的权限不能放进其他角色。", "permission")
     role = uow.s.execute(select(Role).where(Role.code == code).with_for_update()).scalar_one_or_none()

@@ -248,7 +248,7 @@ GRANT_MOVES: dict[GrantState, frozenset[GrantState]] = {
 def grant_problem(hours: int, purpose: str) -> str | None:
     """Why an access cannot be asked for so (R7: at most 8 h, with a purpose), or None."""
     if not 1 <= hours <= GRANT_HOURS:
-        return f"临时访问须在 1 到 {GRANT_HOURS} 小时之间。"
+        return say("临时访问须在 1 到 {most} 小时之间。", most=GRANT_HOURS)
     return None if purpose.strip() else "请写明访问目的（做什么、涉及哪台设备或哪个页面）。"
 
 

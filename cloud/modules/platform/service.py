@@ -357,7 +357,7 @@ def grant_role(uow: UnitOfWork, user_id: int, role_code: str) -> None:
         raise Invalid("系统、安全、审计三个管理员角色不能由同一人兼任。", "role")
     role = uow.s.execute(select(Role).where(Role.code == role_code)).scalar_one_or_none()
     if role is None:
-        raise Invalid(f"没有角色 {role_code}。", "role")
+        raise Invalid(say("没有角色 {role}。", role=role_code), "role")
     if role_code not in codes:
         uow.s.add(UserRole(user_id=user_id, role_id=role.id))
         uow.audit("user", user_id, "grant_role", before={"roles": codes}, after={"roles": [*codes, role_code]})
@@ -387,7 +387,7 @@ def create_user(uow: UnitOfWork, new: NewUser, secret: str) -> User:
     if problem:
         raise Invalid(problem, "password")
     if uow.s.execute(select(User.id).where(User.employee_no == new.employee_no)).first():
-        raise Invalid(f"工号 {new.employee_no} 已存在。", "employee_no")
+        raise Invalid(say("工号 {employee_no} 已存在。", employee_no=new.employee_no), "employee_no")
     user = User(
         employee_no=new.employee_no,
         name=new.name,

@@ -18,6 +18,7 @@ from cloud.modules.qc.record import Measured
 from cloud.modules.qc.rules import Method, RunState
 from common import values
 from common.errors import UserError
+from common.say import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ def _read(f: Field, raw: str, name: str) -> Decimal | None:
         return None
     found = values.require(raw, "numeric", name)
     if found.comparator:
-        raise UserError("invalid", f"{name}：质控值不能带“{found.comparator}”，请填写数字。")
+        raise UserError("invalid", say("{name}：质控值不能带“{comparator}”，请填写数字。", name=name, comparator=found.comparator))
     return found.number
 
 
@@ -130,11 +131,18 @@ def _doubts(uow: UnitOfWork, f: Field, value: Decimal | None, shown: str, at: da
     if value is not None and f.target is not None and f.target.mean is not None and f.target.sd:
         z = targets.z_score(value, f.target.mean, f.target.sd)
         if abs(z) > rules.WILD_Z:
-            out.append(f"{name} 填的 {shown} 与靶值相差 {abs(z):.0f} 个标准差，小数点是否有误？")
+            out.append(say("{name} 填的 {shown} 与靶值相差 {z} 个标准差，小数点是否有误？", name=name, shown=shown, z=f"{abs(z):.0f}"))
     params = {"t": uow.tenant_id, "plan": f.plan.id, "level": f.level, "m": f.material.id, "raw": shown}
     same = uow.s.execute(_SAME, params | {"low": at - rules.SAME_RUN, "high": at + rules.SAME_RUN}).scalar()
     if same is not None:
-        out.append(f"{name} 在 {same.astimezone(md.HOSPITAL_ZONE):%H:%M} 已有相同的结果 {shown}，是否重复录入？")
+        out.append(
+            say(
+                "{name} 在 {at} 已有相同的结果 {shown}，是否重复录入？",
+                name=name,
+                at=f"{same.astimezone(md.HOSPITAL_ZONE):%H:%M}",
+                shown=shown,
+            )
+        )
     return out
 
 

@@ -8,6 +8,7 @@ from decimal import Decimal
 from cloud.modules.catalog import queries as md
 from cloud.web.faults import Invalid
 from common import values
+from common.say import say
 
 CHINA = md.HOSPITAL_ZONE
 
@@ -32,7 +33,7 @@ def number(text: str, name: str) -> Decimal | None:
         return None
     found = values.require(text, "numeric", name)
     if found.comparator or found.number is None:
-        raise Invalid(f"{name}请填写数字，不带“{found.comparator}”。", name)
+        raise Invalid(say("{name}请填写数字，不带“{comparator}”。", name=name, comparator=found.comparator), name)
     return found.number
 
 

@@ -16,6 +16,7 @@ from cloud.modules.qc.models import QcMonth
 from cloud.modules.qc.targets import Stats, pool, stats
 from cloud.web.principal import Principal
 from common.errors import UserError
+from common.say import say
 
 
 def bounds(month: date, zone: tzinfo) -> tuple[datetime, datetime]:
@@ -126,7 +127,10 @@ def sign(uow: UnitOfWork, ids: Sequence[int], comment: str, who: Principal) -> i
         raise UserError("not_found", "请先勾选要签名的月总结。")
     signed = [r for r in rows if r.signed_at is not None]
     if signed:
-        raise UserError("conflict", f"其中 {len(signed)} 份月总结已由 {signed[0].signed_name} 签名，不能重复签名。请刷新后再试。")
+        raise UserError(
+            "conflict",
+            say("其中 {n} 份月总结已由 {signed_name} 签名，不能重复签名。请刷新后再试。", n=len(signed), signed_name=signed[0].signed_name),
+        )
     for row in rows:
         row.comment = comment.strip()[:500]
         row.signed_by, row.signed_name, row.signed_at = who.user_id, who.name, uow.now

@@ -18,7 +18,7 @@ from cloud.modules.qc.models import QcBypass, QcImpact, QcOoc, QcPlan, QcRun
 from cloud.modules.qc.rules import Cause, Decision, Ooc, RunState
 from cloud.web.principal import Principal
 from common.errors import UserError
-from common.say import say
+from common.say import say, word
 
 
 def investigate(uow: UnitOfWork, ooc_id: int, version: int) -> None:
@@ -232,7 +232,11 @@ def _locked(uow: UnitOfWork, ooc_id: int, version: int) -> QcOoc:
     ooc = _get(uow, ooc_id)
     if ooc.version != version:
         raise UserError(
-            "stale", f"您打开之后该失控处理已由他人更新，现为“{rules.OOC_WORDS[Ooc(ooc.state)]}”。您输入的内容没有丢失，请核对后再保存。"
+            "stale",
+            say(
+                "您打开之后该失控处理已由他人更新，现为“{state}”。您输入的内容没有丢失，请核对后再保存。",
+                state=word(rules.OOC_WORDS[Ooc(ooc.state)]),
+            ),
         )
     return ooc
 

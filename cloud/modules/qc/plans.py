@@ -15,6 +15,7 @@ from cloud.modules.qc.models import QcMaterial, QcNote, QcPlan, QcResult, QcTarg
 from cloud.modules.qc.rules import Method
 from cloud.modules.qc.westgard import DEFAULT_RULES, DEFAULT_WARNINGS, Freeze, Rule
 from common.errors import UserError
+from common.say import say
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +41,10 @@ def add_material(uow: UnitOfWork, new: NewMaterial) -> QcMaterial:
     if not 1 <= new.level <= 6:
         raise UserError("invalid", "水平请填 1 到 6。", field="level")
     if new.expires_at is not None and new.expires_at <= uow.now:
-        raise UserError("invalid", f"批号 {new.lot} 已过有效期，不能登记使用。", field="expires_at")
+        raise UserError("invalid", say("批号 {lot} 已过有效期，不能登记使用。", lot=new.lot), field="expires_at")
     same = select(QcMaterial.id).where(QcMaterial.code == new.code.strip(), QcMaterial.lot == new.lot.strip())
     if uow.s.execute(same).scalar_one_or_none() is not None:
-        raise UserError("conflict", f"编号 {new.code} 批号 {new.lot} 已登记。")
+        raise UserError("conflict", say("编号 {code} 批号 {lot} 已登记。", code=new.code, lot=new.lot))
     row = QcMaterial(
         code=new.code.strip(),
         name=new.name.strip(),
@@ -166,7 +167,15 @@ def propose_target(uow: UnitOfWork, new: NewTarget) -> QcTarget:
         raise UserError("not_found", "质控计划、水平或质控品不存在，请从列表中选择。")
     if material.level != new.level:
         raise UserError(
-            "invalid", f"{material.name} 批号 {material.lot} 是水平 {material.level}，不是水平 {new.level}。", field="material_id"
+            "invalid",
+            say(
+                "{name} 批号 {lot} 是水平 {level}，不是水平 {wanted}。",
+                name=material.name,
+                lot=material.lot,
+                level=material.level,
+                wanted=new.level,
+            ),
+            field="material_id",
         )
     qualitative_only = plan.method == Method.QUALITATIVE and new.mean is None and new.sd is None
     if plan.method == Method.QUALITATIVE and new.expected not in tuple(qualitative.Sign):

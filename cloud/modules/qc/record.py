@@ -19,6 +19,7 @@ from cloud.modules.qc.models import QcMaterial, QcOoc, QcPlan, QcResult, QcRun, 
 from cloud.modules.qc.rules import Method, Ooc, RunState
 from cloud.modules.qc.westgard import Freeze, Point, Rule, Severity, Violation
 from common.errors import UserError
+from common.say import say, word
 
 HISTORY = 60
 """Points loaded for the look-back: enough for twelve runs of three levels with frozen ones between."""
@@ -56,7 +57,11 @@ def record(uow: UnitOfWork, measured: Iterable[Measured]) -> list[int]:
             raise UserError("not_found", "质控品不存在，请从列表中选择。")
         problem = rules.material_problem(material.expires_at, material.opened_at, material.open_days, each.at)
         if problem is not None:
-            raise UserError("invalid", f"{material.name} 批号 {material.lot}：{problem}", field="material")
+            raise UserError(
+                "invalid",
+                say("{name} 批号 {lot}：{problem}", name=material.name, lot=material.lot, problem=word(problem)),
+                field="material",
+            )
         run = _add(uow, plan, material, each)
         touched[run.id] = None
         used[material.id] += 1
@@ -178,7 +183,10 @@ def judge(uow: UnitOfWork, plan: QcPlan, run: QcRun, newest: QcResult) -> None:
     before = RunState(run.state)
     state = rules.run_state(levels >= set(plan.levels), bool(rejected) or before is RunState.REJECTED, bool(broken))
     if not rules.may_become(before, state):
-        raise UserError("conflict", f"该批质控已判为“{rules.RUN_WORDS[before]}”，不能再改为“{rules.RUN_WORDS[state]}”。")
+        raise UserError(
+            "conflict",
+            say("该批质控已判为“{state}”，不能再改为“{to}”。", state=word(rules.RUN_WORDS[before]), to=word(rules.RUN_WORDS[state])),
+        )
     run.state = state.value
     _store(uow, run, broken)
     if rejected:

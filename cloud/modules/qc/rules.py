@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from common.say import say
+from common.say import say, word
 
 
 class Perm(StrEnum):
@@ -105,7 +105,11 @@ OOC_TRANSITIONS: Mapping[Ooc, frozenset[Ooc]] = {
 
 def ooc_problem(state: Ooc, to: Ooc) -> str | None:
     """Why a step is refused, naming the state, or None."""
-    return None if to in OOC_TRANSITIONS[state] else f"该失控处理目前为“{OOC_WORDS[state]}”，不能改为“{OOC_WORDS[to]}”。"
+    return (
+        None
+        if to in OOC_TRANSITIONS[state]
+        else say("该失控处理目前为“{state}”，不能改为“{to}”。", state=word(OOC_WORDS[state]), to=word(OOC_WORDS[to]))
+    )
 
 
 class Cause(StrEnum):
@@ -148,11 +152,16 @@ SAMPLE = 5
 def review_problem(found: int, examined: int, undecided: int, to_recall: Sequence[str]) -> str | None:
     """Why the impact review does not allow closing, or None. ``to_recall``: reports over half the allowed error that still stand."""
     if examined < min(SAMPLE, found):
-        return f"影响评估：期间共 {found} 个患者结果，须至少复检 {min(SAMPLE, found)} 个，目前只复检了 {examined} 个。"
+        return say(
+            "影响评估：期间共 {found} 个患者结果，须至少复检 {least} 个，目前只复检了 {examined} 个。",
+            found=found,
+            least=min(SAMPLE, found),
+            examined=examined,
+        )
     if undecided:
-        return f"影响评估：还有 {undecided} 个未发布的结果没有决定（可用或复检）。"
+        return say("影响评估：还有 {undecided} 个未发布的结果没有决定（可用或复检）。", undecided=undecided)
     if to_recall:
-        return f"影响评估：{'、'.join(to_recall[:5])} 复检差异超过 ½TEa，须先在报告查询中召回或修改。"
+        return say("影响评估：{names} 复检差异超过 ½TEa，须先在报告查询中召回或修改。", names=tuple(to_recall[:5]))
     return None
 
 
@@ -161,7 +170,7 @@ def retest_problem(state: RunState | None, at: datetime | None, corrected_at: da
     if state is None or at is None or corrected_at is None or at <= corrected_at:
         return "纠正之后还没有复测的质控结果，请先重做质控。"
     if state is not RunState.IN_CONTROL:
-        return f"复测结果为“{RUN_WORDS[state]}”，须重做质控至在控后再签名。"
+        return say("复测结果为“{state}”，须重做质控至在控后再签名。", state=word(RUN_WORDS[state]))
     return None
 
 

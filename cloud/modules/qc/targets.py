@@ -11,6 +11,8 @@ from datetime import date
 from decimal import Decimal
 from enum import StrEnum
 
+from common.say import say
+
 PROVISIONAL_N = 20
 SHORT_LIFE_N = 10
 
@@ -80,10 +82,10 @@ def provisional_problem(days: Sequence[date], short_life: bool = False) -> str |
     """Why these values (the local day of each) do not yet make a provisional target, or None."""
     need = SHORT_LIFE_N if short_life else PROVISIONAL_N
     if len(days) < need:
-        return f"只有 {len(days)} 个测定值，暂定靶值至少需要 {need} 个。"
+        return say("只有 {n} 个测定值，暂定靶值至少需要 {need} 个。", n=len(days), need=need)
     # Short-lived material cannot wait for twenty days: its values may share days (WS/T 641: several a day).
     if not short_life and len(set(days)) < need:
-        return f"测定值只来自 {len(set(days))} 天，暂定靶值至少需要 {need} 个不同的日期。"
+        return say("测定值只来自 {n} 天，暂定靶值至少需要 {need} 个不同的日期。", n=len(set(days)), need=need)
     return None
 
 

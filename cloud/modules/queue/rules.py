@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 
+from common.say import say
+
 
 class Perm(StrEnum):
     """What a person may do with the queue."""
@@ -203,16 +205,18 @@ def call_problem(calls: int, called_at: datetime | None, now: datetime) -> str |
     if calls >= MAX_CALLS:
         return "已经叫了 3 次，请按“过号”。"
     if called_at is not None and now - called_at < CALL_GAP:
-        return f"请再等 {math.ceil((CALL_GAP - (now - called_at)).total_seconds())} 秒后再叫，给患者走过来的时间。"
+        return say("请再等 {seconds} 秒后再叫，给患者走过来的时间。", seconds=math.ceil((CALL_GAP - (now - called_at)).total_seconds()))
     return None
 
 
 def pass_problem(calls: int, called_at: datetime | None, now: datetime) -> str | None:
     """Why a ticket may not be passed yet: three calls, 30 s apart, come first."""
     if calls < MAX_CALLS:
-        return f"才叫了 {calls} 次，叫满 3 次（每次间隔 30 秒）无人应答才能过号。"
+        return say("才叫了 {calls} 次，叫满 3 次（每次间隔 30 秒）无人应答才能过号。", calls=calls)
     if called_at is not None and now - called_at < CALL_GAP:
-        return f"请再等 {math.ceil((CALL_GAP - (now - called_at)).total_seconds())} 秒，第 3 次叫号后也要留出走过来的时间。"
+        return say(
+            "请再等 {seconds} 秒，第 3 次叫号后也要留出走过来的时间。", seconds=math.ceil((CALL_GAP - (now - called_at)).total_seconds())
+        )
     return None
 
 

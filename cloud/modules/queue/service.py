@@ -24,7 +24,7 @@ from cloud.modules.specimens.service import Person
 from cloud.reports.documents import TicketDocument, to_json
 from common import ids
 from common.errors import PeerError, UserError
-from common.say import say
+from common.say import say, word
 
 NOBODY = say("没有找到您的信息。请换一张卡或手工输入卡号再试，或到导诊台。")
 HERE = (Ticket.CHECKED_IN, Ticket.WAITING, Ticket.CALLED, Ticket.SERVING, Ticket.HELD)
@@ -108,7 +108,7 @@ def _to_do(uow: UnitOfWork, person: Person) -> tuple[list[str], bool]:
     if not ready and not drawn:
         if plan.refused:
             raise UserError(
-                "conflict", say("有 {n} 个项目现在不能采集：{why}。处理后请再来取号。", n=len(plan.refused), why=plan.refused[0][1])
+                "conflict", say("有 {n} 个项目现在不能采集：{why}。处理后请再来取号。", n=len(plan.refused), why=word(plan.refused[0][1]))
             )
         raise UserError("not_found", "没有查到需要采集的检验申请。刚开的单请稍等 1 分钟再试，或到导诊台。")
     services = {known.order_sets[i.order_set_id].service for i in ready if i.order_set_id} or {"blood"}
@@ -272,7 +272,14 @@ def _set_window(uow: UnitOfWork, row: QueueWindow, to: Window) -> None:
         return
     if to not in rules.WINDOW_TRANSITIONS[Window(row.state)]:
         raise UserError(
-            "conflict", f"{row.no} 号窗口“{rules.WINDOW_WORDS[Window(row.state)]}”，不能改为“{rules.WINDOW_WORDS[to]}”。", state=row.state
+            "conflict",
+            say(
+                "{no} 号窗口“{state}”，不能改为“{to}”。",
+                no=row.no,
+                state=word(rules.WINDOW_WORDS[Window(row.state)]),
+                to=word(rules.WINDOW_WORDS[to]),
+            ),
+            state=row.state,
         )
     before, row.state = row.state, to.value
     uow.audit("queue_window", row.id, to.value, {"state": before}, {"state": to.value, "no": row.no})
@@ -283,7 +290,7 @@ def open_window(uow: UnitOfWork, window_id: int) -> QueueWindow:
     """Sit down at a window. A window of a colleague must be closed by them first."""
     row = _window(uow, window_id)
     if row.state != Window.CLOSED and row.operator_id not in (None, uow.actor.user_id):
-        raise UserError("conflict", f"{row.no} 号窗口正由他人使用，请选别的窗口，或请对方先关闭。")
+        raise UserError("conflict", say("{no} 号窗口正由他人使用，请选别的窗口，或请对方先关闭。", no=row.no))
     row.operator_id = uow.actor.user_id
     if row.state in (Window.CLOSED, Window.PAUSED):
         _set_window(uow, row, Window.OPEN)
@@ -295,7 +302,7 @@ def pause_window(uow: UnitOfWork, window_id: int) -> None:
     row = _own(uow, window_id)
     ticket = current(uow, window_id)
     if ticket is not None and ticket.state == Ticket.SERVING:
-        raise UserError("conflict", f"{ticket.no} 号正在采血，请先完成再暂停。")
+        raise UserError("conflict", say("{no} 号正在采血，请先完成再暂停。", no=ticket.no))
     if ticket is not None:
         ticket.calls, ticket.called_at, ticket.window_id = 0, None, None
         _move(uow, ticket, Ticket.WAITING, {"window_paused": row.no})
@@ -314,7 +321,7 @@ def close_window(uow: UnitOfWork, window_id: int) -> None:
 def _own(uow: UnitOfWork, window_id: int) -> QueueWindow:
     row = _window(uow, window_id)
     if row.operator_id != uow.actor.user_id:
-        raise UserError("conflict", f"{row.no} 号窗口现在不由您操作，请重新选择窗口。")
+        raise UserError("conflict", say("{no} 号窗口现在不由您操作，请重新选择窗口。", no=row.no))
     return row
 
 
@@ -332,9 +339,9 @@ def call_next(uow: UnitOfWork, window_id: int) -> QueueTicket | None:
     window = _own(uow, window_id)
     busy = current(uow, window_id)
     if busy is not None:
-        raise UserError("conflict", f"{busy.no} 号还没有处理完，请先完成或过号。")
+        raise UserError("conflict", say("{no} 号还没有处理完，请先完成或过号。", no=busy.no))
     if window.state != Window.OPEN:
-        raise UserError("conflict", f"窗口“{rules.WINDOW_WORDS[Window(window.state)]}”，请先打开窗口。")
+        raise UserError("conflict", say("窗口“{state}”，请先打开窗口。", state=word(rules.WINDOW_WORDS[Window(window.state)])))
     day = store.today(uow)
     for service in window.services:
         ticket = _pick(uow, window, day, service)
@@ -391,7 +398,7 @@ def serve(uow: UnitOfWork, window_id: int, code: str, identifiers: Collection[st
     if ticket.patient_id is None:
         ticket.patient_id = person.id
     if ticket.patient_id != person.id:
-        raise UserError("conflict", f"身份不符：扫到的是另一位患者，不是 {ticket.no} 号。请核对小票和卡。")
+        raise UserError("conflict", say("身份不符：扫到的是另一位患者，不是 {no} 号。请核对小票和卡。", no=ticket.no))
     checked = sorted(set(identifiers) & set(specimens.IDENTIFIERS))
     if len(checked) < 2:
         raise UserError("invalid", "请先与患者核对两项身份信息（例如姓名和出生日期）。", field="identifiers")
@@ -458,7 +465,7 @@ def done(uow: UnitOfWork, window_id: int) -> QueueTicket:
     if ticket.patient_id is not None:
         left = [t for t in specimens.open_tubes(uow, ticket.patient_id) if t.state == "labelled"]
         if left:
-            raise UserError("conflict", f"还有 {len(left)} 管没有扫码确认采集，请逐管扫码后再完成。")
+            raise UserError("conflict", say("还有 {n} 管没有扫码确认采集，请逐管扫码后再完成。", n=len(left)))
     ticket.done_at = uow.now
     _move(uow, ticket, Ticket.DONE)
     _set_window(uow, window, Window.OPEN)
@@ -485,7 +492,7 @@ def resume(uow: UnitOfWork, ticket_id: int) -> None:
     """Back in line at the old place."""
     ticket = _ticket(uow, ticket_id)
     if ticket.state != Ticket.HELD:
-        raise UserError("conflict", f"{ticket.no} 号“{rules.STATE_WORDS[Ticket(ticket.state)]}”，不是暂离。")
+        raise UserError("conflict", say("{no} 号“{state}”，不是暂离。", no=ticket.no, state=word(rules.STATE_WORDS[Ticket(ticket.state)])))
     _move(uow, ticket, Ticket.WAITING)
 
 
@@ -495,7 +502,9 @@ def give_priority(uow: UnitOfWork, ticket_id: int, proof: str) -> QueueTicket:
     if proof not in rules.PROOFS:
         raise UserError("invalid", "请选择优先的依据。", field="proof")
     if ticket.state != Ticket.WAITING or ticket.klass == Klass.EMERGENCY:
-        raise UserError("conflict", f"{ticket.no} 号“{rules.STATE_WORDS[Ticket(ticket.state)]}”，不能改为优先。")
+        raise UserError(
+            "conflict", say("{no} 号“{state}”，不能改为优先。", no=ticket.no, state=word(rules.STATE_WORDS[Ticket(ticket.state)]))
+        )
     before, ticket.klass, ticket.eff_at, ticket.place = ticket.klass, Klass.PRIORITY.value, ticket.checkin_at, None
     uow.audit("queue_ticket", ticket.id, "priority", {"class": before}, {"class": "P", "proof": proof}, rules.PROOFS[proof])
     uow.notify("queue", {"hall": ticket.hall})
@@ -516,8 +525,12 @@ def _ticket(uow: UnitOfWork, ticket_id: int) -> QueueTicket:
 
 def _move(uow: UnitOfWork, ticket: QueueTicket, to: Ticket, detail: dict[str, Any] | None = None) -> None:
     if to not in rules.TICKET_TRANSITIONS[Ticket(ticket.state)]:
-        now = rules.STATE_WORDS[Ticket(ticket.state)]
-        raise UserError("conflict", f"{ticket.no} 号“{now}”，不能改为“{rules.STATE_WORDS[to]}”。请刷新后再试。", state=ticket.state)
+        now = word(rules.STATE_WORDS[Ticket(ticket.state)])
+        raise UserError(
+            "conflict",
+            say("{no} 号“{now}”，不能改为“{to}”。请刷新后再试。", no=ticket.no, now=now, to=word(rules.STATE_WORDS[to])),
+            state=ticket.state,
+        )
     before, ticket.state = ticket.state, to.value
     uow.audit("queue_ticket", ticket.id, to.value, {"state": before}, {"state": to.value, **(detail or {})})
     uow.notify("queue", {"hall": ticket.hall})

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from datetime import date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 
+from common.say import say, word
+
 
 class Perm(StrEnum):
     """Permissions of this module."""
@@ -50,7 +52,7 @@ def open_until(expiry: date, opened_at: datetime, open_days: int, zone: tzinfo) 
 def open_problem(state: LotState, expiry: date, today: date) -> str | None:
     """Why a lot must not be opened (R4, R6), or None."""
     if expiry < today:
-        return f"该批号已于 {expiry} 过期，不能上机。"
+        return say("该批号已于 {expiry} 过期，不能上机。", expiry=expiry)
     if state is not LotState.AVAILABLE:
-        return f"该批号目前为“{WORDS[state]}”，通过批间验证之前不能上机。"
+        return say("该批号目前为“{state}”，通过批间验证之前不能上机。", state=word(WORDS[state]))
     return None

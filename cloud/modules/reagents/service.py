@@ -12,6 +12,7 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.reagents.models import OpenPack, ReagentLot, ReagentLotItem
 from cloud.modules.reagents.rules import WORDS, LotState, may_move, open_problem, open_until
 from common.errors import UserError
+from common.say import say, word
 
 
 def add_lot(uow: UnitOfWork, product: str, lot_no: str, expiry: date, open_days: int, items: Sequence[int]) -> ReagentLot:
@@ -20,7 +21,7 @@ def add_lot(uow: UnitOfWork, product: str, lot_no: str, expiry: date, open_days:
     if not product or not lot_no:
         raise UserError("invalid", "请填写试剂名称和批号。", field="lot_no")
     if expiry < uow.now.astimezone(md.HOSPITAL_ZONE).date():
-        raise UserError("invalid", f"批号 {lot_no} 已于 {expiry} 过期，不能入库。", field="expiry")
+        raise UserError("invalid", say("批号 {lot} 已于 {expiry} 过期，不能入库。", lot=lot_no, expiry=expiry), field="expiry")
     if open_days < 1:
         raise UserError("invalid", "开瓶稳定期至少 1 天。", field="open_days")
     known = md.catalog(uow).items
@@ -28,8 +29,8 @@ def add_lot(uow: UnitOfWork, product: str, lot_no: str, expiry: date, open_days:
         raise UserError("invalid", "请选择该试剂用于哪些检验项目。", field="items")
     same = uow.s.execute(select(ReagentLot.expiry).where(ReagentLot.product == product, ReagentLot.lot_no == lot_no)).scalar_one_or_none()
     if same is not None:
-        differs = f"（效期 {same}，与本次填写的 {expiry} 不同，请核对包装）" if same != expiry else ""
-        raise UserError("conflict", f"{product} 批号 {lot_no} 已登记{differs}。")
+        differs = say("（效期 {same}，与本次填写的 {expiry} 不同，请核对包装）", same=same, expiry=expiry) if same != expiry else ""
+        raise UserError("conflict", say("{product} 批号 {lot} 已登记{differs}。", product=product, lot=lot_no, differs=differs))
     row = ReagentLot(product=product, lot_no=lot_no, expiry=expiry, open_days=open_days)
     uow.s.add(row)
     uow.s.flush()
@@ -47,7 +48,9 @@ def move_lot(uow: UnitOfWork, lot_id: int, to: LotState, evidence: str) -> None:
         raise UserError("not_found", "该批号不存在，请刷新后重试。")
     state = LotState(row.state)
     if not may_move(state, to):
-        raise UserError("conflict", f"批号 {row.lot_no} 目前为“{WORDS[state]}”，不能改为“{WORDS[to]}”。")
+        raise UserError(
+            "conflict", say("批号 {lot} 目前为“{state}”，不能改为“{to}”。", lot=row.lot_no, state=word(WORDS[state]), to=word(WORDS[to]))
+        )
     if not evidence.strip():
         raise UserError("invalid", "请写明依据，例如批间验证记录号或原因。", field="evidence")
     row.state, row.evidence = to.value, evidence.strip()[:300]

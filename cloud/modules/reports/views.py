@@ -120,7 +120,7 @@ def find(uow: UnitOfWork, code: str) -> Any:
     tube = bench_queries.find(uow, scan.code)
     found = None if tube is None else queries.waiting(uow, section.id, tube[0], principal().user_id)
     if tube is None or found is None:
-        raise NotFound(f"条码 {scan.code} 的待审报告")
+        raise NotFound(say("条码 {code} 的待审报告", code=scan.code))
     detail = _detail(uow, tube[0])
     context: dict[str, Any] = {"section": section, "one": found, "detail": detail, "may_verify": _may_verify(uow, section.id, detail)}
     return fragment("reports/queue.html", "report", trigger='{"sound":"ok"}', **context, **_beside(uow, detail))

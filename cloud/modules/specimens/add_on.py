@@ -22,6 +22,7 @@ from cloud.modules.specimens.facts import TubeRow, Waiting
 from cloud.modules.specimens.models import Specimen
 from cloud.modules.specimens.rules import State
 from common.errors import UserError
+from common.say import say, word
 
 WALK = (orders.ItemStatus.LABELLED, orders.ItemStatus.COLLECTED, orders.ItemStatus.RECEIVED)
 GONE = ("cancelled", "refunded", "expired")
@@ -68,7 +69,9 @@ def add(uow: UnitOfWork, specimen_id: int, order_item_ids: Collection[int]) -> i
     found = _table(uow, tube, row, waiting, together=True)
     for offer in found.offers:
         if offer.problem is not None:
-            raise UserError("conflict", f"“{offer.name}”不能加做：{offer.problem}。没有加做任何项目。")
+            raise UserError(
+                "conflict", say("“{name}”不能加做：{problem}。没有加做任何项目。", name=offer.name, problem=word(offer.problem))
+            )
     ids = [w.order_item_id for w in waiting]
     orders.walk(uow, ids, WALK, specimen_id=tube.id, barcode=tube.barcode)
     uow.s.flush()

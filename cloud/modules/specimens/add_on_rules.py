@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 from cloud.modules.specimens.rules import STATE_WORDS, State
+from common.say import say, word
 
 MAY_ADD = frozenset((State.RECEIVED, State.CENTRIFUGED, State.ALIQUOTED, State.CONDITIONAL, State.ON_ANALYZER))
 """States in which nothing was told yet of the tube; afterwards a new tube is drawn."""
@@ -13,7 +14,7 @@ MAY_ADD = frozenset((State.RECEIVED, State.CENTRIFUGED, State.ALIQUOTED, State.C
 def add_on_problem(state: State, hours: Decimal | None, stability_h: int | None, left_ml: Decimal, need_ml: Decimal) -> str | None:
     """The first reason against it, with its figures (AC-OR-3), or None. What is not known holds."""
     if state not in MAY_ADD:
-        return f"标本{STATE_WORDS[state]}"
+        return say("标本{state}", state=word(STATE_WORDS[state]))
     if hours is None:
         return "没有采集时间"
     if stability_h is None:

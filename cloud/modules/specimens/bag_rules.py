@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 
+from common.say import say, word
+
 
 class BagState(StrEnum):
     """A bag from the ward's first tube to the laboratory's last word on it."""
@@ -28,7 +30,11 @@ BAG_TRANSITIONS: Mapping[BagState, frozenset[BagState]] = {
 
 def bag_problem(state: BagState, to: BagState) -> str | None:
     """Why a step is refused, naming the state, or None."""
-    return None if to in BAG_TRANSITIONS[state] else f"这一袋目前“{BAG_WORDS[state]}”，不能改为“{BAG_WORDS[to]}”。"
+    return (
+        None
+        if to in BAG_TRANSITIONS[state]
+        else say("这一袋目前“{state}”，不能改为“{to}”。", state=word(BAG_WORDS[state]), to=word(BAG_WORDS[to]))
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,5 +102,5 @@ def close_problem(found: Balance, note: str, unread_logger: bool = False) -> str
         return "这一袋随附温度记录仪，请先登记最低和最高温度，再关闭。"
     if found.even or note.strip():
         return None
-    parts = [f"缺 {len(found.missing)} 管" if found.missing else "", f"多 {len(found.extra)} 管" if found.extra else ""]
-    return f"这一袋{'、'.join(p for p in parts if p)}，须写明情况后才能关闭。"
+    parts = [say("缺 {n} 管", n=len(found.missing)) if found.missing else "", say("多 {n} 管", n=len(found.extra)) if found.extra else ""]
+    return say("这一袋{names}，须写明情况后才能关闭。", names=tuple(p for p in parts if p))

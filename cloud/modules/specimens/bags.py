@@ -20,6 +20,7 @@ from cloud.modules.specimens.rules import Finding, Perm, State
 from cloud.modules.specimens.service import Answer
 from common import ids
 from common.errors import UserError
+from common.say import say, word
 
 PAGE = 100
 
@@ -36,7 +37,10 @@ def pack(uow: UnitOfWork, bag_code: str, tube_code: str, place: str = "") -> tup
         uow.s.flush()
         uow.audit("bag", bag.id, "pack", after={"code": code})
     elif bag.state != BagState.PACKING:
-        raise UserError("conflict", f"袋子 {code} 目前“{bag_rules.BAG_WORDS[BagState(bag.state)]}”，不能再装。请换一个袋子。")
+        raise UserError(
+            "conflict",
+            say("袋子 {code} 目前“{state}”，不能再装。请换一个袋子。", code=code, state=word(bag_rules.BAG_WORDS[BagState(bag.state)])),
+        )
     return bag.id, _put_in(uow, bag, tube_code)
 
 
@@ -50,12 +54,12 @@ def _put_in(uow: UnitOfWork, bag: SpecimenBag, tube_code: str) -> Answer:
         return Answer(Finding.UNKNOWN, "系统里没有这个条码，请核对标签。", scan.code)
     row = facts.tubes(uow, [tube.id])[tube.id]
     if tube.state != State.COLLECTED:
-        return Answer(Finding.STATE, f"这管“{rules.STATE_WORDS[State(tube.state)]}”，不能装袋。", scan.code, row)
+        return Answer(Finding.STATE, say("这管“{state}”，不能装袋。", state=word(rules.STATE_WORDS[State(tube.state)])), scan.code, row)
     query = select(BagTube, SpecimenBag.code).join(SpecimenBag, SpecimenBag.id == BagTube.bag_id)
     query = query.where(BagTube.code == scan.code, BagTube.listed, SpecimenBag.state != BagState.CLOSED)
     other = uow.s.execute(query).first()
     if other is not None:
-        return Answer(Finding.DOUBLE, f"这管已经在袋子 {other.code} 里", scan.code, row)
+        return Answer(Finding.DOUBLE, say("这管已经在袋子 {code} 里", code=other.code), scan.code, row)
     uow.s.add(BagTube(bag_id=bag.id, code=scan.code, specimen_id=tube.id, listed=True))
     uow.s.flush()
     return Answer(Finding.OK, "已装袋", scan.code, row)
@@ -86,9 +90,9 @@ def open_bag(uow: UnitOfWork, bag_code: str) -> int:
     code = ids.normalise_scan(bag_code)
     bag = _open_bag(uow, code)
     if bag is None:
-        raise UserError("not_found", f"没有编码为“{code}”的在途袋子。请核对条码；没有装袋记录的试管请直接逐管核收。")
+        raise UserError("not_found", say("没有编码为“{code}”的在途袋子。请核对条码；没有装袋记录的试管请直接逐管核收。", code=code))
     if bag.state == BagState.PACKING:
-        raise UserError("conflict", f"袋子 {code} 病区还没有点“发出”，请联系病区确认，或直接逐管核收。")
+        raise UserError("conflict", say("袋子 {code} 病区还没有点“发出”，请联系病区确认，或直接逐管核收。", code=code))
     if bag.state == BagState.SENT:
         _move(uow, bag, BagState.OPEN)
         bag.opened_at = uow.now
@@ -99,7 +103,7 @@ def scan_out(uow: UnitOfWork, bag_id: int, tube_code: str, sections: frozenset[s
     """A tube out of the bag: compared with the list, and received in the same scan. A foreign one is noted, not received."""
     bag = _get(uow, bag_id)
     if bag.state != BagState.OPEN:
-        raise UserError("conflict", f"这一袋目前“{bag_rules.BAG_WORDS[BagState(bag.state)]}”，不能再扫描。")
+        raise UserError("conflict", say("这一袋目前“{state}”，不能再扫描。", state=word(bag_rules.BAG_WORDS[BagState(bag.state)])))
     scan = steps.recognise(uow, tube_code)
     wrong = rules.scan_problem(scan)
     if wrong is not None:

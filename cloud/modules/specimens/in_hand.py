@@ -25,6 +25,7 @@ from cloud.modules.specimens.models import LabelJob, Specimen, SpecimenEvent
 from cloud.modules.specimens.rules import Finding, State, Tube
 from common import ids
 from common.errors import UserError
+from common.say import say, word
 
 OLDEST = timedelta(days=7)
 
@@ -69,7 +70,7 @@ def take_in(uow: UnitOfWork, form: InHand) -> Taken:
     plan = labels.plan(uow, person, facts.waiting_locked(uow, placed.created))
     if plan.refused:
         item, why = plan.refused[0]
-        raise UserError("conflict", f"“{item.his_name or item.his_code}”{why}。没有登记。")
+        raise UserError("conflict", say("“{item}”{why}。没有登记。", item=item.his_name or item.his_code, why=word(why)))
     codes = _codes(uow, form.barcode, plan.tubes)
     made = _make(uow, plan.tubes, codes, collected)
     for row, tube in zip(made, plan.tubes, strict=True):
@@ -96,11 +97,15 @@ def _collected_at(uow: UnitOfWork, form: InHand, order_sets: Iterable[int | None
     if at > uow.now + timedelta(minutes=5):
         raise UserError("invalid", "采集时间不能在将来，请核对。", field="collected_at")
     if at < uow.now - OLDEST:
-        raise UserError("invalid", f"采集时间已过 {OLDEST.days} 天，标本不能这样登记。请核对时间。", field="collected_at")
+        raise UserError("invalid", say("采集时间已过 {days} 天，标本不能这样登记。请核对时间。", days=OLDEST.days), field="collected_at")
     limit = steps.transport_limit(uow, order_sets)
     if limit is not None and uow.now - at > limit:
         minutes = int(limit / timedelta(minutes=1))
-        raise UserError("conflict", f"采集后已超过送检时限 {minutes} 分钟。请按拒收或让步接收处理，不能在这里登记。", field="collected_at")
+        raise UserError(
+            "conflict",
+            say("采集后已超过送检时限 {minutes} 分钟。请按拒收或让步接收处理，不能在这里登记。", minutes=minutes),
+            field="collected_at",
+        )
     return at
 
 
@@ -110,7 +115,7 @@ def _codes(uow: UnitOfWork, typed: str, tubes: Sequence[Tube]) -> list[str]:
         return labels.barcodes(uow, len(tubes))
     if len(tubes) != 1:
         raise UserError(
-            "invalid", f"所选项目需要 {len(tubes)} 管标本，一个条码不够。请分开登记，或留空条码由系统打印标签。", field="barcode"
+            "invalid", say("所选项目需要 {n} 管标本，一个条码不够。请分开登记，或留空条码由系统打印标签。", n=len(tubes)), field="barcode"
         )
     scan = steps.recognise(uow, typed)
     wrong = rules.scan_problem(scan)
@@ -121,7 +126,7 @@ def _codes(uow: UnitOfWork, typed: str, tubes: Sequence[Tube]) -> list[str]:
         # A number of our own that was not given out yet would be given out again one day.
         raise UserError("invalid", "这不是预印条码。预印条码须符合本院的前缀规则；没有预印条码请留空，由系统打印标签。", field="barcode")
     if steps.exists(uow, scan.code):
-        raise UserError("conflict", f"条码 {scan.code} 已经用在另一管标本上，请换一张条码。", field="barcode")
+        raise UserError("conflict", say("条码 {code} 已经用在另一管标本上，请换一张条码。", code=scan.code), field="barcode")
     return [scan.code]
 
 
@@ -152,7 +157,9 @@ def _walk(uow: UnitOfWork, row: Specimen, tube: Tube, identifiers: list[str], co
     state = State.PLANNED
     for to in _WALK:
         if not rules.may_move(state, to):
-            raise UserError("conflict", f"标本不能从“{rules.STATE_WORDS[state]}”改为“{rules.STATE_WORDS[to]}”。")
+            raise UserError(
+                "conflict", say("标本不能从“{state}”改为“{to}”。", state=word(rules.STATE_WORDS[state]), to=word(rules.STATE_WORDS[to]))
+            )
         # Collected when and by whom the paper says; written down now, by who registers it.
         at = row.collected_at if to is State.COLLECTED and row.collected_at is not None else uow.now
         who = collector if to is State.COLLECTED and collector else uow.actor.name

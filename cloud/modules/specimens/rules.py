@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from common.ids import CodeKind, CodeProblem, Scan
-from common.say import say
+from common.say import say, word
 
 
 class Perm(StrEnum):
@@ -339,7 +339,7 @@ PATIENTS_NUMBER = (Finding.WRONG_KIND, "扫到的是患者的卡号或单号，�
 def scan_problem(scan: Scan) -> tuple[Finding, str] | None:
     """What is wrong with a scan in a tube field before anything is looked up; None when it may be looked up."""
     if scan.kind in _KIND_WORDS:
-        return Finding.WRONG_KIND, f"扫到的是{_KIND_WORDS[scan.kind]}，不是标本条码。请扫试管上的标签。"
+        return Finding.WRONG_KIND, say("扫到的是{kind}，不是标本条码。请扫试管上的标签。", kind=word(_KIND_WORDS[scan.kind]))
     if scan.problem is CodeProblem.CHECK_DIGIT:
         return Finding.CHECK_DIGIT, "条码校验位不对，可能是手工输错或标签破损。请重新扫描，仍不行请核对后补打标签。"
     if scan.problem is CodeProblem.DATE:
@@ -363,11 +363,11 @@ def receive_problem(tube: Known, sections: frozenset[str], now: datetime, limit:
     if tube.state is S.CANCELLED:
         return Finding.CANCELLED, "这管标本的申请已经取消，请不要检测。"
     if tube.state in (S.REJECTED, S.LOST, S.DISCARDED):
-        return Finding.REJECTED, f"这管标本{STATE_WORDS[tube.state]}，不能核收。"
+        return Finding.REJECTED, say("这管标本{state}，不能核收。", state=word(STATE_WORDS[tube.state]))
     if tube.unpaid:
         return Finding.UNPAID, "这管标本有未缴费的项目。请联系患者缴费，或改为急诊、绿色通道后再收。"
     if sections and tube.section not in sections:
-        return Finding.SECTION, f"这管标本应送{tube.section_name}，不是您所在的专业组。"
+        return Finding.SECTION, say("这管标本应送{section_name}，不是您所在的专业组。", section_name=tube.section_name)
     if tube.state in (S.PLANNED, S.LABELLED):
         return Finding.NOT_COLLECTED, "这管标本还没有采集登记。请先在“采集”页扫码，再核收。"
     if tube.state not in ON_THE_WAY:
@@ -376,7 +376,11 @@ def receive_problem(tube: Known, sections: frozenset[str], now: datetime, limit:
         minutes = int((now - tube.collected_at) / timedelta(minutes=1))
         return (
             Finding.LATE,
-            f"采集后已过 {minutes} 分钟，超过送检时限 {int(limit / timedelta(minutes=1))} 分钟。请拒收，或由资深审核者让步接收。",
+            say(
+                "采集后已过 {minutes} 分钟，超过送检时限 {limit} 分钟。请拒收，或由资深审核者让步接收。",
+                minutes=minutes,
+                limit=int(limit / timedelta(minutes=1)),
+            ),
         )
     return None
 
@@ -390,5 +394,5 @@ def collect_problem(state: State, same_patient: bool) -> tuple[Finding, str] | N
     if state is S.LABELLED:
         return None
     if state in (S.REJECTED, S.LOST, S.DISCARDED, S.PLANNED):
-        return Finding.STATE, f"这管标本{STATE_WORDS[state]}，不能采集登记。"
+        return Finding.STATE, say("这管标本{state}，不能采集登记。", state=word(STATE_WORDS[state]))
     return Finding.DOUBLE, "这管标本已经登记采集过，没有重复登记。"

@@ -28,7 +28,7 @@ from cloud.modules.specimens.steps import IDENTIFIERS, label_job, recognise, tak
 from cloud.reports.documents import LabelDocument
 from common import ids
 from common.errors import UserError
-from common.say import say
+from common.say import say, word
 
 __all__ = [
     "IDENTIFIERS", "Answer", "Finding", "InHand", "LabelDocument", "LabelJob", "Person", "Plan", "State", "Taken", "TubeRow", "Waiting",
@@ -111,8 +111,14 @@ def move(
 ) -> None:
     """One step by the table, with its event row and audit entry. Raises UserError 409 naming the state for a step that is not in it."""
     if not rules.may_move(tube.state, to):
-        now = rules.STATE_WORDS[State(tube.state)]
-        raise UserError("conflict", f"标本 {tube.barcode} 当前“{now}”，不能改为“{rules.STATE_WORDS[to]}”。请刷新后再试。", state=tube.state)
+        now = word(rules.STATE_WORDS[State(tube.state)])
+        raise UserError(
+            "conflict",
+            say(
+                "标本 {barcode} 当前“{now}”，不能改为“{to}”。请刷新后再试。", barcode=tube.barcode, now=now, to=word(rules.STATE_WORDS[to])
+            ),
+            state=tube.state,
+        )
     before, tube.state = tube.state, to.value
     _event(uow, tube.id, to.value, place, detail)
     uow.audit("specimen", tube.id, to.value, {"state": before}, {"state": to.value, **(detail or {})}, reason)
@@ -168,7 +174,7 @@ def print_labels(
     plan = labels.plan(uow, person, items)
     if plan.refused:
         item, why = plan.refused[0]
-        raise UserError("conflict", f"“{item.his_name or item.his_code}”{why}。没有打印任何标签。")
+        raise UserError("conflict", say("“{item}”{why}。没有打印任何标签。", item=item.his_name or item.his_code, why=word(why)))
     made = _make_tubes(uow, plan, checked, place)
     return label_job(uow, [each.id for each in made])
 
@@ -215,7 +221,7 @@ def reprint(uow: UnitOfWork, specimen_id: int, reason: str) -> tuple[list[LabelD
     if not reason.strip():
         raise UserError("invalid", "请写明补打标签的原因，例如标签破损。", field="reason")
     if State(tube.state) in (State.CANCELLED, State.REJECTED, State.DISCARDED):
-        raise UserError("conflict", f"标本“{rules.STATE_WORDS[State(tube.state)]}”，不能补打标签。")
+        raise UserError("conflict", say("标本“{state}”，不能补打标签。", state=word(rules.STATE_WORDS[State(tube.state)])))
     tube.label_prints += 1
     _event(uow, tube.id, "reprint", "", {"reason": reason.strip(), "copy": tube.label_prints})
     uow.audit("specimen", tube.id, "reprint", None, {"prints": tube.label_prints}, reason.strip())
@@ -242,7 +248,7 @@ def collect(uow: UnitOfWork, code: str, patient_id: int, place: str = "") -> Ans
     _emit(uow, "collected", tube)
     uow.s.flush()
     left = _left(uow, patient_id)
-    words = "全部采集完成。" if left == 0 else f"已采集，还有 {left} 管。"
+    words = "全部采集完成。" if left == 0 else say("已采集，还有 {left} 管。", left=left)
     return Answer(Finding.OK, words, scan.code, _row(uow, tube.id), None, left)
 
 

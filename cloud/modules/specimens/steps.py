@@ -14,6 +14,7 @@ from cloud.modules.specimens.models import LabelJob
 from cloud.reports.documents import LabelDocument, to_json
 from common import ids
 from common.errors import UserError
+from common.say import say
 
 IDENTIFIERS = {"name": "姓名", "birth": "出生日期", "card": "卡号或患者号", "id_card": "身份证", "wristband": "腕带"}
 _EXISTS = text("SELECT 1 FROM specimen WHERE tenant_id = :t AND barcode = :code")
@@ -51,7 +52,12 @@ def take_number(uow: UnitOfWork, section: md.SectionRow, priority: str, day: dat
     while number is not None and number_used(uow, section.id, day, number):  # given by hand before its turn came
         number = _next(uow, section, kind, day)
     if number is None:
-        raise UserError("conflict", f"{section.name}今天的{'急诊' if kind == 'stat' else '常规'}样本号已经用完，请联系专业组长。")
+        raise UserError(
+            "conflict",
+            say(
+                "{name}今天的{kind}样本号已经用完，请联系专业组长。", name=section.name, kind=say("急诊") if kind == "stat" else say("常规")
+            ),
+        )
     return number
 
 
