@@ -26,6 +26,10 @@ class Settings:
     web_threads: int = 48
     tls_cert: str = ""
     tls_key: str = ""
+    client_ca: str = ""
+    """PEM file of the authorities whose client certificates people log in with; the TLS front shows them (M01 R2)."""
+    front_key: str = ""
+    """What the TLS front says to be believed about a client certificate; 32+ random characters."""
     ca_cert: str = ""
     ca_key: str = ""
     cloud_key: str = ""

@@ -1,5 +1,6 @@
 """Catalog (M02): what the laboratory can measure, how it judges, and how analyzers and the HIS call it."""
 
+from cloud.modules.catalog import breakpoint_views
 from cloud.modules.catalog.rules import Perm
 from cloud.modules.catalog.views import VIEWS
 from cloud.web.module import MenuItem, Module
@@ -7,7 +8,7 @@ from cloud.web.module import MenuItem, Module
 MODULE = Module(
     name="catalog",
     title="基础数据",
-    views=(VIEWS,),
+    views=(VIEWS, breakpoint_views.VIEWS),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup", "engineer", "receiver"),
         Perm.MAP: ("infogroup",),
@@ -15,6 +16,7 @@ MODULE = Module(
     menu=(
         MenuItem("检验项目", "/md/items", Perm.READ, "基础数据", 700),
         MenuItem("参考区间", "/md/ri", Perm.READ, "基础数据", 720),
+        MenuItem("药敏折点", "/md/breakpoints", Perm.READ, "基础数据", 725),
         MenuItem("对照", "/md/maps", Perm.READ, "基础数据", 730),
         MenuItem("WS/T 886", "/md/wst886", Perm.READ, "基础数据", 735),
         MenuItem("医嘱项目", "/md/ordersets", Perm.READ, "基础数据", 710),

@@ -26,6 +26,9 @@ _NAMED = {
     "judge": ("item_id",),
     "calc": ("item_id",),
     "hil": ("item_id", "index_kind"),
+    "specimen": ("code",),
+    "container": ("code",),
+    "breakpoint_set": ("standard", "edition"),
     "channel": ("analyzer_id", "channel_code"),
 }
 

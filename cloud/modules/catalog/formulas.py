@@ -121,7 +121,7 @@ def calculations(rows: Iterable[CalcRow], items: Mapping[str, ItemRow], by_id: M
 
 def unit_problems(units: Mapping[str, str], program: Program, items: Mapping[str, ItemRow]) -> list[str]:
     """A formula is written for units; an item that changed its unit since must not be calculated with (M02)."""
-    out = []
+    out: list[str] = []
     for code in sorted(program.references):
         declared, present = units.get(code), items[code].unit
         if declared is None:

@@ -13,7 +13,7 @@ from cloud.modules.catalog import formulas
 from cloud.modules.catalog.kinds import Values
 from cloud.modules.catalog.queries import Catalog, ItemRow
 from cloud.modules.catalog.rules import Interval, describe, overlapping, problems
-from common.say import say
+from common.say import say, word
 from common.units import is_ucum
 
 WST886 = re.compile(r"[0-9]{7}[A-D]")
@@ -156,7 +156,7 @@ def critical(known: Catalog, target: int | None, values: Values, batch: Sequence
 
 
 def _beyond(av_low: Decimal | None, av_high: Decimal | None, low: Decimal | None, high: Decimal | None) -> list[str]:
-    out = []
+    out: list[str] = []
     if low is not None and (av_low is None or av_low < low):
         out.append(
             say("自动审核下限 {limit} 越过危急值下限 {low}。", limit=say("（无）") if av_low is None else f"{av_low:f}", low=f"{low:f}")
@@ -292,7 +292,7 @@ def channel(known: Catalog, target: int | None, values: Values, batch: Sequence[
     """A channel: one meaning a code, a factor that is not zero."""
     analyzer = next((each.id for each in known.analyzers.values() if each.code == values.get("analyzer")), 0)
     same = known.channel(analyzer, values["channel_code"])
-    out = (
+    out: list[str] = (
         [say("该仪器的通道码“{code}”已由第 {row} 行使用。", code=values["channel_code"], row=same.id)]
         if same is not None and same.id != target
         else []
@@ -318,16 +318,39 @@ def layout(known: Catalog, target: int | None, values: Values, batch: Sequence[V
     section = known.sections_by_code.get(values.get("section") or "")
     place = None if section is None else section.id
     same = next((each for each in known.layouts if each.section_id == place and each.id != target), None)
-    whose = "全院" if section is None else section.name
-    out = [f"{whose}已有报告格式“{same.name}”，请修改那一个。"] if same is not None and values.get("active", True) else []
+    whose = word("全院") if section is None else section.name
+    out = [say("{whose}已有报告格式“{name}”，请修改那一个。", whose=whose, name=same.name)] if same is not None and values.get("active", True) else []
     if len(values.get("subtitle") or "") > 40:
-        out.append("院名下的一行最多 40 个字。")
-    for name, word in (("tester_word", "检验者称谓"), ("verifier_word", "审核者称谓")):
+        out.append(say("院名下的一行最多 40 个字。"))
+    for name, called in (("tester_word", "检验者称谓"), ("verifier_word", "审核者称谓")):
         if not 2 <= len((values.get(name) or "").strip()) <= 6:
-            out.append(f"{word}须为 2 到 6 个字。")
+            out.append(say("{what}须为 2 到 6 个字。", what=word(called)))
     lines = [line for line in (values.get("remarks") or "").splitlines() if line.strip()]
     if len(lines) > 4 or any(len(line) > 80 for line in lines):
-        out.append("固定备注最多 4 条，每条最多 80 个字。")
+        out.append(say("固定备注最多 4 条，每条最多 80 个字。"))
     if values.get("logo") and not re.fullmatch(r"[0-9a-f]{64}", values["logo"]):
-        out.append("院徽请在“报告格式”页上传，不要手工填写。")
+        out.append(say("院徽请在“报告格式”页上传，不要手工填写。"))
     return out
+
+
+def _in_use(known: Catalog, target: int | None, values: Values, column: str) -> list[str]:
+    if target is None or values.get("active", True):
+        return []
+    users = [each.name for each in known.order_sets.values() if each.active and getattr(each, column) == target]
+    return [say("医嘱项目 {users} 还在使用它，请先修改这些医嘱项目。", users=tuple(users[:5]))] if users else []
+
+
+def specimen(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """A kind of specimen: its code is its own; none that is ordered goes."""
+    out = _unique({each.code: each.id for each in known.specimen_types.values()}, target, values, batch)
+    return out + _in_use(known, target, values, "specimen_type_id")
+
+
+def container(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
+    """A container: its code is its own, it holds something, it has its place in the order of draw."""
+    out = _unique({each.code: each.id for each in known.containers.values()}, target, values, batch)
+    if (number(values.get("nominal_ml")) or 0) <= 0:
+        out.append(say("标称量要大于 0 ml。"))
+    if not 1 <= (values.get("draw_order") or 0) <= 99:
+        out.append(say("采集次序要在 1 到 99 之间。"))
+    return out + _in_use(known, target, values, "container_id")

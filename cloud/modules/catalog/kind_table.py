@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from cloud.modules.catalog import kind_checks as checks
 from cloud.modules.catalog import models as m
 from cloud.modules.catalog import rule_models as r
+from cloud.modules.catalog.breakpoint_kinds import BREAKPOINTS
 from cloud.modules.catalog.kinds import Field, Kind
 
 _SEX = Field("sex", "性别", "choice", choices=(("M", "男"), ("F", "女")))
@@ -313,6 +314,31 @@ _KINDS = (
         ("analyzer", "channel_code"),
         checks.channel,
     ),
+    Kind(
+        "specimen",
+        "标本类型",
+        m.SpecimenType,
+        (Field("code", "编码", "code", required=True), Field("name", "名称", required=True), Field("name_en", "英文名"), _ACTIVE),
+        ("name", "code"),
+        checks.specimen,
+    ),
+    Kind(
+        "container",
+        "容器",
+        m.Container,
+        (
+            Field("code", "编码", "code", required=True),
+            Field("name", "名称", required=True),
+            Field("colour", "管帽颜色", required=True),
+            Field("additive", "添加剂"),
+            Field("nominal_ml", "标称量 ml", "decimal", required=True),
+            Field("draw_order", "采集次序", "int", required=True, hint="1 最先"),
+            _ACTIVE,
+        ),
+        ("name", "code"),
+        checks.container,
+    ),
+    *BREAKPOINTS,
 )
 
 KINDS: Mapping[str, Kind] = {each.code: each for each in _KINDS}

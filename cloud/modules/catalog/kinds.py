@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -19,7 +20,7 @@ Values = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One column. ``type``: text, long, code, int, decimal, bool, choice, list, json, or one of ``REFERENCES``."""
+    """One column. ``type``: text, long, code, int, decimal, date, bool, choice, list, json, or one of ``REFERENCES``."""
 
     name: str
     label: str
@@ -37,6 +38,7 @@ REFERENCES: Mapping[str, tuple[str, str, str]] = {
     "specimen": ("specimen_types", "specimen_type_id", "标本类型"),
     "container": ("containers", "container_id", "容器"),
     "analyzer": ("analyzers", "analyzer_id", "仪器"),
+    "breakpoint_set": ("breakpoint_sets", "set_id", "折点版本"),
 }
 
 Check = Callable[[Catalog, int | None, Values, Sequence[Values]], list[str]]
@@ -95,6 +97,8 @@ def _read(each: Field, text: str, known: Catalog, raw: Any) -> Any:
         return int(text)
     if each.type == "decimal":
         return _decimal(each, text)
+    if each.type == "date":
+        return _date(each, text)
     if each.type == "bool":
         return _bool(each, text)
     if each.type == "choice":
@@ -118,6 +122,13 @@ def _decimal(each: Field, text: str) -> str:
     if not number.is_finite() or abs(number.adjusted()) > 30:
         raise ValueError(say("{label}“{text}”不是可用的数值。", label=word(each.label), text=text))
     return f"{number:f}"
+
+
+def _date(each: Field, text: str) -> str:
+    try:
+        return date.fromisoformat(text[:10].replace("/", "-")).isoformat()
+    except ValueError:
+        raise ValueError(say("{label}“{text}”不是日期，请写成 2026-01-31。", label=word(each.label), text=text)) from None
 
 
 def _bool(each: Field, text: str) -> bool:
@@ -155,6 +166,8 @@ def columns(kind: Kind, values: Values, known: Catalog) -> dict[str, Any]:
             out[_column(each)] = None if found is None else found.id
         elif each.type == "decimal":
             out[each.name] = None if value in (None, "") else Decimal(str(value))
+        elif each.type == "date":
+            out[each.name] = None if not value else date.fromisoformat(str(value))
         elif value is None and each.default is not None:
             out[each.name] = each.default
         else:
@@ -179,7 +192,7 @@ def plain(kind: Kind, row: Any, known: Catalog) -> dict[str, Any]:
             out[each.name] = None if number is None else getattr(known, attribute)[number].code
         else:
             value = getattr(row, each.name)
-            out[each.name] = f"{value:f}" if isinstance(value, Decimal) else value
+            out[each.name] = f"{value:f}" if isinstance(value, Decimal) else value.isoformat() if isinstance(value, date) else value
     return out
 
 

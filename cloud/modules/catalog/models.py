@@ -36,6 +36,7 @@ class SpecimenType(Counted, Base):
     code: Mapped[str]
     name: Mapped[str]
     name_en: Mapped[str] = mapped_column(default="", server_default="")
+    active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
 
 
 class Container(Counted, Base):
@@ -49,6 +50,7 @@ class Container(Counted, Base):
     additive: Mapped[str] = mapped_column(default="", server_default="")
     nominal_ml: Mapped[Decimal]
     draw_order: Mapped[int] = mapped_column(Integer)
+    active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
 
 
 class TestItem(Versioned, Counted, Base):

@@ -37,6 +37,8 @@ from cloud.modules.catalog.formulas import (
 from cloud.modules.catalog.rows import (
     AnalyzerRow,
     AvRangeRow,
+    BreakpointRow,
+    BreakpointSetRow,
     CalcRow,
     ChannelRow,
     CommentRow,
@@ -116,6 +118,9 @@ class Catalog:
     reflex_rules: tuple[ReflexRow, ...]
     comments: tuple[CommentRow, ...]
     layouts: tuple[LayoutRow, ...]
+    breakpoint_sets: Mapping[int, BreakpointSetRow]
+    breakpoints: Mapping[int, tuple[BreakpointRow, ...]]
+    """Edition → its active rows."""
     settings: Mapping[str, Mapping[str, Any]]
     items_by_code: Mapping[str, ItemRow] = field(default_factory=dict)
     order_sets_by_code: Mapping[str, OrderSetRow] = field(default_factory=dict)
@@ -293,6 +298,8 @@ def _load(uow: UnitOfWork, number: int) -> Catalog:
         reflex_rules=_active_by_code(uow, rule_models.ReflexRule, ReflexRow),
         comments=_active_by_code(uow, rule_models.CommentTemplate, CommentRow),
         layouts=tuple(_rows(uow, rule_models.ReportLayout, LayoutRow, active=True)),
+        breakpoint_sets=_by_id(uow, rule_models.BreakpointSet, BreakpointSetRow),
+        breakpoints=_grouped(_rows(uow, rule_models.Breakpoint, BreakpointRow, active=True), lambda each: each.set_id),
         settings=MappingProxyType({each.key: each.value for each in uow.s.scalars(select(models.SavedSetting))}),
         items_by_code=by_code,
         order_sets_by_code=MappingProxyType({each.code: each for each in order_sets.values()}),
@@ -367,6 +374,8 @@ __all__ = [
     "AgeUnit",
     "AnalyzerRow",
     "AvRangeRow",
+    "BreakpointRow",
+    "BreakpointSetRow",
     "CalcRow",
     "Catalog",
     "ChannelRow",

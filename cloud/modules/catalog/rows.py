@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -28,6 +29,7 @@ class SpecimenTypeRow:
     code: str
     name: str
     name_en: str
+    active: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class ContainerRow:
     additive: str
     nominal_ml: Decimal
     draw_order: int
+    active: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,3 +310,47 @@ class LayoutRow:
     placeholder: bool
     version: int
     active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BreakpointSetRow:
+    """折点版本: an edition of a standard and the day it came into force here."""
+
+    id: int
+    standard: str
+    edition: int
+    effective: date
+    source: str
+    placeholder: bool
+    active: bool
+
+    @property
+    def code(self) -> str:
+        """How rows and people name it: CLSI-2026."""
+        return f"{self.standard}-{self.edition}"
+
+    @property
+    def name(self) -> str:
+        """The same with a space."""
+        return f"{self.standard} {self.edition}"
+
+
+@dataclass(frozen=True, slots=True)
+class BreakpointRow:
+    """折点: limits in mg/l (``mic``) or mm (``disk``); see ``breakpoints``."""
+
+    id: int
+    set_id: int
+    level: str
+    organism: str
+    drug: str
+    drug_name: str
+    method: str
+    disk_ug: Decimal | None
+    site: str
+    route: str
+    s: Decimal | None
+    sdd: Decimal | None
+    r: Decimal | None
+    note: str
+    placeholder: bool

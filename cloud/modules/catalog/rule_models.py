@@ -5,10 +5,11 @@ Every row is ``placeholder`` until a laboratory approved it, and the screens say
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Integer, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Date, Index, Integer, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.db.base import Base, Versioned, tenant_fk
@@ -155,3 +156,38 @@ class ReportLayout(_Rule, Base):
     tester_word: Mapped[str] = mapped_column(default="检验者", server_default="检验者")
     verifier_word: Mapped[str] = mapped_column(default="审核者", server_default="审核者")
     remarks: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class BreakpointSet(_Rule, Base):
+    """折点版本: an edition (year) of CLSI or EUCAST and the day from which it interprets here."""
+
+    __tablename__ = "breakpoint_set"
+    __table_args__ = (UniqueConstraint("tenant_id", "standard", "edition"),)
+    standard: Mapped[str]
+    edition: Mapped[int] = mapped_column(Integer)
+    effective: Mapped[date] = mapped_column(Date)
+    source: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class Breakpoint(_Rule, Base):
+    """折点 of one edition: ``organism`` at a ``level`` (species, complex, genus, group) × ``drug`` × ``method`` (mic in mg/l, disk in mm).
+
+    ``s``: susceptible up to (MIC) or from (zone); ``r``: resistant from (MIC) or up to (zone); ``sdd``: far end of the dose-dependent
+    range.
+    """
+
+    __tablename__ = "breakpoint"
+    __table_args__ = (tenant_fk("set_id", "breakpoint_set"), Index("ix_breakpoint_set", "tenant_id", "set_id", "drug"))
+    set_id: Mapped[int] = mapped_column(BigInteger)
+    level: Mapped[str] = mapped_column(default="species", server_default="species")
+    organism: Mapped[str]
+    drug: Mapped[str]
+    drug_name: Mapped[str] = mapped_column(default="", server_default="")
+    method: Mapped[str]
+    disk_ug: Mapped[Decimal | None]
+    site: Mapped[str] = mapped_column(default="", server_default="")
+    route: Mapped[str] = mapped_column(default="", server_default="")
+    s: Mapped[Decimal | None]
+    sdd: Mapped[Decimal | None]
+    r: Mapped[Decimal | None]
+    note: Mapped[str] = mapped_column(default="", server_default="")

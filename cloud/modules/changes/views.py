@@ -204,7 +204,7 @@ def propose(uow: UnitOfWork, kind: str, row_id: int) -> Any:
         return redirect_to(f"/md/changes/{service.propose(uow, kind, [(row_id, None)], form.get('reason', ''), form.get('ticket', ''))}")
     values, wrong = forms.values_of(found, form, known)
     if wrong:
-        return _form(found, row_id, form, known, [f"{each.message}" for each in wrong])
+        return _form(found, row_id, form, known, [each.message for each in wrong])
     try:
         change_id = service.propose(uow, kind, [(row_id or None, values)], form.get("reason", ""), form.get("ticket", ""))
     except UserError as error:
@@ -250,7 +250,8 @@ def close_box(uow: UnitOfWork, code: str) -> Any:
 @VIEWS.get("/md/import", Perm.PROPOSE)
 def import_page(uow: UnitOfWork) -> Any:
     """Choose a kind, take its template, bring it back."""
-    return _import(uow, "ri", None, [], 0)
+    kind = request.args.get("kind", "")
+    return _import(uow, kind if kind in catalog.KINDS else "ri", None, [], 0)
 
 
 def _import(uow: UnitOfWork, kind: str, done: str | None, wrong: list[tuple[int, str]], count: int) -> Any:
@@ -274,7 +275,7 @@ def import_sheet(uow: UnitOfWork) -> Any:
     data = file.read(sheet.MAX_BYTES + 1)
     rows, wrong = forms.read_sheet(uow, found, data)
     if wrong or request.form.get("try"):
-        done = None if wrong else f"试导入通过：{len(rows)} 行，没有写入任何内容。"
+        done = None if wrong else say("试导入通过：{n} 行，没有写入任何内容。", n=len(rows))
         return _import(uow, kind, done, wrong, len(rows))
     change_id = forms.import_sheet(uow, found, data, request.form.get("reason", ""))
     return redirect_to(f"/md/changes/{change_id}")

@@ -41,7 +41,11 @@ class User(Versioned, TenantTable, Base):
     """A person of this hospital. Secrets are hashes (Argon2) or sealed (TOTP)."""
 
     __tablename__ = "app_user"
-    __table_args__ = (UniqueConstraint("tenant_id", "employee_no"), UniqueConstraint("tenant_id", "badge"))
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "employee_no"),
+        UniqueConstraint("tenant_id", "badge"),
+        UniqueConstraint("tenant_id", "cert_sha256"),
+    )
     employee_no: Mapped[str]
     name: Mapped[str]
     dept: Mapped[str] = mapped_column(default="", server_default="")
@@ -54,6 +58,9 @@ class User(Versioned, TenantTable, Base):
     badge: Mapped[str | None]
     totp_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     totp_last_step: Mapped[int | None] = mapped_column(BigInteger)
+    # The client certificate (UKey, CA) that is this person's cryptographic factor, and what to show of it.
+    cert_sha256: Mapped[str | None]
+    cert: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     failures: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     locked_until: Mapped[datetime | None]
     pin_failures: Mapped[int] = mapped_column(Integer, default=0, server_default="0")

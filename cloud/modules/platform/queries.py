@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, literal, select
+from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from cloud.db import audit as chain
 from cloud.db.audit import AuditLog
@@ -63,6 +64,20 @@ def matrix(uow: UnitOfWork) -> dict[str, set[str]]:
     for permission, code in uow.s.execute(query):
         out.setdefault(permission, set()).add(code)
     return out
+
+
+def people_and_roles(uow: UnitOfWork) -> Sequence[Any]:
+    """Everybody who has not left, with role names, sections and places: the other half of the matrix on file."""
+    names = func.coalesce(func.string_agg(Role.name, aggregate_order_by(literal("、"), Role.id)), "").label("roles")
+    who = (User.employee_no, User.name, User.dept, User.title, User.status, User.sections, User.wards)
+    query = (
+        select(*who, names)
+        .outerjoin(UserRole, (UserRole.tenant_id == User.tenant_id) & (UserRole.user_id == User.id))
+        .outerjoin(Role, (Role.tenant_id == UserRole.tenant_id) & (Role.id == UserRole.role_id))
+        .where(User.status != "left")
+        .group_by(User.id, *who)
+    )
+    return uow.s.execute(query.order_by(User.employee_no)).all()
 
 
 def sessions(uow: UnitOfWork) -> Sequence[Any]:

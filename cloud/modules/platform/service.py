@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets as pysecrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 from sqlalchemy import func, select, text, update
@@ -18,6 +19,9 @@ from cloud.web.faults import Conflict, Invalid, ReauthRequired
 from cloud.web.principal import Principal
 from common.errors import UserError
 from common.say import say
+
+if TYPE_CHECKING:
+    from cloud.modules.platform.certificates import Shown
 
 log = structlog.get_logger("platform")
 SEEN_EVERY = timedelta(seconds=30)
@@ -153,9 +157,19 @@ def find_tenant(session: Session, code: str, host: str) -> Tenant | None:
 
 
 def log_in(
-    uow: UnitOfWork, employee_no: str, password: str, totp: str, secret: str, *, workstation: str = "", agent: str = "", proof: str = ""
+    uow: UnitOfWork,
+    employee_no: str,
+    password: str,
+    totp: str,
+    secret: str,
+    *,
+    workstation: str = "",
+    agent: str = "",
+    proof: str = "",
+    card: Shown | None = None,
 ) -> Entered | UserError:
-    """Check password (or the proof of it from the step before), lockout and second factor.
+    """Check password (or the proof of it from the step before), lockout and second factor: a code, or the person's own certificate
+    (``card``) shown to the TLS front.
 
     Returns a refusal (so that its counters commit) or a session.
     """
@@ -170,7 +184,8 @@ def log_in(
     known = secrets.proven(proof, user.employee_no, user.password_hash, secret, now_s) if proof else None
     if user.status != "active" or not (secrets.check_secret(user.password_hash, password) if known is None else known):
         return _fail(uow, user, "password")
-    refusal = _second_factor(uow, user, totp, secret)
+    by_card = card is not None and card.sha256 == user.cert_sha256
+    refusal = _card(uow, user, card) if card is not None and by_card else _second_factor(uow, user, totp, secret)
     if refusal is not None:
         return refusal
     user.failures, user.locked_until = 0, None
@@ -178,16 +193,25 @@ def log_in(
         login_event(uow, employee_no, "no_grant")
         return GrantNeeded(secrets.proof(user.employee_no, user.password_hash, secret, now_s, stage="grant"))
     login_event(uow, employee_no, "ok")
-    entered = enter_as(uow, user, workstation, agent, mfa=user.totp_sealed is not None)
+    entered = enter_as(uow, user, workstation, agent, mfa=by_card or user.totp_sealed is not None)
     if rules.password_expired(user.password_set_at, uow.now):
         _set_session(uow, entered.session_id, must_change=True)
     return entered
+
+
+def _card(uow: UnitOfWork, user: User, card: Shown) -> UserError | None:
+    """The person's own certificate is the second factor, as long as it is good."""
+    problem = card.problem(uow.now)
+    return None if problem is None else _refuse(uow, user.employee_no, "certificate", problem)
 
 
 def _second_factor(uow: UnitOfWork, user: User, totp: str, secret: str) -> UserError | None:
     """None when the second factor is shown, or none is needed."""
     if user.totp_sealed is None:
         if needs_second_factor(uow, user.id):
+            if user.cert_sha256 is not None:
+                words = say("请插入登记在您名下的 UKey（客户端证书），关闭浏览器后重新打开本页登录。")
+                return _refuse(uow, user.employee_no, "no_certificate", words)
             return _refuse(uow, user.employee_no, "no_second_factor", "您的角色须启用动态口令，请联系安全管理员。")
         return None
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from flask import g, request
 
 from cloud.db.session import Actor, UnitOfWork
-from cloud.modules.platform import accounts, delegation, grants, service, sso
+from cloud.modules.platform import accounts, certificates, delegation, grants, service, sso
 from cloud.modules.platform.models import Tenant
 from cloud.web import cookie, csrf
 from cloud.web.faults import Conflict, Invalid, NotFound
@@ -76,6 +76,7 @@ def login() -> Any:
             workstation=workstation,
             agent=request.headers.get("User-Agent", ""),
             proof=form.get("proof", ""),
+            card=certificates.shown_by(web().settings, dict(request.headers)),
         )
     if isinstance(result, UserError):
         return _login_again(tenant, result)

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import make_response, request
+from flask import Response, make_response, request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import accounts, alerts, grants, queries, rules, secrets, service, sso
+from cloud.modules.platform import accounts, alerts, certificates, grants, queries, registers, rules, secrets, service, sso
 from cloud.modules.platform.rules import Perm
 from cloud.modules.platform.views import WORKSTATION_COOKIE
-from cloud.web.faults import Invalid, NotFound
+from cloud.web import sheet
+from cloud.web.faults import Conflict, Invalid, NotFound
 from cloud.web.page import page
-from cloud.web.view import Views, web
+from cloud.web.view import Views, principal, web
 
 VIEWS = Views("platform_admin", __name__)
 
@@ -48,11 +49,15 @@ def user_page(uow: UnitOfWork, user_id: int) -> Any:
     return _user(uow, user_id)
 
 
-def _user(uow: UnitOfWork, user_id: int, done: str = "", seed: str | None = None) -> Any:
+def _user(uow: UnitOfWork, user_id: int, done: str = "", seed: str | None = None, wrong: str = "", pem: str = "") -> Any:
     user = accounts.load(uow, user_id)
     moves = rules.USER_MOVES[rules.UserState(user.status)] - {rules.UserState.LOCKED}
     return page(
         "platform/user.html",
+        status=422 if wrong else 200,
+        wrong=wrong,
+        pem=pem,
+        cards=bool(web().settings.client_ca),
         user=user,
         held=accounts.roles_of(uow, user_id),
         roles=queries.roles(uow),
@@ -119,6 +124,18 @@ def reset_totp(uow: UnitOfWork, user_id: int) -> Any:
     return _user(uow, user_id, seed=seed)
 
 
+@VIEWS.post("/admin/users/<int:user_id>/certificate", Perm.USERS)
+def register_certificate(uow: UnitOfWork, user_id: int) -> Any:
+    """Register a person's client certificate, or take it away; what was pasted stays where it was refused."""
+    pem = request.form.get("pem", "")
+    try:
+        certificates.register(uow, user_id, "" if request.form.get("remove") else pem.strip() or "-", web().settings)
+    except (Invalid, Conflict) as refused:
+        return _user(uow, user_id, wrong=refused.message, pem=pem)
+    uow.s.flush()
+    return _user(uow, user_id, "证书登记已更改。")
+
+
 @VIEWS.get("/admin/roles", Perm.MATRIX)
 def roles(uow: UnitOfWork) -> Any:
     """The permission matrix: every permission × every role."""
@@ -132,6 +149,16 @@ def _roles(uow: UnitOfWork, done: str = "") -> Any:
     open_to_compose = [p for p, _ in matrix if p not in rules.ADMINISTRATION]
     shown: dict[str, Any] = {"matrix": matrix, "choices": open_to_compose, "chosen": chosen, "own": own, "done": done}
     return page("platform/matrix.html", roles=queries.roles(uow), Perm=Perm, **shown)
+
+
+@VIEWS.post("/admin/roles/export", Perm.MATRIX, reads=True)
+def export_rights(uow: UnitOfWork) -> Any:
+    """The matrix and who holds which role, as a workbook."""
+    made = registers.rights(uow, principal().tenant_name, principal().name)
+    name = f"rights-{uow.now.astimezone(rules.ZONE):%Y%m%d}.xlsx"
+    return Response(
+        made, mimetype=sheet.TYPE, headers={"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    )
 
 
 @VIEWS.post("/admin/roles", Perm.ROLES)

@@ -127,7 +127,7 @@ def _read(f: Field, raw: str, name: str) -> Decimal | None:
 
 
 def _doubts(uow: UnitOfWork, f: Field, value: Decimal | None, shown: str, at: datetime, name: str) -> list[str]:
-    out = []
+    out: list[str] = []
     if value is not None and f.target is not None and f.target.mean is not None and f.target.sd:
         z = targets.z_score(value, f.target.mean, f.target.sd)
         if abs(z) > rules.WILD_Z:

@@ -342,3 +342,78 @@ def test_lists_by_state_and_item(world: World) -> None:
         assert found is not None
         fields = {each.label: (each.before, each.after) for each in found.diffs[0].fields}
         assert fields == {"上限": ("5.3", "5.0"), "来源": ("—", "本室验证")}
+
+
+def test_an_edition_of_breakpoints_is_a_change_like_any_other(world: World) -> None:
+    kinds = {name: {f.name: "" for f in catalog.KINDS[name].fields} | {"active": "是"} for name in ("breakpoint_set", "breakpoint")}
+    with as_(world, ENGINEER) as uow:
+        known = md.catalog(uow)
+        edition, wrong = catalog.parse(catalog.KINDS["breakpoint_set"], kinds["breakpoint_set"] | {"standard": "CLSI"}, known)
+        assert [each.message for each in wrong] == ["版本（年）没有填写。", "启用日期没有填写。", "来源没有填写。"]
+        given = kinds["breakpoint_set"] | {"standard": "CLSI", "edition": "2026", "effective": "2026/05/01", "source": "虚构"}
+        edition, wrong = catalog.parse(catalog.KINDS["breakpoint_set"], given, known)
+        assert not wrong and edition["effective"] == "2026-05-01"
+        for number, year in ((1, 2025), (2, 2026)):
+            assert service.propose(uow, "breakpoint_set", [(None, edition | {"edition": year})], "新版本") == number
+    for change in (1, 2):
+        approve(world, change)
+    rows = [
+        {"organism": "肠杆菌目", "level": "组群", "drug": "TZP", "method": "MIC", "s": "16", "r": "128", "set": "CLSI-2025"},
+        {"organism": "肠杆菌目", "level": "组群", "drug": "TZP", "method": "MIC", "s": "8", "sdd": "16", "r": "32", "set": "CLSI-2026"},
+        {
+            "organism": "肠杆菌目",
+            "level": "组群",
+            "drug": "FEP",
+            "method": "纸片",
+            "disk_ug": "30",
+            "s": "25",
+            "r": "18",
+            "set": "CLSI-2026",
+        },
+    ]
+    with as_(world, ENGINEER) as uow:
+        known = md.catalog(uow)
+        drawn = [(None, catalog.parse(catalog.KINDS["breakpoint"], kinds["breakpoint"] | each, known)[0]) for each in rows]
+        double = [*drawn, drawn[2]]
+        with pytest.raises(UserError, match="本批中另有一行"):
+            service.propose(uow, "breakpoint", [*double[:3], (None, dict(double[3][1]))], "新版本")
+        for limit, words in (
+            ({"s": "3"}, "MIC 3 不是倍比稀释值"),
+            ({"s": "64"}, "敏感 < 剂量依赖 < 耐药"),
+            ({"set": ""}, "折点版本没有填写"),
+        ):
+            values, unread = catalog.parse(catalog.KINDS["breakpoint"], kinds["breakpoint"] | rows[1] | limit, known)
+            said = [each.message for each in unread] or [text for _, text in service.check(uow, "breakpoint", [(None, values)])]
+            assert any(words in each for each in said), said
+        change = service.propose(uow, "breakpoint", drawn, "新版本", "T-9")
+    page = world.lab.client("tester").get("/md/breakpoints").text
+    assert "这一版还没有这样的折点" in page and "CLSI 2026" in page, "nothing counts before it is approved"
+    approve(world, change)
+    client = world.lab.client("tester")
+    page = client.get("/md/breakpoints?value=16").text
+    assert "原为 S 16 R 128" in page and "SDD" in page and "新增" in page and "占位值" not in page
+    assert "不是 MIC 或抑菌圈" in client.get("/md/breakpoints?value=x").text and "FEP" not in client.get("/md/breakpoints?q=tzp").text
+    with as_(world, ENGINEER) as uow, pytest.raises(UserError, match="条件完全相同"):
+        service.propose(uow, "breakpoint", [drawn[1]], "再来一次")
+
+
+def test_a_container_in_use_cannot_be_retired(world: World) -> None:
+    with as_(world, ENGINEER) as uow:
+        used = next(iter(md.catalog(uow).order_sets.values())).container_id
+        values = catalog.present(uow, catalog.KINDS["container"], used)
+        assert values is not None
+        with pytest.raises(UserError, match="还在使用它"):
+            service.propose(uow, "container", [(used, values | {"active": False})], "不再使用")
+        with pytest.raises(UserError, match="标称量要大于 0 ml"):
+            service.propose(uow, "container", [(used, values | {"nominal_ml": "0"})], "写错")
+
+
+def approve(world: World, change: int) -> None:
+    """The whole way to active."""
+    with as_(world, LEADER) as uow:
+        service.put_to_test(uow, change)
+        service.approve(uow, change, "section", None)
+    with as_(world, GROUP) as uow:
+        service.approve(uow, change, "group", None)
+        service.schedule(uow, change, None, None)
+        service.activate_job(uow)
