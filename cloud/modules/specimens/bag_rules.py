@@ -85,14 +85,15 @@ def reading_problem(logger: str, low: Decimal | None, high: Decimal | None) -> s
         return "这一袋没有随附温度记录仪，不用登记温度。"
     if low is None or high is None:
         return "请填写记录仪显示的最低和最高温度（℃），例如 4.2 和 7.9。"
-    return f"最低温度 {low:f} 高于最高温度 {high:f}，请核对。" if low > high else None
+    return say("最低温度 {low} 高于最高温度 {high}，请核对。", low=f"{low:f}", high=f"{high:f}") if low > high else None
 
 
 def excursion(found: Reading, allowed: Reading) -> str | None:
     """In words, how far the way was outside of what is allowed; None when it was not."""
     if found.low >= allowed.low and found.high <= allowed.high:
         return None
-    return f"运送温度 {found.low:f}～{found.high:f} ℃，超出 {allowed.low:f}～{allowed.high:f} ℃"
+    shown = {"low": f"{found.low:f}", "high": f"{found.high:f}", "least": f"{allowed.low:f}", "most": f"{allowed.high:f}"}
+    return say("运送温度 {low}～{high} ℃，超出 {least}～{most} ℃", **shown)
 
 
 def close_problem(found: Balance, note: str, unread_logger: bool = False) -> str | None:

@@ -158,7 +158,7 @@ def read_logger(uow: UnitOfWork, bag_id: int, low: str, high: str) -> str | None
     of them is released unseen (M08, 2). The excursion in words, or None. UserErrors: invalid, conflict (not open)."""
     bag = _get(uow, bag_id)
     if bag.state != BagState.OPEN:
-        raise UserError("conflict", f"这一袋目前“{bag_rules.BAG_WORDS[BagState(bag.state)]}”，不能登记温度。")
+        raise UserError("conflict", say("这一袋目前“{state}”，不能登记温度。", state=word(bag_rules.BAG_WORDS[BagState(bag.state)])))
     lowest, highest = bag_rules.temperature(low), bag_rules.temperature(high)
     problem = bag_rules.reading_problem(bag.logger_no, lowest, highest)
     if problem is not None or lowest is None or highest is None:
