@@ -276,9 +276,9 @@ def order_set(known: Catalog, target: int | None, values: Values, batch: Sequenc
         out.append(say("没有编码为 {missing} 的检验项目。", missing=tuple(missing)))
     if not values.get("members"):
         out.append("至少要有一个检验项目。")
-    for name, word in (("tat_minutes", "TAT 目标"), ("transport_minutes", "送检时限")):
+    for name, what in (("tat_minutes", say("TAT 目标")), ("transport_minutes", say("送检时限"))):
         if values.get(name) is not None and values[name] <= 0:
-            out.append(f"{word} {values[name]} 分钟要大于 0；不限请留空。")
+            out.append(say("{what} {value} 分钟要大于 0；不限请留空。", what=what, value=values[name]))
     volume = number(values.get("volume_ml"))
     tube = next((each for each in known.containers.values() if each.code == values.get("container")), None)
     if volume is not None and (volume <= 0 or (tube is not None and volume > tube.nominal_ml)):

@@ -19,6 +19,7 @@ from cloud.modules.edge.mapping import State
 from cloud.modules.edge.models import Agent, Connection, MappingApproval, MappingVersion
 from cloud.modules.edge.onboarding import active_rows, active_version, take
 from common.errors import UserError
+from common.say import say, word
 
 
 def approve(uow: UnitOfWork, mapping_id: int, user_id: int) -> MappingVersion:
@@ -78,7 +79,7 @@ def move(
     """Change the state by the table, with its audit entry and notice."""
     old = State(row.state)
     if not mapping.may_move(old, to):
-        raise UserError("conflict", f"“{mapping.WORDS[old]}”的对照不能变为“{mapping.WORDS[to]}”。")
+        raise UserError("conflict", say("“{state}”的对照不能变为“{to}”。", state=word(mapping.WORDS[old]), to=word(mapping.WORDS[to])))
     row.state = to
     for name, value in values.items():
         setattr(row, name, value)

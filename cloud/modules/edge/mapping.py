@@ -12,6 +12,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
+from common.say import say
 from common.values import ValueKind, parse
 
 APPROVALS = 2
@@ -80,13 +81,13 @@ def number_of(text: str, default: Decimal) -> Decimal | None:
 def row_problems(rows: Sequence[Row]) -> list[str]:
     """What cannot stand in one version: a code twice, a factor of nothing."""
     codes = [r.code for r in rows]
-    found = [f"代码 {c} 出现两次" for c in dict.fromkeys(codes) if codes.count(c) > 1]
-    found += [f"代码 {r.code} 的系数不能为 0" for r in rows if r.factor == 0]
+    found: list[str] = [say("代码 {c} 出现两次", c=c) for c in dict.fromkeys(codes) if codes.count(c) > 1]
+    found += [say("代码 {code} 的系数不能为 0", code=r.code) for r in rows if r.factor == 0]
     of_item: dict[int, list[str]] = {}
     for row in rows:
         if row.item_id is not None:
             of_item.setdefault(row.item_id, []).append(row.code)
-    found += [f"两个代码对照到同一项目：{'、'.join(same)}" for same in of_item.values() if len(same) > 1]
+    found += [say("两个代码对照到同一项目：{same}", same=tuple(same)) for same in of_item.values() if len(same) > 1]
     return found
 
 

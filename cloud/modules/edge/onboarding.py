@@ -16,6 +16,7 @@ from cloud.modules.edge.models import MappingVersion, Recording
 from cloud.modules.edge.recordings import known_analyzer, read
 from cloud.web.faults import Stale
 from common.errors import UserError
+from common.say import Listed, say, word
 
 
 def active_rows(known: md.Catalog, analyzer_id: int) -> list[Row]:
@@ -33,7 +34,7 @@ def draft(uow: UnitOfWork, analyzer_id: int, author_id: int, recording: Recordin
     if row is not None and recording is None:
         return row
     if row is not None and row.state != State.DRAFT:
-        raise UserError("conflict", f"第 {row.number} 版对照正在审批，请先退回修改或等它启用。")
+        raise UserError("conflict", say("第 {number} 版对照正在审批，请先退回修改或等它启用。", number=row.number))
     if row is None:
         row = _new_version(uow, analyzer_id, author_id)
     if recording is not None:
@@ -80,11 +81,11 @@ def save_rows(uow: UnitOfWork, mapping_id: int, version: int, rows: Sequence[Row
         raise Stale(theirs.since(uow, mapping_id, seen))
     wrong = mapping.row_problems(rows)
     if wrong:
-        raise UserError("invalid", "；".join(wrong) + "。")
+        raise UserError("invalid", say("{wrong}。", wrong=Listed(wrong, "；")))
     items = md.catalog(uow).items
     unknown = [r.code for r in rows if r.item_id is not None and (r.item_id not in items or not items[r.item_id].active)]
     if unknown:
-        raise UserError("not_found", f"{'、'.join(unknown)} 所选的检验项目不存在或已停用。")
+        raise UserError("not_found", say("{unknown} 所选的检验项目不存在或已停用。", unknown=tuple(unknown)))
     before = {r["code"]: [r["item_id"], r["factor"], r["offset"]] for r in row.rows}
     row.rows, row.reason = [r.to_json() for r in rows], reason.strip()
     after = {r["code"]: [r["item_id"], r["factor"], r["offset"]] for r in row.rows}
@@ -114,7 +115,7 @@ def add_code(uow: UnitOfWork, analyzer_id: int, code: str, item_id: int, author_
     """One click on an unmapped code: the code joins the analyzer's draft."""
     row = draft(uow, analyzer_id, author_id)
     if row.state != State.DRAFT:
-        raise UserError("conflict", f"第 {row.number} 版对照正在审批，请先退回修改或等它启用后再加。")
+        raise UserError("conflict", say("第 {number} 版对照正在审批，请先退回修改或等它启用后再加。", number=row.number))
     rows = [r for r in map(mapping.row_of, row.rows) if r.code != code.strip()]
     return save_rows(uow, row.id, row.version, [*rows, Row(code.strip(), item_id)], reason or row.reason)
 
@@ -125,7 +126,14 @@ def take(uow: UnitOfWork, mapping_id: int, *states: State) -> MappingVersion:
     if row is None:
         raise UserError("not_found", "对照版本不存在，请核对后重试。")
     if states and row.state not in states:
-        raise UserError("conflict", f"第 {row.number} 版对照现在是“{mapping.WORDS[State(row.state)]}”，不能这样操作，请刷新页面。")
+        raise UserError(
+            "conflict",
+            say(
+                "第 {number} 版对照现在是“{state}”，不能这样操作，请刷新页面。",
+                number=row.number,
+                state=word(mapping.WORDS[State(row.state)]),
+            ),
+        )
     return row
 
 
@@ -186,5 +194,7 @@ def analyzer_of(uow: UnitOfWork, code: str) -> int:
     """An analyzer by its code. Raises UserError naming those there are."""
     known = md.catalog(uow).analyzers_by_code
     if code not in known:
-        raise UserError("not_found", f"没有编码为“{code}”的仪器，可选：{'、'.join(sorted(known)) or '（还没有仪器）'}。")
+        raise UserError(
+            "not_found", say("没有编码为“{code}”的仪器，可选：{known}。", code=code, known=tuple(sorted(known)) or say("（还没有仪器）"))
+        )
     return known[code].id

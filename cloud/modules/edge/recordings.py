@@ -16,6 +16,7 @@ from common.errors import UserError
 from common.instruments import workbook
 from common.instruments.drivers import DRIVERS
 from common.instruments.site import site_from_json
+from common.say import say
 
 MAX_BYTES = 10 * 1024 * 1024
 MAX_RAW = 200
@@ -46,7 +47,7 @@ def add_recording(uow: UnitOfWork, name: str, body: bytes, analyzer_id: int | No
 def record_received(uow: UnitOfWork, raw_ids: Sequence[int], name: str, analyzer_id: int | None = None) -> Recording:
     """Make a recording of messages that came already, in their order."""
     if not raw_ids or len(raw_ids) > MAX_RAW:
-        raise UserError("invalid", f"请勾选 1–{MAX_RAW} 条报文。", field="raw")
+        raise UserError("invalid", say("请勾选 1–{most} 条报文。", most=MAX_RAW), field="raw")
     rows = uow.s.scalars(select(RawMessage).where(RawMessage.id.in_(raw_ids), RawMessage.kind == "raw").order_by(RawMessage.id)).all()
     if not rows:
         raise UserError("not_found", "所选报文不存在，请刷新页面后重选。")
