@@ -319,7 +319,9 @@ def layout(known: Catalog, target: int | None, values: Values, batch: Sequence[V
     place = None if section is None else section.id
     same = next((each for each in known.layouts if each.section_id == place and each.id != target), None)
     whose = word("全院") if section is None else section.name
-    out = [say("{whose}已有报告格式“{name}”，请修改那一个。", whose=whose, name=same.name)] if same is not None and values.get("active", True) else []
+    out: list[str] = []
+    if same is not None and values.get("active", True):
+        out.append(say("{whose}已有报告格式“{name}”，请修改那一个。", whose=whose, name=same.name))
     if len(values.get("subtitle") or "") > 40:
         out.append(say("院名下的一行最多 40 个字。"))
     for name, called in (("tester_word", "检验者称谓"), ("verifier_word", "审核者称谓")):
