@@ -95,7 +95,6 @@ ACTIONS: Words = {
     "export": ("导出", "exported"), "extra": ("袋中多出", "extra tube in the bag"), "false_alarm": ("判为非危急值", "not critical"),
     "fits": ("核对相符", "fits"), "found": ("发现", "found"), "give": ("交出", "given"), "grant": ("授权", "granted"),
     "certificate": ("登记证书", "certificate registered"), "remove_certificate": ("取消证书登记", "certificate taken away"),
-    "temperature": ("登记运送温度", "transport temperature read"), "bench:review_part": ("先发部分初审", "part reviewed ahead"),
     "grant_role": ("授予角色", "role granted"), "hand_over": ("转交", "handed over"), "handle": ("处置", "handled"),
     "held": ("暂挂", "held"), "hold": ("暂挂", "held"), "hold_cleared": ("解除暂挂", "hold cleared"), "ignore": ("忽略", "ignored"),
     "in_test": ("检验中", "in test"), "investigating": ("查找原因", "investigating"), "issues": ("登记标本状态", "condition noted"),
