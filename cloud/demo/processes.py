@@ -132,7 +132,9 @@ class Supervisor:
             )
 
     def _write_record(self) -> None:
-        self.record.write_text(json.dumps([child.process.pid for child in self.children]))
+        written = self.record.with_suffix(".new")
+        written.write_text(json.dumps([child.process.pid for child in self.children]))
+        written.replace(self.record)  # whoever reads meets the old list or the new one, never half of it
 
 
 def die_with_parent() -> None:

@@ -105,8 +105,8 @@ def part(case: Case, ready: Ready, failures: Iterable[Failure]) -> tuple[str, ..
     if not ready.policy.partial or not held:
         return ()
     present = [item for item in case.items if item.present]
-    while more := {item.code for item in present if item.code not in held and held & set(item.inputs)}:
-        held |= more
+    for _ in present:  # no calculation stands on more steps than there are items
+        held |= {item.code for item in present if held & set(item.inputs)}
     return tuple(item.code for item in present if item.code not in held)
 
 

@@ -4,21 +4,55 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from typing import Any
 
+import pytest
+
+from cloud.modules.autoverify import decision
+from cloud.modules.autoverify.case import Expression, Item
 from tests.cloud.autoverify import mutants
 from tests.cloud.autoverify.reading import build, lines, ready_for
+from tests.cloud.autoverify.test_partial import CASE, CODES, PARTS
 
 CASES = [(build(line.base, line.changes), ready_for(line.changes), line.expect) for line in lines()]
 # Cases that hold catch most faults: they are tried first.
 CASES.sort(key=lambda case: not case[2])
 STEP = 6
+LEAVING = [(decision.prepare(policy, CODES), failures, leaves) for policy, failures, leaves in PARTS]
+# A rule's action, whether its expression is true, the items there, whether it holds.
+HOLDS = (
+    ("hold", True, "K", True),
+    ("hold", False, "K", False),
+    ("pass", True, "K", False),
+    ("pass", False, "K", True),
+    ("reflex", True, "K", True),
+    ("reflex", True, "K NA", False),
+    ("reflex", False, "K", False),
+    ("hold", True, "K NA", True),
+)
+
+
+def holds(rules: Any, action: str, true: bool, codes: str) -> bool:
+    """What the rules' module says of an expression with this action; a reflex adds NA."""
+    rule = Expression("R", '"K" > 5', "", action, "NA" if action == "reflex" else "")
+    return bool(rules._holds(rule, true, {code: Item(code, code) for code in codes.split()}))
+
+
+@pytest.mark.parametrize(("action", "true", "codes", "expect"), HOLDS)
+def test_whether_an_expression_holds(action: str, true: bool, codes: str, expect: bool) -> None:
+    assert holds(decision, action, true, codes) is expect
 
 
 def survives(mutant: mutants.Mutant) -> bool:
     """Whether every case still comes out as it must."""
     with mutants.planted(mutant) as decide:
         try:
-            return all(tuple(sorted(f.text for f in decide(case, ready).failures)) == expect for case, ready, expect in CASES)
+            rules: Any = sys.modules[decide.__module__]
+            return (
+                all(rules.part(CASE, ready, failures) == leaves for ready, failures, leaves in LEAVING)
+                and all(holds(rules, *given) is expect for *given, expect in HOLDS)
+                and all(tuple(sorted(f.text for f in decide(case, ready).failures)) == expect for case, ready, expect in CASES)
+            )
         except Exception:
             return False
 

@@ -34,39 +34,37 @@ ALLOWED = Policy(
 )
 
 
-def cleared(*failures: Failure, policy: Policy = ALLOWED) -> tuple[str, ...]:
-    return part(CASE, prepare(policy, CODES), failures)
-
-
-def test_what_passes_may_leave_and_a_calculated_value_stays_with_what_it_is_made_of() -> None:
-    assert cleared(Failure(7, "AV_RANGE", "K", "6.3>6.2")) == ("NA", "TP", "ALB", "GLB")
-    assert cleared(Failure(5, "QC", "ALB", "rejected")) == ("K", "NA", "TP")
-    assert cleared(Failure(1, "MISSING", "CL"), Failure(9, "DELTA_ABS", "TP")) == ("K", "NA", "ALB")
-    assert cleared(Failure(10, "LOGIC", "K_NA")) == ("TP", "ALB", "GLB")
-
-
-def test_without_permission_or_reason_nothing_leaves_before_the_rest() -> None:
-    assert cleared(Failure(7, "AV_RANGE", "K"), policy=replace(ALLOWED, partial=False)) == ()
-    assert cleared() == (), "all passes: the whole leaves, nothing is a part"
-
-
-@pytest.mark.parametrize(
-    "failure",
-    [
-        Failure(0, "STOPPED", "", "换水"),
-        Failure(0, "ENGINE", "", "KeyError"),
-        Failure(1, "DEMOG", "", "age"),
-        Failure(2, "CAVEAT"),
-        Failure(3, "FAULT", "", "漏液"),
-        Failure(8, "CRITICAL", "K", "6.8"),
-        Failure(11, "CONTEXT", "DRUG"),
-        Failure(13, "ID_SUSPECT", "", "2≥2"),
-        Failure(13, "CONTAM_EDTA", "", "K+CA"),
-        Failure(14, "AUTH_NONE"),
-    ],
+RANGE = Failure(7, "AV_RANGE", "K", "6.3>6.2")
+WHOLE_TUBE = (
+    Failure(0, "STOPPED", "", "换水"),
+    Failure(0, "ENGINE", "", "KeyError"),
+    Failure(1, "DEMOG", "", "age"),
+    Failure(2, "CAVEAT"),
+    Failure(3, "FAULT", "", "漏液"),
+    Failure(8, "CRITICAL", "K", "6.8"),
+    Failure(11, "CONTEXT", "DRUG"),
+    Failure(13, "ID_SUSPECT", "", "2≥2"),
+    Failure(13, "CONTAM_EDTA", "", "K+CA"),
+    Failure(14, "AUTH_NONE"),
 )
-def test_what_speaks_against_the_tube_holds_all_of_it(failure: Failure) -> None:
-    assert cleared(failure, Failure(7, "AV_RANGE", "K")) == ()
+# Policy, what failed, what may leave before the rest.
+PARTS: tuple[tuple[Policy, tuple[Failure, ...], tuple[str, ...]], ...] = (
+    # What passes may leave; a calculated value stays with what it is made of.
+    (ALLOWED, (RANGE,), ("NA", "TP", "ALB", "GLB")),
+    (ALLOWED, (Failure(5, "QC", "ALB", "rejected"),), ("K", "NA", "TP")),
+    (ALLOWED, (Failure(1, "MISSING", "CL"), Failure(9, "DELTA_ABS", "TP")), ("K", "NA", "ALB")),
+    (ALLOWED, (Failure(10, "LOGIC", "K_NA"),), ("TP", "ALB", "GLB")),
+    # Without permission or reason nothing leaves before the rest: where all passes the whole does, and nothing is a part.
+    (replace(ALLOWED, partial=False), (RANGE,), ()),
+    (ALLOWED, (), ()),
+    # What speaks against the tube holds all of it.
+    *((ALLOWED, (failure, RANGE), ()) for failure in WHOLE_TUBE),
+)
+
+
+@pytest.mark.parametrize(("policy", "failures", "leaves"), PARTS)
+def test_what_may_leave_before_the_rest(policy: Policy, failures: tuple[Failure, ...], leaves: tuple[str, ...]) -> None:
+    assert part(CASE, prepare(policy, CODES), failures) == leaves
 
 
 # --- on a real database ---------------------------------------------------------------------------------------------
