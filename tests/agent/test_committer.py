@@ -7,7 +7,6 @@ import socket
 from pathlib import Path
 
 import apsw
-import pytest
 
 from agent.committer import Committer
 from agent.journal import Journal
@@ -16,7 +15,6 @@ from agent.transport.poller import Poller
 NOW = 1_790_000_000_000
 
 
-@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="no poller here")
 def test_what_is_read_together_is_committed_together_and_at_once(tmp_path: Path) -> None:
     journal, commits, heard, sockets = Journal(tmp_path / "journal.db"), list[str](), list[bool](), list[socket.socket]()
     journal.db.trace_v2(apsw.SQLITE_TRACE_STMT, lambda event: commits.append(event["sql"]))

@@ -12,7 +12,7 @@ from flask import Response, jsonify, request
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import service as platform
-from cloud.modules.queue import kiosk, queries, rules, service
+from cloud.modules.queue import kiosk, queries, rules, service, windows
 from cloud.modules.queue.rules import Klass, Perm, Ticket
 from cloud.modules.specimens import service as specimens
 from cloud.web.faults import STATUS, Invalid, NotFound
@@ -59,14 +59,14 @@ def choose_window(uow: UnitOfWork) -> Any:
 @VIEWS.post("/queue/window/<int:window_id>/open", Perm.WINDOW)
 def open_window(uow: UnitOfWork, window_id: int) -> Any:
     """Sit down at a window, or go on after a pause."""
-    service.open_window(uow, window_id)
+    windows.open_window(uow, window_id)
     return redirect_to(f"/queue/window/{window_id}")
 
 
 @VIEWS.post("/queue/window/<int:window_id>/close", Perm.WINDOW)
 def close_window(uow: UnitOfWork, window_id: int) -> Any:
     """Leave the window."""
-    service.close_window(uow, window_id)
+    windows.close_window(uow, window_id)
     return redirect_to("/queue/window?all=1")
 
 
@@ -80,16 +80,16 @@ def window(uow: UnitOfWork, window_id: int) -> Any:
 def act(uow: UnitOfWork, window_id: int, verb: str) -> Any:
     """One step at the window: next, recall, pass, done, pause, print."""
     steps = {
-        "next": service.call_next,
-        "recall": service.recall,
-        "pass": service.pass_ticket,
-        "done": service.done,
-        "pause": service.pause_window,
+        "next": windows.call_next,
+        "recall": windows.recall,
+        "pass": windows.pass_ticket,
+        "done": windows.done,
+        "pause": windows.pause_window,
     }
     extra: dict[str, Any] = {}
     sound = "ok"
     if verb == "print":
-        made, job = service.print_labels(uow, window_id)
+        made, job = windows.print_labels(uow, window_id)
         extra = {"documents": made, "job_id": job.id}
     elif verb == "scan":
         extra, sound = _scan(uow, window_id)
@@ -106,11 +106,11 @@ def act(uow: UnitOfWork, window_id: int, verb: str) -> Any:
 
 def _scan(uow: UnitOfWork, window_id: int) -> tuple[dict[str, Any], str]:
     """The window's one scan field: before serving it proves who came, afterwards it closes tubes."""
-    code, ticket = request.form.get("code", ""), service.current(uow, window_id)
+    code, ticket = request.form.get("code", ""), windows.current(uow, window_id)
     if ticket is not None and ticket.state == Ticket.SERVING:
-        answer = service.scan_tube(uow, window_id, code)
+        answer = windows.scan_tube(uow, window_id, code)
         return {"answer": answer}, answer.sound
-    service.serve(uow, window_id, code, request.form.getlist("identifier"))
+    windows.serve(uow, window_id, code, request.form.getlist("identifier"))
     return {}, "ok"
 
 
@@ -118,7 +118,7 @@ def _desk(uow: UnitOfWork, window_id: int) -> dict[str, Any]:
     here = queries.window(uow, window_id)
     if here is None:
         raise NotFound("这个窗口")
-    ticket = service.current(uow, window_id)
+    ticket = windows.current(uow, window_id)
     context: dict[str, Any] = {"window": here, "mine": here.operator_id == principal().user_id, "ticket": None, "person": None}
     if ticket is not None:
         context["ticket"] = queries.ticket(uow, ticket.id)
@@ -184,16 +184,16 @@ def ticket_act(uow: UnitOfWork, ticket_id: int, verb: str) -> Any:
     if row is None:
         raise NotFound("这张号票")
     if verb == "print":
-        job = service.print_ticket(uow, ticket_id)
+        job = windows.print_ticket(uow, ticket_id)
         return fragment("queue/guide.html", "printed", job_id=job.id, **_base(uow))
     if verb == "hold":
-        service.hold(uow, ticket_id)
+        windows.hold(uow, ticket_id)
     elif verb == "resume":
-        service.resume(uow, ticket_id)
+        windows.resume(uow, ticket_id)
     elif verb == "priority":
-        service.give_priority(uow, ticket_id, request.form.get("proof", ""))
+        windows.give_priority(uow, ticket_id, request.form.get("proof", ""))
     elif verb == "cancel":
-        service.cancel(uow, ticket_id, request.form.get("reason", ""))
+        windows.cancel(uow, ticket_id, request.form.get("reason", ""))
     else:
         raise NotFound("这个操作")
     return redirect_to("/queue/guide")

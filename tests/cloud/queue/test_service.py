@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 
 from cloud.db.session import Actor
 from cloud.modules.catalog.models import SavedSetting
-from cloud.modules.queue import rules, service, store
+from cloud.modules.queue import rules, service, store, windows
 from cloud.modules.queue.models import QueueTicket, QueueWindow
 from cloud.modules.queue.rules import Klass
 from cloud.modules.specimens import service as specimens
@@ -38,7 +38,7 @@ def window(h: Hospital, n: int = 1, services: tuple[str, ...] = ("blood",)) -> i
         row = QueueWindow(hall=HALL, no=n, services=list(services))
         uow.s.add(row)
         uow.s.flush()
-        service.open_window(uow, row.id)
+        windows.open_window(uow, row.id)
         return int(row.id)
 
     made: int = h.act(make, nurse(n))
@@ -46,16 +46,16 @@ def window(h: Hospital, n: int = 1, services: tuple[str, ...] = ("blood",)) -> i
 
 
 def call(h: Hospital, window_id: int, n: int = 1) -> str | None:
-    found = h.act(lambda u: service.call_next(u, window_id), nurse(n))
+    found = h.act(lambda u: windows.call_next(u, window_id), nurse(n))
     return None if found is None else str(found.no)
 
 
 def finish(h: Hospital, window_id: int, n: int = 1) -> None:
     def run(uow: Any) -> None:
-        ticket = service.current(uow, window_id)
+        ticket = windows.current(uow, window_id)
         assert ticket is not None
-        service.serve(uow, window_id, service.code_of(uow, ticket), ["name", "birth"])
-        service.done(uow, window_id)
+        windows.serve(uow, window_id, service.code_of(uow, ticket), ["name", "birth"])
+        windows.done(uow, window_id)
 
     h.act(run, nurse(n))
 
@@ -68,9 +68,9 @@ def ticket(h: Hospital, no: str) -> QueueTicket:
 def let_pass(h: Hospital, window_id: int) -> str:
     for _ in range(2):
         h.clock.advance(seconds=30)
-        h.act(lambda u: service.recall(u, window_id), nurse())
+        h.act(lambda u: windows.recall(u, window_id), nurse())
     h.clock.advance(seconds=30)
-    return str(h.act(lambda u: service.pass_ticket(u, window_id), nurse()).no)
+    return str(h.act(lambda u: windows.pass_ticket(u, window_id), nurse()).no)
 
 
 # --- check-in ----------------------------------------------------------------------------------------------------------------------------
@@ -247,7 +247,7 @@ def test_calling_needs_an_open_window_of_ones_own_with_nobody_in_it(hospital: Ho
     with pytest.raises(UserError, match="N001 号还没有处理完"):
         call(hospital, here)
     with pytest.raises(UserError, match="正由他人使用"):
-        hospital.act(lambda u: service.open_window(u, here), nurse(2))
+        hospital.act(lambda u: windows.open_window(u, here), nurse(2))
 
 
 def test_passing_takes_three_calls(hospital: Hospital) -> None:
@@ -255,9 +255,9 @@ def test_passing_takes_three_calls(hospital: Hospital) -> None:
     arrive(hospital, "P1")
     call(hospital, here)
     with pytest.raises(UserError, match="才叫了 1 次"):
-        hospital.act(lambda u: service.pass_ticket(u, here), nurse())
+        hospital.act(lambda u: windows.pass_ticket(u, here), nurse())
     with pytest.raises(UserError, match="30 秒"):
-        hospital.act(lambda u: service.recall(u, here), nurse())
+        hospital.act(lambda u: windows.recall(u, here), nurse())
     let_pass(hospital, here)
     assert ticket(hospital, "N001").state == "passed"
 
@@ -267,11 +267,11 @@ def test_a_paused_window_gives_its_patient_back_to_the_head(hospital: Hospital) 
     arrive(hospital, "P1")
     arrive(hospital, "P2")
     call(hospital, here)
-    hospital.act(lambda u: service.pause_window(u, here), nurse())
+    hospital.act(lambda u: windows.pause_window(u, here), nurse())
     with pytest.raises(UserError, match="暂停"):
         call(hospital, here)
     assert call(hospital, other, 2) == "N001"
-    hospital.act(lambda u: service.open_window(u, here), nurse())
+    hospital.act(lambda u: windows.open_window(u, here), nurse())
     assert call(hospital, here) == "N002"
 
 
@@ -284,11 +284,11 @@ def test_a_window_calls_only_what_it_can_do(hospital: Hospital) -> None:
 def test_whoever_the_guide_holds_is_not_called(hospital: Hospital) -> None:
     first = arrive(hospital, "P1").ticket.id
     arrive(hospital, "P2")
-    hospital.act(lambda u: service.hold(u, first))
+    hospital.act(lambda u: windows.hold(u, first))
     here = window(hospital)
     assert call(hospital, here) == "N002"
     finish(hospital, here)
-    hospital.act(lambda u: service.resume(u, first))
+    hospital.act(lambda u: windows.resume(u, first))
     assert call(hospital, here) == "N001"
 
 
@@ -296,8 +296,8 @@ def test_the_guide_raises_a_ticket_with_a_proof(hospital: Hospital) -> None:
     arrive(hospital, "P1")
     second = arrive(hospital, "P2").ticket.id
     with pytest.raises(UserError, match="依据"):
-        hospital.act(lambda u: service.give_priority(u, second, "friend"))
-    hospital.act(lambda u: service.give_priority(u, second, "age80"))
+        hospital.act(lambda u: windows.give_priority(u, second, "friend"))
+    hospital.act(lambda u: windows.give_priority(u, second, "age80"))
     assert call(hospital, window(hospital)) == "N002"
     assert hospital.rows("SELECT body::jsonb->'after'->>'proof' FROM audit_log WHERE action = 'priority'") == [("age80",)]
 
@@ -311,11 +311,11 @@ def test_the_wrong_persons_code_is_refused(hospital: Hospital) -> None:
     arrive(hospital, "P2")
     call(hospital, here)
     with pytest.raises(UserError, match="另一位患者"):
-        hospital.act(lambda u: service.serve(u, here, "P2", ["name", "birth"]), nurse())
+        hospital.act(lambda u: windows.serve(u, here, "P2", ["name", "birth"]), nurse())
     with pytest.raises(UserError, match="两项"):
-        hospital.act(lambda u: service.serve(u, here, "P1", ["name"]), nurse())
+        hospital.act(lambda u: windows.serve(u, here, "P1", ["name"]), nurse())
     assert ticket(hospital, "N001").state == "called"
-    hospital.act(lambda u: service.serve(u, here, "P1", ["name", "birth"]), nurse())
+    hospital.act(lambda u: windows.serve(u, here, "P1", ["name", "birth"]), nurse())
     found = hospital.rows("SELECT body::jsonb->'after'->'identifiers' FROM audit_log WHERE action = 'serving'")
     assert found == [(["birth", "name"],)]
 
@@ -324,15 +324,15 @@ def test_done_only_when_every_tube_is_closed(hospital: Hospital) -> None:
     here = window(hospital)
     arrive(hospital, "P1", "1001", "1002")
     call(hospital, here)
-    hospital.act(lambda u: service.serve(u, here, "P1", ["name", "birth"]), nurse())
+    hospital.act(lambda u: windows.serve(u, here, "P1", ["name", "birth"]), nurse())
     patient = ticket(hospital, "N001").patient_id
     ids = [r[0] for r in hospital.rows("SELECT id FROM order_item")]
     documents, _job = hospital.act(lambda u: specimens.print_labels(u, patient, ids, ["name", "birth"]), nurse())
     for left, document in zip((2, 1), documents, strict=True):
         with pytest.raises(UserError, match=f"还有 {left} 管"):
-            hospital.act(lambda u: service.done(u, here), nurse())
+            hospital.act(lambda u: windows.done(u, here), nurse())
         hospital.act(lambda u, d=document: specimens.collect(u, d.barcode, patient), nurse())
-    hospital.act(lambda u: service.done(u, here), nurse())
+    hospital.act(lambda u: windows.done(u, here), nurse())
     assert ticket(hospital, "N001").state == "done"
 
 
@@ -343,11 +343,11 @@ def test_waiting_time_comes_from_the_last_services(hospital: Hospital) -> None:
     call(hospital, here)
 
     def begin(uow: Any) -> None:
-        service.serve(uow, here, "P0", ["name", "birth"])
+        windows.serve(uow, here, "P0", ["name", "birth"])
 
     hospital.act(begin, nurse())
     hospital.clock.advance(minutes=10)
-    hospital.act(lambda u: service.done(u, here), nurse())
+    hospital.act(lambda u: windows.done(u, here), nurse())
     told = arrive(hospital, "P2")
     assert told.ahead == 1 and told.eta == rules.eta_range(10.0)
 
@@ -384,7 +384,7 @@ def test_an_offline_ticket_of_nobody_waits_and_is_named_at_the_window(hospital: 
     here = window(hospital)
     assert call(hospital, here) == "N800"
     order = hospital.act(lambda u: place(u, "1001", patient_no="P9"))
-    hospital.act(lambda u: service.serve(u, here, "P9", ["name", "birth"]), nurse())
+    hospital.act(lambda u: windows.serve(u, here, "P9", ["name", "birth"]), nurse())
     assert ticket(hospital, "N800").patient_id == order.patient_id
 
 
