@@ -242,10 +242,10 @@ def action_word(entity: str, action: str, english: bool) -> str:
 
 
 def changes(body: Mapping[str, Any], english: bool) -> list[tuple[str, str, str]]:
-    """(column, before, after) of an entry, in words; a column that stands on one side only has "" on the other."""
+    """(column, before, after) of an entry, in words; a column that stands on one side only has "" on the other. What stayed is left out."""
     before, after = _columns(body.get("before")), _columns(body.get("after"))
     entity = str(body.get("entity"))
-    names = dict.fromkeys((*before, *after))
+    names = [n for n in dict.fromkeys((*before, *after)) if before.get(n) != after.get(n)]
     laid = ((_word(COLUMNS, n, english), _said(entity, n, before.get(n), english), _said(entity, n, after.get(n), english)) for n in names)
     return [each for each in laid if each[1] or each[2]]
 

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from flask import g, request
 
 from cloud.db.session import Actor, UnitOfWork
-from cloud.modules.platform import accounts, certificates, delegation, grants, service, sso
+from cloud.modules.platform import accounts, certificates, delegation, grants, queries, service, sso
 from cloud.modules.platform.models import Tenant
 from cloud.web import cookie, csrf
 from cloud.web.faults import Conflict, Invalid, NotFound
@@ -203,7 +203,11 @@ def me(uow: UnitOfWork) -> Any:
     """One's own account and rights, and who stands in for whom."""
     who = principal()
     return page(
-        "platform/me.html", delegations=delegation.of(uow, who.user_id), rights=delegation.own_rights(uow, who.user_id), now=uow.now
+        "platform/me.html",
+        roles=[each.name for each in queries.roles(uow) if each.code in who.roles],
+        delegations=delegation.of(uow, who.user_id),
+        rights=delegation.own_rights(uow, who.user_id),
+        now=uow.now,
     )
 
 

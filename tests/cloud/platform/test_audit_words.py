@@ -151,3 +151,8 @@ def test_a_state_of_another_object_keeps_that_objects_word() -> None:
     assert words.action_word("queue_ticket", "recall", english=False) == "重呼"
     assert words.action_word("report", "recall", english=False) == "召回"
     assert words.action_word("report", "something new", english=False) == "something new"
+
+
+def test_what_stayed_is_no_change() -> None:
+    body = {"entity": "qc_run", "before": {"state": "waiting", "level": 1}, "after": {"state": "waiting", "level": 2}}
+    assert [(was, now) for _, was, now in words.changes(body, english=False)] == [("1", "2")]
