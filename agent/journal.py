@@ -378,6 +378,11 @@ class Journal:
         return sum(ranges.count for ranges in self.pending.values())
 
     @property
+    def unflushed(self) -> bool:
+        """True when somebody waits for the next commit."""
+        return self._dirty
+
+    @property
     def queued(self) -> int:
         """Frames handed in and not yet committed."""
         return len(self._frames)
