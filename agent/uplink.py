@@ -27,6 +27,7 @@ from agent.rows import SEQ_BITS, Stored
 from common import envelope, topics
 from common.crypto import PrivateKey, PublicKey
 from common.envelope import Envelope, EnvelopeError, Header
+from common.sockets import no_delay
 
 WINDOW = 100  # messages on the way at once (RELIABILITY 2.1b)
 RECEIPT_SECONDS = 15.0  # after this long without a receipt a message is sent again, then after twice as long, and so on
@@ -106,6 +107,7 @@ class Uplink:
         client.on_connect_fail = lambda *_: self._post(self._failed, "broker unreachable")
         client.on_disconnect = lambda _c, _u, _f, reason, _p: self._post(self._disconnected, str(reason))
         client.on_publish = lambda _c, _u, mid, _r, _p: self._post(self._puback, mid)
+        client.on_socket_open = lambda _c, _u, opened: no_delay(opened)
         client.on_message = lambda _c, _u, message: self._post(self._received, message.topic, message.payload)
         return client
 

@@ -14,6 +14,7 @@ from typing import cast
 
 from agent import log
 from agent.channels.base import Channel, Line, OpenChannel, iso, now_ms
+from common.sockets import no_delay
 
 BACKOFF_FIRST, BACKOFF_MOST = 1.0, 30.0
 # A peer whose cable is out is noticed within 30 s of silence (RELIABILITY F7): 10 s idle, then 4 probes 5 s apart.
@@ -25,7 +26,7 @@ WRITE_LIMIT = 4 << 20  # a peer that never reads what we answer is cut off
 
 def tune(sock: socket.socket) -> None:
     """No delay for one-byte answers; notice dead peers."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    no_delay(sock)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in KEEPALIVE:
         option = getattr(socket, name, None)  # Windows knows fewer of them

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 import structlog
 
 from common.protocol.hl7.mllp import Block, BlockProblem, Deframer, frame, is_commit
+from common.sockets import no_delay
 
 MAX_ANSWERED = 1 << 20  # an acknowledgement is never this long; what is, is not one
 log = structlog.get_logger()
@@ -223,7 +224,7 @@ class MllpClient:
             raw = socket.create_connection(self._address, self._connect_s)
         except OSError as error:
             raise SendFailed("connect", str(error) or type(error).__name__) from error
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        no_delay(raw)
         self._socket = raw
         if self._tls is not None:
             self._socket = self._tls.wrap_socket(raw, server_hostname=self._address[0])

@@ -18,6 +18,8 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from common.sockets import no_delay
+
 log = structlog.get_logger("mqtt")
 
 MAX_BATCH = 64
@@ -73,6 +75,7 @@ class Mqtt:
         self._client.tls_set_context(context)
         self._client.max_inflight_messages_set(1000)
         self._client.reconnect_delay_set(*RECONNECT_S)
+        self._client.on_socket_open = lambda _c, _u, opened: no_delay(opened)
         self._client.on_connect = self._connected
         self._client.on_disconnect = self._disconnected
         self._client.on_message = self._arrived

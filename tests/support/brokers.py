@@ -21,6 +21,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 from cloud.ports.ca import write_secret
 from cloud.ports.pki import CLOUD_NAME, KeyPair, Pki
 from common import crypto, topics
+from common.sockets import no_delay
 
 REPO = Path(__file__).resolve().parents[2]
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
@@ -159,6 +160,7 @@ def make_client(pki: Pki, pair: KeyPair | None, client_id: str, clean: bool = Tr
     )
     client = Client(made)
     made.tls_set(str(ca or pki.ca_file), str(pair.certificate) if pair else None, str(pair.key) if pair else None)
+    made.on_socket_open = lambda _c, _u, opened: no_delay(opened)
     made.on_message = lambda _c, _u, message: client.heard.put((message.topic, message.payload))
 
     def connected(_c: object, _u: object, _f: object, code: ReasonCode, _p: object) -> None:
