@@ -5,11 +5,15 @@
   const typing = (el) => el && (el.isContentEditable || (/^(INPUT|TEXTAREA|SELECT)$/.test(el.tagName) && !/^(radio|checkbox|button|submit)$/.test(el.type)));
 
   // Sounds are made here (no file): high double = good, low long = bad, two tones = look.
+  // Opening the sound device takes a fifth of a second and holds up the page: where tubes are scanned it is done before the first scan.
   let audio = null;
+  const openSound = () => { audio = audio || new AudioContext(); };
+  addEventListener("load", () => { if ($("[data-scan-here]")) requestIdleCallback(() => { try { openSound(); } catch (e) { /* no sound device */ } }); });
   const tones = { ok: [[880, 0, .09], [1320, .1, .12]], bad: [[220, 0, .45]], warn: [[660, 0, .12], [440, .14, .2]] };
   window.jlSound = (kind) => {
     try {
-      audio = audio || new AudioContext();
+      openSound();
+      if (audio.state === "suspended") audio.resume(); // opened before anybody had touched a key
       for (const [hz, at, len] of tones[kind] || []) {
         const osc = audio.createOscillator(), gain = audio.createGain(), t = audio.currentTime + at;
         osc.frequency.value = hz; osc.connect(gain); gain.connect(audio.destination);
