@@ -16,7 +16,7 @@ KINDS = {
     "bad_signature": "签名不对",
     "unreadable": "信封无法读取",
     "revoked": "已吊销的采集端仍在发送",
-    "not_enrolled": "未注册的采集端在发送",
+    "not_enrolled": "未登记的采集端在发送",
     "no_sequence": "数据没有序号",
     "unstorable": "有报文无法保存，采集端继续保留",
     "clone": "同一身份疑似有两台采集端",

@@ -28,7 +28,7 @@ AGENT_ACTOR = "agent"
 def authority(settings: Settings) -> CertificateAuthority:
     """The deployment's CA. Raises UserError where this process does not hold it."""
     if not (settings.ca_cert and settings.ca_key):
-        raise UserError("conflict", "本系统没有配置证书机构（ca_cert、ca_key），不能注册采集端。请联系系统管理员。")
+        raise UserError("conflict", "本系统没有配置证书机构（ca_cert、ca_key），不能登记采集端。请联系系统管理员。")
     return CertificateAuthority(Path(settings.ca_cert), Path(settings.ca_key))
 
 
@@ -55,7 +55,7 @@ class Enrolled:
     document: dict[str, Any]
 
 
-REFUSED = "注册码无效、已使用或已过期。请在采集端页面生成新的注册码后重试。"
+REFUSED = "登记码无效、已使用或已过期。请在采集端页面生成新的登记码后重试。"
 
 
 def enrol(db: Database, settings: Settings, request: dict[str, Any], ip: str) -> Enrolled:

@@ -26,7 +26,7 @@ def _envelope() -> bytes:
 
 def _refused(error: renewal.Refused) -> Any:
     log.warning("agent_refused", code=error.code, reason=error.message)
-    return jsonify(error="refused", message="采集端没有被本院注册，或已吊销。请在网页上重新生成注册码。"), 403
+    return jsonify(error="refused", message="采集端没有在本院登记，或已吊销。请在网页上重新生成登记码。"), 403
 
 
 @VIEWS.post("/edge/renew", Access.PUBLIC)

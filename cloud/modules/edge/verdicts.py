@@ -75,7 +75,7 @@ def _faults(link: LinkFacts, agent: AgentFacts) -> Iterator[Verdict]:
     if not link.enabled:
         yield Verdict(Layer.AGENT, "该连接已停用", "需要使用时在本页启用。")
     if not agent.enrolled:
-        yield Verdict(Layer.AGENT, "采集端还没有注册或已吊销", "在采集端页面生成注册码，到仪器旁的电脑上注册。")
+        yield Verdict(Layer.AGENT, "采集端还没有登记或已吊销", "在采集端页面生成登记码，到仪器旁的电脑上登记。")
     if not link.online:
         yield _away(agent)
     if agent.refusing:

@@ -32,7 +32,7 @@ from cloud.web.throttle import Attempts
 from cloud.web.view import Access, Views, principal, web
 from common.errors import UserError
 
-ENROLMENTS = Attempts(20, "注册尝试过于频繁，请一分钟后再试。")  # codes are 192 bit; this only keeps noise away
+ENROLMENTS = Attempts(20, "登记尝试过于频繁，请一分钟后再试。")  # codes are 192 bit; this only keeps noise away
 VIEWS = Views("edge", __name__)
 
 

@@ -90,7 +90,7 @@ ACTIONS: Words = {
     "discard_results": ("作废结果", "results discarded"), "discarded": ("销毁", "discarded"),
     "doctor_acknowledged": ("医生确认", "acknowledged by the doctor"), "done": ("完成", "done"), "draft": ("起草", "drafted"),
     "edit": ("修改", "edited"), "emergency": ("紧急变更", "emergency change"), "end": ("结束", "ended"), "ended": ("结束", "ended"),
-    "enrol": ("接入", "enrolled"), "enrol_code": ("发放接入码", "enrolment code issued"), "escalate": ("升级", "escalated"),
+    "enrol": ("接入", "enrolled"), "enrol_code": ("发放登记码", "enrolment code issued"), "escalate": ("升级", "escalated"),
     "examine": ("复测", "examined again"), "exclude": ("剔除", "excluded"), "expire": ("到期", "expired"), "expired": ("过期", "expired"),
     "export": ("导出", "exported"), "extra": ("袋中多出", "extra tube in the bag"), "false_alarm": ("判为非危急值", "not critical"),
     "fits": ("核对相符", "fits"), "found": ("发现", "found"), "give": ("交出", "given"), "grant": ("授权", "granted"),

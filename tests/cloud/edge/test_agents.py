@@ -52,7 +52,7 @@ def test_a_real_agent_enrols_and_the_code_works_once(edge: Edge, https: str, tmp
     assert state == "enrolled" and serial != old
     # the certificate it had before is on the list that brokers read
     assert revoked_serials(edge.pki.crl_file) == {int(old, 16)}
-    with pytest.raises(UserError, match="注册码无效"):
+    with pytest.raises(UserError, match="登记码无效"):
         agent_enrol(DataDir(tmp_path / "thief"), code, "thief", "boot")
     # and what the old key signs is refused from now on
     edge.loop.registry.reload()
