@@ -46,7 +46,7 @@ def create_app(settings: Settings, db: Database | None = None) -> Flask:
     errors.init(app)
     i18n.init(app, [WEB, *(MODULES / m.name for m in registry.MODULES)])
     app.extensions.setdefault("permissions", {})["static"] = view.Access.PUBLIC.value
-    for views in (site.VIEWS, *(v for m in registry.MODULES for v in m.views)):
+    for views in (site.VIEWS, *(m.load(v) for m in registry.MODULES for v in m.views)):
         view.register(app, views)
     _context(app)
     view.check_declared(app)

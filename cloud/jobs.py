@@ -6,7 +6,8 @@ transaction, so that one hospital's trouble never stops another's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -17,17 +18,25 @@ from sqlalchemy.engine import make_url
 
 from cloud.config import Settings
 from cloud.db.base import JOBS_SCHEMA
-from cloud.db.session import Actor, Database
+from cloud.db.session import Actor, Database, UnitOfWork
 from cloud.modules.platform.models import Tenant
 from cloud.modules.registry import MODULES
-from cloud.web.module import Job
 
 log = structlog.get_logger("jobs")
 
 
-def all_jobs() -> dict[str, Job]:
+@dataclass(frozen=True)
+class Loaded:
+    """A declared job (``cloud.web.module.Job``) with its function."""
+
+    name: str
+    when: str
+    run: Callable[[UnitOfWork], object]
+
+
+def all_jobs() -> dict[str, Loaded]:
     """Every registered job by name."""
-    return {j.name: j for m in MODULES for j in m.jobs}
+    return {j.name: Loaded(j.name, j.when, m.load(j.run)) for m in MODULES for j in m.jobs}
 
 
 def tenant_ids(db: Database) -> list[int]:
@@ -36,7 +45,7 @@ def tenant_ids(db: Database) -> list[int]:
         return [i for (i,) in s.execute(select(Tenant.id).where(Tenant.status != "closed").order_by(Tenant.id))]
 
 
-def run_job(db: Database, job: Job, tenants: Iterable[int] | None = None) -> int:
+def run_job(db: Database, job: Loaded, tenants: Iterable[int] | None = None) -> int:
     """Run a job for each hospital; returns how many failed (each logged)."""
     failed = 0
     for tenant_id in tenant_ids(db) if tenants is None else tenants:
@@ -70,7 +79,7 @@ def make_app(settings: Settings, db: Database) -> procrastinate.App:
     return app
 
 
-def _register(app: procrastinate.App, job: Job, settings: Settings, db: Database) -> None:
+def _register(app: procrastinate.App, job: Loaded, settings: Settings, db: Database) -> None:
     def task(timestamp: int) -> None:
         run_job(db, job)
 

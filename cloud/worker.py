@@ -39,7 +39,7 @@ def all_handlers() -> dict[str, list[Handler]]:
     out: dict[str, list[Handler]] = {}
     for module in MODULES:
         for topic, handlers in module.handlers.items():
-            out.setdefault(topic, []).extend(handlers)
+            out.setdefault(topic, []).extend(module.load(name) for name in handlers)
     return out
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cloud.modules.tables  # noqa: F401  # who may call any module needs every table: foreign keys lead from one to another
 from cloud.modules import (
     autoverify,
     bench,

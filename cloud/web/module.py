@@ -1,13 +1,15 @@
-"""What a module declares about itself: permissions with their default roles, menu, views, event handlers."""
+"""What a module declares about itself: permissions with their default roles, menu, views, event handlers.
+
+Pages, handlers and jobs are declared by name, ``"file:name"`` inside the module's folder, and loaded by the process that runs them
+(``Module.load``): the web loads pages, the worker handlers and jobs, and who only calls a module's service pays for neither.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from cloud.web.view import Views
+from pkgutil import resolve_name
+from typing import Any
 
 Handler = Callable[[Any, dict[str, Any]], None]
 """Event handler ``(uow, payload)``; runs in the worker, in one transaction with marking the event done."""
@@ -19,7 +21,7 @@ class Job:
 
     name: str
     when: str
-    run: Callable[[Any], None]
+    run: str
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,16 @@ class Module:
 
     name: str
     title: str
-    views: Sequence[Views] = ()
+    views: Sequence[str] = ()
     depends: Sequence[str] = ()
     permissions: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Permission → codes of the standard roles that hold it in a new hospital."""
     menu: Sequence[MenuItem] = ()
-    handlers: Mapping[str, Sequence[Handler]] = field(default_factory=dict)
+    handlers: Mapping[str, Sequence[str]] = field(default_factory=dict)
     """Event topic → handlers."""
     jobs: Sequence[Job] = ()
     front: Sequence[Front] = ()
+
+    def load(self, name: str) -> Any:
+        """What ``"file:name"`` declares. ImportError or AttributeError where it isn't there."""
+        return resolve_name(f"cloud.modules.{self.name}.{name}")

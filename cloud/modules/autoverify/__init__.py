@@ -1,15 +1,12 @@
 """M08 Autoverification: release what needs no eye, stop what does, prove both."""
 
-from cloud.modules.autoverify import service
-from cloud.modules.autoverify.batch_views import VIEWS as BATCH
 from cloud.modules.autoverify.rules import Perm
-from cloud.modules.autoverify.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
 
 MODULE = Module(
     name="autoverify",
     title="自动审核",
-    views=(VIEWS, BATCH),
+    views=("views:VIEWS", "batch_views:VIEWS"),
     depends=(
         "bench",
         "catalog",
@@ -32,6 +29,6 @@ MODULE = Module(
         Perm.AUDIT: ("verifier", "senior", "leader", "quality"),
     },
     menu=(MenuItem("自动审核", "/av/board", Perm.READ, "检验", 34),),
-    handlers={"result.received": (service.on_results,), "result.settled": (service.on_results,)},
-    jobs=(Job("autoverify.watch", "15m", service.watch),),
+    handlers={"result.received": ("service:on_results",), "result.settled": ("service:on_results",)},
+    jobs=(Job("autoverify.watch", "15m", "service:watch"),),
 )

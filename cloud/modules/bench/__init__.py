@@ -1,15 +1,12 @@
 """M07 Bench: runs become reportable results; one screen a section, worked by keyboard."""
 
-from cloud.modules.bench import service, trace, watch
 from cloud.modules.bench.rules import Perm
-from cloud.modules.bench.views import VIEWS
-from cloud.modules.bench.worklist_views import VIEWS as WORKLISTS
 from cloud.web.module import Job, MenuItem, Module
 
 MODULE = Module(
     name="bench",
     title="检验工作台",
-    views=(WORKLISTS, VIEWS),
+    views=("worklist_views:VIEWS", "views:VIEWS"),
     depends=("catalog", "critical", "equipment", "orders", "platform", "qc", "reagents"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
@@ -22,9 +19,9 @@ MODULE = Module(
         MenuItem("手工工作单", "/bench/entry", Perm.ENTER, "检验", 32),
         MenuItem("检验统计", "/bench/figures", Perm.READ, "检验", 36),
     ),
-    jobs=(Job("bench.watch", "1m", watch.look), Job("bench.trace", "1m", trace.note)),
+    jobs=(Job("bench.watch", "1m", "watch:look"), Job("bench.trace", "1m", "trace:note")),
     handlers={
-        "specimen.rejected": (service.on_withdrawn,),
-        "specimen.cancelled": (service.on_withdrawn,),
+        "specimen.rejected": ("service:on_withdrawn",),
+        "specimen.cancelled": ("service:on_withdrawn",),
     },
 )

@@ -1,14 +1,12 @@
 """Catalog (M02): what the laboratory can measure, how it judges, and how analyzers and the HIS call it."""
 
-from cloud.modules.catalog import breakpoint_views
 from cloud.modules.catalog.rules import Perm
-from cloud.modules.catalog.views import VIEWS
 from cloud.web.module import MenuItem, Module
 
 MODULE = Module(
     name="catalog",
     title="基础数据",
-    views=(VIEWS, breakpoint_views.VIEWS),
+    views=("views:VIEWS", "breakpoint_views:VIEWS"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup", "engineer", "receiver"),
         Perm.MAP: ("infogroup",),

@@ -1,17 +1,13 @@
 """Change control of master data (M02): proposed, tried on past reports, approved by two, scheduled, active, retired."""
 
 from cloud.modules.changes.rules import Perm
-from cloud.modules.changes.service import activate_job
-from cloud.modules.changes.trial import step
-from cloud.modules.changes.views import VIEWS
-from cloud.modules.changes.watch import look
 from cloud.web.module import Job, MenuItem, Module
 
 MODULE = Module(
     name="changes",
     title="变更控制",
     depends=("autoverify", "catalog", "bench", "platform"),
-    views=(VIEWS,),
+    views=("views:VIEWS",),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup", "engineer", "receiver"),
         Perm.PROPOSE: ("leader", "infogroup", "quality", "engineer"),
@@ -26,6 +22,6 @@ MODULE = Module(
         MenuItem("变更控制", "/md/changes", Perm.READ, "基础数据", 760),
         MenuItem("导入", "/md/import", Perm.PROPOSE, "基础数据", 770),
     ),
-    handlers={"catalog.trial": (step,)},
-    jobs=(Job("changes-activate", "1m", activate_job), Job("changes-watch", "15m", look)),
+    handlers={"catalog.trial": ("trial:step",)},
+    jobs=(Job("changes-activate", "1m", "service:activate_job"), Job("changes-watch", "15m", "watch:look")),
 )

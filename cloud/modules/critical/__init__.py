@@ -1,14 +1,12 @@
 """M10 Critical values: found with the result, checked twice, told with read-back, escalated by the clock, handled, counted."""
 
-from cloud.modules.critical import service
 from cloud.modules.critical.rules import Perm
-from cloud.modules.critical.views import VIEWS
 from cloud.web.module import Front, Job, MenuItem, Module
 
 MODULE = Module(
     name="critical",
     title="危急值",
-    views=(VIEWS,),
+    views=("views:VIEWS",),
     depends=("catalog", "orders", "platform", "scheduling"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director"),
@@ -22,5 +20,5 @@ MODULE = Module(
         MenuItem("危急值待确认", "/critical/clinic", Perm.CLINIC, "临床", 40),
     ),
     front=(Front(Perm.CLINIC, "/critical/clinic/waiting", "critical", ("critical.css",), ("critical.js", "review.js")),),
-    jobs=(Job("critical.watch", "10s", service.watch),),
+    jobs=(Job("critical.watch", "10s", "service:watch"),),
 )

@@ -1,14 +1,19 @@
 """M06 Edge: lossless, ordered, explained traffic between analyzers and the laboratory."""
 
-from cloud.modules.edge import handlers, machine_views, service, views_instruments, views_links, views_onboard, views_releases, watch
 from cloud.modules.edge.rules import Perm
-from cloud.modules.edge.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
 
 MODULE = Module(
     name="edge",
     title="仪器接入",
-    views=(VIEWS, machine_views.VIEWS, views_onboard.VIEWS, views_links.VIEWS, views_instruments.VIEWS, views_releases.VIEWS),
+    views=(
+        "views:VIEWS",
+        "machine_views:VIEWS",
+        "views_onboard:VIEWS",
+        "views_links:VIEWS",
+        "views_instruments:VIEWS",
+        "views_releases:VIEWS",
+    ),
     depends=("bench", "catalog", "platform", "queue"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup", "engineer", "sysadmin"),
@@ -35,15 +40,15 @@ MODULE = Module(
         MenuItem("接入报表", "/edge/reports", Perm.READ, "仪器", 68),
     ),
     handlers={
-        "specimen.collected": (handlers.on_tube,),
-        "specimen.received": (handlers.on_received,),
-        "specimen.rejected": (handlers.on_tube,),
-        "specimen.cancelled": (handlers.on_tube,),
-        "result.received": (handlers.on_tube,),
-        "result.rerun": (handlers.on_tube,),
-        "specimen.aliquoted": (handlers.on_tube,),
-        "edge.deferred": (service.on_deferred,),
-        "edge.mapping_active": (handlers.on_mapping,),
+        "specimen.collected": ("handlers:on_tube",),
+        "specimen.received": ("handlers:on_received",),
+        "specimen.rejected": ("handlers:on_tube",),
+        "specimen.cancelled": ("handlers:on_tube",),
+        "result.received": ("handlers:on_tube",),
+        "result.rerun": ("handlers:on_tube",),
+        "specimen.aliquoted": ("handlers:on_tube",),
+        "edge.deferred": ("service:on_deferred",),
+        "edge.mapping_active": ("handlers:on_mapping",),
     },
-    jobs=(Job("edge_expire", "03:10", service.expire), Job("edge_watch", "1m", watch.look)),
+    jobs=(Job("edge_expire", "03:10", "service:expire"), Job("edge_watch", "1m", "watch:look")),
 )

@@ -1,13 +1,12 @@
 """M20 Equipment (smallest whole part): until when an analyzer's calibration is valid, and which analyzers are out of order."""
 
 from cloud.modules.equipment.rules import Perm
-from cloud.modules.equipment.views import VIEWS
 from cloud.web.module import MenuItem, Module
 
 MODULE = Module(
     name="equipment",
     title="设备",
-    views=(VIEWS,),
+    views=("views:VIEWS",),
     depends=("catalog", "platform"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "equipment"),

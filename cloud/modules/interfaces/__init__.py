@@ -1,15 +1,12 @@
 """M23 Interfaces: data called and pushed to the hospital's other systems, without loss, doubles or guesses."""
 
-from cloud.modules.interfaces import outbox, service
-from cloud.modules.interfaces.hl7_out import ResultStatus
 from cloud.modules.interfaces.rules import Perm
-from cloud.modules.interfaces.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
 
 MODULE = Module(
     name="interfaces",
     title="接口",
-    views=(VIEWS,),
+    views=("views:VIEWS",),
     depends=("catalog", "critical", "orders", "platform", "reports"),
     permissions={
         Perm.BOARD: ("infogroup", "engineer", "leader", "director", "sysadmin", "supervision"),
@@ -25,15 +22,15 @@ MODULE = Module(
         MenuItem("HIS 项目对照", "/if/maps", Perm.MAPS, "接口", 820),
     ),
     handlers={
-        "order.item_status": (outbox.on_item_status,),
-        "order.charge": (outbox.on_charge,),
-        "order.refund_decided": (outbox.on_refund_decided,),
-        "report.preliminary": (outbox.on_report(ResultStatus.PRELIMINARY),),
-        "report.released": (outbox.on_report(ResultStatus.FINAL),),
-        "report.amended": (outbox.on_report(ResultStatus.CORRECTED),),
-        "report.recalled": (outbox.on_report(ResultStatus.RECALLED),),
-        "critical.confirmed": (outbox.on_critical,),
-        "catalog.mapped": (outbox.on_mapped,),
+        "order.item_status": ("outbox:on_item_status",),
+        "order.charge": ("outbox:on_charge",),
+        "order.refund_decided": ("outbox:on_refund_decided",),
+        "report.preliminary": ("outbox:on_preliminary",),
+        "report.released": ("outbox:on_released",),
+        "report.amended": ("outbox:on_amended",),
+        "report.recalled": ("outbox:on_recalled",),
+        "critical.confirmed": ("outbox:on_critical",),
+        "catalog.mapped": ("outbox:on_mapped",),
     },
-    jobs=(Job("interfaces.watch", "1m", service.watch),),
+    jobs=(Job("interfaces.watch", "1m", "service:watch"),),
 )

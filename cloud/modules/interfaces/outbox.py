@@ -165,6 +165,12 @@ def on_report(status: ResultStatus) -> Callable[[UnitOfWork, dict[str, Any]], No
     return handle
 
 
+on_preliminary = on_report(ResultStatus.PRELIMINARY)
+on_released = on_report(ResultStatus.FINAL)
+on_amended = on_report(ResultStatus.CORRECTED)
+on_recalled = on_report(ResultStatus.RECALLED)
+
+
 def on_critical(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     """Event ``critical.confirmed``: the value goes to the systems that take critical values (ORU^R01, P, HH or LL); else 未配置."""
     line = critical_queries.one(uow, int(payload["critical_id"]))

@@ -1,21 +1,12 @@
 """M03 Orders: right test, right patient, once, paid or authorised, traceable to the requester."""
 
-from cloud.db.session import UnitOfWork
-from cloud.modules.orders import merge, private, service, verbal
-from cloud.modules.orders.merge_views import MERGE
 from cloud.modules.orders.rules import Perm
-from cloud.modules.orders.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
-
-
-def _discard_parked(uow: UnitOfWork) -> None:
-    service.discard_parked(uow)
-
 
 MODULE = Module(
     name="orders",
     title="申请",
-    views=(VIEWS, MERGE),
+    views=("views:VIEWS", "merge_views:MERGE"),
     depends=("catalog", "platform"),
     permissions={
         Perm.READ: ("nurse", "receiver", "guide", "tester", "verifier", "senior", "leader", "quality", "director"),
@@ -33,16 +24,16 @@ MODULE = Module(
         MenuItem("患者合并", "/patients/merge", Perm.MERGE, "检验前", 14),
     ),
     handlers={
-        "catalog.mapped": (service.on_mapped,),
-        "result.received": (service.on_result,),
-        "report.preliminary": (service.on_preliminary,),
-        "report.released": (service.on_released,),
-        "report.recalled": (service.on_recalled,),
+        "catalog.mapped": ("service:on_mapped",),
+        "result.received": ("service:on_result",),
+        "report.preliminary": ("service:on_preliminary",),
+        "report.released": ("service:on_released",),
+        "report.recalled": ("service:on_recalled",),
     },
     jobs=(
-        Job("orders.discard_parked", "1m", _discard_parked),
-        Job("orders.look", "15m", verbal.look),
-        Job("orders.merge", "15m", merge.watch),
-        Job("orders.seal", "1m", private.seal_old),
+        Job("orders.discard_parked", "1m", "service:discard_parked"),
+        Job("orders.look", "15m", "verbal:look"),
+        Job("orders.merge", "15m", "merge:watch"),
+        Job("orders.seal", "1m", "private:seal_old"),
     ),
 )

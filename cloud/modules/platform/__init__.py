@@ -1,14 +1,12 @@
 """Platform (M01): tenancy, identity, permissions, sessions, audit."""
 
-from cloud.modules.platform import archive, glass, lists, mlps, signing, views, views_admin, views_records, watch
 from cloud.modules.platform.rules import Perm
-from cloud.modules.platform.service import verify_chain
 from cloud.web.module import Job, MenuItem, Module
 
 MODULE = Module(
     name="platform",
     title="平台",
-    views=(views.VIEWS, views_admin.VIEWS, views_records.VIEWS),
+    views=("views:VIEWS", "views_admin:VIEWS", "views_records:VIEWS"),
     permissions={
         Perm.USERS: ("secadmin",),
         Perm.ROLES: ("secadmin",),
@@ -38,15 +36,15 @@ MODULE = Module(
         MenuItem("安全报表", "/admin/reports", Perm.AUDIT, "管理", 945),
     ),
     jobs=(
-        Job("audit_verify", "00:30", verify_chain),
-        Job("platform.dormant", "08:00", watch.dormant),
-        Job("platform.bulk_views", "15m", watch.bulk_views),
-        Job("platform.end_grants", "1m", watch.end_grants),
-        Job("signing.countersign", "1m", signing.countersign),
-        Job("audit_archive", "00:30", archive.archive),
-        Job("platform.mlps", "08:00", mlps.due),
-        Job("platform.breaks", "08:00", glass.overdue),
-        Job("lists.purge", "00:30", lists.purge),
+        Job("audit_verify", "00:30", "service:verify_chain"),
+        Job("platform.dormant", "08:00", "watch:dormant"),
+        Job("platform.bulk_views", "15m", "watch:bulk_views"),
+        Job("platform.end_grants", "1m", "watch:end_grants"),
+        Job("signing.countersign", "1m", "signing:countersign"),
+        Job("audit_archive", "00:30", "archive:archive"),
+        Job("platform.mlps", "08:00", "mlps:due"),
+        Job("platform.breaks", "08:00", "glass:overdue"),
+        Job("lists.purge", "00:30", "lists:purge"),
     ),
-    handlers={"list.render": (lists.render,)},
+    handlers={"list.render": ("lists:render",)},
 )

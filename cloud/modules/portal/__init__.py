@@ -1,13 +1,12 @@
 """Portal (M15): the clinician finds, understands and acknowledges results in ten seconds."""
 
 from cloud.modules.portal.rules import Perm
-from cloud.modules.portal.views import VIEWS
 from cloud.web.module import MenuItem, Module
 
 MODULE = Module(
     name="portal",
     title="临床查询",
-    views=(VIEWS,),
+    views=("views:VIEWS",),
     depends=("platform", "catalog", "orders", "bench", "reports"),
     permissions={Perm.READ: ("clinician", "nurse")},
     menu=(

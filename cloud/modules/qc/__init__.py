@@ -1,16 +1,13 @@
 """M11 Quality control: detects error before patients do, and holds release when in doubt."""
 
-from cloud.modules.qc import intake, jobs
 from cloud.modules.qc.rules import Perm
-from cloud.modules.qc.settings_views import SETTINGS
-from cloud.modules.qc.views import VIEWS
-from cloud.web.module import MenuItem, Module
+from cloud.web.module import Job, MenuItem, Module
 
 EVERYBODY = ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup")
 MODULE = Module(
     name="qc",
     title="室内质控",
-    views=(VIEWS, SETTINGS),
+    views=("views:VIEWS", "settings_views:SETTINGS"),
     depends=("catalog", "platform"),
     permissions={
         Perm.READ: EVERYBODY,
@@ -31,6 +28,11 @@ MODULE = Module(
         MenuItem("质控靶值", "/qc/targets", Perm.READ, "质量", 60),
         MenuItem("质控计划", "/qc/plans", Perm.READ, "质量", 60),
     ),
-    handlers={"qc.observed": (intake.take,)},
-    jobs=jobs.JOBS,
+    handlers={"qc.observed": ("intake:take",)},
+    jobs=(
+        Job("qc_recheck", "1m", "jobs:recheck"),
+        Job("qc_moving", "15m", "patients:work"),
+        Job("qc_lots", "08:00", "jobs:lots"),
+        Job("qc_month", "00:30", "jobs:month"),
+    ),
 )

@@ -10,9 +10,8 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Level
-from cloud.modules.qc import months, patients
+from cloud.modules.qc import months
 from cloud.modules.qc.rules import Perm
-from cloud.web.module import Job
 
 DUE_SOON = timedelta(minutes=30)
 EXPIRES_SOON = timedelta(days=30)
@@ -100,11 +99,3 @@ def month(uow: UnitOfWork) -> None:
         words = "室内质控月总结还有 %(n)s 份未签名（每月 5 日前完成）"
         found = [alerts.Alert("qc.month", "all", Level.WARNING, words, "/qc/month", Perm.CLOSE, {"n": open_ones})]
     alerts.sync(uow, "qc.month", found)
-
-
-JOBS = (
-    Job("qc_recheck", "1m", recheck),
-    Job("qc_moving", "15m", patients.work),
-    Job("qc_lots", "08:00", lots),
-    Job("qc_month", "00:30", month),
-)

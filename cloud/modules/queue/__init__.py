@@ -1,14 +1,12 @@
 """Queue (M04): fair, calm, correct collection; numbers, windows, hall screens, kiosks."""
 
-from cloud.modules.queue import handlers
 from cloud.modules.queue.rules import Perm
-from cloud.modules.queue.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
 
 MODULE = Module(
     name="queue",
     title="排队叫号",
-    views=(VIEWS,),
+    views=("views:VIEWS",),
     depends=("catalog", "platform", "specimens"),
     permissions={
         Perm.WINDOW: ("nurse",),
@@ -22,6 +20,6 @@ MODULE = Module(
         MenuItem("排队概况", "/queue/board", Perm.BOARD, "采血排队", 120),
         MenuItem("大厅屏幕", "/queue/screen", Perm.SCREEN, "采血排队", 130),
     ),
-    handlers={"ticket.render": (handlers.render_ticket,)},
-    jobs=(Job("queue.purge_tickets", "03:25", handlers.purge_jobs),),
+    handlers={"ticket.render": ("handlers:render_ticket",)},
+    jobs=(Job("queue.purge_tickets", "03:25", "handlers:purge_jobs"),),
 )

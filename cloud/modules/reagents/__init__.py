@@ -1,13 +1,12 @@
 """M17 Reagents (smallest whole part): lots with their acceptance and expiry, and what is on board of which analyzer."""
 
 from cloud.modules.reagents.rules import Perm
-from cloud.modules.reagents.views import VIEWS
 from cloud.web.module import MenuItem, Module
 
 MODULE = Module(
     name="reagents",
     title="试剂",
-    views=(VIEWS,),
+    views=("views:VIEWS",),
     depends=("catalog", "platform"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "reagent"),

@@ -1,16 +1,12 @@
 """M09 Reports: reviewed by one, verified by another, frozen, signed, rendered once, and amended only by a new version."""
 
-from cloud.modules.reports.handlers import render_preview, render_report, render_reprint
-from cloud.modules.reports.layout_views import LAYOUTS
 from cloud.modules.reports.rules import Perm
-from cloud.modules.reports.views import VIEWS
-from cloud.modules.reports.watch import watch
 from cloud.web.module import Job, MenuItem, Module
 
 MODULE = Module(
     name="reports",
     title="报告",
-    views=(VIEWS, LAYOUTS),
+    views=("views:VIEWS", "layout_views:LAYOUTS"),
     depends=("bench", "catalog", "critical", "orders", "personnel", "platform", "qc", "quality", "scheduling", "specimens"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
@@ -32,12 +28,12 @@ MODULE = Module(
         MenuItem("报告格式", "/templates", Perm.LAYOUTS, "基础数据", 232),
     ),
     handlers={
-        "report.preliminary": (render_report,),
-        "report.released": (render_report,),
-        "report.amended": (render_report,),
-        "report.render": (render_report,),
-        "report.reprint": (render_reprint,),
-        "report.preview": (render_preview,),
+        "report.preliminary": ("handlers:render_report",),
+        "report.released": ("handlers:render_report",),
+        "report.amended": ("handlers:render_report",),
+        "report.render": ("handlers:render_report",),
+        "report.reprint": ("handlers:render_reprint",),
+        "report.preview": ("handlers:render_preview",),
     },
-    jobs=(Job("reports.watch", "1m", watch),),
+    jobs=(Job("reports.watch", "1m", "watch:watch"),),
 )

@@ -1,13 +1,12 @@
 """M18 Scheduling (smallest whole part): shifts and who is on duty in which section; the roster solver comes with its own issue."""
 
 from cloud.modules.scheduling.rules import Perm
-from cloud.modules.scheduling.views import VIEWS
 from cloud.web.module import MenuItem, Module
 
 MODULE = Module(
     name="scheduling",
     title="排班",
-    views=(VIEWS,),
+    views=("views:VIEWS",),
     depends=("catalog", "platform"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "scheduler"),

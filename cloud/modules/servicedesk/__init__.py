@@ -1,8 +1,6 @@
 """M26 Service desk (smallest whole part): tickets with owner and backup, the solution clock, the laboratory's confirmation."""
 
-from cloud.modules.servicedesk import handlers, watch
 from cloud.modules.servicedesk.rules import Perm
-from cloud.modules.servicedesk.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
 
 BENCH = ("tester", "verifier", "senior", "leader")
@@ -10,7 +8,7 @@ BENCH = ("tester", "verifier", "senior", "leader")
 MODULE = Module(
     name="servicedesk",
     title="服务台",
-    views=(VIEWS,),
+    views=("views:VIEWS",),
     depends=("catalog", "platform"),
     permissions={
         Perm.READ: (*BENCH, "quality", "director", "infogroup", "engineer", "supervision"),
@@ -20,6 +18,6 @@ MODULE = Module(
         Perm.CONFIRM: (*BENCH, "quality", "director"),
     },
     menu=(MenuItem("服务台", "/desk", Perm.READ, "质量", 69),),
-    handlers={"ticket.open": (handlers.open_by_system,)},
-    jobs=(Job("servicedesk.watch", "1m", watch.look),),
+    handlers={"ticket.open": ("handlers:open_by_system",)},
+    jobs=(Job("servicedesk.watch", "1m", "watch:look"),),
 )

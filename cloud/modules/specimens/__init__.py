@@ -1,13 +1,6 @@
 """Specimens (M05): each tube's identity, place and fitness at every minute."""
 
-from cloud.modules.specimens import add_on, discard, handlers, late, referral, service, storage, track
-from cloud.modules.specimens.bag_views import BAGS
-from cloud.modules.specimens.figure_views import FIGURES
-from cloud.modules.specimens.referral_views import REFERRAL
 from cloud.modules.specimens.rules import Perm
-from cloud.modules.specimens.storage_views import STORAGE
-from cloud.modules.specimens.track_views import TRACK
-from cloud.modules.specimens.views import VIEWS
 from cloud.web.module import Job, MenuItem, Module
 
 BENCH = ("tester", "verifier", "senior", "leader")
@@ -15,7 +8,14 @@ BENCH = ("tester", "verifier", "senior", "leader")
 MODULE = Module(
     name="specimens",
     title="标本",
-    views=(VIEWS, BAGS, STORAGE, REFERRAL, TRACK, FIGURES),
+    views=(
+        "views:VIEWS",
+        "bag_views:BAGS",
+        "storage_views:STORAGE",
+        "referral_views:REFERRAL",
+        "track_views:TRACK",
+        "figure_views:FIGURES",
+    ),
     depends=("bench", "catalog", "orders", "platform"),
     permissions={
         Perm.READ: (*BENCH, "quality", "director", "infogroup", "nurse", "receiver"),
@@ -55,18 +55,18 @@ MODULE = Module(
         MenuItem("采集手册", "/sp/handbook", Perm.READ, "标本", 272),
     ),
     handlers={
-        "label.render": (handlers.render_labels,),
-        "order.item_status": (service.on_item_status,),
-        "result.received": (service.on_result,),
-        "report.released": (service.on_released, storage.on_released),
-        "reflex.wanted": (add_on.on_reflex,),
-        "tube.seen": (track.on_seen,),
+        "label.render": ("handlers:render_labels",),
+        "order.item_status": ("service:on_item_status",),
+        "result.received": ("service:on_result",),
+        "report.released": ("service:on_released", "storage:on_released"),
+        "reflex.wanted": ("add_on:on_reflex",),
+        "tube.seen": ("track:on_seen",),
     },
     jobs=(
-        Job("specimens.purge_labels", "03:20", handlers.purge_jobs),
-        Job("specimens.discard", "00:30", discard.daily),
-        Job("specimens.gaps", "00:30", referral.nightly),
-        Job("specimens.look", "15m", referral.look),
-        Job("specimens.late", "1m", late.look),
+        Job("specimens.purge_labels", "03:20", "handlers:purge_jobs"),
+        Job("specimens.discard", "00:30", "discard:daily"),
+        Job("specimens.gaps", "00:30", "referral:nightly"),
+        Job("specimens.look", "15m", "referral:look"),
+        Job("specimens.late", "1m", "late:look"),
     ),
 )

@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import event, text
 
 from cloud import jobs, relay
-from cloud.web.module import Job
 from tests.support.lab import Lab
 
 
@@ -133,7 +132,7 @@ def test_job_runs_for_each_hospital_and_one_failure_stops_no_other(lab: Lab) -> 
         if uow.tenant_id == lab.a:
             raise RuntimeError
 
-    assert jobs.run_job(lab.db, Job("x", "1m", run)) == 1
+    assert jobs.run_job(lab.db, jobs.Loaded("x", "1m", run)) == 1
     assert ran == [lab.a, lab.b]
 
 
