@@ -8,6 +8,7 @@ with its ``{name}``s, is the msgid in ``en.po``; a test holds that each has its 
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterable
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
@@ -21,7 +22,7 @@ from babel.support import NullTranslations, Translations
 from flask import Flask, current_app, g, has_request_context
 
 from common.english import ENGLISH
-from common.say import Said
+from common.say import SEPARATORS, Said
 
 NULL = NullTranslations()
 
@@ -56,7 +57,7 @@ def locale() -> str:
 
 def gettext(message: str, **values: Any) -> str:
     """The message in the reader's language, filled with ``%(name)s`` values; a ``say`` sentence is filled again from its own."""
-    if locale() == "en":
+    if locale() == "en" and message:  # the empty key is the catalogue's own header
         message = in_english(message)
     return message % values if values else message
 
@@ -65,6 +66,11 @@ def in_english(message: str) -> str:
     """The message in English whatever the page's language; as it is where the catalogue has none."""
     english = current_app.extensions["english"].gettext
     return message.in_words_of(english) if isinstance(message, Said) else str(english(message))
+
+
+def joined(texts: Iterable[str], between: str = "、") -> str:
+    """The texts one after the other in the reader's language."""
+    return (SEPARATORS[between] if locale() == "en" else between).join(gettext(text) for text in texts if text)
 
 
 def ngettext(one: str, many: str, n: int, **values: Any) -> str:
@@ -96,4 +102,5 @@ def init(app: Flask, folders: list[Path]) -> None:
     app.jinja_env.filters["time"] = local_time
     # 1E+2 is no number to a person.
     app.jinja_env.filters["plain"] = lambda v: f"{v.normalize():f}"
+    app.jinja_env.filters["words"] = joined
     app.jinja_env.filters["hm"] = lambda v: local_time(v, "%H:%M")

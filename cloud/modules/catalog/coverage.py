@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
-from cloud.modules.catalog.rules import Age, AgeUnit, Interval, NoInterval, Subject, choose
+from cloud.modules.catalog.rules import SEX_WORDS, Age, AgeUnit, Interval, NoInterval, Subject, choose
+from common.say import Said, say
 
 # Hours of a mean year and month (Gregorian), so that 12 months are a year and a limit in any unit has its place on one axis.
 YEAR, MONTH, DAY = 8766, 730.5, 24
@@ -26,9 +27,9 @@ class Piece:
     found: Interval | NoInterval
 
     @property
-    def text(self) -> str:
+    def text(self) -> Said:
         """The ages in words, in the unit they are spoken in."""
-        return f"{age_of(self.start).text()}–{'' if self.end >= LIFE else age_of(self.end).text()}"
+        return say("{young}–{old}", young=age_of(self.start).text(), old="" if self.end >= LIFE else age_of(self.end).text())
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +84,17 @@ def _pieces(intervals: Sequence[Interval], subject: Subject, cuts: Sequence[int]
     return out
 
 
-def gaps(intervals: Sequence[Interval], method: str | None = None) -> list[str]:
+def gaps(intervals: Sequence[Interval], method: str | None = None) -> list[Said]:
     """Who has no interval, in words (男 0小时–18岁); empty when everybody has one."""
-    words = {"M": "男", "F": "女"}
     found = [(each.sex, piece.text) for each in lanes(intervals, method) for piece in each.pieces if not isinstance(piece.found, Interval)]
-    return list(dict.fromkeys(f"{words[sex]} {text}" for sex, text in found))
+    return list(dict.fromkeys(say("{sex} {ages}", sex=SEX_WORDS[sex], ages=text) for sex, text in found))
 
 
 # The axis gives each part of life the room its rows need: 72 h, 28 d, 24 months, 18 years, the rest.
 _AXIS = ((0, 0.0), (72, 0.10), (28 * DAY, 0.22), (2 * YEAR, 0.40), (18 * YEAR, 0.62), (LIFE, 1.0))
 TICKS = (
-    *((0, "出生"), (72, "72小时"), (28 * DAY, "28天"), (ceil(6 * MONTH), "6月"), (2 * YEAR, "2岁"), (6 * YEAR, "6岁")),
-    *((12 * YEAR, "12岁"), (18 * YEAR, "18岁"), (40 * YEAR, "40岁"), (60 * YEAR, "60岁"), (80 * YEAR, "80岁")),
+    *((0, say("出生")), (72, say("{n}小时", n=72)), (28 * DAY, say("{n}天", n=28)), (ceil(6 * MONTH), say("{n}月", n=6))),
+    *((n * YEAR, say("{n}岁", n=n)) for n in (2, 6, 12, 18, 40, 60, 80)),
 )
 
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from common.say import Said, say
+from common.say import Listed, Said, say
 
 # Only a default for callers without a hospital's zone; they pass ZoneInfo("Asia/Shanghai"), which knows the summer times of 1986–1991.
 CHINA = timezone(timedelta(hours=8))
@@ -36,6 +36,18 @@ class AgeUnit(StrEnum):
     DAY = "day"
     MONTH = "month"
     YEAR = "year"
+
+
+def in_units(n: int | str, unit: str) -> Said:
+    """A number of completed units in words: 36小时, 5天, 3月, 28岁."""
+    match unit:
+        case AgeUnit.HOUR:
+            return say("{n}小时", n=n)
+        case AgeUnit.DAY:
+            return say("{n}天", n=n)
+        case AgeUnit.MONTH:
+            return say("{n}月", n=n)
+    return say("{n}岁", n=n)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +76,7 @@ class Age:
         """As printed on labels and reports: 36小时, 5天, 3月, 28岁; an English page says it its own way."""
         unit = AgeUnit.DAY if self.unit is AgeUnit.MONTH and self.months == 0 else self.unit
         n = self.in_unit(unit)
-        match unit:
-            case AgeUnit.HOUR:
-                return say("{n}小时", n=n)
-            case AgeUnit.DAY:
-                return say("{n}天", n=n)
-            case AgeUnit.MONTH:
-                return say("{n}月", n=n)
-        return say("{n}岁", n=n)
+        return in_units(n, unit)
 
 
 _DAYS_OF_MONTH = Decimal("30.4375")
@@ -283,18 +288,21 @@ def problems(interval: Interval) -> list[str]:
     return out
 
 
-def describe(interval: Interval) -> str:
+SEX_WORDS = {"M": say("男"), "F": say("女")}
+
+
+def describe(interval: Interval) -> Said:
     """The conditions of an interval in words."""
-    units = {"hour": "小时", "day": "天", "month": "月", "year": "岁"}
-    parts = [{"M": "男", "F": "女"}.get(interval.sex or "", "不限性别")]
+    parts: list[str] = [SEX_WORDS.get(interval.sex or "", say("不限性别"))]
     if interval.age_low is not None or interval.age_high is not None:
-        low = "" if interval.age_low is None else str(interval.age_low)
-        high = "" if interval.age_high is None else str(interval.age_high)
-        parts.append(f"{low}–<{high}{units.get(interval.age_unit, '')}" if high else f"≥{low}{units.get(interval.age_unit, '')}")
+        low, high, unit = interval.age_low, interval.age_high, interval.age_unit
+        least = "" if low is None else str(low)
+        until = None if high is None else say("{least}–<{age}", least=least, age=in_units(high, unit))
+        parts.append(say("≥{age}", age=in_units(least, unit)) if until is None else until)
     if interval.gest_low is not None or interval.gest_high is not None:
-        parts.append(f"孕 {interval.gest_low or 0}–{interval.gest_high or ''} 周")
+        parts.append(say("孕 {low}–{high} 周", low=interval.gest_low or 0, high=interval.gest_high or ""))
     parts += [each for each in (interval.phase, interval.method) if each]
-    return "，".join(parts)
+    return say("{parts}", parts=Listed(parts, "，"))
 
 
 def overlapping(new: Interval, others: Iterable[Interval]) -> list[Interval]:

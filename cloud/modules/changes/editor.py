@@ -16,7 +16,10 @@ from common import values as results
 from common.errors import UserError
 from common.say import Listed, say
 
-FUNCTIONS = ("if(条件, 值, 值)", "min( )", "max( )", "round(值, 位数)", "ln( )", "abs( )", 'has("编码")', 'grade("编码")', "na('原因')")
+FUNCTIONS = (
+    *(say("if(条件, 值, 值)"), "min( )", "max( )", say("round(值, 位数)"), "ln( )", "abs( )"),
+    *(say('has("编码")'), say('grade("编码")'), say("na('原因')")),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,9 @@ def words(known: md.Catalog) -> list[tuple[str, str]]:
     """(what is inserted, what it is) for completion: item codes first, then names and functions."""
     items = sorted((each for each in known.items.values() if each.active), key=lambda each: each.code)
     out = [(f'"{each.code}"', f"{each.name} {each.unit}".strip()) for each in items]
-    out += [("sex", "性别 '男' '女'"), ("age", "年龄（岁）"), ("age_days", "日龄"), ("weight", "体重 kg"), ("urine_volume", "尿量 L")]
-    return out + [(each, "函数") for each in FUNCTIONS]
+    out += [("sex", say("性别 '男' '女'")), ("age", say("年龄（岁）")), ("age_days", say("日龄"))]
+    out += [("weight", say("体重 kg")), ("urine_volume", say("尿量 L"))]
+    return out + [(each, say("函数")) for each in FUNCTIONS]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,6 +15,7 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.catalog import service as catalog
 from cloud.modules.changes import models
 from cloud.modules.changes.rules import BOXES, EMERGENCY_LIMIT, OPEN, WORDS, State
+from common.say import say
 
 PAGE = 50
 
@@ -209,16 +210,20 @@ def _found(known: md.Catalog, item: md.ItemRow) -> dict[str, str]:
     priced = [each.price_code for each in sets if each.price_code]
     his = [code for (_, code), order_set in known.his_codes.items() if order_set in ids]
     return {
-        "item": f"{item.name}，{item.unit or '无单位'}",
-        "map": "计算项目" if calculated else f"{channels} 个通道" if channels else "",
-        "ri": f"{len(known.intervals.get(item.id, ()))} 条" if known.intervals.get(item.id) else "",
-        "critical": f"{len(known.criticals.get(item.id, ()))} 条" if known.criticals.get(item.id) else "",
-        "delta": f"{len(known.deltas.get(item.id, ()))} 条" if known.deltas.get(item.id) else "",
+        "item": say("{name}，{unit}", name=item.name, unit=item.unit or say("无单位")),
+        "map": say("计算项目") if calculated else say("{n} 个通道", n=channels) if channels else "",
+        "ri": _rows(known.intervals.get(item.id)),
+        "critical": _rows(known.criticals.get(item.id)),
+        "delta": _rows(known.deltas.get(item.id)),
         "price": "、".join(priced),
         "his": "、".join(his[:3]),
-        "print": f"第 {item.print_order} 位" if item.print_order else "",
-        "av": f"{len(known.av_ranges.get(item.id, ()))} 条" if known.av_ranges.get(item.id) else "",
+        "print": say("第 {n} 位", n=item.print_order) if item.print_order else "",
+        "av": _rows(known.av_ranges.get(item.id)),
     }
+
+
+def _rows(rows: Sized | None) -> str:
+    return say("{n} 条", n=len(rows)) if rows else ""
 
 
 def open_tests(uow: UnitOfWork, item_id: int) -> int:
