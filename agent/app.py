@@ -245,7 +245,8 @@ class Agent:
             self.poller.close()
         with contextlib.suppress(Exception):
             self.journal.close()
-        self.data.status.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # Windows: somebody reads it
+            self.data.status.unlink(missing_ok=True)
 
     def apply(self, config: Config) -> None:
         """Start what is new, stop what is gone, restart what changed; a line that did not change is not touched."""
@@ -318,7 +319,10 @@ class Agent:
             self.stop()
         if self.uplink is not None:
             self.uplink.tick()
-        status.write_file(self.data, self.heartbeat(told=False))
+        try:
+            status.write_file(self.data, self.heartbeat(told=False))
+        except OSError as error:  # the disk is full, or Windows has the file open: the cloud must hear of it all the same
+            _log.error("status file not written", errno=error.errno)
         if count % STATUS_SECONDS == 0:
             self.send_status()
         orders.second(self)

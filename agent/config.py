@@ -11,6 +11,7 @@ import json
 import os
 import re
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from common.say import say
 # Links we answer on; every other protocol name ("text", "fixed", "bci" …) is a line that only listens.
 ANSWERED = ("astm", "hl7")
 DEFAULT_IDLE_MS = 500
+REPLACE_TRIES, REPLACE_PAUSE = 10 if os.name == "nt" else 0, 0.01
 
 
 class ConfigError(UserError):
@@ -182,13 +184,25 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600, sync: bool = Tru
             if sync:
                 os.fsync(stream.fileno())
         os.chmod(name, mode)
-        os.replace(name, path)
+        _replace(name, path)
         if sync:
             sync_folder(path.parent)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise
+
+
+def _replace(name: str, path: Path) -> None:
+    """Put a file in another's place. Windows refuses while a reader or an antivirus program has the old one open: a few times again."""
+    for _ in range(REPLACE_TRIES):
+        try:
+            os.replace(name, path)
+        except PermissionError:
+            time.sleep(REPLACE_PAUSE)
+        else:
+            return
+    os.replace(name, path)
 
 
 def sync_folder(folder: Path) -> None:

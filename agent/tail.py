@@ -6,6 +6,7 @@ fields hidden already (common/visible.py); a capture holds the bytes as they cam
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -34,8 +35,11 @@ class Tap:
     def note(self, direction: str, data: bytes, at: str) -> None:
         """Bytes passed; `direction` is in or out, seen from us."""
         if self._file is not None and direction == "in" and self._written < MAX_CAPTURE:
-            self._file.write(data)
-            self._written += len(data)
+            try:
+                self._file.write(data)
+                self._written += len(data)
+            except OSError:  # the disk is full: the recording ends, the line does not
+                self.close()
         if self.tail_until:
             self._tail(direction, data, at)
 
@@ -81,9 +85,10 @@ class Tap:
 
     def close(self) -> None:
         """End the capture."""
-        if self._file is not None:
-            self._file.close()
-        self._file, self.capture_until = None, 0.0
+        file, self._file, self.capture_until = self._file, None, 0.0
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
 
 
 def order(body: dict[str, Any], encoding: str | None, tap: Tap | None, now: float, file: Path) -> Tap:

@@ -7,6 +7,7 @@ file, so that a kill between the COMMIT and the move doubles nothing.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from pathlib import Path
 
@@ -43,31 +44,40 @@ class FileDrop:
             await asyncio.sleep(POLL_SECONDS)
 
     async def _look(self) -> None:
-        for path in sorted(self._folder.iterdir()):
+        for path in sorted(self._folder.iterdir(), key=lambda one: (one.suffix != _CLAIMED, one)):  # what was claimed comes first
             if not path.is_file() or path.name.startswith(_OPEN):
                 continue
             if path.suffix != _CLAIMED:
-                if not _settled(path):
+                claimed = path.with_name(path.name + _CLAIMED)
+                if claimed.exists() or not _settled(path):  # one of the same name waits for room on the disk: it is not written over
                     continue
                 try:
-                    path = path.rename(path.with_name(path.name + _CLAIMED))
+                    path = path.rename(claimed)
                 except PermissionError as error:  # Windows: the program still has it open; the others do not wait
                     self._line.trouble(f"文件 {path.name} 正被占用，稍后再取：{error.strerror}")
                     continue
             await self._store(path)
 
+    def _done(self, now: int, name: str) -> Path:
+        """Where a file is moved: nothing that lies there is written over."""
+        for at in itertools.count(now):
+            target = self._folder / "done" / f"{at}-{name}"
+            if not target.exists():
+                return target
+        raise AssertionError
+
     async def _store(self, path: Path) -> None:
         line = self._line
         if path.stat().st_size > MAX_FILE:
             line.trouble(f"文件 {path.name} 超过 16 MB，未读取")
-            path.rename(self._folder / "done" / f"{now_ms()}-toolarge-{path.name}")
+            path.rename(self._done(now_ms(), f"toolarge-{path.name}"))
             return
         body = path.read_bytes()
         now = now_ms()
         name = path.name.removesuffix(_CLAIMED)
         last = f"{name} {sha256_hex(body)} {path.stat().st_mtime_ns}"
         if line.journal.get(self._key) == last:  # stored before a kill, and not moved any more
-            path.rename(self._folder / "done" / f"{now}-{name}")
+            path.rename(self._done(now, name))
             return
         line.health.last_byte = now / 1000
         stored: asyncio.Future[bool] = line.loop.create_future()
@@ -76,7 +86,7 @@ class FileDrop:
         message = line.outgoing(body, now, 1, complete=whole, problems=problems, peer=name)
         line.journal.message(message, stored.set_result, note=(self._key, last))
         if await stored:
-            path.rename(self._folder / "done" / f"{now}-{name}")
+            path.rename(self._done(now, name))
 
 
 def _settled(path: Path) -> bool:

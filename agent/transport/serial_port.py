@@ -9,8 +9,12 @@ import asyncio
 import contextlib
 import errno
 import os
+import queue
+import socket
 import threading
+from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import serial
 
@@ -18,6 +22,8 @@ from agent.channels.base import Channel, Line, OpenChannel, Write, iso, now_ms
 from agent.transport.tcp import tune
 
 RETRY_FIRST, RETRY_MOST = 1.0, 15.0
+REACH_SECONDS = 4.0
+WRITE_SECONDS = 120  # Windows: the longest frame (64 000 bytes) takes 67 s at 9600 baud
 _READ = 65_536
 _POLL = 0.05
 
@@ -48,9 +54,23 @@ def open_port(line: Line) -> Any:
         parity=wanted.parity,
         stopbits=wanted.stopbits,
         timeout=0,
-        write_timeout=5,
+        write_timeout=WRITE_SECONDS,
         exclusive=True if os.name == "posix" else None,
     )
+
+
+def present(device: str) -> None:
+    """Is there such a port now? Nothing is opened: another program may use it, and DTR would move. Raises OSError."""
+    if "://" in device:
+        server = urlsplit(device)
+        socket.create_connection((server.hostname or "", server.port or 0), REACH_SECONDS).close()
+    elif os.name == "posix":
+        os.stat(device)
+    else:
+        from serial.tools import list_ports  # of Windows' registry; the running agent has no use for it
+
+        if device.upper().removeprefix("\\\\.\\") not in (one.device.upper() for one in list_ports.comports()):
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def as_os_error(error: Exception) -> OSError:
@@ -195,7 +215,11 @@ class _Watched:
 
 
 class _Threaded:
-    """A port read by a thread, for systems whose event loop cannot watch a serial device."""
+    """A port read and written by threads, for systems whose event loop cannot watch a serial device.
+
+    Writing has its own: on Windows a write lasts until the line has carried the bytes (a frame at 9600 baud: a quarter of a second), and
+    no other analyzer waits for it.
+    """
 
     def __init__(self, port: Any, line: Line) -> None:
         self._port = port
@@ -203,24 +227,37 @@ class _Threaded:
         self._loop = line.loop
         self._gone: asyncio.Future[None] = line.loop.create_future()
         self._stop = threading.Event()
+        self._out: queue.SimpleQueue[bytes] = queue.SimpleQueue()
 
     async def pump(self, channel: Channel) -> None:
         """Hand over what the thread reads until the device is gone. Raises OSError then."""
         threading.Thread(target=self._read, args=(channel,), name="serial-reader", daemon=True).start()
+        threading.Thread(target=self._send, name="serial-writer", daemon=True).start()
         await self._gone
 
     def write(self, data: bytes) -> None:
-        """Write, at most for the write timeout."""
-        try:
-            self._port.write(data)
-        except OSError as error:
-            self._end(error)
+        """Hand over to the writing thread."""
+        self._out.put(data)
 
     def close(self) -> None:
-        """Stop the thread and let go of the device."""
+        """Stop the threads and let go of the device."""
         self._stop.set()
+        self._out.put(b"")
+        with contextlib.suppress(OSError, AttributeError):  # not every kind of port has it
+            self._port.cancel_write()
         with contextlib.suppress(OSError):
             self._port.close()
+
+    def _send(self) -> None:
+        while True:
+            data = self._out.get()
+            if self._stop.is_set():
+                return
+            try:
+                self._port.write(data)
+            except (OSError, TypeError, AttributeError) as error:  # what pyserial raises once the port was closed beside it
+                self._tell(self._end, OSError(str(error)))
+                return
 
     def _read(self, channel: Channel) -> None:
         while not self._stop.is_set():
@@ -228,10 +265,14 @@ class _Threaded:
                 data = self._port.read(1)
                 data += self._port.read(self._port.in_waiting or 0)
             except (OSError, TypeError) as error:
-                self._loop.call_soon_threadsafe(self._end, OSError(str(error)))
+                self._tell(self._end, OSError(str(error)))
                 return
             if data:
-                self._loop.call_soon_threadsafe(channel.received, data)
+                self._tell(channel.received, data)
+
+    def _tell(self, call: Callable[[Any], None], what: Any) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._loop.call_soon_threadsafe(call, what)
 
     def _end(self, error: OSError) -> None:
         if not self._gone.done():
