@@ -21,6 +21,7 @@ from agent import disk, store
 from agent.config import Config, ConfigError, Connection, DataDir, Identity
 from agent.lock import is_locked
 from agent.salvage import damaged_files
+from agent.transport import serial_port
 from agent.transport.table import first, read
 from agent.uplink import tls_context
 from common import crypto, diagnosis
@@ -275,7 +276,7 @@ def _offline(conn: Connection) -> Finding:
     what = say("{name}（{line}）", name=conn.name, line=wanted.label)
     try:
         if wanted.type == "serial":
-            os.stat(wanted.device)
+            serial_port.present(wanted.device)
         elif wanted.type == "file":
             os.listdir(wanted.folder)
         elif wanted.type == "hid":
@@ -286,7 +287,8 @@ def _offline(conn: Connection) -> Finding:
             socket.create_connection((wanted.host, wanted.port), _TIMEOUT).close()
         else:
             with socket.socket() as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                if os.name == "posix":  # on Windows it would let us share a port that is taken
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind((wanted.host, wanted.port))
     except OSError as error:
         failed = say("{line}不可用：{why}。", line=what, why=error.strerror or error)

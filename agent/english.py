@@ -99,8 +99,8 @@ ENGLISH: dict[str, str] = {
     "not sent yet; nothing was removed. Wait for them; to remove it all the same add --lose-pending (the data stays in {folder}).",
     "{n} 秒内没有连上：{why}。": "Not connected within {n} seconds: {why}.",
     "对方未连接": "nobody connected",
-    "--tcp 应写成 主机:端口，例如 127.0.0.1:4001。": "--tcp is written HOST:PORT, for example 127.0.0.1:4001.",
-    "地址应写成 主机:端口，例如 0.0.0.0:4001。": "The address is written HOST:PORT, for example 0.0.0.0:4001.",
+    "地址应写成 主机:端口，例如 127.0.0.1:4001。": "The address is written HOST:PORT, for example 127.0.0.1:4001.",
+    "串口格式应写成 8N1、7E1 这样：数据位、校验、停止位。": "The serial frame is written like 8N1 or 7E1: data bits, parity, stop bits.",
     # configuration
     "身份文件 {path} 不完整，请重新登记本代理。": "The identity file {path} is incomplete; enrol this agent again.",
     "文件 {path} 读不出来：{error}。请修正或删除它。": "The file {path} cannot be read: {error}. Correct or delete it.",

@@ -6,12 +6,14 @@ import argparse
 import asyncio
 import contextlib
 import signal
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from agent.channels.base import Line, Timer, Write
 from agent.channels.hl7_ack import acks
+from agent.commands import place
 from agent.config import Connection, Transport
 from agent.simulator import standalone_line
 from agent.transport.serial_port import SerialLine
@@ -22,6 +24,8 @@ from common.protocol.astm.link import Link
 from common.protocol.hl7 import mllp
 from common.say import say
 
+WATCH_SECONDS = 1.0
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
@@ -31,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--tcp", metavar="HOST:PORT", help="连接仪器 (dial the analyzer)")
     where.add_argument("--serial", metavar="DEVICE", help="串口 (serial device)")
     parser.add_argument("--baud", type=int, default=9600)
+    parser.add_argument("--frame", default="8N1", help="串口格式 (data bits, parity, stop bits)")
     parser.add_argument("--protocol", choices=["astm", "hl7", "none"], default="astm", help="怎样应答 (how to answer)")
     parser.add_argument("--seconds", type=float, help="多少秒后结束，默认直到 Ctrl-C (stop after)")
 
@@ -55,14 +60,35 @@ async def _capture(args: argparse.Namespace) -> None:
 
         conn = Connection("capture", "capture", "", args.protocol, _transport(args))
         kinds: dict[str, Any] = {"tcp-listen": TcpListen, "tcp-dial": TcpDial, "serial": SerialLine}
-        carrier = loop.create_task(kinds[conn.transport.type](standalone_line(conn, loop), opened).run())
+        line = standalone_line(conn, loop)
+        carrier = loop.create_task(kinds[conn.transport.type](line, opened).run())
+        watch = loop.create_task(_watch(line, args.file))
         for stop in (signal.SIGINT, signal.SIGTERM):
             with contextlib.suppress(NotImplementedError):  # Windows' loop: Ctrl-C raises there
                 loop.add_signal_handler(stop, carrier.cancel)
         with contextlib.suppress(TimeoutError, asyncio.CancelledError):
             await asyncio.wait_for(asyncio.shield(carrier), args.seconds)
         carrier.cancel()
-        await asyncio.gather(carrier, return_exceptions=True)
+        watch.cancel()
+        await asyncio.gather(carrier, watch, return_exceptions=True)
+
+
+async def _watch(line: Line, file: Path) -> None:
+    """Say on standard error how it goes: an engineer beside the analyzer must see whether bytes come, and why not."""
+    label, size, error, links = line.conn.transport.label, file.stat().st_size, "", 0
+    print(f"{label}：等待数据，Ctrl-C 结束 (waiting for data)", file=sys.stderr)
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)
+        health, now = line.health, file.stat().st_size
+        if health.links != links:
+            links = health.links
+            print(f"{label}：{'已连接' if links else '未连接'} ({'connected' if links else 'not connected'})", file=sys.stderr)
+        if now != size:
+            size = now
+            print(f"{label}：已录 {size} 字节 (bytes)", file=sys.stderr)
+        if health.last_error != error:
+            error = health.last_error
+            print(f"{label}：{error}", file=sys.stderr)
 
 
 class Recorder:
@@ -111,8 +137,5 @@ class Recorder:
 
 def _transport(args: argparse.Namespace) -> Transport:
     if args.serial:
-        return Transport("serial", device=args.serial, baud=args.baud)
-    host, _, port = (args.listen or args.tcp).rpartition(":")
-    if not port.isdigit():
-        raise UserError("capture.address", say("地址应写成 主机:端口，例如 0.0.0.0:4001。"))
-    return Transport("tcp-listen" if args.listen else "tcp-dial", host=host or "127.0.0.1", port=int(port))
+        return place.serial(args.serial, args.baud, args.frame)
+    return place.tcp(args.listen or args.tcp, listen=bool(args.listen))

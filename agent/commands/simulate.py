@@ -7,6 +7,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from agent.commands import place
 from agent.config import Connection, Transport
 from agent.simulator import PLAYERS, Player, Script, load, play, respecimen, specimens, standalone_line, vary
 from agent.transport.serial_port import SerialLine
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pause", type=float, default=0.0, help="两遍之间的秒数 (seconds between)")
     parser.add_argument("--wait", type=float, default=0.0, help="结束后再等几秒，接收申请 (seconds to stay for orders)")
     parser.add_argument("--baud", type=int, default=9600)
+    parser.add_argument("--frame", default="8N1", help="串口格式 (data bits, parity, stop bits)")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -95,8 +97,5 @@ async def _rounds(args: argparse.Namespace, script: Script, player: Player) -> b
 
 def _transport(args: argparse.Namespace) -> Transport:
     if args.serial:
-        return Transport("serial", device=args.serial, baud=args.baud)
-    host, _, port = args.tcp.rpartition(":")
-    if not port.isdigit():
-        raise UserError("simulate.address", say("--tcp 应写成 主机:端口，例如 127.0.0.1:4001。"))
-    return Transport("tcp-listen" if args.listen else "tcp-dial", host=host or "127.0.0.1", port=int(port))
+        return place.serial(args.serial, args.baud, args.frame)
+    return place.tcp(args.tcp, listen=args.listen)

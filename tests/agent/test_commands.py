@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent.__main__ import main
+from agent.commands import capture
 from agent.journal import Journal
 from agent.rows import Outgoing
 from agent.simulator import load, respecimen, vary
@@ -127,11 +128,11 @@ def test_another_specimen_changes_the_id_and_nothing_else() -> None:
 
 
 def test_simulate_fails_when_nobody_acknowledges(tmp_path: Path) -> None:
-    capture = tmp_path / "x.astm"
-    capture.write_bytes(cbc("S1"))
+    played = tmp_path / "x.astm"
+    played.write_bytes(cbc("S1"))
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         threading.Thread(target=_refuse, args=(deaf,), daemon=True).start()
-        command = [sys.executable, "-m", "agent", "simulate", str(capture), "--tcp", f"127.0.0.1:{deaf.getsockname()[1]}"]
+        command = [sys.executable, "-m", "agent", "simulate", str(played), "--tcp", f"127.0.0.1:{deaf.getsockname()[1]}"]
         done = subprocess.run(command, cwd=REPO, capture_output=True, timeout=60, check=False)
     assert (done.returncode, json.loads(done.stdout)) == (1, {"acknowledged": False})
 
@@ -170,6 +171,16 @@ def test_what_is_captured_replays(tmp_path: Path, capsys: pytest.CaptureFixture[
 def test_a_recording_that_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["capture", str(tmp_path / "none" / "x.bin"), "--listen", "127.0.0.1:0", "--seconds", "0"]) == 2
     assert "写不了文件" in capsys.readouterr().err
+
+
+def test_a_recording_says_why_nothing_comes(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "WATCH_SECONDS", 0.05)
+    target = tmp_path / "x.bin"
+    assert main(["capture", str(target), "--serial", str(tmp_path / "ttyNONE"), "--frame", "7e1", "--seconds", "0.5"]) == 0
+    said = capsys.readouterr().err
+    assert "等待数据" in said and "9600 7E1" in said and "打不开" in said
+    assert main(["capture", str(target), "--serial", "COM3", "--frame", "9X1"]) == 2
+    assert "8N1、7E1" in capsys.readouterr().err
 
 
 def test_replay_tells_a_cut_session(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
