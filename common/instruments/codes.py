@@ -12,7 +12,6 @@ RESULT_TYPES = frozenset({"F", "I", "P", "S"})
 """Fourth components that name the kind of result (final, interpretation, preliminary, SI), no code."""
 
 
-@lru_cache(maxsize=4096)
 @lru_cache(4096)  # an analyzer sends the same test ids again and again
 def vendor_code(field: str, separator: str, position: int | str | None = None) -> str | None:
     """Vendor's code in an ASTM test id (LIS02 7.5.3: the fourth component is the local code).

@@ -22,13 +22,13 @@ from common.protocol.fixed import blocks, columns
 from common.protocol.hl7 import split as hl7_split
 from common.protocol.problem import Problem, quote
 
-_HL7 = re.compile(rb"(?:^|[\r\n\x0b\x1c\x00 ]|<SB>|<VT>|\[VT\])(?:MSH|FHS|BHS)[^A-Za-z0-9\x00]")
+_HL7 = re.compile(rb"(?:^|[\r\n\x0b\x1c\x00 ]|<SB>|<VT>|\[VT\])(?:MSH|FHS|BHS|msh)[^A-Za-z0-9\x00]")
 _HL7_WIDE = re.compile(rb"M\x00S\x00H\x00|\x00M\x00S\x00H")
 _HL7_BODY = re.compile(rb"(?:^|[\r\n\x0b])(?:PID|OBR|OBX|ORC|SPM|QRD|QPD)\|")
 _HEAD = rb"[0-7]?H([^A-Za-z0-9\x00-\x08\x0a-\x20])(?!\1|\"\")[^A-Za-z0-9\s]{2}"
 _HEADER = re.compile(rb"(?:^|[\r\n\x01\x02\x05\x00\t\f ])" + _HEAD)
 _SESSION = re.compile(rb"\x05?\x02" + _HEAD)
-_OTHERS = (b"MSH", b"HS", b"mt", b"<", b"\x00")
+_OTHERS = (b"MSH", b"msh", b"HS", b"mt", b"<", b"\x00")
 """Without one of these no other protocol that is asked about before ASTM can be meant by bytes that begin as a session."""
 _RECORD = re.compile(
     rb"(?:^|[\r\n\x02])[0-7]?(?:[HPORCMQL][|!~]|[POR][,;\t]\d{1,4}[,;\t][^\r\n]*[\r\n]+[0-7]?[ORCL][,;\t]\d{1,4}(?:[,;\t]|[\r\n]))"
@@ -103,7 +103,7 @@ def protocol_of(data: bytes, known: Driver | None = None) -> str:
     """Protocol by the bytes themselves; a driver decides only where they leave it open."""
     if _SESSION.match(data) and not any(mark in data for mark in _OTHERS):
         return "astm"
-    if (b"MSH" in data or b"HS" in data) and _HL7.search(data) or 0 in data and _HL7_WIDE.search(data):
+    if (b"MSH" in data or b"HS" in data or b"msh" in data) and _HL7.search(data) or 0 in data and _HL7_WIDE.search(data):
         return "hl7"
     if bci.looks_like(data):
         return "bci"

@@ -9,6 +9,7 @@ specimens behind it, its results go under none, with a problem.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from common.instruments.codes import control_id
 from common.instruments.driver import Driver
@@ -33,6 +34,13 @@ _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
 _BEARERS = ("PID", "ORC", "OBR", "SPM", "SAC", "MSH")
 _NOT_PATIENT = frozenset({"Q", "C", "E", "F", "O", "V"})
 """SPM-11 (table 0369): control, calibrator, electronic QC, proficiency (two), verifying calibrator."""
+
+
+@lru_cache(4096)
+def _harmless(name: str) -> bool:
+    """Whether a damaged name may be that of a segment with one letter wrong, but of none that names a patient, an order or a specimen."""
+    alike = [one for one in KNOWN if sum(a != b for a, b in zip(one, name, strict=False)) < 2]
+    return bool(alike) and not any(one in _BEARERS for one in alike)
 
 
 def read_message(found: Found, choice: Choice = ANY) -> Message:
@@ -71,6 +79,7 @@ class _Reader:
         self.trailing = bool(groups and tubes and groups[0] < tubes[0])
         # a cut message of 2.5 or later may have lost the SPM that follows its group
         self.surely = found.complete or not (self.trailing or self.msh.get(12)[:3] >= "2.5")
+        self.numbers: dict[str, str] = {}
         self.pending: list[_Group] = []
         self.waiting: list[tuple[Segment, list[Result]]] = []
         self.qc = self.msh.component(11).strip() == "Q" or (self.msh.get(16).strip() in ("1", "2") and self.msh.get(12).startswith("2.3"))
@@ -121,7 +130,7 @@ class _Reader:
         elif name == "PID":
             self._flush()
             self.patient, self.specimen, self.group = segment, None, None
-            self.holder = self.message
+            self.holder, self.numbers = self.message, {}
         elif name == "NTE":
             self.holder.comments.append(segment.text(3))
         elif name in ("TCD", "INV", "SID"):
@@ -136,9 +145,7 @@ class _Reader:
     def _damaged(self, segment: Segment) -> None:
         """A segment whose name is no name: where it may have named a patient, an order or a specimen, the results after it are nobody's."""
         text = quote(self.source.d.field.join(segment.fields))
-        may_be = [one for one in _BEARERS if sum(a != b for a, b in zip(one, segment.fields[0], strict=False)) < 2]
-        alike = [one for one in KNOWN if sum(a != b for a, b in zip(one, segment.fields[0], strict=False)) < 2]
-        if alike and not may_be:
+        if _harmless(segment.fields[0][:3]):
             self.message.problems.append(Problem("segment.name", f"段名损坏,未读取(damaged segment):{text}"))
             return
         said = f"段名损坏,其后的结果不能确定属于哪个标本,未归入任何标本(damaged segment, specimen uncertain):{text}"
@@ -150,7 +157,7 @@ class _Reader:
             self.pending = []
         self._flush()
         self.patient, self.specimen, self.group, self.control = None, None, None, None
-        self.holder, self.uncertain = self.message, True
+        self.holder, self.uncertain, self.numbers = self.message, True, {}
 
     def _control(self, segment: Segment) -> None:
         """ORC opens a group of its own where the SPM follows its group."""
@@ -207,9 +214,26 @@ class _Reader:
                 segment = self.patient
             found = segment.id(number, component) if segment else None
             if found:
-                return found
+                return self._numbered(group, found)
         own = group.control  # ORC-2 and ORC-3 are the same numbers as OBR-2 and OBR-3 (HL7 4.5.1)
-        return (own.id(2) or own.id(3)) if own is not None and group.order is not None else None
+        found = (own.id(2) or own.id(3)) if own is not None and group.order is not None else None
+        return self._numbered(group, found) if found else self._parent(group)
+
+    def _numbered(self, group: _Group, found: str) -> str:
+        """Remember which specimen the order's own numbers mean, for orders that name it as their parent."""
+        for segment in (group.order, group.control):
+            for number in (2, 3):
+                name = segment.id(number) if segment is not None else None
+                if name:
+                    self.numbers.setdefault(name, found)
+        return found
+
+    def _parent(self, group: _Group) -> str | None:
+        """The specimen of the parent order (OBR-29) when this message named it before: susceptibilities of an isolate, reflex tests."""
+        order = group.order
+        names = [name for name in (order.id(29, 1), order.id(29, 2)) if name] if order is not None else []
+        known = {self.numbers.get(name) for name in names}
+        return known.pop() if len(known) == 1 else None
 
     def _new_specimen(self, specimen_id: str | None, tube: Segment | None = None) -> Specimen:
         specimen = Specimen(specimen_id, qc=self.qc)

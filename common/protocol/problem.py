@@ -25,6 +25,8 @@ SHOWN = 160
 def quote(text: str | bytes) -> str:
     """The instrument's text on one line, shortened, safe to print."""
     if isinstance(text, bytes):
-        text = text.decode("utf-8", "backslashreplace")
+        text = text[: 4 * SHOWN + 4].decode("utf-8", "backslashreplace")  # at most four bytes a character: longer stays longer
     shown = text if len(text) <= SHOWN else text[:SHOWN] + "…"
-    return "".join(ch if ch.isprintable() else f"\\x{ord(ch):02x}" for ch in shown)
+    if shown.isprintable():
+        return shown
+    return "".join([ch if ch.isprintable() else f"\\x{ord(ch):02x}" for ch in shown])

@@ -389,7 +389,7 @@ class _Phase:
         """Does the text so far end inside a record?"""
         for part in reversed(self.parts):
             if part:
-                return part[-1] not in (CR, LF)
+                return part[-1] not in (CR, LF) and part[-2:] not in (b"\r\x00", b"\n\x00")  # UTF-16 ends with its zero
         return False
 
     def _join(self, text: bytes) -> None:

@@ -29,14 +29,18 @@ HEADERS = ("MSH", "FHS", "BHS")
 
 
 def read_delimiters(header: str) -> Delimiters:
-    """Delimiters of a segment MSH, FHS or BHS; what it does not define keeps the usual character."""
+    """Delimiters of a segment MSH, FHS or BHS; what it does not define keeps the usual character.
+
+    But an escape character that was left out (HL7 2.14: by senders that escape nothing) is none: a backslash is then a backslash.
+    """
     if len(header) < 4:
         return DEFAULT
     sep = header[3]
     given = header[4:].split(sep, 1)[0][:4]
     chars = list(given)
     for usual in "^~\\&"[len(given) :]:
-        chars.append(usual if usual != sep and usual not in chars else "\x00")
+        none = usual == sep or usual in chars or usual == "\\" and len(given) == 2
+        chars.append("\x00" if none else usual)
     return Delimiters(sep, *chars)
 
 

@@ -16,6 +16,8 @@ VT, FS = 0x0B, 0x1C
 BODY = frozenset({"PID", "PV1", "ORC", "OBR", "OBX", "SPM", "SAC", "NTE", "QPD", "QRD", "MSA", "DSP"})
 """Segments that are read even when the MSH before them is missing."""
 _NAMED = re.compile(rb"[<\[](VT|SB|FS|EB|CR|LF)[>\]]", re.IGNORECASE)
+_SMALL = re.compile(rb"(?:(?<=[\r\n\x0b\x02])|\A)msh(?=[^A-Za-z0-9])")
+"""A header in small letters, as its other segments may be, too."""
 _GLUED = re.compile(r"(?<=.)(?=MSH([^A-Za-z0-9\s])[^A-Za-z0-9\s]{3,5}\1)")
 """A header that goes on where the segment before it has no end."""
 _AS_BLOCK = bytes.maketrans(b"\x02\x03", b"\x0b\x1c")
@@ -40,6 +42,8 @@ class Found:
 def split_stream(data: bytes, encoding: str | None = None) -> tuple[list[Found], list[Problem]]:
     """Messages of the stream and the problems that belong to none of them. Never raises."""
     data = _narrow(restore_controls(data))
+    if b"msh" in data:
+        data = _SMALL.sub(b"MSH", data)
     if VT not in data and b"\x02MSH" in data:
         data = data.translate(_AS_BLOCK)
     found: list[Found] = []
