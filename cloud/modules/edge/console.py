@@ -60,13 +60,21 @@ def connection(uow: UnitOfWork, connection_id: int) -> Connection:
     return row
 
 
-def messages(uow: UnitOfWork, connection_id: int | None, limit: int = 60) -> list[Any]:
-    """The newest stored messages, of one connection or of all."""
+MESSAGES = 60
+
+
+def messages(uow: UnitOfWork, connection_id: int | None, specimen: str = "", before: int = 0) -> list[Any]:
+    """Stored messages, newest first, from below one on; of one connection or of all, about one specimen as the analyzer named it or any."""
     question = select(RawMessage.id, RawMessage.received_at, RawMessage.conn_key, RawMessage.seq, RawMessage.state, RawMessage.problems)
     question = question.where(RawMessage.kind == "raw")
     if connection_id is not None:
         question = question.where(RawMessage.connection_id == connection_id)
-    return list(uow.s.execute(question.order_by(RawMessage.id.desc()).limit(limit)))
+    if specimen:
+        named = select(Observation.raw_message_id).where(Observation.tenant_id == uow.tenant_id, Observation.specimen_text == specimen)
+        question = question.where(RawMessage.id.in_(named))
+    if before:
+        question = question.where(RawMessage.id < before)
+    return list(uow.s.execute(question.order_by(RawMessage.id.desc()).limit(MESSAGES)))
 
 
 def tail(uow: UnitOfWork, connection_id: int, limit: int, most: int = TAIL_BYTES) -> list[Shown]:

@@ -74,20 +74,24 @@ FROM observation o
 LEFT JOIN connection c ON c.tenant_id = o.tenant_id AND c.id = o.connection_id
 LEFT JOIN specimen s ON s.tenant_id = o.tenant_id AND s.id = o.specimen_id
 LEFT JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
-WHERE o.tenant_id = :t AND o.state IN ('orphan', 'mismatch') AND o.closed_at IS NULL
+WHERE o.tenant_id = :t AND o.state IN ('orphan', 'mismatch') AND o.closed_at IS NULL AND (:raw = 0 OR o.raw_message_id = :raw)
+  AND (:q = '' OR strpos(lower(concat_ws(' ', o.specimen_text, o.patient_text, o.patient_name, c.name)), lower(:q)) > 0)
 GROUP BY o.raw_message_id, o.specimen_text
-ORDER BY o.raw_message_id DESC LIMIT :n
+ORDER BY o.raw_message_id DESC, o.specimen_text LIMIT :n OFFSET :start
 """)
 
 
-def tray(uow: UnitOfWork) -> list[Any]:
-    """Results that match no tube (or another patient's), a row a specimen and message, newest first."""
-    return list(uow.s.execute(TRAY, {"t": uow.tenant_id, "n": PAGE}))
+def tray(uow: UnitOfWork, q: str = "", start: int = 0, raw: int = 0) -> list[Any]:
+    """Results that match no tube (or another patient's), a row a specimen and message, newest first; a page of them.
+
+    ``q``: part of what the analyzer said of specimen or patient, or of the connection's name. ``raw``: of that message alone.
+    """
+    return list(uow.s.execute(TRAY, {"t": uow.tenant_id, "n": PAGE, "q": q.strip(), "start": start, "raw": raw}))
 
 
 def tray_one(uow: UnitOfWork, raw_id: int, specimen_text: str) -> Any | None:
     """One row of the tray."""
-    return next((r for r in tray(uow) if r.raw_id == raw_id and (r.specimen_text or "") == specimen_text), None)
+    return next((r for r in tray(uow, raw=raw_id) if (r.specimen_text or "") == specimen_text), None)
 
 
 UNMAPPED = text("""
@@ -104,9 +108,11 @@ def unmapped(uow: UnitOfWork) -> list[Any]:
     return list(uow.s.execute(UNMAPPED, {"t": uow.tenant_id, "n": PAGE}))
 
 
-def quarantined(uow: UnitOfWork) -> list[Any]:
-    """Messages nobody could read, newest first."""
+def quarantined(uow: UnitOfWork, before: int = 0) -> list[Any]:
+    """Messages nobody could read, newest first; a page of them, from below one on."""
     question = select(RawMessage.id, RawMessage.received_at, RawMessage.conn_key, RawMessage.state, RawMessage.problems, RawMessage.seq)
+    if before:
+        question = question.where(RawMessage.id < before)
     return list(uow.s.execute(question.where(RawMessage.state != "interpreted").order_by(RawMessage.id.desc()).limit(PAGE)))
 
 

@@ -131,7 +131,7 @@ def close_alarm(uow: UnitOfWork, alarm_id: int) -> Any:
 @VIEWS.get("/edge/orphans", Perm.ATTACH)
 def orphans(uow: UnitOfWork) -> Any:
     """Results that match no tube."""
-    return page("edge/orphans.html", block="rows", rows=queries.tray(uow), words=REASONS, chosen=None)
+    return page("edge/orphans.html", block="rows", chosen=None, **_tray(uow))
 
 
 @VIEWS.get("/edge/orphans/<int:raw_id>", Perm.ATTACH)
@@ -143,8 +143,8 @@ def orphan(uow: UnitOfWork, raw_id: int) -> Any:
     if row.patient_id is not None:
         platform.log_read(uow, row.patient_id, "mismatch", request.path)
     if request.headers.get("HX-Request") == "true":
-        return fragment("edge/orphans.html", "detail", chosen=row, words=REASONS)
-    return page("edge/orphans.html", rows=queries.tray(uow), words=REASONS, chosen=row)
+        return fragment("edge/orphans.html", "detail", chosen=row, words=REASONS, **_place())
+    return page("edge/orphans.html", chosen=row, **_tray(uow))
 
 
 @VIEWS.post("/edge/orphans/<int:raw_id>/attach", Perm.ATTACH)
@@ -163,10 +163,21 @@ def discard(uow: UnitOfWork, raw_id: int) -> Any:
     return _tray_again(uow, _("已弃用 %(n)s 个结果，原始数据仍保留。", n=n))
 
 
+def _tray(uow: UnitOfWork) -> dict[str, Any]:
+    """The list as the page's address asks for it."""
+    at = _place()
+    return {"rows": queries.tray(uow, at["q"], at["start"]), "size": queries.PAGE, "words": REASONS, **at}
+
+
+def _place() -> dict[str, Any]:
+    """What is looked for, and from which row on."""
+    return {"q": request.values.get("q", ""), "start": max(0, request.values.get("from", 0, int))}
+
+
 def _tray_again(uow: UnitOfWork, said: str) -> Any:
     if request.headers.get("HX-Request") != "true":
         return redirect_to("/edge/orphans")
-    return fragment("edge/orphans.html", "work", trigger='{"sound":"ok"}', rows=queries.tray(uow), words=REASONS, chosen=None, said=said)
+    return fragment("edge/orphans.html", "work", trigger='{"sound":"ok"}', chosen=None, said=said, **_tray(uow))
 
 
 # --- codes -----------------------------------------------------------------------------------------------------------
@@ -205,7 +216,8 @@ def ignore_code(uow: UnitOfWork) -> Any:
 @VIEWS.get("/edge/quarantine", Perm.RAW)
 def quarantine(uow: UnitOfWork) -> Any:
     """Messages nobody could read."""
-    return page("edge/quarantine.html", block="rows", rows=queries.quarantined(uow))
+    before = max(0, request.args.get("before", 0, int))
+    return page("edge/quarantine.html", block="rows", rows=queries.quarantined(uow, before), before=before, size=queries.PAGE)
 
 
 @VIEWS.get("/edge/raw/<int:raw_id>", Perm.RAW)

@@ -136,7 +136,8 @@ def replay(uow: UnitOfWork) -> Any:
     return page(
         "edge/replay.html", links=facts.links(uow), connection_id=connection_id, picked=set(picked), versions=versions, words=mapping.WORDS,
         analyzers=md.catalog(uow).analyzers, drivers=sorted(DRIVERS.values(), key=lambda d: (d.vendor, d.model)), done=done,
-        messages=console.messages(uow, connection_id), encodings=configuration.ENCODINGS, chosen=a,
+        messages=console.messages(uow, connection_id, a.get("tube", "").strip(), max(0, a.get("before", 0, int))), size=console.MESSAGES,
+        encodings=configuration.ENCODINGS, chosen=a,
     )  # fmt: skip
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from sqlalchemy import text
 
-from cloud.modules.edge import handlers
+from cloud.modules.edge import handlers, queries
 from tests.cloud.edge.world import Edge, astm
 
 
@@ -40,6 +41,35 @@ def test_ac_ed_5_attach_needs_a_reason_and_two_identifiers_and_the_audit_shows_b
     assert entry["reason"] == "条码未扫上，核对申请单"
     assert tester.post(url, tray_form(edge, raw, "0007", barcode=barcode), htmx=True).status_code == 404  # somebody was faster
     assert "0007" not in tester.get("/edge/orphans").text
+
+
+def test_a_long_tray_is_searched_and_turned_page_by_page(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(5):
+        edge.take(edge.agent.raw(astm(f"000{number}", {"K": f"4.{number}"})))
+    monkeypatch.setattr(queries, "PAGE", 2)
+    tester = edge.lab.client("tester")
+    first, last = tester.get("/edge/orphans").text, tester.get("/edge/orphans?from=4").text
+    assert [one for one in ("0004", "0003", "0002") if one in first] == ["0004", "0003"] and "from=2" in first
+    assert "0000" in last and "0001" not in last and "from=2" in last
+    found = tester.get("/edge/orphans?q=0001").text
+    assert "0001" in found and "0002" not in found
+    assert "没有符合的无主结果" in tester.get("/edge/orphans?q=%25").text, "what is looked for is text, no pattern"
+    [(raw,)] = edge.rows("SELECT min(id) FROM raw_message")
+    one = tester.fragment(f"/edge/orphans/{raw}?s=0000&q=0000&from=0").text
+    assert 'name="q" value="0000"' in one, "the oldest opens too, and the list stays where it was"
+    discarded = tester.post(f"/edge/orphans/{raw}/discard", {"specimen": "0000", "reason": "水空白", "q": "000", "from": "2"}, htmx=True)
+    assert "0002" in discarded.text and "0004" not in discarded.text
+
+
+def test_replay_finds_the_messages_of_a_specimen(edge: Edge) -> None:
+    for number in range(3):
+        edge.take(edge.agent.raw(astm(f"000{number}", {"K": "4.1"})))
+    [(raw,)] = edge.rows("SELECT raw_message_id FROM observation WHERE specimen_text = '0001'")
+    engineer = edge.lab.client("engineer")
+    page = engineer.get("/edge/replay?tube=0001").text
+    assert page.count('type="checkbox" name="raw"') == 1 and f'value="{raw}"' in page
+    assert "没有这个标本号的报文" in engineer.get("/edge/replay?tube=9999").text
+    assert engineer.get(f"/edge/replay?before={raw}").text.count('type="checkbox" name="raw"') == 1
 
 
 def test_a_discarded_result_is_kept_with_its_reason_and_its_resend_stays_away(edge: Edge) -> None:
