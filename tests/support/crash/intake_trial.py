@@ -34,7 +34,7 @@ from tests.support.database import TestDatabase
 
 REPO = Path(__file__).resolve().parents[3]
 WINDOW = 60
-RESEND_S = 1.5
+RESEND_S = 0.8
 DRAIN_S = 60.0
 POINT_S = 60.0  # a process that has not come to its point by then is killed all the same
 REPEAT_SHARE = 0.15  # instrument resends: the same measurement under a new number

@@ -40,8 +40,13 @@ class Nursery:
     def close(self) -> None:
         """End it; agents it started must have been ended before."""
         assert self.process.stdin is not None
-        self.process.stdin.close()
-        self.process.wait(WAIT)
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        try:
+            self.process.wait(WAIT)
+        except subprocess.TimeoutExpired:  # a busy machine: what it was to tell is told long ago
+            self.process.kill()
+            self.process.wait()
         assert self.process.stdout is not None
         self.process.stdout.close()
 

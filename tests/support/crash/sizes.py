@@ -177,7 +177,7 @@ def frozen_peers(folder: Path, size: int, seed: int) -> list[str]:
     with agent_process.running(folder / "agent", real=True) as agent:
         for port in ports:
             _session(port, "FIRST")
-        agent_process.until(lambda: all(line["state"] != "transferring" for line in agent.status()["connections"]))
+        agent_process.until(lambda: not any(line["links"] for line in agent.status()["connections"]))
         before = _held(agent.pid)
         rounds = [size // len(ports) + (n < size % len(ports)) for n in range(len(ports))]
         each = enumerate(zip(ports, rounds, strict=True))

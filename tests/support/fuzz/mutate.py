@@ -20,14 +20,17 @@ class Finding:
     what: str
 
 
-def mutated(seeds: Sequence[bytes], tokens: Sequence[bytes], runs: int, seed: int) -> Iterator[bytes]:
+def mutated(seeds: Sequence[bytes], tokens: Sequence[bytes], runs: int, seed: int, longest: int = LONGEST) -> Iterator[bytes]:
     """``runs`` inputs: seeds changed in one to six places, spliced, cut, repeated."""
     rng = random.Random(seed)
     for _ in range(runs):
         data = bytearray(rng.choice(seeds))
         for _ in range(rng.randint(1, 6)):
             data = _change(data, seeds, tokens, rng)
-        yield bytes(data[:LONGEST])
+        if len(data) > longest:  # its head, and some of the rest: an end should not always be cut
+            at = rng.randint(longest // 2, len(data) - longest // 2)
+            data = data[: longest // 2] + data[at : at + longest // 2]
+        yield bytes(data)
 
 
 def _change(data: bytearray, seeds: Sequence[bytes], tokens: Sequence[bytes], rng: random.Random) -> bytearray:
