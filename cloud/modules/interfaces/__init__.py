@@ -24,6 +24,7 @@ MODULE = Module(
     handlers={
         "order.item_status": ("outbox:on_item_status",),
         "order.charge": ("outbox:on_charge",),
+        "order.credit": ("outbox:on_credit",),
         "order.refund_decided": ("outbox:on_refund_decided",),
         "report.preliminary": ("outbox:on_preliminary",),
         "report.released": ("outbox:on_released",),

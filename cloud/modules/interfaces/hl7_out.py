@@ -219,16 +219,22 @@ class Charged:
     price_code: str = ""
     dept: str = ""
     doctor: str = ""
+    credit: bool = False
+    """The charge of that transaction is taken back; ``reason`` says why."""
+    reason: str = ""
 
 
 def charge_message(charge: Charged, person: Person, at: datetime, to: Address, msg_id: str) -> bytes:
-    """``DFT^P03`` with one FT1: a charge (FT1-6 CG) of quantity 1. The receiving system prices it."""
+    """``DFT^P03`` with one FT1: a charge (FT1-6 CG) of quantity 1, or its credit (CD) under the charge's number with ``-C``, quantity -1.
+    The receiving system prices it."""
     item = charge.request
+    number, kind, quantity = (f"{charge.transaction}-C", "CD", "-1") if charge.credit else (charge.transaction, "CG", "1")
     ft1 = {
-        1: "1", 2: escape(charge.transaction), 4: _ts(charge.at), 5: _ts(at), 6: "CG", 7: _ce(charge.price_code or item.code, item.name),
-        10: "1", 13: escape(charge.dept), 21: _xcn("", charge.doctor), 23: escape(item.item_no), 25: _ce(item.code, item.name),
+        1: "1", 2: escape(number), 4: _ts(charge.at), 5: _ts(at), 6: kind, 7: _ce(charge.price_code or item.code, item.name),
+        8: escape(charge.reason), 10: quantity, 13: escape(charge.dept), 21: _xcn("", charge.doctor), 23: escape(item.item_no),
+        25: _ce(item.code, item.name),
     }  # fmt: skip
-    orc = {1: "SC", 2: escape(item.item_no), 4: escape(item.placer_no), 5: "IP"}
+    orc = {1: "SC", 2: escape(item.item_no), 4: escape(item.placer_no), 5: "CA" if charge.credit else "IP"}
     rows = [_row("EVN", {1: "P03", 2: _ts(at)}), _pid(person), _pv1(person), _row("ORC", orc), _row("FT1", ft1)]
     return _join([_msh(to, ["DFT", "P03", "DFT_P03"], msg_id, at), *rows], to)
 

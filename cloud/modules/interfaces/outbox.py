@@ -97,6 +97,15 @@ def on_item_status(uow: UnitOfWork, payload: dict[str, Any]) -> None:
 
 def on_charge(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     """Event ``order.charge``: an inpatient's item was carried out. One message an item and system, whatever is repeated (M23 R5)."""
+    _tell_charge(uow, payload, "charge")
+
+
+def on_credit(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``order.credit``: what was charged is taken back, to the systems that were told the charge; once."""
+    _tell_charge(uow, payload, "credit")
+
+
+def _tell_charge(uow: UnitOfWork, payload: dict[str, Any], what: str) -> None:
     targets = [e for e in outgoing(uow, "charge") if e.source == payload["source"]]
     found = orders.items(uow, [int(payload["order_item_id"])]) if targets else []
     for item in found:
@@ -108,6 +117,8 @@ def on_charge(uow: UnitOfWork, payload: dict[str, Any]) -> None:
             "" if ordered is None else ordered.price_code,
             item.dept,
             item.doctor,
+            credit=what == "credit",
+            reason=payload.get("reason", ""),
         )
         for to in targets:
             person = _person(uow, item, to)
@@ -115,7 +126,7 @@ def on_charge(uow: UnitOfWork, payload: dict[str, Any]) -> None:
             def build(to: Outgoing, msg_id: str, person: Person = person, charge: Charged = charge) -> bytes:
                 return hl7_out.charge_message(charge, person, uow.now, to.address, msg_id)
 
-            enqueue(uow, to, "DFT charge", f"charge:{item.id}", f"patient:{item.patient_id}", f"item:{item.id}", build)
+            enqueue(uow, to, f"DFT {what}", f"{what}:{item.id}", f"patient:{item.patient_id}", f"item:{item.id}", build)
 
 
 def on_refund_decided(uow: UnitOfWork, payload: dict[str, Any]) -> None:

@@ -20,6 +20,7 @@ MODULE = Module(
         MenuItem("申请", "/orders", Perm.READ, "检验前", 10),
         MenuItem("口头申请", "/orders/verbal", Perm.READ, "检验前", 11),
         MenuItem("退费申请", "/orders/refund-requests", Perm.READ, "检验前", 12),
+        MenuItem("漏费清单", "/orders/uncharged", Perm.FIGURES, "检验前", 13),
         MenuItem("申请统计", "/orders/figures", Perm.FIGURES, "检验前", 16),
         MenuItem("患者合并", "/patients/merge", Perm.MERGE, "检验前", 14),
     ),

@@ -137,7 +137,8 @@ class OrderItem(Versioned, TenantTable, Base):
     """申请项目. ``order_set_id`` is None while the HIS code is 未对照; the row is kept, never lost.
 
     ``hold``: why it does not fit its patient (no label meanwhile), ``hold_cleared``: who let it go and why. ``twin_id``: the request inside
-    whose minimum interval this one came (R4). ``charged_at``: when its inpatient charge was posted, once.
+    whose minimum interval this one came (R4). ``charged_at``: when its inpatient charge was posted, once; ``credited_at``: when that was
+    taken back. ``settled``: how a missing charge ended (charged | waived), with why and who.
     """
 
     __tablename__ = "order_item"
@@ -168,6 +169,11 @@ class OrderItem(Versioned, TenantTable, Base):
     hold_cleared: Mapped[str] = mapped_column(default="", server_default="")
     twin_id: Mapped[int | None] = mapped_column(BigInteger)
     charged_at: Mapped[datetime | None]
+    credited_at: Mapped[datetime | None]
+    settled: Mapped[str] = mapped_column(default="", server_default="")
+    settled_why: Mapped[str] = mapped_column(default="", server_default="")
+    settled_by: Mapped[str] = mapped_column(default="", server_default="")
+    settled_at: Mapped[datetime | None]
 
 
 class RefundRequest(Versioned, TenantTable, Base):

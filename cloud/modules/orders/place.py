@@ -15,7 +15,7 @@ from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as catalog
-from cloud.modules.orders import holds, merge, patients, rules, twins
+from cloud.modules.orders import charges, holds, merge, patients, rules, twins
 from cloud.modules.orders.line import Line
 from cloud.modules.orders.messages import Action, Charge, ItemData, OrderData, OrderMessage, Problem, Severity, VisitType
 from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, RefundRequest, Visit
@@ -101,6 +101,8 @@ def move(uow: UnitOfWork, item: OrderItem | Line, to: ItemStatus, reason: str = 
         "actor": uow.actor.name, "at": uow.now.isoformat(),
     }  # fmt: skip
     uow.emit("order.item_status", f"order_item:{item.id}", payload)
+    if to in (ItemStatus.CANCELLED, ItemStatus.REFUNDED):
+        charges.credit(uow, item.id, reason)
 
 
 # -- judging ---------------------------------------------------------------------------------------------------------------

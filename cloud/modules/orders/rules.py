@@ -83,6 +83,50 @@ STATUS_TEXT = {
 }
 
 
+PERFORMED = frozenset({S.IN_TEST, S.PARTLY_REPORTED, S.REPORTED})
+"""Work was done on it."""
+
+
+class Leak(StrEnum):
+    """Why an examined item has no charge (漏费)."""
+
+    INPATIENT = "inpatient"
+    UNPAID = "unpaid"
+    LAB = "lab"
+    REFUNDED = "refunded"
+
+
+LEAK_WORDS = {
+    Leak.INPATIENT: say("住院未计费"),
+    Leak.UNPAID: say("门急诊未缴费已检验"),
+    Leak.LAB: say("检验科加做，未收费"),
+    Leak.REFUNDED: say("已退费仍检验"),
+}
+
+
+class Settled(StrEnum):
+    """How a missing charge ended: made afterwards, or waived."""
+
+    CHARGED = "charged"
+    WAIVED = "waived"
+
+
+SETTLED_WORDS = {Settled.CHARGED: say("已补收"), Settled.WAIVED: say("免收")}
+_CHARGED_SINGLY = frozenset({VisitType.OUTPATIENT, VisitType.EMERGENCY, VisitType.INPATIENT})
+
+
+def leak(charge_state: str, kind: str, source: str, posted: bool) -> Leak | None:
+    """Why an item that was examined is not charged, or None. Agreements (体检, 外院, 科研) are invoiced as a whole. ``posted``: its
+    inpatient charge went out; ``source`` "lab": added by the laboratory's own rules."""
+    if charge_state == Charge.REFUNDED:
+        return Leak.REFUNDED
+    if charge_state != Charge.UNPAID or posted or kind not in _CHARGED_SINGLY:
+        return None
+    if kind == VisitType.INPATIENT:
+        return Leak.INPATIENT
+    return Leak.LAB if source == "lab" else Leak.UNPAID
+
+
 def may_move(status: ItemStatus, to: ItemStatus) -> bool:
     """Whether the table has this step."""
     return to in TRANSITIONS[status]

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import manual, rules
+from cloud.modules.orders import manual, rules, uncharged
 from cloud.modules.orders.messages import Registration
 from cloud.modules.orders.models import VerbalOrder
 from cloud.modules.orders.place import Placed
@@ -93,6 +93,7 @@ def look(uow: UnitOfWork) -> None:
     never = uow.s.execute(_NEVER, {"t": uow.tenant_id, "before": before, "since": before - 5 * rules.NEVER_COLLECTED}).scalar_one()
     _count(uow, "orders.never", never, "%(n)s 个已收费项目超过 48 小时没有采集", "/orders?status=confirmed", Perm.READ)
 
+    _count(uow, "orders.uncharged", uncharged.old_count(uow), "%(n)s 个已检验项目超过 24 小时没有收费", "/orders/uncharged", Perm.REFUND)
     held = uow.s.execute(_HELD, {"t": uow.tenant_id}).scalar_one()
     _count(uow, "orders.held", held, "%(n)s 个申请与患者性别或年龄不符，已挂起，请与开单医生核实", "/orders?held=1", Perm.REGISTER)
 

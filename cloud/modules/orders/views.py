@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from flask import request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import figures, holds, queries, rules, service, twins, verbal
+from cloud.modules.orders import figures, holds, queries, rules, service, twins, uncharged, verbal
 from cloud.modules.orders.messages import Registration
 from cloud.modules.orders.rules import Perm
 from cloud.modules.platform import lists
@@ -128,6 +128,35 @@ def figures_export(uow: UnitOfWork) -> Any:
     found = figures.rows(uow, wanted, limit=figures.EXPORT_MOST)
     made = figures.document(found, wanted, principal().tenant_name, principal().name, uow.now)
     return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), f"/orders/figures?{_narrowed(wanted)}", identifying=True))
+
+
+@VIEWS.get("/orders/uncharged", Perm.FIGURES)
+def uncharged_page(uow: UnitOfWork) -> Any:
+    """What was examined and is not charged."""
+    days, settled = span.asked(request.args, uow.now), request.args.get("settled") == "1"
+    context: dict[str, Any] = {"leaks": rules.LEAK_WORDS, "settled_words": rules.SETTLED_WORDS, "words": WORDS}
+    found = uncharged.rows(uow, days, settled, request.args.get("before", 0, type=int))
+    count = uncharged.open_count(uow, days)
+    shown: dict[str, Any] = {"rows": found, "days": days, "settled": settled, "count": count, "page_size": uncharged.PAGE}
+    return page("orders/uncharged.html", "rows", **shown, **context)
+
+
+@VIEWS.post("/orders/uncharged/<int:item_id>", Perm.REFUND)
+def settle_uncharged(uow: UnitOfWork, item_id: int) -> Any:
+    """How a missing charge ended."""
+    form = request.form
+    uncharged.settle(uow, item_id, form.get("version", 0, int), form.get("how", ""), form.get("why", ""))
+    return redirect_to("/orders/uncharged")
+
+
+@VIEWS.post("/orders/uncharged/export", Perm.FIGURES)
+def uncharged_export(uow: UnitOfWork) -> Any:
+    """The list on paper or in a workbook."""
+    days, settled = span.asked(request.args, uow.now), request.args.get("settled") == "1"
+    found = uncharged.rows(uow, days, settled, limit=uncharged.EXPORT_MOST)
+    made = uncharged.document(found, days, settled, principal().tenant_name, principal().name, uow.now)
+    back = f"/orders/uncharged?{days.query}{'&settled=1' if settled else ''}"
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back, identifying=True))
 
 
 def _wanted(uow: UnitOfWork) -> figures.Wanted:
