@@ -150,6 +150,11 @@ class Case:
     operator: Person | None = None
     stops: tuple[str, ...] = ()
 
+    @property
+    def complete(self) -> bool:
+        """Whether every item that must be there has a result."""
+        return all(item.present or not item.mandatory for item in self.items)
+
 
 class Action(StrEnum):
     """What an expression does (M08, Rule.action). True: hold the report; hold it and measure the items once more; have another item
@@ -224,7 +229,9 @@ class Policy:
     pattern_days: int = 30
     """How old a value a contamination may be compared with."""
     partial: bool = False
-    """Whether the items that pass may leave as a preliminary report while others are held (R1)."""
+    """Whether the items that pass may leave as a preliminary report while others are held or still to come (R1)."""
+    part_after_min: int = 10
+    """How long a tube with results still to come must have been quiet before its part leaves [C]: not a version for every result."""
 
 
 @dataclass(frozen=True, slots=True)

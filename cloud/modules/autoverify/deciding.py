@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -12,7 +13,7 @@ from sqlalchemy import insert, text
 from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify import facts, sets
 from cloud.modules.autoverify.actions import acted
-from cloud.modules.autoverify.case import Action, Case, Failure, to_json
+from cloud.modules.autoverify.case import Action, Case, Failure, Policy, to_json
 from cloud.modules.autoverify.decision import Verdict, decide
 from cloud.modules.autoverify.models import Decision
 from cloud.modules.autoverify.rules import Perm
@@ -28,29 +29,40 @@ from cloud.modules.reports import service as reports
 
 log = structlog.get_logger("autoverify")
 BATCH = 50
-READY, HELD = "ready", "held"
+READY, HELD, PARTIAL = "ready", "held", "partial"
 OPEN = frozenset({"expected", "received", "held", "no_result", "cancelled"})
 TOLD = frozenset({"released", "amended"})
 
-# Only where a set decides, and only whole tubes: the rest comes again with its next result.
+# Only where a set decides, and only whole tubes; where a set lets a part leave before the rest, also what has been quiet for a while.
 _DUE = text("""
 INSERT INTO av_due (tenant_id, specimen_id, at)
-SELECT b.tenant_id, b.specimen_id, :now FROM bench_tube b
-WHERE b.tenant_id = :t AND b.specimen_id = ANY(:ids) AND b.state IN ('ready','held')
-  AND EXISTS (SELECT 1 FROM av_rule_set r WHERE r.tenant_id = b.tenant_id AND r.section_id = b.section_id
-              AND (r.state IN ('active','suspended') OR r.shadow) AND r.state <> 'retired')
-ON CONFLICT (tenant_id, specimen_id) DO NOTHING RETURNING id
+SELECT b.tenant_id, b.specimen_id, :now + CASE WHEN b.state = 'partial' THEN s.wait ELSE interval '0' END
+FROM bench_tube b CROSS JOIN LATERAL (
+  SELECT count(*) AS n, min(coalesce((r.policy->>'part_after_min')::int, :wait)) FILTER (WHERE r.policy->>'partial' = 'true')
+                        * interval '1 minute' AS wait
+  FROM av_rule_set r WHERE r.tenant_id = b.tenant_id AND r.section_id = b.section_id
+    AND (r.state IN ('active','suspended') OR r.shadow) AND r.state <> 'retired') s
+WHERE b.tenant_id = :t AND b.specimen_id = ANY(:ids) AND s.n > 0
+  AND (b.state IN ('ready','held') OR (b.state = 'partial' AND s.wait IS NOT NULL))
+ON CONFLICT (tenant_id, specimen_id) DO UPDATE SET at = EXCLUDED.at RETURNING id
 """)
 _TAKE = text("""
 DELETE FROM av_due WHERE tenant_id = :t AND id IN (
-  SELECT id FROM av_due WHERE tenant_id = :t ORDER BY id LIMIT :n FOR UPDATE SKIP LOCKED) RETURNING specimen_id
+  SELECT id FROM av_due WHERE tenant_id = :t AND at <= :now ORDER BY id LIMIT :n FOR UPDATE SKIP LOCKED) RETURNING specimen_id
 """)
 # What waited for a person (category 12) is decided again once nothing waits, though no value changed.
 _SAME = text("""
-SELECT DISTINCT ON (specimen_id, rule_set_id) specimen_id, rule_set_id, basis,
+SELECT DISTINCT ON (specimen_id, rule_set_id) specimen_id, rule_set_id, basis, outcome,
        EXISTS (SELECT 1 FROM jsonb_array_elements(reasons) AS r WHERE (r->>0)::int = 12) AS waited
 FROM av_decision
 WHERE tenant_id = :t AND specimen_id = ANY(:ids) ORDER BY specimen_id, rule_set_id, id DESC
+""")
+
+
+# A part that waits for quiet comes again then; what comes sooner counts.
+_LATER = text("""
+INSERT INTO av_due (tenant_id, specimen_id, at) VALUES (:t, :i, :at)
+ON CONFLICT (tenant_id, specimen_id) DO UPDATE SET at = least(av_due.at, EXCLUDED.at)
 """)
 
 
@@ -60,13 +72,14 @@ def on_results(uow: UnitOfWork, payload: dict[str, Any]) -> None:
 
 
 def _wait(uow: UnitOfWork, specimen_ids: list[int]) -> None:
-    if uow.s.execute(_DUE, {"t": uow.tenant_id, "ids": sorted(specimen_ids), "now": uow.now}).first() is not None:
+    given = {"t": uow.tenant_id, "ids": sorted(specimen_ids), "now": uow.now, "wait": Policy().part_after_min}
+    if uow.s.execute(_DUE, given).first() is not None:
         uow.notify("av", {})
 
 
 def decide_due(uow: UnitOfWork, desk: Desk, limit: int = BATCH) -> int:
     """Take what is due and decide it; the number of tubes taken."""
-    ids = sorted(uow.s.execute(_TAKE, {"t": uow.tenant_id, "n": limit}).scalars())
+    ids = sorted(uow.s.execute(_TAKE, {"t": uow.tenant_id, "n": limit, "now": uow.now}).scalars())
     if ids:
         decide_tubes(uow, ids, desk)
     return len(ids)
@@ -76,7 +89,7 @@ def decide_tubes(uow: UnitOfWork, specimen_ids: Sequence[int], desk: Desk) -> di
     """Decide whole tubes nobody has reviewed yet; specimen id → the verdict of the set that counts. Shadows are stored beside it."""
     work = bench.lock_reported(uow, specimen_ids)
     parts = reports.open_parts(uow, [i for i, tests in work.by_tube.items() if any(t.state in TOLD for t in tests)])
-    whole = [i for i in sorted(work.tubes) if work.sums(i).state in (READY, HELD) and _untouched(work, i, i in parts)]
+    whole = [i for i in sorted(work.tubes) if work.sums(i).state in (READY, HELD, PARTIAL) and _untouched(work, i, i in parts)]
     found = reports.details(uow, work, whole)
     by_section = sets.deciding(uow, {d.tube.section_id for d in found.values()})
     cases = facts.cases(uow, {i: d for i, d in found.items() if d.tube.section_id in by_section})
@@ -89,27 +102,37 @@ def decide_tubes(uow: UnitOfWork, specimen_ids: Sequence[int], desk: Desk) -> di
     cleared: list[tuple[Loaded, Case]] = []
     ahead: dict[int, frozenset[int]] = {}
     verdicts: dict[int, Verdict] = {}
+    later: dict[int, datetime] = {}
     for i, case in cases.items():
         basis = _basis(found[i])
         for one in by_section[found[i].tube.section_id]:
             before = known.get((i, one.id))
-            if before is not None and before.basis == basis and not (before.waited and not _waits(case)):
+            said = before is not None and before.basis == basis and not (before.waited and not _waits(case))
+            measuring = work.sums(i).state == PARTIAL
+            early = one.ready.policy.partial and (measuring or not case.complete)
+            if before is not None and said and not (early and before.outcome == HELD):
                 continue
             verdict = judge(uow, case, one)
-            rows.append(_row(uow, case, one, verdict, basis))
+            part = _ahead(work, found[i], verdict)
+            if early and part and (at := _quiet(found[i], one)) > uow.now:
+                later[i], part = max(at, later.get(i, at)), {}
+            if not part and (said or measuring):
+                continue  # nothing is decided of a tube that is still being measured until something of it may leave
+            rows.append(_row(uow, case, one, verdict, basis, part))
             if not one.shadow:
                 verdicts[i] = verdict
                 if all(f.code != "ENGINE" for f in verdict.failures):
                     found[i] = _act(work, found[i], one, case)
-                part = _ahead(work, found[i], verdict)
                 if verdict.released or part:
                     cleared.append((one, case))
-                    ahead |= {} if verdict.released else {i: part}
+                    ahead |= {} if verdict.released else {i: frozenset(part)}
     told = _release(uow, work, cleared, ahead, found, desk)
     for row in rows:
         row["report_id"] = told.get(row["specimen_id"]) if not row["shadow"] else None
-        if row["report_id"] is not None and row["specimen_id"] in ahead:
-            row["outcome"] = "partial"
+        if row["report_id"] is None and not row["shadow"]:
+            row["outcome"], row["part"] = HELD, []
+    for i, at in later.items():
+        uow.s.execute(_LATER, {"t": uow.tenant_id, "i": i, "at": at})
     if rows:
         uow.s.execute(insert(Decision), rows)
     for i in verdicts:
@@ -162,19 +185,26 @@ def _untouched(work: bench.Work, specimen_id: int, part_told: bool) -> bool:
     return states <= OPEN or (part_told and states <= OPEN | TOLD)
 
 
-def _ahead(work: bench.Work, detail: Detail, verdict: Verdict) -> frozenset[int]:
-    """The tests that leave before the rest: cleared, there, settled, and not told yet."""
+def _ahead(work: bench.Work, detail: Detail, verdict: Verdict) -> dict[int, int]:
+    """The tests that leave before the rest with the versions they leave with: cleared, there, settled, and not told yet."""
     if verdict.released or not verdict.cleared:
-        return frozenset()
+        return {}
     states = {t.id: t.state for t in work.by_tube[detail.tube.specimen_id]}
-    return frozenset(t.id for t in detail.tests if t.item.code in verdict.cleared and states[t.id] == "received" and not t.waits)
+    there = [t for t in detail.tests if t.item.code in verdict.cleared and states[t.id] == "received" and not t.waits]
+    return {t.id: t.current.id for t in there if t.current is not None}
+
+
+def _quiet(detail: Detail, one: Loaded) -> datetime:
+    """When the tube's results have stood long enough for a part to leave before those that are still to come."""
+    newest = max(t.current.at for t in detail.tests if t.current is not None)
+    return newest + timedelta(minutes=one.ready.policy.part_after_min)
 
 
 def _basis(detail: Detail) -> str:
     return bench_queries.basis((t.id, t.current.id if t.current is not None else None) for t in detail.tests)
 
 
-def _row(uow: UnitOfWork, case: Case, one: Loaded, verdict: Verdict, basis: str) -> dict[str, Any]:
+def _row(uow: UnitOfWork, case: Case, one: Loaded, verdict: Verdict, basis: str, part: Mapping[int, int]) -> dict[str, Any]:
     return {
         "tenant_id": uow.tenant_id,
         "specimen_id": case.specimen_id,
@@ -182,7 +212,8 @@ def _row(uow: UnitOfWork, case: Case, one: Loaded, verdict: Verdict, basis: str)
         "rule_set_id": one.id,
         "at": uow.now,
         "basis": basis,
-        "outcome": "released" if verdict.released else "held",
+        "outcome": "released" if verdict.released else "partial" if part else HELD,
+        "part": [[test, version] for test, version in sorted(part.items())],
         "shadow": one.shadow,
         "reasons": [[f.category, f.code, f.item, f.figures] for f in verdict.failures],
         "snapshot": to_json(case),

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from cloud.expression import Cause, Env, Function, Kind, NotCalculable, Program, Symbol, Symbols, compile
-from cloud.modules.autoverify import categories
+from cloud.modules.autoverify import categories, mixup
 from cloud.modules.autoverify.case import Action, Case, Expression, Failure, Item, Policy
 from common.values import Value, ValueKind
 
@@ -93,8 +93,9 @@ WHOLE = frozenset({0, 8, 13, 14})
 
 
 def part(case: Case, ready: Ready, failures: Iterable[Failure]) -> tuple[str, ...]:
-    """The items that may leave although others are held (R1): none where the set does not allow it, where anything speaks against the
-    whole tube, or where it cannot be said which item a failure means. A calculated value stays with what it is made of."""
+    """The items that may leave although others are held or still to come (R1): none where the set does not allow it, where anything speaks
+    against the whole tube or still could, or where it cannot be said which item a failure means. A calculated value stays with what it is
+    made of, and what a rule compares with an item that is not there yet waits for it."""
     held: set[str] = set()
     rules = {rule.code: program.references for rule, program in (*ready.logic, *ready.context)}
     for failure in failures:
@@ -102,8 +103,13 @@ def part(case: Case, ready: Ready, failures: Iterable[Failure]) -> tuple[str, ..
         if failure.category in WHOLE or not named:
             return ()
         held |= named
-    if not ready.policy.partial or not held:
+    coming = [item for item in case.items if not item.present]
+    if not ready.policy.partial or not held or (coming and mixup.may_turn(case, ready.policy, coming)):
         return ()
+    late = {item.code for item in coming}
+    for _, program in (*ready.logic, *ready.context, *ready.acting):
+        if program.references & late:
+            held |= program.references
     present = [item for item in case.items if item.present]
     for _ in present:  # no calculation stands on more steps than there are items
         held |= {item.code for item in present if held & set(item.inputs)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -52,6 +52,8 @@ def cases(uow: UnitOfWork, details: Mapping[int, Detail], past: bool = False) ->
     """Specimen id → its report with all facts. ``past``: as it was when measured; duty, stops and today's QC are left aside."""
     lines = [(d, t, t.current) for d in details.values() for t in d.tests if t.current is not None]
     around = _around(uow, lines, {d.tube.section_id for d in details.values()}, past)
+    if not past:  # what is still to come is asked for too: whether it could turn out to be another patient's (mixup.may_turn)
+        around.priors |= _priors(uow, [(d, t, None) for d in details.values() for t in d.tests if t.current is None])
     catalog = md.catalog(uow)
     return {i: _case(uow, catalog, detail, around, past) for i, detail in details.items()}
 
@@ -94,7 +96,7 @@ ORDER BY a.n, h.at DESC
 """)
 
 
-def _priors(uow: UnitOfWork, lines: list[tuple[Detail, TestLine, Shown]]) -> dict[tuple[int, int], tuple[Prior, ...]]:
+def _priors(uow: UnitOfWork, lines: Sequence[tuple[Detail, TestLine, Shown | None]]) -> dict[tuple[int, int], tuple[Prior, ...]]:
     """(specimen, item) → the latest released values before this one, newest first; same patient, item and specimen type."""
     if not lines:
         return {}
@@ -106,7 +108,7 @@ def _priors(uow: UnitOfWork, lines: list[tuple[Detail, TestLine, Shown]]) -> dic
         "n": literal(n for n, *_ in asked),
         "patients": literal(p for _, p, *_ in asked),
         "items": literal(t.item.id for *_, t, _ in asked),
-        "before": literal(s.at for *_, s in asked),
+        "before": literal(uow.now if s is None else s.at for *_, s in asked),
         "tubes": literal(d.tube.specimen_id for _, _, d, *_ in asked),
         "types": literal(d.tube.specimen_type_id for _, _, d, *_ in asked),
     }
@@ -196,7 +198,8 @@ def _item(catalog: md.Catalog, detail: Detail, test: TestLine, age: md.Age | Non
     if shown is None or not shown.reported_text:
         holds = (HELD.upper(),) if test.state.value == HELD else ()
         numeric, pending = row.result_type == "numeric", tuple(f.word for f in test.waits)
-        return Item(row.code, row.name, numeric, row.mandatory, False, holds=holds, pending=pending)
+        priors = around.priors.get((tube.specimen_id, row.id), ())
+        return Item(row.code, row.name, numeric, row.mandatory, False, holds=holds, pending=pending, priors=priors)
     run = shown.run_at or shown.at
     value = _unrounded(shown.raw_text, row.result_type, shown.snapshot.get("map"))
     numeric = row.result_type == "numeric"

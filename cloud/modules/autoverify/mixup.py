@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from decimal import Decimal
 
@@ -44,6 +44,29 @@ def _weight(case: Case, policy: Policy, identity: Identity, code: str, item: Ite
         if near >= identity.near:
             return identity.weights[code] / 2
     return Decimal(0)
+
+
+def may_turn(case: Case, policy: Policy, coming: Collection[Item]) -> bool:
+    """Whether items still to come could, together with what is there, make the tube suspect: until then nothing of it leaves (R1)."""
+    items = {item.code: item for item in case.items if item.present}
+    most = sum((_most(case, policy.identity, item) for item in coming), Decimal(0))
+    if most > 0 and score(case, policy, items)[0] + most >= policy.identity.threshold:
+        return True
+    return any(_may_show(case, policy, pattern, items, {item.code for item in coming}) for pattern in policy.patterns)
+
+
+def _most(case: Case, identity: Identity, item: Item) -> Decimal:
+    """The most an item that is not there yet can add to the score; what has no earlier value has nothing to differ from."""
+    if item.code in identity.only and case.sex != identity.only[item.code]:
+        return identity.threshold
+    weights = (identity.fixed.get(item.code), identity.weights.get(item.code)) if item.priors else ()
+    return max((w for w in weights if w is not None), default=Decimal(0))
+
+
+def _may_show(case: Case, policy: Policy, pattern: Pattern, items: Mapping[str, Item], coming: Collection[str]) -> bool:
+    late = {e.item for e in pattern.elements} & set(coming)
+    found = {e.item for e in pattern.elements if e.item in items and _sign(case, policy, e, items[e.item])}
+    return bool(late) and len(found | late) >= pattern.least and set(pattern.required) <= found | late
 
 
 def _identity(case: Case, policy: Policy, items: Mapping[str, Item]) -> list[Failure]:

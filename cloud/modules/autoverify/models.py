@@ -40,7 +40,7 @@ class Decision(TenantTable, Base):
     """What a rule set said of a report, with all it looked at: ``snapshot`` decides the same again (R2).
 
     ``outcome``: released, partial (some items left as a preliminary report) or held; ``reasons``: every failure. ``shadow`` decisions
-    release nothing. ``people``: what people then did.
+    release nothing. ``part``: [test, version] of what left, or as a shadow would have left, before the rest.
     """
 
     __tablename__ = "av_decision"
@@ -62,6 +62,7 @@ class Decision(TenantTable, Base):
     outcome: Mapped[str]
     shadow: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     reasons: Mapped[list[Any]]
+    part: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     snapshot: Mapped[dict[str, Any]]
     logic: Mapped[list[Any]]
     audit: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")

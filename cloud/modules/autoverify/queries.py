@@ -12,6 +12,7 @@ from sqlalchemy import select, text
 from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify.case import Expression, Failure, from_json
 from cloud.modules.autoverify.models import AvCase, Decision, RuleSet, Simulation, Suspension, Validation
+from cloud.modules.autoverify.variants import Expected
 from cloud.modules.autoverify.words import Said, explain
 from cloud.modules.autoverify.would import compared as compared
 from cloud.modules.autoverify.would import would as would
@@ -126,10 +127,10 @@ def validation(uow: UnitOfWork, validation_id: int) -> Any:
     return uow.s.execute(query.where(Validation.id == validation_id)).one_or_none()
 
 
-def kept_cases(uow: UnitOfWork, section_id: int) -> Sequence[Any]:
-    """A section's validation cases."""
+def kept_cases(uow: UnitOfWork, section_id: int) -> list[tuple[Any, Expected]]:
+    """A section's validation cases with what must come out of them."""
     query = select(AvCase.id, AvCase.name, AvCase.expected).where(AvCase.section_id == section_id).order_by(AvCase.id).limit(500)
-    return uow.s.execute(query).all()
+    return [(row, Expected.of(row.expected)) for row in uow.s.execute(query)]
 
 
 # --- board ----------------------------------------------------------------------------------------------------------
@@ -170,17 +171,24 @@ LEFT JOIN report r ON r.tenant_id = d.tenant_id AND r.id = d.report_id
 WHERE d.tenant_id = :t AND d.audit AND d.section_id = ANY(:sections) AND (d.audited_at IS NULL OR d.audited_at >= :since)
 ORDER BY d.audited_at IS NOT NULL, d.id DESC LIMIT 60
 """)
-# A shadow against what then happened: released by people as it stood, or not (yet) told.
+# A shadow against what then happened: released by people as it stood, or not (yet) told; a part against the values of its items alone.
 _SHADOW = text("""
 SELECT s.number, s.name, d.rule_set_id, count(*) AS n,
        count(*) FILTER (WHERE d.outcome = 'released' AND r.state = 'released' AND r.basis = d.basis) AS agree_release,
        count(*) FILTER (WHERE d.outcome = 'held' AND r.state = 'released' AND r.basis = d.basis) AS only_held,
        count(*) FILTER (WHERE d.outcome = 'released' AND r.state IN ('released','amended','recalled')
-                        AND (r.basis <> d.basis OR r.state <> 'released')) AS only_released,
-       count(*) FILTER (WHERE r.id IS NULL OR r.state IN ('draft','tested','preliminary')) AS waiting
+                        AND (r.basis <> d.basis OR r.state <> 'released')
+                        OR d.outcome = 'partial' AND p.told AND NOT p.same) AS only_released,
+       count(*) FILTER (WHERE d.outcome = 'partial' AND p.told AND p.same) AS agree_part,
+       count(*) FILTER (WHERE CASE WHEN d.outcome = 'partial' THEN NOT p.told
+                                   ELSE r.id IS NULL OR r.state IN ('draft','tested','preliminary') END) AS waiting
 FROM av_decision d
 JOIN av_rule_set s ON s.tenant_id = d.tenant_id AND s.id = d.rule_set_id
 LEFT JOIN report r ON r.tenant_id = d.tenant_id AND r.specimen_id = d.specimen_id
+LEFT JOIN LATERAL (
+  SELECT bool_and(x.state IN ('released','amended','recalled')) AS told,
+         bool_and(x.state = 'released' AND x.current_id = (e->>1)::bigint) AS same
+  FROM jsonb_array_elements(d.part) e JOIN test x ON x.tenant_id = d.tenant_id AND x.id = (e->>0)::bigint) p ON true
 WHERE d.tenant_id = :t AND d.shadow AND d.at >= :since AND d.section_id = ANY(:sections) GROUP BY 1, 2, 3 ORDER BY 3
 """)
 

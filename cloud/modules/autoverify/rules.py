@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
@@ -92,6 +92,8 @@ class Confusion:
     false_hold: int = 0
     false_release: int = 0
     both_hold: int = 0
+    partly: int = 0
+    """Of those the rules would hold, how many would leave in part, and as people told them."""
 
     @property
     def total(self) -> int:
@@ -108,13 +110,14 @@ class Confusion:
         """Share of what people released unchanged that the rules would hold, in %."""
         return percent(self.false_hold, self.both_release + self.false_hold)
 
-    def plus(self, rules_release: bool, people_release: bool) -> Confusion:
+    def plus(self, rules_release: bool, people_release: bool, partly: bool = False) -> Confusion:
         """One report more."""
         return Confusion(
             self.both_release + (rules_release and people_release),
             self.false_hold + (not rules_release and people_release),
             self.false_release + (rules_release and not people_release),
             self.both_hold + (not rules_release and not people_release),
+            self.partly + partly,
         )
 
 
@@ -123,12 +126,22 @@ def percent(part: int, whole: int) -> Decimal:
     return Decimal(0) if whole == 0 else (Decimal(100 * part) / whole).quantize(Decimal("0.1"))
 
 
-def validation_problem(cases: int, wrong: int, uncovered: Collection[int], found: Confusion, least: int) -> str | None:
-    """Why a set cannot be validated (R5), or None: every case right, every category met, enough history, no false release."""
-    if cases == 0 or wrong:
-        return say("验证用例 {cases} 个中有 {wrong} 个与预期不符，请修改规则后重新验证。", cases=cases, wrong=wrong)
+def validation_problem(
+    cases: int, wrong: Sequence[str], uncovered: Collection[int], found: Confusion, least: int, parts: bool = True
+) -> str | None:
+    """Why a set cannot be validated (R5), or None: every case right, every category met, enough history, no false release. ``parts``:
+    where a part may leave, there are cases for it both ways."""
+    if cases == 0:
+        return say("本组还没有验证用例，请先用一份完全正常的标本生成用例。")
+    if wrong:
+        names = Listed(tuple(wrong[:5]), "；")
+        return say(
+            "验证用例 {cases} 个中有 {wrong} 个与预期不符：{names}。请修改规则后重新验证。", cases=cases, wrong=len(wrong), names=names
+        )
     if uncovered:
         return say("以下类别没有验证用例：{names}。", names=tuple(str(n) for n in sorted(uncovered)))
+    if not parts:
+        return say("规则集允许部分发布，但没有用例写明哪些项目先发、哪些不得先发，请重新生成用例或在试算页保留用例。")
     if found.total < least:
         return say("历史模拟只有 {total} 份报告，至少需要 {least} 份，请先运行模拟。", total=found.total, least=least)
     if found.false_release:

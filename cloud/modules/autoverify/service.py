@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import random
 from datetime import datetime, time
 from decimal import Decimal
@@ -13,27 +11,14 @@ from sqlalchemy import func, select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify import sets
-from cloud.modules.autoverify.case import Action, Case, Policy, from_json, to_json
+from cloud.modules.autoverify.case import Case, Policy, from_json, to_json
 from cloud.modules.autoverify.deciding import decide_due, decide_tubes, on_results
 from cloud.modules.autoverify.decision import Verdict, decide
 from cloud.modules.autoverify.fingerprint import of_section
-from cloud.modules.autoverify.models import AvCase, Decision, RuleSet, Simulation, Suspension, Validation
-from cloud.modules.autoverify.rules import (
-    MIN_REPORTS,
-    VALID_FOR,
-    WORDS,
-    Confusion,
-    Perm,
-    Scope,
-    State,
-    fell,
-    may_move,
-    must_revalidate,
-    sample_size,
-    validation_problem,
-)
-from cloud.modules.autoverify.simulation import cancel, case_of, start, step
-from cloud.modules.autoverify.variants import COVERED, shows, variants
+from cloud.modules.autoverify.models import Decision, RuleSet, Suspension
+from cloud.modules.autoverify.rules import WORDS, Perm, Scope, State, fell, must_revalidate, sample_size
+from cloud.modules.autoverify.simulation import cancel, start, step
+from cloud.modules.autoverify.validation import keep_case, locked, make_cases, move, problems, run_cases, validate
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Level
@@ -82,143 +67,12 @@ def edit_policy(uow: UnitOfWork, rule_set_id: int, version: int, policy: Policy)
     uow.audit("av_rule_set", row.id, "edit", before=before, after=row.policy)
 
 
-def problems(uow: UnitOfWork, policy: Policy) -> None:
-    """Refuse what the specification calls bad input: retired items, limits outside the measuring range, ranges crossing critical."""
-    catalog = md.catalog(uow)
-    for code in {*policy.ranges, *policy.deltas}:
-        item = catalog.items_by_code.get(code)
-        if item is None or not item.active:
-            raise UserError("invalid", say("规则引用了不存在或已停用的项目 {code}，请删除该规则或恢复项目。", code=code))
-    for rule in policy.context:
-        added = catalog.items_by_code.get(rule.add)
-        if rule.action == Action.REFLEX and (added is None or not added.active):
-            raise UserError("invalid", say("规则 {rule}：请选择要加做的项目，且项目须在用。", rule=rule.code), field="add")
-    for code, found in policy.ranges.items():
-        item = catalog.items_by_code[code]
-        if found.low is not None and found.high is not None and found.low >= found.high:
-            raise UserError(
-                "invalid", say("{name} 自动审核范围下限 {low} 不小于上限 {high}。", name=item.name, low=found.low, high=found.high)
-            )
-        for limit, amr, low in ((found.low, item.amr_low, True), (found.high, item.crr_high or item.amr_high, False)):
-            if limit is not None and amr is not None and (limit < amr if low else limit > amr):
-                raise UserError(
-                    "invalid", say("{name} 自动审核界限 {limit} 超出测量范围 {amr}，请改小。", name=item.name, limit=limit, amr=amr)
-                )
-        critical = catalog.critical_limit(item.id)
-        if critical is not None:
-            for limit, edge, low in ((found.low, critical.low, True), (found.high, critical.high, False)):
-                if limit is not None and edge is not None and (limit < edge if low else limit > edge):
-                    raise UserError(
-                        "invalid",
-                        say("{name} 自动审核界限 {limit} 越过危急值界限 {edge}，不能保存。", name=item.name, limit=limit, edge=edge),
-                    )
-
-
-def locked(uow: UnitOfWork, rule_set_id: int) -> RuleSet:
-    """The set, locked. UserError not_found."""
-    row = uow.s.execute(select(RuleSet).where(RuleSet.id == rule_set_id).with_for_update()).scalar_one_or_none()
-    if row is None:
-        raise UserError("not_found", "该规则集不存在，请刷新后重试。")
-    return row
-
-
-def _move(uow: UnitOfWork, row: RuleSet, to: State, reason: str = "") -> None:
-    state = State(row.state)
-    if not may_move(state, to):
-        raise UserError("conflict", say("规则集目前为“{state}”，不能改为“{to}”。", state=word(WORDS[state]), to=word(WORDS[to])))
-    row.state = to.value
-    uow.audit("av_rule_set", row.id, to.value, before={"state": state.value}, after={"state": to.value}, reason=reason or None)
-
-
-def make_cases(uow: UnitOfWork, rule_set_id: int, specimen_id: int) -> int:
-    """Validation cases from one clean past tube of the section: itself, and one broken on purpose for each category."""
-    row = locked(uow, rule_set_id)
-    found = case_of(uow, specimen_id)
-    if found is None:
-        raise UserError("not_found", "没有这支标本，请核对条码。")
-    ready = sets.ready_of(uow, row)
-    if decide(found, ready).failures:
-        raise UserError("conflict", "这支标本按现行规则不会放行，请选一份完全正常的报告作为模板。")
-    have = set(uow.s.execute(select(AvCase.name).where(AvCase.section_id == row.section_id)).scalars())
-    made = [m for m in variants(found, ready) if m.name not in have]
-    uow.s.add_all(
-        AvCase(
-            section_id=row.section_id,
-            name=m.name,
-            snapshot=to_json(m.case),
-            expected=[m.expected] if m.expected else [],
-            by_id=uow.actor.user_id,
-        )
-        for m in made
-    )
-    uow.audit("av_case", row.section_id, "make", after={"specimen": specimen_id, "cases": len(made)})
-    return len(made)
-
-
-def run_cases(uow: UnitOfWork, row: RuleSet) -> tuple[list[tuple[str, list[str], list[str]]], int, frozenset[int]]:
-    """The section's cases against a set: those that come out wrong (name, expected, found), how many there are, categories not met."""
-    ready = sets.ready_of(uow, row)
-    wrong: list[tuple[str, list[str], list[str]]] = []
-    met: set[int] = set()
-    n = 0
-    for each in uow.s.execute(select(AvCase).where(AvCase.section_id == row.section_id).order_by(AvCase.id)).scalars():
-        n += 1
-        verdict = decide(from_json(Case, each.snapshot), ready)
-        reasons = [f.text for f in verdict.failures]
-        expected = each.expected[0] if each.expected else ""
-        if shows(expected, reasons):
-            met |= {f.category for f in verdict.failures if expected and shows(expected, [f.text])}
-        else:
-            wrong.append((each.name, list(each.expected), reasons))
-    own = {n for n, rules in ((10, ready.logic), (11, ready.context)) if rules}
-    must = COVERED | own
-    return wrong, n, must - met
-
-
-def validate(uow: UnitOfWork, rule_set_id: int, least: int | None = None) -> Validation:
-    """Show that the set is right: every case, every category, the last simulation without a false release. The record is kept."""
-    row = locked(uow, rule_set_id)
-    if row.state not in (State.DRAFT, State.VALIDATED, State.ACTIVE, State.SUSPENDED):
-        raise UserError("conflict", say("规则集目前为“{state}”，不能验证。", state=word(WORDS[State(row.state)])))
-    problems(uow, from_json(Policy, row.policy))
-    wrong, n, uncovered = run_cases(uow, row)
-    query = select(Simulation).where(Simulation.rule_set_id == rule_set_id, Simulation.state == "done", Simulation.at >= row.created_at)
-    run = uow.s.execute(query.order_by(Simulation.id.desc()).limit(1)).scalar_one_or_none()
-    found = Confusion(**run.confusion) if run is not None else Confusion()
-    if least is None:
-        least = int(md.catalog(uow).setting("autoverify", "min_reports", MIN_REPORTS))
-    problem = validation_problem(n, len(wrong), uncovered, found, least)
-    if problem is not None:
-        raise UserError("conflict", problem)
-    print_ = of_section(uow, row.section_id)
-    record = Validation(
-        rule_set_id=row.id,
-        at=uow.now,
-        signer_id=uow.actor.user_id,
-        signer=uow.actor.name,
-        fingerprint=print_,
-        policy_sha256=hashlib.sha256(json.dumps(row.policy, sort_keys=True).encode()).hexdigest(),
-        cases=n,
-        wrong=0,
-        simulation_id=None if run is None else run.id,
-        confusion={} if run is None else run.confusion,
-        pass_rate=found.pass_rate,
-    )
-    uow.s.add(record)
-    row.fingerprint, row.valid_until = print_, uow.now + VALID_FOR
-    if row.state == State.DRAFT:
-        _move(uow, row, State.VALIDATED)
-    uow.s.flush()
-    uow.audit("av_rule_set", row.id, "validate", after={"cases": n, "confusion": record.confusion, "validation": record.id})
-    return record
-
-
 def approve(uow: UnitOfWork, rule_set_id: int) -> None:
     """The quality or technical lead approves; never who made it (C12)."""
     row = locked(uow, rule_set_id)
     if uow.actor.user_id is not None and uow.actor.user_id == row.created_by:
         raise UserError("conflict", "编制人不能批准自己的规则集，请由他人批准。")
-    _move(uow, row, State.APPROVED)
+    move(uow, row, State.APPROVED)
     row.approved_by = uow.actor.user_id
 
 
@@ -232,10 +86,10 @@ def activate(uow: UnitOfWork, rule_set_id: int) -> None:
         others = select(RuleSet).where(RuleSet.section_id == row.section_id, RuleSet.id != row.id)
         query = others.where(RuleSet.state.in_(("active", "suspended")))
         for old in uow.s.execute(query.with_for_update()).scalars():
-            _move(uow, old, State.RETIRED, f"由版本 {row.number} 代替")
+            move(uow, old, State.RETIRED, f"由版本 {row.number} 代替")
         uow.s.flush()
         row.activated_at, row.shadow = uow.now, False
-    _move(uow, row, State.ACTIVE)
+    move(uow, row, State.ACTIVE)
     row.reason = ""
 
 
@@ -244,7 +98,7 @@ def suspend(uow: UnitOfWork, rule_set_id: int, reason: str) -> None:
     if not reason.strip():
         raise UserError("invalid", "请写明暂停原因。", field="reason")
     row = locked(uow, rule_set_id)
-    _move(uow, row, State.SUSPENDED, reason.strip())
+    move(uow, row, State.SUSPENDED, reason.strip())
     row.reason = reason.strip()[:200]
 
 
@@ -253,7 +107,7 @@ def retire(uow: UnitOfWork, rule_set_id: int, reason: str) -> None:
     if not reason.strip():
         raise UserError("invalid", "请写明停用原因。", field="reason")
     row = locked(uow, rule_set_id)
-    _move(uow, row, State.RETIRED, reason.strip())
+    move(uow, row, State.RETIRED, reason.strip())
     row.shadow = False
 
 
@@ -407,6 +261,7 @@ __all__ = [
     "draw_sample",
     "edit_policy",
     "end_stop",
+    "keep_case",
     "make_cases",
     "on_results",
     "reproduce",

@@ -104,11 +104,12 @@ def _compare(uow: UnitOfWork, run: Simulation, ready: Ready, past: Any) -> None:
         people = r.specimen_id not in touched
         # A part counts as released where people touched one of its values: that would have been told wrongly.
         released = verdict.released or (not people and _touches(details[r.specimen_id], r.state, verdict.cleared))
-        found = found.plus(released, people)
+        partly = not released and bool(verdict.cleared) and not _touches(details[r.specimen_id], r.state, verdict.cleared)
+        found = found.plus(released, people, partly)
         reasons.update({f.code for f in verdict.failures})
         if released and not people and len(examples) < EXAMPLES:
             examples.append({"specimen": r.specimen_id, "report": r.id})
-    run.confusion = {k: int(getattr(found, k)) for k in ("both_release", "false_hold", "false_release", "both_hold")}
+    run.confusion = {k: int(getattr(found, k)) for k in ("both_release", "false_hold", "false_release", "both_hold", "partly")}
     run.reasons, run.examples = dict(reasons), examples
     run.done, run.cursor = run.done + len(past), past[-1].id
 

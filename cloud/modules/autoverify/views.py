@@ -130,7 +130,7 @@ def edit(uow: UnitOfWork, rule_set_id: int) -> Any:
             raise Invalid("请填写规则代码和说明。", "code")
         policy = replace(policy, context=(*(c for c in policy.context if c.code != rule.code), rule))
     elif what == "whole":
-        policy = replace(policy, manual=form.get("manual") == "1", partial=form.get("partial") == "1")
+        policy = replace(policy, manual=form.get("manual") == "1", partial=form.get("partial") == "1", part_after_min=_minutes())
     elif what == "drop":
         name = form.get("name", "")
         ranges = {k: v for k, v in policy.ranges.items() if k != name}
@@ -139,6 +139,13 @@ def edit(uow: UnitOfWork, rule_set_id: int) -> Any:
         raise Invalid("请选择要修改的内容。", "what")
     service.edit_policy(uow, rule_set_id, form.get("version", type=int) or 0, policy)
     return _back(uow, row)
+
+
+def _minutes() -> int:
+    given = request.form.get("after", "").strip() or str(Policy().part_after_min)
+    if not given.isdecimal() or int(given) > 1440:
+        raise Invalid(say("静置时间“{given}”应为 0 到 1440 的整数（分钟）。", given=given), "after")
+    return int(given)
 
 
 def _number(name: str) -> Decimal | None:
@@ -200,10 +207,7 @@ def test_run(uow: UnitOfWork) -> Any:
     row = _set(uow, form.get("set", type=int) or 0)
     pasted = form.get("case", "").strip()
     if pasted:
-        try:
-            case = from_json(Case, json.loads(pasted))
-        except (ValueError, TypeError, AttributeError, InvalidOperation, StopIteration) as error:
-            raise Invalid(say("粘贴的内容不是完整的用例（{error}），请从“取出”得到一份后再改。", error=error), "case") from error
+        case = _pasted(pasted)
     else:
         found = bench.find(uow, ids.recognise(form.get("code", "")).code)
         made = simulation.case_of(uow, found[0]) if found is not None and found[1] in {s.id for s in _mine(uow)} else None
@@ -214,6 +218,23 @@ def test_run(uow: UnitOfWork) -> Any:
     return _test(uow, row, case, json.dumps(to_json(case), ensure_ascii=False, indent=1))
 
 
+def _pasted(text: str) -> Case:
+    try:
+        return from_json(Case, json.loads(text))
+    except (ValueError, TypeError, AttributeError, InvalidOperation, StopIteration) as error:
+        raise Invalid(say("粘贴的内容不是完整的用例（{error}），请从“取出”得到一份后再改。", error=error), "case") from error
+
+
+@VIEWS.post("/av/test/keep", Perm.WRITE)
+def keep(uow: UnitOfWork) -> Any:
+    """Keep a case with what must come out of it, a part too."""
+    form = request.form
+    row = _set(uow, form.get("set", type=int) or 0)
+    case = _pasted(form.get("case", ""))
+    service.keep_case(uow, row.id, form.get("name", ""), case, form.get("reason", ""), form.get("part", ""))
+    return redirect_to(f"/av/validation?section={md.catalog(uow).sections[row.section_id].code}")
+
+
 def _patient(uow: UnitOfWork, specimen_id: int) -> int:
     return bench.details_of(uow, [specimen_id])[specimen_id].tube.patient_id
 
@@ -221,11 +242,15 @@ def _patient(uow: UnitOfWork, specimen_id: int) -> int:
 def _test(uow: UnitOfWork, row: RuleSet | None, case: Case | None, shown: str) -> Any:
     choices = [(s, r) for s in _mine(uow) for r in queries.sets(uow, s.id)]
     said: Any = None
+    part: tuple[str, ...] = ()
+    partial = False
     if row is not None and case is not None:
         ready = sets.ready_of(uow, row)
         messages = {e.code: e.message for e in (*ready.policy.logic, *ready.policy.context)}
-        said = queries.words(uow, decide(case, ready).failures, messages)
-    return page("autoverify/test.html", tab="test", choices=choices, row=row, case=case, said=said, shown=shown, words=_words())
+        verdict = decide(case, ready)
+        said, part, partial = queries.words(uow, verdict.failures, messages), verdict.cleared, ready.policy.partial
+    context: dict[str, Any] = {"choices": choices, "row": row, "case": case, "said": said, "part": part, "partial": partial, "shown": shown}
+    return page("autoverify/test.html", tab="test", words=_words(), **context)
 
 
 @VIEWS.get("/av/simulate", Perm.READ)

@@ -12,13 +12,13 @@ from cloud.modules.autoverify import decision
 from cloud.modules.autoverify.case import Expression, Item
 from tests.cloud.autoverify import mutants
 from tests.cloud.autoverify.reading import build, lines, ready_for
-from tests.cloud.autoverify.test_partial import CASE, CODES, PARTS
+from tests.cloud.autoverify.test_partial import CODES, PARTS
 
 CASES = [(build(line.base, line.changes), ready_for(line.changes), line.expect) for line in lines()]
 # Cases that hold catch most faults: they are tried first.
 CASES.sort(key=lambda case: not case[2])
 STEP = 6
-LEAVING = [(decision.prepare(policy, CODES), failures, leaves) for policy, failures, leaves in PARTS]
+LEAVING = [(case, decision.prepare(policy, CODES), failures, leaves) for case, policy, failures, leaves in PARTS]
 # A rule's action, whether its expression is true, the items there, whether it holds.
 HOLDS = (
     ("hold", True, "K", True),
@@ -49,7 +49,7 @@ def survives(mutant: mutants.Mutant) -> bool:
         try:
             rules: Any = sys.modules[decide.__module__]
             return (
-                all(rules.part(CASE, ready, failures) == leaves for ready, failures, leaves in LEAVING)
+                all(rules.part(case, ready, failures) == leaves for case, ready, failures, leaves in LEAVING)
                 and all(holds(rules, *given) is expect for *given, expect in HOLDS)
                 and all(tuple(sorted(f.text for f in decide(case, ready).failures)) == expect for case, ready, expect in CASES)
             )

@@ -66,18 +66,20 @@ def test_a_stop_touches_its_scope_only() -> None:
 def test_confusion_counts_both_ways() -> None:
     found = Confusion().plus(True, True).plus(True, False).plus(False, True).plus(False, False).plus(True, True)
     assert found == Confusion(2, 1, 1, 1) and found.total == 5
+    assert found.plus(False, True, partly=True) == Confusion(2, 2, 1, 1, 1)
     assert found.pass_rate == D("60.0") and found.false_hold_rate == D("33.3")
     assert Confusion().pass_rate == 0
 
 
 def test_validation_needs_cases_categories_history_and_no_false_release() -> None:
     good = Confusion(both_release=500)
-    assert validation_problem(20, 0, (), good, 500) is None
-    assert "不符" in (validation_problem(20, 1, (), good, 500) or "")
-    assert "不符" in (validation_problem(0, 0, (), good, 500) or "")
-    assert "类别" in (validation_problem(20, 0, {9}, good, 500) or "")
-    assert "至少" in (validation_problem(20, 0, (), good, 501) or "")
-    assert "假发布" in (validation_problem(20, 0, (), Confusion(500, 0, 1), 500) or "")
+    assert validation_problem(20, [], (), good, 500) is None
+    assert "不符：5 质控" in (validation_problem(20, ["5 质控"], (), good, 500) or "")
+    assert "还没有" in (validation_problem(0, [], (), good, 500) or "")
+    assert "类别" in (validation_problem(20, [], {9}, good, 500) or "")
+    assert "至少" in (validation_problem(20, [], (), good, 501) or "")
+    assert "假发布" in (validation_problem(20, [], (), Confusion(500, 0, 1), 500) or "")
+    assert "部分发布" in (validation_problem(20, [], (), good, 500, parts=False) or "")
 
 
 def test_revalidation_yearly_and_after_any_change() -> None:
@@ -299,7 +301,7 @@ def test_bad_rules_are_refused_in_words(floor: Floor) -> None:
                 service.edit_policy(uow, row.id, row.version, policy)
         with pytest.raises(UserError, match="不能启用|不能改为"):
             service.activate(uow, row.id)
-        with pytest.raises(UserError, match="至少需要|不符|没有验证用例"):
+        with pytest.raises(UserError, match="至少需要|不符|没有验证用例|还没有"):
             service.validate(uow, row.id)
     with lab.db.tenant(lab.a, floor.actor("leader")) as uow, pytest.raises(UserError, match="编制人"):
         service.approve(uow, row.id)
