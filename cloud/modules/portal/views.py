@@ -105,11 +105,14 @@ def report(uow: UnitOfWork, no: str) -> Any:
     report_service.seen(uow, told.report_id, told.version_no)
     hide = _hides(uow, told.patient_id)
     told = reports.without_sensitive(told, md.catalog(uow).items) if hide else told
+    shown = {line["item_id"] for line in told.lines}
+    differences = reports.differences(uow, told.report_id, told.version_no, principal().user_id)
     lines = sorted(told.lines, key=lambda line: (not line["critical"], not line["flag"]))
     return page(
         "portal/report.html",
         told=told,
         before=queries.before(uow, told),
+        differences=[each for each in differences if each[0] in shown or not hide],
         lines=[(line, queries.line_mark(line)) for line in lines],
         coming=queries.coming(uow, told.patient_id, hide),
         views=reports.views(uow, told.report_id),

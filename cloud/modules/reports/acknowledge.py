@@ -1,4 +1,5 @@
-"""Who must take note of an amended or recalled report, and has not yet (M09 R4, R5): followed until the last of them knows."""
+"""Who must take note of an amended or recalled report, or of a final one that differs from the preliminary, and has not yet (M09 R4, R5):
+followed until the last of them knows."""
 
 from __future__ import annotations
 
@@ -16,11 +17,11 @@ PAGE = 100
 # A notice about a version that was replaced since is settled by the newer one.
 _LIST = """
 SELECT n.id, r.no, n.version_no, r.state, p.name, p.patient_no, coalesce(nullif(r.ward, ''), r.dept) AS place, u.name AS reader, u.dept,
-       n.at, n.read_at, n.told_by, n.told_note
+       n.at, n.read_at, n.told_by, n.told_note, n.kind
 FROM report_notice n JOIN report r ON r.tenant_id = n.tenant_id AND r.id = n.report_id AND r.current_no = n.version_no
 JOIN patient p ON p.tenant_id = r.tenant_id AND p.id = r.patient_id
 JOIN app_user u ON u.tenant_id = n.tenant_id AND u.id = n.user_id
-WHERE n.tenant_id = :t AND r.section_id = ANY(:sections) AND {where} ORDER BY {order} LIMIT :n
+WHERE n.tenant_id = :t AND r.section_id = ANY(:sections) AND n.kind <> 'final' AND {where} ORDER BY {order} LIMIT :n
 """
 _OPEN = text(_LIST.format(where="n.read_at IS NULL", order="n.at, n.id"))
 _DONE = text(_LIST.format(where="n.read_at IS NOT NULL AND n.id < :before", order="n.id DESC"))
@@ -43,6 +44,7 @@ class Row:
     read_at: datetime | None
     told_by: str
     told_note: str
+    kind: str
 
 
 def listed(uow: UnitOfWork, sections: list[int], done: bool, before: int | None = None) -> list[Row]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import select, text
 
@@ -14,7 +15,7 @@ from cloud.modules.bench.queries import Detail
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import signing
 from cloud.modules.platform.signing import Desk
-from cloud.modules.reports import document, issue
+from cloud.modules.reports import document, follow, issue
 from cloud.modules.reports.issue import freeze, move
 from cloud.modules.reports.models import Report
 from cloud.modules.reports.rules import State
@@ -62,6 +63,7 @@ def release_auto(uow: UnitOfWork, work: bench.Work, cleared: Sequence[Cleared], 
     uow.s.flush()
     away = tubes.referral_labs(uow, ids)
     hashes: dict[int, list[tuple[int, str]]] = {}
+    later: list[tuple[Report, dict[str, Any]]] = []
     for one in cleared:
         report = reports[one.specimen_id]
         url = f"{desk.base_url}/reports/verify/{report.no}"
@@ -79,10 +81,12 @@ def release_auto(uow: UnitOfWork, work: bench.Work, cleared: Sequence[Cleared], 
         signed = document.Signed(*one.operator, one.authoriser[0], f"{one.authoriser[1]}{MARK}", uow.now)
         made = document.build(found[one.specimen_id], version, signed)
         made["signed"]["auto"] = {"rule_set": one.rule_set}
+        later.append((report, made))
         hashes.setdefault(one.authoriser[0], []).append((report.id, freeze(uow, report, made, one.authoriser[0])))
     for authoriser, signed_hashes in hashes.items():
         signing.sign(uow, signing.Act("report", "auto_release", authoriser, f"av-{signed_hashes[0][1][:16]}"), signed_hashes, desk.signer)
     bench.release(work, ids, parts=parts)
+    follow.tell_readers(uow, later, 0)
     for one in cleared:
         report = reports[one.specimen_id]
         issue.tell_released(uow, report, found[one.specimen_id], parts.get(one.specimen_id))

@@ -84,7 +84,14 @@ def part_of(detail: Detail, states: Collection[TestState] = TELLING) -> frozense
 
 def is_preliminary(document: Mapping[str, Any]) -> bool:
     """Whether a stored document tells only a part."""
-    return bool(document["print"].get("kind") == ReportKind.PRELIMINARY)
+    return document["print"].get("kind") in (ReportKind.PRELIMINARY, ReportKind.INTERIM)
+
+
+def kind_of(issue: Issue) -> ReportKind:
+    """预报告: the first part that is told; 中间报告: each later one while something is still open; 终报告: the whole."""
+    if issue.part is None:
+        return ReportKind.FINAL
+    return ReportKind.PRELIMINARY if issue.version == 1 else ReportKind.INTERIM
 
 
 def sheet(document: Mapping[str, Any]) -> ReportDocument:
@@ -126,7 +133,7 @@ def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Sign
         specimen_note=tube.caveat,
         comments=(*_to_follow(detail, issue), *(each for t in tests for each in _comments(t)), *_not_printed(detail, issue)),
         images=() if issue.part is not None else tuple(ReportImage(p.title, p.data) for p in _drawn(detail)),
-        kind=ReportKind.FINAL if issue.part is None else ReportKind.PRELIMINARY,
+        kind=kind_of(issue),
         version=issue.version,
         urgent=tube.urgent,
         amendment=issue.amendment,
@@ -150,7 +157,8 @@ def _to_follow(detail: Detail, issue: Issue) -> list[str]:
     rest = [t for t in rest if t.item.mandatory or t.current is not None]
     names = [t.item.name for t in rest if not t.item.sensitive]
     others = len(rest) - len(names)
-    return [f"预报告，以终报告为准。待出：{'、'.join([*names, *([f'另 {others} 项'] if others else [])])}。"]
+    word = "预报告" if kind_of(issue) is ReportKind.PRELIMINARY else "中间报告"
+    return [f"{word}，以终报告为准。待出：{'、'.join([*names, *([f'另 {others} 项'] if others else [])])}。"]
 
 
 def _not_printed(detail: Detail, issue: Issue) -> list[str]:

@@ -160,6 +160,10 @@ class ReportNotice(TenantTable, Base):
     user_id: Mapped[int] = mapped_column(BigInteger)
     at: Mapped[datetime]
     read_at: Mapped[datetime | None]
+    # changed | differs (the final report from the preliminary one that was seen) | final (it is there, and says the same).
+    kind: Mapped[str] = mapped_column(default="changed", server_default="changed")
+    # [item id, name, before, after] of what differs.
+    detail: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     # Told by phone instead of on the screen: by whom of the laboratory, and what was said.
     told_by: Mapped[str] = mapped_column(default="", server_default="")
     told_note: Mapped[str] = mapped_column(default="", server_default="")

@@ -16,6 +16,7 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.orders import queries as orders
 from cloud.modules.platform import signing
 from cloud.modules.reports import rules
+from cloud.modules.reports.follow import differences as differences
 from cloud.modules.reports.models import ReportVersion
 from cloud.modules.reports.rules import State
 from cloud.web.principal import Principal
@@ -317,7 +318,7 @@ def views(uow: UnitOfWork, report_id: int) -> Sequence[Any]:
 def notices(uow: UnitOfWork, report_id: int) -> Sequence[Any]:
     """Who had to be told of a newer version, and when each took note (R4)."""
     query = text("""
-        SELECT n.version_no, u.name, n.at, n.read_at, n.told_by, n.told_note FROM report_notice n
+        SELECT n.version_no, u.name, n.at, n.read_at, n.told_by, n.told_note, n.kind FROM report_notice n
         JOIN app_user u ON u.tenant_id = n.tenant_id AND u.id = n.user_id
         WHERE n.tenant_id = :t AND n.report_id = :r ORDER BY n.version_no DESC, u.name LIMIT 200
     """)
@@ -349,7 +350,8 @@ class Brief:
     current_no: int
     released_at: datetime
     unread: bool
-    notice: bool
+    notice: str
+    """What this reader does not know yet of a newer version (rules.Notice; the strongest of several): corrected, differs, final; ""."""
     preliminary: bool
     """What was told last is a part."""
     changed: bool
@@ -367,8 +369,8 @@ SELECT r.id, r.no, r.state, r.patient_id, p.patient_no, p.name, p.sex, r.dept, r
        r.urgent, r.n_abnormal, r.n_critical, r.current_no, r.released_at,
        NOT EXISTS (SELECT 1 FROM report_view w WHERE w.tenant_id = r.tenant_id AND w.report_id = r.id AND w.user_id = :user
                    AND w.version_no = r.current_no) AS unread,
-       EXISTS (SELECT 1 FROM report_notice n WHERE n.tenant_id = r.tenant_id AND n.report_id = r.id AND n.user_id = :user
-               AND n.read_at IS NULL) AS notice, v.preliminary, v.reason_class IS NOT NULL AS changed, r.specimen_id
+       coalesce((SELECT min(n.kind) FROM report_notice n WHERE n.tenant_id = r.tenant_id AND n.report_id = r.id AND n.user_id = :user
+                 AND n.read_at IS NULL), '') AS notice, v.preliminary, v.reason_class IS NOT NULL AS changed, r.specimen_id
 FROM report r
 JOIN report_version v ON v.tenant_id = r.tenant_id AND v.report_id = r.id AND v.version_no = r.current_no
 JOIN patient p ON p.tenant_id = r.tenant_id AND p.id = r.patient_id

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
 from common.say import Listed, Said, say
 
@@ -92,6 +93,39 @@ REASON_WORDS = {
     Reason.OMISSION: say("漏项"),
     Reason.SUPPLEMENT: say("补充信息"),
 }
+
+
+class Notice(StrEnum):
+    """What a reader of an earlier version must learn: it was corrected or withdrawn; the final report says otherwise than the preliminary
+    one they saw; or only that the final report is there."""
+
+    CHANGED = "changed"
+    DIFFERS = "differs"
+    FINAL = "final"
+
+
+NOTICE_WORDS = {
+    Notice.CHANGED: say("已修改"),
+    Notice.DIFFERS: say("终报告与预报告不同"),
+    Notice.FINAL: say("终报告已出"),
+}
+_TOLD_OF_A_LINE = ("value", "unit", "interval", "flag", "critical")
+
+
+def differing(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> list[tuple[int, str, str, str]]:
+    """(item id, name, before, now) of the items that two versions tell differently; an item that was not told before is no difference, one
+    that is told no more is. Lines as in a report's document."""
+    after = {line["item_id"]: line for line in now}
+    out = []
+    for line in before:
+        new = after.get(line["item_id"])
+        if new is None or any(line.get(name) != new.get(name) for name in _TOLD_OF_A_LINE):
+            out.append((line["item_id"], line["name"], _shown(line), "—" if new is None else _shown(new)))
+    return out
+
+
+def _shown(line: Mapping[str, Any]) -> str:
+    return f"{line.get('value', '')} {line.get('unit', '')}".strip()
 
 
 CHECK_WITHIN = timedelta(hours=24)

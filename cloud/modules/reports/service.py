@@ -20,7 +20,7 @@ from cloud.modules.platform import lists
 from cloud.modules.platform import service as platform
 from cloud.modules.platform.signing import Desk
 from cloud.modules.qc import queries as qc
-from cloud.modules.reports import document, issue, rules
+from cloud.modules.reports import document, follow, issue, rules
 from cloud.modules.reports.auto import Cleared, release_auto
 from cloud.modules.reports.changes import AmendRequest, amend, cancel, recall
 from cloud.modules.reports.issue import (
@@ -150,6 +150,7 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
     hashes = [(r.id, freeze(uow, r, made[r.id], who.user_id)) for r in reports]
     sign(uow, "release", hashes, who, window, desk.signer)
     bench.release(work, [r.specimen_id for r in reports], critical_checked=True, parts=parts)
+    follow.tell_readers(uow, [(r, made[r.id]) for r in reports], who.user_id)
     for report in reports:
         issue.tell_released(uow, report, found[report.specimen_id], parts.get(report.specimen_id))
         after = {"no": report.no, "verifier": who.employee_no, "window": window, "version_no": report.current_no}

@@ -301,7 +301,8 @@ def notices(uow: UnitOfWork) -> Any:
     """Readers of amended and recalled reports who do not know yet; or those who do."""
     done = request.args.get("done") == "1"
     rows = acknowledge.listed(uow, [s.id for s in _mine(uow)], done, request.args.get("before", None, type=int))
-    return page("reports/notices.html", "rows", rows=rows, done=done, now=uow.now, late=UNREAD, page_size=acknowledge.PAGE)
+    context: dict[str, Any] = {"words": rules.NOTICE_WORDS, "now": uow.now, "late": UNREAD, "page_size": acknowledge.PAGE}
+    return page("reports/notices.html", "rows", rows=rows, done=done, **context)
 
 
 @VIEWS.post("/reports/notices/<int:notice_id>", Perm.AMEND)
@@ -323,6 +324,7 @@ def report(uow: UnitOfWork, no: str) -> Any:
         holds=queries.signature_holds(uow, told.report_id, told.version_no),
         views=queries.views(uow, told.report_id),
         notices=queries.notices(uow, told.report_id),
+        notice_words=rules.NOTICE_WORDS,
         signatures=signing.of(uow, "report", told.report_id),
         words=rules.REASON_WORDS,
         nonconformities=quality.of_subject(uow, [f"report:{told.report_id}/{n}" for n in range(1, told.current_no + 1)]),

@@ -31,7 +31,7 @@ WHERE r.tenant_id = :t AND r.state = 'tested' AND r.tested_at < :before GROUP BY
 UNTAKEN = text("""
 SELECT r.no, n.version_no, count(*) AS n FROM report_notice n
 JOIN report r ON r.tenant_id = n.tenant_id AND r.id = n.report_id
-WHERE n.tenant_id = :t AND n.read_at IS NULL AND n.at < :before AND n.version_no = r.current_no
+WHERE n.tenant_id = :t AND n.read_at IS NULL AND n.at < :before AND n.version_no = r.current_no AND n.kind <> 'final'
 GROUP BY r.no, n.version_no ORDER BY r.no DESC LIMIT :most
 """)
 COCHECK = text("""

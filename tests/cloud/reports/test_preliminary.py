@@ -14,9 +14,10 @@ from sqlalchemy import text
 from cloud.modules.bench import rules as bench_rules
 from cloud.modules.bench import service as bench
 from cloud.modules.bench.rules import ReviewItem, TestState, TubeState
-from cloud.modules.reports import document, figures, queries, service
-from cloud.modules.reports.rules import TRANSITIONS, State, VersionState, may_amend, may_move
+from cloud.modules.reports import acknowledge, document, figures, queries, service
+from cloud.modules.reports.rules import TRANSITIONS, Notice, State, VersionState, differing, may_amend, may_move
 from cloud.ports import s3
+from cloud.reports.documents import ReportKind
 from common.errors import UserError
 from tests.cloud.bench.world import World, build
 from tests.cloud.reports.test_pages import RUN, work
@@ -62,6 +63,27 @@ def test_where_a_preliminary_report_may_go() -> None:
     assert not may_move(State.DRAFT, State.PRELIMINARY) and not may_move(State.RELEASED, State.PRELIMINARY)
     assert not may_move(State.PRELIMINARY, State.RELEASED), "the final report is reviewed and verified like any other"
     assert may_amend(State.PRELIMINARY) and not may_amend(State.TESTED) and not may_amend(State.DRAFT)
+
+
+def test_what_two_versions_tell_differently() -> None:
+    def line(item: int, value: str, **more: object) -> dict[str, object]:
+        return {
+            "item_id": item,
+            "name": f"项目{item}",
+            "value": value,
+            "unit": "mmol/L",
+            "interval": "3–5",
+            "flag": "",
+            "critical": False,
+        } | more
+
+    was = [line(1, "4.1"), line(2, "140")]
+    assert differing(was, [line(1, "4.1"), line(2, "140"), line(3, "9", flag="H")]) == [], "what is new is no difference"
+    assert differing(was, [line(1, "4.4"), line(2, "140")]) == [(1, "项目1", "4.1 mmol/L", "4.4 mmol/L")]
+    assert differing(was, [line(1, "4.1")]) == [(2, "项目2", "140 mmol/L", "—")]
+    for more in ({"unit": "mg/L"}, {"interval": "3–6"}, {"flag": "H"}, {"critical": True}):
+        assert [d[0] for d in differing(was, [line(1, "4.1", **more), line(2, "140")])] == [1], more
+    assert differing([], was) == []
 
 
 # --- the laboratory's verbs ---------------------------------------------------------------------------------------------
@@ -123,7 +145,9 @@ def test_a_wrong_value_of_a_preliminary_report_is_corrected_and_stays_preliminar
     with room.world.lab.uow() as uow:
         told = queries.released(uow, no)
         assert told is not None
+        reader = room.world.lab.users[(uow.tenant_id, "clinician")]
         service.seen(uow, told.report_id, 1)
+        uow.s.execute(text("UPDATE report_view SET user_id = :u WHERE report_id = :r"), {"u": reader, "r": told.report_id})
         room.world.send(uow, tube, {"GLU": "5.1"}, RUN)
         senior = room.person(uow, "senior")
 
@@ -133,9 +157,11 @@ def test_a_wrong_value_of_a_preliminary_report_is_corrected_and_stays_preliminar
         with pytest.raises(UserError, match="项目GLU 还没有发布"):
             service.amend(uow, asked("GLU", "6.0"), senior, DESK)
         service.amend(uow, asked("K", "4.4"), senior, DESK)
+        assert [(n.version_no, n.kind) for n in queries.notices(uow, told.report_id)] == [(2, "changed")]
         second = queries.released(uow, no)
         assert second is not None and (second.state, second.version_no, second.preliminary) == (State.PRELIMINARY, 2, True)
         sheet = document.sheet(second.document)
+        assert sheet.kind is ReportKind.INTERIM and sheet.comments[0].startswith("中间报告，以终报告为准。待出：")
         assert [(r.code, r.result) for r in sheet.rows] == [("K", "4.4"), ("NA", "140")] and sheet.amendment is not None
     with room.world.lab.uow() as uow:
         room.world.send(uow, tube, {"CREA": "80"}, RUN)
@@ -144,6 +170,11 @@ def test_a_wrong_value_of_a_preliminary_report_is_corrected_and_stays_preliminar
         final = queries.released(uow, no)
         assert final is not None and (final.version_no, final.preliminary, final.reason_class) == (3, False, None)
         assert [line["value"] for line in final.lines] == ["4.4", "140", "5.10", "80"]
+        # Whoever saw only the first version, and not the correction, is told what the final report says otherwise.
+        notice = next(n for n in queries.notices(uow, report) if n.version_no == 3)
+        assert notice.kind == Notice.DIFFERS and notice.read_at is None
+        assert [d[1:] for d in queries.differences(uow, report, 3, reader)] == [["项目K", "4.1 mmol/L", "4.4 mmol/L"]]
+        assert [n.no for n in acknowledge.listed(uow, [room.world.section], False) if n.kind == "differs"] == [no]
         versions = "SELECT id FROM report_version WHERE report_id = :r ORDER BY version_no"
         made = list(uow.s.execute(text(versions), {"r": report}).scalars())
         day = uow.now.date()
@@ -244,9 +275,12 @@ def test_m09_preliminary_is_marked_on_page_pdf_and_portal_and_the_final_replaces
     assert tester.post(f"/bench/CHEM/tube/{tube}/review", htmx=True).status_code == 204
     assert verifier.post("/review/CHEM/release", {"id": report}, htmx=True).status_code == 200
     work(world)
+    assert "终报告已出" in clinician.get("/clinic").text
+    assert "5.00" not in verifier.get("/reports/notices").text and told.no not in verifier.get("/reports/notices").text
     page = clinician.get(f"/clinic/report/{told.no}").text
     assert "5.00" in page and "预报告" not in page and "修改报告" not in page, "a final report corrects nothing"
     assert "未读" in clinician.get("/clinic").text or "无异常" in clinician.get("/clinic").text
+    assert "终报告已出" not in clinician.get("/clinic").text, "opened is known"
     versions = verifier.get(f"/reports/{told.no}/versions").text
     assert "已被替代" in versions and "预报告" in versions
     with world.lab.uow() as uow:
