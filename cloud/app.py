@@ -19,7 +19,7 @@ from cloud.modules.platform import queries as hospitals
 from cloud.modules.platform import service as platform
 from cloud.modules.platform import signing
 from cloud.ports import s3, signature_server
-from cloud.web import asked, cookie, csrf, errors, guard, i18n, live, site, view
+from cloud.web import asked, cookie, csrf, errors, front, guard, i18n, live, site, view
 from cloud.web.module import MenuItem
 
 WEB = Path(__file__).parent / "web"
@@ -49,6 +49,7 @@ def create_app(settings: Settings, db: Database | None = None) -> Flask:
     for views in (site.VIEWS, *(m.load(v) for m in registry.MODULES for v in m.views)):
         view.register(app, views)
     _context(app)
+    app.wsgi_app = front.behind(app.wsgi_app, settings.front_key)  # type: ignore[method-assign, assignment]
     view.check_declared(app)
     return app
 

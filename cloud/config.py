@@ -28,6 +28,8 @@ class Settings:
     tls_key: str = ""
     client_ca: str = ""
     """PEM file of the authorities whose client certificates people log in with; the TLS front shows them (M01 R2)."""
+    client_crl: str = ""
+    """Their revocation lists, PEM or DER, replaced by the hospital's own timer; without it no list is asked (M01 R2)."""
     front_key: str = ""
     """What the TLS front says to be believed about a client certificate; 32+ random characters."""
     ca_cert: str = ""

@@ -184,3 +184,15 @@ def test_a_broken_service_file_would_be_noticed(tmp_path: Path) -> None:
     (tmp_path / "jianlian-bad.service").write_text("[Service]\nExecStart=nowhere/at/all\nRestart=sometimes\n")
     done = subprocess.run(["systemd-analyze", "verify", "--man=no", str(tmp_path / "jianlian-bad.service")], capture_output=True, text=True)
     assert "jianlian-bad" in done.stdout + done.stderr
+
+
+def test_nginx_lets_nobody_but_itself_speak_of_certificates_and_addresses() -> None:
+    """What the program believes of a front (certificates.py, front.py) is overwritten in every place that hands requests on."""
+    conf = re.sub(r"#.*", "", (INFRA / "nginx" / "jianlian.conf").read_text())
+    places = re.findall(r"location [^{]*\{([^}]*)\}", conf)
+    assert len(places) == conf.count("proxy_pass") == 1
+    assert "underscores_in_headers" not in conf and "ssl_verify_client      optional_no_ca" in conf
+    for place in places:
+        said = dict(re.findall(r"proxy_set_header +(\S+) +(.+);", place))
+        assert said["X-Client-Cert"] == "$jianlian_card" and "include /etc/nginx/jianlian-front-key.conf" in place
+        assert (said["X-Forwarded-For"], said["Forwarded"]) == ("$remote_addr", '""')

@@ -39,6 +39,7 @@ MODULE = Module(
         Job("audit_verify", "00:30", "service:verify_chain"),
         Job("platform.dormant", "08:00", "watch:dormant"),
         Job("platform.bulk_views", "15m", "watch:bulk_views"),
+        Job("platform.certificates", "15m", "certificates:look"),
         Job("platform.end_grants", "1m", "watch:end_grants"),
         Job("signing.countersign", "1m", "signing:countersign"),
         Job("audit_archive", "00:30", "archive:archive"),

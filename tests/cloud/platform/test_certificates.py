@@ -12,10 +12,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from werkzeug.test import TestResponse
 
+from cloud.modules.platform import certificates
 from cloud.modules.platform.models import LoginEvent, User, UserSession
+from cloud.web.front import behind
 from tests.support.database import TestDatabase
 from tests.support.lab import PASSWORD, Clock, Lab, make
 
@@ -29,6 +31,16 @@ class Authority:
     def __init__(self, name: str) -> None:
         self.key, self.name = ec.generate_private_key(ec.SECP256R1()), _name(name)
         self.pem = self._signed(self.name, self.key.public_key(), 3650, ca=True)
+
+    def revoked(self, *pems: str, days: int = 7, since: datetime | None = None, pem: bool = True) -> bytes:
+        """The list that names these."""
+        at = since or NOW - timedelta(hours=1)
+        made = x509.CertificateRevocationListBuilder().issuer_name(self.name).last_update(at).next_update(at + timedelta(days=days))
+        for each in pems:
+            serial = x509.load_pem_x509_certificate(each.encode()).serial_number
+            made = made.add_revoked_certificate(x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(at).build())
+        encoding = serialization.Encoding.PEM if pem else serialization.Encoding.DER
+        return made.sign(self.key, hashes.SHA256()).public_bytes(encoding)
 
     def card(self, who: str, days: int = 365) -> str:
         return self._signed(_name(who), ec.generate_private_key(ec.SECP256R1()).public_key(), days)
@@ -134,3 +146,88 @@ def test_the_matrix_of_rights_goes_to_excel_and_its_cells_are_texts(lab: Lab) ->
     mine = next(row for row in people if row[0] == "tester1")
     assert mine[1:3] == ["=1+1", "@科"] and "检验者" in mine[5]
     assert all(cell.data_type != "f" for sheet in book for row in sheet.iter_rows() for cell in row)
+
+
+# --- revocation lists ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def listed(fresh_db: TestDatabase, ca: Authority, tmp_path: Path) -> Iterator[tuple[Lab, Path]]:
+    """A hospital that keeps its CA's revocation list in a file."""
+    (tmp_path / "ca.pem").write_text(ca.pem)
+    path = tmp_path / "people.crl"
+    path.write_bytes(ca.revoked())
+    made = make(fresh_db, Clock(NOW), client_ca=str(tmp_path / "ca.pem"), client_crl=str(path), front_key=FRONT)
+    certificates.configure(made.settings)
+    yield made, path
+    made.db.dispose()
+
+
+def look(lab: Lab) -> list[str]:
+    """The kinds of alerts that the job leaves open."""
+    with lab.uow() as uow:
+        certificates.look(uow)
+        query = text("SELECT kind FROM alert WHERE kind IN ('platform.crl', 'platform.revoked') AND cleared_at IS NULL ORDER BY kind")
+        return list(uow.s.execute(query).scalars())
+
+
+def test_a_revoked_certificate_logs_nobody_in_and_its_sessions_end(listed: tuple[Lab, Path], ca: Authority) -> None:
+    lab, path = listed
+    card, other = ca.card("verifier1"), ca.card("leader1")
+    register(lab, "verifier", card)
+    assert login(lab, "verifier1", card).status_code == 303 and look(lab) == []
+    path.write_bytes(ca.revoked(other) + ca.revoked(card, since=NOW - timedelta(minutes=1)))  # the newest list of several counts
+    refused = login(lab, "verifier1", card)
+    assert refused.status_code == 422 and "证书已于 2026-11-23 吊销" in refused.text and "换发" in refused.text
+    assert "吊销" in register(lab, "leader", card).text, "nor is it registered for anybody"
+    assert look(lab) == ["platform.revoked"]
+    with lab.uow() as uow:
+        user = lab.users[(lab.a, "verifier")]
+        living = select(UserSession).where(UserSession.user_id == user, UserSession.revoked_at.is_(None))
+        assert uow.s.scalars(living).all() == []
+        uow.s.execute(update(UserSession).where(UserSession.user_id == user).values(revoked_at=None))
+    look(lab)
+    with lab.uow() as uow:
+        assert uow.s.scalars(living).first() is not None, "ended once: who came in by code since then stays"
+    register(lab, "verifier", ca.card("verifier1"))
+    assert look(lab) == []
+
+
+def test_a_list_that_is_absent_old_broken_or_anothers_proves_nothing(listed: tuple[Lab, Path], ca: Authority) -> None:
+    lab, path = listed
+    card = ca.card("verifier1")
+    register(lab, "verifier", card)
+    path.write_bytes(ca.revoked(pem=False))
+    assert login(lab, "verifier1", card).status_code == 303, "DER is read too"
+    stranger = Authority("Somebody else")
+    forged = Authority("Hospital CA")  # the name is right, the signature is not
+    for data, words in [
+        (b"", "没有这张证书签发机构的吊销列表"),
+        (b"-----BEGIN X509 CRL-----\nnonsense", "没有这张证书签发机构的吊销列表"),
+        (stranger.revoked(), "没有这张证书签发机构的吊销列表"),
+        (forged.revoked(), "没有这张证书签发机构的吊销列表"),
+        (ca.revoked(days=0), "吊销列表已于 2026-11-23 过期"),
+    ]:
+        path.write_bytes(data)
+        refused = login(lab, "verifier1", card)
+        assert refused.status_code == 422 and words in refused.text and "动态口令" in refused.text, data
+        assert look(lab) == ["platform.crl"]
+    path.write_bytes(ca.revoked(days=2, since=NOW - timedelta(minutes=1)))
+    assert look(lab) == ["platform.crl"], "it runs out within two days"
+    assert login(lab, "verifier1", card).status_code == 303
+    path.unlink()
+    assert "没有这张证书签发机构的吊销列表" in login(lab, "verifier1", card).text
+
+
+# --- behind the front ------------------------------------------------------------------------------------------------------
+
+
+def test_the_address_is_the_fronts_word_only_with_its_secret() -> None:
+    def seen(front: str, told: str, key: str = FRONT) -> str:
+        environ = {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FRONT_KEY": front, "HTTP_X_FORWARDED_FOR": told}
+        return str(behind(lambda e, _: [str(e["REMOTE_ADDR"]).encode()], key)(environ, lambda *_: None))
+
+    assert seen(FRONT, "10.1.2.3") == "[b'10.1.2.3']"
+    assert seen(FRONT, "6.6.6.6, 10.1.2.3") == "[b'10.1.2.3']", "what came from outside stands before it"
+    for front, told, key in [("", "10.1.2.3", FRONT), ("g" * 32, "10.1.2.3", FRONT), (FRONT, "nobody", FRONT), ("", "10.1.2.3", "")]:
+        assert seen(front, told, key) == "[b'127.0.0.1']"
