@@ -14,6 +14,8 @@ MARK_SECONDS = 10.0
 RHYTHM_LEAST = 5  # results before a rhythm is believed
 RHYTHM_MOST = 12 * 3600.0  # a night is no gap
 SAMPLE = 200
+CALL_SECONDS = 120.0  # an analyzer that calls for each message hangs up within this time
+CALLS_LEAST = 3  # such calls in a row before its absence counts as its habit
 
 
 @dataclass(slots=True)
@@ -41,6 +43,7 @@ class Health:
     bad_run: int = 0  # wrong checksums since the last good frame
     usual_gap: float | None = None  # seconds between results, smoothed
     results: int = 0
+    calls: int = 0  # connections in a row that were short, carried something and ended in order
     notices: dict[str, int] = field(default_factory=dict)
     _marks: deque[tuple[float, dict[str, int]]] = field(default_factory=deque)
 
@@ -55,6 +58,15 @@ class Health:
             self.usual_gap = gap if self.usual_gap is None else 0.9 * self.usual_gap + 0.1 * gap
         self.last_result = at
         self.results += 1
+
+    def hung_up(self, seconds: float, carried: bool, in_order: bool) -> None:
+        """A connection of the analyzer's ended after so many seconds."""
+        self.calls = self.calls + 1 if carried and in_order and seconds < CALL_SECONDS else 0
+
+    @property
+    def on_demand(self) -> bool:
+        """Whether this analyzer connects for each message, so that nobody being connected is no fault."""
+        return self.calls >= CALLS_LEAST
 
     @property
     def rhythm(self) -> float | None:

@@ -49,6 +49,7 @@ def _connection(line: Line) -> dict[str, Any]:
         "bad_run": health.bad_run,
         "seen": health.seen,
         "usual_gap": health.rhythm,
+        "on_demand": health.on_demand,
         "recent": health.recent(time.monotonic()),
     }
 

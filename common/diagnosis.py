@@ -96,14 +96,16 @@ def _fault(row: Mapping[str, Any], _now: datetime) -> _Said:
     return Layer.PORT, say("文件夹或数据源无法使用"), say("核对路径和权限。")
 
 
-def _absent(row: Mapping[str, Any], _now: datetime) -> _Said:
-    """Nobody is connected."""
+def _absent(row: Mapping[str, Any], now: datetime) -> _Said:
+    """Nobody is connected, and that is not this analyzer's habit between two messages."""
     if row.get("links") or row.get("transport") not in ("tcp-listen", "tcp-dial"):
         return None
     if _recent(row, "peer_refused"):
         return Layer.PORT, say("来自未登记地址的连接被拒绝"), say("核对仪器的地址，或把它加入本连接的允许地址。")
     if row.get("errno") in _UNREACHABLE:
         return Layer.CABLE, say("连接中断且对方没有回应"), say("检查网线、交换机和仪器电源。")
+    if row.get("on_demand") and _overdue(row, now) is None:
+        return None
     return Layer.CABLE, say("仪器未连接"), say("检查仪器是否开机、网线，以及仪器上的主机地址。")
 
 
@@ -158,17 +160,24 @@ def _content(row: Mapping[str, Any], _now: datetime) -> _Said:
     return None
 
 
-def _silence(row: Mapping[str, Any], now: datetime) -> _Said:
-    """Silent for longer than this analyzer ever is."""
+def _overdue(row: Mapping[str, Any], now: datetime) -> tuple[float, float] | None:
+    """Seconds of silence and the usual gap, where it is longer than this analyzer ever is."""
     usual, last = row.get("usual_gap"), row.get("last_result")
     if not usual or not last:
         return None
     silent = (now - datetime.fromisoformat(str(last))).total_seconds()
-    if silent <= max(SILENCE_LEAST, SILENCE_FACTOR * float(usual)):
+    return (silent, float(usual)) if silent > max(SILENCE_LEAST, SILENCE_FACTOR * float(usual)) else None
+
+
+def _silence(row: Mapping[str, Any], now: datetime) -> _Said:
+    """Silent for longer than this analyzer ever is."""
+    found = _overdue(row, now)
+    if found is None:
         return None
+    silent, usual = found
     return (
         Layer.LINK,
-        say("已 {silent} 分钟没有结果，平时约 {usual} 分钟一次", silent=f"{silent / 60:.0f}", usual=f"{float(usual) / 60:.0f}"),
+        say("已 {silent} 分钟没有结果，平时约 {usual} 分钟一次", silent=f"{silent / 60:.0f}", usual=f"{usual / 60:.0f}"),
         say("查看仪器是否空闲，或自动传输是否被关闭。"),
     )
 

@@ -9,6 +9,7 @@ import ipaddress
 import os
 import random
 import socket
+import time
 from collections.abc import Callable
 from typing import cast
 
@@ -47,6 +48,7 @@ class TcpLink(asyncio.Protocol):
         self._channel: Channel | None = None
         self._sock: socket.socket | None = None  # a handle of our own on the same connection, read through the poller
         self._behind = False  # asyncio still holds answers that could not go at once
+        self._since, self._before = 0.0, 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection stands."""
@@ -62,6 +64,7 @@ class TcpLink(asyncio.Protocol):
             tune(sock)
         self._links.add(self)
         health = self._line.health
+        self._since, self._before = time.monotonic(), health.messages
         health.links = len(self._links)
         health.peer = f"{peer[0]}:{peer[1]}"
         health.state, health.errno = "idle", ""
@@ -148,6 +151,7 @@ class TcpLink(asyncio.Protocol):
             self._line.health.errno = errno.errorcode.get(getattr(exc, "errno", None) or 0, "")
             self._line.trouble(f"连接中断：{exc}")
         if self._channel is not None:
+            health.hung_up(time.monotonic() - self._since, health.messages > self._before, exc is None and not health.errno)
             self._channel.closed()
         if self._ended is not None:
             self._ended()

@@ -278,6 +278,32 @@ def test_a_quiet_analyzer_is_no_fault(lab: Lab) -> None:
     assert lab.troubles() == {}, "a rhythm is believed after some results only"
 
 
+def test_an_analyzer_that_calls_for_each_message_is_not_missed_between_two(lab: Lab) -> None:
+    health = lab.lines["a"].health
+    for _ in range(3):
+        health.hung_up(2.0, carried=True, in_order=True)
+    gone()(lab, "a")
+    lab.second(60)
+    assert lab.troubles() == {}
+    for _ in range(600):
+        lab.second()
+        if lab.troubles():
+            break
+    assert lab.troubles() == {"a": Layer.CABLE}, "away for longer than it ever is"
+
+
+@pytest.mark.parametrize("last", [(200.0, True, True), (2.0, False, True), (2.0, True, False)], ids=["long", "empty", "broken"])
+def test_one_other_end_and_the_habit_is_doubted(lab: Lab, last: tuple[float, bool, bool]) -> None:
+    health = lab.lines["a"].health
+    for _ in range(5):
+        health.hung_up(2.0, carried=True, in_order=True)
+    assert health.on_demand
+    health.hung_up(*last)
+    gone()(lab, "a")
+    lab.second(60)
+    assert lab.troubles() == {"a": Layer.CABLE}
+
+
 # --- the agent's own way to the cloud
 
 

@@ -52,6 +52,17 @@ def has(agent: AgentProcess, count: int) -> None:
     until(lambda: agent.messages() >= count, what=f"{count} messages")
 
 
+def test_an_analyzer_that_connects_for_each_message_is_known_by_it(tmp_path: Path) -> None:
+    port = free_port()
+    with running(tmp_path, tcp("xn", port)) as agent:
+        for n in range(3):
+            assert not agent.line("xn")["on_demand"]
+            with dial(port) as link:
+                session(link, f"S{n}")
+        until(lambda: agent.line("xn")["on_demand"], what="the habit")
+        has(agent, 3)
+
+
 def test_tcp_sessions_arrive_byte_for_byte(tmp_path: Path) -> None:
     port = free_port()
     with running(tmp_path, tcp("xn", port, driver="sysmex_xn", encoding="gb18030"), real=True) as agent:

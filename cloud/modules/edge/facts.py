@@ -152,6 +152,7 @@ def _link(
         received=account.received,
         has_analyzer=link.analyzer_id is not None,
         simulator=link.simulator,
+        on_demand=said.get("on_demand") is True,
         spare=link.spare,
     )
     analyzer = md.catalog(uow).analyzers.get(link.analyzer_id) if link.analyzer_id is not None else None

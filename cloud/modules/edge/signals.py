@@ -70,6 +70,8 @@ class LinkFacts:
     """Its messages of the last day."""
     has_analyzer: bool = True
     simulator: bool = False
+    on_demand: bool = False
+    """The analyzer connects for each message: between two of them nobody being there is no fault."""
     spare: bool = False
     """Nobody counts on this connection: it may stand idle for days, and a peer that is away is no fault."""
 

@@ -179,7 +179,10 @@ def light(link: LinkFacts, agent: AgentFacts) -> tuple[Light, str]:
     if link.simulator:
         return Light.AMBER, "模拟模式"
     if link.state not in ("idle", "transferring"):
-        return (Light.GREY, "备用，未连接") if link.spare else (Light.AMBER, "等待仪器连接")
+        if link.spare:
+            return Light.GREY, "备用，未连接"
+        if not link.on_demand:
+            return Light.AMBER, "等待仪器连接"
     if agent.pending > BACKLOG:
         return Light.AMBER, "有积压"
     if noisy(link):
@@ -188,4 +191,4 @@ def light(link: LinkFacts, agent: AgentFacts) -> tuple[Light, str]:
         return Light.AMBER, "久无结果"
     if link.unread or link.unmapped or link.agent_layer:
         return Light.AMBER, "有待处理"
-    return Light.GREEN, "正常"
+    return Light.GREEN, "正常，按需连接" if link.on_demand else "正常"
