@@ -24,10 +24,10 @@ from agent.channels.base import iso, now_ms
 from agent.config import Identity
 from agent.journal import Journal
 from agent.rows import SEQ_BITS, Stored
+from agent.transport.tcp import no_delay
 from common import envelope, topics
 from common.crypto import PrivateKey, PublicKey
 from common.envelope import Envelope, EnvelopeError, Header
-from common.sockets import no_delay
 
 WINDOW = 100  # messages on the way at once (RELIABILITY 2.1b)
 RECEIPT_SECONDS = 15.0  # after this long without a receipt a message is sent again, then after twice as long, and so on

@@ -21,8 +21,8 @@ from dataclasses import dataclass
 
 import structlog
 
+from cloud.ports.sockets import no_delay
 from common.protocol.hl7.mllp import Block, BlockProblem, Deframer, frame, is_commit
-from common.sockets import no_delay
 
 MAX_ANSWERED = 1 << 20  # an acknowledgement is never this long; what is, is not one
 log = structlog.get_logger()

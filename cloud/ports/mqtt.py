@@ -18,7 +18,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from common.sockets import no_delay
+from cloud.ports.sockets import no_delay
 
 log = structlog.get_logger("mqtt")
 

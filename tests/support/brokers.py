@@ -20,8 +20,8 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from cloud.ports.ca import write_secret
 from cloud.ports.pki import CLOUD_NAME, KeyPair, Pki
+from cloud.ports.sockets import no_delay
 from common import crypto, topics
-from common.sockets import no_delay
 
 REPO = Path(__file__).resolve().parents[2]
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
