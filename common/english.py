@@ -14,6 +14,18 @@ from common.say import Said
 LANGUAGES = ("zh", "en")
 
 ENGLISH: dict[str, str] = {
+    # what a person typed as a result
+    "{name}没有填写，请输入结果；确实没有结果时请选“无结果”并写明原因。": (
+        "{name} is empty: enter a result, or choose “no result” and say why."
+    ),
+    "{name}只能从列表中选择：{choices}。“{text}”没有保存。": "{name} is chosen from its list: {choices}. “{text}” was not saved.",
+    "{name}“{text}”不是滴度，请写成 1:160 的形式。": "{name}: “{text}” is no titre; write it like 1:160.",
+    "{name}“{text}”是滴度，这个项目要填数值。": "{name}: “{text}” is a titre; this item takes a number.",
+    "{name}“{text}”用了逗号，小数点请用“.”，例如 {right}。": (
+        "{name}: “{text}” has a comma; write the decimal point as “.”, for example {right}."
+    ),
+    "{name}“{text}”里的“{wrong}”不是数字，请改正后再保存。": "{name}: “{wrong}” in “{text}” is no digit; correct it and save again.",
+    "{name}“{text}”不是一个数，请改正后再保存。": "{name}: “{text}” is no number; correct it and save again.",
     # layers
     "线缆与设备": "Cable and device",
     "端口设置": "Port settings",

@@ -7,11 +7,13 @@ A text that is not a number stays what it is: nothing here turns an unreadable v
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from enum import StrEnum
 
 from common.errors import UserError
+from common.say import say
 
 # Long enough for any measured quantity (a viral load has ten digits), short enough that no text can make us compute for minutes.
 MAX_DIGITS = 40
@@ -92,16 +94,35 @@ def parse(text: str | None, result_type: str = "numeric") -> Value:
     return _titre(raw, plain) or _number(raw, plain) or Value(raw, ValueKind.TEXT, raw.strip())
 
 
-def require(text: str, result_type: str, name: str = "结果") -> Value:
-    """Read what a person typed for an item; raises UserError naming the wrong input (M07: 1,5 and letters in numbers are refused)."""
+def require(text: str, result_type: str, name: str = "结果", choices: Sequence[str] = ()) -> Value:
+    """Read what a person typed for an item; raises UserError naming the wrong input (M07: 1,5 and letters in numbers are refused).
+
+    ``choices``: the item's list, which its qualitative values come from and nothing else (M07 R6); they are kept as the list writes them.
+    """
     value = parse(text, result_type)
     if value.missing:
-        raise UserError("invalid", f"{name}没有填写，请输入结果；确实没有结果时请选“无结果”并写明原因。", given=text)
+        words = say("{name}没有填写，请输入结果；确实没有结果时请选“无结果”并写明原因。", name=name)
+        raise UserError("invalid", words, given=text)
+    if choices and result_type in LISTED:
+        return parse(_of_list(text, name, choices), result_type)
     if result_type == "numeric" and value.kind is not ValueKind.NUMBER:
         raise UserError("invalid", _why_no_number(value, name), given=text)
     if result_type == "titer" and value.kind is not ValueKind.TITRE:
-        raise UserError("invalid", f"{name}“{value.text}”不是滴度，请写成 1:160 的形式。", given=text)
+        raise UserError("invalid", say("{name}“{text}”不是滴度，请写成 1:160 的形式。", name=name, text=value.text), given=text)
     return value
+
+
+LISTED = ("enum", "semi-quant")
+"""Kinds of result that come from a list."""
+
+
+def _of_list(text: str, name: str, choices: Sequence[str]) -> str:
+    typed = _word(text.translate(_FULL_WIDTH).strip())
+    found = next((each for each in choices if _word(each.translate(_FULL_WIDTH).strip()) == typed), None)
+    if found is None:
+        words = say("{name}只能从列表中选择：{choices}。“{text}”没有保存。", name=name, choices=tuple(choices), text=text.strip())
+        raise UserError("invalid", words, field="value", given=text)
+    return found
 
 
 def is_number(value: Value) -> bool:
@@ -169,11 +190,12 @@ def _word(text: str) -> str:
 
 def _why_no_number(value: Value, name: str) -> str:
     if value.kind is ValueKind.TITRE:
-        return f"{name}“{value.text}”是滴度，这个项目要填数值。"
+        return say("{name}“{text}”是滴度，这个项目要填数值。", name=name, text=value.text)
     plain_text = value.raw.translate(_FULL_WIDTH).strip()
     if _COMMA.fullmatch(plain_text):
-        return f"{name}“{plain_text}”用了逗号，小数点请用“.”，例如 {plain_text.replace(',', '.')}。"
+        right = plain_text.replace(",", ".")
+        return say("{name}“{text}”用了逗号，小数点请用“.”，例如 {right}。", name=name, text=plain_text, right=right)
     wrong = next((c for c in plain_text if c not in "0123456789.+-<>=≤≥eE"), "")
     if wrong:
-        return f"{name}“{plain_text}”里的“{wrong}”不是数字，请改正后再保存。"
-    return f"{name}“{plain_text}”不是一个数，请改正后再保存。"
+        return say("{name}“{text}”里的“{wrong}”不是数字，请改正后再保存。", name=name, text=plain_text, wrong=wrong)
+    return say("{name}“{text}”不是一个数，请改正后再保存。", name=name, text=plain_text)

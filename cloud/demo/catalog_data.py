@@ -119,6 +119,8 @@ COAGULATION = (
     Item("FIB", "纤维蛋白原", "Fibrinogen", "FIB", "g/L", 2),
     Item("DD", "D-二聚体", "D-dimer (FEU)", "D-D", "mg/L", 2),
 )
+# What a urine strip can say, as its reader sends it; typed values come from the same list.
+STRIP = ("-", "+-", "1+", "2+", "3+", "4+")
 URINE = (
     Item("U-SG", "尿比重", "Urine specific gravity", "SG", "", 3),
     Item("U-PH", "尿酸碱度", "Urine pH", "pH", "", 1),

@@ -149,3 +149,16 @@ def test_printed_values_read_back_as_themselves(number: Decimal, sign: str) -> N
     value = reported(Value("", ValueKind.NUMBER, "", sign, number), 4)
     again = parse(value.text)
     assert (again.number, again.comparator) == (value.number, sign)
+
+
+@pytest.mark.parametrize(("typed", "kept"), [("阴性", "阴性"), (" 弱阳性 ", "弱阳性"), ("阳性（＋）", "阳性(+)"), ("阳性(+)", "阳性(+)")])
+def test_a_qualitative_value_is_kept_as_its_list_writes_it(typed: str, kept: str) -> None:
+    assert require(typed, "enum", "HBsAg", ["阴性", "弱阳性", "阳性(+)"]).text == kept
+
+
+@pytest.mark.parametrize("typed", ["阳", "阴性?", "1", "-"])
+def test_what_is_not_in_the_list_is_refused_with_the_list(typed: str) -> None:
+    with pytest.raises(UserError, match="HBsAg只能从列表中选择：阴性、弱阳性。") as refused:
+        require(typed, "semi-quant", "HBsAg", ["阴性", "弱阳性"])
+    assert f"“{typed}”没有保存" in refused.value.message and refused.value.fields["given"] == typed
+    assert require("4.1", "numeric", "K", ["阴性"]).text == "4.1", "a list is for qualitative items"

@@ -98,6 +98,25 @@ def typed_dilution(text: str) -> tuple[str, Decimal]:
     return found["value"].strip(), factor
 
 
+_WITH_UNIT = re.compile(r"(?P<value>[<>≤≥=]{0,2}\s*[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>[^0-9\s.,:<>=≤≥+-].*)")
+_SAME_SIGN = str.maketrans({"µ": "u", "μ": "u", "×": None, "*": "^", " ": None})
+
+
+def without_unit(text: str, unit: str, name: str) -> str:
+    """A number typed (or pasted) with its unit, as the number alone. Raises UserError where it is another unit than the item's."""
+    found = _WITH_UNIT.fullmatch(text.strip())
+    typed = "" if found is None else found["unit"].strip()
+    if found is None or not (typed == unit or "/" in typed or "%" in typed):
+        return text  # no unit: what is wrong with it is said elsewhere
+    if typed.translate(_SAME_SIGN).lstrip("^x") != unit.translate(_SAME_SIGN):
+        right = unit or say("（无单位）")
+        words = say(
+            "{name}的单位是 {unit}，您填写的是“{text}”。请换算成 {unit}，只填数字；没有保存。", name=name, unit=right, text=text.strip()
+        )
+        raise UserError("invalid", words, given=text)
+    return found["value"]
+
+
 # --- counting cells (R7) --------------------------------------------------------------------------------------------
 
 

@@ -187,8 +187,8 @@ def _judge_entry(work: Work, test: TestRow, entry: Entry, lasts: Mapping[int, De
         )
     _not_a_barcode(work.uow, entry.text, item.name)
     raw, dilution = measure.typed_dilution(entry.text) if item.result_type == "numeric" else (entry.text, Decimal(1))
-    value = values.require(raw, item.result_type, item.name)
-    reading = work.reader.read(test.item_id, None, raw.strip(), work.tubes[test.specimen_id], dilution=dilution)
+    raw, value = _typed(item, raw)
+    reading = work.reader.read(test.item_id, None, raw, work.tubes[test.specimen_id], dilution=dilution)
     reading = replace(reading, raw_text=entry.text.strip())
     rerun = work.rerun_of(test)
     same = current is not None and rules.equal_value(current.known, reading.reported_text, reading.unit)
@@ -208,6 +208,13 @@ def _judge_entry(work: Work, test: TestRow, entry: Entry, lasts: Mapping[int, De
             "invalid", say("{item} 已有结果 {value}，更改请写明原因。", item=item.name, value=current.known.reported_text), field="reason"
         )
     return replace(reading, holds=tuple(h for h in reading.holds if h.code != "NOT_NUMERIC"))
+
+
+def _typed(item: md.ItemRow, entered: str) -> tuple[str, values.Value]:
+    """What a person typed for an item as it is kept: without its unit, a qualitative one as its list writes it. UserError invalid."""
+    raw = measure.without_unit(entered, item.unit, item.name) if item.result_type == "numeric" else entered
+    value = values.require(raw, item.result_type, item.name, item.choices)
+    return (value.text if item.choices and item.result_type in values.LISTED else raw.strip()), value
 
 
 def _write_entries(work: Work, ready: Sequence[tuple[TestRow, Reading, Entry]]) -> None:
@@ -262,11 +269,11 @@ def double_entry(catalog: md.Catalog) -> rules.Twice:
     return rules.Twice(chosen) if chosen in tuple(rules.Twice) else rules.Twice.ALL
 
 
-def check_entry(uow: UnitOfWork, item_id: int, entered: str) -> None:
-    """Refuse a text that cannot be a value of the item (UserError invalid, naming it)."""
+def check_entry(uow: UnitOfWork, item_id: int, entered: str) -> str:
+    """The text as it is kept. Refuses what cannot be a value of the item (UserError invalid, naming it)."""
     item = md.catalog(uow).items[item_id]
     _not_a_barcode(uow, entered, item.name)
-    values.require(entered, item.result_type, item.name)
+    return _typed(item, entered)[0]
 
 
 def set_no_result(uow: UnitOfWork, test_id: int, version: int, reason: str) -> None:

@@ -15,6 +15,7 @@ from cloud.modules.catalog.queries import Catalog, ItemRow
 from cloud.modules.catalog.rules import Interval, describe, overlapping, problems
 from common.say import say, word
 from common.units import is_ucum
+from common.values import LISTED
 
 WST886 = re.compile(r"[0-9]{7}[A-D]")
 _LOINC = re.compile(r"[0-9]{1,7}-[0-9]")
@@ -65,7 +66,18 @@ def item(known: Catalog, target: int | None, values: Values, batch: Sequence[Val
         out.append(say("可报告上限 {top} 小于分析测量范围上限 {high}。", top=f"{top:f}", high=f"{high:f}"))
     if any((number(each) or 0) <= 1 for each in values.get("dilutions") or ()):
         out.append("稀释梯度要是大于 1 的倍数，例如 2,5,10。")
-    return out + _tea(values.get("tea") or {}) + _removal(known, target, values)
+    return out + _choices(values) + _tea(values.get("tea") or {}) + _removal(known, target, values)
+
+
+def _choices(values: Values) -> list[str]:
+    """What a qualitative item is typed from (M07 R6): each word once, and no list for what is a number."""
+    listed, choices = values.get("result_type") in LISTED, list(values.get("choices") or ())
+    if choices and not listed:
+        return [say("只有定性、半定量项目有可选结果；这个项目请留空。")]
+    if values.get("result_type") == "enum" and not choices:
+        return [say("定性项目请填写可选结果，例如 阴性,阳性；手工录入只能从中选。")]
+    twice = sorted({each for each in choices if choices.count(each) > 1})
+    return [say("可选结果“{twice}”写了两次。", twice=tuple(twice))] if twice else []
 
 
 def _tea(tea: Any) -> list[str]:

@@ -52,6 +52,7 @@ _KINDS = (
             Field("crr_high", "可报告上限（稀释后）", "decimal"),
             Field("lod", "检出限", "decimal"),
             Field("dilutions", "稀释梯度", "list", default=[], hint="例如 2,5,10"),
+            Field("choices", "可选结果", "list", default=[], hint="定性、半定量项目手工录入只能从中选，例如 阴性,弱阳性,阳性"),
             Field("tea", "允许总误差", "json", default={}),
             Field("stability_h", "稳定时间（小时）", "int"),
             Field("sensitive", "敏感项目", "bool", default=False),

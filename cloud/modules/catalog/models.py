@@ -80,6 +80,8 @@ class TestItem(Versioned, Counted, Base):
     crr_high: Mapped[Decimal | None]
     lod: Mapped[Decimal | None]
     dilutions: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    # What a person may type for a qualitative item, and nothing else (M07 R6); empty: any word.
+    choices: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     tea: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
     stability_h: Mapped[int | None] = mapped_column(Integer)
     sensitive: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")

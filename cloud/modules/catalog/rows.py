@@ -68,6 +68,7 @@ class ItemRow:
     crr_high: Decimal | None
     lod: Decimal | None
     dilutions: list[Any]
+    choices: list[Any]
     tea: Mapping[str, Any]
     stability_h: int | None
     sensitive: bool

@@ -59,8 +59,7 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
     untold = [tests[int(i)].item.name for i in new if first.preliminary and tests[int(i)].state not in AMENDABLE]
     if untold:
         raise UserError("conflict", say("{items} 还没有发布，请在检验工作台处理，不走修改报告。", items=untold))
-    for i, value in new.items():
-        bench.check_entry(uow, int(i), value)
+    new = {i: bench.check_entry(uow, int(i), value) for i, value in new.items()}
     bench.amend(work, {tests[int(i)].id: (v, asked.why.strip()) for i, v in new.items()})
     after = details(uow, work, [report.specimen_id])[report.specimen_id]
     changes = tuple(Change(t.item.name, _with_unit(tests[t.item.id]), _with_unit(t)) for t in after.tests if str(t.item.id) in new)

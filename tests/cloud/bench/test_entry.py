@@ -13,6 +13,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.bench import messages, queries, service
 from cloud.modules.bench.queries import TestLine
 from cloud.modules.bench.service import Entry
+from cloud.modules.catalog.models import TestItem
 from cloud.modules.critical import queries as critical
 from common.errors import UserError
 from tests.cloud.bench.world import NORMAL, World, build
@@ -45,6 +46,20 @@ def test_what_is_no_number_is_refused_by_name(world: World, typed: str, word: st
         with pytest.raises(UserError, match=word) as refused:
             enter(uow, tube, "K", typed)
         assert "项目K" in refused.value.message
+
+
+def test_a_qualitative_value_comes_from_the_items_list_only(world: World) -> None:
+    with world.lab.uow() as uow:
+        uow.s.get_one(TestItem, (uow.tenant_id, world.items["K"])).choices = ["阴性", "弱阳性", "阳性"]
+        uow.s.get_one(TestItem, (uow.tenant_id, world.items["K"])).result_type = "enum"
+        tube = world.tube(uow)
+        with pytest.raises(UserError, match="项目K只能从列表中选择：阴性、弱阳性、阳性。“阳”没有保存"):
+            enter(uow, tube, "K", "阳")
+        with pytest.raises(UserError, match="只能从列表中选择"):
+            service.check_entry(uow, world.items["K"], "+")
+        assert enter(uow, tube, "K", " 弱阳性")
+        current = line(uow, tube, "K").current
+        assert current is not None and current.reported_text == "弱阳性"
 
 
 def test_a_barcode_is_never_a_result(world: World) -> None:
