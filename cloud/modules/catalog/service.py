@@ -148,28 +148,28 @@ def map_channel(uow: UnitOfWork, analyzer_id: int, channel_code: str, item_id: i
     return row
 
 
-Channel = tuple[int, Decimal, Decimal]
-"""Item, factor, offset."""
+Channel = tuple[int, Decimal, Decimal, str]
+"""Item, factor, offset, the unit that the analyzer sends ("": not known)."""
 
 
 def set_channels(uow: UnitOfWork, analyzer_id: int, channels: Mapping[str, Channel], reason: str, driver: str | None = None) -> None:
     """Make these the codes of an analyzer, all of them: what is not among them goes back to unmapped. One audit entry for the whole."""
     known = catalog(uow)
-    wrong = [code for code, (item, factor, _) in channels.items() if item not in known.items or factor == 0 or not code.strip()]
+    wrong = [code for code, (item, factor, _, _) in channels.items() if item not in known.items or factor == 0 or not code.strip()]
     if analyzer_id not in known.analyzers or wrong:
         raise UserError("invalid", say("仪器或检验项目不存在，或系数为 0：{wrong}。", wrong=tuple(wrong) or analyzer_id))
     rows = {
         r.channel_code: r for r in uow.s.scalars(select(models.AnalyzerItemMap).where(models.AnalyzerItemMap.analyzer_id == analyzer_id))
     }
-    before = {code: _shown(known, (r.item_id, r.factor, r.offset)) for code, r in rows.items()}
+    before = {code: _shown(known, (r.item_id, r.factor, r.offset, r.unit)) for code, r in rows.items()}
     for code in rows.keys() - channels.keys():
         uow.s.delete(rows[code])
-    for code, (item_id, factor, offset) in channels.items():
+    for code, (item_id, factor, offset, unit) in channels.items():
         row = rows.get(code)
         if row is None:
-            uow.s.add(models.AnalyzerItemMap(analyzer_id=analyzer_id, channel_code=code, item_id=item_id, factor=factor, offset=offset))
-        else:
-            row.item_id, row.factor, row.offset, row.active = item_id, factor, offset, True
+            row = models.AnalyzerItemMap(analyzer_id=analyzer_id, channel_code=code)
+            uow.s.add(row)
+        row.item_id, row.factor, row.offset, row.unit, row.active = item_id, factor, offset, unit, True
     analyzer = uow.s.get(models.Analyzer, (uow.tenant_id, analyzer_id))
     if analyzer is not None and driver is not None:
         analyzer.driver = driver
@@ -180,8 +180,8 @@ def set_channels(uow: UnitOfWork, analyzer_id: int, channels: Mapping[str, Chann
 
 
 def _shown(known: Catalog, channel: Channel) -> list[str]:
-    item, factor, offset = channel
-    return [known.items[item].code, format(factor.normalize(), "f"), format(offset.normalize(), "f")]
+    item, factor, offset, unit = channel
+    return [known.items[item].code, format(factor.normalize(), "f"), format(offset.normalize(), "f"), *([unit] if unit else [])]
 
 
 __all__ = [

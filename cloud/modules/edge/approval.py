@@ -61,7 +61,7 @@ def activate(uow: UnitOfWork, mapping_id: int, zone: tzinfo) -> int:
     rows = [mapping.row_of(r) for r in row.rows]
     known = md.catalog(uow)
     fresh = mapping.changes(active_rows(known, row.analyzer_id), rows)
-    channels = {r.code: (r.item_id, r.factor, r.offset) for r in rows if r.item_id is not None}
+    channels = {r.code: (r.item_id, r.factor, r.offset, r.unit) for r in rows if r.item_id is not None}
     catalog.set_channels(uow, row.analyzer_id, channels, f"对照第 {row.number} 版", driver=row.driver)
     uow.s.flush()
     for agent_id in sorted(set(uow.s.scalars(select(Connection.agent_id).where(Connection.analyzer_id == row.analyzer_id)))):

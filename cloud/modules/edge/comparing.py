@@ -43,6 +43,17 @@ def unit_slip(said: str | None, wanted: str, factor: Decimal) -> Decimal | None:
     return right if ratio >= SLIP or ratio <= 1 / SLIP else None
 
 
+def other_unit(said: str | None, set_up: str, wanted: str, factor: Decimal) -> str | None:
+    """The unit that ``said`` does not agree with, or None: what the channel was set up for; without that, the item's where mass is read
+    as amount of substance (or the other way round) by a factor of one, which no two units of them have."""
+    if not said:
+        return None
+    if set_up:
+        return None if factor_between(said, set_up) == 1 else set_up
+    one, two = _power(_plain(said)), _power(_plain(wanted))
+    return wanted if factor == 1 and one and two and {one[0], two[0]} == {"g", "mol"} else None
+
+
 def _plain(unit: str) -> str:
     text = unit.strip().replace("µ", "u").replace("μ", "u").replace("×", "").replace("x10", "10").replace(" ", "")
     return text.translate(str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")).lower().replace("10e", "10^").replace("10*", "10^")

@@ -22,7 +22,7 @@ from common.say import Listed, say, word
 def active_rows(known: md.Catalog, analyzer_id: int) -> list[Row]:
     """What the catalog says now about an analyzer's codes."""
     rows = [c for (a, _), c in known.channels.items() if a == analyzer_id]
-    return [Row(c.channel_code, c.item_id, c.factor, c.offset) for c in sorted(rows, key=lambda c: c.channel_code)]
+    return [Row(c.channel_code, c.item_id, c.factor, c.offset, c.unit) for c in sorted(rows, key=lambda c: c.channel_code)]
 
 
 def draft(uow: UnitOfWork, analyzer_id: int, author_id: int, recording: Recording | None = None) -> MappingVersion:

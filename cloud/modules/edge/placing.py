@@ -284,8 +284,11 @@ def _incoming(known: Known, number: int, heard: Heard, said: Said, verdict: Verd
     holds: tuple[bench.Hold, ...] = (bench.Hold("ID_MISMATCH", _mismatch(said, verdict.tube)),) if verdict.unsure else ()
     item = known.catalog.items[verdict.channel.item_id]
     right = comparing.unit_slip(said.unit, item.unit, verdict.channel.factor)
+    other = comparing.other_unit(said.unit, verdict.channel.unit, item.unit, verdict.channel.factor)
     if right is not None:
         holds += (bench.Hold("UNIT", _unit(said.unit or "", item.unit, verdict.channel.factor, right)),)
+    elif other is not None:
+        holds += (bench.Hold("UNIT", _other_unit(said.unit or "", other)),)
     run_at = rules.run_time(said.time, known.zone)
     # C2: accepted and flagged; who measures turnaround leaves it out.
     future = rules.in_future(run_at, heard.received_at)
@@ -309,6 +312,10 @@ def _incoming(known: Known, number: int, heard: Heard, said: Said, verdict: Verd
 
 def _unit(said: str, wanted: str, factor: Decimal, right: Decimal) -> str:
     return f"仪器发送的单位是 {said}，换算到 {wanted} 应乘 {right:f}，通道设定为 {factor:f}；请核对数值后接受或改正，并核对通道设置。"
+
+
+def _other_unit(said: str, expected: str) -> str:
+    return f"仪器发送的单位是 {said}，通道是按 {expected} 设置的；请核对数值后接受或改正，并核对仪器和通道的单位。"
 
 
 def _mismatch(said: Said, tube: Tube) -> str:

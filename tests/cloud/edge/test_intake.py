@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 
 from cloud.modules.edge import comparing
 from cloud.modules.qc import plans
@@ -134,14 +134,42 @@ def test_a_foreign_patient_number_is_held_on_the_bench(edge: Edge) -> None:
     assert edge.rows("SELECT holds->0->>'code' FROM result_version") == [("ID_MISMATCH",)]
 
 
-def test_another_unit_than_the_channels_is_held(edge: Edge) -> None:
+def test_m07_bad_input_another_unit_than_the_channels_is_held(edge: Edge) -> None:
+    """wrong unit: what an analyzer sends in another one is never told before somebody looked"""
     barcode = edge.tube()
-    edge.take(edge.agent.raw(astm(barcode, NORMAL, units={"CREA": "mmol/L", "K": "mol/m3", "GLU": "µmol/L"})))
+    edge.take(edge.agent.raw(astm(barcode, NORMAL, units={"CREA": "mmol/L", "K": "mol/m3", "GLU": "mg/dL"})))
     found = edge.rows(
         "SELECT i.code, v.holds->0->>'code' FROM result_version v JOIN test_item i ON i.tenant_id = v.tenant_id AND i.id = v.item_id "
         "WHERE v.holds->0->>'code' IS NOT NULL ORDER BY 1"
     )
     assert [tuple(r) for r in found] == [("CREA", "UNIT"), ("GLU", "UNIT")]
+    [(words,)] = edge.rows("SELECT holds->0->>'text' FROM result_version WHERE item_id = (SELECT id FROM test_item WHERE code = 'GLU')")
+    assert words == "仪器发送的单位是 mg/dL，通道是按 mmol/L 设置的；请核对数值后接受或改正，并核对仪器和通道的单位。"
+
+
+def test_m07_bad_input_a_run_time_in_the_future_is_flagged(edge: Edge) -> None:
+    """future: accepted, with a sign on the bench (C2); the rules never release it (FUTURE_TIME)"""
+    barcode = edge.tube()
+    edge.take(edge.agent.raw(astm(barcode, {"K": "4.1"}, time="20990504100000")))
+    assert edge.current(barcode) == {"K": "4.1"}
+    assert edge.rows("SELECT instrument_flags ? 'future_time', snapshot->'alarm' FROM result_version") == [(True, ["future_time"])]
+    with edge.lab.uow() as uow:
+        [tube] = uow.s.execute(text("SELECT id FROM specimen WHERE barcode = :b"), {"b": barcode}).scalars()
+    page = edge.lab.client("tester").fragment(f"/bench/{edge.bench.section_code}/tube/{tube}")
+    assert "! 测定时间在未来" in page.text
+
+
+@pytest.mark.parametrize(
+    ("said", "set_up", "wanted", "factor", "other"),
+    [
+        ("mg/dL", "", "mmol/L", "1", "mmol/L"), ("mg/dL", "", "mmol/L", "0.0555", None), ("mg/dL", "mg/dL", "mmol/L", "0.0555", None),
+        ("mmol/L", "mg/dL", "mmol/L", "0.0555", "mg/dL"), ("10*3/uL", "10^3/µL", "10^9/L", "1", None),
+        ("10^9/L", "10^3/uL", "10^9/L", "1", None),
+        ("", "mg/dL", "mmol/L", "1", None), ("S/CO", "COI", "", "1", "COI"), ("S/CO", "", "", "1", None), ("g/L", "", "g/L", "1", None),
+    ],
+)  # fmt: skip
+def test_which_unit_what_was_said_does_not_agree_with(said: str, set_up: str, wanted: str, factor: str, other: str | None) -> None:
+    assert comparing.other_unit(said, set_up, wanted, Decimal(factor)) == other
 
 
 @pytest.mark.parametrize(
