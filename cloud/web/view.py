@@ -109,7 +109,7 @@ def _in_tenant(fn: Callable[..., Any], permission: str, while_locked: bool, read
             if who.locked and not while_locked:
                 return _redirect(url_for("platform.lock_page", next=_here()))
             if who.must_change and not while_locked:
-                return _redirect(url_for("platform.password_page"))
+                return _redirect(url_for("platform_me.password_page"))
             csrf.check(token, ext.settings.secret)
             if permission != Access.LOGIN and not who.may(permission):
                 raise Forbidden(permission)

@@ -6,7 +6,7 @@ from cloud.web.module import Job, MenuItem, Module
 MODULE = Module(
     name="platform",
     title="平台",
-    views=("views:VIEWS", "views_admin:VIEWS", "views_records:VIEWS"),
+    views=("views:VIEWS", "views_me:VIEWS", "views_admin:VIEWS", "views_records:VIEWS"),
     permissions={
         Perm.USERS: ("secadmin",),
         Perm.ROLES: ("secadmin",),

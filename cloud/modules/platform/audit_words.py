@@ -223,7 +223,7 @@ COLUMNS: Words = {
     "version": ("版本", "version"), "version_no": ("报告版本", "report version"), "visit_no": ("就诊号", "visit no."),
     "whole": ("完整条数", "whole entries"), "why": ("原因", "why"), "window": ("窗口", "window"), "words": ("内容", "words"),
     "workstation": ("工作站", "workstation"), "worse_percent": ("恶化百分比", "worse by %"), "written": ("书面医嘱", "written order"),
-    "written_at": ("书写时间", "written at"),
+    "written_at": ("书写时间", "written at"), "z": ("z 分数", "z-score"),
 }  # fmt: skip
 
 STATES = ("state", "status")

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform import queries, rules
 from cloud.modules.platform.glass import Look
+from cloud.modules.platform.permission_words import word
 from cloud.reports.documents import Column, ListDocument
 from cloud.web import sheet
 
@@ -22,14 +23,14 @@ def rights(uow: UnitOfWork, hospital: str, by: str) -> bytes:
     """权限矩阵 as a workbook: permission × role, and who holds which role. Cells are texts, never formulas."""
     roles, held = queries.roles(uow), sorted(queries.matrix(uow).items())
     above = [f"{hospital} · 权限矩阵 · {uow.now.astimezone(ZONE):%Y-%m-%d %H:%M} · {by}"]
-    grid = [[permission, *("✓" if r.code in holders else "" for r in roles)] for permission, holders in held]
+    grid = [[word(p, False), p, *("✓" if r.code in holders else "" for r in roles)] for p, holders in held]
     people = [
         [p.employee_no, p.name, p.dept, p.title, STATE_WORDS[p.status], p.roles, "、".join(p.sections), "、".join(p.wards)]
         for p in queries.people_and_roles(uow)
     ]
     head = ("工号", "姓名", "科室", "职称", "账号状态", "角色", "专业组", "病区或科室范围")
     pages = [
-        sheet.Page("权限与角色", ["权限", *(r.name for r in roles)], grid, above, (), [26, *(11 for _ in roles)]),
+        sheet.Page("权限与角色", ["权限", "代码", *(r.name for r in roles)], grid, above, (), [30, 24, *(11 for _ in roles)]),
         sheet.Page("人员与角色", head, people, above, (), [12, 12, 16, 12, 10, 40, 20, 20]),
     ]
     uow.audit("role", "matrix", "export", after={"permissions": len(held), "people": len(people)})

@@ -1,24 +1,21 @@
-"""Pages of the door and of one's own account: login, single sign-on, lock, quick-switch, signing PIN, delegation, password."""
+"""Pages of the door: login, single sign-on, lock, quick-switch, the signing window."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
 from flask import g, request
 
 from cloud.db.session import Actor, UnitOfWork
-from cloud.modules.platform import accounts, certificates, delegation, grants, queries, service, sso
+from cloud.modules.platform import certificates, grants, service, sso
 from cloud.modules.platform.models import Tenant
 from cloud.web import cookie, csrf
-from cloud.web.faults import Conflict, Invalid, NotFound
+from cloud.web.faults import Conflict, NotFound
 from cloud.web.page import fragment, page, redirect_to
 from cloud.web.throttle import Attempts
 from cloud.web.view import Access, Views, principal, web
 from common.errors import UserError
-from common.say import say
 
 ATTEMPTS = Attempts(60, "尝试过于频繁，请一分钟后再试。")
 VIEWS = Views("platform", __name__)
@@ -196,66 +193,3 @@ def open_signing(uow: UnitOfWork) -> Any:
 def signing_dialog(uow: UnitOfWork) -> Any:
     """The PIN dialog for signing."""
     return fragment("platform/signing.html", "pin", error=None)
-
-
-@VIEWS.get("/me", Access.LOGIN)
-def me(uow: UnitOfWork) -> Any:
-    """One's own account and rights, and who stands in for whom."""
-    who = principal()
-    return page(
-        "platform/me.html",
-        roles=[each.name for each in queries.roles(uow) if each.code in who.roles],
-        delegations=delegation.of(uow, who.user_id),
-        rights=delegation.own_rights(uow, who.user_id),
-        now=uow.now,
-    )
-
-
-@VIEWS.post("/me/delegations", Access.LOGIN)
-def delegate(uow: UnitOfWork) -> Any:
-    """Let somebody stand in for a time."""
-    f = request.form
-    first, until = (_typed_time(f.get(k, ""), k) for k in ("first", "until"))
-    if until is None:
-        raise Invalid(say("请填写结束时间。"), "until")
-    delegation.give(uow, principal(), f.get("to", ""), first or uow.now, until, f.getlist("permission"), f.get("reason", ""))
-    return redirect_to("/me")
-
-
-@VIEWS.post("/me/delegations/<int:delegation_id>/end", Access.LOGIN)
-def end_delegation(uow: UnitOfWork, delegation_id: int) -> Any:
-    """End it early."""
-    delegation.end(uow, principal(), delegation_id)
-    return redirect_to("/me")
-
-
-def _typed_time(text: str, field: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text.strip()).replace(tzinfo=ZoneInfo(web().settings.timezone)) if text.strip() else None
-    except ValueError as error:
-        raise Invalid(say("时间写法不对，请按 2026-01-31 08:30 填写。"), field) from error
-
-
-@VIEWS.get("/me/password", Access.LOGIN, while_locked=True)
-def password_page(uow: UnitOfWork) -> Any:
-    """Change the own password; where it is past its life nothing else is open."""
-    return page("platform/password.html", error=None, done="")
-
-
-@VIEWS.post("/me/password", Access.LOGIN, while_locked=True)
-def change_password(uow: UnitOfWork) -> Any:
-    """Change the own password."""
-    f, who = request.form, principal()
-    if who.locked:
-        return redirect_to("/locked")
-    error = accounts.change_own_password(uow, who, f.get("old", ""), f.get("new", ""), f.get("again", ""))
-    return page(
-        "platform/password.html", status=422 if error else 200, error=error, done="" if error else "密码已更改，其他地方的登录已退出。"
-    )
-
-
-@VIEWS.post("/me/pin", Access.LOGIN)
-def change_pin(uow: UnitOfWork) -> Any:
-    """Set the own signing PIN."""
-    error = accounts.set_own_pin(uow, principal(), request.form.get("password", ""), request.form.get("pin", ""))
-    return page("platform/password.html", status=422 if error else 200, error=error, done="" if error else "签名 PIN 已更改。")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from flask import Response, make_response, request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform import accounts, alerts, certificates, grants, queries, registers, rules, secrets, service, sso
+from cloud.modules.platform.permission_words import by_area, word
 from cloud.modules.platform.rules import Perm
 from cloud.modules.platform.views import WORKSTATION_COOKIE
 from cloud.web import sheet
 from cloud.web.faults import Conflict, Invalid, NotFound
+from cloud.web.i18n import locale
 from cloud.web.page import page
 from cloud.web.view import Views, principal, web
 
@@ -49,19 +52,20 @@ def user_page(uow: UnitOfWork, user_id: int) -> Any:
     return _user(uow, user_id)
 
 
-def _user(uow: UnitOfWork, user_id: int, done: str = "", seed: str | None = None, wrong: str = "", pem: str = "") -> Any:
+def _user(uow: UnitOfWork, user_id: int, done: str = "", seed: str | None = None, wrong: str = "", **typed: str) -> Any:
     user = accounts.load(uow, user_id)
     moves = rules.USER_MOVES[rules.UserState(user.status)] - {rules.UserState.LOCKED}
     return page(
         "platform/user.html",
         status=422 if wrong else 200,
         wrong=wrong,
-        pem=pem,
+        **{"pem": "", "successor": ""} | typed,
         cards=bool(web().settings.client_ca),
         user=user,
         held=accounts.roles_of(uow, user_id),
         roles=queries.roles(uow),
         effective=queries.effective(uow, user_id),
+        word=partial(word, english=locale() == "en"),
         tasks=alerts.held_by(uow, user_id),
         moves=[each for each in rules.UserState if each in moves],
         done=done,
@@ -95,7 +99,11 @@ def move_user(uow: UnitOfWork, user_id: int) -> Any:
     to = request.form.get("to", "")
     if to not in set(rules.UserState):
         raise Invalid("请选择要改成的状态。", "to")
-    accounts.move(uow, user_id, rules.UserState(to), request.form.get("successor", ""))
+    successor = request.form.get("successor", "")
+    try:
+        accounts.move(uow, user_id, rules.UserState(to), successor)
+    except Invalid as refused:  # what is still open stands on the page, with the field for who takes it over
+        return _user(uow, user_id, wrong=refused.message, successor=successor)
     uow.s.flush()
     return _user(uow, user_id, "状态已更改。")
 
@@ -142,13 +150,19 @@ def roles(uow: UnitOfWork) -> Any:
     return _roles(uow)
 
 
-def _roles(uow: UnitOfWork, done: str = "") -> Any:
-    matrix = sorted(queries.matrix(uow).items())
-    chosen = request.args.get("role", "")
-    own = next((r for r in queries.roles(uow) if r.code == chosen and chosen not in {c for c, _, _ in rules.STANDARD_ROLES}), None)
-    open_to_compose = [p for p, _ in matrix if p not in rules.ADMINISTRATION]
-    shown: dict[str, Any] = {"matrix": matrix, "choices": open_to_compose, "chosen": chosen, "own": own, "done": done}
-    return page("platform/matrix.html", roles=queries.roles(uow), Perm=Perm, **shown)
+def _roles(uow: UnitOfWork, done: str = "", refused: Invalid | Conflict | None = None) -> Any:
+    """``refused``: what was composed could not be kept; it stands in the form again, with why."""
+    matrix, english, roles = queries.matrix(uow), locale() == "en", queries.roles(uow)
+    form = request.form
+    chosen = form.get("changing", "") if refused is not None else request.args.get("role", "")
+    own = next((r for r in roles if r.code == chosen and chosen not in {c for c, _, _ in rules.STANDARD_ROLES}), None)
+    typed = {"code": "" if own is None else own.code, "name": "" if own is None else own.name}
+    ticked = {p for p, holders in matrix.items() if chosen in holders}
+    if refused is not None:
+        typed, ticked = {"code": form.get("code", ""), "name": form.get("name", "")}, set(form.getlist("permission"))
+    shown: dict[str, Any] = {"matrix": matrix, "chosen": chosen, "own": own, "typed": typed, "ticked": ticked, "refused": refused}
+    shown |= {"areas": by_area(matrix, english), "choices": by_area(matrix.keys() - rules.ADMINISTRATION, english), "done": done}
+    return page("platform/matrix.html", status=422 if refused is not None else 200, roles=roles, Perm=Perm, **shown)
 
 
 @VIEWS.post("/admin/roles/export", Perm.MATRIX, reads=True)
@@ -166,7 +180,10 @@ def compose_role(uow: UnitOfWork) -> Any:
     """Make or change a role of the hospital's own."""
     f = request.form
     known = frozenset(queries.matrix(uow))
-    accounts.compose_role(uow, f.get("code", ""), f.get("name", ""), f.getlist("permission"), known, f.get("changing", ""))
+    try:
+        accounts.compose_role(uow, f.get("code", ""), f.get("name", ""), f.getlist("permission"), known, f.get("changing", ""))
+    except (Invalid, Conflict) as refused:
+        return _roles(uow, refused=refused)
     uow.s.flush()
     return _roles(uow, "角色已保存。")
 

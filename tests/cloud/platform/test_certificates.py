@@ -120,7 +120,8 @@ def test_what_cannot_be_registered_is_said_and_stays_in_the_form(lab: Lab, ca: A
     assert removed.status_code == 200 and "取消登记" not in removed.text and "动态口令" in login(lab, "verifier1", card).text
 
 
-def test_bad_input_expired_certificate_is_refused_with_how_to_renew(lab: Lab, ca: Authority) -> None:
+def test_m01_bad_input_expired_certificate_is_refused_with_how_to_renew(lab: Lab, ca: Authority) -> None:
+    """expired cert → login refused with renew hint"""
     card = ca.card("verifier1", days=30)
     register(lab, "verifier", card)
     lab.clock.set(NOW + timedelta(days=30))
@@ -141,8 +142,8 @@ def test_the_matrix_of_rights_goes_to_excel_and_its_cells_are_texts(lab: Lab) ->
     rights, people = ([[c.value for c in row] for row in sheet.iter_rows()] for sheet in book)
     head = next(n for n, row in enumerate(rights) if row[0] == "权限")
     column = rights[head].index("审核者")
-    granted = {row[0]: row[column] for row in rights[head + 1 :]}
-    assert granted["results:release"] == "✓" and not granted["platform:users"]
+    granted = {row[1]: (row[0], row[column]) for row in rights[head + 1 :]}
+    assert granted["results:release"] == ("审核发布报告", "✓") and not granted["platform:users"][1]
     mine = next(row for row in people if row[0] == "tester1")
     assert mine[1:3] == ["=1+1", "@科"] and "检验者" in mine[5]
     assert all(cell.data_type != "f" for sheet in book for row in sheet.iter_rows() for cell in row)
