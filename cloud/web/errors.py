@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import structlog
-from flask import Flask, Response, g, make_response, render_template
+from flask import Flask, Response, g, make_response, render_template, request
 from sqlalchemy.exc import DataError
 from werkzeug.exceptions import HTTPException
 
@@ -58,6 +58,8 @@ def _bug(exc: Exception) -> Response:
 def _answer(status: int, code: str, message: str) -> Response:
     log.info("refused", status=status, code=code)
     context = {"status": status, "code": code, "message": message, "error_id": g.get("request_id", "")}
+    # Going back shows the form as it was filled in: the browser keeps what was typed, and the page is asked for anew.
+    context["posted"] = request.method == "POST" and status < 500
     if page.is_fragment():
         # htmx_flask 0.1 refuses some reswap values, so the headers are set by hand.
         response = make_response(render_template("_notice.html", **context), status)

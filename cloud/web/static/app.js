@@ -39,6 +39,31 @@
     const first = $("[autofocus]") || $("[data-scan-here]");
     if (first) first.focus();
   });
+  // Who goes back from a refusal finds the form as it was filled in. It is kept with the page's own place in the history and nowhere else;
+  // passwords and files are typed again.
+  const kept = (form) => [...form.elements].filter((i) => i.name && !/^(hidden|password|file|submit|button|fieldset)$/.test(i.type));
+  const ticks = (i) => /^(checkbox|radio)$/.test(i.type);
+  document.addEventListener("submit", (e) => {
+    const form = e.target;
+    if (e.defaultPrevented || form.method !== "post" || form.hasAttribute("hx-post")) return;
+    const typed = kept(form).map((i) => [i.name, ticks(i) ? i.checked : i.multiple ? [...i.options].map((o) => o.selected) : i.value]);
+    history.replaceState({ ...history.state, jlForm: [...document.forms].indexOf(form), jlTyped: typed }, "");
+  });
+  document.addEventListener("DOMContentLoaded", () => {
+    const back = sessionStorage.getItem("jl-back"), was = history.state, form = was && document.forms[was.jlForm];
+    sessionStorage.removeItem("jl-back");
+    if (!back || !form || $("[data-back]")) return;
+    const fields = kept(form);
+    was.jlTyped.forEach(([name, value], n) => {
+      const i = fields[n];
+      if (!i || i.name !== name) return;
+      if (ticks(i)) i.checked = value; else if (i.multiple) [...i.options].forEach((o, k) => { o.selected = value[k]; }); else i.value = value;
+      i.dispatchEvent(new Event("input", { bubbles: true }));
+    });
+    for (let box = form.closest("details"); box; box = box.parentElement.closest("details")) box.open = true;
+    const first = fields.find((i) => !ticks(i)) || fields[0];
+    if (first) { first.focus(); first.scrollIntoView({ block: "center" }); }
+  });
   document.addEventListener("htmx:afterRequest", (e) => {
     const f = e.target.closest && e.target.closest("[data-scan-again]");
     if (!f) return;
@@ -125,6 +150,7 @@
   document.addEventListener("click", (e) => {
     const row = e.target.closest("[data-list] tr[tabindex]");
     if (row) { for (const r of row.parentElement.children) r.removeAttribute("aria-selected"); row.setAttribute("aria-selected", "true"); row.focus({ preventScroll: true }); row.scrollIntoView({ block: "nearest" }); }
+    if (e.target.closest("[data-back]")) { sessionStorage.setItem("jl-back", "1"); history.back(); }
     if (e.target.closest("[data-dismiss]")) { const n = $("#notice"); if (n) n.replaceChildren(); }
     const fill = e.target.closest("[data-fill]"), field = fill && fill.form && fill.form.elements[fill.dataset.fill];
     if (field) { field.value = fill.dataset.fillValue; field.dispatchEvent(new Event("change", { bubbles: true })); field.focus(); }

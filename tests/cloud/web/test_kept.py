@@ -1,10 +1,12 @@
-"""A web process goes on with the pages it started with, whatever is laid over its files meanwhile."""
+"""What is kept: a web process goes on with the pages it started with; a person keeps what was typed where it was refused."""
 
 from __future__ import annotations
 
 import jinja2
 import pytest
+from playwright.sync_api import Route, sync_playwright
 
+from tests.flows.stack import CHROMIUM, FLAGS
 from tests.support.lab import Lab
 
 
@@ -16,3 +18,34 @@ def test_pages_are_read_at_the_start_and_never_again(lab: Lab, monkeypatch: pyte
     assert lab.client("tester").get("/login").status_code == 200
     for role, path in (("tester", "/bench"), ("nurse", "/queue/window"), ("clinician", "/clinic"), ("receiver", "/sp/receive")):
         assert lab.client(role).get(path).status_code in (200, 303), path
+
+
+def test_what_was_typed_into_a_refused_form_is_still_there(lab: Lab) -> None:
+    """Any form of ours, sent without htmx: the refusal says why, and Esc leads back to the form as it was filled in."""
+    person = lab.client("tester")
+
+    def serve(route: Route) -> None:
+        asked = route.request
+        path = asked.url.removeprefix("https://localhost")
+        body = {"data": asked.post_data, "content_type": "application/x-www-form-urlencoded"} if asked.method == "POST" else {}
+        answer = person.c.open(path, method=asked.method, base_url="https://localhost", **body)
+        route.fulfill(status=answer.status_code, headers=dict(answer.headers), body=answer.data)
+        answer.close()
+
+    with sync_playwright() as play:
+        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        page = browser.new_page()
+        page.route("**/*", serve)
+        page.goto("https://localhost/me")
+        page.fill("input[name=to]", "nobody7")
+        page.fill("input[name=reason]", "外出会议")
+        page.uncheck("input[value='results:enter']")
+        page.evaluate("for (const f of document.querySelectorAll('form')) f.noValidate = true")
+        page.click("form[action='/me/delegations'] button:not([type=button])")
+        page.wait_for_selector("[data-back]")
+        assert "请填写结束时间" in page.content() and "填写的内容还在上一页" in page.content()
+        page.keyboard.press("Escape")
+        page.wait_for_selector("input[name=to]")
+        assert (page.input_value("input[name=to]"), page.input_value("input[name=reason]")) == ("nobody7", "外出会议")
+        assert not page.is_checked("input[value='results:enter']") and page.is_checked("input[value='results:read']")
+        browser.close()
