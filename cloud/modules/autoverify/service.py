@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
@@ -52,6 +53,28 @@ def create_set(uow: UnitOfWork, section_id: int, name: str, policy: Policy | Non
 
 def edit_policy(uow: UnitOfWork, rule_set_id: int, version: int, policy: Policy) -> None:
     """Change a draft (a validated set goes back to draft). A set that has decided is never changed: copy it."""
+    row = _open_for_change(uow, rule_set_id, version)
+    problems(uow, policy)
+    _rewrite(uow, row, policy)
+    sets.ready_of(uow, row)
+
+
+def drop_rule(uow: UnitOfWork, rule_set_id: int, version: int, name: str) -> None:
+    """Take a range (by item code) or a rule (by its code) out of a draft, whatever else of it cannot be read: one after the other goes."""
+    row = _open_for_change(uow, rule_set_id, version)
+    policy = from_json(Policy, row.policy)
+    ranges = {k: v for k, v in policy.ranges.items() if k != name}
+    _rewrite(uow, row, replace(policy, ranges=ranges, context=tuple(c for c in policy.context if c.code != name)))
+
+
+def _rewrite(uow: UnitOfWork, row: RuleSet, policy: Policy) -> None:
+    before = row.policy
+    row.policy, row.state, row.fingerprint = to_json(policy), State.DRAFT.value, ""
+    uow.s.flush()
+    uow.audit("av_rule_set", row.id, "edit", before=before, after=row.policy)
+
+
+def _open_for_change(uow: UnitOfWork, rule_set_id: int, version: int) -> RuleSet:
     row = locked(uow, rule_set_id)
     if row.version != version:
         raise UserError("stale", "您打开之后，该规则集已被他人修改，请刷新后再改；您填写的内容没有保存。")
@@ -59,12 +82,7 @@ def edit_policy(uow: UnitOfWork, rule_set_id: int, version: int, policy: Policy)
         raise UserError("conflict", say("规则集目前为“{state}”，不能修改，请复制为新版本。", state=word(WORDS[State(row.state)])))
     if uow.s.execute(select(Decision.id).where(Decision.rule_set_id == rule_set_id).limit(1)).first() is not None:
         raise UserError("conflict", "该规则集已作出过判断（影子运行），不能修改，请复制为新版本。")
-    problems(uow, policy)
-    before = row.policy
-    row.policy, row.state, row.fingerprint = to_json(policy), State.DRAFT.value, ""
-    uow.s.flush()
-    sets.ready_of(uow, row)
-    uow.audit("av_rule_set", row.id, "edit", before=before, after=row.policy)
+    return row
 
 
 def approve(uow: UnitOfWork, rule_set_id: int) -> None:
@@ -259,6 +277,7 @@ __all__ = [
     "decide_due",
     "decide_tubes",
     "draw_sample",
+    "drop_rule",
     "edit_policy",
     "end_stop",
     "keep_case",

@@ -86,8 +86,13 @@ def ready_of(uow: UnitOfWork, row: RuleSet) -> Ready:
 
 
 def _prepared(row: RuleSet, catalog: md.Catalog) -> Ready:
+    return prepare(as_written(row, catalog), codes(catalog))
+
+
+def as_written(row: RuleSet, catalog: md.Catalog) -> Policy:
+    """A set's policy with the catalog's logic rules, whether it can be read or not."""
     policy = from_json(Policy, row.policy)
-    return prepare(replace(policy, logic=(*logic_of(catalog, row.section_id), *policy.logic)), codes(catalog))
+    return replace(policy, logic=(*logic_of(catalog, row.section_id), *policy.logic))
 
 
 def codes(catalog: md.Catalog) -> Mapping[str, bool]:
@@ -114,12 +119,12 @@ def deciding(uow: UnitOfWork, sections: Collection[int]) -> dict[int, list[Loade
     return out
 
 
-def unreadable(uow: UnitOfWork, row: RuleSet) -> str | None:
-    """Why an active set cannot be read any more, or None."""
+def unreadable(uow: UnitOfWork, row: RuleSet) -> Said | None:
+    """Why a set cannot be read any more, or None."""
     try:
         ready_of(uow, row)
     except ExpressionError as error:
-        return str(broken_by(error))
+        return broken_by(error)
     return None
 
 

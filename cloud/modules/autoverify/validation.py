@@ -43,8 +43,8 @@ def problems(uow: UnitOfWork, policy: Policy) -> None:
                 raise UserError(
                     "invalid", say("{name} 自动审核界限 {limit} 超出测量范围 {amr}，请改小。", name=item.name, limit=limit, amr=amr)
                 )
-        critical = catalog.critical_limit(item.id)
-        if critical is not None:
+        # A set's range holds for every patient, so it stays inside the limits of each department and age.
+        for critical in catalog.criticals.get(item.id, ()):
             for limit, edge, low in ((found.low, critical.low, True), (found.high, critical.high, False)):
                 if limit is not None and edge is not None and (limit < edge if low else limit > edge):
                     raise UserError(
@@ -152,6 +152,9 @@ def validate(uow: UnitOfWork, rule_set_id: int, least: int | None = None) -> Val
     if row.state not in (State.DRAFT, State.VALIDATED, State.ACTIVE, State.SUSPENDED):
         raise UserError("conflict", say("规则集目前为“{state}”，不能验证。", state=word(WORDS[State(row.state)])))
     problems(uow, from_json(Policy, row.policy))
+    broken = sets.unreadable(uow, row)
+    if broken is not None:
+        raise UserError("conflict", say("不能验证。{broken} 请删除该规则或恢复项目后再验证。", broken=broken))
     wrong, n, uncovered, parts = run_cases(uow, row)
     query = select(Simulation).where(Simulation.rule_set_id == rule_set_id, Simulation.state == "done", Simulation.at >= row.created_at)
     run = uow.s.execute(query.order_by(Simulation.id.desc()).limit(1)).scalar_one_or_none()

@@ -74,11 +74,14 @@ def _words() -> dict[str, str]:
 
 
 def _tree(uow: UnitOfWork, row: RuleSet, section: md.SectionRow) -> dict[str, Any]:
-    catalog, policy = md.catalog(uow), sets.ready_of(uow, row).policy
+    catalog = md.catalog(uow)
+    policy, own = sets.as_written(row, catalog), from_json(Policy, row.policy)
     items = sorted((i for i in catalog.items.values() if i.section_id == section.id and i.active), key=lambda i: (i.print_order, i.id))
     return {
         "policy": policy,
-        "own": from_json(Policy, row.policy),
+        "own": own,
+        "broken": sets.unreadable(uow, row),
+        "gone": sorted(own.ranges.keys() - {i.code for i in catalog.items.values() if i.active}),
         "items": items,
         "ranges": {i.code: policy.ranges.get(i.code) or catalog.av_range(i.id, None, None) for i in items},
         "all_ranges": {i.code: catalog.av_ranges.get(i.id, ()) for i in items},
@@ -132,9 +135,8 @@ def edit(uow: UnitOfWork, rule_set_id: int) -> Any:
     elif what == "whole":
         policy = replace(policy, manual=form.get("manual") == "1", partial=form.get("partial") == "1", part_after_min=_minutes())
     elif what == "drop":
-        name = form.get("name", "")
-        ranges = {k: v for k, v in policy.ranges.items() if k != name}
-        policy = replace(policy, ranges=ranges, context=tuple(c for c in policy.context if c.code != name))
+        service.drop_rule(uow, rule_set_id, form.get("version", type=int) or 0, form.get("name", ""))
+        return _back(uow, row)
     else:
         raise Invalid("请选择要修改的内容。", "what")
     service.edit_policy(uow, rule_set_id, form.get("version", type=int) or 0, policy)

@@ -1,5 +1,6 @@
 """Delta checks with the specification's own numbers."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -21,6 +22,16 @@ def test_ac_av_4_rcv_of_13_65_percent_lets_100_pass_and_holds_100_1() -> None:
     assert check(crea("100"), [RCV], NOW) == []
     (held,) = check(crea("100.1"), [RCV], NOW)
     assert (held.category, held.code, held.figures) == (9, "DELTA_RCV", "13.75>13.65")
+
+
+def test_ac_av_2_140_after_80_three_days_ago_is_75_percent_and_20_a_day() -> None:
+    percent, rate = Delta("percent", Decimal(50), Decimal(50), window_h=168), Delta("rate", Decimal("19.9"), Decimal("19.9"), window_h=168)
+    (held,) = check(crea("140", "80", 3), [percent], NOW)
+    assert (held.code, held.figures) == ("DELTA_PCT", "75.0>50")
+    (held,) = check(crea("140", "80", 3), [rate], NOW)
+    assert (held.code, held.figures) == ("DELTA_RATE", "20.0>19.9/d")
+    assert check(crea("140", "80", 3), [replace(rate, up=Decimal(20))], NOW) == [], "20 µmol/L a day is not more than 20"
+    assert check(crea("88", "84", 12), [percent], NOW) == [], "AC-AV-1: 12 days ago lies outside the window of 7"
 
 
 @pytest.mark.parametrize("value", ["76", "75.98"])
