@@ -13,12 +13,12 @@ from sqlalchemy import select, text
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.qc import qualitative, queries, record, rules, targets
-from cloud.modules.qc.models import QcMaterial, QcOoc, QcPlan, QcRun, QcTarget
+from cloud.modules.qc.models import QcMaterial, QcOoc, QcPlan, QcResult, QcRun, QcTarget
 from cloud.modules.qc.record import Measured
 from cloud.modules.qc.rules import Method, RunState
 from common import values
 from common.errors import UserError
-from common.say import say
+from common.say import say, word
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,7 @@ def check(uow: UnitOfWork, fields: Sequence[Field], typed: Mapping[str, str], at
             value = _read(f, raw, name)
             problem = rules.material_problem(f.material.expires_at, f.material.opened_at, f.material.open_days, at)
             if problem is not None:
-                raise UserError("invalid", f"{name}：{problem}")
+                raise UserError("invalid", say("{item}：{hint}", item=name, hint=word(problem)))
         except UserError as error:
             problems.append((f.key, error.message))
             continue
@@ -113,7 +113,7 @@ def check(uow: UnitOfWork, fields: Sequence[Field], typed: Mapping[str, str], at
         )
         doubts += [(f.key, words) for words in _doubts(uow, f, value, shown, at, name)]
     if not measured and not problems:
-        problems.append(("", "还没有填写任何质控值。"))
+        problems.append(("", say("还没有填写任何质控值。")))
     return Checked(problems, doubts, measured)
 
 
@@ -154,6 +154,9 @@ class Came:
     state: RunState
     rules: str
     ooc_id: int | None
+    missing: tuple[int, ...] = ()
+    """Levels that an incomplete run waits for, until ``until``."""
+    until: datetime | None = None
 
     @property
     def bad(self) -> bool:
@@ -161,9 +164,14 @@ class Came:
         return self.state is RunState.REJECTED
 
     @property
+    def sign(self) -> str:
+        """The sign that carries the meaning together with the word."""
+        return rules.RUN_SIGNS[self.state]
+
+    @property
     def word(self) -> str:
-        """Sign and word."""
-        return f"{rules.RUN_SIGNS[self.state]} {rules.RUN_WORDS[self.state]}"
+        """What it came to."""
+        return rules.RUN_WORDS[self.state]
 
 
 def store(uow: UnitOfWork, checked: Checked) -> list[Came]:
@@ -176,5 +184,10 @@ def store(uow: UnitOfWork, checked: Checked) -> list[Came]:
         # A good retest leads back to the work it was measured for.
         waiting = select(QcOoc.id).where(QcOoc.plan_id == plan.id, QcOoc.state == rules.Ooc.CORRECTED).order_by(QcOoc.id.desc()).limit(1)
         ooc_id = run.ooc_id or uow.s.execute(waiting).scalar()
-        out.append(Came(known.items[plan.item_id].name, RunState(run.state), run.rules, ooc_id))
+        missing: tuple[int, ...] = ()
+        if run.state == RunState.INCOMPLETE:
+            there = set(uow.s.execute(select(QcResult.level).where(QcResult.run_id == run.id)).scalars())
+            missing = tuple(level for level in plan.levels if level not in there)
+        until = run.at + rules.SAME_RUN if missing else None
+        out.append(Came(known.items[plan.item_id].name, RunState(run.state), run.rules, ooc_id, missing, until))
     return out

@@ -5,8 +5,11 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
+from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
+from cloud.modules.qc.registers import Stamp
 from cloud.web.faults import Invalid
+from cloud.web.view import principal
 from common import values
 from common.say import say
 
@@ -46,3 +49,8 @@ def day(text: str, field: str, *, end: bool = False) -> datetime | None:
     except ValueError as error:
         raise Invalid("日期写法不对，请按 2026-01-31 填写。", field) from error
     return datetime(found.year, found.month, found.day, tzinfo=CHINA)
+
+
+def stamp(uow: UnitOfWork) -> Stamp:
+    """For whom a document is made, by whom, when."""
+    return Stamp(principal().tenant_name, principal().name, uow.now)

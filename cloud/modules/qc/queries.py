@@ -39,6 +39,12 @@ class Tile:
     ooc_id: int | None
 
     @property
+    def missing(self) -> list[int]:
+        """Levels that the newest run still lacks."""
+        there = {level for level, _, _ in self.points}
+        return [level for level in self.levels if level not in there] if self.state == RunState.INCOMPLETE else []
+
+    @property
     def sign(self) -> str:
         """The newest run's sign: it carries the meaning together with the word."""
         return "—" if self.state is None else rules.RUN_SIGNS[RunState(self.state)]

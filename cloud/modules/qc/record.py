@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -132,7 +132,8 @@ def _add(uow: UnitOfWork, plan: QcPlan, material: QcMaterial, each: Measured) ->
     )
     uow.s.add(result)
     uow.s.flush()
-    uow.audit("qc_run", run.id, "measured", after={"level": each.level, "lot": material.lot, "value": each.raw_text, "source": each.source})
+    told = {"level": each.level, "lot": material.lot, "value": each.raw_text, "z": None if z is None else f"{z:.2f}", "source": each.source}
+    uow.audit("qc_run", run.id, "measured", after=told)
     if not trial:
         judge(uow, plan, run, result)
     uow.notify("qc", {"plan_id": plan.id})
@@ -180,7 +181,7 @@ def judge(uow: UnitOfWork, plan: QcPlan, run: QcRun, newest: QcResult) -> None:
         broken = _westgard(uow, plan, run)
     levels = set(uow.s.execute(select(QcResult.level).where(QcResult.run_id == run.id)).scalars())
     rejected = [b for b in broken if b.severity is Severity.REJECT]
-    before = RunState(run.state)
+    before, rules_before = RunState(run.state), run.rules
     state = rules.run_state(levels >= set(plan.levels), bool(rejected) or before is RunState.REJECTED, bool(broken))
     if not rules.may_become(before, state):
         raise UserError(
@@ -192,13 +193,19 @@ def judge(uow: UnitOfWork, plan: QcPlan, run: QcRun, newest: QcResult) -> None:
     if rejected:
         _reject(uow, plan, run, rejected)
     elif state is RunState.WARNING:
+        words, url = "%(analyzer)s %(item)s 质控警告：%(rules)s", f"/qc/lj?plan={plan.id}"
+        _alert(uow, plan, alerts.Alert("qc.warning", f"plan:{plan.id}", alerts.Level.WARNING, words, url, rules.Perm.READ), run.rules)
         uow.emit("qc.warning", f"qc:{plan.id}", _payload(plan, run))
     elif state in rules.GOOD:
         uow.emit("qc.passed", f"qc:{plan.id}", _payload(plan, run))
+    if rejected or state is RunState.IN_CONTROL:
+        # In control again, or worse and told as that.
+        alerts.clear(uow, "qc.warning", f"plan:{plan.id}")
     if state in rules.GOOD and plan.overdue_since is not None:
         # Beside the ORM: a measurement is nobody's edit of the plan.
         uow.s.execute(text("UPDATE qc_plan SET overdue_since = NULL WHERE tenant_id = :t AND id = :i"), {"t": uow.tenant_id, "i": plan.id})
-    uow.audit("qc_run", run.id, "judged", {"state": before.value}, {"state": run.state, "rules": run.rules})
+    if (state, run.rules) != (before, rules_before):
+        uow.audit("qc_run", run.id, "judged", {"state": before.value, "rules": rules_before}, {"state": run.state, "rules": run.rules})
 
 
 _HISTORY = text("""
@@ -306,11 +313,15 @@ def _reject(uow: UnitOfWork, plan: QcPlan, run: QcRun, rejected: Sequence[Broken
         uow.s.flush()
         uow.audit("qc_ooc", ooc.id, "open", after={"plan": plan.id, "rules": words})
     run.ooc_id = ooc.id
-    known = md.catalog(uow)
-    fields = {"analyzer": known.analyzers[plan.analyzer_id].name, "item": known.items[plan.item_id].name, "rules": words}
     message, url = "%(analyzer)s %(item)s 质控失控：%(rules)s", f"/qc/ooc/{ooc.id}"
-    alerts.raise_alert(uow, alerts.Alert("qc.rejected", f"plan:{plan.id}", alerts.Level.URGENT, message, url, rules.Perm.READ, fields))
+    _alert(uow, plan, alerts.Alert("qc.rejected", f"plan:{plan.id}", alerts.Level.URGENT, message, url, rules.Perm.READ), words)
     uow.emit("qc.rejected", f"qc:{plan.id}", _payload(plan, run) | {"rules": words, "ooc_id": ooc.id})
+
+
+def _alert(uow: UnitOfWork, plan: QcPlan, told: alerts.Alert, broken: str) -> None:
+    known = md.catalog(uow)
+    fields = {"analyzer": known.analyzers[plan.analyzer_id].name, "item": known.items[plan.item_id].name, "rules": broken}
+    alerts.raise_alert(uow, replace(told, fields=fields))
 
 
 def _payload(plan: QcPlan, run: QcRun) -> dict[str, Any]:

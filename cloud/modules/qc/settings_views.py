@@ -10,8 +10,9 @@ from flask import request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.qc import chart, charts, months, moving, patients, plans, qualitative, queries, rules, targets
-from cloud.modules.qc.forms import CHINA, day, number
+from cloud.modules.platform import lists
+from cloud.modules.qc import chart, charts, months, moving, patients, plans, qualitative, queries, registers, rules, targets
+from cloud.modules.qc.forms import CHINA, day, number, stamp
 from cloud.modules.qc.rules import Method, Perm
 from cloud.modules.qc.westgard import DEFAULT_RULES, DEFAULT_WARNINGS, WORDS, Freeze, Rule
 from cloud.web.faults import Invalid
@@ -258,6 +259,20 @@ def sign_month(uow: UnitOfWork) -> Any:
     months.sign(uow, ids, request.form.get("comment", ""), principal())
     uow.s.flush()
     return fragment("qc/month.html", "lines", trigger=OK, **_month(uow, asked))
+
+
+@SETTINGS.post("/qc/month/print", Perm.READ, reads=True)
+def print_month(uow: UnitOfWork) -> Any:
+    """The month's summaries on paper or in a workbook."""
+    asked = charts.Asked.of(request.form.get("month", ""), "", uow.now)
+    made = registers.month_summary(uow, asked.month, stamp(uow))
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), f"/qc/month?month={asked.text}"))
+
+
+@SETTINGS.post("/qc/sigma/print", Perm.READ, reads=True)
+def print_sigma(uow: UnitOfWork) -> Any:
+    """CV against its goal on paper or in a workbook."""
+    return redirect_to(lists.ask(uow, registers.cv_goals(uow, stamp(uow)), request.form.get("kind", ""), "/qc/sigma"))
 
 
 def _month(uow: UnitOfWork, asked: charts.Asked) -> dict[str, Any]:

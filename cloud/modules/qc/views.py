@@ -10,8 +10,8 @@ from flask import request
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import lists
-from cloud.modules.qc import charts, entry, intake, ooc, plans, printing, queries, rules
-from cloud.modules.qc.forms import CHINA, moment
+from cloud.modules.qc import charts, entry, intake, ooc, plans, printing, queries, registers, rules
+from cloud.modules.qc.forms import CHINA, moment, stamp
 from cloud.modules.qc.models import QcOoc
 from cloud.modules.qc.rules import Perm
 from cloud.web import i18n
@@ -157,7 +157,16 @@ def register(uow: UnitOfWork) -> Any:
     """The register of out-of-control work: open ones, or all."""
     open_only = request.args.get("all") is None
     lines = queries.register(uow, open_only=open_only, before=request.args.get("before", type=int))
-    return page("qc/register.html", lines=lines, open_only=open_only, catalog=md.catalog(uow), causes=rules.CAUSE_WORDS)
+    month = f"{uow.now.astimezone(md.HOSPITAL_ZONE):%Y-%m}"
+    shown: dict[str, Any] = {"lines": lines, "open_only": open_only, "causes": rules.CAUSE_WORDS, "month": month}
+    return page("qc/register.html", catalog=md.catalog(uow), **shown)
+
+
+@VIEWS.post("/qc/ooc/print", Perm.READ, reads=True)
+def print_register(uow: UnitOfWork) -> Any:
+    """A month's register on paper or in a workbook."""
+    asked = charts.Asked.of(request.form.get("month", ""), "", uow.now)
+    return redirect_to(lists.ask(uow, registers.ooc_register(uow, asked.month, stamp(uow)), request.form.get("kind", ""), "/qc/ooc?all=1"))
 
 
 @VIEWS.get("/qc/ooc/<int:ooc_id>", Perm.READ)

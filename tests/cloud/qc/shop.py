@@ -20,6 +20,8 @@ from cloud.web.principal import Principal
 from tests.cloud.bench.world import World
 
 T0 = datetime(2026, 5, 4, 0, 0, tzinfo=UTC)
+NOON = datetime(2026, 5, 4, 4, 0, tzinfo=UTC)
+HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 D = Decimal
 TARGETS = {"K": {1: ("4.00", "0.10"), 2: ("6.50", "0.15")}, "NA": {1: ("125", "1.5"), 2: ("145", "1.5")}}
 
@@ -118,3 +120,18 @@ def open_shop(world: World, at: datetime = T0) -> Shop:
                 plans.approve_target(uow, made.id, made.version)
         uow.s.execute(text("UPDATE qc_target SET effective_at = :at"), {"at": at - timedelta(days=1)})
     return shop
+
+
+def fields(shop: Shop, **values: str) -> dict[str, str]:
+    """The form of the entry page: K1='4.02' is level 1 of K."""
+    out = {"analyzer": str(shop.world.analyzer)}
+    for key, value in values.items():
+        item, level = key[:-1], int(key[-1])
+        out[f"v-{shop.plans[item]}-{level}-{shop.materials[level]}"] = value
+    return out
+
+
+def count(shop: Shop, table: str = "qc_result") -> int:
+    """Rows of a table."""
+    with shop.world.lab.uow() as uow:
+        return int(uow.s.execute(text(f"SELECT count(*) FROM {table}")).scalar_one())

@@ -1,0 +1,64 @@
+"""The chart: how it marks, and what it costs."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from sqlalchemy import event, text
+
+from cloud.modules.catalog import queries as md
+from cloud.modules.qc import charts, plans, queries
+from tests.cloud.qc.shop import DAY, HOUR, T0, Shop
+
+
+def test_a_chart_marks_by_shape_and_costs_three_statements(shop: Shop) -> None:
+    lab = shop.world.lab
+    with lab.uow() as uow:
+        for n in range(6):
+            shop.good(uow, "K", T0 + n * 20 * HOUR)
+        shop.run(uow, "K", T0 + 6 * 20 * HOUR, {1: "4.22", 2: "6.50"})
+        bad = shop.bad(uow, "K", T0 + 7 * 20 * HOUR)
+        plans.add_note(uow, shop.world.analyzer, "calibration", T0 + 50 * HOUR, "两点校准<b>")
+    lab.clock.set(T0 + 10 * DAY)
+    reader = lab.client("director")
+    url = f"/qc/lj?plan={shop.plans['K']}&month=2026-05"
+    shown = reader.get(url).text
+    assert shown.count("<circle") == 14 and shown.count("l5.5 9.5h-11z") == 1 and shown.count("l9 9m0 -9l-9 9") == 1
+    assert (
+        "批号 LOT1  靶值 4.00 ± 0.10 mmol/L  CV 2.50%" in shown and "两点校准&lt;b&gt;" in shown and "<b>" not in shown.split("</svg>")[0]
+    )
+    assert "4.30" in shown and "+3SD" in shown and "style=" not in shown
+    for view in ("z", "youden"):
+        assert "<svg" in reader.get(f"{url}&view={view}").text
+    assert "还没有质控点" in reader.get(f"/qc/lj?plan={shop.plans['NA']}&month=2026-05").text
+    assert reader.get("/qc/lj?plan=x&month=2026-99&view=q").status_code == 200
+    with lab.uow() as uow:
+        plan, asked = shop.plan(uow, "K"), charts.Asked(date(2026, 5, 1), "lj")
+        md.catalog(uow)
+        seen: list[str] = []
+        event.listen(lab.db.engine, "before_cursor_execute", lambda *a: seen.append(a[2]))
+        charts.draw(uow, plan, asked)
+        assert len(seen) == 2
+    leader = lab.client("leader")
+    with lab.uow() as uow:
+        point = uow.s.execute(text("SELECT id FROM qc_result WHERE run_id = :r AND rejected"), {"r": bad}).scalar_one()
+    assert leader.post(f"/qc/result/{point}/exclude", {"cause": ""}, htmx=True).status_code == 422
+    assert leader.post(f"/qc/result/{point}/exclude", {"cause": "校准品误用"}).status_code == 303
+    after = reader.get(url).text
+    assert "校准品误用" in after and 'fill="#ffffff"' in after
+
+
+def test_a_year_of_other_months_does_not_cost_this_month(shop: Shop) -> None:
+    """The plan of the chart's statement walks the index of plan and time, whatever lies in the years before."""
+    with shop.world.lab.uow() as uow:
+        shop.good(uow, "K", T0)
+        insert = """
+        INSERT INTO qc_result (tenant_id, run_id, plan_id, level, material_id, raw_text, value, z, at, received_at)
+        SELECT 1, (SELECT min(id) FROM qc_run), :p, 1, :m, '4', 4, 0, CAST(:at AS timestamptz) - n * interval '8 hours', :at
+        FROM generate_series(1, 11000) n"""
+        uow.s.execute(text(insert), {"p": shop.plans["K"], "m": shop.materials[1], "at": T0 - 30 * DAY})
+        uow.s.execute(text("ANALYZE qc_result"))
+        params = {"t": 1, "plan": shop.plans["K"], "start": T0 - DAY, "end": T0 + DAY}
+        found = uow.s.execute(text("EXPLAIN " + queries._POINTS.text), params).scalars()
+        plan = "\n".join(found)
+        assert "ix_qc_result_plan" in plan and "Seq Scan on qc_result" not in plan
