@@ -399,12 +399,3 @@ def timely(interval: timedelta | None, minutes: int) -> bool:
 def percent(part: int, whole: int) -> Decimal | None:
     """A percentage with two decimals, half up (AC-CV-5); None of nothing."""
     return None if whole == 0 else (Decimal(part) * 100 / Decimal(whole)).quantize(Decimal("0.01"), ROUND_HALF_UP)
-
-
-def limit_problem(low: Decimal | None, high: Decimal | None) -> Said | None:
-    """Why a pair of limits is refused."""
-    if low is None and high is None:
-        return say("下限和上限至少填写一个。")
-    if low is not None and high is not None and low > high:
-        return say("危急值下限 {low} 大于上限 {high}，请核对。", low=low, high=high)
-    return None

@@ -62,9 +62,10 @@ def tell(uow: UnitOfWork, event_id: int) -> Any:
     call = rules.Call(form.get("receiver", ""), form.get("dept", ""), form.get("readback", ""), bool(form.get("identity")), _called_at(uow))
     problem = service.tell(uow, event_id, _version(), call, rules.Channel.PATIENT if form.get("patient") else rules.Channel.PHONE)
     uow.s.flush()
-    return fragment(
-        "critical/phone.html", "event", trigger=BAD if problem else OK, **_shown(uow, event_id, problem, form if problem else {})
-    )
+    shown = _shown(uow, event_id, problem, form if problem else {})
+    # A value read back wrongly is asked for anew; every other refusal keeps it.
+    misheard = bool(problem) and not rules.readback_equal(shown["line"].event.value_text, call.readback)
+    return fragment("critical/phone.html", "event", trigger=BAD if problem else OK, misheard=misheard, **shown)
 
 
 @VIEWS.post("/critical/phone/<int:event_id>/none", Perm.HANDLE)
