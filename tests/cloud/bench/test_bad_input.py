@@ -145,7 +145,7 @@ def test_ac_md_6_a_limit_has_its_arrow_or_is_for_a_person(seat: Seat, sent: str,
     page = seat.client.fragment(f"/bench/{world.section_code}/tube/{seat.tube}").text
     line = page.split(f'id="r{seat.line("GLU").id}"')[1].split("</tbody>")[0]
     assert told in line and sent.replace("<", "&lt;").replace(">", "&gt;") in line
-    assert [arrow for arrow in "↑↓" if f">{arrow}<" in line] == ([told] if told in "↑↓" else [])
+    assert [arrow for arrow in "↑↓" if f"{arrow}</b>" in line] == ([told] if told in "↑↓" else [])
 
 
 def test_m07_a_qualitative_value_not_in_its_list(seat: Seat) -> None:
