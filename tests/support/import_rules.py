@@ -14,11 +14,7 @@ IMPURE = (
     *("psycopg", "random", "requests", "secrets", "select", "selectors", "serial", "shutil", "signal", "socket", "sqlalchemy", "sqlite3"),
     *("ssl", "structlog", "subprocess", "sys", "tempfile", "threading", "time", "urllib", "apsw", "werkzeug", "jinja2"),
 )
-PURE_EXCEPTIONS = {
-    "io": ("io.StringIO", "io.BytesIO"),
-    "urllib": ("urllib.parse",),
-    "socket": ("socket.IPPROTO_TCP", "socket.TCP_NODELAY"),
-}  # pure parts of impure modules
+PURE_EXCEPTIONS = {"io": ("io.StringIO", "io.BytesIO"), "urllib": ("urllib.parse",)}  # pure parts of impure modules
 CLOCK_CALLS = {"now", "utcnow", "today", "uuid1", "uuid4", "perf_counter", "monotonic"}
 ONLY_IN = {
     "serial": ("agent/transport/serial_port.py",),
