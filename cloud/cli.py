@@ -130,12 +130,14 @@ def _serve(args: argparse.Namespace) -> int:
 def _intake(args: argparse.Namespace) -> int:
     import cloud.modules.tables  # noqa: F401  # every table known, or a foreign key to another module's cannot be resolved
     from cloud.config import load
+    from cloud.db import awaited
     from cloud.db.session import Database
     from cloud.modules.edge.intake import run_intake
     from cloud.web import log
 
     settings = load(args.config)
     log.setup(settings.log_level)
+    awaited.schema(settings.database_url, settings.schema_wait_s)
     run_intake(settings, Database(settings.database_url, secret=settings.secret))
     return 0
 
@@ -150,12 +152,14 @@ def _worker(args: argparse.Namespace) -> int:
 def _mllp(args: argparse.Namespace) -> int:
     import cloud.modules.tables  # noqa: F401
     from cloud.config import load
+    from cloud.db import awaited
     from cloud.db.session import Database
     from cloud.modules.interfaces.listener import run_mllp
     from cloud.web import log
 
     settings = load(args.config)
     log.setup(settings.log_level)
+    awaited.schema(settings.database_url, settings.schema_wait_s)
     run_mllp(Database(settings.database_url, secret=settings.secret), settings)
     return 0
 

@@ -53,6 +53,8 @@ class Settings:
     s3_secret_key: str = ""
     s3_region: str = "us-east-1"
     timezone: str = "Asia/Shanghai"
+    schema_wait_s: int = 0
+    """How long a process waits at its start for the database and its migration; 0 where those come first."""
     demo: bool = False
     metrics_token: str = ""
     log_level: str = "INFO"

@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 
 from cloud import jobs, memory, relay
 from cloud.config import Settings
+from cloud.db import awaited
 from cloud.db.session import Database
 from cloud.modules.autoverify import loop as autoverify
 from cloud.modules.interfaces.deliver import Deliverer
@@ -104,6 +105,7 @@ def run_worker(settings: Settings) -> int:
     db = Database(settings.database_url, secret=settings.secret)
     dsn = make_url(settings.database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     handlers, stop = all_handlers(), threading.Event()
+    awaited.schema(settings.database_url, settings.schema_wait_s)
 
     sender = Deliverer(db)
     tasks = (

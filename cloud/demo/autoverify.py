@@ -1,5 +1,6 @@
 """Autoverification for the demo: placeholder limits, delta and logic rules, and a draft that runs as a shadow. Invented."""
 
+from collections.abc import Sequence
 from decimal import Decimal
 
 from sqlalchemy import select
@@ -52,8 +53,11 @@ def seed(uow: UnitOfWork) -> None:
     sections = {code: id_ for id_, code in uow.s.execute(select(catalog.Section.id, catalog.Section.code))}
     names = {id_: code for code, id_ in sections.items()}
     items = {i.code: i for i in uow.s.execute(select(catalog.TestItem)).scalars()}
+    limits: dict[int, list[tuple[Decimal | None, Decimal | None]]] = {}
+    for item_id, low, high in uow.s.execute(select(catalog.RefInterval.item_id, catalog.RefInterval.low, catalog.RefInterval.high)):
+        limits.setdefault(item_id, []).append((low, high))
     for item in items.values():
-        _limits(uow, item, HOURS.get(names[item.section_id], 8))
+        _limits(uow, item, HOURS.get(names[item.section_id], 8), limits.get(item.id, ()))
     uow.s.add_all(
         DeltaRule(item_id=items[code].id, kind=kind, limit_up=D(limit), limit_down=D(limit), window_h=hours)
         for code, kind, limit, hours in DELTAS
@@ -67,12 +71,11 @@ def seed(uow: UnitOfWork) -> None:
         _rule_set(uow, sections[section])
 
 
-def _limits(uow: UnitOfWork, item: catalog.TestItem, hours: int) -> None:
+def _limits(uow: UnitOfWork, item: catalog.TestItem, hours: int, rows: Sequence[tuple[Decimal | None, Decimal | None]]) -> None:
     item.stability_h = item.stability_h or hours
     if item.result_type != "numeric":
         return
-    rows = uow.s.execute(select(catalog.RefInterval.low, catalog.RefInterval.high).where(catalog.RefInterval.item_id == item.id)).all()
-    lows, highs = [r.low for r in rows if r.low is not None], [r.high for r in rows if r.high is not None]
+    lows, highs = [low for low, _ in rows if low is not None], [high for _, high in rows if high is not None]
     high = max(highs, default=D(100))
     low = min(lows, default=D(0))
     item.amr_low = D(0) if item.amr_low is None else item.amr_low

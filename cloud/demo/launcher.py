@@ -60,16 +60,18 @@ class Demo:
         self.supervisor.kill_left_over()
         self.say("密钥与证书 keys and certificates")
         self.pki.ensure(datetime.now(UTC))
-        self.say("数据库 PostgreSQL")
-        self.postgres.start()
         self.settings = self.state.write_settings(self.ports, self.pki, self.postgres.owner_url, self.postgres.app_url)
         self.say("消息代理 MQTT broker")
         broker = self._broker()
+        # Beside a database that is being made they load and wait for its schema; to one that is there they come after its migration,
+        # which takes every table for itself.
+        early = None if self.postgres.exists else self._hosted()
+        self.say("数据库 PostgreSQL")
+        self.postgres.start()
         self.say("数据库结构 schema")
         migrate.upgrade(self.settings.owner_url, METADATA, self.settings.app_role)
-        self.say("网页、接收、后台、接口 web, intake, worker, interfaces")
         self.supervisor.wait_for(broker, lambda: port_open(self.ports["mqtt"]))
-        web, mllp = self._hosted()
+        web, mllp = early or self._hosted()
         # Filled while they load: that takes them longer, and a hospital that is being filled is like any new one to them.
         self.say("医院与目录 hospitals and catalog")
         self.tenants = seed.seed(self.settings, self.state, self.ports)
@@ -82,6 +84,7 @@ class Demo:
 
     def _hosted(self) -> tuple[Child, Child]:
         """The processes of the hosted side; those that are waited for later."""
+        self.say("网页、接收、后台、接口 web, intake, worker, interfaces")
         web, mllp = self._cloud("web", "serve"), self._cloud("mllp", "mllp")
         self._cloud("intake", "intake")
         self._cloud("worker", "worker")

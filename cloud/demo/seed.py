@@ -1,5 +1,7 @@
 """Fill a new database with the demo's hospitals. Runs once; a later start only moves addresses that changed."""
 
+import multiprocessing
+import signal
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -13,6 +15,7 @@ from cloud.config import Settings
 from cloud.db.session import Actor, Database, UnitOfWork
 from cloud.demo import analyzer_data, autoverify, catalog_data, fitness, formulas, guests, people_data
 from cloud.demo.analyzer_data import Instrument
+from cloud.demo.processes import StartFailed, die_with_parent
 from cloud.demo.state import Account, State
 from cloud.modules.catalog import models as catalog
 from cloud.modules.edge import configuration
@@ -25,30 +28,54 @@ from cloud.modules.platform import service as platform
 from cloud.modules.queue import models as queue
 
 SEEDER = Actor("demo")
+_FORK = multiprocessing.get_context("fork")
 HALL = "1F"
 CHINA = ZoneInfo("Asia/Shanghai")
 
 
 def seed(settings: Settings, state: State, ports: Mapping[str, int]) -> dict[str, int]:
     """Make what is missing; returns each hospital's id by its code."""
-    ids: dict[str, int] = {}
-    for hospital in people_data.HOSPITALS:
-        ids[hospital.code] = admin.add_tenant(settings, hospital.code, hospital.name, hospital.host, hospital.site)
+    ids = {h.code: admin.add_tenant(settings, h.code, h.name, h.host, h.site) for h in people_data.HOSPITALS}
+    state.accounts()  # made by one
+    first, *others = people_data.HOSPITALS
+    # A process each: what they wait for is their own processor time. Forked while no connection is open.
+    beside = [_FORK.Process(target=_alone, args=(settings, state, ports, each, ids[each.code])) for each in others]
+    for process in beside:
+        process.start()
+    try:
+        _fill(settings, state, ports, first, ids[first.code])
+        for each, process in zip(others, beside, strict=True):
+            process.join()
+            if process.exitcode:
+                raise StartFailed(f"{each.code}: filling it ended with code {process.exitcode}")
+    finally:
+        for process in beside:
+            process.kill()
+    return ids
+
+
+def _alone(*given: Any) -> None:
+    """Fill a hospital in a process of its own, which ends with its launcher."""
+    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(sign, signal.SIG_DFL)
+    die_with_parent()
+    _fill(*given)
+
+
+def _fill(settings: Settings, state: State, ports: Mapping[str, int], hospital: people_data.Hospital, tenant_id: int) -> None:
     db = Database(settings.database_url, secret=settings.secret)
     try:
-        for hospital in people_data.HOSPITALS:
-            with db.tenant(ids[hospital.code], SEEDER) as uow:
-                if uow.s.execute(select(catalog.Section.id)).first() is None:
-                    _hospital(uow, settings, hospital, [a for a in state.accounts() if a.tenant == hospital.code])
-            with db.tenant(ids[hospital.code], SEEDER) as uow:
-                fitness.seed(uow)
-                guests.seed(uow)
-                formulas.seed(uow)
-                autoverify.seed(uow)
-                _addresses(uow, state, hospital, ports)
+        with db.tenant(tenant_id, SEEDER) as uow:
+            if uow.s.execute(select(catalog.Section.id)).first() is None:
+                _hospital(uow, settings, hospital, [a for a in state.accounts() if a.tenant == hospital.code])
+        with db.tenant(tenant_id, SEEDER) as uow:
+            fitness.seed(uow)
+            guests.seed(uow)
+            formulas.seed(uow)
+            autoverify.seed(uow)
+            _addresses(uow, state, hospital, ports)
     finally:
         db.dispose()
-    return ids
 
 
 def _hospital(uow: UnitOfWork, settings: Settings, hospital: people_data.Hospital, accounts: list[Account]) -> None:
@@ -77,8 +104,9 @@ def _hospital(uow: UnitOfWork, settings: Settings, hospital: people_data.Hospita
     agent = edge.Agent(uuid=_uuid(hospital.code), name=f"{hospital.name} 检验科采集端", location="检验科")
     uow.s.add(agent)
     uow.s.flush()
+    items = {code: item_id for item_id, code in uow.s.execute(select(catalog.TestItem.id, catalog.TestItem.code))}
     for instrument in analyzer_data.INSTRUMENTS[hospital.code]:
-        _instrument(uow, agent, instrument, sections)
+        _instrument(uow, agent, instrument, sections, items)
     uow.audit("tenant", uow.tenant_id, "seed_demo", after={"hospital": hospital.code})
 
 
@@ -186,13 +214,12 @@ def _patients(uow: UnitOfWork, hospital: str) -> None:
         uow.s.add(orders.PatientIdentifier(patient_id=patient.id, kind="visit_card", value=row.card))
 
 
-def _instrument(uow: UnitOfWork, agent: edge.Agent, row: Instrument, sections: Mapping[str, int]) -> None:
+def _instrument(uow: UnitOfWork, agent: edge.Agent, row: Instrument, sections: Mapping[str, int], items: Mapping[str, int]) -> None:
     analyzer = catalog.Analyzer(
         code=row.key, name=row.name, model=row.model, section_id=sections[row.section or analyzer_data.IDLE_SECTION], driver=row.driver
     )
     uow.s.add(analyzer)
     uow.s.flush()
-    items = {code: item_id for item_id, code in uow.s.execute(select(catalog.TestItem.id, catalog.TestItem.code))}
     uow.s.add_all(
         catalog.AnalyzerItemMap(analyzer_id=analyzer.id, channel_code=c.code, item_id=items[c.item], factor=Decimal(c.factor))
         for c in row.channels

@@ -110,6 +110,7 @@ class State:
             mllp_port=ports["mllp"],
             mllp_tls_port=ports["mllp-tls"],
             demo=True,
+            schema_wait_s=60,
         )
         assert mqtt.certificate.exists()
         write_secret(self.settings_file, _toml(asdict(settings)).encode())

@@ -83,6 +83,11 @@ class EmbeddedPostgres:
     def app_url(self) -> str:
         return self.url(APP)
 
+    @property
+    def exists(self) -> bool:
+        """Whether its cluster was made already."""
+        return (self.cluster / "PG_VERSION").exists()
+
     # life
 
     def start(self, timeout: float = 60.0) -> "EmbeddedPostgres":
@@ -90,7 +95,7 @@ class EmbeddedPostgres:
         self.data.mkdir(parents=True, exist_ok=True)
         self.socket_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.runner.own(self.cluster.parent, self.socket_dir)
-        if not (self.cluster / "PG_VERSION").exists():
+        if not self.exists:
             self._initdb()
         self._stop_left_over(timeout)
         self._launch(timeout)

@@ -9,45 +9,39 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.messages.catalog import Catalog
-from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from babel.support import NullTranslations, Translations
 from flask import Flask, current_app, g, has_request_context
 
 from common.english import ENGLISH
 from common.say import SEPARATORS, Said
 
-NULL = NullTranslations()
+
+@dataclass(frozen=True)
+class English:
+    """The English of our sentences; what has none stays as it is."""
+
+    words: dict[str, str]
+
+    def gettext(self, message: str) -> str:
+        """In English."""
+        return self.words.get(message, message)
 
 
 @functools.cache
-def load(folders: tuple[Path, ...]) -> Translations:
+def load(folders: tuple[Path, ...]) -> English:
     """What agent and cloud both say, and all ``en.po`` of the folders, as one English catalogue (a later folder's word wins)."""
-    merged = Translations()
-    both = Catalog(locale="en")
-    for key, english in ENGLISH.items():
-        both.add(key, english)
-    merged.merge(_compiled(both))
-    for folder in folders:
-        path = folder / "en.po"
+    words = dict(ENGLISH)
+    for path in (folder / "en.po" for folder in folders):
         if path.exists():
             with path.open("rb") as f:
-                merged.merge(_compiled(read_po(f, locale="en")))
-    return merged
-
-
-def _compiled(catalog: Catalog) -> Translations:
-    buffer = BytesIO()
-    write_mo(buffer, catalog)
-    buffer.seek(0)
-    return Translations(buffer)
+                words |= {str(m.id): str(m.string) for m in read_po(f, locale="en") if m.id and m.string and not m.fuzzy}
+    return English(words)
 
 
 def locale() -> str:
@@ -76,7 +70,7 @@ def joined(texts: Iterable[str], between: str = "、") -> str:
 def ngettext(one: str, many: str, n: int, **values: Any) -> str:
     """Chinese has one form; English chooses."""
     if locale() == "en":
-        one = current_app.extensions["english"].ngettext(one, many, n)
+        one = in_english(one if n == 1 else many)
     return one % {"num": n, **values}
 
 

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from cloud import memory
 from cloud.config import Settings
+from cloud.db import awaited
+from cloud.web import log
 
 
 class Server(BaseApplication):  # type: ignore[misc]
     """gunicorn embedded, so that one settings file configures everything."""
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, app: Flask) -> None:
+        self.settings, self.app = settings, app
         super().__init__()
 
     def load_config(self) -> None:
@@ -43,21 +46,20 @@ class Server(BaseApplication):  # type: ignore[misc]
                 self.cfg.set(key, value)
 
     def load(self) -> Any:
-        """The app, made in each worker."""
-        from cloud.app import create_app, warm_up
-        from cloud.web import log
-
-        log.setup(self.settings.log_level)
-        app = create_app(self.settings)
-        warm_up(app)
-        return app
+        """The app as it was made before the workers were forked: one that begins later has the code of the others."""
+        return self.app
 
 
 def serve(settings: Settings) -> int:
-    """Run until stopped."""
-    memory.few_arenas()
-    import cloud.app  # noqa: F401  # loaded before the workers are forked: they start at once and share its memory
+    """Run until stopped. The app is made once, before the workers are forked: they start at once and share its memory."""
+    from cloud.app import create_app, warm_up
 
+    memory.few_arenas()
+    log.setup(settings.log_level)
+    app = create_app(settings)
+    awaited.schema(settings.database_url, settings.schema_wait_s)
+    warm_up(app)
+    app.extensions["jianlian"].db.dispose()  # no connection may be shared by two workers
     memory.settle()
-    Server(settings).run()
+    Server(settings, app).run()
     return 0
