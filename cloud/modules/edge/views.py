@@ -153,7 +153,10 @@ def attach(uow: UnitOfWork, raw_id: int) -> Any:
     f = request.form
     given = service.Attachment(raw_id, f.get("specimen", ""), f.get("barcode", ""), f.get("patient", ""), f.get("reason", ""))
     done = service.attach(uow, given, _zone())
-    return _tray_again(uow, _("已附加 %(n)s 个结果。", n=done.get("matched", 0)))
+    said = _("已附加 %(n)s 个结果。", n=done.get("matched", 0))
+    if done.get("unmapped"):
+        said += " " + _("另有 %(n)s 个的代码尚未对照，对照后自动补上。", n=done["unmapped"])
+    return _tray_again(uow, said)
 
 
 @VIEWS.post("/edge/orphans/<int:raw_id>/discard", Perm.ATTACH)
@@ -186,10 +189,12 @@ def _tray_again(uow: UnitOfWork, said: str) -> Any:
 @VIEWS.get("/edge/unmapped", Perm.MAP)
 def unmapped(uow: UnitOfWork) -> Any:
     """Codes that came and mean nothing yet, each with the items it could mean."""
-    rows = [(r, meanings.suggestions(uow, r.code, None, r.unit)) for r in queries.unmapped(uow)]
+    found, known = queries.unmapped(uow), md.catalog(uow)
+    rows = [(r, meanings.suggestions(uow, r.code, None, r.unit)) for r in found]
+    taken = {at: {row.item_id: row.code for row in onboarding.active_rows(known, at)} for at in {r.analyzer_id for r in found} - {None}}
     items = meanings.items_of(uow)
     return page(
-        "edge/unmapped.html", block="rows", rows=rows, analyzers=md.catalog(uow).analyzers, items=items,
+        "edge/unmapped.html", block="rows", rows=rows, analyzers=known.analyzers, items=items, taken=taken,
         drafts=onboarding.open_versions(uow), words=mapping.WORDS,
     )  # fmt: skip
 
