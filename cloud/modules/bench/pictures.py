@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from html import escape
+from typing import TYPE_CHECKING
 
-from PIL import Image
 from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 
@@ -21,6 +21,9 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.bench.models import RunPicture
 from cloud.modules.catalog import queries as md
 from common.instruments.pictures import Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 MAX_PIXELS = 16_000_000
 """A larger image is a mistake or an attack; it is kept and named, not opened."""
@@ -102,7 +105,9 @@ def examine(data: bytes) -> str:
     return ""
 
 
-def _opened(data: bytes) -> Image.Image:
+def _opened(data: bytes) -> Image:
+    from PIL import Image  # 3 MB that an intake without images does not need
+
     picture = Image.open(io.BytesIO(data), formats=("PNG", "JPEG", "BMP", "GIF"))
     if picture.width * picture.height > MAX_PIXELS:
         raise ValueError("too large")
