@@ -16,6 +16,9 @@ SLIP = Decimal(5)
 
 _PREFIX = {"": 0, "k": 3, "d": -1, "c": -2, "m": -3, "u": -6, "n": -9, "p": -12, "f": -15}
 
+_SHARES = {"%": -2, "‰": -3, "l/l": 0, "ml/dl": -2, "ml/l": -3}
+"""A share of a volume or a count (haematocrit, reticulocytes). Not mmol/mol: HbA1c in it is another scale than in percent."""
+
 _UNIT = re.compile(r"(?:10(?:\^|\*)?(\d+)|([kdcmunpf]?)(mol|g|iu|u|kat|cells?)|(%))/([dcmunpf]?)l")
 
 
@@ -60,6 +63,8 @@ def _plain(unit: str) -> str:
 
 
 def _power(unit: str) -> tuple[str, int] | None:
+    if unit in _SHARES:
+        return "share", _SHARES[unit]
     match = _UNIT.fullmatch(unit)
     if match is None:
         return None

@@ -60,6 +60,10 @@ def test_a_percentage_is_never_suggested_for_a_count() -> None:
         ("fL", "g/L", None),
         ("%", "%", "1"),
         ("mm/h", "g/L", None),
+        ("%", "L/L", "0.01"),
+        ("‰", "%", "0.1"),
+        ("mmol/mol", "%", None),
+        ("%", "g/L", None),
     ],
 )
 def test_units_are_converted_only_where_that_is_arithmetic(said: str, wanted: str, factor: str | None) -> None:
@@ -75,6 +79,8 @@ def test_units_are_converted_only_where_that_is_arithmetic(said: str, wanted: st
         ("13.5", "13.5", "g/dL", "g/L", False, "小了 10 倍"),
         ("56.0", "5.6", "mmol/L", "mmol/L", False, "大了 10 倍"),
         ("5.6", "5.64", "mmol/L", "mmol/L", True, ""),
+        ("0.452", "45.2", "%", "L/L", True, ""),
+        ("45.2", "45.2", "%", "L/L", False, "大了 100 倍"),
         ("5.6", "5.65", "mmol/L", "mmol/L", False, "应为 5.65"),
         ("<0.05", "<0.05", "", "", True, ""),
         ("0.05", "<0.05", "", "", False, "比较符号不同"),
