@@ -65,6 +65,7 @@ _KINDS = (
                 hint="阳性须报卡的时限；空着为不需要",
             ),
             Field("mutual_recognition", "互认范围", hint="例如 HR；空着为不互认"),
+            Field("accredited", "认可编号", hint="在认可范围内时填证书编号，报告上以 ◆ 标明；空着为不在范围内"),
             Field("report_name", "报告名称", hint="空着用名称"),
             Field("print_order", "打印次序", "int", default=0),
             Field("mandatory", "必报", "bool", default=True),

@@ -58,7 +58,8 @@ class TestItem(Versioned, Counted, Base):
 
     ``amr_low``/``amr_high``: analytical measuring range, ``crr_high``: reportable after the highest dilution of ``dilutions`` (factors),
     ``lod``: limit of detection, all in ``unit``. ``tea``: allowable total error, see ``rules.allowed_error``. ``stability_h``: hours from
-    collection to measurement. ``mutual_recognition``: scope printed as HR mark, "" = none.
+    collection to measurement. ``mutual_recognition``: scope printed as HR mark, "" = none. ``accredited``: number of the accreditation in
+    whose scope it is, printed as ◆, "" = none.
     """
 
     __tablename__ = "test_item"
@@ -88,6 +89,7 @@ class TestItem(Versioned, Counted, Base):
     # A positive needs an infectious-disease card: A within 2 h (甲类, 按甲类), B within 24 h (乙类, 丙类), "" none.
     notifiable: Mapped[str] = mapped_column(default="", server_default="")
     mutual_recognition: Mapped[str] = mapped_column(default="", server_default="")
+    accredited: Mapped[str] = mapped_column(default="", server_default="")
     loinc: Mapped[str | None]
     report_name: Mapped[str] = mapped_column(default="", server_default="")
     print_order: Mapped[int] = mapped_column(Integer, default=0, server_default="0")

@@ -74,6 +74,7 @@ class ItemRow:
     sensitive: bool
     notifiable: str
     mutual_recognition: str
+    accredited: str
     loinc: str | None
     report_name: str
     print_order: int

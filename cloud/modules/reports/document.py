@@ -141,6 +141,9 @@ def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Sign
         verify_url=issue.verify_url,
         referral_lab=issue.referral_lab,
         **looks(issue.layout),
+        accreditation_no="、".join(
+            dict.fromkeys(t.item.accredited for t in tests if t.item.accredited and t.current and not issue.referral_lab)
+        ),
         mutual_recognition_scope="、".join(dict.fromkeys(t.item.mutual_recognition for t in tests if t.item.mutual_recognition)),
     )
 
@@ -191,6 +194,7 @@ def _row(test: TestLine, referral_lab: str) -> ReportRow:
         method=item.method,
         sensitive=item.sensitive,
         mutual_recognition=bool(item.mutual_recognition),
+        accredited=bool(item.accredited) and not away,
         referral=away,
     )
 

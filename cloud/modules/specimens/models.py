@@ -200,6 +200,8 @@ class SpecimenBag(Versioned, TenantTable, Base):
     temp_low: Mapped[Decimal | None]
     temp_high: Mapped[Decimal | None]
     temp_by: Mapped[str] = mapped_column(default="", server_default="")
+    # [moment, °C] as text, of the way only: from the logger's file.
+    temp_curve: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
 
 
 class BagTube(TenantTable, Base):

@@ -62,7 +62,7 @@ def test_a_reader_who_does_not_look_is_told_by_phone_and_that_is_written_down(ro
 def test_recognised_items_and_a_tube_examined_elsewhere_say_so(room: Room) -> None:
     """R3 (7.4.1.6): HR mark per item with its scope, and the laboratory that did the examination."""
     with room.world.lab.uow() as uow:
-        uow.s.execute(text("UPDATE test_item SET mutual_recognition = '省级' WHERE code = 'K'"))
+        uow.s.execute(text("UPDATE test_item SET mutual_recognition = '省级', accredited = 'CNAS MT0000' WHERE code = 'K'"))
         uow.s.execute(
             text("INSERT INTO catalog_version (tenant_id, number) VALUES (1, 99) ON CONFLICT (tenant_id) DO UPDATE SET number = 99")
         )
@@ -80,6 +80,12 @@ def test_recognised_items_and_a_tube_examined_elsewhere_say_so(room: Room) -> No
         assert (sheet["referral_lab"], sheet["mutual_recognition_scope"]) == ("省临检中心", "省级")
         assert {r["code"]: (r["mutual_recognition"], r["referral"]) for r in sheet["rows"]}["K"] == (True, True)
         assert [r["code"] for r in sheet["rows"] if r["mutual_recognition"]] == ["K"]
+        assert not sheet["accreditation_no"] and not any(r["accredited"] for r in sheet["rows"]), (
+            "another laboratory's work is not in our scope"
+        )
+        here = queries.released(uow, room.told(uow))
+        assert here is not None and here.sheet["accreditation_no"] == "CNAS MT0000"
+        assert [r["code"] for r in here.sheet["rows"] if r["accredited"]] == ["K"]
 
 
 BAD = [
