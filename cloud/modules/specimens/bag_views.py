@@ -10,12 +10,13 @@ from flask import request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.specimens import add_on, bag_rules, bags, rules
+from cloud.modules.specimens import add_on, bag_rules, bags, logger, rules
 from cloud.modules.specimens.models import SpecimenBag
 from cloud.modules.specimens.rules import Perm
-from cloud.web.faults import NotFound
+from cloud.web.faults import Invalid, NotFound
 from cloud.web.page import fragment, page, redirect_to
 from cloud.web.view import Views, principal
+from common.say import say
 
 BAGS = Views("specimen_bags", __name__)
 SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
@@ -65,7 +66,7 @@ def scan(uow: UnitOfWork, bag_id: int) -> Any:
     """One tube out of the bag: compared and received."""
     answer = bags.scan_out(uow, bag_id, request.form.get("code", ""), place=principal().workstation)
     uow.s.flush()
-    return fragment("specimens/bag.html", "compared", trigger=_sound(answer.sound), answer=answer, **_bag(uow, bag_id))
+    return fragment("specimens/bag.html", "compared", trigger=_sound(answer.sound), answer=answer, again=True, **_bag(uow, bag_id))
 
 
 @BAGS.post("/sp/bags/<int:bag_id>/temperature", Perm.RECEIVE)
@@ -73,7 +74,17 @@ def temperature(uow: UnitOfWork, bag_id: int) -> Any:
     """What the bag's logger showed."""
     out = bags.read_logger(uow, bag_id, request.form.get("low", ""), request.form.get("high", ""))
     trigger = _sound("ok" if out is None else "bad")
-    return fragment("specimens/bag.html", "compared", trigger=trigger, answer=None, **_bag(uow, bag_id))
+    return fragment("specimens/bag.html", "compared", trigger=trigger, answer=None, again=True, **_bag(uow, bag_id))
+
+
+@BAGS.post("/sp/bags/<int:bag_id>/logger", Perm.RECEIVE)
+def logger_file(uow: UnitOfWork, bag_id: int) -> Any:
+    """The logger's own file."""
+    file = request.files.get("file")
+    if file is None or not file.filename:
+        raise Invalid(say("请先选择记录仪导出的 CSV 文件。"), "file")
+    bags.read_file(uow, bag_id, file.filename, file.read(logger.MOST_BYTES + 1))
+    return redirect_to(f"/sp/bags/{bag_id}")
 
 
 @BAGS.post("/sp/bags/<int:bag_id>/close", Perm.RECEIVE)
@@ -99,7 +110,8 @@ def _bag(uow: UnitOfWork, bag_id: int) -> dict[str, Any]:
 def _temperature(uow: UnitOfWork, found: SpecimenBag) -> dict[str, Any]:
     allowed = bags.allowed(uow)
     read = None if found.temp_low is None or found.temp_high is None else bag_rules.Reading(found.temp_low, found.temp_high)
-    return {"allowed": allowed, "out": None if read is None else bag_rules.excursion(read, allowed)}
+    out = None if read is None else bag_rules.excursion(read, allowed)
+    return {"allowed": allowed, "out": out, "curve": logger.drawn(bags.curve_of(found), allowed)}
 
 
 def _base(uow: UnitOfWork) -> dict[str, Any]:

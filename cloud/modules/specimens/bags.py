@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,12 +13,13 @@ from sqlalchemy import select, text
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
-from cloud.modules.specimens import bag_rules, facts, rules, service, steps
+from cloud.modules.specimens import bag_rules, facts, logger, rules, service, steps
 from cloud.modules.specimens.bag_rules import BagState, Balance
 from cloud.modules.specimens.facts import TubeRow
 from cloud.modules.specimens.models import BagTube, Specimen, SpecimenBag
 from cloud.modules.specimens.rules import Finding, Perm, State
 from cloud.modules.specimens.service import Answer
+from cloud.ports import s3
 from common import ids
 from common.errors import UserError
 from common.say import say, word
@@ -65,7 +67,7 @@ def _put_in(uow: UnitOfWork, bag: SpecimenBag, tube_code: str) -> Answer:
     return Answer(Finding.OK, "已装袋", scan.code, row)
 
 
-def send(uow: UnitOfWork, bag_id: int, courier: str, destination: str = "", logger: str = "") -> int:
+def send(uow: UnitOfWork, bag_id: int, courier: str, destination: str = "", logger_no: str = "") -> int:
     """Close the bag at the ward and hand it to the porter, with the temperature logger that travels in it; returns how many tubes do."""
     bag = _get(uow, bag_id)
     _move(uow, bag, BagState.SENT)
@@ -74,7 +76,7 @@ def send(uow: UnitOfWork, bag_id: int, courier: str, destination: str = "", logg
         raise UserError("conflict", "袋子是空的，请先扫描试管装袋。")
     if not courier.strip():
         raise UserError("invalid", "请填写运送人。", field="courier")
-    bag.logger_no = ids.normalise_scan(logger)[:60]
+    bag.logger_no = ids.normalise_scan(logger_no)[:60]
     bag.courier, bag.destination, bag.sent_at = courier.strip()[:60], destination.strip()[:60], uow.now
     for each in tubes:
         tube = uow.s.get(Specimen, (uow.tenant_id, each.specimen_id), with_for_update=True)
@@ -163,12 +165,43 @@ def read_logger(uow: UnitOfWork, bag_id: int, low: str, high: str) -> str | None
     problem = bag_rules.reading_problem(bag.logger_no, lowest, highest)
     if problem is not None or lowest is None or highest is None:
         raise UserError("invalid", problem or "", field="low")
+    return _read(uow, bag, bag_rules.Reading(lowest, highest), [], {"read": [low, high]})
+
+
+def read_file(uow: UnitOfWork, bag_id: int, name: str, data: bytes) -> str | None:
+    """The same from the logger's own file: the readings of the way are kept and drawn, the file beside them. Errors as above."""
+    bag = _get(uow, bag_id)
+    if bag.state != BagState.OPEN:
+        raise UserError("conflict", say("这一袋目前“{state}”，不能登记温度。", state=word(bag_rules.BAG_WORDS[BagState(bag.state)])))
+    if not bag.logger_no:
+        raise UserError("invalid", bag_rules.reading_problem("", None, None) or "", field="file")
+    try:
+        points = logger.on_the_way(logger.read(data), bag.sent_at or bag.packed_at, bag.opened_at or uow.now)
+    except logger.Unreadable as error:
+        raise UserError("invalid", error.words, field="file") from error
+    sha256 = hashlib.sha256(data).hexdigest()
+    files, key = s3.files_of(s3.current_store(), uow.tenant_id), f"loggers/{sha256}"
+    if not files.exists(key):
+        files.put(key, data)
+    return _read(uow, bag, logger.span(points), logger.thinned(points), {"file": name[:100], "sha256": sha256, "readings": len(points)})
+
+
+def curve_of(found: SpecimenBag) -> list[logger.Point]:
+    """The readings kept with a bag."""
+    return [(datetime.fromisoformat(at), Decimal(value)) for at, value in found.temp_curve]
+
+
+def _read(
+    uow: UnitOfWork, bag: SpecimenBag, read: bag_rules.Reading, points: Sequence[logger.Point], told: dict[str, object]
+) -> str | None:
     before = None if bag.temp_low is None else [f"{bag.temp_low:f}", f"{bag.temp_high:f}"]
-    bag.temp_low, bag.temp_high, bag.temp_by = lowest, highest, uow.actor.name
+    bag.temp_low, bag.temp_high, bag.temp_by = read.low, read.high, uow.actor.name
+    bag.temp_curve = [[at.isoformat(), f"{value:f}"] for at, value in points]
     uow.s.flush()
-    out = bag_rules.excursion(bag_rules.Reading(lowest, highest), allowed(uow))
-    uow.audit("bag", bag.id, "temperature", before={"read": before}, after={"logger": bag.logger_no, "read": [low, high], "out": out})
-    for each in tubes_of(uow, bag_id):
+    out = bag_rules.excursion(read, allowed(uow))
+    shown = [f"{read.low:f}", f"{read.high:f}"]
+    uow.audit("bag", bag.id, "temperature", before={"read": before}, after={"logger": bag.logger_no, "read": shown, "out": out} | told)
+    for each in tubes_of(uow, bag.id):
         if each.specimen_id is not None and each.listed:
             service.mark(uow, each.specimen_id, rules.Issue.TEMP, out)
     if out is not None:

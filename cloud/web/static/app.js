@@ -98,6 +98,8 @@
     const now = performance.now(), fast = now - at < 60, el = e.target;
     at = now;
     const field = el.matches && el.matches('input[inputmode="decimal"],.value input') && !el.matches("[data-scan-here]") ? el : null;
+    // An answer that moves the focus into the scan field in the middle of a scan must not cost its first characters.
+    if (fast && run && !was && e.key !== "Shift" && el.matches && el.matches("[data-scan-here]") && !el.value) el.value = run;
     if ((typing(el) && !field) || e.ctrlKey || e.altKey || e.metaKey) { run = ""; was = null; return; }
     if (e.key === "Enter" && fast && run.length >= (was ? 8 : 6) && scanField()) {
       e.preventDefault(); e.stopImmediatePropagation();

@@ -7,6 +7,7 @@ from itertools import product
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from cloud.modules.specimens import bag_rules, bags
 from cloud.modules.specimens.bag_rules import BagState
@@ -65,7 +66,7 @@ def test_a_bags_logger_is_read_before_it_closes_and_an_excursion_marks_its_tubes
     bag_id = 0
     for tube in tubes:
         bag_id, _answer = act(hospital, lambda u, t=tube: bags.pack(u, "BAG0009", t, "内科一病区"), NURSE)
-    act(hospital, lambda u: bags.send(u, bag_id, "老张", logger="tl-7"), NURSE)
+    act(hospital, lambda u: bags.send(u, bag_id, "老张", logger_no="tl-7"), NURSE)
     act(hospital, lambda u: bags.open_bag(u, "BAG0009"), DESK)
     for tube in tubes:
         assert act(hospital, lambda u, t=tube: bags.scan_out(u, bag_id, t), DESK).finding is Finding.OK
@@ -186,3 +187,16 @@ def test_the_pages_of_bags(lab: Lab) -> None:
     assert desk.post("/sp/bag/open", {"code": "BAG1"}, htmx=True).status_code == 409
     assert desk.get("/sp/bags/999").status_code == 404
     assert "BAG1" in desk.get("/sp/bag").text
+    with lab.uow() as uow:
+        bag = uow.s.execute(text("UPDATE specimen_bag SET state = 'open', logger_no = 'TL1' RETURNING id")).scalar_one()
+    page = desk.get(f"/sp/bags/{bag}").text
+    scanned = desk.post(f"/sp/bags/{bag}/scan", {"code": "126326000422"}, htmx=True)
+    # The note being written stands outside of what a scan brings anew; the scan only tells its form what changed.
+    assert 'name="note"' in page and scanned.status_code == 200 and 'name="note"' not in scanned.text
+    assert "不在本袋清单中" in scanned.text and 'id="bag-version"' in scanned.text and "不符时必填" in scanned.text
+    assert "请先选择记录仪导出的 CSV 文件" in desk.post(f"/sp/bags/{bag}/logger", {}, htmx=True).text
+    curve = '[["2026-05-04T08:10:00+08:00", "4.2"], ["2026-05-04T08:15:00+08:00", "35.1"]]'
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE specimen_bag SET temp_low = 4.2, temp_high = 35.1, temp_curve = CAST(:c AS jsonb)"), {"c": curve})
+    drawn = desk.get(f"/sp/bags/{bag}").text
+    assert "<polyline" in drawn and drawn.count("<circle") == 1 and "运送温度 4.2～35.1 ℃" in drawn
