@@ -157,6 +157,8 @@ class Observation(TenantTable, Base):
     reason: Mapped[str] = mapped_column(default="", server_default="")
     content_key: Mapped[str | None]
     specimen_id: Mapped[int | None] = mapped_column(BigInteger)
+    attached: Mapped[bool] = mapped_column(default=False, server_default="false")
+    """A person named the tube, having compared two identifiers; kept while the code still waits for its item."""
     test_id: Mapped[int | None] = mapped_column(BigInteger)
     closed_at: Mapped[datetime | None]
     closed_by: Mapped[str | None]

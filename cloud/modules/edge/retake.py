@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import tzinfo
 from typing import Any
 
@@ -21,7 +21,8 @@ SELECT o.id, o.idx, o.specimen_text, o.patient_text, o.patient_name, o.code, o.v
        o.aspect, o.received_at, r.id, r.agent_id, r.stream_uuid, r.seq, r.sha256, r.conn_key, coalesce(r.agent_at, r.received_at),
        c.id, c.analyzer_id, c.driver, c.encoding, c.simulator_from, c.simulator_until, o.analyzer_id,
        NOT EXISTS (SELECT 1 FROM observation p WHERE p.tenant_id = o.tenant_id AND p.raw_message_id = o.raw_message_id AND p.idx < o.idx
-                   AND p.code = o.code AND p.specimen_text IS NOT DISTINCT FROM o.specimen_text AND p.aspect IS DISTINCT FROM o.aspect)
+                   AND p.code = o.code AND p.specimen_text IS NOT DISTINCT FROM o.specimen_text AND p.aspect IS DISTINCT FROM o.aspect),
+       CASE WHEN o.attached THEN o.specimen_id END
 FROM observation o JOIN raw_message r ON r.tenant_id = o.tenant_id AND r.id = o.raw_message_id
 LEFT JOIN connection c ON c.tenant_id = r.tenant_id AND c.agent_id = r.agent_id AND c.key = r.conn_key
 WHERE o.tenant_id = %s AND o.id = ANY(%s) AND o.closed_at IS NULL
@@ -33,20 +34,23 @@ FOR UPDATE OF o
 def place_again(
     uow: UnitOfWork, cur: Cursor, observations: Sequence[int], zone: tzinfo, given: Tube | None = None
 ) -> dict[int, tuple[str, str]]:
-    """Decide anew where these observations belong; (fate, reason) by observation. ``given``: the tube a person named."""
+    """Decide anew where these observations belong; (fate, reason) by observation.
+
+    ``given``: the tube a person names now; without it one that a person named before still counts.
+    """
     if not observations:
         return {}
     cur.execute(ROWS, (uow.tenant_id, list(observations)))
-    pairs = [_pair(row) for row in cur.fetchall()]
-    heard = [h for _, h in pairs]
-    known = placing.load(uow, cur, heard, zone)
-    if given is not None:
-        known.tests.update(lookup.tests(cur, uow.tenant_id, [given.id]))
+    trios = [_trio(row) for row in cur.fetchall()]
+    known = placing.load(uow, cur, [h for _, h, _ in trios], zone)
+    named = {given.id: given} if given is not None else _named(cur, uow.tenant_id, {tube for _, _, tube in trios if tube is not None})
+    if named:
+        known.tests.update(lookup.tests(cur, uow.tenant_id, list(named)))
     out: dict[int, tuple[str, str]] = {}
     todo, fates, drawn = [], [], []
-    for number, h in pairs:
+    for number, h, before in trios:
         (said,) = h.said
-        verdict = placing.decide(known, h, said, given)
+        verdict = placing.decide(known, h, said, given or named.get(before or 0))
         tube = verdict.tube
         test = known.tests.get((tube.id, verdict.channel.item_id)) if tube and verdict.channel else None
         fates.append((number, str(verdict.fate), verdict.reason, test, tube.id if tube else None))
@@ -60,6 +64,10 @@ def place_again(
     _hand_over_pictures(uow, cur, known, drawn)
     uow.notify("edge", {"what": "tray"})
     return out
+
+
+def _named(cur: Cursor, tenant: int, specimens: Collection[int]) -> dict[int, Tube]:
+    return lookup.tubes_by_id(cur, tenant, specimens) if specimens else {}
 
 
 def _hand_over_pictures(uow: UnitOfWork, cur: Cursor, known: placing.Known, drawn: Sequence[tuple[int, int, Heard, Said]]) -> None:
@@ -78,9 +86,9 @@ def _hand_over_pictures(uow: UnitOfWork, cur: Cursor, known: placing.Known, draw
     bench.keep_pictures(uow, out)
 
 
-def _pair(row: tuple[Any, ...]) -> tuple[int, Heard]:
+def _trio(row: tuple[Any, ...]) -> tuple[int, Heard, int | None]:
     (number, idx, specimen, patient, name, code, value, read_as, unit, flags, status, time, aspect, received, raw, agent, stream,
-     seq, sha, conn, at, link_id, link_analyzer, driver, encoding, sim_from, sim_until, analyzer, main) = row  # fmt: skip
+     seq, sha, conn, at, link_id, link_analyzer, driver, encoding, sim_from, sim_until, analyzer, main, named) = row  # fmt: skip
     text = read_as if read_as is not None else value or ""
     said = Said(
         idx=idx, specimen=specimen, patient=patient, name=name, code=code, label=None, value=value, text=text, unit=unit, flags=flags,
@@ -90,7 +98,7 @@ def _pair(row: tuple[Any, ...]) -> tuple[int, Heard]:
     # The analyzer a connection has today: an engineer may have named it only now.
     owner = analyzer if link_analyzer is None else link_analyzer
     link = None if link_id is None else Link(link_id, agent, conn, owner, driver, encoding, None, sim_from, sim_until)
-    return number, Heard(raw, stream, seq, sha, link, "", at, received, [said])
+    return number, Heard(raw, stream, seq, sha, link, "", at, received, [said]), named
 
 
 WAITING = "SELECT id FROM observation WHERE tenant_id = %s AND specimen_text = ANY(%s) AND state = 'orphan' AND closed_at IS NULL"

@@ -91,6 +91,8 @@ def attach(uow: UnitOfWork, given: Attachment, zone: tzinfo = CHINA) -> dict[str
     if fates.get(Fate.ORPHAN) == len(rows):
         reasons = sorted({why for _, why in done.values()})
         raise UserError("conflict", say("附加未完成：{reasons}。", reasons=_why(reasons)), reasons=reasons)
+    for row in rows:
+        row.attached = done.get(row.id, ("", ""))[0] == Fate.UNMAPPED
     uow.audit(
         "specimen",
         tube.id,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import text
 
-from cloud.modules.edge import handlers, queries
+from cloud.modules.catalog import service as catalog
+from cloud.modules.edge import handlers, queries, retake
+from cloud.modules.edge.service import CHINA
 from tests.cloud.edge.world import Edge, astm
 
 
@@ -41,6 +44,20 @@ def test_ac_ed_5_attach_needs_a_reason_and_two_identifiers_and_the_audit_shows_b
     assert entry["reason"] == "条码未扫上，核对申请单"
     assert tester.post(url, tray_form(edge, raw, "0007", barcode=barcode), htmx=True).status_code == 404  # somebody was faster
     assert "0007" not in tester.get("/edge/orphans").text
+
+
+def test_what_a_person_attached_keeps_its_tube_until_its_code_has_an_item(edge: Edge) -> None:
+    barcode, other = edge.tube("张三丰"), edge.tube("李四")
+    edge.take(edge.agent.raw(astm("0007", {"XYZ": "4.1"})), edge.agent.raw(astm("0008", {"XYZ": "4.4"})))
+    raws = [raw for (raw,) in edge.rows("SELECT id FROM raw_message ORDER BY id")]
+    tester = edge.lab.client("tester")
+    assert tester.post(f"/edge/orphans/{raws[0]}/attach", tray_form(edge, raws[0], "0007", barcode=barcode), htmx=True).status_code == 200
+    assert [f[3] for f in edge.fates()] == ["unmapped", "orphan"] and edge.current(barcode) == {}
+    with edge.lab.uow() as uow:
+        catalog.set_channels(uow, edge.bench.analyzer, {"XYZ": (edge.bench.items["K"], Decimal(1), Decimal(0), "mmol/L")}, "试验")
+        assert retake.take_up_code(uow, edge.bench.analyzer, "XYZ", CHINA) == 1
+    assert [f[3] for f in edge.fates()] == ["matched", "orphan"], "nobody named a tube for the other"
+    assert edge.current(barcode) == {"K": "4.1"} and edge.current(other) == {}
 
 
 def test_a_long_tray_is_searched_and_turned_page_by_page(edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
