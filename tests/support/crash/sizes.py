@@ -18,6 +18,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from agent.journal import Journal
 from common.envelope import Envelope
@@ -177,7 +178,7 @@ def frozen_peers(folder: Path, size: int, seed: int) -> list[str]:
     with agent_process.running(folder / "agent", real=True) as agent:
         for port in ports:
             _session(port, "FIRST")
-        agent_process.until(lambda: not any(line["links"] for line in agent.status()["connections"]))
+        agent_process.until(lambda: _all_left(agent.status()["connections"]), what="every line has had its session and its peer has left")
         before = _held(agent.pid)
         rounds = [size // len(ports) + (n < size % len(ports)) for n in range(len(ports))]
         each = enumerate(zip(ports, rounds, strict=True))
@@ -233,6 +234,11 @@ def _session(port: int, key: str) -> None:
             link.sendall(part)
             assert link.recv(1) == ACK, key
         link.sendall(EOT)
+
+
+def _all_left(lines: list[dict[str, Any]]) -> bool:
+    """In one status, as an older one knows of no session yet."""
+    return all(line["messages"] and not line["links"] for line in lines)
 
 
 def _held(pid: int) -> tuple[int, int]:
