@@ -30,6 +30,7 @@ def add_tenant(settings: Settings, code: str, name: str, host: str | None, site:
     """Register a hospital (owner role: the app cannot) and give it the standard roles; repeating it is harmless."""
     engine = create_engine(settings.owner_url)
     with engine.begin() as conn:
+        conn.execute(text("LOCK TABLE tenant IN SHARE ROW EXCLUSIVE MODE"))  # two at once would both find the same next number
         conn.execute(
             text(
                 "INSERT INTO tenant (id, code, name, host, site) SELECT coalesce(max(id), 0) + 1, :c, :n, :h, :s FROM tenant "

@@ -5,32 +5,24 @@ import sys
 import time
 from collections.abc import Mapping
 
-from sqlalchemy import select
-
-from cloud.config import Settings
-from cloud.db.session import Actor, Database
 from cloud.demo.analyzer_data import INSTRUMENTS
-from cloud.demo.people_data import AGENT_IDS, HOSPITALS, Hospital
+from cloud.demo.people_data import HOSPITALS
 from cloud.demo.processes import StartFailed, Supervisor, clean_environment, port_open
 from cloud.demo.state import State
-from cloud.modules.edge import service as edge
-from cloud.modules.edge.models import Agent
 
-SEEDER = Actor("demo")
 READY_SECONDS = 60.0
 ENROL_SECONDS = 60.0
 MARKER = "demo-enrolled"
 
 
-def start(supervisor: Supervisor, state: State, settings: Settings, tenants: Mapping[str, int]) -> None:
-    """Enrol the agents that are not yet, all at once, and run them."""
+def start(supervisor: Supervisor, state: State, codes: Mapping[str, str]) -> None:
+    """Enrol the agents that are not yet, with their hospital's code, all at once, and run them."""
     running = {}
     for hospital in HOSPITALS:
         folder = state.agent_folder(hospital.code)
-        if not (folder / MARKER).exists():
+        if not enrolled(state, hospital.code):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            code = enrolment_code(settings, hospital, tenants[hospital.code])
-            command = [sys.executable, "-m", "agent", "enrol", "--data", str(folder), code]
+            command = [sys.executable, "-m", "agent", "enrol", "--data", str(folder), codes[hospital.code]]
             running[hospital.code] = subprocess.Popen(
                 command, env=clean_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
             )
@@ -44,20 +36,9 @@ def start(supervisor: Supervisor, state: State, settings: Settings, tenants: Map
         supervisor.python(f"agent-{hospital.code}", "agent", "run", "--data", str(folder))
 
 
-def enrolled(state: State) -> bool:
-    """Whether every agent was enrolled at an earlier start; then none has to wait for the web."""
-    return all((state.agent_folder(hospital.code) / MARKER).exists() for hospital in HOSPITALS)
-
-
-def enrolment_code(settings: Settings, hospital: Hospital, tenant_id: int) -> str:
-    """A fresh code, as an administrator gets it from the agents' page."""
-    db = Database(settings.database_url, secret=settings.secret)
-    try:
-        with db.tenant(tenant_id, SEEDER) as uow:
-            agent = uow.s.execute(select(Agent).where(Agent.uuid == AGENT_IDS[hospital.code])).scalar_one()
-            return edge.enrolment_code(uow, agent.id, settings)
-    finally:
-        db.dispose()
+def enrolled(state: State, hospital: str) -> bool:
+    """Whether a hospital's agent was enrolled at an earlier start; it need not wait for the web."""
+    return (state.agent_folder(hospital) / MARKER).exists()
 
 
 def wait_ready(supervisor: Supervisor, ports: Mapping[str, int]) -> None:

@@ -18,13 +18,11 @@ from types import FrameType
 from typing import IO
 
 from cloud.config import Settings
-from cloud.db import migrate
-from cloud.demo import agents, announce, people_data, seed
+from cloud.demo import agents, announce, people_data, warm
 from cloud.demo.analyzer_data import INSTRUMENTS
 from cloud.demo.processes import Child, StartFailed, Supervisor, port_free, port_open
 from cloud.demo.state import State, default_folder
 from cloud.embedded.postgres import APP, EmbeddedPostgres, PostgresFailed
-from cloud.modules.tables import METADATA
 from cloud.ports.pki import HOSTS, Pki
 from common.errors import JianlianError
 
@@ -58,24 +56,26 @@ class Demo:
     def up(self) -> None:
         """Start everything in the order in which it depends on each other."""
         self.supervisor.kill_left_over()
+        warm.begin(self.supervisor.environment())
         self.say("密钥与证书 keys and certificates")
         self.pki.ensure(datetime.now(UTC))
         self.settings = self.state.write_settings(self.ports, self.pki, self.postgres.owner_url, self.postgres.app_url)
         self.say("消息代理 MQTT broker")
         broker = self._broker()
-        # Beside a database that is being made they load and wait for its schema; to one that is there they come after its migration,
-        # which takes every table for itself.
-        early = None if self.postgres.exists else self._hosted()
+        new = not self.postgres.exists
         self.say("数据库 PostgreSQL")
         self.postgres.start()
+        # Beside a database that is being made they load and wait for its schema; to one that is there they come after its migration,
+        # which takes every table for itself.
+        early = self._hosted() if new else None
         self.say("数据库结构 schema")
-        migrate.upgrade(self.settings.owner_url, METADATA, self.settings.app_role)
+        [_] = warm.side_by_side("cloud.demo.seed:schema", [(self.settings,)])
         self.supervisor.wait_for(broker, lambda: port_open(self.ports["mqtt"]))
         web, mllp = early or self._hosted()
-        # Filled while they load: that takes them longer, and a hospital that is being filled is like any new one to them.
+        # Filled while they load, and a hospital that is being filled is like any new one to them.
         self.say("医院与目录 hospitals and catalog")
-        self.tenants = seed.seed(self.settings, self.state, self.ports)
-        self._edge(web)
+        codes = self._fill()
+        self._edge(web, codes)
         self.supervisor.wait_for(mllp, lambda: port_open(self.ports["mllp"]) and port_open(self.ports["mllp-tls"]))
         self._outside()
 
@@ -90,7 +90,15 @@ class Demo:
         self._cloud("worker", "worker")
         return web, mllp
 
-    def _edge(self, web: Child) -> None:
+    def _fill(self) -> dict[str, str]:
+        """The hospitals, side by side; each one's code for its agent."""
+        self.state.accounts()  # made by one
+        each = [(self.settings, self.state, self.ports, hospital.code) for hospital in people_data.HOSPITALS]
+        made = dict(zip((h.code for h in people_data.HOSPITALS), warm.side_by_side("cloud.demo.seed:hospital", each), strict=True))
+        self.tenants = {code: tenant_id for code, (tenant_id, _) in made.items()}
+        return {code: enrolment for code, (_, enrolment) in made.items()}
+
+    def _edge(self, web: Child, codes: dict[str, str]) -> None:
         """The serial lines and the agents; who is not enrolled yet needs the web for it."""
         lines = [
             str(end)
@@ -101,12 +109,12 @@ class Demo:
         ]
         cables = self.supervisor.python("serial", "cloud.demo.nullmodem", *lines)
         self.supervisor.wait_for(cables, lambda: all(os.path.exists(line) for line in lines))
-        early = agents.enrolled(self.state)
+        early = not any(codes.values())
         if early:
-            self._agents()
+            self._agents(codes)
         self.supervisor.wait_for(web, lambda: answers(self.ports["web"]))
         if not early:
-            self._agents()
+            self._agents(codes)
 
     def _outside(self) -> None:
         """What else a hospital has: an information system, analyzers, staff."""
@@ -115,10 +123,9 @@ class Demo:
         agents.wait_ready(self.supervisor, self.ports)
         self._bustle()
 
-    def _agents(self) -> None:
-        assert self.settings is not None
+    def _agents(self, codes: dict[str, str]) -> None:
         self.say("采集端 edge agents")
-        agents.start(self.supervisor, self.state, self.settings, self.tenants)
+        agents.start(self.supervisor, self.state, codes)
 
     def _his(self) -> None:
         """Each hospital's information system: orders in, reports out."""
@@ -136,7 +143,9 @@ class Demo:
         self.supervisor.python("staff", "cloud.demo.staff", "--data", str(self.state.folder))
 
     def _cloud(self, name: str, verb: str) -> Child:
-        return self.supervisor.python(name, "cloud.cli", "--config", str(self.state.settings_file), verb)
+        given = ("--config", str(self.state.settings_file), verb)
+        command = (sys.executable, "-m", "cloud.cli", *given)
+        return self.supervisor.forked(name, lambda log, environment: warm.command(str(log), environment, *given), *command)
 
     def watch(self) -> None:
         """Keep everything running until somebody asks to stop."""

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 MARK = "JIANLIAN_DEMO_DATA"  # in the environment of every child, so that left-over ones are told from strangers
 STOP_SECONDS = 15.0
@@ -25,6 +26,18 @@ class StartFailed(RuntimeError):
     """A process did not come up; the text ends with its own last words."""
 
 
+class Process(Protocol):
+    """What a supervisor needs of a process, as `subprocess.Popen` has it."""
+
+    pid: int
+
+    @property
+    def returncode(self) -> int | None: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int | None: ...
+    def terminate(self) -> None: ...
+
+
 @dataclass
 class Child:
     """One program, its command and its log."""
@@ -33,7 +46,7 @@ class Child:
     command: Sequence[str]
     environment: Mapping[str, str]
     log: Path
-    process: subprocess.Popen[bytes]
+    process: Process
     started: float = field(default_factory=time.monotonic)
     restarts: int = 0
 
@@ -57,11 +70,25 @@ class Supervisor:
 
     def start(self, name: str, *command: str, environment: Mapping[str, str] | None = None) -> Child:
         """Start a program; does not wait for it."""
+        log, full = self._log(name), {**self.environment(), **(environment or {})}
+        return self._keep(Child(name, command, full, log, self._spawn(command, full, log)))
+
+    def forked(self, name: str, fork: Callable[[Path, Mapping[str, str]], Process], *command: str) -> Child:
+        """Keep a process that ``fork`` starts with a log and an environment; should it die, ``command`` takes its place."""
+        log, full = self._log(name), self.environment()
+        return self._keep(Child(name, command, full, log, fork(log, full)))
+
+    def environment(self) -> dict[str, str]:
+        """What every child starts with."""
+        return {**clean_environment(), MARK: str(self.data), "PYTHONUNBUFFERED": "1"}
+
+    def _log(self, name: str) -> Path:
         log = self.logs / f"{name}.log"
         if log.exists() and log.stat().st_size > MAX_LOG:
             log.replace(log.with_suffix(".log.1"))
-        full = {**clean_environment(), **(environment or {}), MARK: str(self.data), "PYTHONUNBUFFERED": "1"}
-        child = Child(name, command, full, log, self._spawn(command, full, log))
+        return log
+
+    def _keep(self, child: Child) -> Child:
         self.children.append(child)
         self._write_record()
         return child

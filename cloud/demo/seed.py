@@ -1,7 +1,5 @@
 """Fill a new database with the demo's hospitals. Runs once; a later start only moves addresses that changed."""
 
-import multiprocessing
-import signal
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -12,57 +10,41 @@ from sqlalchemy import select
 
 from cloud import admin
 from cloud.config import Settings
+from cloud.db import migrate
 from cloud.db.session import Actor, Database, UnitOfWork
-from cloud.demo import analyzer_data, autoverify, catalog_data, fitness, formulas, guests, people_data
+from cloud.demo import agents, analyzer_data, autoverify, catalog_data, fitness, formulas, guests, people_data
 from cloud.demo.analyzer_data import Instrument
-from cloud.demo.processes import StartFailed, die_with_parent
 from cloud.demo.state import Account, State
 from cloud.modules.catalog import models as catalog
 from cloud.modules.edge import configuration
 from cloud.modules.edge import models as edge
+from cloud.modules.edge import service as enrolment
 from cloud.modules.interfaces import models as interfaces
 from cloud.modules.interfaces import service as interface_service
 from cloud.modules.orders import models as orders
 from cloud.modules.orders import names, private
 from cloud.modules.platform import service as platform
 from cloud.modules.queue import models as queue
+from cloud.modules.tables import METADATA
 
 SEEDER = Actor("demo")
-_FORK = multiprocessing.get_context("fork")
 HALL = "1F"
 CHINA = ZoneInfo("Asia/Shanghai")
 
 
-def seed(settings: Settings, state: State, ports: Mapping[str, int]) -> dict[str, int]:
-    """Make what is missing; returns each hospital's id by its code."""
-    ids = {h.code: admin.add_tenant(settings, h.code, h.name, h.host, h.site) for h in people_data.HOSPITALS}
-    state.accounts()  # made by one
-    first, *others = people_data.HOSPITALS
-    # A process each: what they wait for is their own processor time. Forked while no connection is open.
-    beside = [_FORK.Process(target=_alone, args=(settings, state, ports, each, ids[each.code])) for each in others]
-    for process in beside:
-        process.start()
-    try:
-        _fill(settings, state, ports, first, ids[first.code])
-        for each, process in zip(others, beside, strict=True):
-            process.join()
-            if process.exitcode:
-                raise StartFailed(f"{each.code}: filling it ended with code {process.exitcode}")
-    finally:
-        for process in beside:
-            process.kill()
-    return ids
+def schema(settings: Settings) -> None:
+    """Bring the database up to date, as `jianlian migrate` does."""
+    migrate.upgrade(settings.owner_url, METADATA, settings.app_role)
 
 
-def _alone(*given: Any) -> None:
-    """Fill a hospital in a process of its own, which ends with its launcher."""
-    for sign in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(sign, signal.SIG_DFL)
-    die_with_parent()
-    _fill(*given)
+def hospital(settings: Settings, state: State, ports: Mapping[str, int], code: str) -> tuple[int, str]:
+    """Make what of a hospital is missing; its id, and the code its agent is enrolled with ("" when that is done)."""
+    made = next(h for h in people_data.HOSPITALS if h.code == code)
+    tenant_id = admin.add_tenant(settings, made.code, made.name, made.host, made.site)
+    return tenant_id, _fill(settings, state, ports, made, tenant_id)
 
 
-def _fill(settings: Settings, state: State, ports: Mapping[str, int], hospital: people_data.Hospital, tenant_id: int) -> None:
+def _fill(settings: Settings, state: State, ports: Mapping[str, int], hospital: people_data.Hospital, tenant_id: int) -> str:
     db = Database(settings.database_url, secret=settings.secret)
     try:
         with db.tenant(tenant_id, SEEDER) as uow:
@@ -74,6 +56,10 @@ def _fill(settings: Settings, state: State, ports: Mapping[str, int], hospital: 
             formulas.seed(uow)
             autoverify.seed(uow)
             _addresses(uow, state, hospital, ports)
+            if agents.enrolled(state, hospital.code):
+                return ""
+            agent = uow.s.execute(select(edge.Agent).where(edge.Agent.uuid == _uuid(hospital.code))).scalar_one()
+            return enrolment.enrolment_code(uow, agent.id, settings)
     finally:
         db.dispose()
 

@@ -47,6 +47,10 @@ class Stack(Demo):
         self.state.settings_file.write_text(text)
         return self.supervisor.start("broker", brokers.MOSQUITTO or "mosquitto", "-c", str(config))
 
+    def _cloud(self, name: str, verb: str) -> Child:
+        """Each process by its own command, as an installation starts it."""
+        return self.supervisor.python(name, "cloud.cli", "--config", str(self.state.settings_file), verb)
+
     def _his(self) -> None:
         """The test is the HIS."""
 
