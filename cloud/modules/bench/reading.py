@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -10,8 +11,9 @@ from typing import Any
 from cloud.expression import NotCalculable
 from cloud.modules.bench import measure
 from cloud.modules.bench.facts import Tube
-from cloud.modules.bench.rules import Critical, Flag, Hold, Limits, judge
+from cloud.modules.bench.rules import Critical, Flag, Hold, Judged, Limits, judge, judge_critical
 from cloud.modules.catalog import queries as md
+from cloud.modules.critical import queries as critical
 from common import values
 from common.values import Value
 
@@ -30,6 +32,7 @@ class Reading:
     critical: bool
     ref_text: str
     limit_text: str = ""
+    repeat_rule: str = "none"
     missing: bool = False
     holds: tuple[Hold, ...] = ()
     snapshot: dict[str, Any] = field(default_factory=dict)
@@ -69,15 +72,20 @@ class Reader:
         will be printed (C3)."""
         item = self.catalog.items[item_id]
         value, held = _ranged(values.scaled(values.parse(raw_text, item.result_type), factor, offset), item, dilution)
-        subject = md.Subject(self.age(tube), tube.sex, tube.specimen_type_id, analyzer_id, item.method or None)
+        age = self.age(tube)
+        week, phase = md.gestation(tube.diagnosis, tube.sex, age), md.phase_of(tube.diagnosis, self.catalog.intervals.get(item_id, ()))
+        subject = md.Subject(age, tube.sex, tube.specimen_type_id, analyzer_id, item.method or None, week, phase)
         interval = self.catalog.interval(item_id, subject)
-        limit = self.catalog.critical_limit(item_id, tube.dept or None, subject.age)
+        places = critical.unit_names(tube.visit_kind, tube.ward, tube.dept)
+        limit = self.catalog.critical_limit(item_id, places, subject.age)
         found = judge(
             value,
             item.result_type == "numeric",
             Limits(interval.low, interval.high, interval.text) if isinstance(interval, md.Interval) else None,
             None if limit is None else Limits(limit.low, limit.high),
         )
+        if subject.age is None and found.critical is Critical.NO and value.number is not None:
+            found = _by_any_age(found, value, self.catalog.critical_by_age(item_id, places))
         judged = None if value.missing else self.judgement(item_id, value, tube)
         told = value.text
         if isinstance(judged, tuple):
@@ -96,6 +104,7 @@ class Reader:
             critical=found.critical in (Critical.LOW, Critical.HIGH),
             ref_text=interval.shown if isinstance(interval, md.Interval) else md.NO_INTERVAL_TEXT,
             limit_text=_limits(limit),
+            repeat_rule="none" if limit is None else limit.repeat_rule,
             missing=value.missing,
             holds=(*((held,) if held is not None else ()), *found.holds),
             snapshot=self._used(item, interval, limit, factor, offset) | ({"dilution": dilution} if dilution != 1 else {}),
@@ -134,6 +143,16 @@ class Reader:
         if item.amr_low is not None or item.amr_high is not None or item.crr_high is not None:
             out["range"] = [item.amr_low, item.amr_high, item.crr_high]
         return out
+
+
+def _by_any_age(found: Judged, value: Value, limits: Iterable[md.CriticalRow]) -> Judged:
+    """Nobody knows the age: a value that is critical at some age is looked at, never passed over."""
+    assert value.number is not None
+    for limit in limits:
+        if judge_critical(value.comparator, value.number, limit.low, limit.high) is not Critical.NO:
+            text = f"患者年龄不明，按某一年龄段的界限（{_limits(limit)}）“{value.text}”可能是危急值，请核实出生日期后再处理。"
+            return replace(found, holds=(*found.holds, Hold("MAYBE_CRITICAL", text)))
+    return found
 
 
 def _ranged(value: Value, item: md.ItemRow, dilution: Decimal) -> tuple[Value, Hold | None]:

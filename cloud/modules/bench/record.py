@@ -204,15 +204,16 @@ class Work:
         # Only what counts, or waits beside a told value, can be a critical value; QC never comes this way.
         found = [v for v in new if v.reading.critical]
         if found:
-            critical.detect(self.uow, [_found(v.test, v.reading, v.at, self.tubes[v.test.specimen_id]) for v in found])
+            critical.detect(self.uow, [_found(v.test, v.reading, v.at, self.tubes[v.test.specimen_id], v) for v in found])
 
     def alert_again(self) -> None:
         """M10 R1: at review each critical value that counts has its event, whatever happened when it arrived."""
         counts = [(t, c) for t in self.tests.values() if (c := self.current.get(t.id)) is not None and c.critical]
         known = critical_queries.states_of(self.uow, [t.id for t, _ in counts]) if counts else {}
-        missed = [(t, c.known) for t, c in counts if t.id not in known]
-        readings = [(t, self.reader.read(t.item_id, k.analyzer_id, k.reported_text, self.tubes[t.specimen_id])) for t, k in missed]
-        critical.detect(self.uow, [_found(t, r, self.uow.now, self.tubes[t.specimen_id]) for t, r in readings])
+        missed = [(t, c) for t, c in counts if t.id not in known]
+        readings = [(t, self.reader.read(t.item_id, c.known.analyzer_id, c.known.reported_text, self.tubes[t.specimen_id]), c)
+                    for t, c in missed]  # fmt: skip
+        critical.detect(self.uow, [_found(t, r, self.uow.now, self.tubes[t.specimen_id], c) for t, r, c in readings])
 
     def _tell(self, new: Sequence[NewVersion], touched: Sequence[int]) -> None:
         by_tube: dict[int, list[NewVersion]] = {}
@@ -240,7 +241,7 @@ def _point(version: NewVersion) -> None:
         test.pending_id = version.id
 
 
-def _found(test: TestRow, r: Reading, at: datetime, tube: Tube) -> critical.Found:
+def _found(test: TestRow, r: Reading, at: datetime, tube: Tube, version: VersionRow | NewVersion) -> critical.Found:
     return critical.Found(
         test_id=test.id,
         specimen_id=tube.specimen_id,
@@ -262,6 +263,10 @@ def _found(test: TestRow, r: Reading, at: datetime, tube: Tube) -> critical.Foun
         unit=r.unit,
         limit_text=r.limit_text,
         found_at=at,
+        repeat_rule=r.repeat_rule,
+        analyzer_id=version.known.analyzer_id,
+        run_at=version.known.run_at,
+        alarms=version.alarms if isinstance(version, NewVersion) else (),
     )
 
 

@@ -12,7 +12,7 @@ from cloud.expression import Kind as ValueKind
 from cloud.modules.catalog import formulas
 from cloud.modules.catalog.kinds import Values
 from cloud.modules.catalog.queries import Catalog, ItemRow
-from cloud.modules.catalog.rules import Interval, describe, overlapping, problems
+from cloud.modules.catalog.rules import Ages, Interval, ambiguous_ages, describe, overlapping, problems
 from common.say import say, word
 from common.units import is_ucum
 from common.values import LISTED
@@ -144,10 +144,15 @@ def as_interval(known: Catalog, id: int, values: Values) -> Interval | None:
     )
 
 
-def _same_conditions(rows: Sequence[Any], target: int | None, values: Values, columns: tuple[tuple[str, str], ...]) -> list[str]:
+def _ambiguous_ages(rows: Sequence[Any], target: int | None, values: Values) -> list[str]:
+    """Rows alike but for their ages: which one counts must be clear for every patient."""
+    mine = Ages(values.get("age_low"), values.get("age_high"), values.get("age_unit") or "year")
     for row in rows:
-        if row.id != target and all((getattr(row, column) or None) == (values.get(name) or None) for column, name in columns):
+        theirs = Ages(row.age_low, row.age_high, row.age_unit)
+        if row.id != target and mine == theirs:
             return [say("与已有的第 {row} 行条件完全相同，请修改那一行。", row=row.id)]
+        if row.id != target and ambiguous_ages(mine, theirs):
+            return [say("与已有的第 {row} 行年龄范围重叠，同一患者会同时适合两行，请修改其中一行的年龄。", row=row.id)]
     return []
 
 
@@ -160,8 +165,9 @@ def critical(known: Catalog, target: int | None, values: Values, batch: Sequence
         out.append("下限和上限至少填写一项。")
     if found is None:
         return out
-    columns = (("dept_class", "dept_class"), ("age_low", "age_low"), ("age_high", "age_high"))
-    out += _same_conditions(known.criticals.get(found.id, ()), target, values, columns)
+    out += _ambiguous_ages(
+        [r for r in known.criticals.get(found.id, ()) if (r.dept_class or None) == (values.get("dept_class") or None)], target, values
+    )
     for each in known.av_ranges.get(found.id, ()):
         out += _beyond(each.low, each.high, low, high)
     return out
@@ -198,8 +204,8 @@ def av_range(known: Catalog, target: int | None, values: Values, batch: Sequence
         out.append(say("下限 {low} 低于分析测量范围下限 {amr_low}。", low=f"{low:f}", amr_low=f"{found.amr_low:f}"))
     if high is not None and top is not None and high > top:
         out.append(say("上限 {high} 高于可报告上限 {top}。", high=f"{high:f}", top=f"{top:f}"))
-    columns = (("sex", "sex"), ("age_low", "age_low"), ("age_high", "age_high"))
-    return out + _same_conditions(known.av_ranges.get(found.id, ()), target, values, columns)
+    rows = [r for r in known.av_ranges.get(found.id, ()) if (r.sex or None) == (values.get("sex") or None)]
+    return out + _ambiguous_ages(rows, target, values)
 
 
 def delta(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
@@ -277,7 +283,10 @@ def hil(known: Catalog, target: int | None, values: Values, batch: Sequence[Valu
     if above is not None and reject is not None and reject <= above:
         out.append(say("不报告界限 {reject} 要大于界限 {above}。", reject=f"{reject:f}", above=f"{above:f}"))
     rows = [] if found is None else known.hil_limits.get(found.id, ())
-    return out + _same_conditions(rows, target, values, (("index_kind", "index_kind"),))
+    same = next((row for row in rows if row.id != target and row.index_kind == values.get("index_kind")), None)
+    if same is not None:
+        out.append(say("与已有的第 {row} 行条件完全相同，请修改那一行。", row=same.id))
+    return out
 
 
 def order_set(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:

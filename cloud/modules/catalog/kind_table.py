@@ -101,7 +101,7 @@ _KINDS = (
         m.CriticalLimit,
         (
             _ITEM,
-            Field("dept_class", "科室"),
+            Field("dept_class", "科室", hint="科室或病区名称，或 急诊、重症监护、住院病区、门诊；空着为全部"),
             *_AGE,
             *_LIMITS,
             Field(

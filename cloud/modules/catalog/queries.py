@@ -68,7 +68,9 @@ from cloud.modules.catalog.rules import (
     age_from_text,
     allowed_error,
     choose,
+    gestation,
     most_specific,
+    phase_of,
 )
 from cloud.web.faults import NotFound
 from common.errors import LocalError
@@ -146,10 +148,16 @@ class Catalog:
         """The reference interval of an item for somebody (M02)."""
         return choose(self.intervals.get(item_id, ()), subject)
 
-    def critical_limit(self, item_id: int, dept_class: str | None = None, age: Age | None = None) -> CriticalRow | None:
-        """The critical limits of an item: the department's own row before the general one, then the age's own."""
-        rows = self.criticals.get(item_id, ())
-        return most_specific(rows, lambda r: Specific(((r.dept_class, dept_class),), r.age_low, r.age_high, r.age_unit), age)
+    def critical_limit(self, item_id: int, places: Collection[str] = (), age: Age | None = None) -> CriticalRow | None:
+        """The critical limits of an item: the unit's own row (by any of its names) before the general one, then the age's own."""
+        rows = [r for r in self.criticals.get(item_id, ()) if r.dept_class is None or r.dept_class in places]
+        asks = lambda r: Specific(((r.dept_class, r.dept_class),), r.age_low, r.age_high, r.age_unit)  # noqa: E731
+        return most_specific(rows, asks, age)
+
+    def critical_by_age(self, item_id: int, places: Collection[str] = ()) -> list[CriticalRow]:
+        """The limits that ask for an age; which of them counts nobody can say of a patient without one."""
+        rows = (r for r in self.criticals.get(item_id, ()) if r.dept_class is None or r.dept_class in places)
+        return [r for r in rows if r.age_low is not None or r.age_high is not None]
 
     def av_range(self, item_id: int, sex: str | None, age: Age | None) -> AvRangeRow | None:
         """The autoverification range of an item for somebody; None = there is none, which holds."""
@@ -402,5 +410,7 @@ __all__ = [
     "is_own",
     "listed_codes",
     "catalog",
+    "gestation",
+    "phase_of",
     "subject_age",
 ]

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 from typing import Any, TypeVar
 
 from common.say import Listed, Said, say
@@ -165,6 +166,25 @@ class Subject:
     phase: str | None = None
 
 
+_GESTATION_TEXT = re.compile(r"(?:孕|妊娠)\s*(\d{1,2})\s*(?:\+\s*\d?\s*)?周", re.ASCII)
+MOTHER_FROM, LAST_WEEK = 10, 45
+
+
+def gestation(diagnosis: str, sex: str | None, age: Age | None) -> int | None:
+    """The completed week of pregnancy a diagnosis names (孕24周, 妊娠 24+3 周). None: it names none, or two, or speaks of somebody who is
+    not pregnant: a newborn's diagnosis names the week of its own birth."""
+    if sex != "F" or age is None or age.years < MOTHER_FROM:
+        return None
+    weeks = {int(n) for n in _GESTATION_TEXT.findall(diagnosis)}
+    return weeks.pop() if len(weeks) == 1 and max(weeks) <= LAST_WEEK else None
+
+
+def phase_of(diagnosis: str, intervals: Iterable[Interval]) -> str | None:
+    """The one phase of these intervals (卵泡期, 绝经后 …) that a diagnosis names; None: none, or several."""
+    named = {each.phase for each in intervals if each.phase and each.phase in diagnosis}
+    return named.pop() if len(named) == 1 else None
+
+
 class NoInterval(StrEnum):
     """Why there is none: autoverification fails with this reason."""
 
@@ -234,6 +254,38 @@ _Row = TypeVar("_Row")
 
 
 @dataclass(frozen=True, slots=True)
+class Ages:
+    """A half-open range of completed units; None is "any"."""
+
+    age_low: int | None = None
+    age_high: int | None = None
+    age_unit: str = AgeUnit.YEAR
+
+    @property
+    def bounds(self) -> int:
+        """How many limits it has."""
+        return int(self.age_low is not None) + int(self.age_high is not None)
+
+    @property
+    def width(self) -> int:
+        """Its span in hours, at the widest; 0 for one that is not closed."""
+        low, high = _hours_range(self)
+        return 0 if low is None or high is None else high - low
+
+
+def ambiguous_ages(a: Ages, b: Ages) -> bool:
+    """Whether two rows ask for ages alike and neither is clearly the closer one: ranges that meet without one lying inside the other."""
+    if a.bounds != b.bounds or not _ages_meet(a, b):
+        return False
+    return a.bounds < 2 or a.width == b.width or not (_inside(a, b) or _inside(b, a))
+
+
+def _inside(a: Ages, b: Ages) -> bool:
+    (a_low, a_high), (b_low, b_high) = _hours_range(a), _hours_range(b)
+    return None not in (a_low, a_high, b_low, b_high) and b_low <= a_low and a_high <= b_high  # type: ignore[operator]
+
+
+@dataclass(frozen=True, slots=True)
 class Specific:
     """What a row asks for: (asked, given) pairs, the first weighing most, and a half-open range of ages."""
 
@@ -252,7 +304,8 @@ def most_specific(rows: Iterable[_Row], asks: Callable[[_Row], Specific], age: A
             continue
         if not _within(None if age is None else age.in_unit(asked.age_unit), asked.age_low, asked.age_high):
             continue
-        points = (*(int(want is not None) for want, _ in asked.pairs), int(asked.age_low is not None) + int(asked.age_high is not None))
+        ages = Ages(asked.age_low, asked.age_high, asked.age_unit)
+        points = (*(int(want is not None) for want, _ in asked.pairs), ages.bounds, -ages.width)
         if best is None or points > best[0]:
             best = points, row
     return None if best is None else best[1]
@@ -305,6 +358,13 @@ def describe(interval: Interval) -> Said:
     return say("{parts}", parts=Listed(parts, "，"))
 
 
+def in_life_order(interval: Interval) -> tuple[object, ...]:
+    """As the coverage map reads: men before women before either, birth before old age, what is special after what is general."""
+    low, _ = _hours_range(interval)
+    special = interval.analyzer_id is not None, interval.specimen_type_id is not None, interval.gest_low or 0, interval.phase or ""
+    return special, {"M": 0, "F": 1}.get(interval.sex or "", 2), low or 0, interval.id
+
+
 def overlapping(new: Interval, others: Iterable[Interval]) -> list[Interval]:
     """Rows that would fit a same patient equally well as ``new``: the configuration error of M02, named at save time."""
     return [each for each in others if each.id != new.id and each.item_id == new.item_id and _ambiguous(new, each)]
@@ -326,7 +386,7 @@ def _ambiguous(a: Interval, b: Interval) -> bool:
     return _ages_meet(a, b) and _ranges_meet((a.gest_low, a.gest_high), (b.gest_low, b.gest_high))
 
 
-def _ages_meet(a: Interval, b: Interval) -> bool:
+def _ages_meet(a: Ages | Interval, b: Ages | Interval) -> bool:
     if {a.age_unit, b.age_unit} <= {AgeUnit.MONTH, AgeUnit.YEAR}:
         return _ranges_meet(_months_range(a), _months_range(b))
     return _ranges_meet(_hours_range(a), _hours_range(b))
@@ -338,19 +398,20 @@ def _ranges_meet(a: tuple[int | None, int | None], b: tuple[int | None, int | No
     return not before and not after
 
 
-def _months_range(interval: Interval) -> tuple[int | None, int | None]:
+def _months_range(interval: Ages | Interval) -> tuple[int | None, int | None]:
     factor = 12 if interval.age_unit == AgeUnit.YEAR else 1
     low, high = interval.age_low, interval.age_high
     return None if low is None else low * factor, None if high is None else high * factor
 
 
-def _hours_range(interval: Interval) -> tuple[int | None, int | None]:
+def _hours_range(interval: Ages | Interval) -> tuple[int | None, int | None]:
     """The widest span of hours after birth in which the row can apply (months and years differ in length)."""
     low = None if interval.age_low is None else _hours(interval.age_low, interval.age_unit, longest=False)
     high = None if interval.age_high is None else _hours(interval.age_high, interval.age_unit, longest=True)
     return low, high
 
 
+@cache
 def _hours(count: int, unit: str, longest: bool) -> int:
     if unit in (AgeUnit.HOUR, AgeUnit.DAY):
         return count * (24 if unit == AgeUnit.DAY else 1)

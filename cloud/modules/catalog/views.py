@@ -8,7 +8,7 @@ from flask import Response, request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import coverage, queries, service, wst886
-from cloud.modules.catalog.rules import Interval, NoInterval, Perm, describe
+from cloud.modules.catalog.rules import Interval, NoInterval, Perm, describe, in_life_order
 from cloud.web import sheet
 from cloud.web.faults import NotFound
 from cloud.web.page import page, redirect_to
@@ -48,7 +48,7 @@ def item(uow: UnitOfWork, code: str) -> Any:
         raise NotFound("这个检验项目")
     channels = [each for each in known.channels.values() if each.item_id == found.id]
     sets = [known.order_sets[key] for key, members in known.set_items.items() if found.id in members]
-    intervals = known.intervals.get(found.id, ())
+    intervals = _own(known, found)
     context: dict[str, Any] = {"known": known, "item": found, "channels": channels, "sets": sets, "intervals": intervals}
     context["calculation"] = next((each for each in known.calculations if each.item_id == found.id), None)
     context |= {"judgement": known.judgements.get(found.id), "gaps_of": lambda own: coverage.gaps(own, found.method or None) if own else []}
@@ -85,8 +85,13 @@ def intervals(uow: UnitOfWork) -> Any:
         show = request.args.get("show", "gaps")
         shown = [each for each in overview if show == "all" or each[2] is None or each[2]]
         return page("catalog/ri.html", "rows", item=None, overview=shown, total=len(overview), show=show, known=known)
-    own = known.intervals.get(item.id, ())
+    own = _own(known, item)
     return page("catalog/ri.html", item=item, known=known, rows=own, map=_map(known, item, own), describe=describe)
+
+
+def _own(known: queries.Catalog, item: queries.ItemRow) -> tuple[Interval, ...]:
+    """An item's intervals in the order of life."""
+    return tuple(sorted(known.intervals.get(item.id, ()), key=in_life_order))
 
 
 def _map(known: queries.Catalog, item: queries.ItemRow, own: tuple[Interval, ...]) -> dict[str, Any]:
@@ -175,7 +180,7 @@ _HANDBOOK = (
 
 def _handbook_row(known: queries.Catalog, item: queries.ItemRow) -> tuple[Any, ...]:
     sets = [known.order_sets[key] for key, members in known.set_items.items() if item.id in members]
-    own = known.intervals.get(item.id, ())
+    own = _own(known, item)
     limits = known.criticals.get(item.id, ())
     parts = [" / ".join(f"{sign}{v:f}" for sign, v in (("<", c.low), (">", c.high)) if v is not None) for c in limits]
     return (

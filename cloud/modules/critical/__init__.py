@@ -7,7 +7,7 @@ MODULE = Module(
     name="critical",
     title="危急值",
     views=("views:VIEWS",),
-    depends=("catalog", "orders", "platform", "scheduling"),
+    depends=("catalog", "orders", "platform", "qc", "scheduling"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director"),
         Perm.HANDLE: ("tester", "verifier", "senior", "leader"),

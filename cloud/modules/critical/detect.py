@@ -43,6 +43,11 @@ class Found:
     unit: str
     limit_text: str
     found_at: datetime
+    repeat_rule: str = rules.Repeat.NONE
+    analyzer_id: int | None = None
+    run_at: datetime | None = None
+    alarms: tuple[str, ...] = ()
+    """The analyzer's own flags of that run."""
 
 
 def direction_of(value: Decimal | None, low: Decimal | None) -> str:
@@ -58,7 +63,8 @@ def detect(uow: UnitOfWork, found: Sequence[Found]) -> None:
         return
     last = {each.test_id: each for each in found}
     known = _latest(uow, last)
-    fresh = [each for each in last.values() if not _rerun(uow, known.get(each.test_id), each)]
+    judged = _judged(uow, list(last.values()))
+    fresh = [each for each in judged if not _rerun(known.get(each.found.test_id), each)]
     _open(uow, fresh, {i: e.round for i, e in known.items()})
     uow.audit("critical", ",".join(map(str, sorted(last))), "detect", after={"values": [e.value_text for e in last.values()]})
     uow.notify("critical", {})
@@ -69,44 +75,72 @@ def _latest(uow: UnitOfWork, test_ids: Iterable[int]) -> dict[int, CriticalEvent
     return {event.test_id: event for event in uow.s.execute(query).scalars()}
 
 
-def _rerun(uow: UnitOfWork, event: CriticalEvent | None, new: Found) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A value with how it is told (R6), on which told one that rests, and the unit that waits for it."""
+
+    found: Found
+    how: Handling
+    rests_on: int | None
+    first: bool
+    kind: rules.DeptClass
+
+
+def _judged(uow: UnitOfWork, found: Sequence[Found]) -> list[_Judged]:
+    told, quiet = _told_before(uow, found), _quiet_rules(uow, found)
+    out = []
+    for each in found:
+        place = f"{each.ward} {each.dept}"
+        rule = next((q for q in quiet if q.item_id == each.item_id and q.dept and q.dept in place), None)
+        before = told.get((each.patient_id, each.item_id), ())
+        worse = rules.WORSE_PERCENT if rule is None else rule.worse_percent
+        how, rests_on = rules.handling(_sight(each), before, rule is not None, worse)
+        kind = rules.dept_class(each.visit_kind, each.ward, each.dept)
+        out.append(_Judged(each, how, rests_on, rules.first_of_episode(_sight(each), before), kind))
+    return out
+
+
+def _sight(new: Found) -> Sight:
+    number = rules.comparable(new.value_text, new.value, new.direction)
+    return Sight(0, number, new.direction, new.found_at, _day(new.found_at))
+
+
+def _rerun(event: CriticalEvent | None, new: _Judged) -> bool:
     """Join the value to the tube's event; False when it must be told by itself."""
-    if event is None:
+    if event is None or event.state == State.FALSE_ALARM or event.direction != new.found.direction:
         return False
-    state = State(event.state)
-    if state is State.FALSE_ALARM or (state not in rules.UNTOLD and _must_be_told_again(event, new)):
+    state, found = State(event.state), new.found
+    if state is State.MERGED and new.how is Handling.FULL:
+        return False  # what was told no longer covers it
+    if state in rules.TOLD and _worse_than_told(event, found):
         return False
-    if event.value_text == new.value_text:
-        return True
-    event.reruns = [*event.reruns, [event.value_text if state in rules.UNTOLD else new.value_text, new.found_at.isoformat()]]
+    event.reruns = [*event.reruns, [event.value_text if state in rules.UNTOLD else found.value_text, found.found_at.isoformat()]]
     if state in rules.UNTOLD:
-        event.value_text, event.value, event.direction = new.value_text, new.value, new.direction
+        event.value_text, event.value = found.value_text, found.value
+        if event.handling == Handling.DAILY and new.how is Handling.FULL:
+            _in_full(event, new)
     return True
 
 
-def _must_be_told_again(event: CriticalEvent, new: Found) -> bool:
-    before = Sight(event.id, event.value, event.direction, event.found_at, "")
-    now = Sight(0, new.value, new.direction, new.found_at, "")
-    if before.direction != now.direction:
-        return True
-    worse = rules.worse_by(before, now)
+def _worse_than_told(event: CriticalEvent, new: Found) -> bool:
+    worse = rules.worse_by(Sight(event.id, event.value, event.direction, event.found_at, ""), _sight(new))
     return worse is None or worse > rules.WORSE_PERCENT
 
 
-def _open(uow: UnitOfWork, found: Sequence[Found], rounds: Mapping[int, int]) -> None:
-    if not found:
-        return
-    told, quiet = _told_before(uow, found), _quiet_rules(uow, found)
-    for each in found:
-        kind = rules.dept_class(each.visit_kind, each.ward)
-        rule = next((q for q in quiet if q.item_id == each.item_id and q.dept and q.dept in f"{each.ward} {each.dept}"), None)
-        sight = Sight(0, each.value, each.direction, each.found_at, _day(each.found_at))
-        before = told.get((each.patient_id, each.item_id), ())
-        how, rests_on = rules.handling(sight, before, rule is not None, rules.WORSE_PERCENT if rule is None else rule.worse_percent)
+def _in_full(event: CriticalEvent, new: _Judged) -> None:
+    """Once a day is no longer enough: the clock of minutes starts with the value that made it so."""
+    event.handling, event.repeat_of, event.minutes = Handling.FULL.value, None, rules.MINUTES[new.kind]
+    event.found_at, event.escalation_level, event.reminded_at = new.found.found_at, 0, None
+
+
+def _open(uow: UnitOfWork, found: Sequence[_Judged], rounds: Mapping[int, int]) -> None:
+    for new in found:
+        each, merged = new.found, new.how is Handling.MERGED
+        again = rounds.get(each.test_id, 0)
         uow.s.add(
             CriticalEvent(
                 test_id=each.test_id,
-                round=rounds.get(each.test_id, 0) + 1,
+                round=again + 1,
                 specimen_id=each.specimen_id,
                 patient_id=each.patient_id,
                 item_id=each.item_id,
@@ -116,7 +150,7 @@ def _open(uow: UnitOfWork, found: Sequence[Found], rounds: Mapping[int, int]) ->
                 place=each.place,
                 dept=each.dept,
                 ward=each.ward,
-                dept_class=kind.value,
+                dept_class=new.kind.value,
                 urgent=each.urgent,
                 barcode=each.barcode,
                 item_name=each.item_name,
@@ -125,15 +159,21 @@ def _open(uow: UnitOfWork, found: Sequence[Found], rounds: Mapping[int, int]) ->
                 direction=each.direction,
                 unit=each.unit,
                 limit_text=each.limit_text,
-                minutes=rules.MINUTES[kind] if how is Handling.FULL else rules.DAY_MINUTES,
-                handling=how.value,
-                repeat_of=rests_on,
-                state=(State.MERGED if how is Handling.MERGED else State.DETECTED).value,
+                minutes=rules.MINUTES[new.kind] if new.how is Handling.FULL else rules.DAY_MINUTES,
+                handling=new.how.value,
+                repeat_of=new.rests_on,
+                # A second value of the same tube is the rerun itself.
+                needs_rerun=not merged and not again and rules.needs_rerun(each.repeat_rule, new.first),
+                analyzer_id=each.analyzer_id,
+                run_at=each.run_at,
+                alarms=list(each.alarms),
+                state=(State.MERGED if merged else State.DETECTED).value,
                 found_at=each.found_at,
-                closed_at=uow.now if how is Handling.MERGED else None,
+                closed_at=uow.now if merged else None,
             )
         )
-    uow.s.flush()
+    if found:
+        uow.s.flush()
 
 
 def _told_before(uow: UnitOfWork, found: Sequence[Found]) -> dict[tuple[int, int], list[Sight]]:

@@ -61,6 +61,13 @@ class CriticalEvent(Versioned, TenantTable, Base):
     minutes: Mapped[int] = mapped_column(Integer, default=15, server_default="15")
     handling: Mapped[str] = mapped_column(default="full", server_default="full")
     repeat_of: Mapped[int | None] = mapped_column(BigInteger)
+    # Measured again before anybody is told (R1), or why that cannot be.
+    needs_rerun: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    rerun_waived: Mapped[str] = mapped_column(default="", server_default="")
+    # The run that found it: its QC and its analyzer's flags stand beside the value.
+    analyzer_id: Mapped[int | None] = mapped_column(BigInteger)
+    run_at: Mapped[datetime | None]
+    alarms: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     state: Mapped[str] = mapped_column(default="detected", server_default="detected")
     found_at: Mapped[datetime]
     n_checks: Mapped[int] = mapped_column(Integer, default=0, server_default="0")

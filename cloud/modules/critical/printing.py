@@ -64,6 +64,7 @@ def _row(line: Line) -> tuple[str, ...]:
             f"无人接听 {unanswered} 次" if unanswered else "",
             f"升级至{rules.LEVEL_WORDS[e.escalation_level]}" if e.escalation_level else "",
             f"复查 {'、'.join(str(v) for v, _ in e.reruns)}" if e.reruns else "",
+            f"未复查：{e.rerun_waived}" if e.rerun_waived else "",
             e.difficulty,
             e.reason or "",
         )

@@ -108,9 +108,9 @@ def unchecked(uow: UnitOfWork, specimen_ids: Collection[int]) -> dict[int, list[
     return out
 
 
-def notify_minutes(visit_kind: str | None, ward: str) -> int:
-    """How many minutes there are to tell the clinical unit (R4)."""
-    return rules.notify_minutes(visit_kind, ward)
+def unit_names(visit_kind: str | None, ward: str, dept: str) -> tuple[str, ...]:
+    """What a critical limit may call a unit: its department, its ward, or its class (急诊, 重症监护 …)."""
+    return tuple(n for n in (dept, ward, str(rules.CLASS_WORDS[rules.dept_class(visit_kind, ward, dept)])) if n)
 
 
 def _at_places(places: Collection[str]) -> ColumnElement[bool]:

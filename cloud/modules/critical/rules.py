@@ -101,18 +101,23 @@ CLASS_WORDS = {
 DAY_MINUTES = 24 * 60
 
 
-def dept_class(visit_kind: str | None, ward: str) -> DeptClass:
-    """The class of a unit; what is unknown is treated as an outpatient."""
-    if "ICU" in ward.upper() or "监护" in ward:
+# As hospitals write it: NICU, EICU, CCU, 重症医学科, 心脏监护室.
+_ICU, _EMERGENCY = ("ICU", "CCU", "监护", "重症"), ("急诊", "抢救")
+
+
+def dept_class(visit_kind: str | None, ward: str, dept: str = "") -> DeptClass:
+    """The class of a unit by its name, then by the visit; where nobody said what kind of visit it is, the strictest clock runs."""
+    name = f"{ward} {dept}".upper()
+    if any(word in name for word in _ICU):
         return DeptClass.ICU
-    if visit_kind in (DeptClass.EMERGENCY, DeptClass.WARD):
-        return DeptClass(visit_kind)
-    return DeptClass.OUTPATIENT
+    if visit_kind in (DeptClass.EMERGENCY, None) or any(word in name for word in _EMERGENCY):
+        return DeptClass.EMERGENCY
+    return DeptClass.WARD if visit_kind == DeptClass.WARD else DeptClass.OUTPATIENT
 
 
-def notify_minutes(visit_kind: str | None, ward: str) -> int:
+def notify_minutes(visit_kind: str | None, ward: str, dept: str = "") -> int:
     """How many minutes there are to tell the clinical unit."""
-    return MINUTES[dept_class(visit_kind, ward)]
+    return MINUTES[dept_class(visit_kind, ward, dept)]
 
 
 class Light(StrEnum):
@@ -168,6 +173,26 @@ def check_problem(done: Sequence[Check], who: int, at: datetime, alone: bool) ->
     if done and done[0].by_id == who and at - done[0].at < APART:
         return say("同一人两次复核须间隔至少 1 分钟，请稍候再核对一次。")
     return None
+
+
+class Repeat(StrEnum):
+    """What the limit asks for before anybody is told (R1): nothing, another measurement, or one for the first of an episode."""
+
+    NONE = "none"
+    REPEAT = "repeat"
+    FIRST = "first"
+
+
+def needs_rerun(rule: str, first_of_episode: bool) -> bool:
+    """Whether a value that was just found must be measured again before it is told."""
+    return rule == Repeat.REPEAT or (rule == Repeat.FIRST and first_of_episode)
+
+
+def rerun_problem(needs: bool, reruns: int, waived: str, done: int) -> Said | None:
+    """Why the check that would confirm is refused, or None: the rerun that the rule asks for is not back, and nobody said why not."""
+    if not needs or reruns or waived or done < 1:
+        return None
+    return say("该项目的规则要求先复查再通知：请申请复查，结果回来后再做第二次复核；确实不能复查时，请写明原因。")
 
 
 # --- telling (R3) ---------------------------------------------------------------------------------------------------
@@ -266,7 +291,7 @@ PATIENT_CALLS = 3
 
 
 def is_unreachable(failed_calls: int) -> bool:
-    """R5: three calls that nobody answered."""
+    """R5: three calls that nobody answered, all to the unit or all to the patient."""
     return failed_calls >= PATIENT_CALLS
 
 
@@ -287,7 +312,7 @@ class Handling(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """A critical value as suppression compares it. ``value`` None: a text, which never counts as the same."""
+    """A critical value as suppression compares it. ``value`` None: it cannot be compared, and never counts as the same."""
 
     id: int
     value: Decimal | None
@@ -295,6 +320,17 @@ class Sight:
     found_at: datetime
     day: str
     """Local day, so that "once per day" means the hospital's day."""
+
+
+def comparable(told: str, value: Decimal | None, direction: str) -> Decimal | None:
+    """The number a new value is compared by; None for a text, and for a limit that lies open on the bad side (>33.3, <1.0)."""
+    beyond = {"high": (">", "≥"), "low": ("<", "≤")}.get(direction, ())
+    return None if parse(told).comparator in beyond else value
+
+
+def first_of_episode(new: Sight, told: Sequence[Sight]) -> bool:
+    """Whether no value of the same patient and item was told within the day before."""
+    return not any(timedelta() <= new.found_at - t.found_at <= REPEAT_WITHIN for t in told)
 
 
 def worse_by(before: Sight, now: Sight) -> Decimal | None:
@@ -385,10 +421,10 @@ class Intervals:
 
 
 def intervals(found_at: datetime, confirmed_at: datetime | None, received_at: datetime | None) -> Intervals:
-    """2015: confirmed → told. 2025: found → obtained by the clinical unit."""
+    """2015: confirmed → told, nothing where the call came before the second check. 2025: found → obtained by the clinical unit."""
     if received_at is None:
         return Intervals(None, None)
-    return Intervals(None if confirmed_at is None else received_at - confirmed_at, received_at - found_at)
+    return Intervals(None if confirmed_at is None else max(received_at - confirmed_at, timedelta()), received_at - found_at)
 
 
 def timely(interval: timedelta | None, minutes: int) -> bool:

@@ -36,6 +36,7 @@ def confirm(uow: UnitOfWork, event_id: int, version: int) -> bool:
     who = uow.actor.user_id or 0
     alone = rules.alone_allowed(uow.now.astimezone(ZONE).hour, event.urgent)
     problem = rules.check_problem(done, who, uow.now, alone)
+    problem = problem or rules.rerun_problem(event.needs_rerun, len(event.reruns), event.rerun_waived, len(done))
     if problem is not None:
         raise UserError("conflict", problem)
     event.n_checks = len(done) + 1
@@ -53,6 +54,18 @@ def confirm(uow: UnitOfWork, event_id: int, version: int) -> bool:
     for channel in (Channel.SMS, Channel.WECHAT):
         _attempt(uow, event, channel, "", Result.UNSET)
     return True
+
+
+def waive_rerun(uow: UnitOfWork, event_id: int, version: int, reason: str) -> None:
+    """The rerun that the rule asks for cannot be made (nothing left in the tube, the patient cannot wait): why."""
+    event = _locked(uow, event_id, version)
+    if State(event.state) is not State.DETECTED or not event.needs_rerun:
+        raise UserError("conflict", say("该危急值目前为“{state}”，不需要复查。", state=rules.WORDS[State(event.state)]))
+    if not reason.strip():
+        raise UserError("invalid", say("请写明为什么不能复查，例如：标本量不足。"), field="reason")
+    event.rerun_waived = reason.strip()[:300]
+    uow.audit("critical", event_id, "rerun_waived", after={"value": event.value_text}, reason=event.rerun_waived)
+    uow.notify("critical", {})
 
 
 def checks(uow: UnitOfWork, event_id: int) -> list[CriticalCheck]:
@@ -104,10 +117,12 @@ def no_answer(uow: UnitOfWork, event_id: int, version: int, called: str, patient
         raise UserError("conflict", say("该危急值目前为“{state}”，不能登记通知。", state=rules.WORDS[State(event.state)]))
     if not called.strip():
         raise UserError("invalid", say("请填写拨打的电话或人员。"), field="called")
-    _attempt(uow, event, Channel.PATIENT if patient else Channel.PHONE, called.strip()[:80], Result.NO_ANSWER)
+    channel = Channel.PATIENT if patient else Channel.PHONE
+    _attempt(uow, event, channel, called.strip()[:80], Result.NO_ANSWER)
     _notifying(uow, event)
     uow.s.flush()
-    failed = select(func.count()).where(CriticalAttempt.event_id == event_id, CriticalAttempt.outcome == Result.NO_ANSWER.value)
+    mine = (CriticalAttempt.event_id == event_id) & (CriticalAttempt.channel == channel.value)
+    failed = select(func.count()).where(mine, CriticalAttempt.outcome == Result.NO_ANSWER.value)
     lost = State(event.state) is State.NOTIFYING and rules.is_unreachable(uow.s.execute(failed).scalar_one())
     if lost:
         _move(event, State.UNREACHABLE)
@@ -223,13 +238,15 @@ def watch(uow: UnitOfWork) -> None:
 
 
 def _do(uow: UnitOfWork, event: CriticalEvent, what: rules.Due, level: int) -> None:
+    unreachable = False
     if what is rules.Due.REMIND:
         event.reminded_at = uow.now
     elif what is rules.Due.NAG:
         event.nagged_at = uow.now
     else:
+        unreachable = event.state == State.UNREACHABLE
         escalate_to(uow, event, level)
-    _alert(uow, event, what)
+    _alert(uow, event, UNREACHABLE if unreachable else ALERTS[what])
     uow.audit("critical", event.id, what.value, after={"level": event.escalation_level, "state": event.state})
     uow.emit(f"critical.{what.value}", f"critical:{event.patient_id}", {"critical_id": event.id, "level": event.escalation_level})
     uow.notify("critical", {})
@@ -242,8 +259,11 @@ ALERTS = {
 }
 
 
-def _alert(uow: UnitOfWork, event: CriticalEvent, what: rules.Due) -> None:
-    level, message = ALERTS[what]
+UNREACHABLE = (Level.URGENT, "危急值三次无人接听，已升级：%(place)s %(name)s %(item)s %(value)s")
+
+
+def _alert(uow: UnitOfWork, event: CriticalEvent, words: tuple[Level, str]) -> None:
+    level, message = words
     # Who reads alerts is not asked for the right to sensitive items.
     item, value = (veil.HIDDEN, "") if veil.is_sensitive(uow, event) else (event.item_name, event.value_text)
     fields = {"place": event.place, "name": event.patient_name, "item": item, "value": value}
@@ -413,5 +433,6 @@ __all__ = [
     "save_quiet",
     "shown",
     "tell",
+    "waive_rerun",
     "watch",
 ]

@@ -12,6 +12,7 @@ from flask import Response, request
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries, rules, service, veil
+from cloud.modules.critical.beside import beside
 from cloud.modules.critical.printing import register_document
 from cloud.modules.critical.rules import Perm
 from cloud.modules.platform import glass, lists, signing
@@ -101,6 +102,14 @@ def close(uow: UnitOfWork, event_id: int) -> Any:
 def difficulty(uow: UnitOfWork, event_id: int) -> Any:
     """Why it took so long."""
     service.note_difficulty(uow, event_id, _version(), request.form.get("difficulty", ""))
+    return _event(uow, event_id)
+
+
+@VIEWS.post("/critical/<int:event_id>/waive", Perm.HANDLE)
+def waive(uow: UnitOfWork, event_id: int) -> Any:
+    """The rerun that the rule asks for cannot be made, and why."""
+    veil.require_open(_line(uow, event_id))
+    service.waive_rerun(uow, event_id, _version(), request.form.get("reason", ""))
     return _event(uow, event_id)
 
 
@@ -353,8 +362,10 @@ def _event(uow: UnitOfWork, event_id: int) -> Any:
 
 
 def _shown(uow: UnitOfWork, event_id: int, problem: Any = None, typed: Any = None) -> dict[str, Any]:
+    line = _line(uow, event_id)
     return {
-        "line": _line(uow, event_id),
+        "line": line,
+        "beside": None if line.shut else beside(uow, line.event),
         "problem": problem,
         "typed": typed or {},
         "channels": rules.CHANNEL_WORDS,

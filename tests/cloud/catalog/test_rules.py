@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from cloud.modules.catalog.rules import (
     Age,
+    Ages,
     AgeUnit,
     Interval,
     NoInterval,
@@ -19,9 +20,13 @@ from cloud.modules.catalog.rules import (
     age_at,
     age_from_text,
     allowed_error,
+    ambiguous_ages,
     choose,
+    gestation,
+    in_life_order,
     most_specific,
     overlapping,
+    phase_of,
     problems,
     score,
 )
@@ -296,6 +301,59 @@ def test_the_most_specific_row_counts(dept: str | None, years: int | None, expec
     found = most_specific(table, lambda r: Specific(((r[1], dept),), r[2], r[3], r[4]), age)
     assert found is not None and found[0] == expected
     assert most_specific(table[1:], lambda r: Specific(((r[1], "ER"),), r[2], r[3], r[4]), Age(0, 0, 24, 2)) is None
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "unclear"),
+    [
+        ((None, None, "year"), (None, None, "year"), True),
+        ((18, None, "year"), (None, 18, "year"), False),
+        ((18, None, "year"), (60, None, "year"), True),
+        ((0, 28, "day"), (None, None, "year"), False),  # one asks, the other does not
+        ((0, 28, "day"), (0, 18, "year"), False),  # inside: the narrower counts
+        ((0, 10, "year"), (5, 20, "year"), True),
+        ((0, 10, "year"), (10, 20, "year"), False),
+        ((0, 24, "month"), (0, 2, "year"), True),
+    ],
+)
+def test_two_rows_of_ages_must_not_fit_one_patient_alike(a: Any, b: Any, unclear: bool) -> None:
+    assert ambiguous_ages(Ages(*a), Ages(*b)) is ambiguous_ages(Ages(*b), Ages(*a)) is unclear
+
+
+def test_of_two_ranges_of_ages_the_narrower_counts() -> None:
+    table = [(1, (0, 18, "year")), (2, (0, 28, "day"))]
+    baby, child = (age_at(AT - timedelta(days=n), AT) for n in (3, 300))
+    assert [most_specific(table, lambda r: Specific((), *r[1]), who) for who in (baby, child)] == [table[1], table[0]]
+
+
+WOMAN, BABY = (age_at(AT - timedelta(days=n), AT) for n in (30 * 365, 3))
+
+
+@pytest.mark.parametrize(
+    ("diagnosis", "week"),
+    [
+        *(("孕24周", 24), ("G2P1，妊娠 24+3 周，贫血", 24), ("宫内孕12 周", 12), ("孕8+周", 8), ("孕24周，妊娠24周", 24)),
+        *(("", None), ("贫血", None), ("停经8周", None), ("孕24周（外院），妊娠25周", None), ("孕99周", None), ("孕24", None)),
+    ],
+)
+def test_the_week_of_pregnancy_is_what_the_diagnosis_names(diagnosis: str, week: int | None) -> None:
+    assert gestation(diagnosis, "F", WOMAN) == week
+    assert {gestation(diagnosis, "M", WOMAN), gestation(diagnosis, "F", None), gestation(diagnosis, None, WOMAN)} == {None}
+    assert gestation(diagnosis, "F", BABY) is None  # born in that week
+
+
+def test_a_pregnancys_interval_counts_before_the_womans_own() -> None:
+    rows = [interval(1, sex="F"), interval(2, sex="F", gest_low=13, gest_high=28), interval(3, phase="卵泡期"), interval(4, phase="黄体期")]
+    weeks = (None, 12, 13, 27, 28)
+    found = [choose(rows, Subject(WOMAN, "F", gest_week=week)) for week in weeks]
+    assert [row.id for row in found if isinstance(row, Interval)] == [1, 1, 2, 2, 1]
+    assert [phase_of(text, rows) for text in ("月经第 3 天，卵泡期", "黄体期？卵泡期？", "")] == ["卵泡期", None, None]
+
+
+def test_intervals_stand_in_the_order_of_life() -> None:
+    rows = [interval(1, sex="F", age_low=18), interval(2, sex="M", age_low=18), interval(3, sex="M", age_low=28, age_unit="day"),
+            interval(4), interval(5, sex="M", age_high=28, age_unit="day"), interval(6, sex="M", analyzer_id=9)]  # fmt: skip
+    assert [row.id for row in sorted(rows, key=in_life_order)] == [5, 3, 2, 1, 4, 6]
 
 
 @pytest.mark.parametrize(("value", "expected"), [("3.0", "0.2"), ("3.3", "0.2"), ("3.31", "0.1986"), ("5", "0.300"), ("-5", "0.300")])

@@ -64,11 +64,65 @@ def test_ac_cv_4_a_readback_is_equal_or_refused(told: str, readback: str, equal:
         ("inpatient", "心内科监护室", 10),
         ("inpatient", "内科", 15),
         ("outpatient", "", 30),
-        (None, "", 30),
+        ("inpatient", "重症医学科", 10),
+        ("inpatient", "心内CCU", 10),
+        ("inpatient", "急诊抢救室", 10),
+        ("outpatient", "急诊留观", 10),
+        ("external", "", 30),
+        (None, "", 10),  # nobody said what kind of visit it is: the strictest
     ],
 )
 def test_how_many_minutes_there_are(kind: str | None, ward: str, minutes: int) -> None:
-    assert rules.notify_minutes(kind, ward) == minutes
+    assert rules.notify_minutes(kind, ward) == rules.notify_minutes(kind, "", ward) == minutes
+
+
+@pytest.mark.parametrize(
+    ("told", "direction", "number"),
+    [
+        ("6.8", "high", "6.8"),
+        (">6.8", "high", None),
+        ("≥6.8", "high", None),
+        ("<1.0", "low", None),
+        ("≤1.0", "low", None),
+        ("<1.0", "high", "6.8"),
+    ],
+)
+def test_a_limit_open_on_the_bad_side_compares_with_nothing(told: str, direction: str, number: str | None) -> None:
+    assert rules.comparable(told, Decimal("6.8"), direction) == (None if number is None else Decimal(number))
+
+
+@pytest.mark.parametrize(
+    ("rule", "first", "needs"),
+    [
+        ("none", True, False),
+        ("repeat", True, True),
+        ("repeat", False, True),
+        ("first", True, True),
+        ("first", False, False),
+        ("", True, False),
+    ],
+)
+def test_which_values_are_measured_again_before_the_call(rule: str, first: bool, needs: bool) -> None:
+    assert rules.needs_rerun(rule, first) is needs
+
+
+@pytest.mark.parametrize(
+    ("needs", "reruns", "waived", "done", "refused"),
+    [(True, 0, "", 1, True), (True, 1, "", 1, False), (True, 0, "量少", 1, False), (True, 0, "", 0, False), (False, 0, "", 1, False)],
+)
+def test_only_the_check_that_confirms_waits_for_the_rerun(needs: bool, reruns: int, waived: str, done: int, refused: bool) -> None:
+    assert (rules.rerun_problem(needs, reruns, waived, done) is not None) is refused
+
+
+def test_an_episode_lasts_a_day() -> None:
+    assert rules.first_of_episode(sight(0, "6.8", 24.01), [sight(1, "6.8", 0)])
+    assert not rules.first_of_episode(sight(0, "6.8", 24), [sight(1, "6.8", 0)])
+    assert rules.first_of_episode(sight(0, "6.8", 0), [sight(1, "6.8", 1)])
+
+
+def test_a_call_before_the_second_check_took_no_time_by_the_edition_of_2015() -> None:
+    got = rules.intervals(RUN, RUN + timedelta(minutes=5), RUN + timedelta(minutes=3))
+    assert (got.y2015, got.y2025) == (timedelta(), timedelta(minutes=3))
 
 
 @pytest.mark.parametrize(("spent", "light"), [(0, Light.OK), (4.9, Light.OK), (5, Light.SOON), (10, Light.SOON), (10.1, Light.LATE)])
