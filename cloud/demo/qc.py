@@ -83,9 +83,7 @@ def seed(db: Database, tenant_id: int, now: datetime) -> bool:
                 plan = _plan(uow, analyzers[instrument], items[item], item, count)
                 for level, mean in enumerate(means, 1):
                     sd = Decimal(f"{Decimal(mean) * Decimal(cvs[item]) / 100:.3g}")
-                    new = NewTarget(
-                        plan.id, level, lots[level].id, Decimal(mean), sd, targets.Basis.PROVISIONAL, 20, reason="演示数据，虚构"
-                    )
+                    new = NewTarget(plan.id, level, lots[level].id, Decimal(mean), sd, targets.Basis.MAKER, 20, reason="演示数据，虚构")
                     made = plans.propose_target(uow, new)
                     plans.approve_target(uow, made.id, made.version)
         uow.s.execute(

@@ -153,7 +153,7 @@ def controls(made: Morning) -> None:
                 plan = plans.save_plan(uow, NewPlan(analyzers[line], items[code], (1, 2), tea_percent=Decimal(20), source="占位示例"))
                 for level, mean in enumerate(levels, 1):
                     sd = (mean * CV / 100).normalize()
-                    target = NewTarget(plan.id, level, lots[level - 1].id, mean, sd, targets.Basis.PROVISIONAL, 20, reason="虚构")
+                    target = NewTarget(plan.id, level, lots[level - 1].id, mean, sd, targets.Basis.MAKER, 20, reason="虚构")
                     row = plans.propose_target(uow, target)
                     plans.approve_target(uow, row.id, row.version)
                     measured.append(record.Measured(plan.id, lots[level - 1].id, level, at, f"{mean:f}", mean, "analyzer"))

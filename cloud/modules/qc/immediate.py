@@ -34,6 +34,7 @@ TABLE = {
     )
 }
 CONVERT_AT = 20
+JUDGED_FROM = 3
 
 
 class Verdict(StrEnum):
@@ -62,7 +63,7 @@ def judge(values: Sequence[Decimal]) -> Immediate:
     """Judge the values so far (in-control ones and the newest); more than twenty belong on a Levey-Jennings chart."""
     n = len(values)
     found = stats(values)
-    if found is None or n < 3:
+    if found is None or n < JUDGED_FROM:
         return Immediate(Verdict.TOO_FEW, n, None if found is None else found.mean, None if found is None else found.sd)
     if n > CONVERT_AT:
         return Immediate(Verdict.CONVERT, n, found.mean, found.sd)
@@ -74,3 +75,23 @@ def judge(values: Sequence[Decimal]) -> Immediate:
     worst = max(up, low)
     verdict = Verdict.IN_CONTROL if worst <= n2s else Verdict.WARNING if worst <= n3s else Verdict.REJECTED
     return Immediate(verdict, n, found.mean, found.sd, up, low)
+
+
+def newest(before: Sequence[Decimal], value: Decimal) -> Verdict:
+    """What the newest value is worth beside those that count (M11). The test is of the value farthest out: an earlier warning does not
+    reject those that come after it. With twenty values there the chart is due, and until somebody makes it they are its mean and SD."""
+    found = judge([*before, value])
+    if found.verdict is Verdict.CONVERT:
+        return _beyond(before, value)
+    mean = found.mean if found.mean is not None else value
+    return Verdict.IN_CONTROL if any(abs(v - mean) > abs(value - mean) for v in before) else found.verdict
+
+
+def _beyond(before: Sequence[Decimal], value: Decimal) -> Verdict:
+    """By mean and SD of the values before: strictly beyond 2 SD warns, beyond 3 SD rejects; where they were all equal any other value."""
+    found = stats(before)
+    assert found is not None and found.sd is not None
+    away = abs(value - found.mean)
+    if away > 3 * found.sd:
+        return Verdict.REJECTED
+    return Verdict.WARNING if away > 2 * found.sd else Verdict.IN_CONTROL

@@ -10,7 +10,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Level
-from cloud.modules.qc import months
+from cloud.modules.qc import months, queries
 from cloud.modules.qc.rules import Perm
 
 DUE_SOON = timedelta(minutes=30)
@@ -89,10 +89,12 @@ def lots(uow: UnitOfWork) -> None:
 
 
 def month(uow: UnitOfWork) -> None:
-    """On the 1st: drafts of the month that ended. From the 5th on: unsigned ones are told until they are signed."""
+    """From the 1st to the 5th: drafts of the month that ended, with what came late (and later, should the job not have run). From the
+    5th on: unsigned ones are told until they are signed."""
     today = uow.now.astimezone(md.HOSPITAL_ZONE).date()
-    if today.day == 1:
-        months.draft(uow, today - timedelta(days=1), md.HOSPITAL_ZONE)
+    ended = today.replace(day=1) - timedelta(days=1)
+    if today.day <= SIGN_BY or not queries.summaries(uow, ended):
+        months.draft(uow, ended, md.HOSPITAL_ZONE)
     open_ones = months.unsigned(uow, today)
     found = []
     if open_ones and today.day >= SIGN_BY:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
@@ -183,6 +183,9 @@ def propose_target(uow: UnitOfWork, new: NewTarget) -> QcTarget:
     problem = None if qualitative_only else targets.target_problem(new.mean, new.sd)
     if problem is not None:
         raise UserError("invalid", problem, field="sd")
+    few = targets.provisional_problem(_days(uow, new), material.short_life) if new.basis is targets.Basis.PROVISIONAL else None
+    if few is not None:
+        raise UserError("invalid", few, field="basis")
     row = QcTarget(
         plan_id=new.plan_id,
         level=new.level,
@@ -201,6 +204,18 @@ def propose_target(uow: UnitOfWork, new: NewTarget) -> QcTarget:
     after = {"plan": new.plan_id, "level": new.level, "lot": material.lot, "mean": new.mean, "sd": new.sd, "basis": new.basis.value}
     uow.audit("qc_target", row.id, "propose", after=after)
     return row
+
+
+_DAYS = text("""
+SELECT at FROM qc_result WHERE tenant_id = :t AND plan_id = :plan AND level = :level AND material_id = :m AND value IS NOT NULL
+  AND NOT (rejected AND excluded <> '')
+""")
+
+
+def _days(uow: UnitOfWork, new: NewTarget) -> list[date]:
+    """The local day of each value that counts for a target of this level and lot."""
+    rows = uow.s.execute(_DAYS, {"t": uow.tenant_id, "plan": new.plan_id, "level": new.level, "m": new.material_id}).scalars()
+    return [at.astimezone(md.HOSPITAL_ZONE).date() for at in rows]
 
 
 def approve_target(uow: UnitOfWork, target_id: int, version: int) -> None:

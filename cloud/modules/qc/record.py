@@ -21,8 +21,8 @@ from cloud.modules.qc.westgard import Freeze, Point, Rule, Severity, Violation
 from common.errors import UserError
 from common.say import say, word
 
-HISTORY = 60
-"""Points loaded for the look-back: enough for twelve runs of three levels with frozen ones between."""
+HISTORY = 20
+"""Runs loaded for the look-back: the twelve that a rule may look at, with frozen ones between."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ def target_at(uow: UnitOfWork, plan_id: int, level: int, material_id: int, at: d
 
 def _add(uow: UnitOfWork, plan: QcPlan, material: QcMaterial, each: Measured) -> QcRun:
     target = target_at(uow, plan.id, each.level, material.id, each.at)
-    trial = each.level not in plan.levels or (target is None and plan.method != Method.IMMEDIATE)
+    trial = each.level not in plan.levels or _too_early(uow, plan, each, target)
     run = _run_for(uow, plan, each, trial)
     has_number = each.value is not None and target is not None and target.mean is not None and target.sd
     z = targets.z_score(each.value, target.mean, target.sd) if has_number else None  # type: ignore[union-attr, arg-type]
@@ -138,6 +138,13 @@ def _add(uow: UnitOfWork, plan: QcPlan, material: QcMaterial, each: Measured) ->
         judge(uow, plan, run, result)
     uow.notify("qc", {"plan_id": plan.id})
     return run
+
+
+def _too_early(uow: UnitOfWork, plan: QcPlan, each: Measured, target: QcTarget | None) -> bool:
+    """Nothing to judge by yet: no target, or too few values for the immediate method (then nothing may pass by it either)."""
+    if plan.method != Method.IMMEDIATE:
+        return target is None
+    return len(_before(uow, plan.id, each.level, each.material_id)) + 1 < immediate.JUDGED_FROM
 
 
 def _run_for(uow: UnitOfWork, plan: QcPlan, each: Measured, trial: bool) -> QcRun:
@@ -218,7 +225,8 @@ ORDER BY r.at DESC, r.id DESC LIMIT :n
 
 
 def _westgard(uow: UnitOfWork, plan: QcPlan, run: QcRun) -> list[Broken]:
-    params = {"t": uow.tenant_id, "plan": plan.id, "since": restart(uow, plan.id, run.at), "at": run.at, "run": run.id, "n": HISTORY}
+    params = {"t": uow.tenant_id, "plan": plan.id, "since": restart(uow, plan.id, run.at), "at": run.at, "run": run.id}
+    params["n"] = HISTORY * max(len(plan.levels), 1)
     runs: dict[int, list[Point]] = {}
     ids: dict[tuple[int, int], int] = {}
     for row in uow.s.execute(_HISTORY, params):
@@ -243,16 +251,18 @@ def restart(uow: UnitOfWork, plan_id: int, at: datetime) -> datetime:
 def _immediate(uow: UnitOfWork, plan: QcPlan, newest: QcResult) -> list[Broken]:
     if newest.value is None:
         return []
-    same = (QcResult.plan_id == plan.id, QcResult.level == newest.level, QcResult.material_id == newest.material_id)
-    query = select(QcResult.value).where(*same, QcResult.frozen.is_(False), QcResult.value.is_not(None), QcResult.id != newest.id)
-    before = uow.s.execute(query.order_by(QcResult.at.desc()).limit(immediate.CONVERT_AT)).scalars().all()
-    found = immediate.judge([*(v for v in before if v is not None), newest.value])
-    verdict, mean = found.verdict, found.mean or newest.value
-    # The test is of the value farthest out: an earlier warning does not reject those that come after it.
-    if any(v is not None and abs(v - mean) > abs(newest.value - mean) for v in before):
-        return []
+    before = _before(uow, plan.id, newest.level, newest.material_id, but=newest.id)
+    verdict = immediate.newest(before, newest.value)
     severity = {immediate.Verdict.WARNING: Severity.WARNING, immediate.Verdict.REJECTED: Severity.REJECT}.get(verdict)
     return [] if severity is None else [Broken("即刻法", "level", newest.level, severity, (newest.id,))]
+
+
+def _before(uow: UnitOfWork, plan_id: int, level: int, material_id: int, but: int = 0) -> list[Decimal]:
+    """The last values of a level and lot that count for the immediate method."""
+    same = (QcResult.plan_id == plan_id, QcResult.level == level, QcResult.material_id == material_id)
+    query = select(QcResult.value).where(*same, QcResult.frozen.is_(False), QcResult.value.is_not(None), QcResult.id != but)
+    rows = uow.s.execute(query.order_by(QcResult.at.desc(), QcResult.id.desc()).limit(immediate.CONVERT_AT)).scalars()
+    return [v for v in rows if v is not None]
 
 
 def _qualitative(uow: UnitOfWork, newest: QcResult) -> list[Broken]:

@@ -33,7 +33,7 @@ METHOD_WORDS = {Method.LJ: "Levey-Jennings", Method.IMMEDIATE: "即刻法", Meth
 
 
 class RunState(StrEnum):
-    """What a run came to. A trial run has no target to be judged by (a new lot beside the old one)."""
+    """What a run came to. A trial run has nothing to be judged by yet (a new lot beside the old one, the immediate method's first two)."""
 
     INCOMPLETE = "incomplete"
     IN_CONTROL = "in_control"

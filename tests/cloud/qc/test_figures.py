@@ -164,6 +164,29 @@ def test_every_row_of_the_immediate_table_has_both_edges(n: int) -> None:
     assert immediate.judge([D(5)] * (n - 1) + [D(6)]).verdict is (Verdict.REJECTED if (n - 1) / D(n).sqrt() > n3s else Verdict.WARNING)
 
 
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [
+        ("5.0", "in_control"),
+        ("5.2", "in_control"),
+        ("5.2001", "warning"),
+        ("5.3", "warning"),
+        ("5.3001", "rejected"),
+        ("4.6999", "rejected"),
+    ],
+)
+def test_past_twenty_values_their_mean_and_sd_judge_the_next(value: str, verdict: str) -> None:
+    before = values("4.9 5.1 " * 9) + values("5.0 5.0")
+    sd = targets.stats(before)
+    assert sd is not None and sd.sd is not None
+    scaled = D(5) + (D(value) - 5) / D("0.1") * sd.sd
+    assert len(before) == 20 and immediate.newest(before, scaled) == verdict
+
+
+def test_past_twenty_equal_values_any_other_is_rejected() -> None:
+    assert immediate.newest([D(5)] * 20, D(5)) is Verdict.IN_CONTROL and immediate.newest([D(5)] * 20, D("5.01")) is Verdict.REJECTED
+
+
 def test_immediate_method_ends_and_begins() -> None:
     assert immediate.judge([]).verdict is Verdict.TOO_FEW and immediate.judge(values("5 6")).verdict is Verdict.TOO_FEW
     assert immediate.judge([D(5)] * 3).verdict is Verdict.IN_CONTROL

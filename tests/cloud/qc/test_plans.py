@@ -37,7 +37,25 @@ def test_the_immediate_method_needs_no_target(shop: Shop) -> None:
             new = record.Measured(plan.id, shop.materials[1], 1, NOON + n * 2 * HOUR, said, D(said), "manual")
             run = record.record(uow, [new])[0]
             states.append(uow.s.execute(text("SELECT state FROM qc_run WHERE id = :i"), {"i": run}).scalar_one())
-    assert states == ["in_control"] * 4 + ["warning", "in_control", "rejected"]
+    # Two values judge nothing, so nothing may pass by them.
+    assert states == ["trial"] * 2 + ["in_control"] * 2 + ["warning", "in_control", "rejected"]
+
+
+def test_after_twenty_values_of_the_immediate_method_the_next_is_still_judged(shop: Shop) -> None:
+    world = shop.world
+    with world.lab.uow() as uow:
+        plan = plans.save_plan(uow, NewPlan(world.analyzer, world.items["EXTRA"], (1,), method=Method.IMMEDIATE))
+        for n in range(22):
+            said = "9.0" if n == 21 else ("5.0", "5.1", "4.9")[n % 3]
+            run = record.record(uow, [record.Measured(plan.id, shop.materials[1], 1, NOON + n * 2 * HOUR, said, D(said), "manual")])[0]
+        assert uow.s.execute(text("SELECT state FROM qc_run WHERE id = :i"), {"i": run}).scalar_one() == "rejected"
+
+
+def test_a_provisional_target_needs_its_values(shop: Shop) -> None:
+    with shop.world.lab.uow() as uow:
+        new = NewTarget(shop.plans["K"], 1, shop.materials[1], D("4.00"), D("0.10"), targets.Basis.PROVISIONAL, 20)
+        with pytest.raises(UserError, match="至少需要 20 个"):
+            plans.propose_target(uow, new)
 
 
 def test_look_back_restarts_at_a_new_target(shop: Shop) -> None:
