@@ -137,7 +137,7 @@ def _stable(known: md.Catalog, order_set_id: int) -> int | None:
 
 def _table(uow: UnitOfWork, tube: Specimen, row: TubeRow, waiting: Sequence[Waiting], *, together: bool = False) -> Table:
     known = md.catalog(uow)
-    hours = None if tube.collected_at is None else Decimal((uow.now - tube.collected_at) / timedelta(hours=1)).quantize(Decimal("0.1"))
+    hours = None if tube.collected_at is None else Decimal((uow.now - tube.collected_at) // timedelta(seconds=1)) / 3600
     there = facts.items(uow, [tube.id]).get(tube.id, [])
     used = [known.order_sets[i.order_set_id].volume_ml for i in there if i.order_set_id is not None and i.status not in GONE]
     dead = Decimal(str(known.setting("specimens", "dead_volume_ml", "0.2")))

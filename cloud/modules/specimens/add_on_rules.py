@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from cloud.modules.specimens.rules import STATE_WORDS, State
 from common.say import say, word
@@ -20,7 +20,8 @@ def add_on_problem(state: State, hours: Decimal | None, stability_h: int | None,
     if stability_h is None:
         return "项目没有设置稳定时间"
     if hours > stability_h:
-        return f"STABILITY {hours.normalize():f}h>{stability_h}h"
+        # Rounded up: what is over by a minute must not read as "8h>8h".
+        return f"STABILITY {hours.quantize(Decimal('0.1'), ROUND_CEILING).normalize():f}h>{stability_h}h"
     if left_ml < need_ml:
         return f"VOLUME {left_ml:f}<{need_ml:f} ml"
     return None

@@ -77,7 +77,19 @@ _FORWARD: Mapping[State, tuple[State, ...]] = {
     S.ARCHIVED: (S.DISCARDED,),
 }
 BEFORE_TESTED = frozenset(
-    (S.PLANNED, S.LABELLED, S.COLLECTED, S.SENT, S.ARRIVED, S.RECEIVED, S.CENTRIFUGED, S.ALIQUOTED, S.CONDITIONAL, S.ON_ANALYZER)
+    (
+        S.PLANNED,
+        S.LABELLED,
+        S.COLLECTED,
+        S.SENT,
+        S.ARRIVED,
+        S.RECEIVED,
+        S.CENTRIFUGED,
+        S.ALIQUOTED,
+        S.CONDITIONAL,
+        S.ON_ANALYZER,
+        S.REFERRED,
+    )
 )
 # A tube that is gone already cannot get lost.
 _GONE = frozenset((S.LOST, S.CANCELLED, S.DISCARDED))
@@ -165,6 +177,14 @@ EVENT_WORDS = {
 def may_move(state: State | str, to: State) -> bool:
     """Whether the table allows the move; what is not listed is refused."""
     return to in TRANSITIONS[State(state)]
+
+
+def way(state: State, to: State) -> tuple[State, ...]:
+    """The steps that lead a tube to where a result or a report puts it: straight, or over the analyzer (centrifuged, poured off, then all
+    results at once); none where the table knows no such way."""
+    if may_move(state, to):
+        return (to,)
+    return (S.ON_ANALYZER, to) if may_move(state, S.ON_ANALYZER) and may_move(S.ON_ANALYZER, to) else ()
 
 
 # --- payment -----------------------------------------------------------------------------------------------------------------------------

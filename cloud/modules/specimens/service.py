@@ -278,6 +278,12 @@ def receive(uow: UnitOfWork, code: str, sections: frozenset[str] = frozenset(), 
     problem = rules.receive_problem(_known(uow, tube, items), sections, uow.now, transport_limit(uow, [i.order_set_id for i in items]))
     if problem is not None:
         return _refused(uow, tube, scan.code, problem)
+    _take(uow, tube, items, place)
+    return Answer(Finding.OK, "已核收", scan.code, _row(uow, tube.id))
+
+
+def _take(uow: UnitOfWork, tube: Specimen, items: list[facts.Item], place: str) -> None:
+    """The receipt itself: sample number, order items, bench tests."""
     tube.received_at, tube.receiver_id = uow.now, uow.actor.user_id
     tube.sample_day = uow.now.astimezone(ZONE).date()
     number = tube.sample_no = take_number(uow, md.catalog(uow).sections[tube.section_id], tube.priority, tube.sample_day)
@@ -287,7 +293,6 @@ def receive(uow: UnitOfWork, code: str, sections: frozenset[str] = frozenset(), 
     uow.s.flush()
     bench.expect_tests(uow, [tube.id])
     uow.notify("bench", {"section_id": tube.section_id, "specimen_id": tube.id})
-    return Answer(Finding.OK, "已核收", scan.code, _row(uow, tube.id))
 
 
 def _known(uow: UnitOfWork, tube: Specimen, items: list[facts.Item]) -> rules.Known:
@@ -329,10 +334,19 @@ def _set_items(uow: UnitOfWork, tube: Specimen, to: orders.ItemStatus, items: li
 
 
 def accept_conditionally(uow: UnitOfWork, specimen_id: int, caveat: str) -> None:
-    """让步接收: a senior takes an imperfect tube; the caveat is printed on the report (7.2.6.2)."""
+    """让步接收: a senior takes an imperfect tube; the caveat is printed on the report (7.2.6.2).
+
+    One that the counter refused because it was too long on its way is received by it, every other check still holding.
+    """
     tube = _by_id(uow, specimen_id)
     if not caveat.strip():
         raise UserError("invalid", "请写明让步接收的说明，它会印在报告上。", field="caveat")
+    if State(tube.state) in rules.ON_THE_WAY:
+        items = facts.items(uow, [tube.id]).get(tube.id, [])
+        problem = rules.receive_problem(_known(uow, tube, items), frozenset(), uow.now, None)
+        if problem is not None:
+            raise UserError("conflict", problem[1])
+        _take(uow, tube, items, "")
     move(uow, tube, State.CONDITIONAL, detail={"caveat": caveat.strip()}, reason=caveat.strip())
     tube.caveat = caveat.strip()
 
@@ -455,8 +469,9 @@ def on_result(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     if tube is None:
         return
     to = State.TESTED if facts.still_expected(uow, tube.id) == 0 else State.ON_ANALYZER
-    if tube.state != to and rules.may_move(tube.state, to):
-        move(uow, tube, to)
+    if tube.state != to:
+        for step in rules.way(State(tube.state), to):
+            move(uow, tube, step)
 
 
 def on_released(uow: UnitOfWork, payload: dict[str, Any]) -> None:
@@ -466,8 +481,8 @@ def on_released(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     if tube is None:
         return
     for to in (State.TESTED, State.REVIEWED, State.RELEASED):
-        if rules.may_move(tube.state, to):
-            move(uow, tube, to)
+        for step in rules.way(State(tube.state), to):
+            move(uow, tube, step)
     for child in uow.s.scalars(select(Specimen).where(Specimen.parent_id == tube.id).order_by(Specimen.id).with_for_update()).all():
         follow(uow, child)
 

@@ -22,6 +22,8 @@ D = Decimal
 def test_ac_or_3_too_old_for_its_stability() -> None:
     assert add_on_problem(State.RECEIVED, D("9.0"), 8, D(3), D("0.5")) == "STABILITY 9h>8h"
     assert add_on_problem(State.RECEIVED, D("8.0"), 8, D(3), D("0.5")) is None
+    # A minute too long is too long, and is said as that.
+    assert add_on_problem(State.RECEIVED, D(28860) / 3600, 8, D(3), D("0.5")) == "STABILITY 8.1h>8h"
 
 
 @pytest.mark.parametrize("state", list(State))

@@ -24,6 +24,7 @@ from cloud.modules.specimens.rules import (
     sample_number,
     scan_problem,
     tube_priority,
+    way,
 )
 from common import ids
 
@@ -40,7 +41,7 @@ received centrifuged | received aliquoted | centrifuged aliquoted | received on_
 on_analyzer tested | tested reviewed | reviewed released | released archived | archived discarded
 collected rejected | sent rejected | arrived rejected
 received conditional | conditional on_analyzer | conditional tested | received tested
-received referred | referred tested
+received referred | referred tested | referred cancelled
 planned cancelled | labelled cancelled | collected cancelled | sent cancelled | arrived cancelled | received cancelled
 centrifuged cancelled | aliquoted cancelled | on_analyzer cancelled | conditional cancelled
 """
@@ -52,6 +53,22 @@ ARROWS = {tuple(pair.split()) for line in WANTED.strip().splitlines() for pair i
 def test_every_pair_of_states(state: State, to: State) -> None:
     lost = to is State.LOST and state not in (State.LOST, State.CANCELLED, State.DISCARDED)
     assert may_move(state, to) is ((state.value, to.value) in ARROWS or lost)
+
+
+@pytest.mark.parametrize(
+    ("state", "to", "steps"),
+    [
+        (State.RECEIVED, State.TESTED, (State.TESTED,)),
+        (State.CENTRIFUGED, State.TESTED, (State.ON_ANALYZER, State.TESTED)),
+        (State.ALIQUOTED, State.TESTED, (State.ON_ANALYZER, State.TESTED)),
+        (State.CENTRIFUGED, State.ON_ANALYZER, (State.ON_ANALYZER,)),
+        (State.TESTED, State.RELEASED, ()),
+        (State.COLLECTED, State.TESTED, ()),
+        (State.REJECTED, State.TESTED, ()),
+    ],
+)
+def test_the_way_of_a_tube_to_where_its_results_put_it(state: State, to: State, steps: tuple[State, ...]) -> None:
+    assert way(state, to) == steps
 
 
 def test_every_state_has_a_row_and_a_word() -> None:

@@ -429,6 +429,30 @@ def test_conditional_receipt_keeps_its_caveat(hospital: Hospital) -> None:
     assert (one(hospital, code).state, one(hospital, code).caveat) == ("conditional", "轻度溶血，钾结果仅供参考")
 
 
+def test_a_tube_too_long_on_the_way_is_taken_in_by_a_senior_and_nothing_else_is_passed_over(hospital: Hospital) -> None:
+    (code,) = collected(hospital, "1002")
+    act(hospital, lambda u: u.s.add(SavedSetting(key="specimens", value={"transport_minutes": 120})))
+    hospital.clock.advance(minutes=121)
+    hospital.rows("UPDATE order_item SET charge_state = 'unpaid' RETURNING id")
+    assert receive(hospital, code).finding is Finding.UNPAID
+    with pytest.raises(UserError, match="未缴费"):
+        act(hospital, lambda u: service.accept_conditionally(u, one(hospital, code).id, "采集后 121 分钟送达"))
+    hospital.rows("UPDATE order_item SET charge_state = 'paid' RETURNING id")
+    assert receive(hospital, code).finding is Finding.LATE
+    act(hospital, lambda u: service.accept_conditionally(u, one(hospital, code).id, "采集后 121 分钟送达"))
+    tube = one(hospital, code)
+    assert (tube.state, tube.caveat, tube.received_at is not None, tube.sample_no is not None) == (
+        "conditional",
+        "采集后 121 分钟送达",
+        True,
+        True,
+    )
+    kinds = [r.kind for r in hospital.rows("SELECT kind FROM specimen_event WHERE specimen_id = :i ORDER BY id", i=tube.id)]
+    assert kinds[-2:] == ["received", "conditional"]
+    assert [r.status for r in hospital.rows("SELECT status FROM order_item")] == ["received"]
+    assert hospital.rows("SELECT count(*) AS n FROM test")[0].n > 0
+
+
 def test_a_lost_tube_needs_a_search_record(hospital: Hospital) -> None:
     (code,) = collected(hospital, "1002")
     with pytest.raises(UserError, match="找过"):
