@@ -77,11 +77,13 @@ def _step(ladder: Iterable[Decimal], factor: Decimal, down: bool = False) -> Dec
 
 
 def _above(comparator: str, number: Decimal, limit: Decimal) -> bool:
-    return number > limit or (number == limit and comparator == ">")
+    """Surely above: "<500" is not, whatever the limit."""
+    return comparator not in ("<", "≤") and (number > limit or (number == limit and comparator == ">"))
 
 
 def _below(comparator: str, number: Decimal, limit: Decimal) -> bool:
-    return number < limit or (number == limit and comparator == "<")
+    """Surely below: ">5" is not, whatever the limit."""
+    return comparator not in (">", "≥") and (number < limit or (number == limit and comparator == "<"))
 
 
 _DILUTED = re.compile(r"(?P<value>[^*×xX@]+?)\s*[*×xX@]\s*(?P<factor>[0-9]{1,6}(?:\.[0-9]{1,3})?)")

@@ -13,7 +13,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from common.say import Said, say
-from common.values import Value, parse
+from common.values import Value, ValueKind, parse
 
 
 class Perm(StrEnum):
@@ -222,18 +222,47 @@ def judge(value: Value, numeric: bool, interval: Limits | None, critical: Limits
     if value.number is None:
         sentence = f"该项目应为数值，收到的是“{value.text}”，请核对后改正或接受。"
         return Judged(_flag_text(value, interval), Critical.NO, (Hold("NOT_NUMERIC", sentence),) if numeric and not value.missing else ())
-    flag = Flag.NONE if interval is None else flag_interval(value.comparator, value.number, interval.low, interval.high)
+    flag = Flag.NONE if interval is None else _flag_number(value, interval)
     grade = Critical.NO if critical is None else judge_critical(value.comparator, value.number, critical.low, critical.high)
     if grade is not Critical.MAYBE:
         return Judged(flag, grade)
     return Judged(flag, grade, (Hold("MAYBE_CRITICAL", f"“{value.text}”无法判断是否达到危急值，请稀释或复查后确认。"),))
 
 
+def _flag_number(value: Value, interval: Limits) -> Flag:
+    """By the interval's limits, or by its words where those are a limit (<1:80); a titre that its words say nothing about is unsure."""
+    assert value.number is not None
+    if interval.low is not None or interval.high is not None or not interval.text:
+        return flag_interval(value.comparator, value.number, interval.low, interval.high)
+    said = parse(interval.text)
+    if said.number is None or not said.comparator:
+        return Flag.UNSURE if value.kind is ValueKind.TITRE else Flag.NONE
+    if said.comparator == "≤":
+        return flag_interval(value.comparator, value.number, None, said.number)
+    if said.comparator == "≥":
+        return flag_interval(value.comparator, value.number, said.number, None)
+    return _strictly(value.comparator, value.number, said.number, below=said.comparator == "<")
+
+
+def _strictly(comparator: str, value: Decimal, limit: Decimal, below: bool) -> Flag:
+    """Against "<limit" (or ">limit"): the limit itself is outside."""
+    outside = (value >= limit, Flag.HIGH) if below else (value <= limit, Flag.LOW)
+    if comparator in ("", "="):
+        return outside[1] if outside[0] else Flag.NONE
+    if comparator in (("<", "≤") if below else (">", "≥")):
+        inside = value < limit if below else value > limit
+        return Flag.NONE if inside or (value == limit and comparator in "<>") else Flag.UNSURE
+    return outside[1] if outside[0] else Flag.UNSURE
+
+
 def _flag_text(value: Value, interval: Limits | None) -> Flag:
-    if interval is None or value.grade is None:
+    """A word against the word that is normal; one whose grade nobody knows is unsure, never normal."""
+    expected = None if interval is None or value.missing else parse(interval.text, "semi-quant").grade
+    if expected is None:
         return Flag.NONE
-    expected = parse(interval.text, "semi-quant").grade
-    return Flag.ABNORMAL if expected is not None and value.grade > expected else Flag.NONE
+    if value.grade is None:
+        return Flag.UNSURE
+    return Flag.ABNORMAL if value.grade > expected else Flag.NONE
 
 
 # --- what arrives ---------------------------------------------------------------------------------------------------

@@ -36,6 +36,15 @@ def test_the_limits_themselves_are_inside() -> None:
     assert in_range(">", D(10000), D(1), HCG).next_factor == 20  # the instrument itself says "more than I can measure"
 
 
+@pytest.mark.parametrize(
+    ("sign", "raw", "shown"), [("<", "20000", "<20000"), ("≤", "10001", "≤10001"), (">", "0.1", ">0.1"), ("≥", "0.4", "≥0.4")]
+)
+def test_a_limit_is_never_turned_round(sign: str, raw: str, shown: str) -> None:
+    """ "<20000" may be 5, and ">0.1" may be 5000: neither is above or below the range."""
+    told = in_range(sign, D(raw), D(1), HCG)
+    assert f"{told.comparator}{told.number}" == shown and told.hold is None
+
+
 def test_below_the_range_is_less_than_its_limit_unless_diluted() -> None:
     told = in_range("", D("0.49"), D(1), HCG)
     assert (told.comparator, told.number, told.hold) == ("<", D("0.5"), None)

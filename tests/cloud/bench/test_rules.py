@@ -182,6 +182,44 @@ def test_a_qualitative_result_is_judged_by_its_grade() -> None:
     assert rules.judge(values.parse("黄色", "text"), False, Limits(None, None, "淡黄色"), None).flag is Flag.NONE
 
 
+@pytest.mark.parametrize(
+    ("said", "flag"),
+    [
+        *(("未见异常", ""), ("(±)", "A"), ("弱阳性(±)", "A"), ("", ""), ("-----", "")),
+        # What nobody knows the grade of is never taken for normal.
+        *(("少量", "?"), ("1+～2+", "?"), ("阳性（1:32）", "?"), ("阳性 3.2", "?")),
+    ],
+)
+def test_a_word_nobody_knows_the_grade_of_is_unsure(said: str, flag: str) -> None:
+    assert rules.judge(values.parse(said, "semi-quant"), False, Limits(None, None, "阴性"), None).flag == flag
+
+
+@pytest.mark.parametrize(
+    ("said", "interval", "flag"),
+    [
+        *(("1:40", "<1:80", ""), ("1:80", "<1:80", "H"), ("1:160", "<1:80", "H"), ("<1:20", "<1:80", ""), ("<1:80", "<1:80", "")),
+        *(("≤1:80", "<1:80", "?"), (">1:320", "<1:80", "H"), (">1:80", "<1:80", "H"), (">1:40", "<1:80", "?")),
+        *(("1:80", "≤1:80", ""), ("1:160", "≤1:80", "H"), ("1:80", ">1:80", "L"), ("1:160", ">1:80", ""), (">1:80", ">1:80", "")),
+        *(("≥1:80", ">1:80", "?"), ("<1:80", ">1:80", "L"), ("<1:160", ">1:80", "?"), ("1:80", "≥1:80", ""), ("1:40", "≥1:80", "L")),
+        *(("1:40", "阴性", "?"), ("1:40", "1:80", "?"), ("1:40", "", "")),
+        # Prose beside a number is the laboratory's own choice; its release ranges and critical limits judge all the same.
+        *(("40", "见说明", ""), ("0", "<0.5", ""), ("0.5", "<0.5", "H")),
+    ],
+)
+def test_an_interval_in_words_judges_where_it_is_a_limit(said: str, interval: str, flag: str) -> None:
+    kind = "titer" if "1:" in said else "numeric"
+    assert rules.judge(values.parse(said, kind), False, Limits(None, None, interval), None).flag == flag
+
+
+def test_an_interval_in_words_never_flags_against_what_a_limit_may_be() -> None:
+    for sign, n, bound in product("<≤>≥", range(6), ("<3", ">3", "≤3", "≥3")):
+        limits = Limits(None, None, bound)
+        found = rules.judge(values.parse(f"{sign}{n}"), True, limits, None).flag
+        behind = [v for v in (Decimal(k) / 2 for k in range(13)) if {"<": v < n, "≤": v <= n, ">": v > n, "≥": v >= n}[sign]]
+        true = {rules.judge(values.parse(f"{v}"), True, limits, None).flag for v in behind}
+        assert found is Flag.UNSURE or true <= {found}, (sign, n, bound)
+
+
 def test_letters_in_a_number_are_held_and_absence_is_not() -> None:
     assert [h.code for h in rules.judge(values.parse("ERR 12"), True, None, None).holds] == ["NOT_NUMERIC"]
     assert rules.judge(values.parse("-----"), True, None, None).holds == ()

@@ -188,6 +188,11 @@ def test_marks_of_recognition_accreditation_and_referral_are_explained(renderer:
     assert "葡萄糖◆HR" in page and "乙型肝炎病毒表面抗原※" in page
     assert "◆认可项目（MT0000）" in page and "HR检查检验结果互认项目（示例省）" in page and "※外送检验：示例医学检验中心" in page
     assert "认可项目" not in texts(renderer.report(samples.report()))[0]
+    row = samples.chemistry()[0]
+    unsure = texts(renderer.report(replace(samples.report(), rows=(replace(row, mark="?"),))))[0]
+    odd = texts(renderer.report(replace(samples.report(), rows=(replace(row, mark="*"),))))[0]
+    assert "?无法与参考区间比较，须结合临床判断" in unsure and "*异常" in odd
+    assert "须结合临床判断" not in page + odd and "*异常" not in unsure
 
 
 @pytest.mark.parametrize("paper", list(Paper))
