@@ -121,12 +121,19 @@ def _tell_charge(uow: UnitOfWork, payload: dict[str, Any], what: str) -> None:
             reason=payload.get("reason", ""),
         )
         for to in targets:
+            if charge.credit and not _was_told(uow, to, f"charge:{item.id}"):
+                continue  # a credit for what it never charged would be money given away
             person = _person(uow, item, to)
 
             def build(to: Outgoing, msg_id: str, person: Person = person, charge: Charged = charge) -> bytes:
                 return hl7_out.charge_message(charge, person, uow.now, to.address, msg_id)
 
             enqueue(uow, to, f"DFT {what}", f"{what}:{item.id}", f"patient:{item.patient_id}", f"item:{item.id}", build)
+
+
+def _was_told(uow: UnitOfWork, to: Outgoing, event_key: str) -> bool:
+    found = select(Delivery.id).where(Delivery.endpoint_id == to.id, Delivery.event_key == event_key)
+    return uow.s.execute(found.limit(1)).first() is not None
 
 
 def on_refund_decided(uow: UnitOfWork, payload: dict[str, Any]) -> None:

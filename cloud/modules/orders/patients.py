@@ -50,7 +50,7 @@ def same(uow: UnitOfWork, one: int, other: int) -> bool:
 
 
 def find(uow: UnitOfWork, data: PatientData) -> Found:
-    """By the sender's own number first, then by the other identifiers, but those only for a person of the same name."""
+    """By the sender's own number first, then by the other identifiers, but those only for a person who fits."""
     holders = _holders(uow, data)
     main = data.ids[0]
     owner = _by_number(uow, main.value) if main.kind in OWN_NUMBERS else None
@@ -64,7 +64,7 @@ def find(uow: UnitOfWork, data: PatientData) -> Found:
     for identifier in data.ids[1:]:
         held = holders.get((identifier.kind, identifier.value))
         other = _by_id(uow, held) if held is not None else None
-        if other is not None and rules.same_person(other.name, other.sex, local_day(other.birth), data) is SamePerson.YES:
+        if other is not None and rules.shares_card(other.name, other.sex, local_day(other.birth), data):
             return Found(other, holders=holders)
     return Found(None, holders=holders)
 

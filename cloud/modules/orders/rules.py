@@ -305,7 +305,16 @@ def same_person(name: str, sex: str, birth: date | None, other: PatientData) -> 
     """One number, two descriptions: another name alone is a correction; another name with another sex or birthday is another person."""
     if name == other.name:
         return SamePerson.YES
+    return SamePerson.NO if _contradicts(sex, birth, other) else SamePerson.RENAMED
+
+
+def _contradicts(sex: str, birth: date | None, other: PatientData) -> bool:
+    """Another sex or another birthday; what is not known contradicts nothing."""
     sexes = {sex, other.sex.value} - {"U", "O"}
-    if len(sexes) > 1 or (birth is not None and other.birth is not None and birth != other.birth):
-        return SamePerson.NO
-    return SamePerson.RENAMED
+    return len(sexes) > 1 or (birth is not None and other.birth is not None and birth != other.birth)
+
+
+def shares_card(name: str, sex: str, birth: date | None, other: PatientData) -> bool:
+    """Whether a card or a second number that both carry makes them one person: the name too, and neither sex nor birthday against it.
+    Cards are handed on in families; a wrong match would put one person's results under another."""
+    return name == other.name and not _contradicts(sex, birth, other)

@@ -152,3 +152,8 @@ def test_a_charge_names_its_item_its_price_and_a_number_that_never_changes() -> 
     assert (ft1.get(7, 2), ft1.get(21, 2)) == ("血常规 & 分类", "李四")
     own = parse(hl7_out.charge_message(replace(charge, price_code=""), PERSON, AT, Address(), "81")).first("FT1")
     assert own is not None and own.get(7) == "CBC"
+    back = parse(hl7_out.charge_message(replace(charge, credit=True, reason="开错|重开"), PERSON, AT, Address(), "82"))
+    ft1, orc = back.first("FT1"), back.first("ORC")
+    assert ft1 is not None and orc is not None
+    assert [ft1.get(n) for n in (2, 4, 6, 7, 8, 10, 23)] == ["LIS7-C", "20260506090203", "CD", "250101", "开错|重开", "-1", "I1"]
+    assert orc.get(5) == "CA"

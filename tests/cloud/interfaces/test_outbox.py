@@ -146,6 +146,21 @@ def test_an_inpatients_item_is_charged_once_by_a_message_of_its_own(db: Database
         ft1, pid = told.first("FT1"), told.first("PID")
         assert told.header.kind == "DFT" and ft1 is not None and pid is not None
         assert (ft1.get(2), ft1.get(6), ft1.get(23)) == (f"LIS{placed.created[0]}", "CG", "I1") and pid.get(5)
+
+        # Cancelled after all: the credit follows the charge, once, to the system that was charged and to no other.
+        with db.tenant(1) as uow:
+            config = {"host": "127.0.0.1", "port": his.port, "facility": "LAB", "to_facility": "H2", "send": ["charge"]}
+            service.save_endpoint(uow, "HIS-NEW", "新 HIS", "out", config, source=SOURCE)
+        with db.tenant(1) as uow:
+            orders.set_status(uow, placed.created, S.CANCELLED, reason="开错")
+        with db.tenant(1) as uow:
+            for event in uow.s.scalars(select(OutboxEvent).where(OutboxEvent.topic == "order.credit")).all():
+                uow.emit("order.credit", event.key, event.payload)
+        work(db, sender)
+        [_, back] = [parse(s.raw) for s in his.seen]
+        ft1, orc = back.first("FT1"), back.first("ORC")
+        assert back.header.kind == "DFT" and ft1 is not None and orc is not None
+        assert [ft1.get(n) for n in (2, 6, 8, 10, 23)] == [f"LIS{placed.created[0]}-C", "CD", "开错", "-1", "I1"] and orc.get(5) == "CA"
     sender.close()
 
 

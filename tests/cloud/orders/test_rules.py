@@ -25,6 +25,7 @@ from cloud.modules.orders.rules import (
     may_move,
     person_problems,
     same_person,
+    shares_card,
     wants_cancel,
 )
 
@@ -125,6 +126,20 @@ def person(name: str, sex: Sex, birth: date | None) -> PatientData:
 
 
 BORN = date(1990, 3, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "sex", "birth", "shared"),
+    [
+        ("张三", Sex.MALE, BORN, True),
+        ("张三", Sex.UNKNOWN, None, True),
+        ("张三", Sex.FEMALE, BORN, False),
+        ("张三", Sex.MALE, date(2015, 3, 7), False),  # the father's card in the son's hand
+        ("张叁", Sex.MALE, BORN, False),
+    ],
+)
+def test_a_shared_card_makes_one_person_only_where_nothing_is_against_it(name: str, sex: Sex, birth: date | None, shared: bool) -> None:
+    assert shares_card("张三", "M", BORN, person(name, sex, birth)) is shared
 
 
 @pytest.mark.parametrize(
