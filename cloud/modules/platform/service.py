@@ -310,7 +310,8 @@ def switch_user(uow: UnitOfWork, principal: Principal, badge: str, pin: str) -> 
     entered = enter_as(uow, user, principal.workstation, "", mfa=False)
     # The two-factor proof stays that of the bench's session, and so does its age.
     row = uow.s.execute(select(UserSession.mfa_at).where(UserSession.id == principal.session_id)).scalar_one()
-    _set_session(uow, entered.session_id, mfa_at=row)
+    # A badge does not outlive the password: who only ever switches would never renew it (R1).
+    _set_session(uow, entered.session_id, mfa_at=row, must_change=rules.password_expired(user.password_set_at, uow.now))
     uow.audit("session", entered.session_id, "switch", before={"user": principal.employee_no}, after={"user": user.employee_no})
     return entered
 

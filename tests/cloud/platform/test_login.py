@@ -106,6 +106,18 @@ def test_quick_switch_needs_registered_workstation(lab: Lab) -> None:
     assert "审核者一号" in bench.get("/me").text
 
 
+def test_a_badge_does_not_outlive_the_password(lab: Lab) -> None:
+    """R1: who only ever switches at the bench would never renew it."""
+    bench = lab.client("tester", workstation="WS1")
+    with lab.uow() as uow:
+        old = "UPDATE app_user SET password_set_at = :at WHERE badge = 'B-verifier'"
+        uow.s.execute(text(old), {"at": lab.clock() - timedelta(days=90)})
+    assert bench.post("/switch", {"badge": "B-verifier", "pin": PIN}).status_code == 303
+    with lab.uow() as uow:
+        newest = "SELECT must_change FROM user_session ORDER BY id DESC LIMIT 1"
+        assert uow.s.execute(text(newest)).scalar_one() is True
+
+
 def test_signing_window_is_five_minutes_and_ends_at_lock(lab: Lab) -> None:
     c = lab.client("verifier", workstation="")
     assert c.post("/sign/open", {"pin": "1"}, htmx=True).status_code == 422
