@@ -6,9 +6,10 @@ import functools
 from pathlib import Path
 
 import structlog
-from flask import Flask, g, request, url_for
+from flask import Flask, g, request
 from htmx_flask import Htmx
 from jinja2 import ChoiceLoader, FunctionLoader
+from markupsafe import Markup
 from sqlalchemy.exc import SQLAlchemyError
 
 from cloud.config import Settings
@@ -29,6 +30,7 @@ MODULES = Path(__file__).parent / "modules"
 def create_app(settings: Settings, db: Database | None = None) -> Flask:
     """The whole hosted LIS as one WSGI app."""
     app = Flask("jianlian", template_folder=str(WEB / "templates"), static_folder=str(WEB / "static"), static_url_path="/static")
+    app.jinja_environment = i18n.Pages
     app.config["MAX_CONTENT_LENGTH"] = 16 * 1024 * 1024
     app.jinja_env.trim_blocks = app.jinja_env.lstrip_blocks = True
     assert app.jinja_env.loader is not None
@@ -56,6 +58,7 @@ def create_app(settings: Settings, db: Database | None = None) -> Flask:
 
 WARM_PAGES = ("base.html", "specimens/receive.html", "bench/section.html")
 WARM_HOSPITALS = 20
+MENUS_KEPT = 500
 
 
 def warm_up(app: Flask) -> None:
@@ -90,6 +93,11 @@ def _context(app: Flask) -> None:
     items = sorted((i for m in registry.MODULES for i in m.menu), key=lambda i: i.order)
     version = str(int(max((f.stat().st_mtime for f in (WEB / "static").rglob("*") if f.is_file()), default=0)))
 
+    @functools.lru_cache(MENUS_KEPT)
+    def menu_shown(_language: str, near: str, permissions: frozenset[str]) -> Markup:
+        """The menu as it stands on a page: people of one role read the same few again and again."""
+        return Markup(i18n.pages().get_template("_menu.html").render(menu=_menu(items, permissions), near=near))
+
     @app.context_processor
     def shared() -> dict[str, object]:
         who = g.get("principal")
@@ -100,11 +108,11 @@ def _context(app: Flask) -> None:
             "csrf": token,
             # Asked for by whole pages only: most answers are fragments.
             "menu": lambda: _menu(items, who.permissions) if who else {},
-            "here": lambda: _nearest(items, who.permissions) if who else "",
+            "menu_shown": lambda: menu_shown(i18n.locale(), _nearest(items, who.permissions), who.permissions) if who else "",
             "front": [f for f in fronts if str(f.permission) in who.permissions] if who and not who.locked else [],
             "demo": view.web().settings.demo,
             "locale": i18n.locale(),
-            "asset": lambda name: url_for("static", filename=name, v=version),
+            "asset": lambda name: f"{app.static_url_path}/{name}?v={version}",
         }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import structlog
-from flask import Flask, Response, g, make_response, render_template, request
+from flask import Flask, Response, g, make_response, request
 from sqlalchemy.exc import DataError
 from werkzeug.exceptions import HTTPException
 
@@ -62,9 +62,9 @@ def _answer(status: int, code: str, message: str) -> Response:
     context["posted"] = request.method == "POST" and status < 500
     if page.is_fragment():
         # htmx_flask 0.1 refuses some reswap values, so the headers are set by hand.
-        response = make_response(render_template("_notice.html", **context), status)
+        response = make_response(page.filled("_notice.html", **context), status)
         response.headers["HX-Retarget"] = "#notice"
         response.headers["HX-Reswap"] = "innerHTML"
         response.headers["HX-Trigger"] = '{"sound": "bad"}'
         return response
-    return make_response(render_template("error.html", **context), status)
+    return make_response(page.filled("error.html", **context), status)

@@ -4,24 +4,31 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, make_response, render_template
+from flask import Response, current_app, make_response
 from htmx_flask import request as hx_request
-from jinja2_fragments.flask import render_block
+from jinja2_fragments import render_block
+
+from cloud.web import i18n
 
 
 def page(template: str, block: str | None = None, status: int = 200, **context: Any) -> Response:
     """Render ``template``; for an htmx request that is not boosted only its ``block`` when one is named."""
-    if block is not None and is_fragment():
-        return make_response(render_block(template, block, **context), status)
-    return make_response(render_template(template, **context), status)
+    return make_response(filled(template, block if block is not None and is_fragment() else None, **context), status)
 
 
 def fragment(template: str, block: str, status: int = 200, trigger: str | None = None, **context: Any) -> Response:
     """Render one block, whatever was asked; ``trigger`` becomes HX-Trigger (e.g. a sound)."""
-    response = make_response(render_block(template, block, **context), status)
+    response = make_response(filled(template, block, **context), status)
     if trigger:
         response.headers["HX-Trigger"] = trigger
     return response
+
+
+def filled(template: str, block: str | None = None, **context: Any) -> str:
+    """The template, or one block of it, in the reader's language."""
+    current_app.update_template_context(context)
+    found = i18n.pages()
+    return found.get_template(template).render(context) if block is None else render_block(found, template, block, **context)
 
 
 def is_fragment() -> bool:
