@@ -18,11 +18,14 @@ from sqlalchemy.engine import Connection, IteratorResult, Result
 from sqlalchemy.engine.result import SimpleResultMetaData
 from sqlalchemy.orm import Session, SessionTransaction
 
+from cloud.db.arrays import literal
+
 _sql: dict[str, tuple[bytes, tuple[str, ...]]] = {}
 _columns: dict[str, SimpleResultMetaData] = {}
 _NOTHING = SimpleResultMetaData([])
 _PARAMETER = re.compile(r"%\((\w+)\)s|%%")
 _CURSOR = "jianlian.plain"
+_ELEMENTS = (int, str)
 KEPT_ROWS = 200
 """A kept cursor holds its last answer: after a larger one it is let go."""
 
@@ -76,7 +79,7 @@ def _ask(connection: Connection, statement: TextClause, params: dict[str, Any] |
         driver: Any = connection.connection.driver_connection
         cursor = kept[_CURSOR] = psycopg.RawCursor(driver)
     try:
-        cursor.execute(sql, [params[name] for name in names] if params else None)
+        cursor.execute(sql, [_given(params[name]) for name in names] if params else None)
     except psycopg.Error as error:
         connection._handle_dbapi_exception(error, text, params, None, None)
         raise
@@ -90,6 +93,11 @@ def _ask(connection: Connection, statement: TextClause, params: dict[str, Any] |
     if len(rows) > KEPT_ROWS:
         del kept[_CURSOR]
     return IteratorResult(known, iter(rows))
+
+
+def _given(value: Any) -> Any:
+    """A list as PostgreSQL reads it: psycopg would look at each of its elements three times before it sent them."""
+    return literal(value) if type(value) is list and value and type(value[0]) in _ELEMENTS else value
 
 
 def _spell(sql: str) -> tuple[bytes, tuple[str, ...]]:

@@ -34,10 +34,10 @@ def register(uow: UnitOfWork, form: Registration) -> place.Placed:
     if not _KEY.fullmatch(form.key):
         raise Invalid("页面已过期，请重新打开登记页。")
     message = _message(uow, form)
-    _nobody_like(uow, form, message.patient)
+    alone = _nobody_like(uow, form, message.patient)
     _all_fit(uow, message)
     try:
-        return place.place_order(uow, message, place.MANUAL, default_charge=Charge.PAID if form.paid else Charge.UNPAID)
+        return place.place_order(uow, message, place.MANUAL, default_charge=Charge.PAID if form.paid else Charge.UNPAID, alone=alone)
     except place.OrderRefused as refused:
         raise Conflict(say("{text}。请核对患者号与姓名、性别、出生日期。", text=word(refused.problems[0].text))) from refused
 
@@ -56,15 +56,19 @@ def _all_fit(uow: UnitOfWork, message: OrderMessage) -> None:
             raise Invalid(say("“{item}”不能登记：{why}。请核对患者信息或换项目。", item=wanted.name, why=why), "order_sets")
 
 
-def _nobody_like(uow: UnitOfWork, form: Registration, who: PatientData) -> None:
-    """A new record beside one of the same name and birthday is how one person's results get lost: it is asked before, not mended later."""
+def _nobody_like(uow: UnitOfWork, form: Registration, who: PatientData) -> bool:
+    """A new record beside one of the same name and birthday is how one person's results get lost: it is asked before, not mended later.
+
+    Whether it was looked for and there is none; False where nobody looked: another person on purpose, or a number that is known.
+    """
     if form.other_person or merge.known_number(uow, who.ids[0].value):
-        return
+        return False
     found = merge.like(uow, who.name, who.sex.value, patients.instant(who.birth, None))
     if found:
         who_they_are = [f"{p.name} {p.patient_no}" for p in found]
         text = say("已有同名、同出生日期的患者：{who}。是同一人请填写该患者号；确为另一人请勾选“确为另一人”后再登记。", who=who_they_are)
         raise Conflict(text, field="patient_no")
+    return True
 
 
 def _message(uow: UnitOfWork, form: Registration) -> OrderMessage:

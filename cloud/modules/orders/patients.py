@@ -74,10 +74,9 @@ def store(uow: UnitOfWork, data: PatientData, found: Found) -> Patient:
     patient = found.patient or _create(uow, data)
     if found.patient is not None:
         _update(uow, patient, data)
-    for identifier in data.ids:
-        # What somebody else holds stays theirs: a person decides about a merge, not a message.
-        if (identifier.kind, identifier.value) not in found.holders:
-            uow.s.add(private.identifier(uow, patient.id, identifier.kind, identifier.value))
+    # What somebody else holds stays theirs: a person decides about a merge, not a message.
+    new = dict.fromkeys((i.kind, i.value) for i in data.ids if (i.kind, i.value) not in found.holders)
+    uow.insert(*(private.identifier(uow, patient.id, kind, value) for kind, value in new))
     return patient
 
 
@@ -136,8 +135,7 @@ def _create(uow: UnitOfWork, data: PatientData) -> Patient:
         birth=instant(data.birth, data.birth_at),
     )
     private.set_phone(uow, patient, data.phone)
-    uow.s.add(patient)
-    uow.s.flush()
+    uow.insert(patient)
     uow.audit("patient", patient.id, "created", after={"patient_no": patient.patient_no, "name": patient.name, "sex": patient.sex})
     return patient
 

@@ -54,8 +54,11 @@ class Placed:
         self.problems.append(Problem(f"{item.location}^{field_no}" if item.location else "ORC^1", code, text, severity))
 
 
-def place_order(uow: UnitOfWork, message: OrderMessage, source: str, *, default_charge: Charge = Charge.UNPAID) -> Placed:
-    """Apply one order message. ``default_charge`` is for items whose sender does not say. Raises OrderRefused before any change."""
+def place_order(
+    uow: UnitOfWork, message: OrderMessage, source: str, *, default_charge: Charge = Charge.UNPAID, alone: bool = False
+) -> Placed:
+    """Apply one order message. ``default_charge`` is for items whose sender does not say; ``alone``: the caller has looked for records that
+    may be of the same person, and there are none. Raises OrderRefused before any change."""
     known = _lock_items(uow, source, message)
     found = patients.find(uow, message.patient)
     _judge(uow, message, known, found)
@@ -64,7 +67,7 @@ def place_order(uow: UnitOfWork, message: OrderMessage, source: str, *, default_
     if before is not None and before != (patient.sex, patient.birth):
         holds.recheck(uow, patient)
     placed = Placed(patient.id, problems=rules.person_problems(message.patient, _today(uow)))
-    if found.patient is None:
+    if found.patient is None and not alone:
         twins = merge.propose_like(uow, patient)
         if twins:
             text = f"可能与已有患者 {'、'.join(twins)} 是同一人，已列入患者合并核对"
@@ -191,7 +194,6 @@ def _store_visit(uow: UnitOfWork, message: OrderMessage, source: str, patient: P
     visit = None if known is None else uow.s.get(Visit, (uow.tenant_id, known), populate_existing=True)
     if visit is None:
         visit = Visit(visit_no=number, patient_id=patient.id, kind=(data.kind or VisitType.OUTPATIENT).value)
-        uow.s.add(visit)
     elif not patients.same(uow, visit.patient_id, patient.id):
         # One visit number for two patients: the order counts, the visit is not re-hung.
         placed.problems.append(Problem("PV1^1^19", DUPLICATE_KEY, "就诊号已属于另一患者，本次未采用", Severity.WARNING))
@@ -202,9 +204,8 @@ def _store_visit(uow: UnitOfWork, message: OrderMessage, source: str, patient: P
         if value and getattr(visit, name) != value:
             before[name] = getattr(visit, name)
             setattr(visit, name, value)
-    is_new = visit.id is None
-    uow.s.flush()
-    if is_new:
+    if known is None:
+        uow.insert(visit)
         uow.audit("visit", visit.id, "created", after={"visit_no": visit.visit_no, "patient_id": patient.id, "kind": visit.kind})
     elif before:
         uow.audit("visit", visit.id, "changed", before=before, after={k: new[k] for k in before})
@@ -252,7 +253,7 @@ class _Work:
 
     def finish(self) -> None:
         """Write the new items, audit them, let overtaken cancellations take effect, tell the other modules."""
-        self.uow.s.flush()
+        self.uow.insert(*self.new)
         for row in self.new:
             after = {"no": row.order_item_no, "code": row.his_code, "charge": row.charge_state, "status": row.status}
             self.uow.audit("order_item", row.id, "placed", after=after)
@@ -316,8 +317,7 @@ class _Work:
             created_at=self.uow.now,
             heard_at=self.uow.now,
         )
-        self.uow.s.add(order)
-        self.uow.s.flush()
+        self.uow.insert(order)
         after = {"source": self.source, "placer_no": number, "patient_id": self.patient.id, "priority": order.priority}
         self.uow.audit("lab_order", order.id, "placed", after=after)
         self._touch(order)
@@ -340,7 +340,6 @@ class _Work:
             note=item.note or "",
             status_at=self.uow.now,
         )
-        self.uow.s.add(row)
         self.new.append(row)
         self.known[item.order_item_no] = row
         if mapped is None:

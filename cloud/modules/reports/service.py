@@ -64,14 +64,18 @@ def review_part(uow: UnitOfWork, specimen_id: int, revision: int | None, who: Pr
     return _tested(uow, work, specimen_id, who, frozenset(part))
 
 
+_OF_TUBE = text("SELECT id FROM report WHERE tenant_id = :t AND specimen_id = :s FOR UPDATE")
+
+
 def _tested(uow: UnitOfWork, work: bench.Work, specimen_id: int, who: Principal, part: frozenset[int] | None = None) -> int:
     tube = work.tubes[specimen_id]
     _own_section(who, work.catalog, tube.section_id)
-    report = uow.s.execute(select(Report).where(Report.specimen_id == specimen_id).with_for_update()).scalar_one_or_none()
-    if report is None:
+    known = uow.s.scalar(_OF_TUBE, {"t": uow.tenant_id, "s": specimen_id})
+    if known is None:
         first = State.DRAFT.value
         report = Report(specimen_id=specimen_id, patient_id=tube.patient_id, section_id=tube.section_id, state=first, current_no=0)
-        uow.s.add(report)
+    else:
+        report = lock(uow, [known])[0]
     move(report, State.TESTED)
     sums = work.sums(specimen_id)
     told = [t for t in work.tests.values() if part is None or t.id in part or t.state in bench.TOLD_STATES]
@@ -81,7 +85,8 @@ def _tested(uow: UnitOfWork, work: bench.Work, specimen_id: int, who: Principal,
     if report.current_no == 0:
         report.n_abnormal, report.n_critical = sums.n_abnormal, sums.n_critical
     report.tester_id, report.tested_at = who.user_id, uow.now
-    uow.s.flush()
+    if known is None:
+        uow.insert(report)
     after: dict[str, object] = {"specimen": specimen_id, "tester": who.employee_no}
     uow.audit("report", report.id, "tested", after=after | ({} if part is None else {"part": sorted(part)}))
     uow.notify("report", {"id": report.id, "section_id": report.section_id})

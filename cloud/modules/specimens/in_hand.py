@@ -75,10 +75,8 @@ def take_in(uow: UnitOfWork, form: InHand) -> Taken:
     made = _make(uow, plan.tubes, codes, collected)
     for row, tube in zip(made, plan.tubes, strict=True):
         _walk(uow, row, tube, checked, form.collector.strip())
-    uow.s.flush()
     for row, tube in zip(made, plan.tubes, strict=True):
         orders.walk(uow, [each.order_item_id for each in tube.asked], _ITEM_WALK, specimen_id=row.id, barcode=row.barcode)
-    uow.s.flush()
     bench.expect_tests(uow, [row.id for row in made])
     found = facts.tubes(uow, [row.id for row in made])
     job = None if form.barcode.strip() else steps.label_job(uow, [row.id for row in made])[1]
@@ -142,8 +140,7 @@ def _make(uow: UnitOfWork, tubes: Sequence[Tube], codes: Sequence[str], collecte
         )  # fmt: skip
         row.sample_no = steps.take_number(uow, known.sections[first.section_id], priority, day)
         made.append(row)
-    uow.s.add_all(made)
-    uow.s.flush()
+    uow.insert(*made)
     return made
 
 
@@ -154,7 +151,7 @@ def _walk(uow: UnitOfWork, row: Specimen, tube: Tube, identifiers: list[str], co
         State.COLLECTED: {"in_hand": True, "collector": collector, "at": row.collected_at.isoformat() if row.collected_at else None},
         State.RECEIVED: {"sample_no": row.sample_no},
     }
-    state = State.PLANNED
+    state, steps_done = State.PLANNED, []
     for to in _WALK:
         if not rules.may_move(state, to):
             raise UserError(
@@ -163,10 +160,13 @@ def _walk(uow: UnitOfWork, row: Specimen, tube: Tube, identifiers: list[str], co
         # Collected when and by whom the paper says; written down now, by who registers it.
         at = row.collected_at if to is State.COLLECTED and row.collected_at is not None else uow.now
         who = collector if to is State.COLLECTED and collector else uow.actor.name
-        uow.s.add(SpecimenEvent(specimen_id=row.id, kind=to.value, at=at, actor=who, place=uow.actor.workstation, detail=details[to]))
+        steps_done.append(
+            SpecimenEvent(specimen_id=row.id, kind=to.value, at=at, actor=who, place=uow.actor.workstation, detail=details[to])
+        )
         uow.audit("specimen", row.id, to.value, {"state": state.value}, {"state": to.value, **details[to]})
         uow.emit(f"specimen.{to.value}", row.barcode, {"specimen_id": row.id, "barcode": row.barcode})
         state = to
+    uow.insert(*steps_done)
     uow.notify("specimen", {"id": row.id})
     uow.notify("bench", {"section_id": row.section_id, "specimen_id": row.id})
 

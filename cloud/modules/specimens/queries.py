@@ -14,7 +14,7 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.specimens import facts, rules
 from cloud.modules.specimens.facts import Item, TubeRow
 from cloud.modules.specimens.labels import ZONE
-from cloud.modules.specimens.models import LabelJob, Referral, Specimen, SpecimenEvent, StrayTube
+from cloud.modules.specimens.models import LabelJob, Specimen, SpecimenEvent, StrayTube
 
 WAITING_DAYS = 7
 
@@ -133,9 +133,10 @@ def label_job(uow: UnitOfWork, job_id: int) -> LabelJob | None:
     return uow.s.get(LabelJob, (uow.tenant_id, job_id))
 
 
+_REFERRED = text("SELECT specimen_id, lab FROM referral WHERE tenant_id = :t AND specimen_id = ANY(:ids) ORDER BY id")
+
+
 def referral_labs(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, str]:
     """Tube → the laboratory that examined it for us; tubes examined here are not in it (M09 R3: the report names it)."""
-    rows = uow.s.execute(
-        select(Referral.specimen_id, Referral.lab).where(Referral.specimen_id.in_(list(specimen_ids))).order_by(Referral.id)
-    )
+    rows = uow.s.execute(_REFERRED, {"t": uow.tenant_id, "ids": list(specimen_ids)})
     return {row.specimen_id: row.lab for row in rows}

@@ -77,8 +77,7 @@ def label_job(uow: UnitOfWork, specimen_ids: list[int]) -> tuple[list[LabelDocum
     known, tubes, items = md.catalog(uow), facts.tubes(uow, specimen_ids), facts.items(uow, specimen_ids)
     made = [labels.document(known, tubes[each], _abbrs(known, items.get(each, [])), uow.now) for each in specimen_ids]
     job = LabelJob(at=uow.now, by_id=uow.actor.user_id, documents=[to_json(each) for each in made])
-    uow.s.add(job)
-    uow.s.flush()
+    uow.insert(job)
     uow.emit("label.render", f"label:{job.id}", {"job_id": job.id})
     return made, job
 
