@@ -1,4 +1,4 @@
-"""``jianlian-agent decode FILE... [--driver ID] [--encoding NAME] [--site FILE]``: captures to JSON, one line a file."""
+"""``jianlian-agent decode FILE... [--driver ID] [--encoding NAME] [--site FILE] [--text]``: captures to JSON lines, or to text."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import sys
 from pathlib import Path
 
+from agent.outline import outline
 from common.errors import UserError
 from common.instruments.decode import decode
 from common.instruments.site import site_from_json
@@ -21,6 +22,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--site", type=Path, metavar="FILE", help="JSON: how this analyzer differs from its driver (common/instruments/site.py)"
     )
+    parser.add_argument("--text", action="store_true", help="lines for a person instead of JSON")
     options = parser.parse_args(argv)
     try:
         site = site_from_json(json.loads(options.site.read_text("utf-8"))) if options.site else None
@@ -37,7 +39,10 @@ def main(argv: list[str] | None = None) -> int:
             failed = True
             continue
         reading = decode(data, options.driver, options.encoding, site)
-        line = json.dumps(reading.to_json(), ensure_ascii=False)
+        if options.text:
+            line = "\n".join([*([f"== {name}"] if len(options.files) > 1 else []), *outline(reading)])
+        else:
+            line = json.dumps(reading.to_json(), ensure_ascii=False)
         out.write(line.encode("utf-8", "backslashreplace") + b"\n")
     out.flush()
     return 1 if failed else 0

@@ -12,11 +12,11 @@ _FRAME = re.compile(r"([78])([NEO])(1|1\.5|2)", re.IGNORECASE)
 
 
 def tcp(address: str, *, listen: bool) -> Transport:
-    """HOST:PORT. Raises UserError."""
+    """HOST:PORT; without a host all addresses of this PC are listened on, or this PC is dialled. Raises UserError."""
     host, _, port = address.rpartition(":")
     if not (port.isascii() and port.isdigit()):
         raise UserError("place.address", say("地址应写成 主机:端口，例如 127.0.0.1:4001。"))
-    return Transport("tcp-listen" if listen else "tcp-dial", host=host or "127.0.0.1", port=int(port))
+    return Transport("tcp-listen" if listen else "tcp-dial", host=host or ("0.0.0.0" if listen else "127.0.0.1"), port=int(port))
 
 
 def serial(device: str, baud: int, frame: str) -> Transport:

@@ -14,6 +14,7 @@ from agent.channels.sentences import ASTM, MLLP
 from agent.config import DataDir
 from agent.journal import Journal
 from agent.lock import is_locked
+from agent.outline import outline
 from agent.rows import Outgoing
 from common.errors import UserError
 from common.instruments.decode import decode, protocol_of
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", type=Path, help="录制的字节 (recorded bytes)")
     parser.add_argument("--driver", help="驱动 (driver id)")
     parser.add_argument("--encoding", help="字符集 (encoding)")
+    parser.add_argument("--text", action="store_true", help="给人看的文字，不是 JSON (lines for a person instead of JSON)")
     parser.add_argument("--data", type=Path, help="沙箱目录，写入一份日志库 (sandbox folder)")
 
 
@@ -43,6 +45,10 @@ def main(args: argparse.Namespace) -> int:
     sessions = split(data)
     for body, frames, complete, problems in sessions:
         reading = decode(body, args.driver, args.encoding)
+        if args.text:
+            print(f"—— {frames} 帧 (frames)，{'完整 (whole)' if complete else '不完整 (incomplete)'}", *problems, sep="\n! ")
+            print(*outline(reading), sep="\n")
+            continue
         line = {"frames": frames, "complete": complete, "link": problems, **reading.to_json()}
         print(json.dumps(line, ensure_ascii=False))
     if args.data is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import json
 import re
 import signal
@@ -16,9 +18,11 @@ import pytest
 
 from agent.__main__ import main
 from agent.commands import capture
+from agent.config import Connection, Transport
 from agent.journal import Journal
+from agent.outline import outline
 from agent.rows import Outgoing
-from agent.simulator import load, respecimen, vary
+from agent.simulator import load, respecimen, standalone_line, vary
 from common import diagnosis
 from common.english import in_language, language
 from common.instruments.decode import decode
@@ -166,6 +170,37 @@ def test_what_is_captured_replays(tmp_path: Path, capsys: pytest.CaptureFixture[
     told = json.loads(capsys.readouterr().out)
     assert (told["complete"], told["messages"][0]["specimens"][0]["specimen_id"]) == (True, "S1")
     assert [stored.body for stored in Journal(sandbox / "journal.db").messages()] == [target.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "answered"),
+    [
+        ([b"\x05", *build_frames(cbc("S1", 2), per_record=True), b"\x04"], b"\x06"),
+        ([b"\x00\r\n", b"\x0bMSH|^~\\&|A|B|||2026||ORU^R01|7|P|2.3.1\r\x1c\r"], b"MSA|AA|7"),
+        ([b"A 1 2 3\r\n"], b""),
+    ],
+    ids=["ENQ", "VT", "one way"],
+)
+def test_a_recording_answers_as_the_analyzer_speaks(pieces: list[bytes], answered: bytes) -> None:
+    sent, kept, loop = bytearray(), io.BytesIO(), asyncio.new_event_loop()
+    line = standalone_line(Connection("c", "c", "", "auto", Transport("tcp-listen", host="127.0.0.1", port=1)), loop)
+    recorder = capture.Recorder(line, sent.extend, kept, "auto")
+    for piece in pieces:
+        recorder.received(piece)
+    recorder.closed()
+    loop.close()
+    assert kept.getvalue() == b"".join(pieces)
+    assert answered in sent and bool(sent) == bool(answered) and line.health.messages == bool(answered)
+
+
+def test_a_recording_for_a_person(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "x.bin"
+    file.write_bytes(b"\x05" + b"".join(build_frames(cbc("S1", 2), per_record=True)) + b"\x04")
+    assert main(["replay", str(file), "--text"]) == 0
+    said = capsys.readouterr().out
+    assert "完整 (whole)" in said and "标本 (specimen) S1" in said and "2 个结果" in said
+    file.write_bytes(b"A 1 2 3\r\n")
+    assert "没有认出协议" in "\n".join(outline(decode(file.read_bytes())))
 
 
 def test_a_recording_that_cannot_be_written_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

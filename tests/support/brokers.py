@@ -25,7 +25,7 @@ from common import crypto, topics
 
 REPO = Path(__file__).resolve().parents[2]
 MOSQUITTO = shutil.which("mosquitto", path=os.environ.get("PATH", "") + ":/usr/sbin")
-WAIT = 10.0  # seconds until something that must happen is given up
+WAIT = 60.0  # seconds until something that must happen is given up: only a failure waits so long, and a machine may be busy
 
 
 @dataclass

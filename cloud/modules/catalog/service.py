@@ -153,7 +153,10 @@ Channel = tuple[int, Decimal, Decimal, str]
 
 
 def set_channels(uow: UnitOfWork, analyzer_id: int, channels: Mapping[str, Channel], reason: str, driver: str | None = None) -> None:
-    """Make these the codes of an analyzer, all of them: what is not among them goes back to unmapped. One audit entry for the whole."""
+    """Make these the codes of an analyzer, all of them: what is not among them goes back to unmapped. One audit entry for the whole.
+
+    ``driver``: how its bytes are read from now on ("" by their protocol alone); None leaves it as it is.
+    """
     known = catalog(uow)
     wrong = [code for code, (item, factor, _, _) in channels.items() if item not in known.items or factor == 0 or not code.strip()]
     if analyzer_id not in known.analyzers or wrong:
@@ -172,7 +175,7 @@ def set_channels(uow: UnitOfWork, analyzer_id: int, channels: Mapping[str, Chann
         row.item_id, row.factor, row.offset, row.unit, row.active = item_id, factor, offset, unit, True
     analyzer = uow.s.get(models.Analyzer, (uow.tenant_id, analyzer_id))
     if analyzer is not None and driver is not None:
-        analyzer.driver = driver
+        analyzer.driver = driver or None
     uow.s.flush()
     after = {code: _shown(known, each) for code, each in channels.items()}
     changed = sorted(c for c in before.keys() | after.keys() if before.get(c) != after.get(c))

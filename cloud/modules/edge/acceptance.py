@@ -164,14 +164,25 @@ def _by_recording(rows: Sequence[PrintCheck]) -> dict[int, list[PrintCheck]]:
 def set_tested(uow: UnitOfWork, mapping_id: int) -> MappingVersion:
     """draft → tested: every item whose code or reading is new was compared with the print-out by today's rows, and nothing differs."""
     version = onboarding.take(uow, mapping_id, State.DRAFT)
-    rows = [mapping.row_of(r) for r in version.rows]
-    if not any(r.item_id is not None for r in rows):
+    if not any(r["item_id"] is not None for r in version.rows):
         raise UserError("invalid", "还没有对照任何项目。")
+    judge_again(uow, version)
+    _refuse(uow, test_problems(uow, version), "不能标为已试验")
+    return approval.move(uow, version, State.TESTED, tested_at=uow.now, tested_by=uow.actor.name)
+
+
+def fresh_rows(uow: UnitOfWork, version: MappingVersion) -> list[Row]:
+    """What a version's trial has to compare: codes that mean something new; all of them once bytes are read another way."""
+    rows = [r for r in map(mapping.row_of, version.rows) if r.item_id is not None]
     if onboarding.read_as_in_use(uow, version):
         fresh = {c.code for c in mapping.changes(onboarding.base_rows(uow, version), rows)}
         rows = [r for r in rows if r.code in fresh]
-    _refuse(uow, comparing.test_problems(rows, _facts(judge_again(uow, version))), "不能标为已试验")
-    return approval.move(uow, version, State.TESTED, tested_at=uow.now, tested_by=uow.actor.name)
+    return rows
+
+
+def test_problems(uow: UnitOfWork, version: MappingVersion) -> list[tuple[int, str]]:
+    """What still keeps a draft from being tested: (item, why)."""
+    return comparing.test_problems(fresh_rows(uow, version), _facts(checks(uow, version.id)))
 
 
 def open_problems(uow: UnitOfWork, version: MappingVersion) -> list[tuple[int, str]]:

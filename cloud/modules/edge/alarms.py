@@ -24,6 +24,11 @@ KINDS = {
     "clock": "采集端时钟不准",
 }
 
+ALERTS = {kind: f"采集端 %(name)s：{words}" for kind, words in KINDS.items() if kind != "clock"}
+"""What calls a person away from other pages (a clock calls by its own signal)."""
+URGENT = frozenset({"clone", "gap", "unstorable"})
+"""Results may be missing."""
+
 UPSERT = text("""
 INSERT INTO edge_alarm (tenant_id, agent_id, kind, detail, count, first_at, last_at)
 VALUES (:t, :agent, :kind, CAST(:detail AS jsonb), :n, :now, :now)

@@ -17,7 +17,8 @@ from cloud.modules.catalog import service as catalog
 from cloud.modules.edge import configuration, mapping, retake
 from cloud.modules.edge.mapping import State
 from cloud.modules.edge.models import Agent, Connection, MappingApproval, MappingVersion
-from cloud.modules.edge.onboarding import active_rows, active_version, take
+from cloud.modules.edge.onboarding import active_rows, take
+from cloud.modules.edge.recordings import active_version
 from common.errors import UserError
 from common.say import say, word
 
@@ -62,7 +63,7 @@ def activate(uow: UnitOfWork, mapping_id: int, zone: tzinfo) -> int:
     known = md.catalog(uow)
     fresh = mapping.changes(active_rows(known, row.analyzer_id), rows)
     channels = {r.code: (r.item_id, r.factor, r.offset, r.unit) for r in rows if r.item_id is not None}
-    catalog.set_channels(uow, row.analyzer_id, channels, f"对照第 {row.number} 版", driver=row.driver)
+    catalog.set_channels(uow, row.analyzer_id, channels, f"对照第 {row.number} 版", driver=row.driver or "")
     uow.s.flush()
     for agent_id in sorted(set(uow.s.scalars(select(Connection.agent_id).where(Connection.analyzer_id == row.analyzer_id)))):
         agent = uow.s.get(Agent, (uow.tenant_id, agent_id), with_for_update=True)

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import lookup, mapping, meanings, onboarding, sandbox, store
+from cloud.modules.edge import lookup, mapping, meanings, onboarding, recordings, sandbox, store
 from cloud.modules.edge.models import Connection, MappingVersion, Observation, RawMessage
 from cloud.modules.edge.verdicts import Layer, Verdict
 from common import visible
@@ -158,7 +158,7 @@ def in_use(uow: UnitOfWork, raw: RawMessage) -> sandbox.Way:
     known = md.catalog(uow)
     if link is None or link.analyzer_id is None:
         return sandbox.Way(link.driver if link else None, link.encoding if link else None, None, meanings.meaning(known, []))
-    active = onboarding.active_version(uow, link.analyzer_id)
+    active = recordings.active_version(uow, link.analyzer_id)
     return sandbox.Way(
         link.driver or known.analyzers[link.analyzer_id].driver,
         link.encoding or (active.encoding if active else None),

@@ -76,6 +76,14 @@ GROUP BY o.connection_id, o.state
 """)
 
 
+CONSENTED = text("""
+SELECT CASE WHEN c.at < :before THEN r.version END FROM agent_release r
+JOIN agent_consent c ON c.tenant_id = r.tenant_id AND c.release_id = r.id
+WHERE r.tenant_id = :t AND r.withdrawn_at IS NULL ORDER BY r.published_at DESC LIMIT 1
+""")
+"""The newest version the laboratory agreed to, if that was long enough ago."""
+
+
 def load(uow: UnitOfWork) -> list[AgentView]:
     """Every agent of the hospital."""
     agents = uow.s.scalars(select(Agent).order_by(Agent.name, Agent.id)).all()
@@ -86,10 +94,11 @@ def load(uow: UnitOfWork) -> list[AgentView]:
     for connection_id, state, n in uow.s.execute(OPEN, {"t": uow.tenant_id}):
         waiting.setdefault(connection_id, {})[state] = n
     heard = {a.id: _online(a, uow.now) for a in agents}
+    wanted = uow.s.scalar(CONSENTED, {"t": uow.tenant_id, "before": uow.now - signals.OLD_VERSION})
     out = []
     for agent in agents:
         others = [on for other, on in heard.items() if other != agent.id]
-        about = agent_facts(agent, uow.now, any(others) if others else None)
+        about = agent_facts(agent, uow.now, any(others) if others else None, wanted or "")
         own = [c for c in links if c.agent_id == agent.id]
         out.append(AgentView(agent, about, [_link(uow, agent, about, c, counts, waiting.get(c.id, {})) for c in own]))
     return out
@@ -99,8 +108,8 @@ def _online(agent: Agent, now: datetime) -> bool:
     return agent.state == "enrolled" and rules.agent_online(agent.last_seen_at, _time(agent.status.get("gone")), now)
 
 
-def agent_facts(agent: Agent, now: datetime, others_online: bool | None) -> AgentFacts:
-    """What is known of an agent."""
+def agent_facts(agent: Agent, now: datetime, others_online: bool | None, wanted: str = "") -> AgentFacts:
+    """What is known of an agent. ``wanted``: the version that it should run by now."""
     status = agent.status
     oldest = _time(status.get("oldest"))
     skew = agent.clock_skew_ms
@@ -115,6 +124,9 @@ def agent_facts(agent: Agent, now: datetime, others_online: bool | None) -> Agen
         certificate_left=None if agent.not_after is None else agent.not_after - now,
         others_online=others_online,
         behind=agent.applied_version is not None and agent.applied_version != agent.config_version,
+        disk_free=_int(status.get("disk_free")),
+        disk_total=_int(status.get("disk_total")),
+        overdue=wanted if agent.software and agent.software != wanted else "",
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import mapping, onboarding, sandbox, suggesting
+from cloud.modules.edge import mapping, onboarding, recordings, sandbox, suggesting
 from cloud.modules.edge.interpret import Said
 from cloud.modules.edge.mapping import Row
 from cloud.modules.edge.models import MappingVersion
@@ -56,12 +56,7 @@ def meaning(known: md.Catalog, rows: Sequence[Row]) -> sandbox.Say:
 def replayed(uow: UnitOfWork, version: MappingVersion, body: bytes) -> sandbox.Replayed:
     """A session by what is in use now against this version. Reads only; not a row is written."""
     known = md.catalog(uow)
-    active = onboarding.active_version(uow, version.analyzer_id)
-    old = sandbox.Way(
-        active.driver if active else known.analyzers[version.analyzer_id].driver,
-        active.encoding if active else None,
-        active.site if active else None,
-        meaning(known, onboarding.active_rows(known, version.analyzer_id)),
-    )
+    rows = onboarding.active_rows(known, version.analyzer_id)
+    old = sandbox.Way(*recordings.read_now(uow, version.analyzer_id), meaning(known, rows))
     new = sandbox.Way(version.driver, version.encoding, version.site, meaning(known, [mapping.row_of(r) for r in version.rows]))
     return sandbox.compare(body, old, new)

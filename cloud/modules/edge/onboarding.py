@@ -13,9 +13,10 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.edge import configuration, mapping, sandbox, theirs
 from cloud.modules.edge.mapping import Row, State
 from cloud.modules.edge.models import MappingVersion, Recording
-from cloud.modules.edge.recordings import known_analyzer, read
+from cloud.modules.edge.recordings import known_analyzer, read, read_now, record_received, recordings
 from cloud.web.faults import Stale
 from common.errors import UserError
+from common.instruments.propose import replay
 from common.say import Listed, say, word
 
 
@@ -53,25 +54,15 @@ def draft(uow: UnitOfWork, analyzer_id: int, author_id: int, recording: Recordin
 
 def _new_version(uow: UnitOfWork, analyzer_id: int, author_id: int) -> MappingVersion:
     number = 1 + (uow.s.scalar(select(func.max(MappingVersion.number)).where(MappingVersion.analyzer_id == analyzer_id)) or 0)
-    active = active_version(uow, analyzer_id)
-    known = md.catalog(uow)
+    driver, encoding, site = read_now(uow, analyzer_id)
     row = MappingVersion(
         analyzer_id=analyzer_id, number=number, author=uow.actor.name, author_id=author_id, created_at=uow.now,
-        rows=[r.to_json() for r in active_rows(known, analyzer_id)],
-        driver=active.driver if active else known.analyzers[analyzer_id].driver,
-        encoding=active.encoding if active else None, site=active.site if active else None,
+        rows=[r.to_json() for r in active_rows(md.catalog(uow), analyzer_id)], driver=driver, encoding=encoding, site=site,
     )  # fmt: skip
     uow.s.add(row)
     uow.s.flush()
     uow.audit("edge_mapping", row.id, "draft", after={"analyzer": analyzer_id, "number": number, "codes": len(row.rows)})
     return row
-
-
-def active_version(uow: UnitOfWork, analyzer_id: int) -> MappingVersion | None:
-    """The version in use; None before the first one (then the catalog's channels stand alone)."""
-    return uow.s.scalars(
-        select(MappingVersion).where(MappingVersion.analyzer_id == analyzer_id, MappingVersion.state == State.ACTIVE)
-    ).one_or_none()
 
 
 def save_rows(uow: UnitOfWork, mapping_id: int, version: int, rows: Sequence[Row], reason: str, seen: int = 0) -> MappingVersion:
@@ -118,6 +109,40 @@ def add_code(uow: UnitOfWork, analyzer_id: int, code: str, item_id: int, author_
         raise UserError("conflict", say("第 {number} 版对照正在审批，请先退回修改或等它启用后再加。", number=row.number))
     rows = [r for r in map(mapping.row_of, row.rows) if r.code != code.strip()]
     return save_rows(uow, row.id, row.version, [*rows, Row(code.strip(), item_id)], reason or row.reason)
+
+
+def seen_in(uow: UnitOfWork, analyzer_id: int, code: str, raw_id: int) -> None:
+    """The message a code came with becomes a recording, so that its value can be compared; none when a recording has the code already."""
+    if any(code.strip() in {c.code for c in sandbox.codes(read(one).said)} for one in recordings(uow, analyzer_id, 10)):
+        return
+    record_received(uow, [raw_id], "", analyzer_id)
+
+
+def copy(uow: UnitOfWork, mapping_id: int, source_id: int) -> MappingVersion:
+    """Take over what another analyzer's codes mean (M27 R6, an analyzer replaced by its like); what the draft says already stays.
+
+    Nothing of it counts before the analyzer's own values were compared.
+    """
+    row = take(uow, mapping_id, State.DRAFT)
+    known_analyzer(uow, source_id)
+    theirs_now = active_rows(md.catalog(uow), source_id)
+    if source_id == row.analyzer_id or not theirs_now:
+        raise UserError("invalid", "请选择另一台已有对照的仪器。", field="source_id")
+    rows = [mapping.row_of(r) for r in row.rows]
+    mapped = {r.item_id for r in rows if r.item_id is not None}
+    have = {r.code: n for n, r in enumerate(rows)}
+    for one in theirs_now:
+        at = have.get(one.code)
+        if one.item_id in mapped or at is not None and rows[at].item_id is not None:
+            continue
+        if at is None:
+            rows.append(one)
+        else:
+            rows[at] = replace(one, unit=rows[at].unit or one.unit)
+    if not (row.driver or row.site or row.encoding):
+        row.driver, row.encoding, row.site = read_now(uow, source_id)
+    name = md.catalog(uow).analyzers[source_id].name
+    return save_rows(uow, row.id, row.version, rows, row.reason or f"由 {name} 复制")
 
 
 def take(uow: UnitOfWork, mapping_id: int, *states: State) -> MappingVersion:
@@ -170,11 +195,17 @@ def base_rows(uow: UnitOfWork, version: MappingVersion) -> list[Row]:
 
 
 def read_as_in_use(uow: UnitOfWork, version: MappingVersion) -> bool:
-    """Whether bytes are read as by the version in use, which was compared: then only what its codes mean can be new."""
-    now = active_version(uow, version.analyzer_id)
-    return now is not None and all(
-        (getattr(version, name) or None) == (getattr(now, name) or None) for name in ("driver", "encoding", "site")
-    )
+    """Whether bytes go on being read as they are now: then only what the version's codes mean can be new.
+
+    A driver named where none was changes nothing if every recording of the analyzer was recognised as that driver's before.
+    """
+    driver, encoding, site = read_now(uow, version.analyzer_id)
+    if (version.encoding or None, version.site or None) != (encoding, site):
+        return False
+    if driver is not None or version.driver is None:
+        return version.driver == driver
+    seen = recordings(uow, version.analyzer_id, 10)
+    return bool(seen) and all(replay(one.body, None, site, encoding).driver == version.driver for one in seen)
 
 
 def read_as(version: MappingVersion, recording: Recording) -> sandbox.Candidate:

@@ -11,7 +11,8 @@ from sqlalchemy import select
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.edge import configuration, sandbox
-from cloud.modules.edge.models import Connection, RawMessage, Recording
+from cloud.modules.edge.mapping import State
+from cloud.modules.edge.models import Connection, MappingVersion, RawMessage, Recording
 from common.errors import UserError
 from common.instruments import workbook
 from common.instruments.drivers import DRIVERS
@@ -24,18 +25,23 @@ MAX_RAW = 200
 
 
 def add_recording(uow: UnitOfWork, name: str, body: bytes, analyzer_id: int | None = None, raw_ids: Sequence[int] = ()) -> Recording:
-    """Keep a session; the best reading is chosen for a start."""
+    """Keep a session; the reading in use at its analyzer is chosen for a start, where another does not find more."""
     if not body.strip():
         raise UserError("invalid", "文件是空的，请重新录制后上传。", field="file")
     if len(body) > MAX_BYTES:
         raise UserError("invalid", "录制文件超过 10 MB，请截取其中一段（几支标本即可）再上传。", field="file")
     known_analyzer(uow, analyzer_id)
     body = workbook.plain(body)  # the lines of a spreadsheet are what columns are marked on
-    best = sandbox.candidates(body)[0]
+    best, encoding = sandbox.candidates(body)[0], None
+    if analyzer_id is not None:
+        driver, now, site = read_now(uow, analyzer_id)
+        used = sandbox.chosen(body, driver, now, site)
+        if used.results >= best.results and (driver or now or site):
+            best, encoding = used, now
     sha = hashlib.sha256(body).hexdigest()
     row = Recording(
         name=name.strip()[:120] or f"录制 {uow.now:%Y-%m-%d %H:%M}", source="received" if raw_ids else "upload",
-        analyzer_id=analyzer_id, body=body, sha256=sha, driver=best.driver, encoding=None, site=best.site or None,
+        analyzer_id=analyzer_id, body=body, sha256=sha, driver=best.driver, encoding=encoding, site=best.site or None,
         raw_ids=list(raw_ids), by=uow.actor.name, at=uow.now,
     )  # fmt: skip
     uow.s.add(row)
@@ -92,6 +98,21 @@ def known_analyzer(uow: UnitOfWork, analyzer_id: int | None) -> None:
     """Raises UserError when the hospital has no such analyzer."""
     if analyzer_id is not None and analyzer_id not in md.catalog(uow).analyzers:
         raise UserError("not_found", "仪器不存在，请从列表中选择。", field="analyzer_id")
+
+
+def active_version(uow: UnitOfWork, analyzer_id: int) -> MappingVersion | None:
+    """The version in use; None before the first one (then the catalog's channels stand alone)."""
+    return uow.s.scalars(
+        select(MappingVersion).where(MappingVersion.analyzer_id == analyzer_id, MappingVersion.state == State.ACTIVE)
+    ).one_or_none()
+
+
+def read_now(uow: UnitOfWork, analyzer_id: int) -> tuple[str | None, str | None, dict[str, Any] | None]:
+    """How an analyzer's bytes are read now: driver, character set, site row; before its first version as the catalog says."""
+    active = active_version(uow, analyzer_id)
+    if active is None:
+        return md.catalog(uow).analyzers[analyzer_id].driver, None, None
+    return active.driver, active.encoding or None, active.site or None
 
 
 def read(recording: Recording) -> sandbox.Candidate:

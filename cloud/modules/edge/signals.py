@@ -14,6 +14,10 @@ SILENT_TIMES = 3
 BACKLOG = 100
 CERT_DAYS = 30
 SKEW = timedelta(seconds=30)
+LOW_SHARE, LOW_FREE = 0.80, 20 << 30
+"""A disk so full, and with so little left (of a large one a fifth is plenty), is shown to a person (RELIABILITY R5)."""
+OLD_VERSION = timedelta(days=7)
+"""An agent that still runs another version so long after the laboratory's consent is told of (M29)."""
 LEAST_GAP = timedelta(minutes=5)
 """A pace is never taken for faster than this: 3 × 40 s of quiet is no fault."""
 PAUSE = timedelta(hours=4)
@@ -91,6 +95,17 @@ class AgentFacts:
     others_online: bool | None = None
     """Whether any other agent of the hospital is heard; None when there is no other."""
     behind: bool = False
+    disk_free: int = 0
+    disk_total: int = 0
+    """Bytes; 0 while the agent has not said."""
+    overdue: str = ""
+    """The version consented to more than OLD_VERSION ago that it does not run yet."""
+
+
+def low_disk(agent: AgentFacts) -> bool:
+    """Whether the agent's disk should be cleared before it refuses."""
+    used = agent.disk_total - agent.disk_free
+    return agent.disk_total > 0 and used >= agent.disk_total * LOW_SHARE and agent.disk_free < LOW_FREE
 
 
 def noisy(link: LinkFacts) -> bool:
@@ -125,6 +140,8 @@ WORDS = {
     "backlog": "采集端 %(name)s 积压 %(pending)s 条",
     "certificate": "采集端 %(name)s 的证书还有 %(days)s 天到期",
     "disk": "采集端 %(name)s 磁盘将满，已停止接收",
+    "disk_low": "采集端 %(name)s 的磁盘只剩 %(gb)s GB，请清理；再少就会停止接收",
+    "old_version": "采集端 %(name)s 还没有换成 %(version)s 版，检验科同意已超过 7 天",
     "clock": "采集端 %(name)s 的时钟相差 %(seconds)s 秒",
     "link": "%(name)s 连接故障",
     "silent": "%(name)s 已 %(minutes)s 分钟没有结果，平常 %(usual)s 分钟内有一条",
@@ -136,7 +153,7 @@ URGENT = frozenset({"offline", "disk", "link", "silent"})
 
 
 def agent_signals(agent: AgentFacts, at_work: bool) -> list[Signal]:
-    """Alerts about one agent: offline in working hours, backlog, certificate, disk, clock."""
+    """Alerts about one agent: offline in working hours, backlog, certificate, disk, clock, an old version."""
     out = []
     if agent.enrolled and not agent.online and agent.offline_for is not None and agent.offline_for > OFFLINE and at_work:
         out.append(Signal("offline", {"minutes": whole_minutes(agent.offline_for)}))
@@ -146,6 +163,10 @@ def agent_signals(agent: AgentFacts, at_work: bool) -> list[Signal]:
         out.append(Signal("certificate", {"days": max(0, agent.certificate_left.days)}))
     if agent.refusing and agent.online:
         out.append(Signal("disk", {}))
+    elif agent.online and low_disk(agent):
+        out.append(Signal("disk_low", {"gb": f"{agent.disk_free / (1 << 30):.1f}"}))
+    if agent.enrolled and agent.overdue:
+        out.append(Signal("old_version", {"version": agent.overdue}))
     if agent.online and agent.skew is not None and abs(agent.skew) > SKEW:
         out.append(Signal("clock", {"seconds": int(agent.skew.total_seconds())}))
     return out

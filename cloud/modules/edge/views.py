@@ -204,7 +204,10 @@ def map_code(uow: UnitOfWork) -> Any:
     """A code joins its analyzer's draft; once that is approved and in use, what is stored is placed."""
     f = request.form
     who = principal()
-    onboarding.add_code(uow, _number("analyzer_id"), f.get("code", ""), _number("item_id"), who.user_id, f.get("reason", ""))
+    analyzer, raw_id = _number("analyzer_id"), f.get("raw_id", "")
+    onboarding.add_code(uow, analyzer, f.get("code", ""), _number("item_id"), who.user_id, f.get("reason", ""))
+    if raw_id.isdecimal() and who.may(Perm.RAW):
+        onboarding.seen_in(uow, analyzer, f.get("code", ""), int(raw_id))
     return redirect_to("/edge/unmapped")
 
 

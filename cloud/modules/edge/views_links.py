@@ -50,7 +50,7 @@ def link(uow: UnitOfWork, connection_id: int) -> Any:
     """One connection: the layer at fault with what to do, numbers, pace, messages by the hour, mapping in use."""
     agent, view = _view(uow, connection_id)
     row = view.connection
-    in_use = None if row.analyzer_id is None else onboarding.active_version(uow, row.analyzer_id)
+    in_use = None if row.analyzer_id is None else recordings.active_version(uow, row.analyzer_id)
     return page(
         "edge/link.html", block="state", agent=agent, link=view, light=verdicts.light(view.facts, agent.facts),
         minutes=signals.whole_minutes,

@@ -179,7 +179,9 @@ def version(uow: UnitOfWork, mapping_id: int) -> Any:
         analyzer=known.analyzers.get(row.analyzer_id), items=meanings.items_of(uow),
         changes=mapping.changes(onboarding.base_rows(uow, row), rows), approvals=approval.approvals(uow, row.id),
         checks=acceptance.summary(uow, row), problems=acceptance.in_words(uow, acceptance.open_problems(uow, row), 12),
+        trial=acceptance.in_words(uow, acceptance.test_problems(uow, row), 12) if row.state == mapping.State.DRAFT else "",
         site=sites.shown(row.site), seen=theirs.newest(uow, row.id), encodings=configuration.ENCODINGS, needed=mapping.APPROVALS,
+        others=onboarding.channel_counts(uow),
         may_propose=who.may(Perm.PROPOSE), may_approve=who.may(Perm.APPROVE) and who.user_id != row.author_id,
         intact=row.accepted_at is None or acceptance.still_signed(uow, row), factor=comparing.factor_between,
     )  # fmt: skip
@@ -200,6 +202,16 @@ def save(uow: UnitOfWork, mapping_id: int) -> Any:
     if extra:
         rows.append(mapping.Row(extra, _number("new_item")))
     onboarding.save_rows(uow, mapping_id, _number("version") or 0, rows, f.get("reason", ""), _number("seen") or 0)
+    return redirect_to(f"/edge/mappings/{mapping_id}")
+
+
+@VIEWS.post("/edge/mappings/<int:mapping_id>/copy", Perm.PROPOSE)
+def copy(uow: UnitOfWork, mapping_id: int) -> Any:
+    """What another analyzer's codes mean, for one that takes its place."""
+    source = _number("source_id")
+    if source is None:
+        raise UserError("invalid", _("请选择仪器。"), field="source_id")
+    onboarding.copy(uow, mapping_id, source)
     return redirect_to(f"/edge/mappings/{mapping_id}")
 
 
@@ -260,7 +272,10 @@ def compare(uow: UnitOfWork, mapping_id: int, recording_id: int) -> Any:
     row, rec = onboarding.version_of(uow, mapping_id), recordings.recording_of(uow, recording_id)
     if row is None or rec is None:
         raise NotFound(_("这版对照"))
-    return page("edge/compare.html", m=row, rec=rec, lines=acceptance.lines(uow, row, rec), levels=comparing.LEVEL_WORDS, said=[])
+    return page(
+        "edge/compare.html", m=row, rec=rec, lines=acceptance.lines(uow, row, rec), levels=comparing.LEVEL_WORDS,
+        fresh={r.code for r in acceptance.fresh_rows(uow, row)} if row.state == mapping.State.DRAFT else set(),
+    )  # fmt: skip
 
 
 @VIEWS.post("/edge/mappings/<int:mapping_id>/compare/<int:recording_id>", Perm.PROPOSE)

@@ -6,16 +6,18 @@ from collections import defaultdict
 from datetime import timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.edge import facts, signals
+from cloud.modules.edge import alarms, facts, queries, signals
+from cloud.modules.edge.models import Agent
 from cloud.modules.edge.rules import Perm
 from cloud.modules.edge.signals import Signal
 from cloud.modules.platform import alerts
 
 CHINA = ZoneInfo("Asia/Shanghai")
 
+ALARM = "alarm"
 COUNT = text("""
 INSERT INTO edge_link_hour (tenant_id, connection_id, hour, up, down) VALUES (:t, :c, :hour, :up, :down)
 ON CONFLICT (tenant_id, connection_id, hour) DO UPDATE SET up = edge_link_hour.up + :up, down = edge_link_hour.down + :down
@@ -38,8 +40,21 @@ def look(uow: UnitOfWork, zone: tzinfo = CHINA) -> None:
                 page = f"/edge/links/{link.connection.id}"
                 found[signal.kind].append(_alert(signal, f"connection:{link.connection.id}", link.connection.name, page))
             _count(uow, link)
-    for kind in signals.WORDS:
+    _told(uow, found)
+    for kind in (*signals.WORDS, ALARM):
         alerts.sync(uow, f"edge.{kind}", found[kind])
+
+
+def _told(uow: UnitOfWork, found: dict[str, list[alerts.Alert]]) -> None:
+    """Alarms about who sends and what is missing call people wherever they are, until somebody closed them with a reason."""
+    names = dict(uow.s.execute(select(Agent.id, Agent.name)).tuples().all())
+    for agent_id, rows in queries.security_alarms(uow).items():
+        for row in rows:
+            if row.kind in alarms.ALERTS:
+                level = alerts.Level.URGENT if row.kind in alarms.URGENT else alerts.Level.WARNING
+                subject, page = f"agent:{agent_id}:{row.kind}", f"/edge/agents/{agent_id}"
+                fields = {"name": names.get(agent_id, "—")}
+                found[ALARM].append(alerts.Alert(f"edge.{ALARM}", subject, level, alarms.ALERTS[row.kind], page, Perm.READ, fields))
 
 
 def _alert(signal: Signal, subject: str, name: str, url: str) -> alerts.Alert:

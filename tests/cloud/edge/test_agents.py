@@ -41,7 +41,7 @@ def code_for(edge: Edge, url: str, agent_id: int | None = None) -> str:
         return service.enrolment_code(uow, agent_id or edge.agent.id, settings)
 
 
-def test_a_real_agent_enrols_and_the_code_works_once(edge: Edge, https: str, tmp_path: Path) -> None:
+def test_ac_pj_2_a_real_agent_enrols_and_the_code_works_once(edge: Edge, https: str, tmp_path: Path) -> None:
     old = edge.rows("SELECT serial FROM agent")[0][0]
     code = code_for(edge, https)
     assert agent_enrol(DataDir(tmp_path / "agent"), code, "lab-pc", "boot") == edge.agent.uuid
@@ -58,6 +58,23 @@ def test_a_real_agent_enrols_and_the_code_works_once(edge: Edge, https: str, tmp
     edge.loop.registry.reload()
     edge.take(edge.agent.raw(astm(edge.tube(), {"K": "4.1"})))
     assert edge.receipts() == {}
+
+
+def test_ac_pj_3_a_reinstalled_pc_gets_its_drivers_and_the_version_it_had(edge: Edge, https: str, tmp_path: Path) -> None:
+    drivers = {"au1": "beckman_access", "xn": "sysmex_xn", "bc": "mindray_bc"}
+    with edge.lab.uow() as uow:
+        for key, driver in drivers.items():
+            new = service.NewConnection(
+                key, key, edge.bench.analyzer, "astm", driver=driver, transport="serial", device=f"/dev/tty-{key}", baud="19200"
+            )
+            service.save_connection(uow, edge.agent.id, new, version=1 if key == "au1" else 0)
+    before = DataDir(tmp_path / "before")
+    agent_enrol(before, code_for(edge, https), "old-pc", "boot")
+    after = DataDir(tmp_path / "after")  # another disk: nothing of the old one is there
+    agent_enrol(after, code_for(edge, https), "new-pc", "boot")
+    assert after.config() == before.config()
+    assert {c.key: c.driver for c in after.config().connections} == drivers
+    assert after.config().version == edge.rows("SELECT config_version FROM agent")[0][0]
 
 
 def test_a_code_ends_after_30_minutes_or_with_the_next_one(edge: Edge, https: str, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from sqlalchemy import text
 from cloud import cli
 from cloud.modules.edge import reporting, terminal, updates, watch
 from cloud.modules.edge.signals import WORDS
+from cloud.modules.platform.rules import Level
 from common import crypto, release
 from common.errors import UserError
 from tests.cloud.edge.world import Edge, astm
@@ -226,6 +227,30 @@ def test_ac_rl_1_a_release_goes_out_only_after_the_laboratorys_own_group_consent
     assert edge.lab.client("sysadmin").post("/edge/releases/1/offer", offer).status_code == 409
     [(order,)] = edge.rows("SELECT body FROM downlink WHERE kind = 'command'")
     assert order["do"] == "update" and order["consent"]["person"] == "王主任"
+    # M29: a week after the consent an agent that still runs another version is told of
+    with edge.lab.uow() as uow:
+        uow.s.execute(text("UPDATE agent SET software = '0.1.0'"))
+    for days, told in ((7, []), (8, [("edge.old_version", {"name": "一号采集端", "version": "0.2.0"})])):
+        edge.lab.clock.set(now + timedelta(days=days))
+        run_watch(edge)
+        assert edge.rows("SELECT kind, fields FROM alert WHERE kind = 'edge.old_version' AND cleared_at IS NULL") == told
+    with edge.lab.uow() as uow:
+        uow.s.execute(text("UPDATE agent SET software = '0.2.0'"))
+    run_watch(edge)
+    assert edge.rows("SELECT 1 FROM alert WHERE kind = 'edge.old_version' AND cleared_at IS NULL") == []
+
+
+def test_an_alarm_about_a_copied_agent_calls_people_on_every_page_until_it_is_closed_with_a_reason(edge: Edge) -> None:
+    edge.take(edge.agent.raw(astm(edge.tube(), {"K": "4.1"}), 1), edge.agent.raw(astm(edge.tube(), {"K": "5.1"}), 1))
+    [(number, kind)] = edge.rows("SELECT id, kind FROM edge_alarm")
+    run_watch(edge)
+    open_now = "SELECT message, level, fields FROM alert WHERE kind = 'edge.alarm' AND cleared_at IS NULL"
+    [(message, level, fields)] = edge.rows(open_now)
+    assert kind == "clone" and message % fields == "采集端 一号采集端：同一身份疑似有两台采集端" and level == Level.URGENT
+    admin = edge.lab.client("sysadmin")
+    assert admin.post(f"/edge/alarms/{number}/close", {"reason": "已停用旧电脑"}).status_code == 303
+    run_watch(edge)
+    assert edge.rows(open_now) == []
 
 
 def test_the_command_lays_readings_side_by_side(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,10 +80,11 @@ def test_a_new_code_goes_from_recording_to_use_and_what_waited_is_placed(edge: E
     go(engineer, f"{made}/rows", **rows_form(edge, engineer, made, meaning))
     assert "未与打印值比对" in go(engineer, f"{made}/test", 409)
     compare = f"{made}/compare/{rec.rsplit('/', 1)[1]}"
-    prints(engineer, compare, {"XK": "4.1", "GLU": "5.6"})
-    assert "未与打印值比对" in go(engineer, f"{made}/test", 409), "Na and CREA are mapped but never compared"
-    second = upload(engineer, astm("1002", {"Na": "140", "CREA": "70"}), analyzer_id=str(edge.bench.analyzer))
-    prints(engineer, f"{made}/compare/{second.rsplit('/', 1)[1]}", {"Na": "140", "CREA": "70"})
+    page = engineer.get(compare).text
+    assert page.count('<span class="tag">新</span>') == 1, "GLU is in use, unchanged: XK alone must be compared"
+    prints(engineer, compare, {"XK": "4.1"})
+    page = engineer.get(made).text
+    assert "标为已试验还缺" not in page and "验收签名还缺" in page
     go(engineer, f"{made}/test")
     assert engineer.post(f"{made}/approve").status_code == 403
     go(leader, f"{made}/approve")
@@ -108,6 +109,27 @@ def test_a_new_code_goes_from_recording_to_use_and_what_waited_is_placed(edge: E
     assert "（NA）未与打印值比对" in refused and "（CREA）" not in refused
     prints(engineer, f"{made}/compare/{third.rsplit('/', 1)[1]}", {"NA2": "141"})
     go(engineer, f"{made}/test")
+
+
+XN = b"H|\\^&|||XN-1000^00-22^12345^^^^12345||||||||E1394-97\r"
+
+
+def test_bytes_that_are_read_another_way_are_compared_whole_and_a_named_driver_that_was_recognised_before_is_not_another_way(
+    edge: Edge,
+) -> None:
+    engineer = edge.lab.client("engineer")
+    body = astm("1", {"K": "4.1", "WBC": "6.1"})
+    body = XN + body.split(b"\r", 1)[1]
+    rec = upload(engineer, body)
+    made = go(engineer, f"{rec}/map", analyzer_id=str(edge.bench.analyzer))
+    assert edge.rows("SELECT driver FROM edge_mapping") == [("sysmex_xn",)], "what the catalog left open was recognised"
+    assert "还没有" not in go(engineer, f"{made}/test"), "K is in use, read and reported as before"
+    go(engineer, f"{made}/back", reason="再看")
+    version, seen = (re.search(rf'name="{name}" value="(\d+)"', engineer.get(made).text) for name in ("version", "seen"))
+    assert version is not None and seen is not None
+    go(engineer, f"{made}/site", version=version[1], seen=seen[1], encoding="gb18030")
+    refused = go(engineer, f"{made}/test", 409)
+    assert all(f"（{item}）未与打印值比对" in refused for item in MEANING.values())
 
 
 def test_ac_pj_1_one_unit_error_among_24_items_is_named_and_nobody_can_accept(edge: Edge) -> None:
@@ -203,6 +225,32 @@ def test_one_click_on_an_unmapped_code_joins_the_draft(edge: Edge) -> None:
     go(leader, "/edge/unmapped/map", **form)
     assert "已在第 1 版" in leader.get("/edge/unmapped").text
     assert edge.fates()[0][3] == "unmapped", "nothing is placed before two people approved"
+    [(version, rec)] = edge.rows("SELECT m.id, r.id FROM edge_mapping m JOIN edge_recording r ON r.analyzer_id = m.analyzer_id")
+    page = leader.get(f"/edge/mappings/{version}/compare/{rec}").text
+    assert 'aria-label="打印值 UREA9"' in page, "the message it came with is ready to be compared"
+    prints(leader, f"/edge/mappings/{version}/compare/{rec}", {"UREA9": "4.1"})
+    go(leader, f"/edge/mappings/{version}/test")
+
+
+def test_an_analyzer_that_is_replaced_hands_its_mapping_on_and_every_value_is_compared_anew(edge: Edge) -> None:
+    with edge.lab.uow() as uow:
+        from cloud.modules.catalog import models as md
+
+        old = uow.s.get(md.Analyzer, (edge.lab.a, edge.bench.analyzer))
+        assert old is not None
+        row = md.Analyzer(code="AU2", name="新生化仪", model="AU2", section_id=old.section_id)
+        uow.s.add(row)
+        uow.s.flush()
+        fresh = row.id
+    engineer = edge.lab.client("engineer")
+    made = go(engineer, "/edge/mappings", analyzer_id=str(fresh))
+    assert "换机：复制另一台仪器的对照" in engineer.get(made).text
+    assert "另一台" in go(engineer, f"{made}/copy", 422, source_id=str(fresh))
+    go(engineer, f"{made}/copy", source_id=str(edge.bench.analyzer))
+    [(rows,)] = edge.rows("SELECT rows FROM edge_mapping")
+    assert {r["code"]: r["item_id"] for r in rows} == {c: edge.bench.items[i] for c, i in MEANING.items()}
+    refused = go(engineer, f"{made}/test", 409)
+    assert all(f"（{item}）未与打印值比对" in refused for item in MEANING.values())
 
 
 POSITIONAL = b"".join(b"A%04d %6s%6s\r\n" % (n, k, g) for n, (k, g) in enumerate([(b"4.1", b"5.6"), (b"3.9", b"6.1")], 1))

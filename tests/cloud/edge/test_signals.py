@@ -102,7 +102,14 @@ def test_alerts_of_an_agent_at_their_limits() -> None:
     assert signals.agent_signals(replace(AGENT, certificate_left=timedelta(days=30), pending=100, skew=timedelta(seconds=30)), True) == []
     assert kinds(signals.agent_signals(replace(AGENT, skew=timedelta(seconds=-31)), True)) == ["clock"]
     assert kinds(signals.agent_signals(replace(AGENT, refusing=True), False)) == ["disk"]
-    for signal in (*signals.agent_signals(away, True), *signals.agent_signals(replace(AGENT, pending=101, refusing=True), True)):
+    gb = 1 << 30
+    low = replace(AGENT, disk_total=100 * gb, disk_free=20 * gb - 1, overdue="0.2.0")
+    assert kinds(signals.agent_signals(low, False)) == ["disk_low", "old_version"]
+    assert kinds(signals.agent_signals(replace(low, refusing=True, overdue=""), False)) == ["disk"], "the worse of the two"
+    for room in ((100, 20), (99, 20), (1000, 30), (0, 0)):
+        assert signals.agent_signals(replace(AGENT, disk_total=room[0] * gb, disk_free=room[1] * gb), True) == [], room
+    both = replace(AGENT, pending=101, refusing=True)
+    for signal in (*signals.agent_signals(away, True), *signals.agent_signals(both, True), *signals.agent_signals(low, True)):
         assert signals.WORDS[signal.kind] % {"name": "x", **signal.fields}
 
 

@@ -1,6 +1,7 @@
 """``./dev fuzz [NAME...] --runs N``: hostile bytes against the parsers.
 
     ./dev fuzz astm-records hl7 --runs 100000 [--seed S] [--engine atheris|mutate] [--longest BYTES] [--keep DIR]
+    ./dev fuzz astm-link hl7 --until 3000000 --state DIR      short, middling and long inputs by turns; killed, it goes on from DIR
 
 Names: astm-link, astm-records, hl7, fixed, envelope; all of them without a name. ``atheris`` (guided by coverage) is taken where it
 is installed, else the plain engine. Every finding (an undocumented exception, more than a second) is written to DIR and printed; exit
@@ -12,13 +13,12 @@ from __future__ import annotations
 import argparse
 import hashlib
 import importlib.util
-import re
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from tests.support.fuzz import marathon
 from tests.support.fuzz.mutate import LONGEST, Finding, mutated, run
 from tests.support.fuzz.targets import TARGETS, TOKENS, seeds
 
@@ -31,6 +31,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--engine", choices=("atheris", "mutate"))
     parser.add_argument("--longest", type=int, default=LONGEST, help=f"bytes of an input (default {LONGEST})")
+    parser.add_argument("--until", type=int, help="executions of each target, counted over all starts with the same --state")
+    parser.add_argument("--state", type=Path, default=Path(tempfile.gettempdir()) / "jianlian-fuzz-state")
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "jianlian-fuzz")
     args = parser.parse_args()
     unknown = set(args.name) - set(TARGETS)
@@ -38,6 +40,8 @@ def main() -> int:
         parser.error(f"no target {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
     engine = args.engine or ("atheris" if importlib.util.find_spec("atheris") else "mutate")
     bad = 0
+    if args.until:
+        return marathon.run(args.name or list(TARGETS), args.until, args.state)
     for name in args.name or TARGETS:
         began = time.monotonic()
         if engine == "atheris":
@@ -62,31 +66,10 @@ def _keep(folder: Path, name: str, finding: Finding) -> Path:
 
 
 def _guided(name: str, args: argparse.Namespace) -> tuple[int, float, list[Finding]]:
-    """A process of its own: atheris never gives its process back."""
-    keep: Path = args.keep
-    keep.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="jl-fuzz-") as folder:
-        for number, one in enumerate(seeds(name)):
-            (Path(folder) / f"seed-{number}").write_bytes(one)
-        options = [
-            f"-runs={args.runs}",
-            f"-seed={args.seed}",
-            f"-max_len={args.longest}",
-            "-rss_limit_mb=2048",
-            "-print_final_stats=1",
-            f"-artifact_prefix={keep}/{name}-",
-        ]
-        command = [sys.executable, "-m", "tests.support.fuzz.guided", name, *options, folder]
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
-    executed = re.search(r"stat::number_of_executed_units:\s*(\d+)", done.stderr) or re.search(r"Done (\d+) runs", done.stderr)
-    slowest = max((float(one) for one in re.findall(r"slowest input so far: ([\d.]+) s", done.stdout)), default=0.0)
-    found = []
-    if done.returncode:
-        tail = done.stderr.strip().splitlines()
-        where = re.search(r"written to (\S+)", done.stderr)
-        data = Path(where[1]).read_bytes() if where and Path(where[1]).exists() else b""
-        found.append(Finding(data, " ".join(line for line in tail if "Error" in line or "Exception" in line)[:300] or tail[-1][:300]))
-    return int(executed[1]) if executed else 0, slowest, found
+        marathon.sow(name, Path(folder))
+        done = marathon.guided(name, Path(folder), args.keep, args.runs, args.seed, args.longest)
+    return done.runs, done.slowest, done.found
 
 
 if __name__ == "__main__":
