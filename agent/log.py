@@ -8,8 +8,11 @@ from __future__ import annotations
 import json
 import sys
 import traceback
+from collections import deque
 from datetime import UTC, datetime
 
+RECENT: deque[dict[str, str]] = deque(maxlen=150)
+"""The newest lines, for an engineer who asks for them from afar (agent/orders.py)."""
 LEVELS = {"DEBUG": 0, "INFO": 1, "WARNING": 2, "ERROR": 3}
 _least = [LEVELS["INFO"]]
 
@@ -48,7 +51,10 @@ class Log:
             return
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         row = {"at": at, "level": level.lower(), "part": self._part, "event": event, **fields}
-        sys.stderr.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+        line = json.dumps(row, ensure_ascii=False, default=str)
+        said = f"{level} {self._part} {event} {json.dumps(fields, ensure_ascii=False, default=str) if fields else ''}"
+        RECENT.append({"at": at, "text": said.rstrip()[:600]})
+        sys.stderr.write(line + "\n")
 
 
 def get(part: str) -> Log:

@@ -1,4 +1,4 @@
-"""What the cloud orders a running agent to do (`command` envelopes, verified): tail, capture, send again, orders once more, update."""
+"""What the cloud orders a running agent to do (`command` envelopes, verified): tail, capture, log, send again, orders once more, update."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ def obey(agent: Agent, body: Any) -> None:
         return
     if do in ("tail", "capture"):
         _look(agent, body)
+    elif do == "log":
+        if agent.uplink is not None:
+            agent.uplink.publish_now("tail", {"conn": "", "lines": list(log.RECENT)})
     elif do == "resend":
         since = int(datetime.fromisoformat(str(body["since"])).timestamp() * 1000)
         agent.journal.pend_again(since, agent.uplink.wake if agent.uplink is not None else lambda: None)

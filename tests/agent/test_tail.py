@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from agent import log, orders
 from agent.journal import Journal
 from agent.rows import Outgoing
 from agent.tail import MAX_LINES, Tap, order
@@ -85,3 +87,13 @@ def test_the_reserve_is_sent_again_on_demand(tmp_path: Path) -> None:
     journal.flush()
     assert journal.counts() == {"pending": 0, "receipted": 4, "quarantined": 0}
     asyncio.new_event_loop().close()
+
+
+def test_the_newest_lines_of_the_log_go_up_when_asked_for() -> None:
+    sent: list[tuple[str, object]] = []
+    agent = SimpleNamespace(uplink=SimpleNamespace(publish_now=lambda kind, body: sent.append((kind, body))))
+    log.get("probe").warning("a thing happened", conn="xn", n=3)
+    orders.obey(agent, {"do": "log"})  # type: ignore[arg-type]
+    [(kind, body)] = sent
+    assert kind == "tail" and isinstance(body, dict) and body["conn"] == ""
+    assert 'WARNING probe a thing happened {"conn": "xn", "n": 3}' in [line["text"] for line in body["lines"]]

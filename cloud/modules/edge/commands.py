@@ -1,4 +1,4 @@
-"""Orders to a running agent, and what it answers with: the live tail of a connection, a capture to a file, messages sent once more.
+"""Orders to a running agent, and what it answers with: a connection's live tail, a capture to a file, its log, messages sent once more.
 
 Orders go down as ``command`` envelopes. A tail ends by itself; its lines were masked by the agent and are forgotten after an hour.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.edge import downlink, interpret
@@ -46,6 +46,11 @@ def capture(uow: UnitOfWork, agent_id: int, conn_key: str, seconds: int, reason:
     _order(uow, agent_id, conn_key, body, reason.strip())
 
 
+def log(uow: UnitOfWork, agent_id: int) -> None:
+    """Ask for the newest lines of an agent's own log, which hold no patient's data."""
+    _order(uow, agent_id, "", {"do": "log"})
+
+
 def resend(uow: UnitOfWork, agent_id: int, since: datetime, reason: str) -> None:
     """Have everything of the 14-day reserve that was received since then sent once more (RELIABILITY F24)."""
     if not reason.strip():
@@ -77,6 +82,8 @@ def keep(uow: UnitOfWork, one: Admitted) -> None:
     if not isinstance(body, dict) or not isinstance(lines, list):
         raise PeerError("tail", "a tail without lines")
     conn = str(body.get("conn") or "")[:64]
+    if not conn:  # the agent's own log comes whole each time
+        uow.s.execute(delete(TailLine).where(TailLine.agent_id == one.reg.agent_id, TailLine.conn_key == ""))
     for line in lines[:MAX_LINES]:
         if not isinstance(line, dict):
             continue
@@ -89,7 +96,7 @@ def keep(uow: UnitOfWork, one: Admitted) -> None:
 
 
 def lines(uow: UnitOfWork, agent_id: int, conn_key: str, after: int = 0, limit: int = 200) -> list[Line]:
-    """The newest lines of a connection after a line already shown, oldest first."""
+    """The newest lines of a connection (of the agent's log without one) after a line already shown, oldest first."""
     sql = text(
         "SELECT id, at, direction, text FROM edge_tail WHERE tenant_id = :t AND agent_id = :a AND conn_key = :c AND id > :after "
         "ORDER BY id DESC LIMIT :n"

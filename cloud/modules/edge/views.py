@@ -10,6 +10,7 @@ from flask import Response, jsonify, request
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.edge import (
+    commands,
     configuration,
     console,
     facts,
@@ -92,6 +93,19 @@ def code(uow: UnitOfWork, agent_id: int) -> Any:
     if request.headers.get("HX-Request") == "true":
         return fragment("edge/code.html", "code", enrol_code=made)
     return page("edge/code.html", enrol_code=made, agent_id=agent_id)
+
+
+@VIEWS.get("/edge/agents/<int:agent_id>/log", Perm.RAW)
+def log(uow: UnitOfWork, agent_id: int) -> Any:
+    """The newest lines of the agent's own log, as it sent them when somebody asked."""
+    return fragment("edge/tail.html", "log", lines=commands.lines(uow, agent_id, ""))
+
+
+@VIEWS.post("/edge/agents/<int:agent_id>/log", Perm.RAW)
+def ask_log(uow: UnitOfWork, agent_id: int) -> Any:
+    """Ask the agent for them."""
+    commands.log(uow, agent_id)
+    return redirect_to(f"/edge/agents/{agent_id}#log")
 
 
 @VIEWS.post("/edge/agents/<int:agent_id>/revoke", Perm.MANAGE)

@@ -202,6 +202,21 @@ def test_live_frames_are_asked_of_the_agent_and_shown(edge: Edge) -> None:
     assert edge.lab.client("tester").post("/edge/links/1/live").status_code == 403
 
 
+def test_the_agents_own_log_is_fetched_and_each_time_whole(edge: Edge) -> None:
+    engineer = edge.lab.client("engineer")
+    page = f"/edge/agents/{edge.agent.id}/log"
+    assert "取日志" in engineer.get(f"/edge/agents/{edge.agent.id}").text and "取日志" in engineer.fragment(page).text
+    assert engineer.post(page).status_code == 303
+    [(order,)] = edge.rows("SELECT body FROM downlink WHERE kind = 'command'")
+    assert order["do"] == "log"
+    for text_ in ("WARNING uplink disconnected", "INFO app started"):
+        line = {"at": edge.lab.clock().isoformat(), "text": text_}
+        edge.take(edge.agent.say("tail", {"conn": "", "lines": [line]}, conn=""))
+    shown = engineer.fragment(page).text
+    assert "INFO app started" in shown and "disconnected" not in shown
+    assert edge.lab.client("tester").post(page).status_code == 403
+
+
 def test_ac_rl_1_a_release_goes_out_only_after_the_laboratorys_own_group_consented(edge: Edge) -> None:
     key = crypto.new_key()
     bundle = b"PK bundle"
