@@ -12,6 +12,7 @@ from datetime import datetime
 _ANSWERS = (b"ACK", b"ORL", b"ORR", b"RSP", b"QCK", b"DSR", b"MCF")
 _ENHANCED = (b"AL", b"NE", b"ER", b"SU")
 _TRIGGER_FIELDS = 21
+_NO_SEPARATOR = b"\r\n\x00\x0b\x1c"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,9 @@ class Head:
 def read_head(message: bytes) -> Head | None:
     """The first segment when it is MSH, else None."""
     text = message if message[:3] == b"MSH" else message.lstrip(b" \t\r\n")
-    if text[:3] != b"MSH" or len(text) < 8:
-        return None
     separator = text[3:4]
+    if text[:3] != b"MSH" or len(text) < 8 or separator in _NO_SEPARATOR:
+        return None
     line = text.split(b"\r", 1)[0].split(b"\n", 1)[0]
     return Head(separator, (b"MSH", separator, *line.split(separator)[1:]))
 
@@ -90,7 +91,7 @@ def _ack(head: Head, code: bytes, now: datetime, number: int) -> bytes:
     msa = [b"MSA", code, head.get(10)]
     if head.get(16).strip().isdigit():
         msa += [_MINDRAY_TEXT[code[1:]], b"", b"", b"0" if code[1:] == b"A" else b"207"]
-    return sep.join(fields) + b"\r" + sep.join(msa) + b"\r"
+    return (sep.join(fields) + b"\r" + sep.join(msa) + b"\r").translate(None, b"\x0b\x1c")  # an echo must not end our own block
 
 
 def _digits(now: datetime) -> bytes:

@@ -29,4 +29,7 @@ def quote(text: str | bytes) -> str:
     shown = text if len(text) <= SHOWN else text[:SHOWN] + "…"
     if shown.isprintable():
         return shown
-    return "".join([ch if ch.isprintable() else f"\\x{ord(ch):02x}" for ch in shown])
+    return "".join([_SHOWN.get(ch) or (ch if ch.isprintable() else f"\\x{ord(ch):02x}") for ch in shown])
+
+
+_SHOWN = {chr(n): chr(n) if chr(n).isprintable() else f"\\x{n:02x}" for n in range(128)}

@@ -74,3 +74,9 @@ def test_other_separators_and_line_ends() -> None:
 
 def test_text_without_a_header_is_refused() -> None:
     assert codes(b"hello") == [b"AR"]
+
+
+def test_a_damaged_header_cannot_make_an_answer_that_is_two() -> None:
+    for message in (b"MSH\rABCDE\rMSA|AA|1\r", b"MSH\nABCDE", b"MSH|^~\\&|A|B\x1c|||2026||ORU^R01|7\x0b1|P|2.3.1\r"):
+        [answer] = acks(message, stored=True, now=NOW, number=1)
+        assert answer.count(b"\r") == 2 and not set(answer) & {0x0B, 0x1C}

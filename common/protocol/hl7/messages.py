@@ -8,6 +8,7 @@ splits on demand, escapes are decoded only when a text is asked for. Field numbe
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from common.protocol import escapes
@@ -33,10 +34,14 @@ def read_delimiters(header: str) -> Delimiters:
 
     But an escape character that was left out (HL7 2.14: by senders that escape nothing) is none: a backslash is then a backslash.
     """
-    if len(header) < 4:
-        return DEFAULT
-    sep = header[3]
-    given = header[4:].split(sep, 1)[0][:4]
+    return DEFAULT if len(header) < 4 else _delimiters(header[3:8])
+
+
+@lru_cache(256)
+def _delimiters(given: str) -> Delimiters:
+    """Of MSH-1 and the beginning of MSH-2, written one after the other."""
+    sep = given[0]
+    given = given[1:].split(sep, 1)[0]
     chars = list(given)
     for usual in "^~\\&"[len(given) :]:
         none = usual == sep or usual in chars or usual == "\\" and len(given) == 2
@@ -136,7 +141,8 @@ def declared_charset(data: bytes) -> str | None:
     at = data.find(b"MSH")
     if at < 0 or len(data) < at + 9:
         return None
-    line = data[at:].split(b"\r", 1)[0].split(b"\n", 1)[0]
+    end = data.find(b"\r", at)
+    line = data[at : end if end >= 0 else len(data)].split(b"\n", 1)[0]
     sep = line[3:4]
     fields = line.split(sep) if sep else []
     if len(fields) < 18:

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.protocol.hl7.ack import ack_for, needs_ack
 from common.protocol.hl7.messages import Raw, escape, parse, unescape, write_message
 from common.protocol.hl7.split import split_stream
 
@@ -92,27 +91,7 @@ def test_a_block_cut_by_the_next_one() -> None:
     assert [[problem.code for problem in one.problems] for one in found] == [["message.cut", "segment.cut"], []]
 
 
-def test_the_answer_echoes_what_mindray_wants() -> None:
-    answer = ack_for(ORU, "AA", control_id="55", now="20260105120000")
-    msh, msa = answer.split(b"\r")[:2]
-    assert msh == b"MSH|^~\\&|LIS|Lab|Acme|A1|20260105120000||ACK^R01|55|P|2.3.1||||2||ASCII|||"
-    assert msh.count(b"|") >= 19
-    assert msa == b"MSA|AA|7|Message accepted|||0|"
-
-
-def test_a_refusal_says_why() -> None:
-    msa = ack_for(ORU, "AE", "PID-3").split(b"\r")[1]
-    assert msa == b"MSA|AE|7|PID-3|||207|"
-
-
-def test_an_answer_is_not_answered() -> None:
-    assert needs_ack(parse(ORU))
-    assert not needs_ack(parse(ack_for(ORU)))
-    assert not needs_ack(parse(b"MSH|^~\\&|a|b|||2026||ORL^O34|1|P|2.5.1\rMSA|AA|1\r"))
-
-
 @given(st.binary(max_size=200))
 def test_no_bytes_raise(data: bytes) -> None:
     split_stream(data)
-    ack_for(data)
     split_stream(b"\x0bMSH|^~\\&|" + data)

@@ -19,7 +19,7 @@ DRIVERS = Path(__file__).resolve().parents[3] / "common" / "instruments" / "driv
 QUIET = [f"common.instruments.drivers.{path.stem}" for path in DRIVERS.glob("*.py") if path.stem != "__init__"]
 """Literals have no branches: instrumenting them only makes the start slow."""
 
-with atheris.instrument_imports(include=["common"], exclude=QUIET):
+with atheris.instrument_imports(include=["agent", "common"], exclude=QUIET):
     from tests.support.fuzz.targets import TARGETS
 
 COUNT_EVERY = 500

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
+from agent.channels.hl7_ack import acks
 from common import crypto
 from common.envelope import EnvelopeError, Header, parse, seal
 from common.instruments.decode import read
@@ -20,7 +22,6 @@ from common.protocol.astm import effects as fx
 from common.protocol.astm.framing import build_frames
 from common.protocol.astm.link import Link, Role
 from common.protocol.hl7 import mllp
-from common.protocol.hl7.ack import ack_for
 
 CAPTURES = Path(__file__).resolve().parents[2] / "captures"
 _LAYOUT = Layout(
@@ -75,14 +76,24 @@ def _a_field(data: bytes) -> None:
 def _hl7_stream(data: bytes) -> None:
     """Bytes as a stream."""
     _reading(data)
-    ack_for(data)
+    _answered(data)
 
 
 def _hl7_message(data: bytes) -> None:
     """Bytes as the rest of a message."""
     message = _HL7 + data + b"\x1c\r"
     _reading(message)
-    ack_for(message)
+    _answered(message[1:-2])
+
+
+def _answered(message: bytes) -> None:
+    """What is answered, kept or not, is a message of one MSH and one MSA that echoes no line end."""
+    for stored in (True, False):
+        for answer in acks(message, stored=stored, now=NOW, number=1):
+            assert answer.startswith(b"MSH") and b"MSA" in answer and answer.count(b"\r") == 2 and b"\x1c" not in answer
+
+
+NOW = datetime(2026, 7, 1, tzinfo=UTC)
 
 
 def _hl7_pieces(data: bytes) -> None:
