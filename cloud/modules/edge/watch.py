@@ -47,7 +47,7 @@ def look(uow: UnitOfWork, zone: tzinfo = CHINA) -> None:
 
 def _told(uow: UnitOfWork, found: dict[str, list[alerts.Alert]]) -> None:
     """Alarms about who sends and what is missing call people wherever they are, until somebody closed them with a reason."""
-    names = dict(uow.s.execute(select(Agent.id, Agent.name)).tuples().all())
+    names = {row.id: row.name for row in uow.s.execute(select(Agent.id, Agent.name))}
     for agent_id, rows in queries.security_alarms(uow).items():
         for row in rows:
             if row.kind in alarms.ALERTS:

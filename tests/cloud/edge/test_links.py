@@ -111,7 +111,7 @@ def test_the_other_alerts_come_and_go(edge: Edge) -> None:
     beat(edge)
     run_watch(edge)
     assert alerts(edge) == []
-    assert len(WORDS) == 9
+    assert len(WORDS) == 11
 
 
 def test_the_balance_of_a_connection_is_shown(edge: Edge) -> None:

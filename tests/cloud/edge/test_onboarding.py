@@ -99,7 +99,7 @@ def test_a_new_code_goes_from_recording_to_use_and_what_waited_is_placed(edge: E
     [(document,)] = edge.rows("SELECT body FROM downlink WHERE kind = 'config'")
     assert document["connections"][0]["mapping"] == 1
     actions = [r[0] for r in edge.rows("SELECT action FROM audit_log WHERE entity LIKE 'edge_mapping%' ORDER BY seq")]
-    assert actions == ["draft", "edit", "compare", "compare", "tested", "approve", "approve", "approved", "active"]
+    assert actions == ["draft", "edit", "compare", "tested", "approve", "approve", "approved", "active"]
     assert "/ 2" in leader.get("/edge/mappings").text and "未生效" in leader.get("/edge/mappings").text
     # A later version that reads the bytes alike: only what is new in it is compared again.
     third = upload(engineer, astm("1003", {"NA2": "141"}), analyzer_id=str(edge.bench.analyzer))
@@ -221,7 +221,9 @@ def test_one_click_on_an_unmapped_code_joins_the_draft(edge: Edge) -> None:
         uow.s.add(row)
         uow.s.flush()
         form["item_id"] = str(row.id)
-    assert "UREA 尿素 · 代码相近" in leader.get("/edge/unmapped").text
+    page = leader.get("/edge/unmapped").text
+    assert "UREA 尿素 · 代码相近" in page
+    [form["raw_id"]] = set(re.findall(r'name="raw_id" value="(\d+)"', page))
     go(leader, "/edge/unmapped/map", **form)
     assert "已在第 1 版" in leader.get("/edge/unmapped").text
     assert edge.fates()[0][3] == "unmapped", "nothing is placed before two people approved"
