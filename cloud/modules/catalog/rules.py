@@ -359,10 +359,10 @@ def describe(interval: Interval) -> Said:
 
 
 def in_life_order(interval: Interval) -> tuple[object, ...]:
-    """As the coverage map reads: men before women before either, birth before old age, what is special after what is general."""
+    """As the coverage map reads: birth before old age, at one age men before women; what is special after what is general."""
     low, _ = _hours_range(interval)
     special = interval.analyzer_id is not None, interval.specimen_type_id is not None, interval.gest_low or 0, interval.phase or ""
-    return special, {"M": 0, "F": 1}.get(interval.sex or "", 2), low or 0, interval.id
+    return special, low or 0, {"M": 1, "F": 2}.get(interval.sex or "", 0), interval.id
 
 
 def overlapping(new: Interval, others: Iterable[Interval]) -> list[Interval]:

@@ -107,16 +107,19 @@ def _sight(new: Found) -> Sight:
 
 def _rerun(event: CriticalEvent | None, new: _Judged) -> bool:
     """Join the value to the tube's event; False when it must be told by itself."""
-    if event is None or event.state == State.FALSE_ALARM or event.direction != new.found.direction:
+    if event is None or event.state == State.FALSE_ALARM:
         return False
     state, found = State(event.state), new.found
-    if state is State.MERGED and new.how is Handling.FULL:
+    turned = event.direction != found.direction
+    if state is State.MERGED and (turned or new.how is Handling.FULL):
         return False  # what was told no longer covers it
-    if state in rules.TOLD and _worse_than_told(event, found):
+    if state in rules.TOLD and (turned or _worse_than_told(event, found)):
         return False
     event.reruns = [*event.reruns, [event.value_text if state in rules.UNTOLD else found.value_text, found.found_at.isoformat()]]
     if state in rules.UNTOLD:
-        event.value_text, event.value = found.value_text, found.value
+        event.value_text, event.value, event.direction = found.value_text, found.value, found.direction
+        if turned and state is State.DETECTED:
+            event.n_checks = 0  # who looked saw another value
         if event.handling == Handling.DAILY and new.how is Handling.FULL:
             _in_full(event, new)
     return True

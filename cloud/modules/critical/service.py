@@ -32,7 +32,9 @@ def confirm(uow: UnitOfWork, event_id: int, version: int) -> bool:
     event = _locked(uow, event_id, version)
     if State(event.state) is not State.DETECTED:
         raise _refused(event, State.CONFIRMED)
-    done = [rules.Check(c.by_id, c.at) for c in checks(uow, event_id)]
+    looks = checks(uow, event_id)
+    # Only the looks at what stands: after a turn of direction the count begins anew.
+    done = [rules.Check(c.by_id, c.at) for c in looks[len(looks) - event.n_checks :]]
     who = uow.actor.user_id or 0
     alone = rules.alone_allowed(uow.now.astimezone(ZONE).hour, event.urgent)
     problem = rules.check_problem(done, who, uow.now, alone)
@@ -41,7 +43,7 @@ def confirm(uow: UnitOfWork, event_id: int, version: int) -> bool:
         raise UserError("conflict", problem)
     event.n_checks = len(done) + 1
     uow.s.add(
-        CriticalCheck(event_id=event_id, no=event.n_checks, by_id=who, by_name=uow.actor.name, at=uow.now, value_text=event.value_text)
+        CriticalCheck(event_id=event_id, no=len(looks) + 1, by_id=who, by_name=uow.actor.name, at=uow.now, value_text=event.value_text)
     )
     uow.audit("critical", event_id, "confirm", after={"value": event.value_text, "check": event.n_checks})
     uow.notify("critical", {})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -146,7 +146,7 @@ def _said(row: QcPlan) -> dict[str, object]:
 
 @dataclass(frozen=True, slots=True)
 class NewTarget:
-    """A target as typed; ``expected`` for qualitative control."""
+    """A target as typed; ``expected`` for qualitative control. ``level`` 0: the lot's own."""
 
     plan_id: int
     level: int
@@ -163,6 +163,8 @@ def propose_target(uow: UnitOfWork, new: NewTarget) -> QcTarget:
     """Write a target down; it counts once another person has approved it."""
     plan = uow.s.get(QcPlan, (uow.tenant_id, new.plan_id))
     material = uow.s.get(QcMaterial, (uow.tenant_id, new.material_id))
+    if material is not None and not new.level:
+        new = replace(new, level=material.level)
     if plan is None or material is None or new.level not in plan.levels:
         raise UserError("not_found", "质控计划、水平或质控品不存在，请从列表中选择。")
     if material.level != new.level:

@@ -113,6 +113,7 @@ def target_page(uow: UnitOfWork) -> Any:
     every = queries.plans(uow)
     lots = {m.id: m for m in queries.materials(uow, active=False)}
     found = [] if chosen is None else queries.targets(uow, [chosen.id])
+    measured = [] if chosen is None else _measured(uow, chosen.id, lots)
     return page(
         "qc/targets.html",
         plans=every,
@@ -120,7 +121,8 @@ def target_page(uow: UnitOfWork) -> Any:
         catalog=md.catalog(uow),
         lots=lots,
         targets=found,
-        measured=[] if chosen is None else _measured(uow, chosen.id, lots),
+        measured=measured,
+        own={t.material_id for t in found} | {m["material"] for m in measured},
         bases=targets.BASIS_WORDS,
         signs=qualitative.SIGN_WORDS,
         now=uow.now,

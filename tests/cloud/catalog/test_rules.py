@@ -353,7 +353,7 @@ def test_a_pregnancys_interval_counts_before_the_womans_own() -> None:
 def test_intervals_stand_in_the_order_of_life() -> None:
     rows = [interval(1, sex="F", age_low=18), interval(2, sex="M", age_low=18), interval(3, sex="M", age_low=28, age_unit="day"),
             interval(4), interval(5, sex="M", age_high=28, age_unit="day"), interval(6, sex="M", analyzer_id=9)]  # fmt: skip
-    assert [row.id for row in sorted(rows, key=in_life_order)] == [5, 3, 2, 1, 4, 6]
+    assert [row.id for row in sorted(rows, key=in_life_order)] == [4, 5, 3, 2, 1, 6]
 
 
 @pytest.mark.parametrize(("value", "expected"), [("3.0", "0.2"), ("3.3", "0.2"), ("3.31", "0.1986"), ("5", "0.300"), ("-5", "0.300")])

@@ -48,16 +48,26 @@ def test_what_was_merged_is_told_by_itself_once_it_is_worse_than_what_was_told(d
     assert [(line[1], line[2], line[3]) for line in lines(day, tube)] == [("7.5", "merged", "merged"), ("8.4", "detected", "full")]
 
 
-def test_a_limit_that_lies_open_and_a_turned_direction_never_join_what_is_there(day: World) -> None:
+def test_a_limit_that_lies_open_joins_nothing_that_was_told(day: World) -> None:
     with day.lab.uow() as uow:
         patient = day.patient(uow)
     told(day, patient=patient)
     _, beyond = found(day, ">6.9", patient=patient)  # may be 20 mmol/L
     assert [line[2:4] for line in lines(day, beyond)] == [("detected", "full")]
-    _, turned = found(day, "2.5")
+
+
+def test_checks_of_a_value_that_turned_count_no_longer(day: World) -> None:
+    event, tube = found(day, "2.5")
+    clients = [day.lab.client(role) for role in ("tester", "verifier")]
+    assert clients[0].post(f"/critical/{event}/confirm", {"version": version(day, event)}, htmx=True).status_code == 200
     with day.lab.uow() as uow:
-        day.send(uow, turned, {"K": "6.9"}, RUN + timedelta(minutes=9))
-    assert [line[1:3] for line in lines(day, turned)] == [("2.5", "detected"), ("6.9", "detected")]
+        day.send(uow, tube, {"K": "6.9"}, RUN + timedelta(minutes=9))
+    assert [line[1:3] for line in lines(day, tube)] == [("6.9", "detected")]
+    after = []
+    for client in reversed(clients):
+        assert client.post(f"/critical/{event}/confirm", {"version": version(day, event)}, htmx=True).status_code == 200
+        after.append(state(day, event))
+    assert after == ["detected", "confirmed"]
 
 
 def test_a_rule_that_asks_for_a_rerun_holds_the_second_check_until_it_is_back_or_cannot_be(day: World) -> None:
@@ -123,6 +133,14 @@ def test_a_limit_may_name_the_department_the_ward_or_the_class_of_the_unit(day: 
         for tube in (second, first):
             day.send(uow, tube, {"K": "7.5"}, RUN)
         assert [len(queries.of_specimen(uow, tube)) for tube in (second, first)] == [1, 0]
+        uow.s.execute(
+            text("UPDATE critical_limit SET age_high = 28, age_unit = 'day', repeat_rule = 'first' WHERE dept_class = '内科二病区'")
+        )
+        uow.s.execute(text("UPDATE catalog_version SET number = number + 1"))
+    reader = day.lab.client("leader")
+    page = reader.get("/critical/limits").text
+    assert all(word in page for word in ("内科二病区", "0–&lt;28 天", "首次复查", 'href="/md/items/K"'))
+    assert reader.get("/md/items/K").status_code == 200
 
 
 def test_a_readback_counts_for_the_value_that_stands(day: World) -> None:
