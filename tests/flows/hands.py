@@ -26,7 +26,7 @@ class Hands:
     """Types on a page. ``jobs`` is shared by all people of a day."""
 
     def __init__(self, page: Page, jobs: dict[str, Counted]) -> None:
-        self.page, self.jobs, self.keys = page, jobs, 0
+        self.page, self.jobs, self.keys, self.start = page, jobs, 0, 0.0
 
     def press(self, *names: str) -> None:
         for name in names:
@@ -63,18 +63,26 @@ class Hands:
             self.press("Tab")
         assert goal.evaluate("el => el === document.activeElement"), "not reached with Tab"
 
-    def sees(self, goal: Locator, seconds: float = 15) -> None:
+    def sees(self, goal: Locator, seconds: float = 60) -> None:
         """Wait until it stands on the page."""
         goal.first.wait_for(state="visible", timeout=seconds * 1000)
 
-    def gone(self, goal: Locator, seconds: float = 15) -> None:
+    def gone(self, goal: Locator, seconds: float = 60) -> None:
         expect(goal).to_have_count(0, timeout=seconds * 1000)
 
     @contextlib.contextmanager
     def job(self, name: str) -> Iterator[None]:
         """Count what is done inside, to the answer on the screen."""
-        self.keys, start = 0, time.monotonic()
+        self.begin()
         yield
+        self.end(name)
+
+    def begin(self) -> None:
+        """The first key of a job comes; for jobs that several people do at the same time."""
+        self.keys, self.start = 0, time.monotonic()
+
+    def end(self, name: str) -> None:
+        """The answer stands on the screen."""
         one = self.jobs.setdefault(name, Counted())
         one.keys.append(self.keys)
-        one.seconds.append(time.monotonic() - start)
+        one.seconds.append(time.monotonic() - self.start)

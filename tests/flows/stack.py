@@ -113,12 +113,12 @@ class World:
     def url(self, path: str) -> str:
         return f"https://localhost:{self.stack.ports['web']}{path}"
 
-    def simulate(self, folder: Path, message: bytes, *line: str, wait: float = 0.0) -> subprocess.CompletedProcess[str]:
-        """Play an analyzer with the product's own command."""
+    def simulate(self, folder: Path, message: bytes, *line: str, wait: float = 0.0, most: float = 60.0) -> subprocess.CompletedProcess[str]:
+        """Play an analyzer with the product's own command, which may take so many seconds."""
         file = folder / f"play-{time.monotonic_ns()}.txt"
         file.write_bytes(message)
         command = [sys.executable, "-m", "agent", "simulate", str(file), *line, "--wait", str(wait)]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=most, check=False)
 
 
 def eventually(check: Callable[[], Any], seconds: float = 15.0, what: str = "") -> Any:

@@ -1,13 +1,14 @@
 """A whole day of one laboratory at the keyboard: tubes, three analyzers with controls, people, and at the end every count balances.
 
-``JIANLIAN_DAY_TUBES`` sets how many tubes come (30 in the ordinary run; 300 for a hospital's morning). Nobody has a mouse: every job goes
-through ``Hands``, which counts keys and seconds; the keys are bounded here, the seconds printed.
+``./dev day 300`` plays a hospital's morning (``JIANLIAN_DAY_TUBES``; 30 tubes in the ordinary run). Nobody has a mouse: every job goes
+through ``Hands``, which counts keys and seconds; the keys are bounded here, the seconds printed. How long the whole may take is not.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,18 @@ from tests.flows.morning import Bench, Morning
 from tests.flows.stack import World, eventually, world
 
 TUBES = int(os.environ.get("JIANLIAN_DAY_TUBES", "30"))
+LARGE = TUBES > 60
+STATIONS = 4 if LARGE else 2
+BAGS, BAG = (8, 25) if LARGE else (1, 3)  # bags of the wards and tubes in each; the others come singly
+PATIENCE = max(1.0, TUBES / 30)  # how many times longer than a small day something may take
+IDLE = 600.0  # seconds after which a person's page may have locked itself
 WRONG, RIGHT = "2.7", "7.2"  # a critical potassium as the ward first reads it back, and as it is
 CLOTTING = {"凝血酶原时间": "12.8", "国际标准化比值": "1.07", "活化部分凝血活酶时间": "30.6", "凝血酶时间": "17.4", "纤维蛋白原": "3.00"}
 # The most keys a job may take, a scan counting as one. What is typed as free text (a reason, a name) is counted too.
 BOUNDS = {
     "receive": 1,
+    "pack": 2,
+    "close a bag": 20,
     "reject": 3,
     "review": 1,
     "find a tube": 2,
@@ -45,24 +53,38 @@ class Day:
     def __init__(self, lab: World, folder: Path) -> None:
         self.lab, self.folder = lab, folder
         self.jobs: dict[str, Counted] = {}
-        self.pages: dict[str, Page] = {}
+        self.pages: dict[str, tuple[Page, float]] = {}
+        self.began = time.monotonic()
         third = TUBES // 6
         self.made: Morning = morning.prepare(lab, {"xn1": 3 * third, "bs1": 2 * third, "cs1": TUBES - 5 * third})
 
     def of(self, line: str) -> list[Bench]:
         return [t for t in self.made.tubes if t.line == line]
 
-    def hands(self, role: str, path: str) -> Hands:
-        """A person at a page."""
-        if role not in self.pages:
-            self.pages[role] = self.lab.person(role)
-        page = self.pages[role]
-        if not page.url.endswith(path):
+    def mark(self, what: str) -> None:
+        """A line for whoever waits for a long day."""
+        print(f"{time.monotonic() - self.began:6.0f} s  {what}", flush=True)
+
+    def hands(self, role: str, path: str, place: int = 0) -> Hands:
+        """A person at a page; with ``place``, one of several at their own. Who was away for long unlocks the page first."""
+        who = f"{role}{place}"
+        page, last = self.pages[who] if who in self.pages else (self.lab.person(role), 0.0)
+        away = time.monotonic() - last > IDLE
+        self.pages[who] = page, time.monotonic()
+        if away or not page.url.endswith(path):
             page.goto(self.lab.url(path))
-            paints = "performance.getEntriesByType('paint').length"
-            eventually(lambda: page.evaluate(paints), 15, "the page is painted: keys before that reach nobody")
-            page.wait_for_timeout(200)
+            if page.locator("form[action='/unlock']").count():
+                page.keyboard.type(self.lab.account(role).pin)
+                page.keyboard.press("Enter")
+                page.wait_for_url(f"**{path}")
+            self.painted(page)
         return Hands(page, self.jobs)
+
+    def painted(self, page: Page) -> None:
+        """A page that was just opened takes keys only then."""
+        paints = "performance.getEntriesByType('paint').length"
+        eventually(lambda: page.evaluate(paints), 60, "the page is painted: keys before that reach nobody")
+        page.wait_for_timeout(200)
 
     def sign(self, hands: Hands, role: str) -> None:
         """Give the PIN when the signing window is closed."""
@@ -89,7 +111,7 @@ class Day:
         ports = self.lab.stack.ports
         serial = ("--serial", str(self.lab.stack.state.serial("rm", "cs1")[1]))
         to = serial if line == "cs1" else ("--tcp", f"127.0.0.1:{ports[f'rm-{line}']}")
-        done = self.lab.simulate(self.folder, b"".join(messages), *to)
+        done = self.lab.simulate(self.folder, b"".join(messages), *to, most=60 * PATIENCE)
         assert done.returncode == 0, done.stdout + done.stderr
 
     def states(self, tubes: Sequence[Bench]) -> dict[str, int]:
@@ -100,7 +122,7 @@ class Day:
     def arrived(self, tubes: Sequence[Bench]) -> None:
         """Wait until every test of the tubes has a value."""
         query = "SELECT count(*) FROM test WHERE tenant_id = :t AND specimen_id = ANY(:s) AND current_id IS NULL"
-        eventually(lambda: self.made.one(query, s=[t.specimen for t in tubes]) == 0, 120, "results arrive")
+        eventually(lambda: self.made.one(query, s=[t.specimen for t in tubes]) == 0, 120 * PATIENCE, "results arrive")
 
     def told(self, tubes: Sequence[Bench]) -> dict[str, str]:
         """Barcode → number of the released report."""
@@ -113,11 +135,56 @@ class Day:
     # --- what people do ---
 
     def receive(self, tubes: Sequence[Bench]) -> None:
-        desk = self.hands("receiver", "/sp/receive")
-        for tube in tubes:
-            with desk.job("receive"):
+        """Singly, at as many stations as there are: all scan, then each waits for its own answer."""
+        desks = [self.hands("receiver", "/sp/receive", n) for n in range(min(STATIONS, len(tubes)))]
+        self.scan_in(desks, [tubes[n :: len(desks)] for n in range(len(desks))], "#answer")
+
+    def scan_in(self, desks: Sequence[Hands], piles: Sequence[Sequence[Bench]], where: str) -> None:
+        """Each station works through its own pile."""
+        for n in range(max(map(len, piles))):
+            busy = [(desk, pile[n]) for desk, pile in zip(desks, piles, strict=True) if n < len(pile)]
+            for desk, tube in busy:
+                desk.begin()
                 desk.scan(tube.barcode)
-                desk.sees(desk.page.locator("#answer .answer.ok", has_text=tube.barcode))
+            for desk, tube in busy:
+                desk.sees(desk.page.locator(f"{where} .answer.ok", has_text=tube.barcode))
+                desk.end("receive")
+
+    def pack(self, bag: str, tubes: Sequence[Bench]) -> None:
+        """The ward: the bag, tube after tube, the porter's name."""
+        desk = self.hands("nurse", "/sp/bag/pack")
+        for n, tube in enumerate(tubes):
+            with desk.job("pack"):
+                if n == 0:  # Enter in the bag's field goes on to the tube's
+                    desk.scan(bag)
+                    desk.sees(desk.page.locator("input[name=code]:focus"))
+                desk.scan(tube.barcode)
+                desk.sees(desk.page.locator("#packed .answer.ok", has_text=tube.barcode))
+        desk.press("F8")
+        desk.type("运送甲")
+        desk.press("F4")
+        desk.sees(desk.page.locator("tr", has_text=bag).locator(".tag.warn"))
+
+    def unpack(self, bags: Mapping[str, Sequence[Bench]], missing: Bench) -> None:
+        """The desk, a bag a station at the same time: opened, scanned out, closed; where one tube lacks, only with a note."""
+        names = list(bags)
+        for some in (names[n : n + STATIONS] for n in range(0, len(names), STATIONS)):
+            desks = [self.hands("receiver", "/sp/bag", n) for n in range(len(some))]
+            for desk, bag in zip(desks, some, strict=True):
+                desk.scan(bag)
+                desk.sees(desk.page.locator("h1", has_text=bag))
+                self.painted(desk.page)
+            self.scan_in(desks, [[t for t in bags[bag] if t is not missing] for bag in some], "#compared")
+            for desk, bag in zip(desks, some, strict=True):
+                with desk.job("close a bag"):
+                    desk.press("F4")
+                    if missing in bags[bag]:
+                        desk.sees(desk.page.locator("#notice .notice"))
+                        desk.press("F8")
+                        desk.type("缺一管，病区补送")
+                        desk.press("F4")
+                    desk.sees(desk.page.locator("tr", has_text=bag).locator(".tag.ok"))
+                self.painted(desk.page)
 
     def reject(self, tubes: Sequence[Bench]) -> None:
         desk = self.hands("receiver", "/sp/reject")
@@ -153,7 +220,7 @@ class Day:
             eventually(lambda: dialog.count() or done.count(), 20, "an answer to the release")
             if dialog.count():
                 self.sign(desk, role)
-            eventually(lambda: len(self.told(tubes)) == len(tubes), 60, "released")
+            eventually(lambda: len(self.told(tubes)) == len(tubes), 60 * PATIENCE, "released")
 
     def release_seen(self, section: str, tubes: Sequence[Bench], role: str = "verifier") -> None:
         """What is not clean is looked at one by one: F3 releases the one on the screen."""
@@ -347,7 +414,14 @@ def test_a_day_of_the_laboratory(day: Day, record_property: Any) -> None:
     refused = [blood[-1], chemistry[-1], clotting[-1]]
     day.reject(refused)
     rest = [t for t in made.tubes if t not in (*refused, *samples)]
-    day.receive(rest)
+    bags = {f"WARD{n:04d}": rest[n * BAG : (n + 1) * BAG] for n in range(BAGS)}
+    for bag, tubes in bags.items():
+        day.pack(bag, tubes)
+    day.mark("packed")
+    late = bags["WARD0000"][-1]
+    day.unpack(bags, late)
+    day.receive([*rest[BAGS * BAG :], late])
+    day.mark("received")
 
     # Three analyzers. Rules release what is clean; two potassiums are critical.
     blood, chemistry, clotting = ([t for t in rest if t.line == line] for line in ("xn1", "bs1", "cs1"))
@@ -358,9 +432,11 @@ def test_a_day_of_the_laboratory(day: Day, record_property: Any) -> None:
     day.measure("cs1", clotting[:-1])
     day.arrived([t for t in rest if t is not by_hand])
     clean = [*blood, *chemistry[2:]]
-    eventually(lambda: len(day.told(clean)) == len(clean), 120, "clean reports leave by themselves")
+    eventually(lambda: len(day.told(clean)) == len(clean), 120 * PATIENCE, "clean reports leave by themselves")
     assert len(clean) * 100 >= 60 * len(made.tubes), "60 % and more were released by rules"
     assert not day.told(criticals) and not day.told(clotting), "no critical value, and nothing without a rule set, leaves by itself"
+
+    day.mark("released by rules")
 
     # Clotting is read by people, one tube is typed, one item run again; the critical values are phoned, reviewed and released by hand.
     day.enter(by_hand, clotting[0], "NX", CLOTTING)
@@ -369,6 +445,7 @@ def test_a_day_of_the_laboratory(day: Day, record_property: Any) -> None:
     day.release("NX", clotting)
     for tube in criticals:
         day.phone(tube)
+    day.mark("reviewed, phoned, released")
     # What was measured before the rules were active may have been left to people.
     first = {"SH": [*criticals, samples[1]], "XY": [samples[0]]}
     for section, tubes in first.items():
@@ -382,9 +459,11 @@ def test_a_day_of_the_laboratory(day: Day, record_property: Any) -> None:
     day.amend(chemistry[2], "葡萄糖", "5.31")
     day.recall(blood[1])
 
+    day.mark("amended and recalled")
     # A control of the chemistry is out; what was measured since the last good one is looked at again.
     day.out_of_control("bs1", "GLU", "3.6")
 
+    day.mark("the control is settled")
     # The three refused tubes are drawn again and go the whole way.
     again = [morning.Bench(t.line, t.number) for t in refused]
     for tube in again:
@@ -397,6 +476,7 @@ def test_a_day_of_the_laboratory(day: Day, record_property: Any) -> None:
     day.review("NX", 1)
     day.release("NX", again[2:])
     balance(day, [*samples, *rest, *again], refused)
+    day.mark("every count balances")
 
     for name, one in sorted(day.jobs.items()):
         print(one.line(name))
@@ -418,7 +498,7 @@ def balance(day: Day, all_told: Sequence[Bench], refused: Sequence[Bench]) -> No
         words[:] = [s.raw.decode("utf-8", "replace") for s in day.lab.his.seen if b"ORU^R01" in s.raw]
         return all(any(no in word for word in words) for no in numbers.values())
 
-    eventually(heard, 90, "the HIS has every report")
+    eventually(heard, 90 * PATIENCE, "the HIS has every report")
     leader = day.hands("leader", "/reports/figures")
     for link in leader.page.locator("main section.card p a.button").all():
         told = int(link.locator("b").inner_text())
