@@ -110,6 +110,11 @@ class Item:
     """What a calculated value was made of."""
 
 
+def awaited(item: Item) -> Item:
+    """The item while its result had not come."""
+    return Item(item.code, item.name, item.numeric, item.mandatory, present=False, priors=item.priors)
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Somebody on duty; ``covers``: authorised for the section and all items of the report."""
@@ -177,6 +182,17 @@ class Expression:
     action: str = "hold"
     add: str = ""
     """The item a reflex adds."""
+    whole: bool = False
+    """Its level (M08, Rule.level): it speaks of the report and not only of the items it names; no part leaves where it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a rule set decides (M08, RuleSet.scope): codes of analyzers and items, names of departments. An empty one: all of them."""
+
+    analyzers: tuple[str, ...] = ()
+    items: tuple[str, ...] = ()
+    depts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +246,7 @@ class Policy:
     """How old a value a contamination may be compared with."""
     partial: bool = False
     """Whether the items that pass may leave as a preliminary report while others are held or still to come (R1)."""
+    reach: Reach = field(default_factory=Reach)
     part_after_min: int = 10
     """How long a tube with results still to come must have been quiet before its part leaves [C]: not a version for every result."""
 

@@ -13,6 +13,18 @@ SPECIMEN_STATES = frozenset({"received", "on_analyzer", "tested"})
 SEXES = frozenset({"M", "F"})
 
 
+def reach(case: Case, policy: Policy) -> Iterator[Failure]:
+    """What the set was not made and validated for stays with people: another department (11), item (7) or analyzer (3)."""
+    wanted = policy.reach
+    if wanted.depts and case.dept not in wanted.depts:
+        yield Failure(11, "SCOPE_DEPT", "", case.dept)
+    for item in _present(case):
+        if wanted.items and item.code not in wanted.items:
+            yield Failure(7, "SCOPE_ITEM", item.code)
+        if wanted.analyzers and item.source == "analyzer" and item.analyzer not in wanted.analyzers:
+            yield Failure(3, "SCOPE_ANALYZER", item.code, item.analyzer)
+
+
 def complete(case: Case, _policy: Policy) -> Iterator[Failure]:
     """1 Order and demographics complete; an interval for every item."""
     if not case.ordered:

@@ -13,6 +13,7 @@ from common.values import Value, ValueKind
 
 Check = Callable[[Case, Policy], Iterable[Failure]]
 CHECKS: tuple[Check, ...] = (
+    categories.reach,
     categories.complete,
     categories.specimen,
     categories.analyzer,
@@ -26,7 +27,7 @@ CHECKS: tuple[Check, ...] = (
     categories.identity,
     categories.authorised,
 )
-"""Categories 1–9 and 12–14; 10 and 11 are the expressions of the rule set."""
+"""What the set decides at all, then categories 1–9 and 12–14; 10 and 11 are the expressions of the rule set."""
 NAMES = {
     "sex": Symbol(Kind.TEXT, choices={"M": "M", "男": "M", "F": "F", "女": "F"}, label="性别"),
     "age": Symbol(label="年龄"),
@@ -97,7 +98,7 @@ def part(case: Case, ready: Ready, failures: Iterable[Failure]) -> tuple[str, ..
     against the whole tube or still could, or where it cannot be said which item a failure means. A calculated value stays with what it is
     made of, and what a rule compares with an item that is not there yet waits for it."""
     held: set[str] = set()
-    rules = {rule.code: program.references for rule, program in (*ready.logic, *ready.context)}
+    rules = {rule.code: program.references for rule, program in (*ready.logic, *ready.context) if not rule.whole}
     for failure in failures:
         named = rules.get(failure.item, frozenset()) if failure.category in (10, 11) else {failure.item} - {""}
         if failure.category in WHOLE or not named:

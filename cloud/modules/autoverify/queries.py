@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.autoverify import listing
 from cloud.modules.autoverify.case import Expression, Failure, from_json
 from cloud.modules.autoverify.models import AvCase, Decision, RuleSet, Simulation, Suspension, Validation
+from cloud.modules.autoverify.rules import percent
 from cloud.modules.autoverify.variants import Expected
 from cloud.modules.autoverify.words import Said, explain
 from cloud.modules.autoverify.would import compared as compared
@@ -115,6 +118,31 @@ def simulations(uow: UnitOfWork, rule_set_id: int) -> Sequence[Simulation]:
     return uow.s.execute(query).scalars().all()
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A report of a simulation to look at. ``kept``: items that left early and were held later; none: people changed what would be told."""
+
+    no: str
+    barcode: str
+    kept: tuple[str, ...]
+
+
+def examples(uow: UnitOfWork, runs: Iterable[Simulation]) -> dict[int, list[Example]]:
+    """Run → the reports it kept as examples."""
+    ids = {e["report"] for run in runs for e in run.examples}
+    query = text("""SELECT r.id, r.no, s.barcode FROM report r JOIN specimen s ON s.tenant_id = r.tenant_id AND s.id = r.specimen_id
+                    WHERE r.tenant_id = :t AND r.id = ANY(:ids)""")
+    known = {r.id: r for r in uow.s.execute(query, {"t": uow.tenant_id, "ids": list(ids)})} if ids else {}
+    return {
+        run.id: [
+            Example(known[e["report"]].no, known[e["report"]].barcode, tuple(e.get("kept", ())))
+            for e in run.examples
+            if e["report"] in known
+        ]
+        for run in runs
+    }
+
+
 def validations(uow: UnitOfWork) -> Sequence[Any]:
     """Certificates, the newest first: (validation, set)."""
     query = select(Validation, RuleSet).join(RuleSet, (RuleSet.tenant_id == Validation.tenant_id) & (RuleSet.id == Validation.rule_set_id))
@@ -204,6 +232,13 @@ class Board:
     items: Sequence[Any]
     audit: Sequence[Any]
     shadow: Sequence[Any]
+    unchanged: int
+    """Held by rules, and then released by people as it stood."""
+
+    @property
+    def false_hold(self) -> Decimal:
+        """Their share of all that left as it stood, in %."""
+        return percent(self.unchanged, self.unchanged + self.totals.passed)
 
 
 def board(uow: UnitOfWork, sections: Sequence[int], since: datetime) -> Board:
@@ -214,4 +249,5 @@ def board(uow: UnitOfWork, sections: Sequence[int], since: datetime) -> Board:
         return uow.s.execute(query, given).all()
 
     totals, human = uow.s.execute(_TOTALS, given).one(), uow.s.execute(_HUMAN, given).scalar()
-    return Board(totals, human, rows(_HOURS), rows(_REASONS), rows(_ITEMS), rows(_AUDIT), rows(_SHADOW))
+    unchanged = listing.count(uow, listing.Wanted(sections, since, unchanged=True))
+    return Board(totals, human, rows(_HOURS), rows(_REASONS), rows(_ITEMS), rows(_AUDIT), rows(_SHADOW), unchanged)

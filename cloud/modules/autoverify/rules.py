@@ -94,6 +94,12 @@ class Confusion:
     both_hold: int = 0
     partly: int = 0
     """Of those the rules would hold, how many would leave in part, and as people told them."""
+    early: int = 0
+    """Of which a part would have left before the last result came, as people told it later."""
+    early_min: int = 0
+    """By how many minutes, all of them together."""
+    early_kept: int = 0
+    """Of which a part would have left early that the same rules hold once everything is there."""
 
     @property
     def total(self) -> int:
@@ -110,14 +116,24 @@ class Confusion:
         """Share of what people released unchanged that the rules would hold, in %."""
         return percent(self.false_hold, self.both_release + self.false_hold)
 
-    def plus(self, rules_release: bool, people_release: bool, partly: bool = False) -> Confusion:
-        """One report more."""
+    @property
+    def early_mean(self) -> int:
+        """Minutes a part came earlier, on average."""
+        return self.early_min // self.early if self.early else 0
+
+    def plus(
+        self, rules_release: bool, people_release: bool, partly: bool = False, early: int | None = None, kept: bool = False
+    ) -> Confusion:
+        """One report more. ``early``: by how many minutes a part of it came first, None: none did; ``kept``: see ``early_kept``."""
         return Confusion(
             self.both_release + (rules_release and people_release),
             self.false_hold + (not rules_release and people_release),
             self.false_release + (rules_release and not people_release),
             self.both_hold + (not rules_release and not people_release),
             self.partly + partly,
+            self.early + (early is not None),
+            self.early_min + (early or 0),
+            self.early_kept + kept,
         )
 
 

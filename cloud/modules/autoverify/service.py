@@ -60,11 +60,14 @@ def edit_policy(uow: UnitOfWork, rule_set_id: int, version: int, policy: Policy)
 
 
 def drop_rule(uow: UnitOfWork, rule_set_id: int, version: int, name: str) -> None:
-    """Take a range (by item code) or a rule (by its code) out of a draft, whatever else of it cannot be read: one after the other goes."""
+    """Take a range or an item of the scope (by item code), a rule or a pattern (by its code) out of a draft, whatever else of it cannot
+    be read: one after the other goes."""
     row = _open_for_change(uow, rule_set_id, version)
     policy = from_json(Policy, row.policy)
     ranges = {k: v for k, v in policy.ranges.items() if k != name}
-    _rewrite(uow, row, replace(policy, ranges=ranges, context=tuple(c for c in policy.context if c.code != name)))
+    reach = replace(policy.reach, items=tuple(i for i in policy.reach.items if i != name))
+    context, patterns = (tuple(e for e in some if e.code != name) for some in (policy.context, policy.patterns))
+    _rewrite(uow, row, replace(policy, ranges=ranges, reach=reach, context=context, patterns=patterns))
 
 
 def _rewrite(uow: UnitOfWork, row: RuleSet, policy: Policy) -> None:

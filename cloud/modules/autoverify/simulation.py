@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.autoverify import facts, sets
+from cloud.modules.autoverify import early, facts, sets
 from cloud.modules.autoverify.case import Case
 from cloud.modules.autoverify.decision import Ready, decide
 from cloud.modules.autoverify.models import RuleSet, Simulation
 from cloud.modules.autoverify.rules import MIN_REPORTS, Confusion
 from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench.queries import Detail, TestLine
+from cloud.modules.catalog.queries import HIL_PREFIX
 from common.errors import UserError
 
 SLICE = 200
@@ -97,21 +99,31 @@ def _compare(uow: UnitOfWork, run: Simulation, ready: Ready, past: Any) -> None:
         return
     details = bench_queries.details_of(uow, [r.specimen_id for r in past])
     touched = {r.specimen_id for r in past if r.state != "released" or not _as_measured(details[r.specimen_id].tests)}
-    cases = facts.cases(uow, _first_measured(uow, details, touched), past=True)
+    measured = _first_measured(uow, details, touched)
+    cases = facts.cases(uow, measured, past=True)
     found, reasons, examples = Confusion(**run.confusion), Counter(run.reasons), list(run.examples)
     for r in past:
-        verdict = decide(cases[r.specimen_id], ready)
-        people = r.specimen_id not in touched
+        case, people = cases[r.specimen_id], r.specimen_id not in touched
+        verdict = decide(case, ready)
+        ahead = early.replay(case, ready, *_came(measured[r.specimen_id]), verdict)
         # A part counts as released where people touched one of its values: that would have been told wrongly.
-        released = verdict.released or (not people and _touches(details[r.specimen_id], r.state, verdict.cleared))
-        partly = not released and bool(verdict.cleared) and not _touches(details[r.specimen_id], r.state, verdict.cleared)
-        found = found.plus(released, people, partly)
+        wrong = not people and _touches(details[r.specimen_id], r.state, ahead.items.union(verdict.cleared))
+        released = verdict.released or wrong
+        minutes = ahead.minutes if ahead.items and not wrong else None
+        found = found.plus(released, people, not released and bool(verdict.cleared), minutes, bool(ahead.kept))
         reasons.update({f.code for f in verdict.failures})
-        if released and not people and len(examples) < EXAMPLES:
-            examples.append({"specimen": r.specimen_id, "report": r.id})
-    run.confusion = {k: int(getattr(found, k)) for k in ("both_release", "false_hold", "false_release", "both_hold", "partly")}
+        if len(examples) < EXAMPLES and (ahead.kept or (released and not people)):
+            examples.append({"specimen": r.specimen_id, "report": r.id, "kept": sorted(ahead.kept)})
+    run.confusion = asdict(found)
     run.reasons, run.examples = dict(reasons), examples
     run.done, run.cursor = run.done + len(past), past[-1].id
+
+
+def _came(detail: Detail) -> tuple[dict[str, datetime], dict[str, datetime]]:
+    """When each item's value came, and each index of haemolysis and the like."""
+    came = {t.item.code: t.current.at for t in detail.tests if t.current is not None}
+    indices = {code.removeprefix(HIL_PREFIX): at for code, at in came.items() if code.startswith(HIL_PREFIX)}
+    return {code: at for code, at in came.items() if not code.startswith(HIL_PREFIX)}, indices
 
 
 def _touches(detail: Detail, state: str, cleared: Collection[str]) -> bool:

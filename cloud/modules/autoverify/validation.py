@@ -24,10 +24,13 @@ from common.say import say, word
 def problems(uow: UnitOfWork, policy: Policy) -> None:
     """Refuse what the specification calls bad input: retired items, limits outside the measuring range, ranges crossing critical."""
     catalog = md.catalog(uow)
-    for code in {*policy.ranges, *policy.deltas}:
+    for code in {*policy.ranges, *policy.deltas, *policy.reach.items}:
         item = catalog.items_by_code.get(code)
         if item is None or not item.active:
             raise UserError("invalid", say("规则引用了不存在或已停用的项目 {code}，请删除该规则或恢复项目。", code=code))
+    strange = sorted(set(policy.reach.analyzers) - {a.code for a in catalog.analyzers.values() if a.active})
+    if strange:
+        raise UserError("invalid", say("没有在用的仪器 {codes}，请从列表中选择。", codes=tuple(strange)), field="analyzers")
     for rule in policy.context:
         added = catalog.items_by_code.get(rule.add)
         if rule.action == Action.REFLEX and (added is None or not added.active):

@@ -10,7 +10,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from cloud.expression.program import Program
-from cloud.modules.autoverify.case import Case, Delta, Identity, Item, Prior
+from cloud.modules.autoverify.case import Case, Delta, Identity, Item, Prior, awaited
 from cloud.modules.autoverify.decision import Ready, Verdict, decide
 
 COVERED = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14})
@@ -119,7 +119,7 @@ def _late(clean: Case, ready: Ready) -> Iterator[Made]:
     for name, item in (("1 一项未出", alone[-1:]), ("1 逻辑相关项目未出", [i for i in free if i not in alone][:1])):
         for late in item:
             with_it = {code for named in programs if late.code in named for code in named}
-            case = _with(clean, replace(late, present=False, mandatory=True, text="", value=None, reported=None, flag=""))
+            case = _with(clean, replace(awaited(late), mandatory=True))
             yield Made(name, case, Expected(f"MISSING {late.code}", _others(clean, late.code, *with_it)))
 
 

@@ -11,8 +11,8 @@ from typing import Any
 from flask import request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.autoverify import queries, service, sets, simulation
-from cloud.modules.autoverify.case import Action, Case, Expression, Policy, Range, from_json, to_json
+from cloud.modules.autoverify import identity_form, queries, service, sets, simulation
+from cloud.modules.autoverify.case import Action, Case, Expression, Identity, Policy, Range, Reach, from_json, to_json
 from cloud.modules.autoverify.decision import decide
 from cloud.modules.autoverify.models import RuleSet
 from cloud.modules.autoverify.rules import WORDS, Confusion, Perm, Scope, State
@@ -81,13 +81,16 @@ def _tree(uow: UnitOfWork, row: RuleSet, section: md.SectionRow) -> dict[str, An
         "policy": policy,
         "own": own,
         "broken": sets.unreadable(uow, row),
-        "gone": sorted(own.ranges.keys() - {i.code for i in catalog.items.values() if i.active}),
+        "analyzers": [a for a in catalog.analyzers.values() if a.active and a.section_id == section.id],
+        "gone": sorted({*own.ranges, *own.reach.items} - {i.code for i in catalog.items.values() if i.active}),
         "items": items,
         "ranges": {i.code: policy.ranges.get(i.code) or catalog.av_range(i.id, None, None) for i in items},
         "all_ranges": {i.code: catalog.av_ranges.get(i.id, ()) for i in items},
         "deltas": {i.code: catalog.deltas.get(i.id, ()) for i in items},
         "hil": {i.code: catalog.hil_limits.get(i.id, ()) for i in items},
         "categories": CATEGORIES,
+        "weight_lines": identity_form.weight_lines,
+        "sign_lines": identity_form.sign_lines,
         "fields": list(sets_names()),
         "actions": ACTIONS,
     }
@@ -116,7 +119,8 @@ def _back(uow: UnitOfWork, row: RuleSet) -> Any:
 
 @VIEWS.post("/av/rules/<int:rule_set_id>/policy", Perm.WRITE)
 def edit(uow: UnitOfWork, rule_set_id: int) -> Any:
-    """Change one thing of a draft: a range of its own, a clinical rule, whether typed values or a part may leave; or take one out."""
+    """Change one thing of a draft: a range of its own, a clinical rule, whether typed values or a part may leave, what it decides at
+    all; or take one out."""
     row, form = _set(uow, rule_set_id), request.form
     policy = from_json(Policy, row.policy)
     what = form.get("what", "")
@@ -127,13 +131,24 @@ def edit(uow: UnitOfWork, rule_set_id: int) -> Any:
         if action not in tuple(Action):
             raise Invalid(say("请选择规则为真时做什么。"), "action")
         rule = Expression(
-            form.get("code", "").strip().upper(), form.get("source", ""), form.get("message", "").strip(), action, form.get("add", "")
-        )
+            form.get("code", "").strip().upper(), form.get("source", ""), form.get("message", "").strip(), action, form.get("add", ""),
+            form.get("level") == "report",
+        )  # fmt: skip
         if not rule.code or not rule.message:
             raise Invalid("请填写规则代码和说明。", "code")
         policy = replace(policy, context=(*(c for c in policy.context if c.code != rule.code), rule))
     elif what == "whole":
         policy = replace(policy, manual=form.get("manual") == "1", partial=form.get("partial") == "1", part_after_min=_minutes())
+    elif what == "reach":
+        depts = tuple(d.strip() for d in form.get("depts", "").replace("，", ",").replace("、", ",").split(",") if d.strip())
+        policy = replace(policy, reach=Reach(tuple(form.getlist("analyzers")), tuple(form.getlist("items")), depts))
+    elif what == "identity":
+        policy = replace(policy, identity=_identity(uow, policy.identity))
+    elif what == "pattern":
+        made = identity_form.pattern(
+            form.get("code", ""), form.get("elements", ""), form.get("required", ""), form.get("least", ""), _codes(uow)
+        )
+        policy = replace(policy, patterns=(*(p for p in policy.patterns if p.code != made.code), made))
     elif what == "drop":
         service.drop_rule(uow, rule_set_id, form.get("version", type=int) or 0, form.get("name", ""))
         return _back(uow, row)
@@ -141,6 +156,20 @@ def edit(uow: UnitOfWork, rule_set_id: int) -> Any:
         raise Invalid("请选择要修改的内容。", "what")
     service.edit_policy(uow, rule_set_id, form.get("version", type=int) or 0, policy)
     return _back(uow, row)
+
+
+def _codes(uow: UnitOfWork) -> set[str]:
+    return {i.code for i in md.catalog(uow).items.values() if i.active}
+
+
+def _identity(uow: UnitOfWork, before: Identity) -> Identity:
+    """Weights as typed. What the starting set names and this laboratory does not have may stay."""
+    form, known = request.form, _codes(uow) | before.weights.keys() | before.fixed.keys()
+    threshold = _number("threshold")
+    if threshold is None or threshold <= 0:
+        raise Invalid(say("请填写大于 0 的混淆分界限。"), "threshold")
+    weights = identity_form.weights(form.get("weights", ""), known)
+    return replace(before, weights=weights, fixed=identity_form.weights(form.get("fixed", ""), known, "fixed"), threshold=threshold)
 
 
 def _minutes() -> int:
@@ -271,6 +300,8 @@ def simulate(uow: UnitOfWork) -> Any:
         "chosen": chosen,
         "runs": runs,
         "busy": busy,
+        "examples": queries.examples(uow, [run for run, _ in runs]),
+        "most": simulation.EXAMPLES,
         "short": short,
         "words": _words(),
     }

@@ -74,6 +74,8 @@ def _ready(changes: tuple[str, ...]) -> Ready:
         item, _, rest = value.partition(" ")
         if what == "stability":
             made = replace(made, stability_h=None)
+        elif what in ("analyzers", "items", "depts"):
+            made = replace(made, reach=replace(made.reach, **{what: tuple(value.split())}))
         elif what == "manual":
             made = replace(made, manual=True)
         elif what == "range":

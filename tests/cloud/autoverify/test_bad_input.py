@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal as D
 
 import pytest
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
+from cloud.modules.autoverify import identity_form
+from cloud.modules.autoverify.case import Element, Pattern
 from cloud.modules.catalog import models as md
+from common.errors import UserError
 from tests.cloud.autoverify.floor import Floor, open_floor
 from tests.support import lab as labs
 from tests.support.database import TestDatabase, TestServer
@@ -131,3 +135,41 @@ def test_m08_a_condition_that_cannot_be_read_is_named_by_its_place(draft: Draft)
     before = draft.row()
     refused = draft.edit(what="context", code="BAD", source='"K" >', message="x")
     assert refused.status_code == 422 and "公式有误" in refused.text and "没有写完" in refused.text and draft.row() == before
+
+
+# --- mix-up weights and contaminations as a person writes them -----------------------------------------------------------
+
+KNOWN = {"K", "CA", "MCV"}
+EDTA = Pattern(
+    "CONTAM_EDTA", (Element("K", True, D("5.5"), D(20)), Element("CA", False, None, D(15)), Element("MCV", True, D(100))), ("K",), 2
+)
+
+
+def test_weights_and_patterns_are_read_as_they_are_written() -> None:
+    assert identity_form.weights("MCV 1\n\n K  0.5 ", KNOWN) == {"MCV": D(1), "K": D("0.5")}
+    assert identity_form.weight_lines({"MCV": D(1), "K": D("0.5")}) == "MCV 1\nK 0.5"
+    assert identity_form.pattern("contam_edta", identity_form.sign_lines(EDTA), "K", "2", KNOWN) == EDTA
+    assert identity_form.pattern("CONTAM_EDTA", "K＞5.5 20%；CA < - 15 %；MCV>100", "K", "2", KNOWN) == EDTA
+
+
+@pytest.mark.parametrize(
+    ("code", "elements", "required", "least", "word"),
+    [
+        ("1X", "K > 5", "", "1", "字母开头"),
+        ("XX", "K 5", "", "1", "看不懂"),
+        ("XX", "K > -", "", "1", "看不懂"),
+        ("XX", "NA > 5", "", "1", "没有在用的项目 NA"),
+        ("XX", "K > 5", "CA", "1", "不在上面"),
+        ("XX", "K > 5", "", "2", "1 到 1"),
+        ("XX", "K > 5", "", "x", "1 到 1"),
+    ],
+)
+def test_what_cannot_be_a_contamination_is_named(code: str, elements: str, required: str, least: str, word: str) -> None:
+    with pytest.raises(UserError, match=word):
+        identity_form.pattern(code, elements, required, least, KNOWN)
+
+
+@pytest.mark.parametrize("text", ["MCV", "MCV -1", "MCV x", "NA 1"])
+def test_what_cannot_be_a_weight_is_named(text: str) -> None:
+    with pytest.raises(UserError):
+        identity_form.weights(text, KNOWN)

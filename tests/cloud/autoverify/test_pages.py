@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
 from sqlalchemy import text
 
-from tests.cloud.autoverify.floor import Floor, open_floor
+from cloud.modules.reports import service as reports
+from tests.cloud.autoverify.floor import DESK, Floor, open_floor
+from tests.cloud.reports.test_release import Room
 from tests.support import lab as labs
 from tests.support.database import TestDatabase
 
@@ -85,6 +88,16 @@ def test_a_draft_is_edited_validated_and_approved_on_the_page(floor: Floor) -> N
     assert edit(what="context", code="dial", source="\"K\" > 5 且 dept = '血透'", message="血透钾高") == 303
     assert edit(what="context", code="bad", source='"K" >', message="x") == 422
     assert edit(what="drop", name="DIAL") == 303
+    assert edit(what="context", code="whole", source='"K" > 5', message="整份", level="report") == 303
+    assert edit(what="reach", analyzers=["ZZ9"]) == 422
+    assert edit(what="reach", analyzers=["AU1"], items=["K"], depts="内科，急诊") == 303
+    shown = leader.get(f"/av/rules?set={draft}").text
+    assert "整份报告</span>" in shown and "内科、急诊" in shown and 'value="AU1" checked' in shown
+    assert edit(what="drop", name="WHOLE") == 303 and edit(what="reach") == 303
+    assert edit(what="identity", weights="K 1\nNA 0.5", fixed="", threshold="1.5") == 303
+    assert edit(what="identity", weights="K", fixed="", threshold="1.5") == 422 == edit(what="identity", weights="K 1", threshold="0")
+    assert edit(what="pattern", code="contam_x", elements="K > 5.5 20%", required="K", least="1") == 303
+    assert "K &gt; 5.5 20%" in leader.get(f"/av/rules?set={draft}").text and edit(what="drop", name="CONTAM_X") == 303
     assert leader.post(f"/av/rules/{draft}/policy", {"version": 1, "what": "whole", "manual": "1"}).status_code == 409
     answer = leader.post(f"/av/rules/{draft}/validate")
     assert answer.status_code == 409 and "至少需要 500 份" in answer.text
@@ -93,3 +106,28 @@ def test_a_draft_is_edited_validated_and_approved_on_the_page(floor: Floor) -> N
     assert leader.post(f"/av/rules/{draft}/state", {"to": "activate"}).status_code == 409
     assert leader.post("/av/simulate", {"set": draft, "reports": "500"}).status_code == 409
     assert lab.client("tester").post(f"/av/rules/{draft}/validate").status_code == 403
+
+
+def test_every_number_of_the_board_opens_a_list_as_long(floor: Floor) -> None:
+    leader = floor.world.lab.client("leader")
+    floor.tube({"K": "6.8", "NA": "140"})
+    unchanged = floor.tube({"K": "6.2", "NA": "156"})
+    floor.decide()
+    lab, room = floor.world.lab, Room(floor.world)
+    with lab.uow() as uow:
+        report = reports.review(uow, unchanged, None, room.person(uow, "tester"))
+    with lab.uow() as uow:
+        reports.release(uow, [report], room.person(uow, "verifier"), DESK)
+    board = leader.get("/av/board").text
+    links = re.findall(r'<a href="(/av/decisions[^"]*)"[^>]*>(?:<b>)?(\d+)', board)
+    assert {"outcome", "category", "item", "unchanged"} <= {name for href, _ in links for name in re.findall(r"(\w+)=", href)}
+    for href, count in links:
+        text_of = leader.get(href.replace("&amp;", "&")).text
+        assert text_of.count("<tr><td class") == int(count), href
+    [hour] = re.findall(r'href="(/av/decisions\?hour=[^"]*)"', board)
+    assert leader.get(hour).text.count("<tr><td class") == 3
+    assert "假拦截" in board and "50.0%" in board
+    assert leader.get("/av/decisions?hour=noon").status_code == 422 and leader.get("/av/decisions?outcome=x").status_code == 422
+    asked = leader.post("/av/decisions/export?outcome=held", {"kind": "xlsx"})
+    assert asked.status_code == 303 and "/lists/" in asked.headers["Location"]
+    assert lab.client("nurse").get("/av/decisions").status_code == 403

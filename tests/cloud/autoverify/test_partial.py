@@ -76,6 +76,8 @@ PARTS: tuple[tuple[Case, Policy, tuple[Failure, ...], tuple[str, ...]], ...] = (
     (CASE, ALLOWED, (Failure(5, "QC", "ALB", "rejected"),), ("K", "NA", "TP")),
     (CASE, ALLOWED, (Failure(1, "MISSING", "CL"), Failure(9, "DELTA_ABS", "TP")), ("K", "NA", "ALB")),
     (CASE, ALLOWED, (Failure(10, "LOGIC", "K_NA"),), ("TP", "ALB", "GLB")),
+    # A rule of the report's level holds all of it, whatever it names.
+    (CASE, replace(ALLOWED, logic=(Expression("K_NA", '"K" > "NA"', whole=True),)), (Failure(10, "LOGIC", "K_NA"),), ()),
     # Without permission or reason nothing leaves before the rest: where all passes the whole does, and nothing is a part.
     (CASE, replace(ALLOWED, partial=False), (RANGE,), ()),
     (CASE, ALLOWED, (), ()),

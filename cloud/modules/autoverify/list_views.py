@@ -1,0 +1,67 @@
+"""The page behind the board's numbers, and its export."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import request
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.autoverify import listing
+from cloud.modules.autoverify.rules import Perm
+from cloud.modules.catalog import queries as md
+from cloud.modules.platform import lists
+from cloud.web.faults import Invalid
+from cloud.web.page import page, redirect_to
+from cloud.web.view import Views, principal
+from common.say import say
+
+LISTS = Views("autoverify_lists", __name__)
+NAMES = ("days", "hour", "outcome", "category", "code", "item", "unchanged")
+
+
+@LISTS.get("/av/decisions", Perm.READ)
+def decisions(uow: UnitOfWork) -> Any:
+    """Decisions of the own sections by outcome, reason, item or hour, newest first."""
+    wanted, get = _wanted(uow), request.args.get
+    context: dict[str, Any] = {
+        "wanted": wanted,
+        "rows": listing.rows(uow, wanted, get("before", 0, type=int)),
+        "total": listing.count(uow, wanted),
+        "page_size": listing.PAGE,
+        "outcomes": listing.OUTCOMES,
+        "query": _query(),
+        "names": {i.code: i.name for i in md.catalog(uow).items.values()},
+    }
+    return page("autoverify/decisions.html", tab="board", **context)
+
+
+@LISTS.post("/av/decisions/export", Perm.READ, reads=True)
+def export(uow: UnitOfWork) -> Any:
+    """The list on paper or in a workbook."""
+    found = listing.rows(uow, _wanted(uow), limit=listing.EXPORT_MOST)
+    made = listing.document(found, principal().tenant_name, principal().name, uow.now)
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), f"/av/decisions?{_query()}"))
+
+
+def _query() -> str:
+    return urlencode({name: request.args[name] for name in NAMES if request.args.get(name)})
+
+
+def _wanted(uow: UnitOfWork) -> listing.Wanted:
+    get = request.args.get
+    try:
+        hour = datetime.fromisoformat(get("hour", "")) if get("hour") else None
+    except ValueError:
+        hour = None
+    if get("hour") and (hour is None or hour.tzinfo is None):
+        raise Invalid(say("请从看板上选择小时。"), "hour")
+    outcome = get("outcome", "")
+    if outcome and outcome not in listing.OUTCOMES:
+        raise Invalid(say("请从看板上选择判断结果。"), "outcome")
+    sections = [s.id for s in md.own_sections(uow, principal().sections)]
+    since = uow.now - timedelta(days=7 if get("days") == "7" else 1)
+    reason = get("category", -1, type=int), get("code", "")
+    return listing.Wanted(sections, since, hour, outcome, *reason, get("item", ""), get("unchanged") == "1")

@@ -1,0 +1,128 @@
+"""The decisions behind each number of the board: one condition counts and lists, so a number and what it opens cannot differ."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.autoverify.case import Failure
+from cloud.modules.autoverify.words import Said, explain
+from cloud.modules.catalog import queries as md
+from cloud.reports.documents import Column, ListDocument
+
+PAGE, EXPORT_MOST = 100, 5000
+OUTCOMES = {"released": "自动发布", "partial": "部分发布", "held": "转人工"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which decisions: since when (or one hour), of which sections; one outcome, one reason, one item; ``unchanged``: held, and then
+    released by people as it stood."""
+
+    sections: Sequence[int]
+    since: datetime
+    hour: datetime | None = None
+    outcome: str = ""
+    category: int = -1
+    code: str = ""
+    item: str = ""
+    unchanged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A decision as it stands in a list, its reasons in words."""
+
+    id: int
+    at: datetime
+    barcode: str
+    section: str
+    outcome: str
+    no: str
+    said: tuple[Said, ...]
+
+
+UNCHANGED = "d.outcome = 'held' AND r.state = 'released' AND NOT r.auto AND r.basis = d.basis"
+_WHERE = f"""
+FROM av_decision d
+JOIN specimen sp ON sp.tenant_id = d.tenant_id AND sp.id = d.specimen_id
+JOIN av_rule_set rs ON rs.tenant_id = d.tenant_id AND rs.id = d.rule_set_id
+LEFT JOIN report r ON r.tenant_id = d.tenant_id AND r.specimen_id = d.specimen_id
+WHERE d.tenant_id = :t AND NOT d.shadow AND d.at >= :since AND d.at < :until AND d.section_id = ANY(:sections)
+  AND (:outcome = '' OR d.outcome = :outcome)
+  AND (:code = '' OR EXISTS (SELECT 1 FROM jsonb_array_elements(d.reasons) x WHERE (x->>0)::int = :category AND x->>1 = :code))
+  AND (:item = '' OR EXISTS (SELECT 1 FROM jsonb_array_elements(d.reasons) x WHERE x->>2 = :item AND (x->>0)::int NOT IN (10, 11)))
+  AND (NOT :unchanged OR ({UNCHANGED}))
+"""
+_COUNT = text(f"SELECT count(*) {_WHERE}")
+_ROWS = text(f"""
+SELECT d.id, d.at, sp.barcode, d.section_id, d.outcome, coalesce(r.no, '') AS no, d.reasons, d.logic,
+       rs.policy->'context' AS context {_WHERE}
+  AND (:before = 0 OR d.id < :before) ORDER BY d.id DESC LIMIT :n
+""")
+
+
+def _params(uow: UnitOfWork, wanted: Wanted) -> dict[str, Any]:
+    since = wanted.hour or wanted.since
+    until = uow.now + timedelta(seconds=1) if wanted.hour is None else wanted.hour + timedelta(hours=1)
+    named = {name: getattr(wanted, name) for name in ("outcome", "category", "code", "item", "unchanged")}
+    return {"t": uow.tenant_id, "since": since, "until": until, "sections": list(wanted.sections), **named}
+
+
+def count(uow: UnitOfWork, wanted: Wanted) -> int:
+    """How long the list is."""
+    return int(uow.s.execute(_COUNT, _params(uow, wanted)).scalar_one())
+
+
+def rows(uow: UnitOfWork, wanted: Wanted, before: int = 0, limit: int = PAGE) -> list[Row]:
+    """A page of the list, newest first."""
+    known = md.catalog(uow)
+    names = {i.code: i.name for i in known.items.values()}
+    return [
+        Row(
+            r.id,
+            r.at,
+            r.barcode,
+            known.sections[r.section_id].name,
+            r.outcome,
+            r.no,
+            tuple(explain(Failure(*each), names, _messages(r)) for each in r.reasons),
+        )
+        for r in uow.s.execute(_ROWS, _params(uow, wanted) | {"before": before, "n": limit})
+    ]
+
+
+def _messages(row: Any) -> dict[str, str]:
+    """Code of each expression of the set as it decided → its own words."""
+    return {e["code"]: e.get("message", "") for e in (*row.logic, *(row.context or ()))}
+
+
+COLUMNS = (Column("时间", 2), Column("条码", 3), Column("专业组", 2), Column("判断", 2), Column("报告号", 3), Column("原因", 12))
+
+
+def document(found: Sequence[Row], hospital: str, by: str, now: datetime) -> ListDocument:
+    """The list for paper or Excel; no patient is named in it."""
+    return ListDocument(
+        hospital=hospital,
+        title="自动审核判断清单",
+        columns=COLUMNS,
+        rows=tuple(
+            (
+                r.at.astimezone(md.HOSPITAL_ZONE).strftime("%m-%d %H:%M"),
+                r.barcode,
+                r.section,
+                OUTCOMES[r.outcome],
+                r.no,
+                " ".join(s.zh for s in r.said),
+            )
+            for r in found
+        ),
+        printed_at=now,
+        printed_by=by,
+        landscape=True,
+    )
