@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
-from typing import Any
+from typing import Any, Protocol
 
 Handler = Callable[[Any, dict[str, Any]], None]
 """Event handler ``(uow, payload)``; runs in the worker, in one transaction with marking the event done."""
@@ -47,6 +47,34 @@ class Front:
 
 
 @dataclass(frozen=True)
+class OpenTask:
+    """Something that is one person's to finish: in words (``fields`` fill ``%(name)s``), and where it stands."""
+
+    words: str
+    url: str
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Colleague:
+    """A person as the tables of modules know one."""
+
+    id: int
+    employee_no: str
+    name: str
+
+
+class Leaving(Protocol):
+    """What a module's ``leaving`` file has: a leaver's open tasks, and how another person takes them over (M01, bad input)."""
+
+    def open_of(self, uow: Any, leaver: Colleague) -> Sequence[OpenTask]:
+        """What is still theirs."""
+
+    def hand_over(self, uow: Any, leaver: Colleague, to: Colleague) -> None:
+        """All of it becomes the other's; UserError in words where that cannot be."""
+
+
+@dataclass(frozen=True)
 class Module:
     """A module of the specification."""
 
@@ -61,7 +89,14 @@ class Module:
     """Event topic → handlers."""
     jobs: Sequence[Job] = ()
     front: Sequence[Front] = ()
+    leaving: str = ""
+    """Name of the file with what somebody who leaves must hand over."""
 
     def load(self, name: str) -> Any:
         """What ``"file:name"`` declares. ImportError or AttributeError where it isn't there."""
         return resolve_name(f"cloud.modules.{self.name}.{name}")
+
+
+def leavings(modules: Sequence[Module]) -> tuple[Leaving, ...]:
+    """Of all modules what a leaver hands over."""
+    return tuple(m.load(m.leaving) for m in modules if m.leaving)

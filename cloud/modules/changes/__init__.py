@@ -24,4 +24,5 @@ MODULE = Module(
     ),
     handlers={"catalog.trial": ("trial:step",)},
     jobs=(Job("changes-activate", "1m", "service:activate_job"), Job("changes-watch", "15m", "watch:look")),
+    leaving="leaving",
 )

@@ -11,6 +11,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.platform import alerts, rules, secrets, service
 from cloud.modules.platform.models import Role, RolePermission, User, UserRole, UserSession
 from cloud.web.faults import Conflict, Invalid, NotFound, Stale
+from cloud.web.module import Colleague, Leaving, OpenTask
 from cloud.web.principal import Principal
 from common.say import say
 
@@ -111,15 +112,16 @@ def tell_held_back(uow: UnitOfWork, role: Role, more: Sequence[str]) -> None:
     alerts.raise_alert(uow, told)
 
 
-def move(uow: UnitOfWork, user_id: int, to: rules.UserState, successor: str = "") -> User:
-    """Suspend, take up again or let leave. A leaver's open matters must go to somebody first (bad input of M01)."""
+def move(uow: UnitOfWork, user_id: int, to: rules.UserState, successor: str = "", modules: Sequence[Leaving] = ()) -> User:
+    """Suspend, take up again or let leave. A leaver's open matters must go to somebody first (bad input of M01): alerts taken on, and
+    what each module says. UserErrors of a module where the successor cannot take something."""
     user = load(uow, user_id)
     if user.id == uow.actor.user_id:
         raise Conflict("不能停用自己的账号。")
     if not rules.may_move(rules.UserState(user.status), to):
         raise Conflict("这个账号现在的状态不允许这样做，请刷新页面。", state=user.status)
     if to is rules.UserState.LEFT:
-        _hand_over(uow, user, successor)
+        _hand_over(uow, user, successor, modules)
     before, user.status = user.status, to
     if to is not rules.UserState.ACTIVE:
         living = UserSession.user_id == user.id, UserSession.revoked_at.is_(None)
@@ -130,14 +132,28 @@ def move(uow: UnitOfWork, user_id: int, to: rules.UserState, successor: str = ""
     return user
 
 
-def _hand_over(uow: UnitOfWork, user: User, successor: str) -> None:
-    if not alerts.held_by(uow, user.id):
+def tasks_of(uow: UnitOfWork, user: User, modules: Sequence[Leaving]) -> list[OpenTask]:
+    """What is still a person's own to finish."""
+    mine = [OpenTask(row.message, row.url, row.fields) for row in alerts.held_by(uow, user.id)]
+    return mine + [task for each in modules for task in each.open_of(uow, _colleague(user))]
+
+
+def _colleague(user: User) -> Colleague:
+    return Colleague(user.id, user.employee_no, user.name)
+
+
+def _hand_over(uow: UnitOfWork, user: User, successor: str, modules: Sequence[Leaving]) -> None:
+    tasks = tasks_of(uow, user, modules)
+    if not tasks:
         return
     query = select(User).where(User.employee_no == successor.strip(), User.status == "active", User.id != user.id)
     to = uow.s.execute(query).scalar_one_or_none()
     if to is None:
         raise Invalid(say("{name} 还有未了的事项，离职前须交接：请填写接手人的工号。", name=user.name), "successor")
     alerts.hand_over(uow, user.id, to.id, to.name)
+    for each in modules:
+        each.hand_over(uow, _colleague(user), _colleague(to))
+    uow.audit("user", user.id, "hand_over", after={"to": to.employee_no, "tasks": len(tasks)})
 
 
 def unlock(uow: UnitOfWork, user_id: int) -> User:

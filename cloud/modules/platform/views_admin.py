@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from flask import Response, make_response, request
+from flask import Response, current_app, make_response, request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import accounts, alerts, certificates, grants, queries, registers, rules, secrets, service, sso
+from cloud.modules.platform import accounts, certificates, grants, queries, registers, rules, secrets, service, sso
 from cloud.modules.platform.permission_words import by_area, word
 from cloud.modules.platform.rules import Perm
 from cloud.modules.platform.views import WORKSTATION_COOKIE
@@ -66,7 +66,7 @@ def _user(uow: UnitOfWork, user_id: int, done: str = "", seed: str | None = None
         roles=queries.roles(uow),
         effective=queries.effective(uow, user_id),
         word=partial(word, english=locale() == "en"),
-        tasks=alerts.held_by(uow, user_id),
+        tasks=accounts.tasks_of(uow, user, current_app.extensions["leaving"]),
         moves=[each for each in rules.UserState if each in moves],
         done=done,
         seed=seed,
@@ -101,7 +101,7 @@ def move_user(uow: UnitOfWork, user_id: int) -> Any:
         raise Invalid("请选择要改成的状态。", "to")
     successor = request.form.get("successor", "")
     try:
-        accounts.move(uow, user_id, rules.UserState(to), successor)
+        accounts.move(uow, user_id, rules.UserState(to), successor, current_app.extensions["leaving"])
     except Invalid as refused:  # what is still open stands on the page, with the field for who takes it over
         return _user(uow, user_id, wrong=refused.message, successor=successor)
     uow.s.flush()

@@ -14,4 +14,5 @@ MODULE = Module(
         Perm.ALONE: ("leader", "director"),
     },
     menu=(MenuItem("值班", "/sch/duty", Perm.READ, "人员", 810),),
+    leaving="leaving",
 )

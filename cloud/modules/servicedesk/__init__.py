@@ -20,4 +20,5 @@ MODULE = Module(
     menu=(MenuItem("服务台", "/desk", Perm.READ, "质量", 69),),
     handlers={"ticket.open": ("handlers:open_by_system",)},
     jobs=(Job("servicedesk.watch", "1m", "watch:look"),),
+    leaving="leaving",
 )

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
+from cloud.modules.catalog.models import Section, raise_version
+from cloud.modules.catalog.queries import HOSPITAL_ZONE
+from cloud.modules.changes.models import CatalogChange
 from cloud.modules.platform import accounts, alerts, delegation
 from cloud.modules.platform.alerts import Alert
 from cloud.modules.platform.models import Role, User
 from cloud.modules.platform.rules import Level
+from cloud.modules.scheduling import service as scheduling
+from cloud.modules.servicedesk import service as desk
+from cloud.modules.servicedesk.models import Ticket
 from tests.support.database import TestDatabase, TestServer
 from tests.support.lab import Clock, Lab, make
 
@@ -93,3 +99,57 @@ def test_m01_bad_input_leaver_with_open_tasks_hands_them_over_first(lab: Lab) ->
     assert admin.post(f"{page}/move", {"to": "left", "successor": "leader1"}).status_code == 200
     with lab.uow() as uow:
         assert [a.subject for a in alerts.held_by(uow, lab.users[(lab.a, "leader")])] == ["tube:1"]
+
+
+def test_m01_a_leavers_tickets_duty_and_changes_go_to_the_successor(lab: Lab) -> None:
+    user, to = lab.users[(lab.a, "leader")], lab.users[(lab.a, "senior")]
+    admin, page = lab.client("secadmin"), f"/admin/users/{user}"
+    with lab.uow() as uow:
+        today = uow.now.astimezone(HOSPITAL_ZONE).date()
+        section = Section(code="CHEM", name="生化")
+        uow.s.add(section)
+        uow.s.flush()
+        raise_version(uow.s)
+        ticket = desk.open_ticket(uow, desk.New("甲", "仪器不传结果", "P2", "fault"))
+        uow.s.execute(
+            text("UPDATE ticket SET state = 'accepted', owner = u.name, backup = 'x' FROM app_user u WHERE u.id = :u"), {"u": user}
+        )
+        shift = scheduling.add_shift(uow, "A", "白班", time(8), time(17))
+        scheduling.assign(uow, user, section.id, shift.id, today - timedelta(days=3), today + timedelta(days=3), "8001")
+        scheduling.assign(uow, user, section.id, shift.id, today + timedelta(days=10), today + timedelta(days=10))
+        clash = scheduling.assign(uow, to, section.id, shift.id, today + timedelta(days=2), today + timedelta(days=2)).id
+        change = CatalogChange(
+            kind="items", title="改单位", rows=[], reason="x", requested_by=user, requested_name="甲", requested_at=uow.now
+        )
+        change.section_by = to
+        uow.s.add(change)
+        uow.s.flush()
+        number = change.id
+    listed = admin.get(page).text
+    assert "仪器不传结果" in listed and "改单位" in listed and listed.count("值班 生化") == 2
+    leave = {"to": "left", "successor": "senior1"}
+    refused = admin.post(f"{page}/move", leave)
+    assert refused.status_code == 409 and "时间重叠" in refused.text
+    with lab.uow() as uow:
+        assert uow.s.get_one(User, (lab.a, user)).status == "active" and uow.s.get_one(Ticket, (lab.a, ticket)).backup == "x"
+        scheduling.cancel(uow, clash, "换人")
+    refused = admin.post(f"{page}/move", leave)
+    assert refused.status_code == 409 and "批准过，不能再由其提出" in refused.text
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE catalog_change SET section_by = NULL"))
+    assert admin.post(f"{page}/move", leave).status_code == 200
+    with lab.uow() as uow:
+        row = uow.s.get_one(Ticket, (lab.a, ticket))
+        assert (row.owner, row.backup) == (uow.s.get_one(User, (lab.a, to)).name, "x")
+        assert uow.s.get_one(CatalogChange, (lab.a, number)).requested_by == to
+        query = text("SELECT user_id, first, last, phone FROM duty WHERE cancelled_at IS NULL ORDER BY first")
+        assert [tuple(r) for r in uow.s.execute(query)] == [
+            (user, today - timedelta(days=3), today - timedelta(days=1), "8001"),
+            (to, today, today + timedelta(days=3), "8001"),
+            (to, today + timedelta(days=10), today + timedelta(days=10), ""),
+        ]
+    # Owner and backup of a ticket stay two people.
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE ticket SET backup = u.name FROM app_user u WHERE u.id = :u"), {"u": lab.users[(lab.a, "quality")]})
+    refused = admin.post(f"/admin/users/{to}/move", {"to": "left", "successor": "quality1"})
+    assert refused.status_code == 409 and "不能是同一人" in refused.text
