@@ -7,7 +7,7 @@ MODULE = Module(
     name="reports",
     title="报告",
     views=("views:VIEWS", "layout_views:LAYOUTS"),
-    depends=("bench", "catalog", "critical", "orders", "personnel", "platform", "qc", "quality", "scheduling", "specimens"),
+    depends=("bench", "catalog", "critical", "equipment", "orders", "personnel", "platform", "qc", "quality", "scheduling", "specimens"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
         Perm.TEST: ("tester", "verifier", "senior", "leader"),

@@ -150,6 +150,8 @@ class Candidate:
     """What the reviewer saw and what is there now (bench.queries.basis)."""
     qc_closed: tuple[str, ...] = ()
     """Items whose quality control keeps them from leaving, each with the reason (M11)."""
+    blocked: tuple[str, ...] = ()
+    """Items measured on an analyzer that is out of order, each with what is wrong with it (R2)."""
     part: bool = False
     """Only what was reviewed leaves, as a preliminary report; what is missing or held follows."""
 
@@ -176,6 +178,8 @@ def release_problem(report: Candidate, who: Verifier) -> Said | None:
         return say("有待处理的结果：{items}。", items=report.held)
     if report.qc_closed:
         return say("质控未放行：{items}。", items=Listed(report.qc_closed, "；"))
+    if report.blocked:
+        return say("仪器停用期间测定：{items}。请换仪器复查，或维修验证后结束故障。", items=Listed(report.blocked, "；"))
     if report.reviewed != report.found:
         return say("初审之后结果有变化，请重新初审。")
     if needs_second_look(report, who) and report.section_id not in who.alone_in:

@@ -15,6 +15,7 @@ from cloud.modules.bench.queries import Detail
 from cloud.modules.bench.service import TestState
 from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries as critical
+from cloud.modules.equipment import queries as equipment
 from cloud.modules.personnel import service as personnel
 from cloud.modules.platform import lists
 from cloud.modules.platform import service as platform
@@ -166,8 +167,8 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
 def _check(uow: UnitOfWork, reports: Sequence[Report], details: Mapping[int, Detail], who: Principal) -> set[int]:
     """Refuse the batch naming each report at fault; the ids of those released on solo duty."""
     verifier = rules.Verifier(who.user_id, who.sections)
-    closed = _closed(uow, details.values())
-    candidates = [_candidate(uow, report, details[report.specimen_id], closed) for report in reports]
+    closed, blocked = _closed(uow, details.values()), _blocked(uow, details.values())
+    candidates = [_candidate(uow, report, details[report.specimen_id], closed, blocked) for report in reports]
     # Most releases are by a second person: only the others ask for the roster.
     if any(rules.needs_second_look(c, verifier) for c in candidates):
         verifier = replace(verifier, alone_in=roster.alone(uow, who.user_id, uow.now))
@@ -205,7 +206,21 @@ def _closed(uow: UnitOfWork, found: Iterable[Detail]) -> dict[int, str]:
     return {test_id: gates[ask].reason for test_id, ask in asks.items() if not gates[ask].open}
 
 
-def _candidate(uow: UnitOfWork, report: Report, detail: Detail, closed: Mapping[int, str]) -> rules.Candidate:
+def _blocked(uow: UnitOfWork, found: Iterable[Detail]) -> dict[int, str]:
+    """Test id → what is wrong with the analyzer that measured it while a fault that is still open was known (R2)."""
+    shown = {t.id: t.current for d in found for t in d.tests if t.current is not None and t.state is not TestState.CANCELLED}
+    runs = {i: (c.analyzer_id, c.run_at or c.at) for i, c in shown.items() if c.analyzer_id is not None}
+    names = md.catalog(uow).analyzers
+    open_now = equipment.faults(uow, {analyzer for analyzer, _ in runs.values()}, uow.now)
+    return {
+        i: f"{names[analyzer].name} {fault.symptom}"
+        for i, (analyzer, at) in runs.items()
+        for fault in open_now.get(analyzer, ())
+        if fault.at(at) and fault.at(uow.now)
+    }
+
+
+def _candidate(uow: UnitOfWork, report: Report, detail: Detail, closed: Mapping[int, str], blocked: Mapping[int, str]) -> rules.Candidate:
     live = [t for t in detail.tests if t.state is not TestState.CANCELLED]
     part = document.part_of(detail) if report.partial else {t.id for t in detail.tests}
     hands = {t.current.entered_by for t in live if t.current is not None and t.current.entered_by is not None}
@@ -220,6 +235,7 @@ def _candidate(uow: UnitOfWork, report: Report, detail: Detail, closed: Mapping[
         missing=tuple(t.item.name for t in empty if t.item.mandatory),
         held=tuple(t.item.name for t in live if t.state is TestState.HELD),
         qc_closed=tuple(f"{t.item.name}（{closed[t.id]}）" for t in live if t.id in closed and t.id in part),
+        blocked=tuple(f"{t.item.name}（{blocked[t.id]}）" for t in live if t.id in blocked and t.id in part),
         reviewed=report.basis,
         found=bench_queries.basis((t.id, t.current.id if t.current is not None else None) for t in detail.tests if t.id in part),
         part=report.partial,

@@ -18,6 +18,7 @@ from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
 from cloud.modules.critical import queries as critical_queries
 from cloud.modules.critical import service as critical
+from cloud.modules.equipment import service as equipment
 from cloud.modules.platform import signing
 from cloud.modules.platform.models import UserSession
 from cloud.modules.reports import document, queries, service
@@ -141,6 +142,26 @@ def test_release_freezes_numbers_signs_and_tells(room: Room) -> None:
         assert queries.signature_holds(uow, told.report_id, 1)
         events = uow.s.execute(text("SELECT topic, key, payload FROM outbox_event WHERE topic LIKE 'report.%'")).all()
         assert [(e.topic, e.key, e.payload["report_id"]) for e in events] == [("report.released", no, told.report_id)]
+
+
+def test_m09_r2_what_a_blocked_analyzer_measured_stays_until_its_repair_is_verified(room: Room) -> None:
+    with room.world.lab.uow() as uow:
+        before = room.tested(uow)
+    room.world.lab.clock.set(RUN + timedelta(hours=1))
+    with room.world.lab.uow() as uow:
+        fault = equipment.report_fault(uow, room.world.analyzer, "加样针堵塞").id
+        tube = room.world.tube(uow)
+        room.world.send(uow, tube, NORMAL, RUN + timedelta(hours=1, minutes=1))
+    room.world.lab.clock.advance(minutes=2)
+    with room.world.lab.uow() as uow:
+        report = service.review(uow, tube, None, room.person(uow, "tester"))
+        with pytest.raises(UserError, match="仪器停用期间测定：.*加样针堵塞"):
+            service.release(uow, [report], room.person(uow, "verifier"), DESK)
+    with room.world.lab.uow() as uow:
+        service.release(uow, [before], room.person(uow, "verifier"), DESK)
+        equipment.end_fault(uow, fault, "已清洗，质控在控")
+        uow.s.flush()
+        assert service.release(uow, [report], room.person(uow, "verifier"), DESK)
 
 
 def test_ac_r_2_the_tester_may_not_verify_own_report_by_day(room: Room) -> None:

@@ -54,6 +54,7 @@ def test_a_good_report_may_leave() -> None:
         ({"state": State.RELEASED}, "已发布"),
         ({"missing": ("钾",)}, "缺少必报项目：钾"),
         ({"held": ("钠",)}, "待处理的结果：钠"),
+        ({"blocked": ("钾（生化仪一号 漏液）",)}, "仪器停用期间测定：钾（生化仪一号 漏液）"),
         ({"found": "1:2"}, "重新初审"),
         ({"tester_id": 2}, "同一人"),
         ({"hands": frozenset({2})}, "同一人"),
