@@ -10,7 +10,8 @@ from cloud.modules.autoverify import sets
 from cloud.modules.autoverify.case import to_json
 from cloud.modules.autoverify.models import RuleSet
 from cloud.modules.catalog import models as catalog
-from cloud.modules.catalog.rule_models import AvRange, DeltaRule, LogicRule
+from cloud.modules.catalog.reflexes import STARTING_REFLEXES
+from cloud.modules.catalog.rule_models import AvRange, DeltaRule, LogicRule, ReflexRule
 
 D = Decimal
 # Table D of the specification; every other numeric item gets half its lowest to twice its highest reference limit.
@@ -65,6 +66,11 @@ def seed(uow: UnitOfWork) -> None:
     uow.s.add_all(
         LogicRule(code=code, name=words, section_id=sections[section], expression=source, message=words)
         for code, source, words, section in LOGIC
+    )
+    uow.s.add_all(
+        ReflexRule(code=r.code, name=r.name, expression=r.expression, item_id=items[r.item].id, action=r.action, message=r.message)
+        for r in STARTING_REFLEXES
+        if r.items <= items.keys()
     )
     uow.s.flush()
     for section in ("SH", "XY"):

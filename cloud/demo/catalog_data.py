@@ -42,6 +42,7 @@ class Item(NamedTuple):
     decimals: int
     kind: str = "numeric"
     wst886: str | None = None
+    choices: tuple[str, ...] = ()
 
 
 class Interval(NamedTuple):
@@ -135,6 +136,12 @@ URINE = (
     Item("U-RBC", "尿红细胞计数", "Urine red cells", "U-RBC", "/uL", 1),
     Item("U-WBC", "尿白细胞计数", "Urine white cells", "U-WBC", "/uL", 1),
 )
+# A person counts these at the microscope, where strip and counter disagree (the catalog's starting reflex rules add them).
+FIELDS = ("0-3/HP", "4-10/HP", "11-30/HP", ">30/HP", "满视野")
+MICROSCOPY = (
+    Item("U-MRBC", "尿红细胞（镜检）", "Urine red cells (microscopy)", "RBC镜检", "", 0, "enum", choices=FIELDS),
+    Item("U-MWBC", "尿白细胞（镜检）", "Urine white cells (microscopy)", "WBC镜检", "", 0, "enum", choices=FIELDS),
+)
 # No analyzer measures these: the starting formulas of the catalog calculate them (demo/formulas.py).
 CALCULATED = (
     Item("GLO", "球蛋白（计算）", "Globulin (calculated)", "GLO", "g/L", 1),
@@ -142,7 +149,7 @@ CALCULATED = (
     Item("IBIL", "间接胆红素（计算）", "Indirect bilirubin (calculated)", "IBIL", "umol/L", 1),
     Item("EGFR", "估算肾小球滤过率（计算）", "eGFR (calculated)", "eGFR", "mL/min", 0),
 )
-ITEMS = {"XY": CBC, "SH": (*CHEMISTRY, *CALCULATED), "NX": COAGULATION, "TY": URINE}
+ITEMS = {"XY": CBC, "SH": (*CHEMISTRY, *CALCULATED), "NX": COAGULATION, "TY": (*URINE, *MICROSCOPY)}
 
 ADULT = (18, None)
 ANY = (None, None)
@@ -285,6 +292,7 @@ INTERVALS: tuple[Interval, ...] = (
     *_both("U-RBC", "0", "17", KIT),
     *_both("U-WBC", "0", "28", KIT),
     *(Interval(item.code, None, ANY, "year", None, None, KIT, "阴性") for item in URINE if item.kind == "enum"),
+    *(Interval(item.code, None, ANY, "year", None, None, KIT, FIELDS[0]) for item in MICROSCOPY),
 )
 
 # item, low, high: critical beyond them. The first eight are the specification's starting values, the rest are as usual in the field.
@@ -342,6 +350,8 @@ ORDER_SETS = (
     OrderSet("DDI", "D-二聚体", "D-二聚体", "NX", "PL", "BLUE", "2.7", 120, ("DD",)),
     OrderSet("URT", "尿常规", "尿常规", "TY", "UR", "URINE", "10", 60, tuple(i.code for i in URINE), service="urine"),
     OrderSet("GFR", "肾小球滤过率估算", "eGFR", "SH", "SE", "YELLOW", "1", 240, ("CREA", "EGFR"), notes="仅适用于 18 岁及以上"),
+    OrderSet("UMR", "尿红细胞镜检", "尿镜检RBC", "TY", "UR", "URINE", "1", 60, ("U-MRBC",), service="urine"),
+    OrderSet("UMW", "尿白细胞镜检", "尿镜检WBC", "TY", "UR", "URINE", "1", 60, ("U-MWBC",), service="urine"),
 )
 # What each hospital's own system calls them; a code that is not here arrives as 未对照.
 HIS_CODES = {

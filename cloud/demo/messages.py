@@ -12,6 +12,8 @@ from cloud.demo.catalog_data import INTERVALS, ITEMS
 
 ABNORMAL = 0.08  # share of values beyond the interval
 NEGATIVE, POSITIVES = "-", ("+-", "1+", "2+")
+STRIPS = {"U-BLD": "U-RBC", "U-LEU": "U-WBC"}  # what a strip shows and what the counter counts of it
+DISAGREE = 0.02  # share of strips that say otherwise than the counter
 DECIMALS = {item.code: item.decimals for rows in ITEMS.values() for item in rows}
 ENUMS = {item.code for rows in ITEMS.values() for item in rows if item.kind == "enum"}
 
@@ -81,12 +83,21 @@ def measure(instrument: Instrument, tube: Tube, dice: random.Random) -> list[Mea
         if channel.item not in tube.items:
             continue
         if channel.item in ENUMS:
-            out.append(Measured(channel, dice.choice(POSITIVES) if dice.random() < ABNORMAL else NEGATIVE))
+            out.append(Measured(channel, _strip(channel.item, tube.sex, drawn, dice)))
             continue
         value = drawn[channel.item] / Decimal(channel.factor)
         places = max(DECIMALS[channel.item] - _shift(Decimal(channel.factor)), 0)
         out.append(Measured(channel, str(value.quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP))))
     return out
+
+
+def _strip(item: str, sex: str, counted: Mapping[str, Decimal], dice: random.Random) -> str:
+    """A field of a strip; where the counter saw the same cells, mostly as it did."""
+    seen = counted.get(STRIPS.get(item, ""))
+    if seen is None:
+        return dice.choice(POSITIVES) if dice.random() < ABNORMAL else NEGATIVE
+    above = seen > limits(STRIPS[item], sex)[1]
+    return POSITIVES[1] if above is not (dice.random() < DISAGREE) else NEGATIVE
 
 
 def _shift(factor: Decimal) -> int:

@@ -144,7 +144,7 @@ def _item(row: catalog_data.Item, section_id: int, order: int) -> catalog.TestIt
         pinyin=names.initials(row.name),
         section_id=section_id,
         result_type=row.kind,
-        choices=list(catalog_data.STRIP) if row.kind == "enum" else [],
+        choices=list(row.choices or catalog_data.STRIP) if row.kind == "enum" else [],
         unit=row.unit,
         decimals=row.decimals,
         print_order=order,

@@ -34,6 +34,7 @@ from cloud.modules.catalog.formulas import (
     rule_symbols,
     with_aliases,
 )
+from cloud.modules.catalog.reflexes import STARTING_REFLEXES, StartingReflex
 from cloud.modules.catalog.rows import (
     AnalyzerRow,
     AvRangeRow,
@@ -364,6 +365,8 @@ def _grouped_ids(pairs: Iterable[tuple[int, int]]) -> Mapping[int, tuple[int, ..
 __all__ = [
     "EGFR",
     "STARTING",
+    "STARTING_REFLEXES",
+    "StartingReflex",
     "Starting",
     "calc_symbols",
     "judgement",

@@ -58,6 +58,12 @@ def starting(known: md.Catalog) -> list[md.Starting]:
     return [each for each in offered if each.code in known.items_by_code and each.code not in have]
 
 
+def starting_reflexes(known: md.Catalog) -> list[md.StartingReflex]:
+    """Reflex rules of the starting set whose items exist and that are not there yet."""
+    have = {each.code for each in known.reflex_rules}
+    return [each for each in md.STARTING_REFLEXES if each.items <= known.items_by_code.keys() and each.code not in have]
+
+
 def words(known: md.Catalog) -> list[tuple[str, str]]:
     """(what is inserted, what it is) for completion: item codes first, then names and functions."""
     items = sorted((each for each in known.items.values() if each.active), key=lambda each: each.code)

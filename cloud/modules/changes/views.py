@@ -317,7 +317,8 @@ def formulas(uow: UnitOfWork) -> Any:
     known = md.catalog(uow)
     item, kind = request.args.get("item", ""), request.args.get("kind", "calc")
     loaded = editor.load(uow, known, kind if kind in FORMULAS else "calc", item)
-    return page("changes/formulas.html", known=known, e=loaded, starting=editor.starting(known), words=editor.words(known))
+    context: dict[str, Any] = {"starting": editor.starting(known), "reflexes": editor.starting_reflexes(known)}
+    return page("changes/formulas.html", known=known, e=loaded, words=editor.words(known), **context)
 
 
 @VIEWS.post("/md/formulas/check", Perm.READ)

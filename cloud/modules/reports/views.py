@@ -369,7 +369,8 @@ def render_again(uow: UnitOfWork, no: str) -> Any:
 @VIEWS.get("/reports/<no>/amend", Perm.AMEND)
 def amend_form(uow: UnitOfWork, no: str) -> Any:
     """The form of an amendment: old value beside the new one."""
-    return page("reports/amend.html", told=_told(uow, no, inside=True), reasons=rules.REASON_WORDS)
+    known = md.catalog(uow).items
+    return page("reports/amend.html", told=_told(uow, no, inside=True), reasons=rules.REASON_WORDS, known=known)
 
 
 @VIEWS.post("/reports/<no>/amend", Perm.AMEND)

@@ -9,6 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cloud.expression import Env, Function, Kind, Symbol, Symbols
+from cloud.expression import compile as compile_rule
+from cloud.modules.catalog.reflexes import STARTING_REFLEXES
 from cloud.modules.catalog.rules import (
     Age,
     Ages,
@@ -30,6 +33,7 @@ from cloud.modules.catalog.rules import (
     problems,
     score,
 )
+from common.values import parse
 
 D = Decimal
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -362,3 +366,39 @@ def test_allowed_error_is_piecewise(value: str, expected: str) -> None:
     assert allowed_error(tea, D(value)) == D(expected)
     assert allowed_error({}, D(value)) is None
     assert allowed_error({"steps": [{"to": "1", "abs": "1"}]}, D(2)) is None
+
+
+# --- starting reflex rules (M07 R5) ----------------------------------------------------------------------------------
+
+STRIP_AND_COUNT = (
+    ("-", "", False),
+    ("-", "H", True),
+    ("+-", "", False),
+    ("+-", "H", False),
+    ("1+", "", True),
+    ("1+", "H", False),
+    ("4+", "", True),
+)
+
+
+def reflex(code: str, values: dict[str, str], flags: dict[str, str]) -> object:
+    rule = next(each for each in STARTING_REFLEXES if each.code == code)
+    kinds = {each: Symbol(Kind.TEXT if each in ("U-BLD", "U-LEU", "HIV") else Kind.NUMBER) for each in rule.items}
+    program = compile_rule(rule.expression, Symbols(kinds, {}, {"flag": Function((Kind.REF,), Kind.TEXT)}), Kind.BOOL)
+    return program.evaluate(Env({k: parse(v) for k, v in values.items()}, {}, {"flag": flags.__getitem__}))
+
+
+@pytest.mark.parametrize(("strip", "count", "adds"), STRIP_AND_COUNT)
+def test_a_strip_and_a_count_that_disagree_ask_for_the_microscope(strip: str, count: str, adds: bool) -> None:
+    assert reflex("URINE_BLD", {"U-BLD": strip, "U-RBC": "20"}, {"U-RBC": count}) is adds
+    assert reflex("URINE_LEU", {"U-LEU": strip, "U-WBC": "20"}, {"U-WBC": count}) is adds
+
+
+@pytest.mark.parametrize(("value", "repeats"), [("0.89", False), ("0.9", True), ("1.09", True), ("1.1", False)])
+def test_a_grey_zone_is_measured_again(value: str, repeats: bool) -> None:
+    assert reflex("HBSAG_GREY", {"HBSAG": value}, {}) is repeats
+
+
+@pytest.mark.parametrize(("code", "item"), [("TSH_FT4", "TSH"), ("HIV_REACTIVE", "HIV")])
+def test_what_is_flagged_sets_off_its_rule(code: str, item: str) -> None:
+    assert reflex(code, {item: "5"}, {item: "H"}) is True and reflex(code, {item: "1"}, {item: ""}) is False
