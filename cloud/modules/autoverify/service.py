@@ -66,7 +66,8 @@ def drop_rule(uow: UnitOfWork, rule_set_id: int, version: int, name: str) -> Non
     policy = from_json(Policy, row.policy)
     ranges = {k: v for k, v in policy.ranges.items() if k != name}
     reach = replace(policy.reach, items=tuple(i for i in policy.reach.items if i != name))
-    context, patterns = (tuple(e for e in some if e.code != name) for some in (policy.context, policy.patterns))
+    context = tuple(c for c in policy.context if c.code != name)
+    patterns = tuple(p for p in policy.patterns if p.code != name)
     _rewrite(uow, row, replace(policy, ranges=ranges, reach=reach, context=context, patterns=patterns))
 
 

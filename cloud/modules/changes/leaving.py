@@ -31,6 +31,6 @@ def hand_over(uow: UnitOfWork, leaver: Colleague, to: Colleague) -> None:
         uow.audit("catalog_change", row.id, "hand_over", before=before, after={"by": to.name})
 
 
-def _proposed(leaver: Colleague) -> Select[tuple[CatalogChange]]:
+def _proposed(leaver: Colleague) -> Select[CatalogChange]:
     query = select(CatalogChange).where(CatalogChange.requested_by == leaver.id, CatalogChange.state.in_([s.value for s in OPEN]))
     return query.order_by(CatalogChange.id)

@@ -44,6 +44,6 @@ def _today(uow: UnitOfWork) -> date:
     return uow.now.astimezone(HOSPITAL_ZONE).date()
 
 
-def _coming(leaver: Colleague, today: date) -> Select[tuple[Duty]]:
+def _coming(leaver: Colleague, today: date) -> Select[Duty]:
     query = select(Duty).where(Duty.user_id == leaver.id, Duty.cancelled_at.is_(None), Duty.last >= today)
     return query.order_by(Duty.first, Duty.id)

@@ -29,6 +29,6 @@ def hand_over(uow: UnitOfWork, leaver: Colleague, to: Colleague) -> None:
         uow.audit("ticket", row.id, "hand_over", before=before, after={"owner": row.owner, "backup": row.backup})
 
 
-def _named(leaver: Colleague) -> Select[tuple[Ticket]]:
+def _named(leaver: Colleague) -> Select[Ticket]:
     named = or_(Ticket.owner == leaver.name, Ticket.backup == leaver.name)
     return select(Ticket).where(named, Ticket.state != State.CLOSED.value).order_by(Ticket.id)

@@ -74,18 +74,26 @@
     if (missed !== null && missed === shownTube()) reload(missed);
     missed = null;
   });
+  const inHand = () => typing() || $("#tube dialog[open]") || $("#tube .ask");
   const reload = async (id) => {
     if (Date.now() - posting < 15000) { missed = String(id); return; }
-    if (typing() || $("#tube dialog[open]") || $("#tube .ask")) { $("#tube .tube").classList.add("stale"); return; }
+    if (inHand()) { $("#tube .tube").classList.add("stale"); return; }
     const here = document.activeElement?.closest("#tube tbody.test")?.id;
     await window.htmx.ajax("GET", `/bench/${code}/tube/${id}`, { target: "#tube", swap: "innerHTML", headers: { "X-Live": String(id) } });
     if (here) go($(`#${here} .value input`));
   };
 
-  // Another tube was opened while this one was asked for again: the one in hand stays.
+  // What had to wait comes once the hands are free: the box closed, the field left as it was.
+  const catchUp = () => setTimeout(() => { if ($("#tube .tube.stale") && !inHand()) reload(shownTube()); }, 0);
+  document.addEventListener("close", catchUp, true);
+  document.addEventListener("focusout", catchUp);
+
+  // Another tube was opened, a box was, or somebody began to type while this one was asked for again: what is in hand stays.
   document.addEventListener("htmx:beforeSwap", (e) => {
-    const live = e.detail.requestConfig?.headers["X-Live"];
-    if (live && live !== shownTube()) e.detail.shouldSwap = false;
+    const live = e.detail.requestConfig?.headers["X-Live"], other = live !== shownTube();
+    if (!live || !(other || inHand())) return;
+    e.detail.shouldSwap = false;
+    if (!other) $("#tube .tube").classList.add("stale");
   });
 
   const source = new EventSource("/live?ch=bench");

@@ -94,7 +94,7 @@ def test_a_draft_is_edited_validated_and_approved_on_the_page(floor: Floor) -> N
     shown = leader.get(f"/av/rules?set={draft}").text
     assert "整份报告</span>" in shown and "内科、急诊" in shown and 'value="AU1" checked' in shown
     assert edit(what="drop", name="WHOLE") == 303 and edit(what="reach") == 303
-    assert edit(what="identity", weights="K 1\nNA 0.5", fixed="", threshold="1.5") == 303
+    assert edit(what="identity", weights="K 1\nNA 0.5", fixed="ABO 2", threshold="1.5") == 303
     assert edit(what="identity", weights="K", fixed="", threshold="1.5") == 422 == edit(what="identity", weights="K 1", threshold="0")
     assert edit(what="pattern", code="contam_x", elements="K > 5.5 20%", required="K", least="1") == 303
     assert "K &gt; 5.5 20%" in leader.get(f"/av/rules?set={draft}").text and edit(what="drop", name="CONTAM_X") == 303
@@ -110,7 +110,7 @@ def test_a_draft_is_edited_validated_and_approved_on_the_page(floor: Floor) -> N
 
 def test_every_number_of_the_board_opens_a_list_as_long(floor: Floor) -> None:
     leader = floor.world.lab.client("leader")
-    floor.tube({"K": "6.8", "NA": "140"})
+    floor.tube(), floor.tube({"K": "6.8", "NA": "140"})
     unchanged = floor.tube({"K": "6.2", "NA": "156"})
     floor.decide()
     lab, room = floor.world.lab, Room(floor.world)

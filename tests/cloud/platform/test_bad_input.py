@@ -129,14 +129,15 @@ def test_m01_a_leavers_tickets_duty_and_changes_go_to_the_successor(lab: Lab) ->
     assert "仪器不传结果" in listed and "改单位" in listed and listed.count("值班 生化") == 2
     leave = {"to": "left", "successor": "senior1"}
     refused = admin.post(f"{page}/move", leave)
-    assert refused.status_code == 409 and "时间重叠" in refused.text
-    with lab.uow() as uow:
-        assert uow.s.get_one(User, (lab.a, user)).status == "active" and uow.s.get_one(Ticket, (lab.a, ticket)).backup == "x"
-        scheduling.cancel(uow, clash, "换人")
-    refused = admin.post(f"{page}/move", leave)
     assert refused.status_code == 409 and "批准过，不能再由其提出" in refused.text
     with lab.uow() as uow:
         uow.s.execute(text("UPDATE catalog_change SET section_by = NULL"))
+    refused = admin.post(f"{page}/move", leave)
+    assert refused.status_code == 409 and "时间重叠" in refused.text
+    with lab.uow() as uow:
+        assert uow.s.get_one(User, (lab.a, user)).status == "active" and uow.s.get_one(Ticket, (lab.a, ticket)).backup == "x"
+        assert uow.s.get_one(CatalogChange, (lab.a, number)).requested_by == user, "all or nothing"
+        scheduling.cancel(uow, clash, "换人")
     assert admin.post(f"{page}/move", leave).status_code == 200
     with lab.uow() as uow:
         row = uow.s.get_one(Ticket, (lab.a, ticket))
