@@ -39,12 +39,16 @@ class Hands:
 
     def scan(self, code: str) -> None:
         """A scanner types into whatever the page has open for it, and ends with Enter."""
-        self.page.keyboard.type(code)
-        self.page.keyboard.press("Enter")
-        self.keys += 1
+        if self.page.evaluate("() => document.activeElement.matches('[data-scan-here],input:not([inputmode=decimal])')"):
+            self.page.keyboard.type(code)
+            self.page.keyboard.press("Enter")
+            self.keys += 1
+        else:
+            self.scan_into_a_field(code)
 
     def scan_into_a_field(self, code: str) -> None:
-        """A scan while a value field is open. The keys are made in the page: sent one by one they would not be as fast as a scanner's."""
+        """A scan while a value field is open, or none. The keys are made in the page: sent one by one they are not as fast as a scanner's
+        on a busy machine, and what is slow is no scan."""
         self.page.evaluate(
             """code => {
               const el = document.activeElement, key = (key) => new KeyboardEvent("keydown", { key, bubbles: true, cancelable: true });

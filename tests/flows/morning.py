@@ -24,6 +24,7 @@ from cloud.modules.autoverify.sets import starting_policy
 from cloud.modules.catalog import models as catalog
 from cloud.modules.qc import plans, record, targets
 from cloud.modules.qc.plans import NewMaterial, NewPlan, NewTarget
+from cloud.modules.specimens import bags
 from tests.flows.stack import World
 from tests.support.fake_his import send
 
@@ -113,6 +114,14 @@ def collect(made: Morning, tube: Bench) -> None:
     [tube.specimen] = walk.label(where, tube.patient)
     walk.collect(where, [tube.specimen])
     tube.barcode = made.one("SELECT barcode FROM specimen WHERE tenant_id = :t AND id = :s", s=tube.specimen)
+
+
+def pack(made: Morning, bag: str, tubes: Sequence[Bench]) -> None:
+    """A ward packs a bag and hands it to the porter."""
+    with made.db.tenant(made.tenant, made.ward().nurse) as uow:
+        number = [bags.pack(uow, bag, tube.barcode, "内一病区")[0] for tube in tubes][0]
+    with made.db.tenant(made.tenant, made.ward().nurse) as uow:
+        bags.send(uow, number, "运送乙")
 
 
 def means(line: str) -> dict[str, tuple[Decimal, Decimal]]:

@@ -415,8 +415,11 @@ def test_a_day_of_the_laboratory(day: Day, record_property: Any) -> None:
     day.reject(refused)
     rest = [t for t in made.tubes if t not in (*refused, *samples)]
     bags = {f"WARD{n:04d}": rest[n * BAG : (n + 1) * BAG] for n in range(BAGS)}
-    for bag, tubes in bags.items():
-        day.pack(bag, tubes)
+    for n, (bag, tubes) in enumerate(bags.items()):
+        if n == 0:
+            day.pack(bag, tubes)
+        else:
+            morning.pack(made, bag, tubes)
     day.mark("packed")
     late = bags["WARD0000"][-1]
     day.unpack(bags, late)

@@ -56,7 +56,7 @@ def _wanted(uow: UnitOfWork) -> listing.Wanted:
         hour = datetime.fromisoformat(get("hour", "")) if get("hour") else None
     except ValueError:
         hour = None
-    if get("hour") and (hour is None or hour.tzinfo is None):
+    if get("hour") and (hour is None or hour.tzinfo is None or not 2000 <= hour.year <= 2200):
         raise Invalid(say("请从看板上选择小时。"), "hour")
     outcome = get("outcome", "")
     if outcome and outcome not in listing.OUTCOMES:

@@ -95,7 +95,7 @@
   // value field is open, and where an answer takes that field away in the middle of them. A scan never becomes a result.
   let run = "", at = 0, was = null;
   addEventListener("keydown", (e) => {
-    const now = performance.now(), fast = now - at < 60, el = e.target;
+    const now = e.timeStamp, fast = now - at < 60, el = e.target; // when the key was pressed: a busy page hears of it later
     at = now;
     const field = el.matches && el.matches('input[inputmode="decimal"],.value input') && !el.matches("[data-scan-here]") ? el : null;
     // An answer that moves the focus into the scan field in the middle of a scan must not cost its first characters.
@@ -119,7 +119,7 @@
   let last = 0, lone = 0, held = null;
   const press = (el) => { el.matches("input:not([type=checkbox],[type=radio]),select,textarea") ? el.focus() : el.click(); };
   document.addEventListener("keydown", (e) => {
-    const now = performance.now(), fast = now - last < 60;
+    const now = e.timeStamp, fast = now - last < 60;
     last = now; clearTimeout(lone);
     if (held && e.key.length > 1 && e.key !== "Enter") press(held); // the choice was meant, the next key only came soon
     held = null;
