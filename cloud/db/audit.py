@@ -56,20 +56,23 @@ CREATE OR REPLACE FUNCTION audit_append(p_entries jsonb) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE
   t int := current_setting('app.tenant')::int;
-  n bigint; h bytea; e jsonb; b text;
+  n bigint; last bigint; h bytea; e jsonb; b text; bodies text[] := '{}'; hashes bytea[] := '{}';
 BEGIN
   INSERT INTO audit_head (tenant_id, seq, hash) VALUES (t, 0, decode(repeat('00', 32), 'hex'))
     ON CONFLICT (tenant_id) DO NOTHING;
-  SELECT seq, hash INTO n, h FROM audit_head WHERE tenant_id = t FOR UPDATE;
+  SELECT seq, hash INTO last, h FROM audit_head WHERE tenant_id = t FOR UPDATE;
+  n := last;
   FOR e IN SELECT value FROM jsonb_array_elements(p_entries) LOOP
     n := n + 1;
-    e := e || jsonb_build_object('seq', n, 'tenant', t);
-    b := e::text;
+    b := (e || jsonb_build_object('seq', n, 'tenant', t))::text;
     h := sha256(h || convert_to(b, 'UTF8'));
-    INSERT INTO audit_log (tenant_id, seq, at, actor_id, actor, entity, entity_id, action, body, hash)
-    VALUES (t, n, (e->>'at')::timestamptz, (e->>'actor_id')::bigint, e->>'actor', e->>'entity', e->>'entity_id',
-            e->>'action', b, h);
+    bodies := bodies || b;
+    hashes := hashes || h;
   END LOOP;
+  INSERT INTO audit_log (tenant_id, seq, at, actor_id, actor, entity, entity_id, action, body, hash)
+  SELECT t, last + x.i, (x.e->>'at')::timestamptz, (x.e->>'actor_id')::bigint, x.e->>'actor', x.e->>'entity', x.e->>'entity_id',
+         x.e->>'action', x.b, x.h
+  FROM ROWS FROM (jsonb_array_elements(p_entries), unnest(bodies), unnest(hashes)) WITH ORDINALITY AS x(e, b, h, i);
   UPDATE audit_head SET seq = n, hash = h WHERE tenant_id = t;
   RETURN n;
 END $$

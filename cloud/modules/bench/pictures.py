@@ -127,6 +127,7 @@ def of_tube(uow: UnitOfWork, specimen_id: int) -> list[Shown]:
     return [Shown(*row) for row in found]
 
 
+_DRAWN = text("SELECT DISTINCT specimen_id FROM run_picture WHERE tenant_id = :t AND specimen_id = ANY(:ids)")
 # Of a run whose values count, or of a message that brought pictures only; of a title the newest.
 _PRINTED = text(f"""
 WITH run AS MATERIALIZED (
@@ -158,8 +159,11 @@ class Print:
 
 def printed(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, list[Print]]:
     """Specimen id → what its report prints, where one of its ordered sets asks for graphs."""
-    ids = list(specimen_ids)
+    ids: Sequence[int] = list(specimen_ids)
     if not ids or not any(s.graphs for s in md.catalog(uow).order_sets.values()):
+        return {}
+    ids = uow.s.scalars(_DRAWN, {"t": uow.tenant_id, "ids": ids}).all()
+    if not ids:  # most tubes have no picture: the runs behind their values need not be looked for
         return {}
     out: dict[int, list[Print]] = {}
     for row in uow.s.execute(_PRINTED, {"t": uow.tenant_id, "ids": ids}):

@@ -164,7 +164,8 @@ def release(uow: UnitOfWork, code: str) -> Any:
     chosen = [int(i) for i in request.form.getlist("id") if i.isdecimal()]
     if not chosen:
         raise Invalid(say("请先勾选要发布的报告。"), "id")
-    _must_see_all(uow, queries.tubes_of(uow, chosen))
+    if not principal().may(glass.Perm.SENSITIVE):
+        _must_see_all(uow, queries.tubes_of(uow, chosen))
     numbers = service.release(uow, chosen, principal(), desk())
     waiting = _queue(uow, section)
     trigger = f'{{"sound":"ok","released":{len(numbers)}}}'

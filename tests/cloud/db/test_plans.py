@@ -36,5 +36,7 @@ def test_a_kept_plan_is_made_anew_when_a_table_has_grown(fresh_db: TestDatabase,
         c.execute(text("INSERT INTO probe SELECT n, 'more' FROM generate_series(2, 20000) n"))
     assert "Seq Scan" in plan(), "the test shows nothing: the plan was not kept"
     clock[0] += session.PLANS_LIVE_S + 1
+    assert "Seq Scan" in plan(), "a session that has hardly worked keeps its plans"
+    monkeypatch.setattr(session, "PLANS_LIVE_USES", 1)
     assert "Index Scan" in plan()
     db.dispose()
