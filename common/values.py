@@ -24,6 +24,9 @@ _FULL_WIDTH = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000:
 _COMPARATORS = {"<": "<", ">": ">", "<=": "≤", "=<": "≤", "≤": "≤", "⩽": "≤", ">=": "≥", "=>": "≥", "≥": "≥", "⩾": "≥", "=": ""}
 _SIGN = r"(?P<sign><=|>=|=<|=>|[<>=≤≥⩽⩾])?"
 _NUMBER = re.compile(_SIGN + r"\s*(?P<digits>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,4})?)")
+# What nearly every analyzer sends: digits and a point. Read at once, without asking what else it might be.
+_DIGITS = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?", re.ASCII)
+_WORDS = frozenset({"text", "image", "organism"})
 _TITRE = re.compile(_SIGN + r"\s*1\s*[:∶]\s*(?P<digits>[0-9]{1,9})")
 _COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
 # "-----", "****", "--.--", "...": an instrument's way to print "no value"; a single "-" is a negative strip field.
@@ -84,10 +87,13 @@ def parse(text: str | None, result_type: str = "numeric") -> Value:
     ``result_type`` is the item's (M02): for semi-quant and enum items ``+1`` is a grade, for numeric ones a number.
     """
     raw = "" if text is None else text
+    if _DIGITS.fullmatch(raw) and result_type not in _WORDS:
+        number = Decimal(raw)
+        return Value(raw, ValueKind.NUMBER, format(number, "f"), "", number)
     plain = raw.translate(_FULL_WIDTH).strip()
     if not plain or _NOTHING.fullmatch(plain):
         return Value(raw, ValueKind.NONE, "")
-    if result_type in ("text", "image", "organism"):
+    if result_type in _WORDS:
         return Value(raw, ValueKind.TEXT, raw.strip())
     if result_type in ("semi-quant", "enum") and _word(plain) in _GRADES:
         return Value(raw, ValueKind.TEXT, plain)

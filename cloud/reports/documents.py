@@ -11,6 +11,7 @@ import json
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any
 
 
@@ -217,8 +218,12 @@ class ChartDocument:
 
 def to_json(value: Any) -> Any:
     """A document as plain JSON values; times become ISO texts in UTC, bytes base64."""
-    if is_dataclass(value):
-        return {field.name: to_json(getattr(value, field.name)) for field in fields(value)}
+    kind = type(value)
+    if kind is str or kind is bool or kind is int or value is None:
+        return value
+    names = _names(kind)
+    if names is not None:
+        return {name: to_json(getattr(value, name)) for name in names}
     if isinstance(value, datetime):
         return _utc(value).isoformat()
     if isinstance(value, bytes):
@@ -226,6 +231,12 @@ def to_json(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return [to_json(item) for item in value]
     return value
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...] | None:
+    """The fields of a dataclass; None for any other type."""
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else None
 
 
 def canonical_json(document: Any) -> bytes:

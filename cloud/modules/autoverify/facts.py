@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import text
@@ -81,11 +82,12 @@ def _ask(test: TestLine, shown: Shown) -> qc.Ask:
 
 
 _PRIORS = text(f"""
-SELECT a.n, h.at, h.run_at, h.raw_text, h.reported_text, h.method, h.map
+SELECT a.n, h.at, h.run_at, h.raw_text, h.reported_text, h.method, h.factor, h.shift
 FROM unnest(CAST(:n AS int[]), CAST(:patients AS bigint[]), CAST(:items AS bigint[]), CAST(:before AS timestamptz[]),
             CAST(:tubes AS bigint[]), CAST(:types AS bigint[])) AS a(n, patient_id, item_id, before, tube, type_id)
 CROSS JOIN LATERAL (
-  SELECT v.at, v.run_at, v.raw_text, v.reported_text, v.snapshot->>'method' AS method, v.snapshot->'map' AS map
+  SELECT v.at, v.run_at, v.raw_text, v.reported_text, v.snapshot->>'method' AS method,
+         v.snapshot->'map'->>0 AS factor, v.snapshot->'map'->>1 AS shift
   FROM result_version v
   JOIN test t ON t.tenant_id = v.tenant_id AND t.id = v.test_id AND t.current_id = v.id AND t.state IN ('released','amended')
   JOIN specimen s ON s.tenant_id = t.tenant_id AND s.id = t.specimen_id AND s.specimen_type_id = a.type_id
@@ -115,16 +117,16 @@ def _priors(uow: UnitOfWork, lines: Sequence[tuple[Detail, TestLine, Shown | Non
     found: dict[tuple[int, int], list[Prior]] = {}
     for r in uow.s.execute(_PRIORS, params):
         detail, test, _ = lines[r.n]
-        value = _unrounded(r.raw_text, test.item.result_type, r.map)
+        value = _unrounded(r.raw_text, test.item.result_type, r.factor, r.shift)
         prior = Prior(r.run_at or r.at, r.reported_text, value.number, value.comparator, r.method or "")
         found.setdefault((detail.tube.specimen_id, test.item.id), []).append(prior)
     return {key: tuple(priors[:PRIORS]) for key, priors in found.items()}
 
 
-def _unrounded(raw: str, kind: str, mapping: list[Any] | None) -> values.Value:
-    """The value before it was rounded for print: what the instrument sent, through its channel's factor."""
+def _unrounded(raw: str, kind: str, factor: Any, shift: Any) -> values.Value:
+    """The value before it was rounded for print: what the instrument sent, through its channel's factor and offset."""
     value = values.parse(raw, kind)
-    return value if not mapping else values.scaled(value, Decimal(str(mapping[0])), Decimal(str(mapping[1])))
+    return value if factor is None or shift is None else values.scaled(value, Decimal(str(factor)), Decimal(str(shift)))
 
 
 def _case(uow: UnitOfWork, catalog: md.Catalog, detail: Detail, around: Around, past: bool) -> Case:
@@ -201,7 +203,8 @@ def _item(catalog: md.Catalog, detail: Detail, test: TestLine, age: md.Age | Non
         priors = around.priors.get((tube.specimen_id, row.id), ())
         return Item(row.code, row.name, numeric, row.mandatory, False, holds=holds, pending=pending, priors=priors)
     run = shown.run_at or shown.at
-    value = _unrounded(shown.raw_text, row.result_type, shown.snapshot.get("map"))
+    factor, shift = shown.snapshot.get("map") or (None, None)
+    value = _unrounded(shown.raw_text, row.result_type, factor, shift)
     numeric = row.result_type == "numeric"
     critical = shown.snapshot.get("critical") or [None, None, None]
     key = (row.id, tube.sex, age)
@@ -316,6 +319,7 @@ def _people(section: int, items: list[TestLine], around: Around, now: datetime) 
     return best
 
 
+@lru_cache(4096)
 def _delta(row: md.DeltaRow) -> Delta:
     return Delta(
         row.kind, row.limit_up, row.limit_down, row.per, row.cva, row.cvi, row.z, row.window_h, row.grouped, row.not_evaluable

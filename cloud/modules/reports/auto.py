@@ -16,7 +16,7 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.platform import signing
 from cloud.modules.platform.signing import Desk
 from cloud.modules.reports import document, follow, issue
-from cloud.modules.reports.issue import freeze, move
+from cloud.modules.reports.issue import move
 from cloud.modules.reports.models import Report
 from cloud.modules.reports.rules import State
 from cloud.modules.specimens import queries as tubes
@@ -60,10 +60,10 @@ def release_auto(uow: UnitOfWork, work: bench.Work, cleared: Sequence[Cleared], 
         issue.count_told(report, found[one.specimen_id], part)
         report.tester_id, report.tested_at = one.operator[0], uow.now
         report.verifier_id, report.released_at = one.authoriser[0], uow.now
+    uow.s.add_all(reports.values())
     uow.s.flush()
     away = tubes.referral_labs(uow, ids)
-    hashes: dict[int, list[tuple[int, str]]] = {}
-    later: list[tuple[Report, dict[str, Any]]] = []
+    made_of: list[tuple[Report, dict[str, Any], int]] = []
     for one in cleared:
         report = reports[one.specimen_id]
         url = f"{desk.base_url}/reports/verify/{report.no}"
@@ -81,12 +81,14 @@ def release_auto(uow: UnitOfWork, work: bench.Work, cleared: Sequence[Cleared], 
         signed = document.Signed(*one.operator, one.authoriser[0], f"{one.authoriser[1]}{MARK}", uow.now)
         made = document.build(found[one.specimen_id], version, signed)
         made["signed"]["auto"] = {"rule_set": one.rule_set}
-        later.append((report, made))
-        hashes.setdefault(one.authoriser[0], []).append((report.id, freeze(uow, report, made, one.authoriser[0])))
+        made_of.append((report, made, one.authoriser[0]))
+    hashes: dict[int, list[tuple[int, str]]] = {}
+    for (report, _, authoriser), content in zip(made_of, issue.freeze_all(uow, made_of), strict=True):
+        hashes.setdefault(authoriser, []).append((report.id, content))
     for authoriser, signed_hashes in hashes.items():
         signing.sign(uow, signing.Act("report", "auto_release", authoriser, f"av-{signed_hashes[0][1][:16]}"), signed_hashes, desk.signer)
     bench.release(work, ids, parts=parts)
-    follow.tell_readers(uow, later, 0)
+    follow.tell_readers(uow, [(report, made) for report, made, _ in made_of], 0)
     for one in cleared:
         report = reports[one.specimen_id]
         issue.tell_released(uow, report, found[one.specimen_id], parts.get(one.specimen_id))
@@ -97,13 +99,13 @@ def release_auto(uow: UnitOfWork, work: bench.Work, cleared: Sequence[Cleared], 
 
 
 def _reports(uow: UnitOfWork, work: bench.Work, ids: Sequence[int]) -> dict[int, Report]:
+    """Specimen → its report, locked; where there is none yet, a new one that is still to be added."""
     query = select(Report).where(Report.specimen_id.in_(ids)).order_by(Report.id).with_for_update()
     have = {r.specimen_id: r for r in uow.s.execute(query).scalars()}
     for i in ids:
         if i not in have:
             tube = work.tubes[i]
             have[i] = Report(specimen_id=i, patient_id=tube.patient_id, section_id=tube.section_id, state=State.DRAFT.value, current_no=0)
-            uow.s.add(have[i])
     return have
 
 

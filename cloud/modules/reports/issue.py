@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, text
 
+from cloud.db.arrays import literal
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
@@ -74,30 +75,41 @@ def tell_part(uow: UnitOfWork, report: Report, detail: Detail, part: Collection[
 _FREEZE = text("""
 INSERT INTO report_version (tenant_id, report_id, version_no, state, preliminary, document, content_sha256, template_version,
                             released_at, released_by, reason_class, reason_text)
-VALUES (:t, :report, :no, :state, :preliminary, CAST(:document AS jsonb), :content, :template, :now, :by, :reason, :why)
+SELECT :t, v.report, v.no, :state, v.preliminary, v.document::jsonb, v.content, v.template, :now, v.by, :reason, :why
+FROM unnest(CAST(:report AS bigint[]), CAST(:no AS int[]), CAST(:preliminary AS boolean[]), CAST(:document AS text[]),
+            CAST(:content AS text[]), CAST(:template AS text[]), CAST(:by AS bigint[]))
+     AS v(report, no, preliminary, document, content, template, by)
 """)
 
 
 def freeze(uow: UnitOfWork, report: Report, made: dict[str, Any], by: int, reason: str | None = None, why: str | None = None) -> str:
     """Keep the document of the current version as it is told, and what it says of notifiable diseases; returns its hash."""
-    content = signing.content_hash(made)
+    return freeze_all(uow, [(report, made, by)], reason, why)[0]
+
+
+def freeze_all(
+    uow: UnitOfWork, told: Sequence[tuple[Report, dict[str, Any], int]], reason: str | None = None, why: str | None = None
+) -> list[str]:
+    """``freeze`` for many reports, each with its document and who tells it, in one statement; their hashes in that order."""
+    contents = [signing.content_hash(made) for _, made, _ in told]
     values = {
         "t": uow.tenant_id,
-        "report": report.id,
-        "no": report.current_no,
+        "report": literal(report.id for report, _, _ in told),
+        "no": literal(report.current_no for report, _, _ in told),
         "state": VersionState.CURRENT.value,
-        "preliminary": document.is_preliminary(made),
-        "document": json.dumps(made, ensure_ascii=False),
-        "content": content,
-        "template": made["template"],
+        "preliminary": literal(document.is_preliminary(made) for _, made, _ in told),
+        "document": literal(json.dumps(made, ensure_ascii=False) for _, made, _ in told),
+        "content": literal(contents),
+        "template": literal(str(made["template"]) for _, made, _ in told),
         "now": uow.now,
-        "by": by,
+        "by": literal(by for _, _, by in told),
         "reason": reason,
         "why": why,
     }
     uow.s.execute(_FREEZE, values)
-    infectious.note(uow, report, made)
-    return content
+    for report, made, _ in told:
+        infectious.note(uow, report, made)
+    return contents
 
 
 def sign(uow: UnitOfWork, meaning: str, hashes: Sequence[tuple[int, str]], who: Principal, window: str, signer: signing.Signer) -> None:

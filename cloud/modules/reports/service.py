@@ -26,7 +26,6 @@ from cloud.modules.reports.auto import Cleared, release_auto
 from cloud.modules.reports.changes import AmendRequest, amend, cancel, recall
 from cloud.modules.reports.issue import (
     details,
-    freeze,
     lock,
     move,
     names_of,
@@ -153,7 +152,8 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
         )
         for r in reports
     }
-    hashes = [(r.id, freeze(uow, r, made[r.id], who.user_id)) for r in reports]
+    contents = issue.freeze_all(uow, [(r, made[r.id], who.user_id) for r in reports])
+    hashes = [(r.id, content) for r, content in zip(reports, contents, strict=True)]
     sign(uow, "release", hashes, who, window, desk.signer)
     bench.release(work, [r.specimen_id for r in reports], critical_checked=True, parts=parts)
     follow.tell_readers(uow, [(r, made[r.id]) for r in reports], who.user_id)
