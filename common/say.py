@@ -55,6 +55,24 @@ def word(text: str) -> Said:
     return made
 
 
+def kept(value: Any) -> Any:
+    """A value as JSON data: a sentence with its key and values, so that ``said_again`` makes it for another reader; others as they are."""
+    if isinstance(value, Said):
+        return {"say": value.key, "with": {name: kept(each) for name, each in value.values.items()}}
+    if isinstance(value, (tuple, list)):
+        return {"list": [kept(each) for each in value], "between": getattr(value, "separator", "、")}
+    return value if value is None or isinstance(value, (str, int, float, dict)) else str(value)
+
+
+def said_again(data: Any) -> Any:
+    """What ``kept`` was given."""
+    if isinstance(data, dict) and data.keys() == {"say", "with"}:
+        return say(data["say"], **{name: said_again(each) for name, each in data["with"].items()})
+    if isinstance(data, dict) and data.keys() == {"list", "between"}:
+        return Listed((said_again(each) for each in data["list"]), data["between"])
+    return data
+
+
 def _shown(value: Any, translate: Callable[[str], str], english: bool) -> str:
     if isinstance(value, Said):
         return value.in_words_of(translate, english) if english else str(value)
@@ -64,4 +82,4 @@ def _shown(value: Any, translate: Callable[[str], str], english: bool) -> str:
     return str(value)
 
 
-__all__ = ["Listed", "Said", "say", "word"]
+__all__ = ["Listed", "Said", "kept", "said_again", "say", "word"]

@@ -22,7 +22,7 @@ from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
 from common.english import ENGLISH
-from common.say import SEPARATORS, Said
+from common.say import SEPARATORS, Listed, Said, said_again
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,15 @@ def gettext(message: str, **values: Any) -> str:
     """The message in the reader's language, filled with ``%(name)s`` values; a ``say`` sentence is filled again from its own."""
     if locale() == "en" and message:  # the empty key is the catalogue's own header
         message = in_english(message)
-    return message % values if values else message
+    return message % {name: _field(value) for name, value in values.items()} if values else message
+
+
+def _field(value: Any) -> Any:
+    """A value to fill a message with; sentences kept as data (an alert's) are said in the reader's language."""
+    said = said_again(value) if isinstance(value, dict) else value
+    if isinstance(said, Listed):
+        return joined(said, said.separator)
+    return gettext(said) if isinstance(said, Said) else said
 
 
 def in_english(message: str) -> str:
@@ -102,7 +110,7 @@ def in_english(message: str) -> str:
 
 def joined(texts: Iterable[str], between: str = "、") -> str:
     """The texts one after the other in the reader's language."""
-    return (SEPARATORS[between] if locale() == "en" else between).join(gettext(text) for text in texts if text)
+    return (SEPARATORS.get(between, between) if locale() == "en" else between).join(gettext(text) for text in texts if text)
 
 
 def local_time(value: datetime | None, form: str = "%Y-%m-%d %H:%M") -> str:

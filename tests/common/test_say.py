@@ -1,8 +1,11 @@
 """Sentences that are filled again in another language."""
 
+import json
+from decimal import Decimal
+
 import pytest
 
-from common.say import Listed, Said, say
+from common.say import Listed, Said, kept, said_again, say
 
 EN = {
     "报告目前为“{state}”，不能改为“{to}”。": "The report is “{state}” and cannot become “{to}”.",
@@ -41,3 +44,11 @@ def test_a_sentence_without_values_may_hold_braces() -> None:
 def test_a_value_that_is_missing_is_a_bug() -> None:
     with pytest.raises(KeyError):
         say("{a}", b=1)
+
+
+def test_a_sentence_kept_as_data_is_said_again_in_every_language() -> None:
+    said = say("未发布任何报告。{problems}", problems=Listed([say("缺少：{items}。", items=["K", Decimal("1.50")]), "原文"], "；"))
+    again = said_again(json.loads(json.dumps(kept(said), ensure_ascii=False)))
+    assert again == said == "未发布任何报告。缺少：K、1.50。；原文"
+    assert again.in_words_of(english) == said.in_words_of(english) == "Nothing was released. Missing: K, 1.50.; 原文"
+    assert [said_again(kept(each)) for each in ("原文", 0, None, {"a": 1})] == ["原文", 0, None, {"a": 1}]

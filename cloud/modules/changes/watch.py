@@ -12,6 +12,7 @@ from cloud.modules.changes import queries
 from cloud.modules.changes.rules import Perm, overdue
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Alert, Level
+from common.say import Listed
 
 # HIS codes that requests wait for, as the orders module publishes them.
 _UNMAPPED = text("""
@@ -43,7 +44,7 @@ def _gaps(known: md.Catalog) -> Iterator[Alert]:
         rows = known.intervals.get(item.id, ())
         if item.active and rows and md.gaps(rows):
             words = "%(item)s 的参考区间有空缺：%(gap)s"
-            gap = "；".join(md.gaps(rows)[:3])
+            gap = Listed(md.gaps(rows)[:3], "；")
             yield Alert(
                 "catalog.ri_gap", item.code, Level.WARNING, words, f"/md/ri?item={item.code}", Perm.PROPOSE, {"item": item.name, "gap": gap}
             )

@@ -2,7 +2,7 @@
 
 An alert is told by ``kind`` ('edge.offline') and ``subject`` ('connection:12'). Raising what is open already changes its words at
 most; an acknowledged one stays quiet until it gets worse (a higher level) or its cause goes and comes back. Words are a message of
-the module's ``en.po`` with ``%(name)s`` fields, so that each reader gets the own language.
+the module's ``en.po`` with ``%(name)s`` fields (values, sentences of ``say``, lists of them), so that each reader gets the own language.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.platform import models
 from cloud.modules.platform.rules import Level as Level
 from cloud.web.faults import Conflict, Invalid, NotFound
+from common.say import kept
 
 PAGE = 100
 CLEARED_SHOWN = timedelta(days=7)
@@ -46,13 +47,14 @@ def raise_alert(uow: UnitOfWork, alert: Alert) -> None:
     t = models.Alert
     if alert.once and uow.s.execute(select(t.id).where(t.kind == alert.kind, t.subject == alert.subject).limit(1)).first():
         return
+    fields = {name: kept(value) for name, value in alert.fields.items()}
     values = {
         "tenant_id": uow.tenant_id,
         "kind": alert.kind,
         "subject": alert.subject,
         "level": alert.level,
         "message": alert.message,
-        "fields": alert.fields,
+        "fields": fields,
         "url": alert.url,
         "permission": str(alert.permission),
         "raised_at": uow.now,
@@ -61,7 +63,7 @@ def raise_alert(uow: UnitOfWork, alert: Alert) -> None:
     }
     before = uow.s.execute(select(t.id, t.level).where(t.kind == alert.kind, t.subject == alert.subject, t.cleared_at.is_(None))).first()
     worse = before is not None and alert.level > Level(before.level)
-    new = {"level": alert.level, "message": alert.message, "fields": alert.fields, "url": alert.url}
+    new = {"level": alert.level, "message": alert.message, "fields": fields, "url": alert.url}
     if worse:
         new |= {"acknowledged_at": None, "acknowledged_by": None}
     uow.s.execute(
