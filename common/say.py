@@ -40,6 +40,10 @@ class Listed(tuple[Any, ...]):
 
 def say(key: str, /, **values: Any) -> Said:
     """The Chinese sentence ``key`` filled with ``{name}`` values. Raises KeyError for a value the sentence needs and did not get."""
+    return _filled(key, values)
+
+
+def _filled(key: str, values: Mapping[str, Any]) -> Said:
     plain = {name: _shown(value, str, english=False) for name, value in values.items()}
     made = Said(key.format(**plain) if plain else key)
     made.key, made.values = key, values
@@ -67,7 +71,7 @@ def kept(value: Any) -> Any:
 def said_again(data: Any) -> Any:
     """What ``kept`` was given."""
     if isinstance(data, dict) and data.keys() == {"say", "with"}:
-        return say(data["say"], **{name: said_again(each) for name, each in data["with"].items()})
+        return _filled(data["say"], {name: said_again(each) for name, each in data["with"].items()})
     if isinstance(data, dict) and data.keys() == {"list", "between"}:
         return Listed((said_again(each) for each in data["list"]), data["between"])
     return data
