@@ -141,7 +141,7 @@ def init(app: Flask, folders: list[Path]) -> None:
 
 def _chinese(message: str, **values: Any) -> str:
     """``gettext`` where the page is in Chinese: the message is its own word."""
-    return message % values if values else message
+    return message % {name: _field(value) for name, value in values.items()} if values else message
 
 
 def pages() -> Pages:
