@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
             continue
         reading = decode(data, options.driver, options.encoding, site)
         if options.text:
-            line = "\n".join([*([f"== {name}"] if len(options.files) > 1 else []), *outline(reading)])
+            line = "\n".join([*([f"== {name}"] if len(options.files) > 1 else []), *outline(reading, data)])
         else:
             line = json.dumps(reading.to_json(), ensure_ascii=False)
         out.write(line.encode("utf-8", "backslashreplace") + b"\n")

@@ -11,8 +11,8 @@ import traceback
 from collections import deque
 from datetime import UTC, datetime
 
-RECENT: deque[dict[str, str]] = deque(maxlen=150)
-"""The newest lines, for an engineer who asks for them from afar (agent/orders.py)."""
+_QUIET: deque[dict[str, str]] = deque(maxlen=60)
+_LOUD: deque[dict[str, str]] = deque(maxlen=90)
 LEVELS = {"DEBUG": 0, "INFO": 1, "WARNING": 2, "ERROR": 3}
 _least = [LEVELS["INFO"]]
 
@@ -53,8 +53,13 @@ class Log:
         row = {"at": at, "level": level.lower(), "part": self._part, "event": event, **fields}
         line = json.dumps(row, ensure_ascii=False, default=str)
         said = f"{level} {self._part} {event} {json.dumps(fields, ensure_ascii=False, default=str) if fields else ''}"
-        RECENT.append({"at": at, "text": said.rstrip()[:600]})
+        (_LOUD if LEVELS[level] >= LEVELS["WARNING"] else _QUIET).append({"at": at, "text": said.rstrip()[:600]})
         sys.stderr.write(line + "\n")
+
+
+def recent() -> list[dict[str, str]]:
+    """The newest lines, for an engineer who asks from afar; what went wrong is kept longer than what went well."""
+    return sorted([*_QUIET, *_LOUD], key=lambda line: line["at"])
 
 
 def get(part: str) -> Log:

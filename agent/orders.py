@@ -26,7 +26,7 @@ def obey(agent: Agent, body: Any) -> None:
         _look(agent, body)
     elif do == "log":
         if agent.uplink is not None:
-            agent.uplink.publish_now("tail", {"conn": "", "lines": list(log.RECENT)})
+            agent.uplink.publish_now("tail", {"conn": "", "lines": log.recent()})
     elif do == "resend":
         since = int(datetime.fromisoformat(str(body["since"])).timestamp() * 1000)
         agent.journal.pend_again(since, agent.uplink.wake if agent.uplink is not None else lambda: None)

@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
         reading = decode(body, args.driver, args.encoding)
         if args.text:
             print(f"—— {frames} 帧 (frames)，{'完整 (whole)' if complete else '不完整 (incomplete)'}", *problems, sep="\n! ")
-            print(*outline(reading), sep="\n")
+            print(*outline(reading, body), sep="\n")
             continue
         line = {"frames": frames, "complete": complete, "link": problems, **reading.to_json()}
         print(json.dumps(line, ensure_ascii=False))

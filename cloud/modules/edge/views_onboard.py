@@ -181,7 +181,7 @@ def version(uow: UnitOfWork, mapping_id: int) -> Any:
         checks=acceptance.summary(uow, row), problems=acceptance.in_words(uow, acceptance.open_problems(uow, row), 12),
         trial=acceptance.in_words(uow, acceptance.test_problems(uow, row), 12) if row.state == mapping.State.DRAFT else "",
         site=sites.shown(row.site), seen=theirs.newest(uow, row.id), encodings=configuration.ENCODINGS, needed=mapping.APPROVALS,
-        others=onboarding.channel_counts(uow),
+        others=onboarding.channel_counts(uow), alike=row.state != mapping.State.DRAFT or onboarding.read_as_in_use(uow, row),
         may_propose=who.may(Perm.PROPOSE), may_approve=who.may(Perm.APPROVE) and who.user_id != row.author_id,
         intact=row.accepted_at is None or acceptance.still_signed(uow, row), factor=comparing.factor_between,
     )  # fmt: skip

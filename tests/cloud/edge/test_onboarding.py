@@ -130,6 +130,7 @@ def test_bytes_that_are_read_another_way_are_compared_whole_and_a_named_driver_t
     go(engineer, f"{made}/site", version=version[1], seen=seen[1], encoding="gb18030")
     refused = go(engineer, f"{made}/test", 409)
     assert all(f"（{item}）未与打印值比对" in refused for item in MEANING.values())
+    assert "读法与使用中的不同" in engineer.get(made).text
 
 
 def test_ac_pj_1_one_unit_error_among_24_items_is_named_and_nobody_can_accept(edge: Edge) -> None:
