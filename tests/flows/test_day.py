@@ -240,15 +240,15 @@ class Day:
         desk = self.hands("tester", f"/bench/{section}")
         # A tube scanned while a value field is open is opened, and its code is no result.
         desk.scan(tube.barcode)
-        desk.sees(desk.page.locator(f"#tube .tube[data-specimen='{tube.specimen}']"))
+        desk.sees(desk.page.locator(f"#tube:not([inert]) .tube[data-specimen='{tube.specimen}']"))
         desk.press("F7")
         desk.sees(desk.page.locator("#tube .value input:focus"))
         desk.scan_into_a_field(other.barcode)
-        desk.sees(desk.page.locator(f"#tube .tube[data-specimen='{other.specimen}']"))
+        desk.sees(desk.page.locator(f"#tube:not([inert]) .tube[data-specimen='{other.specimen}']"))
         assert set(self.states([tube])) == {"expected"}
         with desk.job("enter"):
             desk.scan(tube.barcode)
-            desk.sees(desk.page.locator(f"#tube .tube[data-specimen='{tube.specimen}']"))
+            desk.sees(desk.page.locator(f"#tube:not([inert]) .tube[data-specimen='{tube.specimen}']"))
             desk.press("F7")
             for name, value in values.items():
                 desk.sees(desk.page.locator(f"#tube input[aria-label*='{name}']:focus"))
@@ -261,7 +261,7 @@ class Day:
         desk = self.hands("senior", f"/bench/{section}")
         with desk.job("rerun"):
             desk.scan(tube.barcode)
-            desk.sees(desk.page.locator(f"#tube .tube[data-specimen='{tube.specimen}']"))
+            desk.sees(desk.page.locator(f"#tube:not([inert]) .tube[data-specimen='{tube.specimen}']"))
             desk.press("Alt+r")
             desk.sees(desk.page.locator("#rerun-box input[name=reason]:focus"))
             desk.type("凝块")

@@ -128,7 +128,7 @@
     const combo = (e.ctrlKey ? "Ctrl+" : "") + (e.altKey ? "Alt+" : "") + (e.shiftKey && e.key.length > 1 ? "Shift+" : "") + (e.key.length === 1 ? e.key.toUpperCase() : e.key);
     if (combo === "?" && !typing(e.target)) { showKeys(); return; }
     if (typing(e.target) && combo.length === 1) return;
-    const hit = [...document.querySelectorAll("[data-key]")].find((el) => el.dataset.key === combo && !el.disabled && el.offsetParent !== null && (!$("dialog[open]") || el.closest("dialog[open]")));
+    const hit = [...document.querySelectorAll("[data-key]")].find((el) => el.dataset.key === combo && !el.disabled && el.offsetParent !== null && !el.closest("[inert]") && (!$("dialog[open]") || el.closest("dialog[open]")));
     if (hit && combo.length === 1) { e.preventDefault(); if (!fast) { held = hit; lone = setTimeout(() => { run = ""; held = null; press(hit); }, 80); } return; }
     if (hit) { e.preventDefault(); run = ""; press(hit); return; }
     // j and k as in other lists, but only by themselves: a scanner's letters must never turn the page.

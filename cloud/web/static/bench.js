@@ -107,6 +107,11 @@
   });
   addEventListener("pagehide", () => source.close());
 
+  // Between a scan (or a line chosen) and its answer the old tube still stands there: no key may act on it any more.
+  const coming = (e) => e.detail.target?.id === "tube" && !e.target.closest("#tube") && !e.detail.requestConfig?.headers["X-Live"];
+  document.addEventListener("htmx:beforeRequest", (e) => { if (coming(e)) $("#tube").inert = true; });
+  document.addEventListener("htmx:afterRequest", (e) => { if (coming(e)) $("#tube").inert = false; });
+
   // The line of the tube being looked at is the chosen one, however it was opened (scan, address, the one before left).
   const choose = () => {
     const row = document.getElementById(`t${shownTube()}`);
