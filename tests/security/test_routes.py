@@ -76,6 +76,7 @@ def test_every_route_refuses_anonymous(lab: Lab) -> None:
         assert answer.status_code == 302 and "/login" in answer.headers["Location"], rule
 
 
+@pytest.mark.timeout(1200)  # some ten thousand requests: a busy machine needs longer than for any other test
 def test_every_route_and_role_as_declared(lab: Lab) -> None:
     declared = lab.app.extensions["permissions"]
     grants = all_permissions()
