@@ -218,7 +218,7 @@ class ChartDocument:
 
 def to_json(value: Any) -> Any:
     """A document as plain JSON values; times become ISO texts in UTC, bytes base64."""
-    kind = type(value)
+    kind: Any = type(value)
     if kind is str or kind is bool or kind is int or value is None:
         return value
     names = _names(kind)
@@ -234,7 +234,7 @@ def to_json(value: Any) -> Any:
 
 
 @cache
-def _names(kind: Any) -> tuple[str, ...] | None:
+def _names(kind: type) -> tuple[str, ...] | None:
     """The fields of a dataclass; None for any other type."""
     return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else None
 
