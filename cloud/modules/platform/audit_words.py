@@ -71,7 +71,7 @@ ACTIONS: Words = {
     "bench:enter": ("录入结果", "result entered"), "bench:follow_up": ("安排后续检验", "follow-up ordered"),
     "bench:no_result": ("登记无结果", "marked as no result"), "bench:reflex": ("反射加做", "reflex test"),
     "bench:reflex_added": ("反射加做已申请", "reflex test ordered"), "bench:reflex_refused": ("反射加做未执行", "reflex test refused"),
-    "bench:rerun": ("复查", "rerun"), "bench:review_part": ("部分初审", "part reviewed"), "bench:review": ("初审", "reviewed"),
+    "rerun_waived": ("不复查", "rerun waived"), "bench:rerun": ("复查", "rerun"), "bench:review_part": ("部分初审", "part reviewed"), "bench:review": ("初审", "reviewed"),
     "bench:send_back": ("退回检验", "sent back to the bench"), "bench:withdraw": ("撤销后续检验", "follow-up withdrawn"),
     "booked": ("已预约", "booked"), "break_glass": ("越权查看", "looked past the wall"), "busy": ("采血中", "busy"),
     "bypass": ("临时放行", "bypassed"), "called": ("叫号", "called"), "cancel": ("取消", "cancelled"), "cancelled": ("取消", "cancelled"),
