@@ -93,7 +93,7 @@ def test_the_newest_lines_of_the_log_go_up_when_asked_for() -> None:
     sent: list[tuple[str, object]] = []
     agent = SimpleNamespace(uplink=SimpleNamespace(publish_now=lambda kind, body: sent.append((kind, body))))
     log.get("probe").warning("a thing happened", conn="xn", n=3)
-    orders.obey(agent, {"do": "log"})  # type: ignore[arg-type]
+    orders.obey(agent, {"do": "log"})  # type: ignore[arg-type]  # a double with the one part that is used
     [(kind, body)] = sent
     assert kind == "tail" and isinstance(body, dict) and body["conn"] == ""
     assert 'WARNING probe a thing happened {"conn": "xn", "n": 3}' in [line["text"] for line in body["lines"]]
