@@ -72,7 +72,8 @@ def _stability(case: Case, item: Item, policy: Policy) -> Iterator[Failure]:
     hours = item.stability_h if item.stability_h is not None else policy.stability_h
     if item.run_at is None:
         yield Failure(2, "NO_TIME", item.code, "run")
-    elif case.collected_at is not None and item.run_at < case.collected_at:
+    # An analyzer says whole seconds: what it measured within the second of the collection was not measured before it.
+    elif case.collected_at is not None and item.run_at < case.collected_at.replace(microsecond=0):
         yield Failure(2, "TIME_ORDER", item.code)
     elif hours is None:
         yield Failure(2, "STABILITY_NONE", item.code)

@@ -222,7 +222,7 @@ def _case(case: Case, key: str, value: str) -> Case:
         name = {"issue": "specimen_issues", "fault": "faults", "stop": "stops"}[key]
         return replace(case, **{name: (*getattr(case, name), value)})
     if key == "collected":
-        return replace(case, collected_at=None)
+        return replace(case, collected_at=None if value == "-" else COLLECTED + _span(value))
     if key == "order":
         return replace(case, ordered=False)
     names = {"patient": "patient_no", "name": "patient_name", "state": "specimen_state", "dx": "diagnosis", "drug": "drugs"}
