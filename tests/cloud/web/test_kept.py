@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import parse_qs
+
 import jinja2
 import pytest
-from playwright.sync_api import Route, sync_playwright
+from playwright.sync_api import Page, Route, sync_playwright
 
 from tests.flows.stack import CHROMIUM, FLAGS
-from tests.support.lab import Lab
+from tests.support.lab import Client, Lab
 
 
 def test_pages_are_read_at_the_start_and_never_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,15 +24,17 @@ def test_pages_are_read_at_the_start_and_never_again(lab: Lab, monkeypatch: pyte
         assert lab.client(role).get(path).status_code in (200, 303), path
 
 
-def test_what_was_typed_into_a_refused_form_is_still_there(lab: Lab) -> None:
-    """Any form of ours, sent without htmx: the refusal says why, and Esc leads back to the form as it was filled in."""
-    person = lab.client("tester")
+@contextmanager
+def browser_of(person: Client) -> Iterator[tuple[Page, list[str]]]:
+    """A real browser before the product as this person, without a socket; and what it has asked for."""
+    asked: list[str] = []
 
     def serve(route: Route) -> None:
-        asked = route.request
-        path = asked.url.removeprefix("https://localhost")
-        body = {"data": asked.post_data, "content_type": "application/x-www-form-urlencoded"} if asked.method == "POST" else {}
-        answer = person.c.open(path, method=asked.method, base_url="https://localhost", **body)
+        request = route.request
+        path = request.url.removeprefix("https://localhost")
+        asked.append(f"{request.method} {path}")
+        body = {"data": request.post_data, "content_type": "application/x-www-form-urlencoded"} if request.method == "POST" else {}
+        answer = person.c.open(path, method=request.method, base_url="https://localhost", **body)
         route.fulfill(status=answer.status_code, headers=dict(answer.headers), body=answer.data)
         answer.close()
 
@@ -36,6 +42,13 @@ def test_what_was_typed_into_a_refused_form_is_still_there(lab: Lab) -> None:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         page = browser.new_page()
         page.route("**/*", serve)
+        yield page, asked
+        browser.close()
+
+
+def test_what_was_typed_into_a_refused_form_is_still_there(lab: Lab) -> None:
+    """Any form of ours, sent without htmx: the refusal says why, and Esc leads back to the form as it was filled in."""
+    with browser_of(lab.client("tester")) as (page, _asked):
         page.goto("https://localhost/me")
         page.fill("input[name=to]", "nobody7")
         page.fill("input[name=reason]", "外出会议")
@@ -48,4 +61,19 @@ def test_what_was_typed_into_a_refused_form_is_still_there(lab: Lab) -> None:
         page.wait_for_selector("input[name=to]")
         assert (page.input_value("input[name=to]"), page.input_value("input[name=reason]")) == ("nobody7", "外出会议")
         assert not page.is_checked("input[value='results:enter']") and page.is_checked("input[value='results:read']")
-        browser.close()
+
+
+def test_what_an_answer_brings_takes_keys_at_once(lab: Lab) -> None:
+    """A key in the moment between an answer's arrival and its coming alive sent the form as an address, with all that was typed in it."""
+    form = '<form id="new" hx-post="/sp/bag/9/send" hx-swap="none"><input name="courier" value="运送甲"><button>发出</button></form>'
+    seen = "new MutationObserver(() => document.querySelector('#new button').click())"
+    with browser_of(lab.client("tester")) as (page, asked):
+        page.goto("https://localhost/me")
+        page.route("**/answer", lambda route: route.fulfill(body=form, content_type="text/html"))
+        with page.expect_response("**/sp/bag/9/send") as told:
+            page.evaluate(
+                f"() => {{ {seen}.observe(document.querySelector('main'), {{ childList: true }}); htmx.ajax('GET', '/answer', {{ target: 'main', swap: 'innerHTML' }}); }}"
+            )
+        request = told.value.request
+        assert (request.method, parse_qs(request.post_data or "")["courier"]) == ("POST", ["运送甲"])
+        assert page.url == "https://localhost/me" and [a for a in asked if a.endswith("/send")] == ["POST /sp/bag/9/send"]
