@@ -196,8 +196,10 @@
 
   // --- a reviewed tube leaves; the next one opens ---
   document.addEventListener("benchNext", (e) => {
-    const row = document.getElementById(`t${e.detail.value}`), next = row && (row.nextElementSibling || row.previousElementSibling);
-    if (next && next.matches("tr[tabindex]")) next.click(); else window.htmx.ajax("GET", `/bench/${code}/tube/${e.detail.value}`, { target: "#tube", swap: "innerHTML" });
+    // A scanned tube may stand further down than the list was read: after it the list is begun.
+    const row = document.getElementById(`t${e.detail.value}`), rows = [...list.querySelectorAll("tr[tabindex]")], at = rows.indexOf(row);
+    const next = rows[at + 1] || rows[at - 1];
+    if (next) next.click(); else window.htmx.ajax("GET", `/bench/${code}/tube/${e.detail.value}`, { target: "#tube", swap: "innerHTML" });
     if (row) { row.remove(); $("#none").classList.toggle("hidden", list.children.length > 0); }
     waiting.add(String(e.detail.value)); later(0);
   });
