@@ -24,6 +24,14 @@
   };
   document.addEventListener("sound", (e) => window.jlSound(e.detail.value || e.detail));
 
+  // The menu is longer than a screen: where one is must be seen (on a phone it lies, and scrolls sideways).
+  const here = $(".menu [aria-current]"), menu = $(".menu");
+  if (here) {
+    const at = here.getBoundingClientRect(), box = menu.getBoundingClientRect();
+    const aside = at.right > box.right ? at.right - box.right + box.width / 2 : 0;
+    menu.scrollBy(aside, at.bottom > box.bottom ? at.bottom - box.bottom + box.height / 2 : 0);
+  }
+
   document.addEventListener("toast", (e) => {
     const el = document.createElement("div");
     el.className = "toast"; el.textContent = e.detail.value || e.detail; document.body.append(el);
