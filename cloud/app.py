@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from cloud.modules.catalog import queries as catalog
 from cloud.modules.platform import queries as hospitals
 from cloud.modules.platform import service as platform
 from cloud.modules.platform import signing
+from cloud.modules.specimens import rehearsal
 from cloud.ports import s3, signature_server
 from cloud.web import asked, cookie, csrf, errors, front, guard, i18n, live, site, view
 from cloud.web.module import MenuItem, leavings
@@ -74,6 +76,22 @@ def warm_up(app: Flask) -> None:
         for tenant_id in hospitals.open_tenants(db)[:WARM_HOSPITALS]:
             with db.tenant(tenant_id) as uow:
                 catalog.catalog(uow)
+    except SQLAlchemyError as error:
+        structlog.get_logger("web").warning("not_warm", error=type(error).__name__)
+    rehearse(app, 1)
+
+
+WARM_SESSIONS = 2
+
+
+def rehearse(app: Flask, sessions: int = WARM_SESSIONS) -> None:
+    """A first scan's work done and taken back, in this many sessions of the database: each of them has to learn it for itself."""
+    db = app.extensions["jianlian"].db
+    try:
+        with contextlib.ExitStack() as held:
+            for hospital in hospitals.open_tenants(db)[:1] * sessions:
+                rehearsal.receipt(db, hospital)
+                held.enter_context(db.engine.connect())  # the pool hands out what came back last: held, so that the next is another
     except SQLAlchemyError as error:
         structlog.get_logger("web").warning("not_warm", error=type(error).__name__)
 

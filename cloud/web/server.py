@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from flask import Flask
@@ -14,10 +16,10 @@ from cloud.web import log
 
 
 class Server(BaseApplication):  # type: ignore[misc]
-    """gunicorn embedded, so that one settings file configures everything."""
+    """gunicorn embedded, so that one settings file configures everything. ``begun`` is called in each worker, once it listens."""
 
-    def __init__(self, settings: Settings, app: Flask) -> None:
-        self.settings, self.app = settings, app
+    def __init__(self, settings: Settings, app: Flask, begun: Callable[[Flask], None]) -> None:
+        self.settings, self.app, self.begun = settings, app, begun
         super().__init__()
 
     def load_config(self) -> None:
@@ -38,6 +40,8 @@ class Server(BaseApplication):  # type: ignore[misc]
             "proc_name": "jianlian-web",
             "preload_app": False,
             "control_socket_disable": True,
+            # Beside the first requests and not before them: a database that does not answer may not keep a worker from beginning.
+            "post_worker_init": lambda _worker: threading.Thread(target=self.begun, args=(self.app,), daemon=True).start(),
         }
         if s.tls_cert:
             options |= {"certfile": s.tls_cert, "keyfile": s.tls_key}
@@ -52,7 +56,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 def serve(settings: Settings) -> int:
     """Run until stopped. The app is made once, before the workers are forked: they start at once and share its memory."""
-    from cloud.app import create_app, warm_up
+    from cloud.app import create_app, rehearse, warm_up
 
     memory.few_arenas()
     log.setup(settings.log_level)
@@ -61,5 +65,5 @@ def serve(settings: Settings) -> int:
     warm_up(app)
     app.extensions["jianlian"].db.dispose()  # no connection may be shared by two workers
     memory.settle()
-    Server(settings, app).run()
+    Server(settings, app, rehearse).run()
     return 0
