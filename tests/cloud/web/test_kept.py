@@ -71,9 +71,8 @@ def test_what_an_answer_brings_takes_keys_at_once(lab: Lab) -> None:
         page.goto("https://localhost/me")
         page.route("**/answer", lambda route: route.fulfill(body=form, content_type="text/html"))
         with page.expect_response("**/sp/bag/9/send") as told:
-            page.evaluate(
-                f"() => {{ {seen}.observe(document.querySelector('main'), {{ childList: true }}); htmx.ajax('GET', '/answer', {{ target: 'main', swap: 'innerHTML' }}); }}"
-            )
+            page.evaluate(f"{seen}.observe(document.querySelector('main'), {{ childList: true }})")
+            page.evaluate("htmx.ajax('GET', '/answer', { target: 'main', swap: 'innerHTML' })")
         request = told.value.request
         assert (request.method, parse_qs(request.post_data or "")["courier"]) == ("POST", ["运送甲"])
         assert page.url == "https://localhost/me" and [a for a in asked if a.endswith("/send")] == ["POST /sp/bag/9/send"]
