@@ -262,10 +262,16 @@ def find(uow: UnitOfWork) -> Any:
     code = request.args.get("code", "")
     found = service.find(uow, code) if code else []
     life = queries.life(uow, found[0].id) if len(found) == 1 else None
-    for each in {row.patient_id for row in found}:
+    person = service.find_person(uow, code) if code and not found else None
+    planned = None if person is None else service.plan_tubes(uow, person)
+    for each in {row.patient_id for row in found} | ({person.id} if person else set()):
         platform.log_read(uow, each, "查找标本", request.path)
-    place = None if life is None else storage_queries.place(uow, life.tube.id)
-    return page("specimens/find.html", "results", code=code, found=found, life=life, place=place, **_base(uow))
+    context: dict[str, Any] = {
+        "place": None if life is None else storage_queries.place(uow, life.tube.id),
+        "person": person,
+        "planned": planned,
+    }
+    return page("specimens/find.html", "results", code=code, found=found, life=life, **context, **_base(uow))
 
 
 @VIEWS.get("/sp/tubes/<int:specimen_id>", Perm.READ)

@@ -182,6 +182,15 @@ def test_find_shows_the_way_of_a_tube(lab: Lab) -> None:
     assert "没有找到" in lab.client("tester").get("/sp/find?code=126326066661").text
 
 
+def test_find_knows_a_person_whose_tubes_are_still_to_come(lab: Lab) -> None:
+    order(lab, "F4", "1002")
+    told = lab.client("nurse").get("/sp/find?code=F4").text
+    assert "还没有标本" in told and "没有找到" not in told and 'href="/sp/labels?code=F4"' in told
+    assert "/sp/labels?code=" not in lab.client("clinician").get("/sp/find?code=F4").text, "who may not print labels is not sent there"
+    there = lab.client("nurse", lab.b)
+    assert "没有找到" in there.get("/sp/find?code=F4").text, "another hospital's patient is nobody"
+
+
 def test_a_foreign_tube_answers_like_an_absent_one(lab: Lab) -> None:
     collected(lab, "F2", "1002")
     with lab.uow() as uow:
