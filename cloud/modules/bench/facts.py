@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import text
 
@@ -46,6 +46,8 @@ class Tube:
     diagnosis: str
     issues: tuple[str, ...] = ()
     """What the receiver noted about it: haemolysis, clot, too little … (specimens.rules.Issue)."""
+    pregnant_from: tuple[date, ...] = ()
+    """Days from which its requests count the patient's pregnancy."""
 
     @property
     def place(self) -> str:
@@ -57,7 +59,10 @@ _TUBES = text("""
 SELECT sp.id AS specimen_id, sp.barcode, sp.sample_no, sp.priority = 'stat' AS urgent, sp.state, sp.section_id, sp.specimen_type_id,
        st.name AS specimen_type, sp.collected_at, sp.received_at, sp.caveat, p.id AS patient_id, p.patient_no, p.name, p.sex, p.birth,
        p.age_text, v.kind AS visit_kind, coalesce(v.visit_no, '') AS visit_no, coalesce(v.dept, '') AS dept, coalesce(v.ward, '') AS ward,
-       coalesce(v.bed, '') AS bed, coalesce(v.diagnosis, '') AS diagnosis, sp.issues
+       coalesce(v.bed, '') AS bed, coalesce(v.diagnosis, '') AS diagnosis, sp.issues,
+       CASE WHEN p.sex = 'F' THEN ARRAY(SELECT DISTINCT o.gest_from FROM order_item oi
+         JOIN lab_order o ON o.tenant_id = oi.tenant_id AND o.id = oi.order_id
+         WHERE oi.tenant_id = sp.tenant_id AND oi.specimen_id = sp.id AND o.gest_from IS NOT NULL) END AS began
 FROM specimen sp
 JOIN patient p ON p.tenant_id = sp.tenant_id AND p.id = sp.patient_id
 JOIN specimen_type st ON st.tenant_id = sp.tenant_id AND st.id = sp.specimen_type_id
@@ -72,7 +77,7 @@ def tubes(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, Tube]:
     if not ids:
         return {}
     rows = uow.s.execute(_TUBES, {"t": uow.tenant_id, "ids": ids})
-    return {row.specimen_id: Tube(*(*row[:-1], tuple(row.issues))) for row in rows}
+    return {row.specimen_id: Tube(*(*row[:-2], tuple(row.issues), tuple(row.began or ()))) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

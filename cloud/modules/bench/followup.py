@@ -67,6 +67,10 @@ _COLUMNS = (
     "settled_at, settled_by, settled_name, outcome"
 )
 _LOAD = text(f"SELECT {_COLUMNS} FROM follow_up WHERE tenant_id = :t AND specimen_id = ANY(:ids) ORDER BY id")
+_ASKED = text("""
+SELECT test_id, max(asked_at) FROM follow_up WHERE tenant_id = :t AND test_id = ANY(:ids) AND state = 'asked' AND kind = ANY(:kinds)
+GROUP BY test_id
+""")
 _ONE = text(f"SELECT {_COLUMNS} FROM follow_up WHERE tenant_id = :t AND id = :i")
 _SECTION = text(
     f"SELECT {_COLUMNS} FROM follow_up WHERE tenant_id = :t AND section_id = :s AND (NOT :open OR state IN ('asked','back','refused')) "
@@ -103,6 +107,12 @@ def one(uow: UnitOfWork, follow_id: int) -> FollowRow | None:
     """A follow-up by id."""
     r = uow.s.execute(_ONE, {"t": uow.tenant_id, "i": follow_id}).one_or_none()
     return None if r is None else _row(r)
+
+
+def reruns_asked(uow: UnitOfWork, test_ids: Iterable[int]) -> dict[int, datetime]:
+    """Those of these tests that are to be measured again and were not yet: since when."""
+    values = {"t": uow.tenant_id, "ids": list(test_ids), "kinds": [k.value for k in AGAIN]}
+    return {r[0]: r[1] for r in uow.s.execute(_ASKED, values)}
 
 
 def of_section(uow: UnitOfWork, section_id: int, *, open_only: bool, before: int = 0, limit: int = 100) -> list[FollowRow]:

@@ -14,7 +14,7 @@ from sqlalchemy import Row, text
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import facts, followup, measure, pictures, rules
 from cloud.modules.bench.facts import Request, Tube
-from cloud.modules.bench.followup import FollowRow
+from cloud.modules.bench.followup import FollowRow, reruns_asked
 from cloud.modules.bench.listing import Line, Show, names, open_counts, page
 from cloud.modules.bench.measure import notes_from
 from cloud.modules.bench.past import Coming, coming, history, last_told
@@ -360,6 +360,7 @@ __all__ = [
     "requests_of",
     "reread",
     "reruns",
+    "reruns_asked",
     "rivals",
     "section_of_tube",
     "shut_tubes",

@@ -54,9 +54,18 @@ class Reader:
     def age(self, tube: Tube) -> md.Age | None:
         """The patient's age when the tube was drawn (at receipt, or now, where nobody recorded the drawing)."""
         if tube.specimen_id not in self._ages:
-            at = tube.collected_at or tube.received_at or self._now
-            self._ages[tube.specimen_id] = md.subject_age(tube.birth, tube.age_text, at)
+            self._ages[tube.specimen_id] = md.subject_age(tube.birth, tube.age_text, self._drawn(tube))
         return self._ages[tube.specimen_id]
+
+    def week(self, tube: Tube) -> int | None:
+        """The week of pregnancy when the tube was drawn: as its request told it, else as the diagnosis names it."""
+        age, told = self.age(tube), None
+        if tube.pregnant_from:
+            told = md.gest_week(tube.pregnant_from, self._drawn(tube).astimezone(md.HOSPITAL_ZONE).date(), tube.sex, age)
+        return told if told is not None else md.gestation(tube.diagnosis, tube.sex, age)
+
+    def _drawn(self, tube: Tube) -> datetime:
+        return tube.collected_at or tube.received_at or self._now
 
     def read(
         self,
@@ -73,7 +82,7 @@ class Reader:
         item = self.catalog.items[item_id]
         value, held = _ranged(values.scaled(values.parse(raw_text, item.result_type), factor, offset), item, dilution)
         age = self.age(tube)
-        week, phase = md.gestation(tube.diagnosis, tube.sex, age), md.phase_of(tube.diagnosis, self.catalog.intervals.get(item_id, ()))
+        week, phase = self.week(tube), md.phase_of(tube.diagnosis, self.catalog.intervals.get(item_id, ()))
         subject = md.Subject(age, tube.sex, tube.specimen_type_id, analyzer_id, item.method or None, week, phase)
         interval = self.catalog.interval(item_id, subject)
         places = critical.unit_names(tube.visit_kind, tube.ward, tube.dept)
@@ -107,7 +116,9 @@ class Reader:
             repeat_rule="none" if limit is None else limit.repeat_rule,
             missing=value.missing,
             holds=(*((held,) if held is not None else ()), *found.holds),
-            snapshot=self._used(item, interval, limit, factor, offset) | ({"dilution": dilution} if dilution != 1 else {}),
+            snapshot=self._used(item, interval, limit, factor, offset)
+            | ({"dilution": dilution} if dilution != 1 else {})
+            | ({} if week is None else {"week": week}),
         )
 
     def judgement(self, item_id: int, value: values.Value, tube: Tube) -> tuple[str, str] | NotCalculable | None:

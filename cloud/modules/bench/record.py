@@ -8,14 +8,15 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import facts, followup, measure, rows, rules
+from cloud.modules.bench import arrival_rules, facts, followup, measure, rows, rules
+from cloud.modules.bench.arrival_rules import Decision, Incoming, Outcome, Recorded
 from cloud.modules.bench.consequences import settle
 from cloud.modules.bench.expect import lock_tubes
 from cloud.modules.bench.facts import Tube
 from cloud.modules.bench.followup import FollowRow
 from cloud.modules.bench.reading import Reader, Reading
 from cloud.modules.bench.rows import NewVersion, Sums, TestRow, VersionRow
-from cloud.modules.bench.rules import Incoming, Outcome, Recorded, TestState
+from cloud.modules.bench.rules import TestState
 from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries as critical_queries
 from cloud.modules.critical import service as critical
@@ -109,7 +110,7 @@ class Work:
             reading = replace(reading, comparator="", value=None, reported_text="", flag="", critical=False, holds=(rules.NO_VALUE,))
         known = [v.known for v in (*self.versions.get(test.id, ()), *self.new.get(test.id, ()))]
         current = self.current.get(test.id)
-        decided = rules.decide(
+        decided = arrival_rules.decide(
             TestState(test.state),
             known,
             None if current is None else current.known,
@@ -120,18 +121,19 @@ class Work:
             self.uow.now,
             self._window(new.analyzer_id),
             asked,
+            arrival_rules.answers_rerun(rerun.asked_at if rerun is not None and asked else None, new.taken_at or self.uow.now),
         )
         if not decided.written:
             return _Taken(new, decided.outcome, test)
         no = max((k.version_no for k in known), default=0) + 1
-        alarms = rules.alarm_flags(new.flags)
+        alarms = arrival_rules.alarm_flags(new.flags)
         version = rows.from_instrument(test, no, tube.patient_id, new, reading, decided.holds, self.uow.now, alarms)
         if rerun is not None and asked and decided.outcome is not Outcome.LATE:
             decided = self._rerun(rerun, test, version, reading, decided)
         self._change(test, version, decided)
         return _Taken(new, decided.outcome, test, version)
 
-    def _rerun(self, rerun: FollowRow, test: TestRow, version: NewVersion, reading: Reading, decided: rules.Decision) -> rules.Decision:
+    def _rerun(self, rerun: FollowRow, test: TestRow, version: NewVersion, reading: Reading, decided: Decision) -> Decision:
         """The answer of a rerun (R4): it confirms the first value inside the difference rule, or both wait for a person."""
         rerun.state, rerun.dirty, version.answers = "back", True, rerun
         first = self.current.get(test.id)
@@ -146,13 +148,13 @@ class Work:
         rerun.settle(self.uow, "done", f"复查 {reading.reported_text} 与首次 {first.known.reported_text} 一致，采用首次")
         version.holds = ()
         state = TestState.HELD if first.held or any(n.holds for n in measure.notes_from(test.notes)) else TestState.RECEIVED
-        return rules.Decision(Outcome.RECORDED, state)
+        return Decision(Outcome.RECORDED, state)
 
     def _window(self, analyzer_id: int | None) -> timedelta:
         analyzer = self.catalog.analyzers.get(analyzer_id) if analyzer_id is not None else None
         return timedelta(seconds=analyzer.resend_window_s) if analyzer is not None else rows.RESEND_WINDOW
 
-    def _change(self, test: TestRow, version: NewVersion, decided: rules.Decision) -> None:
+    def _change(self, test: TestRow, version: NewVersion, decided: Decision) -> None:
         self.new.setdefault(test.id, []).append(version)
         before = self.current.get(test.id)
         version.counts, version.waits = decided.current, decided.other_waits

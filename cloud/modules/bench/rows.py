@@ -14,9 +14,10 @@ from sqlalchemy import text
 
 from cloud.db.arrays import literal
 from cloud.db.session import UnitOfWork
+from cloud.modules.bench.arrival_rules import Incoming, Known
 from cloud.modules.bench.followup import FollowRow
 from cloud.modules.bench.reading import Reading
-from cloud.modules.bench.rules import Hold, Incoming, Known
+from cloud.modules.bench.rules import Hold
 
 
 @dataclass(slots=True)

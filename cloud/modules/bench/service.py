@@ -10,7 +10,8 @@ from typing import Any
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import facts, measure, opening, rows, rules
+from cloud.modules.bench import arrival_rules, facts, measure, opening, rows, rules
+from cloud.modules.bench.arrival_rules import Incoming, Outcome, Recorded, answers_rerun
 from cloud.modules.bench.calculate import calculate
 from cloud.modules.bench.choosing import Choice, accept_holds, choose_version, choose_versions
 from cloud.modules.bench.consequences import settle
@@ -32,7 +33,7 @@ from cloud.modules.bench.rerun import (
     withdraw,
 )
 from cloud.modules.bench.rows import NewVersion, TestRow
-from cloud.modules.bench.rules import TOLD_STATES, Hold, Incoming, Outcome, Recorded, TestState
+from cloud.modules.bench.rules import TOLD_STATES, Hold, TestState
 from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries as critical
 from common import values
@@ -191,7 +192,7 @@ def _judge_entry(work: Work, test: TestRow, entry: Entry, lasts: Mapping[int, De
     reading = work.reader.read(test.item_id, None, raw, work.tubes[test.specimen_id], dilution=dilution)
     reading = replace(reading, raw_text=entry.text.strip())
     rerun = work.rerun_of(test)
-    same = current is not None and rules.equal_value(current.known, reading.reported_text, reading.unit)
+    same = current is not None and arrival_rules.equal_value(current.known, reading.reported_text, reading.unit)
     if same and rerun is None and test.state != TestState.HELD:
         return None
     told = None if value.number is None else value.number * dilution
@@ -464,6 +465,7 @@ __all__ = [
     "accept_holds",
     "add_reflex",
     "amend",
+    "answers_rerun",
     "check_entry",
     "choose_version",
     "choose_versions",

@@ -179,6 +179,15 @@ def gestation(diagnosis: str, sex: str | None, age: Age | None) -> int | None:
     return weeks.pop() if len(weeks) == 1 and max(weeks) <= LAST_WEEK else None
 
 
+def gest_week(began: Iterable[date], day: date, sex: str | None, age: Age | None) -> int | None:
+    """The completed week of pregnancy on a day, by the days from which a tube's requests count it. None: nobody said, two requests name
+    different weeks, or it cannot be."""
+    if sex != "F" or age is None or age.years < MOTHER_FROM:
+        return None
+    weeks = {(day - each).days // 7 for each in began}
+    return weeks.pop() if len(weeks) == 1 and 0 <= max(weeks) <= LAST_WEEK else None
+
+
 def phase_of(diagnosis: str, intervals: Iterable[Interval]) -> str | None:
     """The one phase of these intervals (卵泡期, 绝经后 …) that a diagnosis names; None: none, or several."""
     named = {each.phase for each in intervals if each.phase and each.phase in diagnosis}

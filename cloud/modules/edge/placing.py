@@ -8,6 +8,7 @@ from datetime import date, datetime, tzinfo
 from decimal import Decimal
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.bench import queries as benched
 from cloud.modules.bench import service as bench
 from cloud.modules.catalog import queries as md
 from cloud.modules.edge import comparing, lookup, rules, store
@@ -65,6 +66,8 @@ class Known:
     identifiers: dict[int, set[str]]
     tests: dict[tuple[int, int], int] = field(default_factory=dict)
     materials: set[str] = field(default_factory=set)
+    reruns: dict[int, datetime] = field(default_factory=dict)
+    """Tests of these that were asked to be measured again: when."""
 
     def section(self, link: Link) -> int | None:
         """The section of a link's analyzer."""
@@ -85,6 +88,8 @@ def load(uow: UnitOfWork, cur: Cursor, heard: Sequence[Heard], zone: tzinfo) -> 
     if any(s.patient for h in heard for s in h.said):
         known.identifiers = lookup.identifiers(cur, uow, {t.patient_id for t in tubes.values()})
     known.tests = lookup.tests(cur, tenant, list(tubes))
+    if any(h.resend for h in heard):
+        known.reruns = benched.reruns_asked(uow, known.tests.values())
     return known
 
 
@@ -215,12 +220,14 @@ def _tell_controls(uow: UnitOfWork, known: Known, controls: Sequence[tuple[Obser
 
 
 def _row(known: Known, heard: Heard, said: Said, verdict: Verdict) -> ObservationRow:
-    link = heard.link
-    resend = heard.resend and not said.time
+    link, tube = heard.link, verdict.tube
+    test = None if tube is None or verdict.channel is None else known.tests.get((tube.id, verdict.channel.item_id))
+    # What was asked to be measured again comes as the same bytes where it gives the same value: that is its answer, not a resend.
+    answer = verdict.fate is Fate.MATCHED and test is not None and bench.answers_rerun(known.reruns.get(test), heard.at)
+    resend = heard.resend and not said.time and not answer
     identity = heard.sha256 if said.time else f"{heard.stream}:{heard.seq}"
     specimen = ids.normalise_scan(said.specimen) if said.specimen else None
     key = rules.content_key(heard.source, specimen, said.code, said.time, said.run, said.nth, said.value, identity)
-    tube = verdict.tube
     return ObservationRow(
         raw_message_id=heard.raw_id,
         idx=said.idx,
@@ -242,7 +249,7 @@ def _row(known: Known, heard: Heard, said: Said, verdict: Verdict) -> Observatio
         reason="resend" if resend else verdict.reason,
         content_key=None if resend else key,
         specimen_id=None if tube is None else tube.id,
-        test_id=None if tube is None or verdict.channel is None else known.tests.get((tube.id, verdict.channel.item_id)),
+        test_id=test,
     )
 
 
@@ -307,6 +314,7 @@ def _incoming(known: Known, number: int, heard: Heard, said: Said, verdict: Verd
         holds=holds,
         factor=verdict.channel.factor,
         offset=verdict.channel.offset,
+        taken_at=heard.at,
     )
 
 

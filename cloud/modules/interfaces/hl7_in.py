@@ -4,8 +4,8 @@ A refusal is AE when the content is at fault (the sender can repair and send aga
 messages at all. What can be read in spite of a fault is read, and the fault becomes a warning.
 
 Where things stand: patient PID, visit PV1, diagnosis DG1 or OBR-31; request number ORC-4, item number ORC-2 or OBR-2, item OBR-4;
-priority TQ1-9, OBR-27.6, OBR-5 or ORC-7.6; "paid" ZPY-2 (``ZPY|1|PAID``), else FT1-6 (PY paid, CG unpaid, CR refunded), or the
-field an endpoint names; not stated stays None.
+week of pregnancy OBX (by LOINC, or 孕周 in its name), or its last period (末次月经); priority TQ1-9, OBR-27.6, OBR-5 or ORC-7.6; "paid"
+ZPY-2 (``ZPY|1|PAID``), else FT1-6 (PY paid, CG unpaid, CR refunded), or the field an endpoint names; not stated stays None.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import date, timedelta
 
 from cloud.modules.interfaces.dialect import ACTION, STANDARD, Dialect, Moment, read_time
 from cloud.modules.interfaces.hl7_wire import FRAME, Header, Message, Segment, Unreadable, glance, parse
@@ -33,6 +34,7 @@ from cloud.modules.orders.messages import (
     VisitData,
     VisitType,
     drugs_said,
+    gestation_said,
 )
 
 MISSING, BAD_TYPE, NOT_IN_TABLE, SEQUENCE = "101", "102", "103", "100"
@@ -42,6 +44,9 @@ ACCEPTED = frozenset({("OML", "O21"), ("ORM", "O01")})
 VERSIONS = re.compile(r"2\.(3|3\.1|4|5|5\.1|6|7)(\b|$)")
 DRUGS = "8677-7"
 """LOINC: history of medication use."""
+GESTATION = frozenset({"18185-9", "11884-4", "11885-1", "49051-6"})
+"""LOINC: gestational age, however it was estimated."""
+LAST_PERIOD = "8665-2"
 ID_CARD = re.compile(r"[0-9]{17}[0-9X]")
 
 
@@ -311,7 +316,24 @@ class _Reader:
             planned_at=planned.instant if planned else None,
             clinical_note=(obr.text(13) if obr else "") or None,
             drugs=self.drugs(group),
+            gest_from=self.gest_from(group, (ordered or read_time(self.m.header.sent_at))),
         )
+
+    def gest_from(self, group: _Group, ordered: Moment | None) -> date | None:
+        """The day a pregnancy counts from: the last period's, or the week told counted back from when it was told."""
+        for x in (s for s in group.whole if s.name == "OBX" and s.get(5)):
+            code, name = x.get(3), x.get(3, 2) or x.get(3)
+            if code == LAST_PERIOD or "末次月经" in name:
+                began = read_time(x.get(5))
+                if began is not None:
+                    return began.day
+                self.warn(x.at(5), f"末次月经日期无法识别：{x.get(5)}", BAD_TYPE)
+            elif code in GESTATION or "孕周" in name:
+                days, told = gestation_said(x.text(5), x.get(6)), _time(x, 14) or ordered
+                if days is not None and told is not None:
+                    return told.day - timedelta(days=days)
+                self.warn(x.at(5), f"孕周无法识别：{x.get(5)}", BAD_TYPE)
+        return None
 
     @staticmethod
     def drugs(group: _Group) -> str | None:
@@ -417,6 +439,7 @@ def _join(parts: list[OrderData]) -> OrderData:
         items=tuple(item for part in parts for item in part.items),
         priority=max((part.priority for part in parts), key=lambda p: p.rank),
         clinical_note=next((p.clinical_note for p in parts if p.clinical_note), None),
+        gest_from=next((p.gest_from for p in parts if p.gest_from is not None), None),
         drugs=next((p.drugs for p in parts if p.drugs), next((p.drugs for p in parts if p.drugs is not None), None)),
     )
 

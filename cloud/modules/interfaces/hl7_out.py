@@ -43,6 +43,7 @@ class Status(StrEnum):
     REJECTED = "rejected"
     REPORTED = "reported"
     CANCELLED = "cancelled"
+    EXPIRED = "expired"
     REFUND_REFUSED = "refund_refused"
 
 
@@ -53,6 +54,7 @@ ORDER_STATUS = {
     Status.REJECTED: ("CA", "拒收"),
     Status.REPORTED: ("CM", "已报告"),
     Status.CANCELLED: ("CA", "已取消"),
+    Status.EXPIRED: ("CA", "已过期"),
     Status.REFUND_REFUSED: ("IP", "退费未同意"),
 }
 

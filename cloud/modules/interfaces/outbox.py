@@ -30,7 +30,7 @@ Build = Callable[[Outgoing, str], bytes]
 # Order-item states a hospital system follows; the others are ours alone.
 FOLLOWED = {
     "collected": Status.COLLECTED, "received": Status.RECEIVED, "rejected": Status.REJECTED, "cancelled": Status.CANCELLED,
-    "refunded": Status.CANCELLED,
+    "refunded": Status.CANCELLED, "expired": Status.EXPIRED,
 }  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def enqueue(uow: UnitOfWork, to: Outgoing, kind: str, event_key: str, order_key:
 
 
 def on_item_status(uow: UnitOfWork, payload: dict[str, Any]) -> None:
-    """Event ``order.item_status``: collected, received, rejected, cancelled."""
+    """Event ``order.item_status``: collected, received, rejected, cancelled, run out."""
     status = FOLLOWED.get(payload["status"])
     targets = [e for e in outgoing(uow, "status") if e.source == payload["source"]] if status is not None else []
     found = orders.items(uow, [payload["order_item_id"]]) if targets else []

@@ -33,6 +33,7 @@ MODULE = Module(
     },
     jobs=(
         Job("orders.discard_parked", "1m", "service:discard_parked"),
+        Job("orders.expire", "00:00", "expiry:expire"),
         Job("orders.look", "15m", "verbal:look"),
         Job("orders.merge", "15m", "merge:watch"),
         Job("orders.seal", "1m", "private:seal_old"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as catalog
 from cloud.modules.orders import merge, patients, place, rules
 from cloud.modules.orders.messages import (
+    LAST_WEEK,
     Action,
     Charge,
     ItemData,
@@ -22,6 +23,7 @@ from cloud.modules.orders.messages import (
     VisitData,
     VisitType,
     drugs_said,
+    gestation_said,
 )
 from cloud.web.faults import Conflict, Invalid
 from common.say import say, word
@@ -89,9 +91,21 @@ def _message(uow: UnitOfWork, form: Registration) -> OrderMessage:
     order = OrderData(
         f"M{short}", Priority(_one(form.priority, Priority, "priority")), items, form.doctor.strip() or None, None,
         form.dept.strip() or None, None, uow.now, None, form.note.strip() or None,
-        drugs_said(form.drugs),
+        drugs_said(form.drugs), _gest_from(form, uow.now),
     )  # fmt: skip
     return OrderMessage(form.key, who, visit, (order,), (), uow.now)
+
+
+def _gest_from(form: Registration, now: datetime) -> date | None:
+    """The day the pregnancy counts from. Raises Invalid for a week nobody can be in, or of somebody who is no woman."""
+    if not form.gest.strip():
+        return None
+    days = gestation_said(form.gest)
+    if days is None:
+        raise Invalid(say("孕周请写成 24 或 24+3（1 到 {last} 周）。", last=LAST_WEEK), "gest")
+    if form.sex != Sex.FEMALE:
+        raise Invalid(say("填写了孕周，但患者性别不是女，请核对。"), "gest")
+    return now.astimezone(catalog.HOSPITAL_ZONE).date() - timedelta(days=days)
 
 
 def _one(value: str, kind: type[Sex] | type[VisitType] | type[Priority], field: str) -> str:

@@ -5,6 +5,7 @@ Interfaces (HL7, later FHIR and SOAP) translate into these; nothing here knows a
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -142,6 +143,8 @@ class OrderData:
     clinical_note: str | None = None
     drugs: str | None = None
     """Drugs that matter to the tests; "" says none, None says nothing."""
+    gest_from: date | None = None
+    """The day from which the patient's pregnancy is counted (its weeks, as told, counted back)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +175,24 @@ def drugs_said(text: str | None) -> str | None:
     return "" if said.rstrip("。.").lower() in NO_DRUGS else said
 
 
+LAST_WEEK = 45
+_WEEK = re.compile("周|weeks?|wks?|w")
+_WEEKS = re.compile(r"(?:孕|妊娠)?\s*(\d{1,2})\s*(?:\+[\s+]*(?:([0-6])\s*(?:天|d)?\s*\+?)?)?", re.ASCII)
+_DAYS = re.compile(r"(\d{1,3})\s*(?:天|日|d)?", re.ASCII)
+_IN_DAYS = frozenset({"d", "day", "days", "天", "日"})
+
+
+def gestation_said(text: str | None, unit: str = "") -> int | None:
+    """Days of pregnancy in what was written: 24, 24周, 24+3, 24w3d; days where the unit says so. None: nothing we can read, or no pregnancy
+    lasts so long."""
+    said, by_day = (text or "").strip().lower().replace("＋", "+"), unit.strip().lower() in _IN_DAYS
+    found = _DAYS.fullmatch(said) if by_day else _WEEKS.fullmatch(_WEEK.sub("+", said))
+    if found is None:
+        return None
+    days = int(found[1]) if by_day else 7 * int(found[1]) + int(found[2] or 0)
+    return days if 7 <= days < 7 * (LAST_WEEK + 1) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Registration:
     """What the form holds. ``key`` is the form's own, so that sending it twice registers once."""
@@ -190,6 +211,8 @@ class Registration:
     note: str
     order_sets: Sequence[str]
     drugs: str = ""
+    gest: str = ""
+    """Week of pregnancy on the day of the registration: 24, 24+3."""
     other_person: bool = False
     """Somebody of this name and birthday is known, and this is another person: said by whoever registers."""
 
@@ -198,7 +221,7 @@ class Registration:
         """From a submitted form; ``order_set`` may stand in it several times."""
         words = {
             name: form.get(name, "")
-            for name in ("key", "patient_no", "name", "sex", "birth", "phone", "kind", "dept", "doctor", "note", "drugs")
+            for name in ("key", "patient_no", "name", "sex", "birth", "phone", "kind", "dept", "doctor", "note", "drugs", "gest")
         }
         several = getattr(form, "getlist", lambda name: [form[name]] if name in form else [])
         return cls(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Index, UniqueConstraint, text
@@ -129,6 +129,9 @@ class LabOrder(Versioned, TenantTable, Base):
     note: Mapped[str] = mapped_column(default="", server_default="")
     drugs: Mapped[str | None]
     """Drugs that matter to the tests, as the sender said; "" none; None: nothing was said."""
+    gest_from: Mapped[date | None]
+    """The day the patient's pregnancy is counted from, as this request tells it. Of the request, not of the patient: the same woman's next
+    request, after the birth, says nothing of it."""
     created_at: Mapped[datetime]
     heard_at: Mapped[datetime | None]
 

@@ -17,7 +17,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as catalog
 from cloud.modules.orders import charges, holds, merge, patients, rules, twins
 from cloud.modules.orders.line import Line
-from cloud.modules.orders.messages import Action, Charge, ItemData, OrderData, OrderMessage, Problem, Severity, VisitType
+from cloud.modules.orders.messages import Action, Charge, ItemData, OrderData, OrderMessage, Problem, Severity, Sex, VisitType
 from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, RefundRequest, Visit
 from cloud.modules.orders.rules import CancelAnswer, Change, ItemStatus
 
@@ -287,11 +287,22 @@ class _Work:
         if data.drugs is not None and order.drugs != data.drugs:
             before["drugs"], after["drugs"] = order.drugs, data.drugs
             order.drugs = data.drugs
+        began = self._pregnant_from(data)
+        if began is not None and order.gest_from != began:
+            before["gest_from"] = order.gest_from.isoformat() if order.gest_from is not None else None
+            after["gest_from"], order.gest_from = began.isoformat(), began
         if before:
             self.uow.audit("lab_order", order.id, "changed", before=before, after=after)
         if "priority" in after:
             self.uow.emit("order.priority", f"order:{order.id}", {"order_id": order.id, "priority": order.priority})
         self._touch(order)
+
+    def _pregnant_from(self, data: OrderData) -> date | None:
+        """What the request says of a pregnancy, but of no man's."""
+        if data.gest_from is not None and self.message.patient.sex is Sex.MALE:
+            self.placed.problems.append(Problem("PID^1^8", NOT_FOR_PATIENT, "患者为男性，孕周未采用，请核对", Severity.WARNING))
+            return None
+        return data.gest_from
 
     def _order(self, data: OrderData) -> LabOrder:
         """The request form of this number, or a new one."""
@@ -314,6 +325,7 @@ class _Work:
             planned_at=data.planned_at,
             note=data.clinical_note or "",
             drugs=data.drugs,
+            gest_from=self._pregnant_from(data),
             created_at=self.uow.now,
             heard_at=self.uow.now,
         )
@@ -401,6 +413,11 @@ def _cancel(uow: UnitOfWork, item: ItemData, stored: OrderItem, placed: Placed) 
             stored.charge_state = item.charge.value
         move(uow, stored, to, reason)
         placed.cancelled.append(stored.id)
+    elif answer is CancelAnswer.ALREADY and item.charge is Charge.REFUNDED and stored.charge_state == Charge.PAID.value:
+        # The money of a request that ended before (ran out, say) was given back: nobody is asked to do it once more.
+        uow.audit("order_item", stored.id, "changed", before={"charge": stored.charge_state}, after={"charge": item.charge.value})
+        stored.charge_state = item.charge.value
+        placed.changed.append(stored.id)
     elif answer is CancelAnswer.PENDING:
         _ask_refund(uow, stored, reason)
         placed.pending.append(stored.id)

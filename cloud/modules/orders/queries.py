@@ -80,6 +80,7 @@ class ItemRow:
     hold: str
     hold_cleared: str
     version: int
+    gest_from: date | None
 
     @property
     def label_problem(self) -> str | None:
@@ -102,7 +103,7 @@ _ITEM = (
     OrderItem.order_item_no, OrderItem.his_code, OrderItem.his_name, OrderItem.order_set_id, OrderItem.charge_state, OrderItem.status,
     OrderItem.specimen_id, OrderItem.note, LabOrder.priority, LabOrder.doctor, LabOrder.dept, LabOrder.ordered_at, LabOrder.planned_at,
     LabOrder.note.label("order_note"), Visit.visit_no, Visit.kind, Visit.ward, Visit.bed, Visit.diagnosis,
-    OrderItem.hold, OrderItem.hold_cleared, OrderItem.version,
+    OrderItem.hold, OrderItem.hold_cleared, OrderItem.version, LabOrder.gest_from,
 )  # fmt: skip
 
 
@@ -269,8 +270,14 @@ class Filter:
     status: str = ""
     unmapped: bool = False
     held: bool = False
+    never: bool = False
+    lapsed: bool = False
     day: date | None = None
     text: str = ""
+
+
+_NEVER = and_(OrderItem.status.in_([s.value for s in rules.PAID_WAITING]), OrderItem.charge_state == Charge.PAID.value)
+_LAPSED = and_(OrderItem.status == ItemStatus.EXPIRED.value, OrderItem.charge_state == Charge.PAID.value)
 
 
 def order_list(uow: UnitOfWork, f: Filter, before: int | None = None) -> list[ListRow]:
@@ -283,6 +290,11 @@ def order_list(uow: UnitOfWork, f: Filter, before: int | None = None) -> list[Li
         query = query.where(OrderItem.order_set_id.is_(None))
     if f.held:
         query = query.where(OrderItem.hold != "")
+    if f.never:
+        old = uow.now - rules.NEVER_COLLECTED
+        query = query.where(_NEVER, LabOrder.ordered_at <= old, or_(LabOrder.planned_at.is_(None), LabOrder.planned_at <= old))
+    if f.lapsed:
+        query = query.where(_LAPSED, OrderItem.status_at >= uow.now - rules.LAPSED_TOLD)
     if f.day is not None:
         start = patients.midnight(f.day)
         query = query.where(LabOrder.ordered_at >= start, LabOrder.ordered_at < start + timedelta(days=1))
@@ -294,6 +306,13 @@ def order_list(uow: UnitOfWork, f: Filter, before: int | None = None) -> list[Li
     rows = uow.s.execute(query.order_by(OrderItem.id.desc()).limit(PAGE)).all()
     n, m = len(_ITEM), len(_ITEM) + len(_PATIENT)
     return [ListRow(_item(row), PatientRow(*row[n:m]), row[m]) for row in rows]
+
+
+def lapsed_of(uow: UnitOfWork, patient_id: int) -> list[ItemRow]:
+    """A patient's requests that ran out and were not refunded, the newest first: whoever stands at the window is told of them."""
+    query = _items().where(LabOrder.patient_id.in_(person_ids(uow, patient_id)), OrderItem.status == ItemStatus.EXPIRED.value)
+    query = query.where(OrderItem.charge_state != Charge.REFUNDED.value)
+    return [_item(row) for row in uow.s.execute(query.order_by(OrderItem.id.desc()).limit(10))]
 
 
 def counts(uow: UnitOfWork) -> dict[str, int]:

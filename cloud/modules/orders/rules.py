@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 from cloud.modules.orders.messages import Action, Charge, PatientData, Priority, Problem, Severity, VisitType
@@ -13,6 +13,8 @@ PARKED_FOR = timedelta(minutes=10)  # M23: a cancel that came before its order w
 NEVER_COLLECTED = timedelta(hours=48)
 REFUND_LATE = timedelta(minutes=30)
 VERBAL_LIMIT = timedelta(hours=24)  # R5: a verbal request is confirmed in writing within this time
+LAPSED_TOLD = timedelta(days=30)  # a paid request that ran out is told this long: there is money to give back
+EXPIRE_DAYS = 30  # [C] setting ``orders``/``expire_days``
 MAX_AGE_YEARS = 150
 
 
@@ -47,6 +49,7 @@ S = ItemStatus
 PATH = (S.REQUESTED, S.CONFIRMED, S.LABELLED, S.COLLECTED, S.RECEIVED, S.IN_TEST, S.PARTLY_REPORTED, S.REPORTED)
 ENDED = frozenset({S.CANCELLED, S.REFUNDED, S.EXPIRED})
 BEFORE_LABEL = frozenset({S.REQUESTED, S.CONFIRMED, S.REJECTED})
+PAID_WAITING = (S.REQUESTED, S.CONFIRMED)
 BEFORE_RECEIPT = BEFORE_LABEL | {S.LABELLED, S.COLLECTED}
 
 TRANSITIONS: dict[ItemStatus, frozenset[ItemStatus]] = {
@@ -130,6 +133,11 @@ def leak(charge_state: str, kind: str, source: str, posted: bool) -> Leak | None
 def may_move(status: ItemStatus, to: ItemStatus) -> bool:
     """Whether the table has this step."""
     return to in TRANSITIONS[status]
+
+
+def expired(status: ItemStatus, ordered_at: datetime, planned_at: datetime | None, days: int, now: datetime) -> bool:
+    """Whether a request that nobody collected has run out: ``days`` after it was made, or after the day it was planned for."""
+    return may_move(status, S.EXPIRED) and now >= max(ordered_at, planned_at or ordered_at) + timedelta(days=days)
 
 
 def charged_later(kind: VisitType | None, priority: Priority) -> bool:

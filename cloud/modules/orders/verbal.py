@@ -27,10 +27,14 @@ JOIN patient p ON p.tenant_id = o.tenant_id AND p.id = o.patient_id
 WHERE w.tenant_id = :t AND w.confirmed_at IS NULL ORDER BY w.deadline LIMIT :n
 """)
 _REFUNDS = text("SELECT count(*) FROM refund_request WHERE tenant_id = :t AND state = 'waiting' AND requested_at < :before")
+# The same as the filters ``never`` and ``lapsed`` of the list, which these counts open.
 _NEVER = text("""
 SELECT count(*) FROM order_item i JOIN lab_order o ON o.tenant_id = i.tenant_id AND o.id = i.order_id
-WHERE i.tenant_id = :t AND i.status IN ('requested', 'confirmed') AND i.charge_state = 'paid' AND o.ordered_at BETWEEN :since AND :before
-  AND (o.planned_at IS NULL OR o.planned_at < :before)
+WHERE i.tenant_id = :t AND i.status IN ('requested', 'confirmed') AND i.charge_state = 'paid' AND o.ordered_at <= :before
+  AND (o.planned_at IS NULL OR o.planned_at <= :before)
+""")
+_LAPSED = text("""
+SELECT count(*) FROM order_item WHERE tenant_id = :t AND status = 'expired' AND charge_state = 'paid' AND status_at >= :since
 """)
 _HELD = text("SELECT count(*) FROM order_item WHERE tenant_id = :t AND hold <> '' AND status IN ('requested', 'confirmed', 'rejected')")
 
@@ -73,7 +77,7 @@ def waiting(uow: UnitOfWork) -> Sequence[Any]:
 
 
 def look(uow: UnitOfWork) -> None:
-    """Every 15 minutes: verbal requests past their limit, refunds that wait, paid requests nobody collected."""
+    """Every 15 minutes: verbal requests past their limit, refunds that wait, paid requests nobody collected or that ran out."""
     words = "%(name)s 的口头申请（%(caller)s，%(names)s）超过 24 小时没有补开申请单"
     late = [row for row in waiting(uow) if row.deadline <= uow.now]
     alerts.sync(
@@ -89,10 +93,11 @@ def look(uow: UnitOfWork) -> None:
     )  # fmt: skip
     refunds = uow.s.execute(_REFUNDS, {"t": uow.tenant_id, "before": uow.now - rules.REFUND_LATE}).scalar_one()
     _count(uow, "orders.refund", refunds, "%(n)s 个退费申请等待超过 30 分钟", "/orders/refund-requests", Perm.REFUND)
-    before = uow.now - rules.NEVER_COLLECTED
-    never = uow.s.execute(_NEVER, {"t": uow.tenant_id, "before": before, "since": before - 5 * rules.NEVER_COLLECTED}).scalar_one()
-    _count(uow, "orders.never", never, "%(n)s 个已收费项目超过 48 小时没有采集", "/orders?status=confirmed", Perm.READ)
-
+    never = uow.s.execute(_NEVER, {"t": uow.tenant_id, "before": uow.now - rules.NEVER_COLLECTED}).scalar_one()
+    _count(uow, "orders.never", never, "%(n)s 个已收费项目超过 48 小时没有采集", "/orders?never=1", Perm.READ)
+    lapsed = uow.s.execute(_LAPSED, {"t": uow.tenant_id, "since": uow.now - rules.LAPSED_TOLD}).scalar_one()
+    words = "%(n)s 个已收费项目过期未采集，请联系患者采集或退费"
+    _count(uow, "orders.lapsed", lapsed, words, "/orders?lapsed=1", Perm.REFUND)
     _count(uow, "orders.uncharged", uncharged.old_count(uow), "%(n)s 个已检验项目超过 24 小时没有收费", "/orders/uncharged", Perm.REFUND)
     held = uow.s.execute(_HELD, {"t": uow.tenant_id}).scalar_one()
     _count(uow, "orders.held", held, "%(n)s 个申请与患者性别或年龄不符，已挂起，请与开单医生核实", "/orders?held=1", Perm.REGISTER)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from flask import request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import figures, holds, queries, rules, service, twins, uncharged, verbal
+from cloud.modules.orders import expiry, figures, holds, queries, rules, service, twins, uncharged, verbal
 from cloud.modules.orders.messages import Registration
 from cloud.modules.orders.rules import Perm
 from cloud.modules.platform import lists
@@ -19,6 +19,7 @@ from cloud.web import span
 from cloud.web.faults import NotFound
 from cloud.web.page import page, redirect_to
 from cloud.web.view import Views, principal
+from common.say import Said, say
 
 VIEWS = Views("orders", __name__)
 WORDS = queries.WORDS
@@ -28,7 +29,7 @@ WORDS = queries.WORDS
 def order_list(uow: UnitOfWork) -> Any:
     """Requested items, newest first, filtered by state, day and person."""
     asked = request.args
-    flags = {name: asked.get(name) == "1" for name in ("unmapped", "held")}
+    flags = {name: asked.get(name) == "1" for name in ("unmapped", "held", "never", "lapsed")}
     f = queries.Filter(asked.get("status", ""), day=_day(asked.get("day", "")), text=asked.get("q", "").strip(), **flags)
     rows = queries.order_list(uow, f, asked.get("before", None, int))
     return page("orders/list.html", "rows", rows=rows, f=f, words=WORDS, counts=queries.counts(uow), size=queries.PAGE)
@@ -44,13 +45,20 @@ def item(uow: UnitOfWork, item_id: int) -> Any:
     platform.log_read(uow, found[0].patient_id, "order", request.path)
     siblings, same = queries.items_of_order(uow, found[0].order_id), queries.twins(uow, found[0])
     context: dict[str, Any] = {"siblings": siblings, "words": WORDS, "twins": same, "told": twins.told(uow, item_id)}
-    return page("orders/item.html", "detail", item=found[0], patient=patient, **context)
+    return page("orders/item.html", "detail", item=found[0], patient=patient, gest=_weeks(found[0]), **context)
 
 
 @VIEWS.post("/orders/item/<int:item_id>/clear", Perm.REGISTER)
 def clear_hold(uow: UnitOfWork, item_id: int) -> Any:
     """The ward was asked: a request that does not seem to fit is meant for this patient."""
     holds.clear(uow, item_id, request.form.get("version", 0, int), request.form.get("reason", ""))
+    return redirect_to(f"/orders/item/{item_id}")
+
+
+@VIEWS.post("/orders/item/<int:item_id>/revive", Perm.REGISTER)
+def revive(uow: UnitOfWork, item_id: int) -> Any:
+    """The patient of an expired request came after all."""
+    expiry.revive(uow, item_id, request.form.get("version", 0, int), request.form.get("reason", ""))
     return redirect_to(f"/orders/item/{item_id}")
 
 
@@ -173,6 +181,14 @@ def _wanted(uow: UnitOfWork) -> figures.Wanted:
 def _narrowed(wanted: figures.Wanted) -> str:
     named = {k: v for k, v in (("dept", wanted.dept), ("status", wanted.status)) if v}
     return f"{wanted.days.query}&figure={wanted.figure.value}" + (f"&{urlencode(named)}" if named else "")
+
+
+def _weeks(item: queries.ItemRow) -> Said | str:
+    """The week of pregnancy on the day of the request."""
+    if item.gest_from is None:
+        return ""
+    days = (item.ordered_at.astimezone(span.ZONE).date() - item.gest_from).days
+    return say("{weeks} 周 + {days} 天（申请当日）", weeks=days // 7, days=days % 7)
 
 
 def _day(text: str) -> date | None:

@@ -1,7 +1,8 @@
 """The tube lies there before the order does (体检, 外院, downtime): request, label, collection and receipt in one act.
 
 All steps are walked in their order by the rules that hold when they come one by one, each with its event row, audit entry and outbox event;
-only the round trips are fewer. Sending the same form again returns the first outcome and writes nothing (C6).
+only the round trips are fewer. Sending the same form again returns the first outcome and writes nothing (C6). A tube that was too long on
+its way is written down and not received: whether it is conceded (a senior) or rejected is decided on the tube, as at the counter.
 """
 
 from __future__ import annotations
@@ -43,11 +44,13 @@ class InHand:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The tubes as received, and the label job where labels are to be printed."""
+    """The tubes as received, and the label job where labels are to be printed. ``limit``: minutes they were allowed to be on their way, of
+    tubes that took longer and are not received."""
 
     tubes: tuple[TubeRow, ...]
     job_id: int | None = None
     again: bool = False
+    limit: int | None = None
 
 
 _WALK = (State.LABELLED, State.COLLECTED, State.RECEIVED)
@@ -61,10 +64,11 @@ def take_in(uow: UnitOfWork, form: InHand) -> Taken:
     if len(checked) < 2:
         raise UserError("invalid", "请核对标签与申请单的两项身份信息（例如姓名和出生日期）并勾选，再登记。", field="identifiers")
     chosen = md.catalog(uow).order_sets_by_code
-    collected = _collected_at(uow, form, [chosen[c].id for c in form.registration.order_sets if c in chosen])
+    collected = _collected_at(uow, form)
+    limit = _too_late(uow, collected, [chosen[c].id for c in form.registration.order_sets if c in chosen])
     placed = orders.register(uow, form.registration)
     if not placed.created:
-        return _again(uow, placed.known)
+        return _again(uow, placed.known, limit)
     person = facts.person(uow, placed.patient_id)
     assert person is not None, "the patient was just stored"
     plan = labels.plan(uow, person, facts.waiting_locked(uow, placed.created))
@@ -72,39 +76,40 @@ def take_in(uow: UnitOfWork, form: InHand) -> Taken:
         item, why = plan.refused[0]
         raise UserError("conflict", say("“{item}”{why}。没有登记。", item=item.his_name or item.his_code, why=word(why)))
     codes = _codes(uow, form.barcode, plan.tubes)
-    made = _make(uow, plan.tubes, codes, collected)
+    to = State.RECEIVED if limit is None else State.COLLECTED
+    made = _make(uow, plan.tubes, codes, collected, to)
     for row, tube in zip(made, plan.tubes, strict=True):
         _walk(uow, row, tube, checked, form.collector.strip())
     for row, tube in zip(made, plan.tubes, strict=True):
-        orders.walk(uow, [each.order_item_id for each in tube.asked], _ITEM_WALK, specimen_id=row.id, barcode=row.barcode)
-    bench.expect_tests(uow, [row.id for row in made])
+        steps_of = _ITEM_WALK[: _WALK.index(to) + 1]
+        orders.walk(uow, [each.order_item_id for each in tube.asked], steps_of, specimen_id=row.id, barcode=row.barcode)
+    if to is State.RECEIVED:
+        bench.expect_tests(uow, [row.id for row in made])
     found = facts.tubes(uow, [row.id for row in made])
     job = None if form.barcode.strip() else steps.label_job(uow, [row.id for row in made])[1]
-    return Taken(tuple(found[row.id] for row in made), None if job is None else job.id)
+    return Taken(tuple(found[row.id] for row in made), None if job is None else job.id, limit=limit)
 
 
-def _again(uow: UnitOfWork, item_ids: Sequence[int]) -> Taken:
+def _again(uow: UnitOfWork, item_ids: Sequence[int], limit: int | None) -> Taken:
     specimens = list(uow.s.execute(_OF_ITEMS, {"t": uow.tenant_id, "ids": list(item_ids)}).scalars())
     if not specimens:
         raise UserError("conflict", "这张登记单已经提交过，但还没有标本。请在“打印标签”页继续。")
-    return Taken(tuple(facts.tubes(uow, specimens).values()), again=True)
+    return Taken(tuple(facts.tubes(uow, specimens).values()), again=True, limit=limit)
 
 
-def _collected_at(uow: UnitOfWork, form: InHand, order_sets: Iterable[int | None]) -> datetime:
+def _collected_at(uow: UnitOfWork, form: InHand) -> datetime:
     at = form.collected_at or uow.now
     if at > uow.now + timedelta(minutes=5):
         raise UserError("invalid", "采集时间不能在将来，请核对。", field="collected_at")
     if at < uow.now - OLDEST:
         raise UserError("invalid", say("采集时间已过 {days} 天，标本不能这样登记。请核对时间。", days=OLDEST.days), field="collected_at")
-    limit = steps.transport_limit(uow, order_sets)
-    if limit is not None and uow.now - at > limit:
-        minutes = int(limit / timedelta(minutes=1))
-        raise UserError(
-            "conflict",
-            say("采集后已超过送检时限 {minutes} 分钟。请按拒收或让步接收处理，不能在这里登记。", minutes=minutes),
-            field="collected_at",
-        )
     return at
+
+
+def _too_late(uow: UnitOfWork, collected: datetime, order_sets: Iterable[int | None]) -> int | None:
+    """The transport limit in minutes where it has passed."""
+    limit = steps.transport_limit(uow, order_sets)
+    return int(limit / timedelta(minutes=1)) if limit is not None and uow.now - collected > limit else None
 
 
 def _codes(uow: UnitOfWork, typed: str, tubes: Sequence[Tube]) -> list[str]:
@@ -128,31 +133,32 @@ def _codes(uow: UnitOfWork, typed: str, tubes: Sequence[Tube]) -> list[str]:
     return [scan.code]
 
 
-def _make(uow: UnitOfWork, tubes: Sequence[Tube], codes: Sequence[str], collected: datetime) -> list[Specimen]:
+def _make(uow: UnitOfWork, tubes: Sequence[Tube], codes: Sequence[str], collected: datetime, to: State) -> list[Specimen]:
     known, day, made = md.catalog(uow), uow.now.astimezone(ZONE).date(), []
     for tube, code in zip(tubes, codes, strict=True):
         first, priority = tube.first, rules.tube_priority(tube.first.priority)
         row = Specimen(
             barcode=code, patient_id=first.patient_id, visit_id=first.visit_id, specimen_type_id=first.specimen_type_id,
-            container_id=first.container_id, section_id=first.section_id, state=State.RECEIVED.value, priority=priority,
+            container_id=first.container_id, section_id=first.section_id, state=to.value, priority=priority,
             volume_ml=tube.volume_ml, tube_k=tube.k, tube_n=tube.n, labelled_at=uow.now, label_prints=1, collected_at=collected,
-            received_at=uow.now, receiver_id=uow.actor.user_id, sample_day=day,
         )  # fmt: skip
-        row.sample_no = steps.take_number(uow, known.sections[first.section_id], priority, day)
+        if to is State.RECEIVED:
+            row.received_at, row.receiver_id, row.sample_day = uow.now, uow.actor.user_id, day
+            row.sample_no = steps.take_number(uow, known.sections[first.section_id], priority, day)
         made.append(row)
     uow.insert(*made)
     return made
 
 
 def _walk(uow: UnitOfWork, row: Specimen, tube: Tube, identifiers: list[str], collector: str) -> None:
-    """The three steps with what each records; the table must allow every one."""
+    """The steps to where the tube stands, with what each records; the table must allow every one."""
     details: dict[State, dict[str, Any]] = {
         State.LABELLED: {"identifiers": identifiers, "items": [each.order_item_id for each in tube.asked], "barcode": row.barcode},
         State.COLLECTED: {"in_hand": True, "collector": collector, "at": row.collected_at.isoformat() if row.collected_at else None},
         State.RECEIVED: {"sample_no": row.sample_no},
     }
     state, steps_done = State.PLANNED, []
-    for to in _WALK:
+    for to in _WALK[: _WALK.index(State(row.state)) + 1]:
         if not rules.may_move(state, to):
             raise UserError(
                 "conflict", say("标本不能从“{state}”改为“{to}”。", state=word(rules.STATE_WORDS[state]), to=word(rules.STATE_WORDS[to]))
@@ -168,7 +174,8 @@ def _walk(uow: UnitOfWork, row: Specimen, tube: Tube, identifiers: list[str], co
         state = to
     uow.insert(*steps_done)
     uow.notify("specimen", {"id": row.id})
-    uow.notify("bench", {"section_id": row.section_id, "specimen_id": row.id})
+    if state is State.RECEIVED:
+        uow.notify("bench", {"section_id": row.section_id, "specimen_id": row.id})
 
 
 __all__ = ["Finding", "InHand", "LabelJob", "Taken", "take_in"]

@@ -297,7 +297,7 @@ def _take(uow: UnitOfWork, tube: Specimen, items: list[facts.Item], place: str) 
 
 def _known(uow: UnitOfWork, tube: Specimen, items: list[facts.Item]) -> rules.Known:
     section = md.catalog(uow).sections[tube.section_id]
-    alive = [each for each in items if each.status not in ("cancelled", "refunded", "expired")]
+    alive = [each for each in items if each.status not in facts.ENDED]
     unpaid = any(rules.must_pay_first(each.visit_kind, each.priority, each.charge_state) for each in alive)
     # The HIS may have cancelled the last item a moment ago; the event that voids the tube need not have run yet.
     gone = bool(items) and not alive and State(tube.state) in rules.BEFORE_TESTED
@@ -329,7 +329,7 @@ def _row(uow: UnitOfWork, specimen_id: int) -> TubeRow:
 
 def _set_items(uow: UnitOfWork, tube: Specimen, to: orders.ItemStatus, items: list[facts.Item] | None = None, reason: str = "") -> None:
     rows = facts.items(uow, [tube.id]).get(tube.id, []) if items is None else items
-    alive = [each.order_item_id for each in rows if each.status not in ("cancelled", "refunded", "expired")]
+    alive = [each.order_item_id for each in rows if each.status not in facts.ENDED]
     orders.set_status(uow, alive, to, reason=reason, barcode=tube.barcode)
 
 
@@ -451,14 +451,14 @@ def mark_lost(uow: UnitOfWork, specimen_id: int, searched: str) -> None:
 
 
 def on_item_status(uow: UnitOfWork, payload: dict[str, Any]) -> None:
-    """Event ``order.item_status``: a tube whose last item was cancelled or refunded is void."""
-    if payload.get("status") not in ("cancelled", "refunded") or payload.get("specimen_id") is None:
+    """Event ``order.item_status``: a tube whose last item was cancelled, refunded or ran out is void."""
+    if payload.get("status") not in facts.ENDED or payload.get("specimen_id") is None:
         return
     tube = uow.s.get(Specimen, (uow.tenant_id, payload["specimen_id"]), with_for_update=True)
     if tube is None or not rules.may_move(tube.state, State.CANCELLED):
         return
     items = facts.items(uow, [tube.id]).get(tube.id, [])
-    if all(each.status in ("cancelled", "refunded", "expired") for each in items):
+    if all(each.status in facts.ENDED for each in items):
         move(uow, tube, State.CANCELLED, detail={"reason": payload.get("reason") or "申请已取消"}, reason=payload.get("reason") or None)
         _emit(uow, "cancelled", tube, reason=payload.get("reason") or "")
 

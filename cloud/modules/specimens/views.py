@@ -69,6 +69,7 @@ def labels(uow: UnitOfWork) -> Any:
     if person is not None:
         platform.log_read(uow, person.id, "打印标签", request.path)
         context |= {"plan": service.plan_tubes(uow, person), "person": person, "missing": False, "open": service.open_tubes(uow, person.id)}
+        context["lapsed"] = orders.lapsed_of(uow, person.id)
     return page("specimens/labels.html", "plan", patients=queries.waiting_patients(uow, principal().wards), **context)
 
 
@@ -190,7 +191,8 @@ def register(uow: UnitOfWork) -> Any:
     taken = service.take_in(uow, asked)
     keep = {n: form.get(n, "") for n in ("kind", "dept", "doctor", "paid", "collector")} | {"order_sets": registration.order_sets}
     context = _register(uow, keep if form.get("keep") else {})
-    return fragment("specimens/register.html", "work", trigger=_sound("warn" if taken.again else "ok"), taken=taken, **context)
+    sound = "bad" if taken.limit is not None else "warn" if taken.again else "ok"
+    return fragment("specimens/register.html", "work", trigger=_sound(sound), taken=taken, **context)
 
 
 def _register(uow: UnitOfWork, keep: dict[str, Any]) -> dict[str, Any]:

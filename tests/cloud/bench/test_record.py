@@ -11,7 +11,8 @@ from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries, service
-from cloud.modules.bench.rules import Outcome, TestState, TubeState
+from cloud.modules.bench.arrival_rules import Outcome
+from cloud.modules.bench.rules import TestState, TubeState
 from cloud.modules.critical import queries as critical
 from tests.cloud.bench.world import NORMAL, World, build
 from tests.support import lab as labs

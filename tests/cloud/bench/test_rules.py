@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.modules.bench import rules
-from cloud.modules.bench.rules import Critical, Flag, Hold, Incoming, Known, Limits, Outcome, ReviewItem, TestState, TubeState
+from cloud.modules.bench import arrival_rules, rules
+from cloud.modules.bench.arrival_rules import Incoming, Known, Outcome
+from cloud.modules.bench.rules import Critical, Flag, Hold, Limits, ReviewItem, TestState, TubeState
 from common import values
 
 S = TestState
@@ -244,8 +245,8 @@ def known(raw: str, run: datetime | None = AT, seq: int | None = None, source: s
     return Known(no, 1 if source == "analyzer" else None, source, raw, raw, "", run, AT, None if seq is None else "s", seq)
 
 
-def decide(state: TestState, before: list[Known], new: Incoming, holds: tuple[Hold, ...] = (), at: datetime = AT) -> rules.Decision:
-    return rules.decide(state, before, before[-1] if before else None, new, new.raw_text, "", holds, at, WINDOW)
+def decide(state: TestState, before: list[Known], new: Incoming, holds: tuple[Hold, ...] = (), at: datetime = AT) -> arrival_rules.Decision:
+    return arrival_rules.decide(state, before, before[-1] if before else None, new, new.raw_text, "", holds, at, WINDOW)
 
 
 def test_the_first_value_counts() -> None:
@@ -261,6 +262,23 @@ def test_a_hold_of_its_own_holds_the_first_value() -> None:
 @pytest.mark.parametrize("state", [S.RECEIVED, S.HELD, S.REVIEWED, S.RELEASED, S.AMENDED])
 def test_the_same_measurement_is_a_repeat_whatever_the_state(state: TestState) -> None:
     assert decide(state, [known("5")], incoming("5")).outcome is Outcome.REPEAT
+
+
+@pytest.mark.parametrize(("after", "answer"), [(-1, False), (0, False), (59, False), (60, True), (600, True)])
+def test_only_what_came_long_enough_after_the_question_answers_it(after: int, answer: bool) -> None:
+    assert arrival_rules.answers_rerun(AT, AT + timedelta(seconds=after)) is answer
+    assert arrival_rules.answers_rerun(None, AT) is False
+
+
+@pytest.mark.parametrize("run", [None, AT])
+def test_the_same_value_without_a_run_time_is_a_repeat_unless_it_answers_a_rerun(run: datetime | None) -> None:
+    """With a run time on both sides the time alone tells: the same run is never a rerun."""
+    before, new = [known("5", run)], incoming("5", run)
+    for rerun, outcome in ((False, Outcome.REPEAT), (True, Outcome.HELD if run is None else Outcome.REPEAT)):
+        found = arrival_rules.decide(S.RECEIVED, before, before[0], new, "5", "", (), AT, WINDOW, asked=True, rerun=rerun)
+        assert found.outcome is outcome
+    # Nobody asked: it stays one result.
+    assert arrival_rules.decide(S.RECEIVED, before, before[0], new, "5", "", (), AT, WINDOW).outcome is Outcome.REPEAT
 
 
 def test_an_older_version_sent_again_stays_a_repeat() -> None:
@@ -291,7 +309,7 @@ def test_in_any_order_the_highest_sequence_ends_up_current(order: list[tuple[int
     current: Known | None = None
     state = S.EXPECTED
     for no, (seq, raw) in enumerate(order, 1):
-        found = rules.decide(state, before, current, incoming(raw, AT + timedelta(minutes=seq), seq), raw, "", (), AT, WINDOW)
+        found = arrival_rules.decide(state, before, current, incoming(raw, AT + timedelta(minutes=seq), seq), raw, "", (), AT, WINDOW)
         assert found.written
         entry = known(raw, AT + timedelta(minutes=seq), seq, no=no)
         before.append(entry)
@@ -301,7 +319,7 @@ def test_in_any_order_the_highest_sequence_ends_up_current(order: list[tuple[int
 
 
 def test_only_alarms_are_alarms() -> None:
-    assert rules.alarm_flags(("H", "", "Blast?", "l", "*")) == ("Blast?", "*")
+    assert arrival_rules.alarm_flags(("H", "", "Blast?", "l", "*")) == ("Blast?", "*")
 
 
 # --- entry and review -----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from itertools import count
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import service as bench
-from cloud.modules.bench.rules import Incoming, Recorded
+from cloud.modules.bench.arrival_rules import Incoming, Recorded
 from cloud.modules.catalog import models as md
 from cloud.modules.edge import models as edge
 from cloud.modules.orders import models as orders

@@ -1,6 +1,6 @@
 """Ages, the choice of a reference interval, and contradictions found at save time."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -25,6 +25,7 @@ from cloud.modules.catalog.rules import (
     allowed_error,
     ambiguous_ages,
     choose,
+    gest_week,
     gestation,
     in_life_order,
     most_specific,
@@ -344,6 +345,23 @@ def test_the_week_of_pregnancy_is_what_the_diagnosis_names(diagnosis: str, week:
     assert gestation(diagnosis, "F", WOMAN) == week
     assert {gestation(diagnosis, "M", WOMAN), gestation(diagnosis, "F", None), gestation(diagnosis, None, WOMAN)} == {None}
     assert gestation(diagnosis, "F", BABY) is None  # born in that week
+
+
+@pytest.mark.parametrize(
+    ("days", "week"), [(0, 0), (6, 0), (7, 1), (167, 23), (168, 24), (174, 24), (175, 25), (321, 45), (322, None), (-1, None)]
+)
+def test_the_week_of_pregnancy_on_a_day_is_the_completed_one(days: int, week: int | None) -> None:
+    day = date(2026, 5, 6)
+    began = day - timedelta(days=days)
+    assert gest_week([began], day, "F", WOMAN) == week
+    assert {gest_week([began], day, s, a) for s, a in (("M", WOMAN), (None, WOMAN), ("F", None), ("F", BABY))} == {None}
+
+
+def test_requests_of_one_tube_that_name_two_weeks_name_none() -> None:
+    day = date(2026, 5, 6)
+    assert gest_week([], day, "F", WOMAN) is None
+    assert gest_week([day - timedelta(days=168), day - timedelta(days=170)], day, "F", WOMAN) == 24  # one week, told on two days
+    assert gest_week([day - timedelta(days=168), day - timedelta(days=175)], day, "F", WOMAN) is None
 
 
 def test_a_pregnancys_interval_counts_before_the_womans_own() -> None:

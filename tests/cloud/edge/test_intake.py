@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from sqlalchemy import event, text
 
+from cloud.modules.bench import queries as bench
+from cloud.modules.bench import service as benching
 from cloud.modules.edge import comparing
 from cloud.modules.qc import plans
 from cloud.modules.qc.plans import NewMaterial
@@ -199,6 +202,48 @@ def test_without_run_time_only_the_same_bytes_in_a_row_are_a_resend(edge: Edge) 
     edge.take(edge.agent.raw(astm(other, {"K": "4.0"}, time=""), 3))
     edge.take(edge.agent.raw(body, 4, at="2026-05-04T02:05:00+00:00"))
     assert [f[3] for f in edge.fates()][3:] == ["matched"]  # a rerun: another message lay between
+
+
+def rerun_asked(edge: Edge, barcode: str, code: str) -> datetime:
+    """A rerun of one item of the tube, a minute after the first message was taken; when it was asked for."""
+    edge.lab.clock.set(datetime(2026, 5, 4, 2, 1, tzinfo=UTC))
+    with edge.lab.uow() as uow:
+        tube = uow.s.execute(text("SELECT id FROM specimen WHERE barcode = :b"), {"b": barcode}).scalar_one()
+        tests = {t.item.code: t for t in bench.tests_of(uow, [tube])[tube]}
+        benching.request_rerun(uow, tube, None, [tests[code].id], "复查")
+        return uow.now
+
+
+def test_a_rerun_that_gives_the_same_bytes_answers_the_question_and_shows_no_second_value(edge: Edge) -> None:
+    """No run time, inside the resend window, nothing in between: only that somebody asked tells it from a resend."""
+    barcode = edge.tube()
+    body = astm(barcode, {"K": "4.1", "Na": "140"}, time="")
+    edge.take(edge.agent.raw(body, 1))
+    asked = rerun_asked(edge, barcode, "K")
+    edge.take(edge.agent.raw(body, 2, at=(asked + timedelta(seconds=20)).isoformat()))  # no analyzer is so fast: a lost acknowledgement
+    assert [f[3] for f in edge.fates()][2:] == ["repeat", "repeat"]
+    answer = edge.agent.raw(body, 3, at=(asked + timedelta(seconds=60)).isoformat())
+    edge.take(answer)
+    assert [f[3] for f in edge.fates()][4:] == ["matched", "repeat"]  # sodium was not asked for
+    (follow,) = edge.rows("SELECT state, outcome, second_id IS NOT NULL FROM follow_up")
+    assert follow[0] == "done" and "一致" in follow[1] and follow[2]
+    assert edge.current(barcode) == {"K": "4.1", "NA": "140"}
+    assert edge.rows("SELECT state FROM test WHERE pending_id IS NOT NULL") == []
+    # Its own resend, and the envelope again, change nothing.
+    seen = edge.versions(barcode)
+    edge.take(answer, edge.agent.raw(body, 4, at=(asked + timedelta(seconds=75)).isoformat()))
+    assert edge.versions(barcode) == seen and [f[3] for f in edge.fates()][6:] == ["repeat", "repeat"]
+
+
+def test_what_an_analyzer_said_before_the_question_never_answers_it(edge: Edge) -> None:
+    """The cloud was away: the resend comes long after the question, but it was taken before."""
+    barcode = edge.tube()
+    body = astm(barcode, {"K": "4.1"}, time="")
+    edge.take(edge.agent.raw(body, 1))
+    rerun_asked(edge, barcode, "K")
+    edge.take(edge.agent.raw(body, 2, at="2026-05-04T02:00:15+00:00"))
+    assert [f[3] for f in edge.fates()] == ["matched", "repeat"]
+    assert edge.rows("SELECT state FROM follow_up") == [("asked",)]
 
 
 def test_a_late_message_proves_a_rerun_whatever_the_order_of_arrival(edge: Edge) -> None:

@@ -348,3 +348,26 @@ def test_any_text_as_a_time_is_a_time_or_nothing(text: str) -> None:
 def test_drugs_are_read_from_the_request_and_silence_is_no_answer(obx: str, drugs: str | None) -> None:
     raw = order() + (obx.encode() + b"\r" if obx else b"")
     assert [o.drugs for o in read(raw).orders] == [drugs]
+
+
+@pytest.mark.parametrize(
+    ("obx", "began", "told"),
+    [
+        ("", None, 0),
+        ("OBX|1|NM|18185-9^Gestational age^LN||24|周", date(2025, 11, 19), 0),  # 168 days before 2026-05-06
+        ("OBX|1|ST|X9^孕周^L||24+3", date(2025, 11, 16), 0),
+        ("OBX|1|NM|49051-6^Gestational age^LN||171|d", date(2025, 11, 16), 0),
+        # Told on another day than the request was made: counted from that day.
+        ("OBX|1|ST|X9^孕周^L||24+3||||||F|||20260508090000", date(2025, 11, 18), 0),
+        ("OBX|1|DT|8665-2^LMP^LN||20251119", date(2025, 11, 19), 0),
+        ("OBX|1|ST|X8^末次月经^L||2025-11-19", date(2025, 11, 19), 0),
+        ("OBX|1|ST|X9^孕周^L||早孕", None, 1),
+        ("OBX|1|NM|18185-9^Gestational age^LN||46|wk", None, 1),
+        ("OBX|1|ST|X8^末次月经^L||不详", None, 1),
+        ("OBX|1|NM|18185-9^Gestational age^LN||", None, 0),
+    ],
+)
+def test_a_pregnancy_is_read_as_the_day_it_counts_from(obx: str, began: date | None, told: int) -> None:
+    found = read(order() + (obx.encode() + b"\r" if obx else b""))
+    assert [o.gest_from for o in found.orders] == [began]
+    assert len([p for p in found.problems if p.location.startswith("OBX")]) == told

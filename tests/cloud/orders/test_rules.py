@@ -1,10 +1,10 @@
 """Rules of requests, exhaustively."""
 
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from cloud.modules.orders.messages import Action, Charge, PatientData, PatientId, Priority, Sex, VisitType
+from cloud.modules.orders.messages import Action, Charge, PatientData, PatientId, Priority, Sex, VisitType, gestation_said
 from cloud.modules.orders.rules import (
     BEFORE_LABEL,
     BEFORE_RECEIPT,
@@ -18,6 +18,7 @@ from cloud.modules.orders.rules import (
     Known,
     SamePerson,
     ended_as,
+    expired,
     first_status,
     judge_cancel,
     judge_update,
@@ -162,3 +163,28 @@ def test_one_number_two_descriptions(name: str, sex: Sex, birth: date | None, ex
 )
 def test_odd_birthdays_are_told(birth: date | None, flagged: int) -> None:
     assert len(person_problems(person("张三", Sex.MALE, birth), date(2026, 5, 6))) == flagged
+
+
+@pytest.mark.parametrize(
+    ("said", "unit", "days"),
+    [
+        ("24", "", 168), ("24", "周", 168), ("24周", "", 168), ("孕24周", "", 168), ("24+3", "", 171), ("24＋3", "", 171),
+        ("24 + 3 周", "", 171), ("24周+3天", "", 171), ("24周3天", "", 171), ("24w3d", "", 171), ("24+周", "", 168), ("24 Weeks", "", 168),
+        ("171", "d", 171), ("171 天", "天", 171), ("1", "", 7), ("45+6", "", 321), ("321", "d", 321), ("7", "d", 7),
+        # What nobody can be in, and what cannot be read
+        ("0", "", None), ("0+6", "", None), ("6", "d", None), ("46", "", None), ("322", "d", None), ("24+7", "", None), ("171", "", None),
+        ("24.5", "", None), ("早孕", "", None), ("", "", None), (None, "", None), ("+3", "", None),
+    ],
+)  # fmt: skip
+def test_what_is_written_of_a_pregnancy(said: str | None, unit: str, days: int | None) -> None:
+    assert gestation_said(said, unit) == days
+
+
+@pytest.mark.parametrize("status", list(ItemStatus))
+def test_a_request_nobody_collected_runs_out_after_its_days(status: ItemStatus) -> None:
+    made = datetime(2026, 5, 6, 8, tzinfo=UTC)
+    planned, end = made + timedelta(days=3), timedelta(days=30)
+    may = status in (S.REQUESTED, S.CONFIRMED, S.LABELLED)
+    for day_of, at in ((None, made), (made - timedelta(days=9), made), (planned, planned)):
+        assert not expired(status, made, day_of, 30, at + end - timedelta(seconds=1))
+        assert expired(status, made, day_of, 30, at + end) is may

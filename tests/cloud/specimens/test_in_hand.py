@@ -10,8 +10,10 @@ from sqlalchemy import event, text
 from cloud import relay
 from cloud.db import audit
 from cloud.db.session import Actor, UnitOfWork
+from cloud.modules.catalog import queries as md
 from cloud.modules.catalog.models import SavedSetting
 from cloud.modules.orders.messages import Registration
+from cloud.modules.specimens import service
 from cloud.modules.specimens.service import InHand, Taken, take_in
 from cloud.worker import all_handlers
 from common import ids
@@ -107,11 +109,36 @@ def test_a_code_in_use_and_another_person_under_the_number_are_refused(printed: 
         take(printed, replace(TUBE, registration=stranger, barcode="T00000000025"))
 
 
-def test_late_tubes_are_not_taken_in_by_the_back_door(hospital: Hospital) -> None:
+def test_late_tubes_are_written_down_and_not_taken_in_by_the_back_door(hospital: Hospital) -> None:
     value = {"transport_minutes": 60, "barcode_rules": [{"prefix": "T", "kind": "tube", "length": 12}]}
     hospital.act(lambda u: u.s.add(SavedSetting(key="specimens", value=value)))
-    with pytest.raises(UserError, match="送检时限 60 分钟"):
-        take(hospital, replace(TUBE, collected_at=hospital.clock() - timedelta(minutes=61)))
+    # One minute inside its time it is received as any other.
+    in_time = replace(TUBE, collected_at=hospital.clock() - timedelta(minutes=60))
+    assert take(hospital, in_time).tubes[0].state == "received"
+    late = replace(TUBE, registration=replace(PAPER, key="e" * 32, patient_no="T400", name="迟到"), barcode="T00000000041")
+    late = replace(late, collected_at=hospital.clock() - timedelta(minutes=61))
+    taken = take(hospital, late)
+    (tube,) = taken.tubes
+    assert (tube.state, tube.sample_no, taken.limit) == ("collected", None, 60)
+    asked = "SELECT status FROM order_item WHERE specimen_id = :i"
+    assert [r.status for r in hospital.rows(asked, i=tube.id)] == ["collected"]
+    assert hospital.rows("SELECT count(*) AS n FROM test WHERE specimen_id = :i", i=tube.id)[0].n == 0
+    again = take(hospital, late)
+    assert again.again and again.limit == 60 and again.tubes[0].id == tube.id
+    # Both ways out stand open, and each does the whole: the senior's concession receives it …
+    hospital.act(lambda u: service.accept_conditionally(u, tube.id, "超时送达，难以重采"), Actor("资深", 9))
+    assert [r.status for r in hospital.rows(asked, i=tube.id)] == ["received"]
+    assert hospital.rows("SELECT count(*) AS n FROM test WHERE specimen_id = :i", i=tube.id)[0].n > 0
+
+
+def test_a_late_tube_in_hand_may_be_rejected_at_once(hospital: Hospital) -> None:
+    value = {"transport_minutes": 60, "barcode_rules": [{"prefix": "T", "kind": "tube", "length": 12}]}
+    hospital.act(lambda u: u.s.add(SavedSetting(key="specimens", value=value)))
+    (tube,) = take(hospital, replace(TUBE, collected_at=hospital.clock() - timedelta(minutes=61))).tubes
+    reason = hospital.act(lambda u: next(iter(md.catalog(u).reject_reasons)))
+    hospital.act(lambda u: service.reject(u, tube.barcode, reason))
+    rows = hospital.rows("SELECT i.status, s.state FROM order_item i JOIN specimen s ON s.id = i.specimen_id WHERE s.id = :i", i=tube.id)
+    assert [(r.status, r.state) for r in rows] == [("rejected", "rejected")]
 
 
 def test_taking_in_costs_a_bounded_number_of_statements(printed: Hospital) -> None:
