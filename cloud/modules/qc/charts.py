@@ -70,7 +70,7 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Drawn:
-    """The drawing, each level's figures, the points that were not in control, what happened."""
+    """The drawing, each level's figures, the points that were not in control, what happened, and which verdicts a late run changed."""
 
     picture: Markup
     title: str
@@ -79,6 +79,7 @@ class Drawn:
     trial: int
     notes: Sequence[tuple[datetime, str, str, str]]
     n: int
+    again: Sequence[queries.Again] = ()
 
 
 def choose(uow: UnitOfWork, plan_id: int | None) -> QcPlan | None:
@@ -92,7 +93,7 @@ def choose(uow: UnitOfWork, plan_id: int | None) -> QcPlan | None:
 
 
 def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked, translate: Translate = str) -> Drawn:
-    """Three statements, whatever lies in the years before. ``translate`` puts its words into the reader's language."""
+    """Four statements, whatever lies in the years before. ``translate`` puts its words into the reader's language."""
     start, end = months.bounds(asked.month, md.HOSPITAL_ZONE)
     known = md.catalog(uow)
     points = queries.chart_points(uow, plan.id, start, end)
@@ -120,6 +121,7 @@ def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked, translate: Translate = str
         sum(p.state == "trial" for p in points),
         happened,
         len(dots),
+        queries.judged_again(uow, plan.id, start, end),
     )
 
 

@@ -83,7 +83,8 @@ class QcTarget(Versioned, TenantTable, Base):
 
 
 class QcRun(TenantTable, Base):
-    """One measurement of the plan's levels together; ``at`` is its first measurement. ``signed_*``: the retest that opened the gate."""
+    """One measurement of the plan's levels together; ``at`` is its first measurement. ``signed_*``: the retest that opened the gate.
+    ``history``: verdicts it had before a run that arrived late changed them, each with when and by which runs."""
 
     __tablename__ = "qc_run"
     __table_args__ = (
@@ -101,6 +102,7 @@ class QcRun(TenantTable, Base):
     ooc_id: Mapped[int | None] = mapped_column(BigInteger)
     signed_by: Mapped[int | None] = mapped_column(BigInteger)
     signed_at: Mapped[datetime | None]
+    history: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
 
 
 class QcResult(TenantTable, Base):
@@ -139,7 +141,8 @@ class QcResult(TenantTable, Base):
 
 
 class QcViolation(TenantTable, Base):
-    """A broken rule of a run, with the points (result ids) that broke it."""
+    """A broken rule of a run, with the points (result ids) that broke it. ``ended_at``: when a run that arrived late showed that
+    it was not broken."""
 
     __tablename__ = "qc_violation"
     __table_args__ = (Index("ix_qc_violation_plan", "tenant_id", "plan_id", "at"), tenant_fk("run_id", "qc_run"))
@@ -151,6 +154,7 @@ class QcViolation(TenantTable, Base):
     level: Mapped[int | None] = mapped_column(Integer)
     severity: Mapped[str]
     points: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    ended_at: Mapped[datetime | None]
 
 
 class QcOoc(Versioned, TenantTable, Base):

@@ -47,7 +47,7 @@ GROUP BY q.plan_id, q.level, q.material_id ORDER BY q.plan_id, q.level, q.materi
 """)
 _BROKEN = text("""
 SELECT plan_id, rule, severity, count(DISTINCT run_id) AS n FROM qc_violation
-WHERE tenant_id = :t AND at >= :start AND at < :end GROUP BY plan_id, rule, severity ORDER BY plan_id, rule
+WHERE tenant_id = :t AND at >= :start AND at < :end AND ended_at IS NULL GROUP BY plan_id, rule, severity ORDER BY plan_id, rule
 """)
 
 

@@ -24,6 +24,8 @@ def chart_document(drawn: Drawn, asked: Asked, hospital: str, by: str, now: date
     if drawn.notes:
         rows = tuple((_at(at), NOTE_KINDS.get(kind, kind), words, who) for at, kind, words, who in drawn.notes)
         tables.append(Table("标注", (Column("时间", 2), Column("类别", 2), Column("内容", 8), Column("记录人", 2)), rows))
+    if drawn.again:
+        tables.append(_again(drawn))
     return ChartDocument(
         hospital=hospital,
         title=f"室内质控图（{charts.VIEWS[asked.view]}）",
@@ -38,6 +40,14 @@ def chart_document(drawn: Drawn, asked: Asked, hospital: str, by: str, now: date
         ),
         signatures=("绘图", "组长审核", "日期"),
     )
+
+
+def _again(drawn: Drawn) -> Table:
+    head = (Column("时间", 2), Column("现判", 2), Column("规则", 3), Column("原判", 8))
+    rows = (
+        (_at(a.at), str(a.word), a.rules, "；".join(f"{_at(at)} 前 {was} {broken}" for at, was, broken in a.before)) for a in drawn.again
+    )
+    return Table("迟到质控引起的改判", head, tuple(rows))
 
 
 def _figures(drawn: Drawn) -> Table:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import select, text
 
@@ -16,6 +17,7 @@ from cloud.modules.qc.gate import Ask, Gate, gate_state, windows
 from cloud.modules.qc.models import QcMaterial, QcMonth, QcPlan, QcTarget
 from cloud.modules.qc.rules import Ooc, RunState
 from cloud.modules.qc.targets import stats
+from common.say import Said, word
 
 PAGE = 100
 
@@ -186,7 +188,7 @@ _POINTS = text("""
 SELECT q.id, q.run_id, q.level, q.at, q.raw_text, q.value, q.z, q.rejected, q.excluded, q.operator, q.reagent_lot, q.calibration,
   r.state, r.rules, r.ooc_id, q.target_id, t.mean, t.sd, m.lot,
   EXISTS (SELECT 1 FROM qc_violation v WHERE v.tenant_id = q.tenant_id AND v.plan_id = q.plan_id AND v.at = r.at AND v.run_id = r.id
-            AND v.severity = 'warning' AND v.points @> to_jsonb(q.id)) AS warned
+            AND v.severity = 'warning' AND v.ended_at IS NULL AND v.points @> to_jsonb(q.id)) AS warned
 FROM qc_result q
 JOIN qc_run r ON r.tenant_id = q.tenant_id AND r.id = q.run_id
 JOIN qc_material m ON m.tenant_id = q.tenant_id AND m.id = q.material_id
@@ -203,6 +205,38 @@ WHERE tenant_id = :t AND analyzer_id = :a AND (item_id IS NULL OR item_id = :i) 
 def chart_points(uow: UnitOfWork, plan_id: int, start: datetime, end: datetime) -> list[ChartPoint]:
     """A plan's points in a time, oldest first; one statement over the index of plan and time."""
     return [ChartPoint(*r) for r in uow.s.execute(_POINTS, {"t": uow.tenant_id, "plan": plan_id, "start": start, "end": end})]
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """A run whose verdict a late run changed. ``history``: the verdicts before, oldest first."""
+
+    at: datetime
+    state: str
+    rules: str
+    history: list[dict[str, Any]]
+
+    @property
+    def word(self) -> Said:
+        """What it is now."""
+        return word(rules.RUN_WORDS[RunState(self.state)])
+
+    @property
+    def before(self) -> list[tuple[datetime, Said, str]]:
+        """(when it was judged again, what it was until then, by which rules)."""
+        known = [(datetime.fromisoformat(h["at"]), RunState(h["state"]), h["rules"]) for h in self.history]
+        return [(at, word(rules.RUN_WORDS[state]), broken) for at, state, broken in known]
+
+
+_AGAIN = text("""
+SELECT at, state, rules, history FROM qc_run
+WHERE tenant_id = :t AND plan_id = :plan AND at >= :start AND at < :end AND history <> '[]' ORDER BY at LIMIT 60
+""")
+
+
+def judged_again(uow: UnitOfWork, plan_id: int, start: datetime, end: datetime) -> list[Again]:
+    """Runs of a time whose verdict changed because one before them arrived late."""
+    return [Again(*r) for r in uow.s.execute(_AGAIN, {"t": uow.tenant_id, "plan": plan_id, "start": start, "end": end})]
 
 
 def notes(uow: UnitOfWork, found: QcPlan, start: datetime, end: datetime) -> list[tuple[datetime, str, str, str]]:

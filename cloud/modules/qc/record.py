@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
@@ -48,7 +48,7 @@ def record(uow: UnitOfWork, measured: Iterable[Measured]) -> list[int]:
 
     UserErrors: not_found for a plan that is not there; invalid for material that must not be used.
     """
-    touched: dict[int, None] = {}
+    touched: dict[int, QcRun] = {}
     used: Counter[int] = Counter()
     for each in sorted(measured, key=lambda m: (m.plan_id, m.at, m.level)):
         plan = lock_plan(uow, each.plan_id)
@@ -63,9 +63,10 @@ def record(uow: UnitOfWork, measured: Iterable[Measured]) -> list[int]:
                 field="material",
             )
         run = _add(uow, plan, material, each)
-        touched[run.id] = None
+        touched[run.id] = run
         used[material.id] += 1
     _take_from_stock(uow, used)
+    _judge_later(uow, touched.values())
     return list(touched)
 
 
@@ -135,7 +136,7 @@ def _add(uow: UnitOfWork, plan: QcPlan, material: QcMaterial, each: Measured) ->
     told = {"level": each.level, "lot": material.lot, "value": each.raw_text, "z": None if z is None else f"{z:.2f}", "source": each.source}
     uow.audit("qc_run", run.id, "measured", after=told)
     if not trial:
-        judge(uow, plan, run, result)
+        judge(uow, plan, run)
     uow.notify("qc", {"plan_id": plan.id})
     return run
 
@@ -144,7 +145,7 @@ def _too_early(uow: UnitOfWork, plan: QcPlan, each: Measured, target: QcTarget |
     """Nothing to judge by yet: no target, or too few values for the immediate method (then nothing may pass by it either)."""
     if plan.method != Method.IMMEDIATE:
         return target is None
-    return len(_before(uow, plan.id, each.level, each.material_id)) + 1 < immediate.JUDGED_FROM
+    return len(_before(uow, plan.id, each.level, each.material_id, each.at)) + 1 < immediate.JUDGED_FROM
 
 
 def _run_for(uow: UnitOfWork, plan: QcPlan, each: Measured, trial: bool) -> QcRun:
@@ -177,16 +178,16 @@ class Broken:
     severity: Severity
     points: tuple[int, ...]
 
+    @property
+    def key(self) -> tuple[str, str, int | None]:
+        """What makes it the same violation of a run."""
+        return self.rule, self.scope, self.level
 
-def judge(uow: UnitOfWork, plan: QcPlan, run: QcRun, newest: QcResult) -> None:
+
+def judge(uow: UnitOfWork, plan: QcPlan, run: QcRun) -> None:
     """Judge a run with the point that just joined it, and do what follows."""
-    if plan.method == Method.IMMEDIATE:
-        broken = _immediate(uow, plan, newest)
-    elif plan.method == Method.QUALITATIVE:
-        broken = [*_qualitative(uow, newest), *_westgard(uow, plan, run)]
-    else:
-        broken = _westgard(uow, plan, run)
-    levels = set(uow.s.execute(select(QcResult.level).where(QcResult.run_id == run.id)).scalars())
+    values = _values(uow, run)
+    broken, levels = _broken_by(uow, plan, run, values), {v.level for v in values}
     rejected = [b for b in broken if b.severity is Severity.REJECT]
     before, rules_before = RunState(run.state), run.rules
     state = rules.run_state(levels >= set(plan.levels), bool(rejected) or before is RunState.REJECTED, bool(broken))
@@ -197,22 +198,92 @@ def judge(uow: UnitOfWork, plan: QcPlan, run: QcRun, newest: QcResult) -> None:
         )
     run.state = state.value
     _store(uow, run, broken)
-    if rejected:
-        _reject(uow, plan, run, rejected)
-    elif state is RunState.WARNING:
-        words, url = "%(analyzer)s %(item)s 质控警告：%(rules)s", f"/qc/lj?plan={plan.id}"
-        _alert(uow, plan, alerts.Alert("qc.warning", f"plan:{plan.id}", alerts.Level.WARNING, words, url, rules.Perm.READ), run.rules)
-        uow.emit("qc.warning", f"qc:{plan.id}", _payload(plan, run))
-    elif state in rules.GOOD:
-        uow.emit("qc.passed", f"qc:{plan.id}", _payload(plan, run))
-    if rejected or state is RunState.IN_CONTROL:
-        # In control again, or worse and told as that.
-        alerts.clear(uow, "qc.warning", f"plan:{plan.id}")
+    _tell(uow, plan, run, rejected)
     if state in rules.GOOD and plan.overdue_since is not None:
         # Beside the ORM: a measurement is nobody's edit of the plan.
         uow.s.execute(text("UPDATE qc_plan SET overdue_since = NULL WHERE tenant_id = :t AND id = :i"), {"t": uow.tenant_id, "i": plan.id})
     if (state, run.rules) != (before, rules_before):
         uow.audit("qc_run", run.id, "judged", {"state": before.value, "rules": rules_before}, {"state": run.state, "rules": run.rules})
+
+
+def _tell(uow: UnitOfWork, plan: QcPlan, run: QcRun, rejected: Sequence[Broken]) -> None:
+    """What follows from a verdict. A rejection counts whenever its run was measured; a warning stands and falls with the newest run."""
+    state, subject = RunState(run.state), f"plan:{plan.id}"
+    newest = uow.s.execute(_NEWER, {"t": uow.tenant_id, "plan": plan.id, "at": run.at, "run": run.id}).first() is None
+    if rejected:
+        _reject(uow, plan, run, rejected)
+    elif state is RunState.WARNING:
+        if newest:
+            words, url = "%(analyzer)s %(item)s 质控警告：%(rules)s", f"/qc/lj?plan={plan.id}"
+            _alert(uow, plan, alerts.Alert("qc.warning", subject, alerts.Level.WARNING, words, url, rules.Perm.READ), run.rules)
+        uow.emit("qc.warning", f"qc:{plan.id}", _payload(plan, run))
+    elif state in rules.GOOD:
+        uow.emit("qc.passed", f"qc:{plan.id}", _payload(plan, run))
+    if newest and (rejected or state is RunState.IN_CONTROL):
+        # In control again, or worse and told as that.
+        alerts.clear(uow, "qc.warning", subject)
+
+
+_NEWER = text("""
+SELECT id FROM qc_run WHERE tenant_id = :t AND plan_id = :plan AND state <> 'trial' AND (at, id) > (:at, :run) ORDER BY at, id LIMIT 20
+""")
+
+
+def _judge_later(uow: UnitOfWork, touched: Collection[QcRun]) -> None:
+    """A run that arrived late changes what those measured after it broke: they are judged anew, by the order of measurement.
+
+    Only what it changes counts: each is judged with the late runs and without, so that rules chosen since repaint nothing (C8).
+    """
+    late = {run.id for run in touched}
+    for plan_id in dict.fromkeys(run.plan_id for run in touched):
+        first = min((r for r in touched if r.plan_id == plan_id and r.state != RunState.TRIAL), key=lambda r: (r.at, r.id), default=None)
+        if first is None:
+            continue
+        plan = uow.s.get_one(QcPlan, (uow.tenant_id, plan_id))
+        for run_id in uow.s.execute(_NEWER, {"t": uow.tenant_id, "plan": plan_id, "at": first.at, "run": first.id}).scalars().all():
+            if run_id not in late:
+                _judge_again(uow, plan, uow.s.get_one(QcRun, (uow.tenant_id, run_id)), late)
+
+
+def _judge_again(uow: UnitOfWork, plan: QcPlan, run: QcRun, late: Collection[int]) -> None:
+    values = _values(uow, run)
+    was, now = (_broken_by(uow, plan, run, values, without) for without in (late, ()))
+    added = [b for b in now if b.key not in {x.key for x in was}]
+    gone = {b.key for b in was} - {b.key for b in now}
+    query = select(QcViolation).where(QcViolation.run_id == run.id, QcViolation.ended_at.is_(None)).order_by(QcViolation.id)
+    stored = uow.s.execute(query).scalars().all()
+    added = [b for b in added if b.key not in {(v.rule, v.scope, v.level) for v in stored}]
+    before = RunState(run.state)
+    ended = [v for v in stored if (v.rule, v.scope, v.level) in gone] if before is not RunState.REJECTED else []
+    if not added and not ended:
+        return
+    rejected = [b for b in added if b.severity is Severity.REJECT]
+    kept = [v for v in stored if v not in ended]
+    for v in ended:
+        v.ended_at = uow.now
+    state, rules_before = rules.judged_again(before, bool(rejected), bool(kept or added)), run.rules
+    run.history = [*run.history, {"at": uow.now.isoformat(), "state": before.value, "rules": run.rules, "late": sorted(late)}]
+    run.state = state.value
+    run.rules = "、".join(dict.fromkeys(name(Broken(v.rule, v.scope, v.level, Severity(v.severity), ())) for v in kept))
+    _store(uow, run, added)
+    uow.audit(
+        "qc_run", run.id, "judged_again", {"state": before.value, "rules": rules_before},
+        {"state": run.state, "rules": run.rules, "late": sorted(late)},
+    )  # fmt: skip
+    _tell(uow, plan, run, rejected)
+    uow.notify("qc", {"plan_id": plan.id})
+
+
+def _values(uow: UnitOfWork, run: QcRun) -> Sequence[QcResult]:
+    return uow.s.execute(select(QcResult).where(QcResult.run_id == run.id).order_by(QcResult.level, QcResult.id)).scalars().all()
+
+
+def _broken_by(uow: UnitOfWork, plan: QcPlan, run: QcRun, values: Iterable[QcResult], without: Collection[int] = ()) -> list[Broken]:
+    """All that a run breaks, by each of its values and together with the runs measured before it."""
+    if plan.method == Method.IMMEDIATE:
+        return [b for v in values for b in _immediate(uow, v, without)]
+    wrong = [b for v in values for b in _qualitative(uow, v)] if plan.method == Method.QUALITATIVE else []
+    return [*wrong, *_westgard(uow, plan, run, without)]
 
 
 _HISTORY = text("""
@@ -224,12 +295,14 @@ ORDER BY r.at DESC, r.id DESC LIMIT :n
 """)
 
 
-def _westgard(uow: UnitOfWork, plan: QcPlan, run: QcRun) -> list[Broken]:
+def _westgard(uow: UnitOfWork, plan: QcPlan, run: QcRun, without: Collection[int]) -> list[Broken]:
     params = {"t": uow.tenant_id, "plan": plan.id, "since": restart(uow, plan.id, run.at), "at": run.at, "run": run.id}
     params["n"] = HISTORY * max(len(plan.levels), 1)
     runs: dict[int, list[Point]] = {}
     ids: dict[tuple[int, int], int] = {}
     for row in uow.s.execute(_HISTORY, params):
+        if row.run_id in without:
+            continue
         runs.setdefault(row.run_id, []).append(Point(row.run_id, row.level, row.z, row.target_id or 0, row.frozen))
         ids[(row.run_id, row.level)] = row.id
     found = westgard.evaluate([*reversed(runs.values())], {Rule(r) for r in plan.rules}, Freeze(plan.freeze))
@@ -248,19 +321,22 @@ def restart(uow: UnitOfWork, plan_id: int, at: datetime) -> datetime:
     return found or datetime.fromisoformat("1900-01-01T00:00:00+00:00")
 
 
-def _immediate(uow: UnitOfWork, plan: QcPlan, newest: QcResult) -> list[Broken]:
+def _immediate(uow: UnitOfWork, newest: QcResult, without: Collection[int]) -> list[Broken]:
     if newest.value is None:
         return []
-    before = _before(uow, plan.id, newest.level, newest.material_id, but=newest.id)
+    before = _before(uow, newest.plan_id, newest.level, newest.material_id, newest.at, newest.id, without)
     verdict = immediate.newest(before, newest.value)
     severity = {immediate.Verdict.WARNING: Severity.WARNING, immediate.Verdict.REJECTED: Severity.REJECT}.get(verdict)
     return [] if severity is None else [Broken("即刻法", "level", newest.level, severity, (newest.id,))]
 
 
-def _before(uow: UnitOfWork, plan_id: int, level: int, material_id: int, but: int = 0) -> list[Decimal]:
-    """The last values of a level and lot that count for the immediate method."""
+def _before(
+    uow: UnitOfWork, plan_id: int, level: int, material_id: int, at: datetime, but: int = 0, without: Collection[int] = ()
+) -> list[Decimal]:
+    """The last values of a level and lot, measured until then, that count for the immediate method."""
     same = (QcResult.plan_id == plan_id, QcResult.level == level, QcResult.material_id == material_id)
     query = select(QcResult.value).where(*same, QcResult.frozen.is_(False), QcResult.value.is_not(None), QcResult.id != but)
+    query = query.where(QcResult.at <= at, QcResult.run_id.not_in(list(without)))
     rows = uow.s.execute(query.order_by(QcResult.at.desc(), QcResult.id.desc()).limit(immediate.CONVERT_AT)).scalars()
     return [v for v in rows if v is not None]
 
@@ -274,9 +350,10 @@ def _qualitative(uow: UnitOfWork, newest: QcResult) -> list[Broken]:
 
 def _store(uow: UnitOfWork, run: QcRun, broken: Sequence[Broken]) -> None:
     query = select(QcViolation.rule, QcViolation.scope, QcViolation.level).where(QcViolation.run_id == run.id)
+    query = query.where(QcViolation.ended_at.is_(None))
     known = {tuple(row) for row in uow.s.execute(query)}
     for b in broken:
-        if (b.rule, b.scope, b.level) not in known:
+        if b.key not in known:
             uow.s.add(
                 QcViolation(
                     run_id=run.id,
@@ -310,22 +387,33 @@ def _reject(uow: UnitOfWork, plan: QcPlan, run: QcRun, rejected: Sequence[Broken
     ooc = uow.s.execute(select(QcOoc).where(QcOoc.plan_id == plan.id, QcOoc.verified_at.is_(None))).scalar_one_or_none()
     words = "、".join(name(b) for b in rejected)
     if ooc is None:
-        good = select(func.max(QcRun.at)).where(QcRun.plan_id == plan.id, QcRun.at < run.at, QcRun.state.in_([s.value for s in rules.GOOD]))
         ooc = QcOoc(
             plan_id=plan.id,
             run_id=run.id,
             rules=words,
-            suspect_from=uow.s.execute(good).scalar_one_or_none(),
+            suspect_from=_last_good(uow, plan, run),
             rejected_at=run.at,
             opened_at=uow.now,
         )
         uow.s.add(ooc)
         uow.s.flush()
         uow.audit("qc_ooc", ooc.id, "open", after={"plan": plan.id, "rules": words})
+    elif run.at < ooc.rejected_at:
+        # It arrived late: the doubtful time began before the run that was rejected first.
+        before = {"rejected_at": ooc.rejected_at.isoformat(), "rules": ooc.rules}
+        ooc.rejected_at, ooc.suspect_from = run.at, _last_good(uow, plan, run)
+        ooc.rules = "、".join(dict.fromkeys([*words.split("、"), *ooc.rules.split("、")]))
+        uow.audit("qc_ooc", ooc.id, "extended", before, {"rejected_at": run.at.isoformat(), "rules": ooc.rules})
     run.ooc_id = ooc.id
     message, url = "%(analyzer)s %(item)s 质控失控：%(rules)s", f"/qc/ooc/{ooc.id}"
     _alert(uow, plan, alerts.Alert("qc.rejected", f"plan:{plan.id}", alerts.Level.URGENT, message, url, rules.Perm.READ), words)
     uow.emit("qc.rejected", f"qc:{plan.id}", _payload(plan, run) | {"rules": words, "ooc_id": ooc.id})
+
+
+def _last_good(uow: UnitOfWork, plan: QcPlan, run: QcRun) -> datetime | None:
+    good = [s.value for s in rules.GOOD]
+    query = select(func.max(QcRun.at)).where(QcRun.plan_id == plan.id, QcRun.at < run.at, QcRun.state.in_(good))
+    return uow.s.execute(query).scalar_one_or_none()
 
 
 def _alert(uow: UnitOfWork, plan: QcPlan, told: alerts.Alert, broken: str) -> None:

@@ -77,6 +77,14 @@ def run_state(complete: bool, rejected: bool, warned: bool) -> RunState:
     return RunState.WARNING if warned else RunState.IN_CONTROL
 
 
+def judged_again(before: RunState, rejects: bool, broken: bool) -> RunState:
+    """A run's state after a run before it arrived late: it may become better or worse, but a rejection stands until it was worked up and
+    signed (the gate opens by that alone), and nothing completes an incomplete run."""
+    if before in (RunState.REJECTED, RunState.TRIAL):
+        return before
+    return run_state(before is not RunState.INCOMPLETE, rejects, broken)
+
+
 class Ooc(StrEnum):
     """失控处理, from the rejection to the leader's signature."""
 
