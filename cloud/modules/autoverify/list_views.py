@@ -19,7 +19,7 @@ from cloud.web.view import Views, principal
 from common.say import say
 
 LISTS = Views("autoverify_lists", __name__)
-NAMES = ("days", "hour", "outcome", "category", "code", "item", "unchanged")
+NAMES = ("days", "hour", "outcome", "category", "code", "item", "unchanged", "sample", "shadow", "against")
 
 
 @LISTS.get("/av/decisions", Perm.READ)
@@ -33,6 +33,8 @@ def decisions(uow: UnitOfWork) -> Any:
         "page_size": listing.PAGE,
         "outcomes": listing.OUTCOMES,
         "query": _query(),
+        "sample": listing.SAMPLE,
+        "against": listing.AGAINST,
         "names": {i.code: i.name for i in md.catalog(uow).items.values()},
     }
     return page("autoverify/decisions.html", tab="board", **context)
@@ -64,4 +66,9 @@ def _wanted(uow: UnitOfWork) -> listing.Wanted:
     sections = [s.id for s in md.own_sections(uow, principal().sections)]
     since = uow.now - timedelta(days=7 if get("days") == "7" else 1)
     reason = get("category", -1, type=int), get("code", "")
-    return listing.Wanted(sections, since, hour, outcome, *reason, get("item", ""), get("unchanged") == "1")
+    sample, shadow, against = get("sample", ""), get("shadow", 0, type=int), get("against", "")
+    if sample not in ("", *listing.SAMPLE) or against not in ("", *listing.AGAINST) or (sample and against) or (against and not shadow):
+        raise Invalid(say("请从看板上选择抽查或影子运行的数字。"), "against")
+    return listing.Wanted(
+        sections, since, hour, outcome, *reason, get("item", ""), get("unchanged") == "1", sample, shadow, against
+    )  # fmt: skip

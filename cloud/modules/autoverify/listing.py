@@ -17,12 +17,33 @@ from cloud.reports.documents import Column, ListDocument
 
 PAGE, EXPORT_MOST = 100, 5000
 OUTCOMES = {"released": "自动发布", "partial": "部分发布", "held": "转人工"}
+SAMPLE = {"sampled": "随机抽查", "answered": "已抽查", "disagreed": "不同意"}
+_SAMPLED = {"sampled": "d.audit", "answered": "d.audit_agrees IS NOT NULL", "disagreed": "d.audit_agrees = false"}
+AGAINST = {
+    "agree_release": "一致发布", "agree_part": "部分先发，一致", "only_held": "只有规则拦截", "only_released": "只有规则放行",
+    "waiting": "待人工",
+}  # fmt: skip
+# A shadow against what then happened: released by people as it stood, or not (yet) told; a part against the values of its items alone.
+AGAINST_SQL = {
+    "agree_release": "d.outcome = 'released' AND r.state = 'released' AND r.basis = d.basis",
+    "only_held": "d.outcome = 'held' AND r.state = 'released' AND r.basis = d.basis",
+    "only_released": """(d.outcome = 'released' AND r.state IN ('released','amended','recalled')
+                         AND (r.basis <> d.basis OR r.state <> 'released') OR d.outcome = 'partial' AND p.told AND NOT p.same)""",
+    "agree_part": "d.outcome = 'partial' AND p.told AND p.same",
+    "waiting": """CASE WHEN d.outcome = 'partial' THEN NOT p.told
+                       ELSE r.id IS NULL OR r.state IN ('draft','tested','preliminary') END""",
+}
+PART_TOLD = """LEFT JOIN LATERAL (
+  SELECT bool_and(x.state IN ('released','amended','recalled')) AS told,
+         bool_and(x.state = 'released' AND x.current_id = (e->>1)::bigint) AS same
+  FROM jsonb_array_elements(d.part) e JOIN test x ON x.tenant_id = d.tenant_id AND x.id = (e->>0)::bigint) p ON true"""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which decisions: since when (or one hour), of which sections; one outcome, one reason, one item; ``unchanged``: held, and then
-    released by people as it stood."""
+    released by people as it stood; ``sample``: of the audit sample (SAMPLE); ``shadow``: of this set as a shadow, ``against`` what people
+    did (AGAINST)."""
 
     sections: Sequence[int]
     since: datetime
@@ -32,6 +53,9 @@ class Wanted:
     code: str = ""
     item: str = ""
     unchanged: bool = False
+    sample: str = ""
+    shadow: int = 0
+    against: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +69,13 @@ class Row:
     outcome: str
     no: str
     said: tuple[Said, ...]
+    audit_agrees: bool | None = None
+    audit_note: str = ""
+
+    @property
+    def audited(self) -> tuple[str, ...]:
+        """What the second look of the audit sample said, for print."""
+        return () if self.audit_agrees is None else (f"抽查：{'同意' if self.audit_agrees else '不同意'} {self.audit_note}".strip(),)
 
 
 UNCHANGED = "d.outcome = 'held' AND r.state = 'released' AND NOT r.auto AND r.basis = d.basis"
@@ -53,30 +84,36 @@ FROM av_decision d
 JOIN specimen sp ON sp.tenant_id = d.tenant_id AND sp.id = d.specimen_id
 JOIN av_rule_set rs ON rs.tenant_id = d.tenant_id AND rs.id = d.rule_set_id
 LEFT JOIN report r ON r.tenant_id = d.tenant_id AND r.specimen_id = d.specimen_id
-WHERE d.tenant_id = :t AND NOT d.shadow AND d.at >= :since AND d.at < :until AND d.section_id = ANY(:sections)
+{{join}}
+WHERE d.tenant_id = :t AND d.shadow = (:shadow <> 0) AND (:shadow = 0 OR d.rule_set_id = :shadow)
+  AND d.at >= :since AND d.at < :until AND d.section_id = ANY(:sections)
   AND (:outcome = '' OR d.outcome = :outcome)
   AND (:code = '' OR EXISTS (SELECT 1 FROM jsonb_array_elements(d.reasons) x WHERE (x->>0)::int = :category AND x->>1 = :code))
   AND (:item = '' OR EXISTS (SELECT 1 FROM jsonb_array_elements(d.reasons) x WHERE x->>2 = :item AND (x->>0)::int NOT IN (10, 11)))
-  AND (NOT :unchanged OR ({UNCHANGED}))
+  AND (NOT :unchanged OR ({UNCHANGED})) AND {{more}}
 """
-_COUNT = text(f"SELECT count(*) {_WHERE}")
-_ROWS = text(f"""
+_COUNT = f"SELECT count(*) {_WHERE}"
+_ROWS = f"""
 SELECT d.id, d.at, sp.barcode, d.section_id, d.outcome, coalesce(r.no, '') AS no, d.reasons, d.logic,
-       rs.policy->'context' AS context {_WHERE}
+       rs.policy->'context' AS context, d.audit_agrees, d.audit_note {_WHERE}
   AND (:before = 0 OR d.id < :before) ORDER BY d.id DESC LIMIT :n
-""")
+"""
+# Which (sample, against) → what it adds to both statements.
+_MORE = {("", ""): ("", "true"), **{(name, ""): ("", sql) for name, sql in _SAMPLED.items()}}
+_MORE |= {("", name): (PART_TOLD, sql) for name, sql in AGAINST_SQL.items()}
+_STATEMENTS = {key: tuple(text(s.format(join=join, more=more)) for s in (_COUNT, _ROWS)) for key, (join, more) in _MORE.items()}
 
 
 def _params(uow: UnitOfWork, wanted: Wanted) -> dict[str, Any]:
     since = wanted.hour or wanted.since
     until = uow.now + timedelta(seconds=1) if wanted.hour is None else wanted.hour + timedelta(hours=1)
-    named = {name: getattr(wanted, name) for name in ("outcome", "category", "code", "item", "unchanged")}
+    named = {name: getattr(wanted, name) for name in ("outcome", "category", "code", "item", "unchanged", "shadow")}
     return {"t": uow.tenant_id, "since": since, "until": until, "sections": list(wanted.sections), **named}
 
 
 def count(uow: UnitOfWork, wanted: Wanted) -> int:
     """How long the list is."""
-    return int(uow.s.execute(_COUNT, _params(uow, wanted)).scalar_one())
+    return int(uow.s.execute(_STATEMENTS[wanted.sample, wanted.against][0], _params(uow, wanted)).scalar_one())
 
 
 def rows(uow: UnitOfWork, wanted: Wanted, before: int = 0, limit: int = PAGE) -> list[Row]:
@@ -92,8 +129,10 @@ def rows(uow: UnitOfWork, wanted: Wanted, before: int = 0, limit: int = PAGE) ->
             r.outcome,
             r.no,
             tuple(explain(Failure(*each), names, _messages(r)) for each in r.reasons),
+            r.audit_agrees,
+            r.audit_note,
         )
-        for r in uow.s.execute(_ROWS, _params(uow, wanted) | {"before": before, "n": limit})
+        for r in uow.s.execute(_STATEMENTS[wanted.sample, wanted.against][1], _params(uow, wanted) | {"before": before, "n": limit})
     ]
 
 
@@ -118,7 +157,7 @@ def document(found: Sequence[Row], hospital: str, by: str, now: datetime) -> Lis
                 r.section,
                 OUTCOMES[r.outcome],
                 r.no,
-                " ".join(s.zh for s in r.said),
+                " ".join((*r.audited, *(s.zh for s in r.said))),
             )
             for r in found
         ),

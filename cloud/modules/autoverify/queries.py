@@ -199,24 +199,13 @@ LEFT JOIN report r ON r.tenant_id = d.tenant_id AND r.id = d.report_id
 WHERE d.tenant_id = :t AND d.audit AND d.section_id = ANY(:sections) AND (d.audited_at IS NULL OR d.audited_at >= :since)
 ORDER BY d.audited_at IS NOT NULL, d.id DESC LIMIT 60
 """)
-# A shadow against what then happened: released by people as it stood, or not (yet) told; a part against the values of its items alone.
-_SHADOW = text("""
+_SHADOW = text(f"""
 SELECT s.number, s.name, d.rule_set_id, count(*) AS n,
-       count(*) FILTER (WHERE d.outcome = 'released' AND r.state = 'released' AND r.basis = d.basis) AS agree_release,
-       count(*) FILTER (WHERE d.outcome = 'held' AND r.state = 'released' AND r.basis = d.basis) AS only_held,
-       count(*) FILTER (WHERE d.outcome = 'released' AND r.state IN ('released','amended','recalled')
-                        AND (r.basis <> d.basis OR r.state <> 'released')
-                        OR d.outcome = 'partial' AND p.told AND NOT p.same) AS only_released,
-       count(*) FILTER (WHERE d.outcome = 'partial' AND p.told AND p.same) AS agree_part,
-       count(*) FILTER (WHERE CASE WHEN d.outcome = 'partial' THEN NOT p.told
-                                   ELSE r.id IS NULL OR r.state IN ('draft','tested','preliminary') END) AS waiting
+       {", ".join(f"count(*) FILTER (WHERE {sql}) AS {name}" for name, sql in listing.AGAINST_SQL.items())}
 FROM av_decision d
 JOIN av_rule_set s ON s.tenant_id = d.tenant_id AND s.id = d.rule_set_id
 LEFT JOIN report r ON r.tenant_id = d.tenant_id AND r.specimen_id = d.specimen_id
-LEFT JOIN LATERAL (
-  SELECT bool_and(x.state IN ('released','amended','recalled')) AS told,
-         bool_and(x.state = 'released' AND x.current_id = (e->>1)::bigint) AS same
-  FROM jsonb_array_elements(d.part) e JOIN test x ON x.tenant_id = d.tenant_id AND x.id = (e->>0)::bigint) p ON true
+{listing.PART_TOLD}
 WHERE d.tenant_id = :t AND d.shadow AND d.at >= :since AND d.section_id = ANY(:sections) GROUP BY 1, 2, 3 ORDER BY 3
 """)
 

@@ -110,6 +110,8 @@ def test_a_draft_is_edited_validated_and_approved_on_the_page(floor: Floor) -> N
 
 def test_every_number_of_the_board_opens_a_list_as_long(floor: Floor) -> None:
     leader = floor.world.lab.client("leader")
+    made = leader.post("/av/rules", {"section": floor.world.section, "name": "影子", "copy": floor.rule_set})
+    assert leader.post(f"/av/rules/{made.headers['Location'].rpartition('=')[2]}/state", {"to": "shadow"}).status_code == 303
     floor.tube(), floor.tube({"K": "6.8", "NA": "140"})
     unchanged = floor.tube({"K": "6.2", "NA": "156"})
     floor.decide()
@@ -118,12 +120,27 @@ def test_every_number_of_the_board_opens_a_list_as_long(floor: Floor) -> None:
         report = reports.review(uow, unchanged, None, room.person(uow, "tester"))
     with lab.uow() as uow:
         reports.release(uow, [report], room.person(uow, "verifier"), DESK)
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE av_decision SET audit = NOT shadow"))
+        seen = (
+            "UPDATE av_decision SET audit_agrees = (outcome = 'released'), audit_note = '应当拦截' WHERE NOT shadow AND specimen_id <> :s"
+        )
+        uow.s.execute(text(seen), {"s": unchanged})
     board = leader.get("/av/board").text
-    links = re.findall(r'<a href="(/av/decisions[^"]*)"[^>]*>(?:<b>)?(\d+)', board)
-    assert {"outcome", "category", "item", "unchanged"} <= {name for href, _ in links for name in re.findall(r"(\w+)=", href)}
+    links = re.findall(r'<a(?: class="high")? href="(/av/decisions[^"]*)"[^>]*>(?:<b>)?(?:✕ )?(\d+)', board)
+    assert {"sample", "shadow", "against", "outcome", "category", "item", "unchanged"} <= {
+        name for href, _ in links for name in re.findall(r"(\w+)=", href)
+    }
     for href, count in links:
         text_of = leader.get(href.replace("&amp;", "&")).text
         assert text_of.count("<tr><td class") == int(count), href
+    found = {href.partition("&amp;")[2]: count for href, count in links}
+    assert [found[f"sample={name}"] for name in ("sampled", "answered", "disagreed")] == ["3", "2", "1"]
+    assert "应当拦截" in leader.get("/av/decisions?days=1&sample=disagreed").text
+    against = {href.rpartition("=")[2]: count for href, count in links if "against=" in href}
+    assert against == {"only_held": "1", "waiting": "1", "agree_release": "1"}
+    wrong = ("sample=x", "shadow=1&against=x", "against=waiting", "sample=sampled&shadow=1&against=waiting")
+    assert {leader.get(f"/av/decisions?{query}").status_code for query in wrong} == {422}
     [hour] = re.findall(r'href="(/av/decisions\?hour=[^"]*)"', board)
     assert leader.get(hour).text.count("<tr><td class") == 3
     assert "假拦截" in board and "50.0%" in board
