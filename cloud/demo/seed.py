@@ -24,6 +24,7 @@ from cloud.modules.interfaces import service as interface_service
 from cloud.modules.orders import models as orders
 from cloud.modules.orders import names, private
 from cloud.modules.platform import service as platform
+from cloud.modules.platform import workstations
 from cloud.modules.queue import models as queue
 from cloud.modules.tables import METADATA
 
@@ -86,7 +87,7 @@ def _hospital(uow: UnitOfWork, settings: Settings, hospital: people_data.Hospita
     for number in (1, 2, 3):
         uow.s.add(queue.QueueWindow(hall=HALL, no=number, services=["blood"] if number < 3 else ["blood", "urine"]))
     for code, name, section in (("W-BLOOD-1", "采血 1 号窗口", None), ("W-RECV-1", "标本接收台", None), ("W-XY-1", "血液组工作站", "XY")):
-        platform.register_workstation(uow, code, name, section)
+        workstations.register(uow, code, name, section)
     agent = edge.Agent(uuid=_uuid(hospital.code), name=f"{hospital.name} 检验科采集端", location="检验科")
     uow.s.add(agent)
     uow.s.flush()

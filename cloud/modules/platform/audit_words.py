@@ -213,6 +213,7 @@ COLUMNS: Words = {
     "row": ("行", "row"), "rows": ("行数", "rows"), "rule_set": ("规则集", "rule set"), "rules": ("规则", "rules"),
     "sample_no": ("样本号", "sample no."), "scope": ("范围", "scope"), "sd": ("标准差", "SD"), "seconds": ("秒数", "seconds"),
     "section": ("专业组", "section"), "section_id": ("专业组", "section"), "serial": ("证书序列号", "certificate serial"),
+    "sessions": ("结束的会话", "sessions ended"),
     "severity": ("严重程度", "severity"), "sex": ("性别", "sex"), "sha256": ("摘要 SHA-256", "SHA-256"), "shift": ("班次", "shift"),
     "signer": ("签名者", "signer"), "signing": ("签名窗口", "signing window"), "simulator": ("模拟模式", "simulator"),
     "since": ("起始时间", "since"), "source": ("来源", "source"), "specimen": ("标本", "specimen"), "specimen_id": ("标本", "specimen"),

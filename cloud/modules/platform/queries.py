@@ -180,11 +180,11 @@ def failed_logins(uow: UnitOfWork, days: int = 30) -> Sequence[Any]:
 PRIVILEGED = ("user", "role", "access_grant", "sso_source", "workstation", "tenant")
 
 
-def privileged(uow: UnitOfWork, before_seq: int | None = None) -> Sequence[AuditLog]:
+def privileged(uow: UnitOfWork, before_seq: int | None = None, limit: int = PAGE) -> Sequence[AuditLog]:
     """What administrators did, newest first."""
     query = select(AuditLog).where(AuditLog.entity.in_(PRIVILEGED))
     query = query.where(AuditLog.seq < before_seq) if before_seq else query
-    return uow.s.execute(query.order_by(AuditLog.seq.desc()).limit(PAGE)).scalars().all()
+    return uow.s.execute(query.order_by(AuditLog.seq.desc()).limit(limit)).scalars().all()
 
 
 def readers(uow: UnitOfWork, since: datetime) -> list[tuple[int, str, int]]:

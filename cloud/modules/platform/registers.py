@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
+from cloud.db.audit import AuditLog
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import queries, rules
+from cloud.modules.platform import audit_words, queries, rules
 from cloud.modules.platform.glass import Look
 from cloud.modules.platform.permission_words import word
 from cloud.reports.documents import Column, ListDocument
@@ -35,6 +38,39 @@ def rights(uow: UnitOfWork, hospital: str, by: str) -> bytes:
     ]
     uow.audit("role", "matrix", "export", after={"permissions": len(held), "people": len(people)})
     return sheet.workbook(pages)
+
+
+def failed(rows: Sequence[Any], hospital: str, by: str, now: datetime) -> ListDocument:
+    """登录失败: who, why, from where, how often."""
+    columns = (Column("工号", 3), Column("原因", 6), Column("地址", 4), Column("次数", 2, "right"), Column("最近", 4))
+    lines = tuple(
+        (r.employee_no, str(rules.LOGIN_WORDS.get(r.outcome, r.outcome)), r.ip, str(r.n), f"{r.last.astimezone(ZONE):%Y-%m-%d %H:%M}")
+        for r in rows
+    )
+    return ListDocument(hospital, "登录失败（近 30 天）", columns, lines, now, by)
+
+
+def dormant(rows: Sequence[Any], hospital: str, by: str, now: datetime) -> ListDocument:
+    """90 天以上没有登录的账号."""
+    columns = (Column("工号", 3), Column("姓名", 3), Column("科室", 4), Column("最近登录", 3))
+    lines = tuple((r.employee_no, r.name, r.dept, f"{r.last.astimezone(ZONE):%Y-%m-%d}") for r in rows)
+    return ListDocument(hospital, "90 天以上没有登录的账号", columns, lines, now, by)
+
+
+def privileged(rows: Sequence[AuditLog], hospital: str, by: str, now: datetime) -> ListDocument:
+    """管理操作: what administrators did, newest first."""
+    columns = (Column("时间", 3), Column("人员", 3), Column("对象", 4), Column("操作", 3), Column("原因", 6))
+    lines = tuple(
+        (
+            f"{r.at.astimezone(ZONE):%Y-%m-%d %H:%M}",
+            r.actor,
+            f"{audit_words.object_word(r.entity, False)} {r.entity_id}",
+            audit_words.action_word(r.entity, r.action, False),
+            str(json.loads(r.body).get("reason") or ""),
+        )
+        for r in rows
+    )
+    return ListDocument(hospital, "管理操作", columns, lines, now, by)
 
 
 def breaks(looks: Sequence[Look], hospital: str, by: str, now: datetime) -> ListDocument:

@@ -305,6 +305,28 @@ def reason_problem(reason: str) -> Said | None:
     return say("请写明查看原因（至少 4 个字），例如：会诊、急救。") if len(reason.strip()) < MIN_REASON else None
 
 
+LOGIN_WORDS = {
+    "password": say("密码不正确"),
+    "unknown": say("没有这个工号"),
+    "locked": say("账号锁定中"),
+    "second_factor": say("动态口令不正确"),
+    "no_second_factor": say("没有启用动态口令"),
+    "certificate": say("证书已过期、已吊销或不可用"),
+    "no_certificate": say("没有插入登记的 UKey"),
+    "pin": say("PIN 不正确"),
+    "no_grant": say("没有已批准的临时访问"),
+    "password_change": say("改密码时原密码不正确"),
+    "sso_replay": say("单点登录票据重复使用"),
+    "sso_forged": say("单点登录票据签名不符"),
+    "sso_expired": say("单点登录票据过期"),
+    "sso_future": say("单点登录票据时间在将来"),
+    "sso_malformed": say("单点登录票据无法识别"),
+    "sso_unknown": say("单点登录的工号不存在或已锁定"),
+    "sso_second_factor": say("单点登录不能代替动态口令"),
+}
+"""Why somebody did not come in."""
+
+
 def is_bulk_view(patients: int, local_hour: int) -> bool:
     """True when one person's reading of many patients in an hour outside office hours must be told (M01 alerts)."""
     return patients > BULK_PATIENTS and not OFFICE_HOURS[0] <= local_hour < OFFICE_HOURS[1]

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from cloud.db import audit as chain
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform import alerts, grants, rules, secrets
-from cloud.modules.platform.models import LoginEvent, Role, Tenant, User, UserRole, UserSession, Workstation
+from cloud.modules.platform.models import LoginEvent, Role, Tenant, User, UserRole, UserSession
 from cloud.web.faults import Conflict, Invalid, ReauthRequired
 from cloud.web.principal import Principal
 from common.errors import UserError
@@ -431,27 +431,6 @@ def create_user(uow: UnitOfWork, new: NewUser, secret: str) -> User:
     for role in new.roles:
         grant_role(uow, user.id, role)
     return user
-
-
-def register_workstation(uow: UnitOfWork, code: str, name: str, section_code: str | None = None) -> str:
-    """Register a bench PC; returns the token its browser keeps (shown once)."""
-    token = secrets.new_token()
-    ws = uow.s.execute(select(Workstation).where(Workstation.code == code)).scalar_one_or_none()
-    if ws is None:
-        ws = Workstation(code=code, name=name, section_code=section_code)
-        uow.s.add(ws)
-    ws.token_hash = secrets.token_hash(token)
-    uow.s.flush()
-    uow.audit("workstation", ws.id, "register", after={"code": code})
-    return token
-
-
-def workstation_of(uow: UnitOfWork, token: str) -> str:
-    """The code of the registered workstation whose browser shows this token, or ''."""
-    if not token:
-        return ""
-    found = uow.s.execute(select(Workstation.code).where(Workstation.token_hash == secrets.token_hash(token), Workstation.active)).scalar()
-    return str(found or "")
 
 
 def kick(uow: UnitOfWork, session_id: int) -> bool:

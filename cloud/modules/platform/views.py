@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from flask import g, request
 
 from cloud.db.session import Actor, UnitOfWork
-from cloud.modules.platform import certificates, grants, service, sso
+from cloud.modules.platform import certificates, grants, service, sso, workstations
 from cloud.modules.platform.models import Tenant
 from cloud.web import cookie, csrf
 from cloud.web.faults import Conflict, NotFound
@@ -63,7 +63,7 @@ def login() -> Any:
     if tenant is None:
         return _login_again(None, service.LoginRefused())
     with web().db.tenant(tenant.id, _nobody_yet(form.get("employee_no", ""))) as uow:
-        workstation = service.workstation_of(uow, request.cookies.get(WORKSTATION_COOKIE, ""))
+        workstation = workstations.of_token(uow, request.cookies.get(WORKSTATION_COOKIE, ""))
         result = service.log_in(
             uow,
             form.get("employee_no", ""),

@@ -8,14 +8,14 @@ from typing import Any
 from flask import Response, current_app, make_response, request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import accounts, certificates, grants, queries, registers, rules, secrets, service, sso
+from cloud.modules.platform import accounts, certificates, grants, queries, registers, rules, secrets, service, sso, workstations
 from cloud.modules.platform.permission_words import by_area, word
 from cloud.modules.platform.rules import Perm
 from cloud.modules.platform.views import WORKSTATION_COOKIE
 from cloud.web import sheet
 from cloud.web.faults import Conflict, Invalid, NotFound
 from cloud.web.i18n import locale
-from cloud.web.page import page
+from cloud.web.page import page, redirect_to
 from cloud.web.view import Views, principal, web
 
 VIEWS = Views("platform_admin", __name__)
@@ -234,16 +234,38 @@ def kick(uow: UnitOfWork, session_id: int) -> Any:
 
 
 @VIEWS.get("/workstations", Perm.WORKSTATIONS)
-def workstations(uow: UnitOfWork) -> Any:
-    """Registered workstations."""
-    return page("platform/workstations.html", workstations=queries.workstations(uow))
+def workstation_list(uow: UnitOfWork) -> Any:
+    """Registered workstations, and which of them this browser is."""
+    return _workstations(uow)
+
+
+def _workstations(uow: UnitOfWork, token: str = "") -> Any:
+    here = workstations.of_token(uow, token or request.cookies.get(WORKSTATION_COOKIE, ""))
+    return page("platform/workstations.html", workstations=queries.workstations(uow), here=here)
 
 
 @VIEWS.post("/workstations", Perm.WORKSTATIONS)
 def register_workstation(uow: UnitOfWork) -> Any:
     """Register this browser as a workstation."""
-    code, name = request.form.get("code", "").strip(), request.form.get("name", "").strip()
-    token = service.register_workstation(uow, code, name)
-    response = make_response(page("platform/workstations.html", workstations=queries.workstations(uow)))
+    form = request.form
+    given = (form.get("code", ""), form.get("name", ""), form.get("section", "").strip() or None, form.get("location", ""))
+    token = workstations.register(uow, *given, replace=form.get("replace") == "1")
+    uow.s.flush()
+    response = make_response(_workstations(uow, token))
     response.set_cookie(WORKSTATION_COOKIE, token, secure=True, httponly=True, samesite="Lax", max_age=10 * 365 * 86400)
     return response
+
+
+@VIEWS.post("/workstations/<int:workstation_id>", Perm.WORKSTATIONS)
+def change_workstation(uow: UnitOfWork, workstation_id: int) -> Any:
+    """Name, place and section."""
+    form = request.form
+    workstations.change(uow, workstation_id, form.get("name", ""), form.get("location", ""), form.get("section", ""))
+    return redirect_to("/workstations")
+
+
+@VIEWS.post("/workstations/<int:workstation_id>/retire", Perm.WORKSTATIONS)
+def retire_workstation(uow: UnitOfWork, workstation_id: int) -> Any:
+    """Take a lost or scrapped one out."""
+    workstations.retire(uow, workstation_id, request.form.get("reason", ""))
+    return redirect_to("/workstations")

@@ -20,6 +20,7 @@ from cloud.web.view import Access, Views, principal, web
 from common.say import say
 
 VIEWS = Views("platform_records", __name__)
+EXPORT_MOST = 5000
 
 
 @VIEWS.get("/admin/reports", Perm.AUDIT)
@@ -31,7 +32,24 @@ def security_reports(uow: UnitOfWork) -> Any:
         done=_spoken(queries.privileged(uow, request.args.get("before", None, type=int))),
         dormant=queries.dormant(uow),
         page_size=queries.PAGE,
+        why=rules.LOGIN_WORDS,
     )
+
+
+@VIEWS.post("/admin/reports/export", Perm.AUDIT, reads=True)
+def export_report(uow: UnitOfWork) -> Any:
+    """One of them on paper or in a workbook."""
+    said = (principal().tenant_name, principal().name, uow.now)
+    name = request.form.get("list", "")
+    if name == "failed":
+        made = registers.failed(queries.failed_logins(uow), *said)
+    elif name == "dormant":
+        made = registers.dormant(queries.dormant(uow), *said)
+    elif name == "privileged":
+        made = registers.privileged(queries.privileged(uow, limit=EXPORT_MOST), *said)
+    else:
+        raise Invalid(say("请选择要导出的报表。"), "list")
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), "/admin/reports"))
 
 
 @VIEWS.get("/admin/breaks", Perm.BREAKS)
