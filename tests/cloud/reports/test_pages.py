@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from hashlib import sha256
 
 import pytest
@@ -14,8 +15,10 @@ from sqlalchemy import event, text
 from werkzeug.test import TestResponse
 
 from cloud import relay, worker
+from cloud.modules.bench import queries as bench_queries
+from cloud.modules.catalog import models as md
 from cloud.modules.reports import queries
-from tests.cloud.bench.world import NORMAL, World, build
+from tests.cloud.bench.world import DRAWN, NORMAL, World, build
 from tests.support import lab as labs
 from tests.support.database import TestDatabase
 from tests.support.lab import Client
@@ -75,6 +78,27 @@ def test_the_bench_lists_what_is_ready_and_opens_it(world: World) -> None:
     changed = tester.fragment(f"/bench/CHEM/lines?show=ready&ids={ready},{waiting}").text
     assert f'id="t{ready}"' in changed and f'id="t{waiting}"' not in changed and "<html" not in changed
     assert tester.get("/bench/NONE").status_code == 404
+
+
+def test_a_pregnancy_told_by_the_request_chooses_the_interval_and_is_shown_to_who_reviews(world: World) -> None:
+    with world.lab.uow() as uow:
+        uow.s.add(md.RefInterval(item_id=world.items["K"], sex="F", gest_low=20, gest_high=28, low=Decimal("3.0"), high=Decimal("4.0")))
+        index = md.TestItem(code="HIL-H", name="溶血指数", abbr="H", section_id=world.section, unit="", decimals=0, print_order=90)
+        uow.s.add(index)
+        uow.s.flush()
+        world.items["HIL-H"] = index.id
+        tube = world.tube(uow, world.patient(uow, "孕妇", "F", datetime(1995, 1, 1, tzinfo=UTC)))
+        began = DRAWN.date() - timedelta(days=24 * 7 + 6)
+        order = "UPDATE lab_order SET gest_from = :d WHERE id = (SELECT order_id FROM order_item WHERE specimen_id = :s)"
+        uow.s.execute(text(order), {"d": began, "s": tube})
+        world.send(uow, tube, NORMAL | {"HIL-H": "12"}, RUN)
+        (potassium,) = [t for t in bench_queries.tests_of(uow, [tube])[tube] if t.item.code == "K"]
+        assert potassium.current is not None and potassium.current.ref_text == "3.0–4.0" and potassium.current.snapshot["week"] == 24
+    tester = world.lab.client("tester")
+    assert "孕周 24" in tester.get(f"/bench/CHEM?tube={tube}").text
+    assert tester.post(f"/bench/CHEM/tube/{tube}/review", htmx=True).status_code == 204
+    shown = world.lab.client("verifier").get("/review/CHEM").text
+    assert "孕周 24" in shown and "溶血 12" in shown and "溶血指数" not in shown  # an index is no test to be verified
 
 
 def test_a_burst_of_results_is_shown_whole(world: World) -> None:
