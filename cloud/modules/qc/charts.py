@@ -93,7 +93,7 @@ def choose(uow: UnitOfWork, plan_id: int | None) -> QcPlan | None:
 
 
 def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked, translate: Translate = str) -> Drawn:
-    """Four statements, whatever lies in the years before. ``translate`` puts its words into the reader's language."""
+    """Three statements and the catalog, whatever lies in the years before. ``translate`` puts its words into the reader's language."""
     start, end = months.bounds(asked.month, md.HOSPITAL_ZONE)
     known = md.catalog(uow)
     points = queries.chart_points(uow, plan.id, start, end)

@@ -38,7 +38,7 @@ def test_a_chart_marks_by_shape_and_costs_three_statements(shop: Shop) -> None:
         seen: list[str] = []
         event.listen(lab.db.engine, "before_cursor_execute", lambda *a: seen.append(a[2]))
         charts.draw(uow, plan, asked)
-        assert len(seen) == 2
+        assert len(seen) == 3
     leader = lab.client("leader")
     with lab.uow() as uow:
         point = uow.s.execute(text("SELECT id FROM qc_result WHERE run_id = :r AND rejected"), {"r": bad}).scalar_one()

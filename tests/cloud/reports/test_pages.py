@@ -101,6 +101,29 @@ def test_a_pregnancy_told_by_the_request_chooses_the_interval_and_is_shown_to_wh
     assert "孕周 24" in shown and "溶血 12" in shown and "溶血指数" not in shown  # an index is no test to be verified
 
 
+def test_who_amends_chooses_from_the_items_list_and_from_nothing_else(world: World) -> None:
+    with world.lab.uow() as uow:
+        uow.s.execute(
+            text('UPDATE test_item SET result_type = \'enum\', choices = \'["阴性", "弱阳性", "阳性"]\', decimals = 0 WHERE id = :i'),
+            {"i": world.items["EXTRA"]},
+        )
+    no = released(world, NORMAL | {"EXTRA": "阴性"})
+    senior = world.lab.client("senior")
+    page = senior.get(f"/reports/{no}/amend").text
+    lists = dict(re.findall(r'<datalist id="c(\d+)">(.*?)</datalist>', page))
+    assert set(lists) == {str(world.items["EXTRA"])}  # numbers are typed
+    assert re.findall(r'<option value="([^"]+)"', lists[str(world.items["EXTRA"])]) == ["阴性", "弱阳性", "阳性"]
+    assert f'name="v-{world.items["EXTRA"]}"' in page and f'list="c{world.items["EXTRA"]}"' in page
+    world.lab.sign(senior)
+    form = {"version": 1, "reason": "result", "why": "判读有误"}
+    other = senior.post(f"/reports/{no}/amend", form | {f"v-{world.items['EXTRA']}": "强阳性"}, htmx=True)
+    assert other.status_code == 422 and "阳性" in other.text
+    assert senior.post(f"/reports/{no}/amend", form | {f"v-{world.items['EXTRA']}": "阳性"}, htmx=True).status_code == 204
+    with world.lab.uow() as uow:
+        told = queries.released(uow, no=no)
+        assert told is not None and [line["value"] for line in told.lines if line["item_id"] == world.items["EXTRA"]] == ["阳性"]
+
+
 def test_a_burst_of_results_is_shown_whole(world: World) -> None:
     """The page gathers what changed for a moment; after a stall that is more than a page of the list."""
     with world.lab.uow() as uow:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from urllib.parse import parse_qs
 
 import jinja2
 import pytest
-from playwright.sync_api import Page, Route, sync_playwright
 
-from tests.flows.stack import CHROMIUM, FLAGS
-from tests.support.lab import Client, Lab
+from tests.support.browse import browser
+from tests.support.lab import Lab
 
 
 def test_pages_are_read_at_the_start_and_never_again(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -24,31 +21,9 @@ def test_pages_are_read_at_the_start_and_never_again(lab: Lab, monkeypatch: pyte
         assert lab.client(role).get(path).status_code in (200, 303), path
 
 
-@contextmanager
-def browser_of(person: Client) -> Iterator[tuple[Page, list[str]]]:
-    """A real browser before the product as this person, without a socket; and what it has asked for."""
-    asked: list[str] = []
-
-    def serve(route: Route) -> None:
-        request = route.request
-        path = request.url.removeprefix("https://localhost")
-        asked.append(f"{request.method} {path}")
-        body = {"data": request.post_data, "content_type": "application/x-www-form-urlencoded"} if request.method == "POST" else {}
-        answer = person.c.open(path, method=request.method, base_url="https://localhost", **body)
-        route.fulfill(status=answer.status_code, headers=dict(answer.headers), body=answer.data)
-        answer.close()
-
-    with sync_playwright() as play:
-        browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page()
-        page.route("**/*", serve)
-        yield page, asked
-        browser.close()
-
-
 def test_what_was_typed_into_a_refused_form_is_still_there(lab: Lab) -> None:
     """Any form of ours, sent without htmx: the refusal says why, and Esc leads back to the form as it was filled in."""
-    with browser_of(lab.client("tester")) as (page, _asked):
+    with browser(lab.client("tester")) as page:
         page.goto("https://localhost/me")
         page.fill("input[name=to]", "nobody7")
         page.fill("input[name=reason]", "外出会议")
@@ -67,7 +42,8 @@ def test_what_an_answer_brings_takes_keys_at_once(lab: Lab) -> None:
     """A key in the moment between an answer's arrival and its coming alive sent the form as an address, with all that was typed in it."""
     form = '<form id="new" hx-post="/sp/bag/9/send" hx-swap="none"><input name="courier" value="运送甲"><button>发出</button></form>'
     seen = "new MutationObserver(() => document.querySelector('#new button').click())"
-    with browser_of(lab.client("tester")) as (page, asked):
+    asked: list[str] = []
+    with browser(lab.client("tester"), asked) as page:
         page.goto("https://localhost/me")
         page.route("**/answer", lambda route: route.fulfill(body=form, content_type="text/html"))
         with page.expect_response("**/sp/bag/9/send") as told:

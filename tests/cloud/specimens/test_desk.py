@@ -1,0 +1,115 @@
+"""The receiving desk in a real browser: its keys, and a refusal that stays until it is read, or until the next step went right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+from sqlalchemy import text
+
+from cloud.modules.catalog.models import SavedSetting
+from cloud.modules.specimens import service
+from tests.cloud.catalog.seed import seed
+from tests.support.browse import BASE, browser
+from tests.support.database import TestDatabase
+from tests.support.hospital import MORNING
+from tests.support.lab import Clock, Lab, make
+from tests.support.ordering import place
+
+
+@pytest.fixture
+def lab(fresh_db: TestDatabase) -> Iterator[Lab]:
+    made = make(fresh_db, Clock(MORNING))
+    with made.uow() as uow:
+        seed(uow)
+        uow.s.add(SavedSetting(key="specimens", value={"transport_minutes": 60}))
+    yield made
+    made.db.dispose()
+
+
+def collected(lab: Lab, no: str) -> str:
+    """A tube on its way; its barcode."""
+    with lab.uow() as uow:
+        placed = place(uow, "1001", patient_no=no)
+        service.print_labels(uow, placed.patient_id, placed.item_ids, ("name", "birth"))
+        (tube,) = service.open_tubes(uow, placed.patient_id)
+        service.collect(uow, tube.barcode, placed.patient_id)
+        return tube.barcode
+
+
+def scan(page: Page, code: str) -> None:
+    page.fill("input[data-scan-here]", code)
+    page.keyboard.press("Enter")
+    expect(page.locator("#answer")).to_contain_text(code)
+
+
+def test_a_late_tube_is_conceded_by_its_key(lab: Lab) -> None:
+    code = collected(lab, "D1")
+    lab.clock.advance(minutes=61)
+    with browser(lab.client("receiver")) as page:
+        page.goto(f"{BASE}/sp/receive")
+        scan(page, code)
+        expect(page.locator("#answer .answer.bad")).to_be_visible()
+        assert page.locator("[data-key=F4]").count() == 0  # a receiver may not concede: no key that answers with a refusal
+    with browser(lab.client("senior")) as page:
+        page.goto(f"{BASE}/sp/receive")
+        scan(page, code)
+        page.keyboard.press("F4")
+        page.wait_for_url(f"{BASE}/sp/tubes/*#conditional")
+        page.fill("#conditional input[name=caveat]", "超时送达")
+        page.press("#conditional input[name=caveat]", "Enter")
+        expect(page.locator(".notice.warn", has_text="超时送达")).to_be_visible()
+    with lab.uow() as uow:
+        assert uow.s.execute(text("SELECT state FROM specimen WHERE barcode = :b"), {"b": code}).scalar_one() == "conditional"
+
+
+def test_what_is_seen_on_a_tube_is_noted_by_keys_alone(lab: Lab) -> None:
+    code = collected(lab, "D2")
+    with browser(lab.client("receiver")) as page:
+        page.goto(f"{BASE}/sp/receive")
+        scan(page, code)
+        page.keyboard.press("F6")
+        page.wait_for_timeout(150)  # no hand is as fast as a scanner, whose keys are never choices
+        page.keyboard.press("1")
+        expect(page.locator("#issues-box input[value=haemolysis]")).to_be_checked()
+        page.keyboard.press("F4")
+        expect(page.locator("#noted")).to_contain_text("溶血")
+        expect(page.locator("#issues-box")).to_be_hidden()
+        expect(page.locator("input[data-scan-here]")).to_be_focused()
+    with lab.uow() as uow:
+        assert uow.s.execute(text("SELECT issues FROM specimen WHERE barcode = :b"), {"b": code}).scalar_one() == ["haemolysis"]
+
+
+def test_a_refusal_stays_until_it_is_read_or_the_next_step_went_right(lab: Lab) -> None:
+    first, second = collected(lab, "D3"), collected(lab, "D4")
+
+    def refused(page: Page, code: str) -> None:
+        """Its condition is to be noted, and meanwhile somebody said that it is lost."""
+        scan(page, code)
+        with lab.uow() as uow:
+            tube = uow.s.execute(text("SELECT id FROM specimen WHERE barcode = :b"), {"b": code}).scalar_one()
+            service.mark_lost(uow, tube, "冰箱、离心机")
+        page.keyboard.press("F6")
+        page.wait_for_timeout(150)  # no hand is as fast as a scanner, whose keys are never choices
+        page.keyboard.press("1")
+        expect(page.locator("#issues-box input[value=haemolysis]")).to_be_checked()
+        page.keyboard.press("F4")
+        expect(page.locator("#notice .notice")).to_contain_text("丢失")
+        assert page.locator("#issues-box").get_attribute("open") is not None  # what was ticked is not lost with it
+        page.keyboard.press("Escape")
+        expect(page.locator("#notice .notice")).to_be_visible()  # Esc closed the box, which lay over it
+
+    with browser(lab.client("receiver")) as page:
+        page.goto(f"{BASE}/sp/receive")
+        refused(page, first)
+        page.keyboard.press("Escape")
+        expect(page.locator("#notice .notice")).to_have_count(0)
+        refused(page, second)
+        # A look at something is no step: it stays. A scan that went right is one.
+        page.evaluate("htmx.ajax('GET', '/sp/receive', {target: '#noted'})")
+        page.wait_for_timeout(300)
+        expect(page.locator("#notice .notice")).to_be_visible()
+        third = collected(lab, "D5")
+        scan(page, third)
+        expect(page.locator("#notice .notice")).to_have_count(0)
