@@ -176,6 +176,15 @@ def must_revalidate(validated: str, now_is: str, valid_until: datetime | None, a
     return None
 
 
+VALIDATE_SOON = timedelta(days=30)
+"""So long before its yearly validation ends a set is told of: afterwards everything goes to people at once."""
+
+
+def ends_soon(valid_until: datetime | None, at: datetime) -> bool:
+    """Whether a set that still releases must be validated again before long."""
+    return valid_until is not None and valid_until - VALIDATE_SOON <= at < valid_until
+
+
 def sample_size(released: int, share: Decimal, least: int) -> int:
     """How many of a day's automatic releases people look at again (R6): the share, at least so many, never more than there are."""
     wanted = (released * share / 100).to_integral_value(ROUND_CEILING)

@@ -17,7 +17,7 @@ from cloud.modules.autoverify.deciding import decide_due, decide_tubes, on_resul
 from cloud.modules.autoverify.decision import Verdict, decide
 from cloud.modules.autoverify.fingerprint import of_section
 from cloud.modules.autoverify.models import Decision, RuleSet, Suspension
-from cloud.modules.autoverify.rules import WORDS, Perm, Scope, State, fell, must_revalidate, sample_size
+from cloud.modules.autoverify.rules import WORDS, Perm, Scope, State, ends_soon, fell, must_revalidate, sample_size
 from cloud.modules.autoverify.simulation import cancel, start, step
 from cloud.modules.autoverify.validation import keep_case, locked, make_cases, move, problems, run_cases, validate
 from cloud.modules.catalog import queries as md
@@ -251,7 +251,7 @@ def watch(uow: UnitOfWork) -> None:
     given = {"before": r.before_passed, "before_n": r.before_n, "now": r.now_passed, "now_n": r.now_n}
     found = [alerts.Alert("autoverify.fall", "pass", Level.WARNING, message, "/av/board", Perm.READ, given)] if down else []
     alerts.sync(uow, "autoverify.fall", found)
-    stale = []
+    stale, soon = [], []
     for row in uow.s.execute(select(RuleSet).where(RuleSet.state == State.ACTIVE.value)).scalars():
         why = sets.unreadable(uow, row) or must_revalidate(row.fingerprint, of_section(uow, row.section_id), row.valid_until, uow.now)
         if why is not None:
@@ -259,7 +259,13 @@ def watch(uow: UnitOfWork) -> None:
             fields = {"number": row.number, "why": why}
             subject = f"rule_set:{row.id}"
             stale.append(alerts.Alert("autoverify.stale", subject, Level.WARNING, words, "/av/validation", Perm.READ, fields))
+        elif ends_soon(row.valid_until, uow.now) and row.valid_until is not None:
+            words = "自动审核规则集 %(number)s 的年度验证于 %(day)s 到期，请在此之前重新验证并批准，否则到期后全部转人工。"
+            fields = {"number": row.number, "day": f"{row.valid_until.astimezone(md.HOSPITAL_ZONE):%Y-%m-%d}"}
+            told = alerts.Alert("autoverify.due", f"rule_set:{row.id}", Level.NOTICE, words, "/av/validation", Perm.READ, fields)
+            soon.append(told)
     alerts.sync(uow, "autoverify.stale", stale)
+    alerts.sync(uow, "autoverify.due", soon)
 
 
 def reproduce(uow: UnitOfWork, decision_id: int) -> tuple[list[Any], Verdict]:

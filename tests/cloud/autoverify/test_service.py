@@ -18,6 +18,7 @@ from cloud.modules.autoverify.rules import (
     Scope,
     State,
     Stop,
+    ends_soon,
     fell,
     may_move,
     must_revalidate,
@@ -86,6 +87,9 @@ def test_revalidation_yearly_and_after_any_change() -> None:
     assert must_revalidate("a", "a", MORNING, MORNING - timedelta(seconds=1)) is None
     assert must_revalidate("a", "a", MORNING, MORNING) and must_revalidate("a", "b", MORNING + timedelta(days=1), MORNING)
     assert must_revalidate("a", "a", None, MORNING)
+    day = timedelta(days=1)
+    found = [ends_soon(MORNING, at) for at in (MORNING - 30 * day - timedelta(seconds=1), MORNING - 30 * day, MORNING - day, MORNING)]
+    assert found == [False, True, True, False] and not ends_soon(None, MORNING)
 
 
 def test_sample_is_one_percent_and_at_least_five() -> None:
@@ -230,9 +234,15 @@ def test_any_change_of_what_is_judged_by_stops_the_set_until_it_is_validated_aga
     again = floor.tube()
     floor.decide()
     assert floor.reasons(again) == []
-    lab.clock.advance(days=366)
+    due = text("SELECT fields FROM alert WHERE kind = 'autoverify.due' AND cleared_at IS NULL")
+    lab.clock.advance(days=340)
     with lab.uow() as uow:
         service.watch(uow)
+        assert [f["number"] for f in uow.s.execute(due).scalars()] == [1]
+    lab.clock.advance(days=26)
+    with lab.uow() as uow:
+        service.watch(uow)
+        assert uow.s.execute(due).first() is None  # from then on it is stale, and told as that
         assert uow.s.execute(text("SELECT count(*) FROM alert WHERE kind = 'autoverify.stale' AND cleared_at IS NULL")).scalar() == 1
 
 
