@@ -157,6 +157,8 @@ class Came:
     missing: tuple[int, ...] = ()
     """Levels that an incomplete run waits for, until ``until``."""
     until: datetime | None = None
+    again: datetime | None = None
+    """When a run was measured that this one, arriving late, changed the verdict of."""
 
     @property
     def bad(self) -> bool:
@@ -178,7 +180,8 @@ def store(uow: UnitOfWork, checked: Checked) -> list[Came]:
     """Write it; what each run came to."""
     known = md.catalog(uow)
     out = []
-    for run_id in record.record(uow, checked.measured.values()):
+    touched = record.record(uow, checked.measured.values())
+    for run_id in touched:
         run = uow.s.get_one(QcRun, (uow.tenant_id, run_id))
         plan = uow.s.get_one(QcPlan, (uow.tenant_id, run.plan_id))
         # A good retest leads back to the work it was measured for.
@@ -190,4 +193,7 @@ def store(uow: UnitOfWork, checked: Checked) -> list[Came]:
             missing = tuple(level for level in plan.levels if level not in there)
         until = run.at + rules.SAME_RUN if missing else None
         out.append(Came(known.items[plan.item_id].name, RunState(run.state), run.rules, ooc_id, missing, until))
+    for run in record.changed_by(uow, touched):
+        plan = uow.s.get_one(QcPlan, (uow.tenant_id, run.plan_id))
+        out.append(Came(known.items[plan.item_id].name, RunState(run.state), run.rules, run.ooc_id, again=run.at))
     return out

@@ -245,6 +245,14 @@ def _judge_later(uow: UnitOfWork, touched: Collection[QcRun]) -> None:
                 _judge_again(uow, plan, uow.s.get_one(QcRun, (uow.tenant_id, run_id)), late)
 
 
+def changed_by(uow: UnitOfWork, touched: Collection[int]) -> list[QcRun]:
+    """Runs that these, just stored, changed the verdict of, in the order of measurement."""
+    plans = select(QcRun.plan_id).where(QcRun.id.in_(list(touched)))
+    query = select(QcRun).where(QcRun.plan_id.in_(plans), QcRun.history != [], QcRun.id.not_in(list(touched))).order_by(QcRun.at, QcRun.id)
+    now = uow.now.isoformat()
+    return [r for r in uow.s.execute(query).scalars() if r.history[-1]["at"] == now and set(r.history[-1]["late"]) & set(touched)]
+
+
 def _judge_again(uow: UnitOfWork, plan: QcPlan, run: QcRun, late: Collection[int]) -> None:
     values = _values(uow, run)
     was, now = (_broken_by(uow, plan, run, values, without) for without in (late, ()))

@@ -10,11 +10,12 @@ import pytest
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog.queries import HOSPITAL_ZONE
 from cloud.modules.qc import ooc, queries, rules
 from cloud.modules.qc.models import QcRun, QcViolation
 from cloud.modules.qc.queries import Ask, gate_state
 from cloud.modules.qc.rules import GateState, RunState
-from tests.cloud.qc.shop import HOUR, T0, D, Shop
+from tests.cloud.qc.shop import HOUR, T0, D, Shop, fields
 
 # z of level 1 of potassium: 4.00 ± 0.10; level 2 stands at its mean or a little below, so that it counts for nothing.
 HIGH, QUIET = "4.25", {2: "6.49"}
@@ -79,6 +80,16 @@ def test_a_late_run_makes_the_one_after_it_a_rejection(shop: Shop) -> None:
         assert topics[-1] == "qc.rejected"
     page = shop.world.lab.client("tester").get(f"/qc/lj?plan={shop.plans['K']}&month=2026-05").text
     assert "迟到质控引起的改判" in page and "警告 1-2s(L1)" in page
+
+
+def test_who_types_a_late_run_is_told_what_it_changed(shop: Shop) -> None:
+    with shop.world.lab.uow() as uow:
+        shop.run(uow, "K", T0 + 2 * HOUR, {1: HIGH, **QUIET})
+    tester = shop.world.lab.client("tester")
+    at = (T0 + HOUR / 2).astimezone(HOSPITAL_ZONE).strftime("%Y-%m-%dT%H:%M")
+    answer = tester.post("/qc/entry", fields(shop, K1=HIGH, K2="6.49") | {"at": at})
+    page = answer.text if answer.status_code == 200 else tester.get(answer.headers["Location"]).text
+    assert "已改判" in page and page.count('class="answer') == 2 and "✕ 失控" in page
 
 
 def test_a_late_run_between_two_takes_back_a_warning_they_made_together(shop: Shop) -> None:
