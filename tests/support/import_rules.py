@@ -26,7 +26,7 @@ FROM_OUTSIDE = {"service", "queries", "messages", "alerts", "glass", "lists", "s
 
 
 def is_pure(source: Source) -> bool:
-    return source.path.startswith(("common/", "cloud/expression/")) or source.path.endswith("/rules.py")
+    return source.path.startswith(("common/", "cloud/expression/")) or source.path.endswith("rules.py")
 
 
 def impure(source: Source) -> Iterator[str]:
