@@ -322,6 +322,9 @@ def part_problem(items: Sequence[ReviewItem]) -> Said | None:
     return say("结果已齐，请直接初审（F4），不必先发预报告。") if review_problem(items) is None else None
 
 
+NAMED = 6  # items that a refusal names: more hide what to do about them
+
+
 def review_problem(items: Sequence[ReviewItem]) -> Said | None:
     """Why a tube cannot be reviewed yet, naming the items, or None."""
     live = [item for item in items if item.state is not _S.CANCELLED]
@@ -332,8 +335,10 @@ def review_problem(items: Sequence[ReviewItem]) -> Said | None:
     waiting = [f"{item.name}{item.waits}" for item in live if item.waits]
     if waiting:
         return say("还有未完成的{items}。等结果回来后选用，或在检验工作台撤销并写明原因。", items=waiting)
+    if len(held) > NAMED:
+        return say("{n} 项结果待处理：{items}等。接受请按 F6，两个结果选用其一请按 Alt+X。", n=len(held), items=held[:NAMED])
     if held:
-        return say("有待处理的结果：{items}。请先处理（F6）。", items=held)
+        return say("有待处理的结果：{items}。接受请按 F6，两个结果选用其一请按 Alt+X。", items=held)
     # Told before: the rest of a preliminary report has no result or was cancelled, and the report becomes final.
     if not any(item.state in (_S.RECEIVED, _S.REVIEWED, *TOLD_STATES) for item in live):
         return say("没有可初审的结果。")

@@ -337,5 +337,6 @@ def test_review_names_what_is_missing_and_what_is_held() -> None:
     items = [ReviewItem("钾", S.EXPECTED, True), ReviewItem("钠", S.RECEIVED, True), ReviewItem("镁", S.EXPECTED, False)]
     assert "钾" in str(rules.review_problem(items)) and "镁" not in str(rules.review_problem(items))
     assert "钠" in str(rules.review_problem([ReviewItem("钠", S.HELD, True)]))
+    assert [str(rules.review_problem([ReviewItem(f"I{k}", S.HELD, True) for k in range(n)]))[:2] for n in (6, 7)] == ["有待", "7 "]
     assert rules.review_problem([ReviewItem("钠", S.RECEIVED, True), ReviewItem("镁", S.EXPECTED, False)]) is None
     assert rules.review_problem([ReviewItem("钠", S.NO_RESULT, True)]) is not None
