@@ -6,13 +6,13 @@ Pure functions over one field; the choices are explained in README.md.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 
 RESULT_TYPES = frozenset({"F", "I", "P", "S"})
 """Fourth components that name the kind of result (final, interpretation, preliminary, SI), no code."""
 
 
-@lru_cache(4096)  # an analyzer sends the same test ids again and again
 def vendor_code(field: str, separator: str, position: int | str | None = None) -> str | None:
     """Vendor's code in an ASTM test id (LIS02 7.5.3: the fourth component is the local code).
 
@@ -33,6 +33,29 @@ def vendor_code(field: str, separator: str, position: int | str | None = None) -
                 return part.strip()
         return None
     return _mixed(field, parts, separator)
+
+
+class _Codes(dict[str, str | None]):
+    """Codes by test id: an analyzer sends the same ids again and again."""
+
+    def __init__(self, separator: str, position: int | str | None) -> None:
+        super().__init__()
+        self._how = separator, position
+
+    def __missing__(self, field: str) -> str | None:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        code = self[field] = vendor_code(field, *self._how)
+        return code
+
+
+_REMEMBERED = 4096
+
+
+@lru_cache(64)
+def vendor_codes(separator: str, position: int | str | None) -> Mapping[str, str | None]:
+    """``vendor_code`` of each test id one kind of analyzer sends."""
+    return _Codes(separator, position)
 
 
 def _mixed(field: str, parts: list[str], separator: str) -> str | None:
@@ -165,11 +188,12 @@ CONTROL_WORDS = frozenset({"CTRL", "CONTROL", "QC", "QC #", "QCLEVEL", "CONTR", 
 
 
 _CONTROL_ID = re.compile(r"(?:QC|CTRL|CONTROL)(?:[-_ #].*|\d{0,2}|L\d)", re.IGNORECASE)
+_CONTROL_BEGINS = frozenset("QqCc")
 
 
 def control_id(text: str | None) -> bool:
     """Is an id (of a specimen or in the place of a patient) plainly one of control material: ``QC``, ``QC2``, ``QC-…``, ``CTRL_L1``?"""
-    return text is not None and _CONTROL_ID.fullmatch(text) is not None
+    return text is not None and text[:1] in _CONTROL_BEGINS and _CONTROL_ID.fullmatch(text) is not None
 
 
 def control_word(field: str, separators: str) -> bool:

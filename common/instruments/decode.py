@@ -23,11 +23,14 @@ from common.protocol.hl7 import split as hl7_split
 from common.protocol.problem import Problem, quote
 
 _HL7 = re.compile(rb"(?:^|[\r\n\x0b\x1c\x00 ]|<SB>|<VT>|\[VT\])(?:MSH|FHS|BHS|msh)[^A-Za-z0-9\x00]")
+_HL7_LINE = re.compile(rb"[\r\n\x0b\x1c](?:MSH|FHS|BHS|msh)[^A-Za-z0-9\x00]")
+"""The same behind ASTM records, whose comments may well speak of an MSH."""
 _HL7_WIDE = re.compile(rb"M\x00S\x00H\x00|\x00M\x00S\x00H")
 _HL7_BODY = re.compile(rb"(?:^|[\r\n\x0b])(?:PID|OBR|OBX|ORC|SPM|QRD|QPD)\|")
 _HEAD = rb"[0-7]?H([^A-Za-z0-9\x00-\x08\x0a-\x20])(?!\1|\"\")[^A-Za-z0-9\s]{2}"
 _HEADER = re.compile(rb"(?:^|[\r\n\x01\x02\x05\x00\t\f ])" + _HEAD)
 _SESSION = re.compile(rb"\x05?\x02" + _HEAD)
+"""What may be a whole session without a flaw, and then is nothing else whatever its texts say."""
 _OTHERS = (b"MSH", b"msh", b"HS", b"mt", b"<", b"\x00")
 """Without one of these no other protocol that is asked about before ASTM can be meant by bytes that begin as a session."""
 _RECORD = re.compile(
@@ -75,8 +78,13 @@ def _read(data: bytes, choice: Choice, encoding: str | None) -> Reading:
         if data.rfind(b"\x05") > max(data.rfind(b"\x04"), data.rfind(b"\x15")):
             return Reading("unknown", None, [], [Problem("empty", "会话已开始,之后没有内容(session begun, nothing followed)")])
         return Reading("unknown", None, [], [])  # a line being tried: nothing was said on it
-    data = _plain(workbook.plain(data))
     layout = (choice.site.layout if choice.site else None) or (choice.known.layout if choice.known else None)
+    if layout is None and _SESSION.match(data):
+        link = unframe.one_session(data)
+        whole = records.clean_message(link, encoding) if link is not None else None
+        if whole is not None:
+            return _reading("astm", [read_astm.read_message(whole, choice)])
+    data = _plain(workbook.plain(data))
     if layout is not None:
         return _reading("fixed", read_layout(data, layout, choice.known.id if choice.known else None, encoding))
     protocol = protocol_of(data, choice.known)
@@ -103,7 +111,8 @@ def protocol_of(data: bytes, known: Driver | None = None) -> str:
     """Protocol by the bytes themselves; a driver decides only where they leave it open."""
     if _SESSION.match(data) and not any(mark in data for mark in _OTHERS):
         return "astm"
-    if (b"MSH" in data or b"HS" in data or b"msh" in data) and _HL7.search(data) or 0 in data and _HL7_WIDE.search(data):
+    found = _HL7_LINE if _HEADER.match(data) or _SESSION.match(data) else _HL7
+    if (b"MSH" in data or b"HS" in data or b"msh" in data) and found.search(data) or 0 in data and _HL7_WIDE.search(data):
         return "hl7"
     if bci.looks_like(data):
         return "bci"

@@ -17,6 +17,7 @@ from common.instruments.codes import (
     order_specimen,
     query_specimen,
     vendor_code,
+    vendor_codes,
 )
 from common.instruments.driver import Position
 from common.instruments.reading import Message, Result, Specimen
@@ -36,6 +37,10 @@ def _get(record: list[str], number: int) -> str:
 
 _PADS = [[""] * (14 - have) for have in range(14)]
 """Empty fields that a result record of so many fields lacks."""
+_NULL = '""'
+"""Two quotes mean: no value (LIS02 6.4.5)."""
+_NULLABLE = frozenset({3, 4, 6, 8, 11, 12})
+"""Indexes of a result's value, unit, flags, status and times."""
 _NO_RECORD: list[str] = []
 
 
@@ -57,6 +62,7 @@ class _Reader:
         self.header = source.records[0] if source.records and source.records[0][0] == "H" else []
         self.driver = choice.driver("astm", self._place)
         self.position = self.driver.code if self.driver else None
+        self.codes = vendor_codes(self.d.component, self.position)
         self.roche = _get(self.header, 11)[:5] in ("RSUPL", "TSDWN")
         self.qc = _get(self.header, 12).strip() in _NOT_PATIENT
         self.message = Message("other", protocol="astm", encoding=source.encoding)
@@ -71,15 +77,16 @@ class _Reader:
         self.escape, self.repeat, self.component = self.d.escape, self.d.repeat, self.d.component
         self.escaped = source.escaped
         self.nulls = source.nulls
+        self.odd = bool(self.shift or self.escaped or self.nulls)
         self.orders: list[tuple[Specimen, list[str]]] = []
         self.asked = False
 
     def _place(self, where: str) -> str:
-        if where.startswith("H."):
-            return _get(self.header, int(where[2:]))
-        if where.startswith("O."):
-            order = next((rec for rec in self.source.records if rec[0] == "O"), [])
-            return _get(order, int(where[2:]))
+        kind, number = where[:2], where[2:]
+        if kind == "H.":
+            return _get(self.header, int(number))
+        if kind == "O.":
+            return _get(next((record for record in self.source.records if record[0] == "O"), []), int(number))
         return ""
 
     def read(self) -> Message:
@@ -216,33 +223,23 @@ class _Reader:
         if specimen is None or self.lost:
             specimen = self._parent(specimen, record)
         self.last_record = record
-        if self.shift and not _get(record, 9) and _get(record, 10).strip() in _STATUS:
-            record = record[: self.shift - 1] + record[self.shift :]
-        if self.escaped and self.escape in "".join(record):
-            result = self._decoded(record, specimen.qc)
-        else:
-            result = self._plain(record, specimen.qc)
-        specimen.results.append(result)
-        self.holder = self.last_result = result
-        if result.code is None and result.value is None:
-            said = f"结果记录既无项目代码也无值(R record without code and value):{quote(self.d.field.join(record))}"
-            self.message.problems.append(Problem("result.empty", said.rstrip(self.d.field)))
-
-    def _plain(self, record: list[str], qc: bool) -> Result:
-        """A result record without any escape sequence: the quick way."""
-        record = record + _PADS[len(record)] if len(record) < 14 else record[:14]
-        _, _, test, value, unit, ref_range, flag, _, status, _, operator, started, completed, device = record
-        if self.nulls and '""' in record:
-            value, unit, flag, status = (_null(one) for one in (value, unit, flag, status))
-            started, completed = _null(started), _null(completed)
-        return Result(
-            vendor_code(test, self.component, self.position),
+        flags = None
+        if self.odd:
+            record, flags = self._mended(record)
+        have = len(record)
+        _, _, test, value, unit, ref_range, flag, _, status, _, operator, started, completed, device = (
+            record if have == 14 else record + _PADS[have] if have < 14 else record[:14]
+        )
+        if flags is None:
+            flags = ([one for one in flag.split(self.repeat) if one] if self.repeat in flag else [flag]) if flag else []
+        result = Result(
+            self.codes[test],
             value or None,
             unit or None,
-            ([one for one in flag.split(self.repeat) if one] if self.repeat in flag else [flag]) if flag else [],
+            flags,
             status or None,
             completed or started or None,
-            qc,
+            specimen.qc,
             None,
             test or None,
             ref_range or None,
@@ -254,14 +251,23 @@ class _Reader:
             [],
             [],
         )
+        specimen.results.append(result)
+        self.holder = self.last_result = result
+        if not value and result.code is None:
+            said = f"结果记录既无项目代码也无值(R record without code and value):{quote(self.d.field.join(self.last_record))}"
+            self.message.problems.append(Problem("result.empty", said.rstrip(self.d.field)))
 
-    def _decoded(self, record: list[str], qc: bool) -> Result:
-        """A result record with escape sequences: decoded field by field, after splitting (LIS02 6.6)."""
-        parts = [self._text(one) for one in record]
-        raw_flags = _get(record, 7).split(self.d.repeat)
-        result = self._plain(parts, qc)
-        result.flags = [self._text(one) for one in raw_flags if one and one != '""']
-        return result
+    def _mended(self, record: list[str]) -> tuple[list[str], list[str] | None]:
+        """A result record as it is meant: shifted fields, escape sequences and null marks resolved; its flags where they were decoded."""
+        flags = None
+        if self.shift and not _get(record, 9) and _get(record, 10).strip() in _STATUS:
+            record = record[: self.shift - 1] + record[self.shift :]
+        if self.escaped and self.escape in "".join(record):  # decoded field by field, after splitting (LIS02 6.6)
+            flags = [self._text(one) for one in _get(record, 7).split(self.repeat) if one and one != _NULL]
+            record = [self._text(one) for one in record]
+        if self.nulls and _NULL in record:
+            record = ["" if one == _NULL and at in _NULLABLE else one for at, one in enumerate(record)]
+        return record, flags
 
     def _parent(self, specimen: Specimen | None, record: list[str]) -> Specimen:
         """The specimen for a result whose own O record is missing or may be."""
@@ -359,11 +365,6 @@ class _Reader:
         said = f"发送方中止了本消息(L|1|T),{count} 个结果未读取(message aborted by the sender)"
         message.problems.append(Problem("message.aborted", said))
         message.kind, message.specimens, message.query = "other", [], []
-
-
-def _null(field: str) -> str:
-    """Two quotes mean: no value (LIS02 6.4.5)."""
-    return "" if field == '""' else field
 
 
 def _each_id(specimen: Specimen) -> list[Specimen]:

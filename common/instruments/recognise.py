@@ -33,7 +33,7 @@ ANY = Choice()
 
 def recognise(protocol: str, place: Callable[[str], str]) -> Driver | None:
     """The first driver whose conditions hold, else None."""
-    head = tuple([place(where).lower() for where in _PLACES.get(protocol, ())])
+    head = tuple(map(place, _PLACES.get(protocol, ())))
     for candidate, rest in _candidates(protocol, head):
         if all(_fits(place(where).lower(), text) for where, text in rest):
             return candidate
@@ -50,7 +50,7 @@ _PLACES = {
 @lru_cache(maxsize=512)
 def _candidates(protocol: str, head: tuple[str, ...]) -> tuple[tuple[Driver, tuple[tuple[str, str], ...]], ...]:
     """Drivers whose header conditions hold, in order, each with its conditions on other places."""
-    seen = dict(zip(_PLACES.get(protocol, ()), head, strict=True))
+    seen = dict(zip(_PLACES.get(protocol, ()), map(str.lower, head), strict=True))
     out = []
     for driver in BY_PROTOCOL.get(protocol, ()):
         for match in driver.match:

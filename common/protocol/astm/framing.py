@@ -21,9 +21,16 @@ SHORT = 256
 """Bytes whose sum stays below Adler-32's modulus, so that its lower half is the sum: ten times as quick as adding them here."""
 
 
+def total(data: bytes) -> int:
+    """Sum of all bytes, modulo 256."""
+    if len(data) <= SHORT:
+        return adler32(data, 0) & 0xFF
+    return sum([adler32(data[at : at + SHORT], 0) & 0xFF for at in range(0, len(data), SHORT)]) & 0xFF
+
+
 def checksum(body: bytes) -> bytes:
     """Two upper-case hex digits: sum of frame number, text and ETB/ETX, modulo 256 (LIS01 8.3.3)."""
-    return SUMS[(adler32(body, 0) if len(body) <= SHORT else sum(body)) & 0xFF]
+    return SUMS[total(body)]
 
 
 SUMS = [b"%02X" % value for value in range(256)]

@@ -12,7 +12,6 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
-from zlib import adler32
 
 from common.protocol.astm.effects import (
     Effect,
@@ -27,7 +26,7 @@ from common.protocol.astm.effects import (
     StopTimer,
     Write,
 )
-from common.protocol.astm.framing import ACK, CR, ENQ, EOT, ETB, ETX, LF, NAK, SHORT, STX, SUMS, checksum
+from common.protocol.astm.framing import ACK, CR, ENQ, EOT, ETB, ETX, LF, NAK, STX, SUMS, checksum, total
 
 REPLY_SECONDS = 15.0  # LIS01 6.5.2: a sender waits this long for the reply to ENQ or to a frame
 RECEIVE_SECONDS = 30.0  # LIS01 6.5.2: a receiver waits this long for the next frame or EOT
@@ -159,7 +158,7 @@ class Link:
         number, last, body = data[1] - 48, self._last_number, data[1:-4]
         if number != (last + 1) & 7 and not (last < 0 and number == 1):
             return False
-        if data[-4:] != _TAILS[(adler32(body, 0) if len(body) <= SHORT else sum(body)) & 0xFF] or self._size + len(data) > MAX_SESSION:
+        if data[-4:] != _TAILS[total(body)] or self._size + len(data) > MAX_SESSION:
             return False
         self._pending, self._last, self._last_number = data, body, number
         self._state = State.STORING

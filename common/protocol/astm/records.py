@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from common.protocol import escapes
 from common.protocol.astm.unframe import LinkText
-from common.protocol.charset import decode_bytes
+from common.protocol.charset import Decoded, decode_bytes
 from common.protocol.problem import Problem, quote
 
 
@@ -98,10 +98,11 @@ def split_messages(link: LinkText, encoding: str | None = None) -> list[RecordMe
     open_end = bool(tail.strip(b"\x00 ")) and (not link.framed or link.cut_end or not _ends(tail))
     decoded = decode_bytes(text, None, encoding)
     lines = decoded.text.split("\r")
-    if len(lines) != text.count(b"\r") + 1:  # an encoding that swallows a CR cannot be the right one
+    swallowed = len(lines) != text.count(b"\r") + 1
+    if swallowed:  # an encoding that swallows a CR cannot be the right one
         lines = text.decode("latin-1").split("\r")
-    if not broken and not lost and not open_end and not decoded.problems:
-        whole = _split_clean(lines, decoded.encoding)
+    if not swallowed and not broken and not lost and not open_end and not decoded.problems:
+        whole = _split_clean(lines, decoded)
         if whole is not None:
             return [whole]
     splitter = _Splitter(decoded.encoding, list(decoded.problems))
@@ -118,19 +119,30 @@ _INNER = frozenset(map(chr, range(ord("A"), ord("Z") + 1))) - {"H", "L"}
 """What a record between header and end may be."""
 
 
-def _split_clean(lines: list[str], encoding: str) -> RecordMessage | None:
+def clean_message(link: LinkText, encoding: str | None = None) -> RecordMessage | None:
+    """The one message of a link text without LF and without any flaw (``unframe.one_session``); None where a second look is needed."""
+    decoded = decode_bytes(link.text, None, encoding)
+    lines = decoded.text.split("\r")
+    if decoded.problems or not decoded.text.isascii() and len(lines) != link.text.count(b"\r") + 1:
+        return None
+    return _split_clean(lines, decoded)
+
+
+def _split_clean(lines: list[str], decoded: Decoded) -> RecordMessage | None:
     """The quick way for one message from H to L without anything odd; None where a second look is needed."""
     if lines[-1] == "":
-        lines = lines[:-1]
+        lines.pop()
     if len(lines) < 2 or lines[0][:2] != "H|" or lines[-1][:2] != "L|":
         return None
     delimiters = read_delimiters(lines[0])
-    sep, text = delimiters.field, "\r".join(lines[1:])
-    records = [line.split(sep) for line in lines]
-    if not _INNER.issuperset([record[0] for record in records[1:-1]]) or min(map(len, records)) < 2 or "\x00" in text or "\x1a" in text:
+    text, behind = decoded.text, len(lines[0])
+    records = [line.split("|") for line in lines]
+    if not _INNER.issuperset([record[0] for record in records[1:-1]]) or text.find("\x00", behind) >= 0 or text.find("\x1a", behind) >= 0:
         return None
-    message = RecordMessage(records, delimiters, encoding)
-    message.has_end, message.escaped, message.nulls = True, delimiters.escape in text, '""' in text
+    message = RecordMessage(records, delimiters, decoded.encoding)
+    message.has_end = True
+    message.escaped = text.find(delimiters.escape, behind) >= 0
+    message.nulls = text.find('"', behind) >= 0
     return message
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import cycle
 from zlib import adler32
 
-from common.protocol.astm.framing import CR, ENQ, EOT, ETB, ETX, LF, SHORT, STX, SUMS, checksum
+from common.protocol.astm.framing import CR, ENQ, EOT, ETB, ETX, LF, SHORT, STX, SUMS, checksum, total
 from common.protocol.problem import Problem, quote
 
 
@@ -134,36 +135,29 @@ def unframe(data: bytes) -> list[LinkText]:
 _CLEAN = re.compile(rb"\x02([0-7])([^\x00-\x09\x0b\x0c\x0e-\x1f]*\r[\x03]|[^\x00-\x09\x0b\x0c\x0e-\x1f]*\x17)([0-9A-F]{2})\r\n?")
 
 
-_TAILS = [one + b"\r\n" for one in SUMS]
-
-
+_SUMS = {b"\r\x03" + one + b"\r\n": (value + sum(one) + CR + LF) & 0xFF for value, one in enumerate(SUMS)}
+"""By how a frame ends: what all its bytes behind STX add up to, modulo 256, when its checksum is right."""
 _PLAIN = bytes(set(range(256)) - {STX, ETX, ETB, CR, LF} - set(range(0x20)))
 
 
-def _one_session(data: bytes) -> list[LinkText] | None:
+def one_session(data: bytes) -> LinkText | None:
     """The quickest way: one ENQ … EOT of flawless frames, each ``STX FN text CR ETX C1 C2 CR LF``; None for anything else."""
     frames = data.strip(b"\x04\x05").split(b"\x02")
-    if frames[0] or data.translate(None, _PLAIN).strip(b"\x04\x05") != b"\x02\r\x03\r\n" * (len(frames) - 1):
+    if frames[0] or len(frames) == 1 or data.translate(None, _PLAIN).strip(b"\x04\x05") != b"\x02\r\x03\r\n" * (len(frames) - 1):
         return None
     texts = []
-    expected = 0x31
-    for frame in frames[1:]:
-        body = frame[:-4]
-        if len(body) < 3 or body[0] != expected or body[-2:] != b"\r\x03":
+    for frame, number in zip(frames[1:], cycle(b"12345670")):
+        if frame[0] != number or (adler32(frame, 0) & 0xFF if len(frame) <= SHORT else total(frame)) != _SUMS.get(frame[-6:]):
             return None
-        total = adler32(body, 0) if len(body) <= SHORT else sum(body)
-        if frame[-4:] != _TAILS[total & 0xFF]:
-            return None
-        texts.append(body[1:-1])
-        expected = 0x30 if expected == 0x37 else expected + 1
-    return [LinkText(b"".join(texts), True, frames=len(texts))] if texts else None
+        texts.append(frame[1:-5])
+    return LinkText(b"".join(texts), True, frames=len(texts))
 
 
 def _unframe_clean(data: bytes) -> list[LinkText] | None:
     """The quick way for a stream without any flaw; None as soon as something is unusual."""
-    whole = _one_session(data)
+    whole = one_session(data)
     if whole is not None:
-        return whole
+        return [whole]
     out: list[LinkText] = []
     parts: list[bytes] = []
     expected = 0x31
@@ -265,10 +259,10 @@ def _sequence(text: bytes, delimiter: int) -> tuple[int, int] | None:
 
 def _sum_fits(body: bytes, sent: int) -> bool:
     """Does the checksum fit, also when a text-mode log turned each CR into LF (three less each)?"""
-    total = sum(body)
-    if total & 0xFF == sent:
+    found = total(body)
+    if found == sent:
         return True
-    return CR not in body and (total + 3 * body.count(LF)) & 0xFF == sent
+    return CR not in body and (found + 3 * body.count(LF)) & 0xFF == sent
 
 
 class _Phase:

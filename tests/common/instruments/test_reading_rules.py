@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from random import Random
+
 import pytest
 
 from common.instruments.codes import query_specimen, vendor_code
 from common.instruments.decode import MAX_OF_A_KIND, decode, read
 from common.instruments.reading import Message
+from common.protocol.astm import unframe
 from common.protocol.astm.framing import build_frames, checksum
+
+FOLDER = Path(__file__).resolve().parents[2] / "captures"
+SESSION = (
+    'H|\\^&|||XN-550^1||||||||E1394-97\rP|1|||P1|^王^小明||19800101|M\rO|1||^^   S1^B|^^^^WBC\\^^^^RBC||20260105|||||N\r'
+    'R|1|^^^^WBC^1|6.10|10*3/uL||N||F||lab||20260105080000\rR|2|^^^^RBC^1|""|10*6/uL||H\\A||F\rR|3|^^^^TXT|a&F&b|\rC|1|I|see MSH| |G\r'
+    'P|2\rO|1|S2||^^^GLU\rR|1|^^^GLU|5.6\rM|1|x\rL|1|N\r'
+)
 
 
 @pytest.mark.parametrize(
@@ -204,3 +215,27 @@ def test_a_ten_megabyte_message_is_read() -> None:
     lines = "".join(f"R|{n}|^^^T{n}|{n}.5|u||N||F\r" for n in range(1, 200_001))
     message = astm("O|1|S1||^^^A\r" + lines)
     assert len(message.specimens[0].results) == 200_000
+
+
+def _spoilt(random: Random, session: bytes) -> bytes:
+    """One to three bytes replaced, added or left out, its checksums made anew half of the time so that the damage goes deeper."""
+    data = bytearray(session)
+    for _ in range(random.randint(1, 3)):
+        at = random.randrange(len(data))
+        data[at : at + random.randint(0, 2)] = bytes(random.choices(b"|^&\\\"HLPORCMQ\r\n\x02\x03\x04\x05\x17\x1a 17Aa\xd0\xa1", k=random.randint(0, 2)))
+    frames = bytes(data).split(b"\x02")
+    if random.random() < 0.5:
+        frames[1:] = [one[:-4] + checksum(one[:-4]) + b"\r\n" if one[-5:-4] == b"\x03" else one for one in frames[1:]]
+    return b"\x02".join(frames)
+
+
+def test_the_short_way_of_a_flawless_session_reads_as_the_long_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = Random(20260105)
+    whole = [path.read_bytes() for path in FOLDER.glob("*.bin")]
+    whole += [b"\x05" + b"".join(build_frames(SESSION.encode(encoding), per_record=True)) + b"\x04" for encoding in ("utf-8", "gb18030")]
+    samples = whole + [_spoilt(random, random.choice(whole[-2:])) for _ in range(1500)]
+    short = [read(data) for data in samples]
+    assert sum(bool(unframe.one_session(data)) for data in samples) > 200
+    monkeypatch.setattr(unframe, "one_session", lambda data: None)
+    for data, taken in zip(samples, short, strict=True):
+        assert read(data) == taken, data
