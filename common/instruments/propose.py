@@ -14,7 +14,8 @@ from typing import Any
 from common.errors import UserError
 from common.instruments.decode import decode, protocol_of
 from common.instruments.drivers import BY_PROTOCOL, DRIVERS
-from common.instruments.layout import Layout, Mark, describe
+from common.instruments.guess import first_layout
+from common.instruments.layout import describe
 from common.instruments.read_layout import below_heads
 from common.instruments.reading import Reading
 from common.instruments.site import Site, site_from_json
@@ -108,60 +109,14 @@ def _facts(reading: Reading) -> list[object]:
 
 
 def _layouts(data: bytes, encoding: str | None) -> list[Candidate]:
-    """A first layout for unknown text: each word that looks like a number is a value, the longest id-like word the specimen."""
+    """A first layout for unknown text, by all its telegrams."""
     telegram = "stx" if b"\x02" in data and b"\x03" in data else "line"
-    found = telegrams(data, telegram, encoding)
-    if not found or not any(line.strip() for line in found[0]):
+    layout = first_layout(telegram, telegrams(data, telegram, encoding))
+    if layout is None:
         return []
-    lines = found[0]
-    separator = next((one for one in (",", ";", "\t", "|") if len(lines) == 1 and lines[0].count(one) > 2), "")
-    marks = _fields(lines[0], separator) if separator else _columns(lines)
-    if not any(mark.role == "value" for mark in marks):
-        return []
-    layout = Layout(telegram, tuple(marks), separator=separator)
     site = {"layout": layout.to_json()}
     try:
         reading = replay(data, None, site, encoding)
     except UserError:
         return []
     return [Candidate(None, site, "按列猜出的版式,请逐列核对并改名(columns guessed, to be confirmed)", reading)]
-
-
-_NUMBER = re.compile(r"[<>]?[-+]?\d{1,6}(?:[.,]\d+)?[*HL+-]?$")
-_DATE = re.compile(r"(?:\d{2,4}[-/.]\d{1,2}[-/.]\d{1,4}|\d{1,2}:\d{2}(?::\d{2})?|(?:19|20)\d{6}(?:\d{6})?)$")
-_ID = re.compile(r"[A-Za-z]*[-_]?\d[\dA-Za-z-]{3,}$")
-
-
-def _fields(line: str, separator: str) -> list[Mark]:
-    words = [(word.strip(), at, at + 1, 0) for at, word in enumerate(line.split(separator))]
-    return _named(words)
-
-
-def _columns(lines: list[str]) -> list[Mark]:
-    found = [(number, word) for number, line in enumerate(lines) for word in re.finditer(r"\S+", line)]
-    return _named([(word.group(), word.start(), word.end(), number) for number, word in found])
-
-
-def _named(words: list[tuple[str, int, int, int]]) -> list[Mark]:
-    marks: list[Mark] = []
-    ids = [word for word in words if _ID.match(word[0]) and not _DATE.match(word[0])]
-    specimen = max(ids, key=lambda word: len(word[0]), default=None)
-    label = ""
-    number = 0
-    for word in words:
-        text, start, end, line = word
-        if not text:
-            continue
-        if word is specimen:
-            marks.append(Mark("specimen", start, end, line))
-        elif _DATE.match(text):
-            marks.append(Mark("date", start, end, line))
-        elif word is words[0] and text.isdigit():
-            marks.append(Mark("sequence", start, end, line))
-        elif _NUMBER.match(text):
-            number += 1
-            marks.append(Mark("value", start, end, line, label if label and label not in {m.code for m in marks} else f"F{number}"))
-        else:
-            marks.append(Mark("ignore", start, end, line))
-        label = text if text[:1].isalpha() and word is not specimen else ""
-    return marks

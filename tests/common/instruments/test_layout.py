@@ -228,6 +228,61 @@ def test_an_unknown_positional_recording_gets_columns_to_confirm() -> None:
     assert telegrams(data)[1] == ["  2 2026-01-05 08:13 S2600124  WBC  7.00 RBC 4.15"]
 
 
+LIST = b"""Sample      Date       Na     K     Cl
+--------------------------------------
+B26000001  05/01/26   140   4.1   99
+B26000002  05/01/26    98   3.9   97 L
+B26000003  05/01/26  1141  12.6  ----
+Printed by the night shift
+B26000004  05/01/26   139   4.0
+"""
+
+
+def test_the_columns_of_a_list_are_guessed_by_all_its_lines() -> None:
+    reading = replay(LIST, None, propose(LIST)[0].site)
+    assert facts(reading) == [
+        ("B26000001", "Na", "140", None, (), "05/01/26"),
+        ("B26000001", "K", "4.1", None, (), "05/01/26"),
+        ("B26000001", "Cl", "99", None, (), "05/01/26"),
+        ("B26000002", "Na", "98", None, (), "05/01/26"),
+        ("B26000002", "K", "3.9", None, (), "05/01/26"),
+        ("B26000002", "Cl", "97", None, ("L",), "05/01/26"),
+        ("B26000003", "Na", "1141", None, (), "05/01/26"),
+        ("B26000003", "K", "12.6", None, (), "05/01/26"),
+        ("B26000003", "Cl", "----", None, (), "05/01/26"),
+    ]
+    assert [problem.code for problem in reading.problems] == ["message.cut", "message.cut"], reading.problems
+
+
+def test_a_column_that_ends_at_one_place_takes_wider_numbers_than_were_seen() -> None:
+    layout = propose(LIST)[0].site
+    later = replay(b"B26000009  05/01/26 12345 100.6   99\n", None, layout)
+    assert [(code, value) for _, code, value, *_ in facts(later)] == [("Na", "12345"), ("K", "100.6"), ("Cl", "99")]
+
+
+def test_a_heading_names_the_fields_of_a_separated_file() -> None:
+    head = "标本号;日期;姓名;GLU;单位;UREA\n"
+    rows = "26010500001;2026-01-05 08:00;王小明;5.6;mmol/L;4.1\n26010500002;2026-01-05 08:01;李四;>30.0;mmol/L;\n"
+    data = (head + rows + "total;2\n").encode()
+    assert [(who, code, value, unit) for who, code, value, unit, *_ in facts(replay(data, None, propose(data)[0].site))] == [
+        ("26010500001", "GLU", "5.6", "mmol/L"),
+        ("26010500001", "UREA", "4.1", None),
+        ("26010500002", "GLU", ">30.0", "mmol/L"),
+        ("26010500002", "UREA", None, None),
+    ]
+
+
+def test_tickets_of_several_lines_are_guessed_by_all_of_them() -> None:
+    ticket = "\x02ID: {}\rNa  {:>5} mmol/L\rK   {:>5} mmol/L\r\x03"
+    data = (ticket.format("1234567", "98", "4.1") + ticket.format("1234568", "140", "13.1")).encode()
+    assert [row[:4] for row in facts(replay(data, None, propose(data)[0].site))] == [
+        ("1234567", "Na", "98", "mmol/L"),
+        ("1234567", "K", "4.1", "mmol/L"),
+        ("1234568", "Na", "140", "mmol/L"),
+        ("1234568", "K", "13.1", "mmol/L"),
+    ]
+
+
 def test_proposals_never_raise() -> None:
     for data in (b"", b"\x02", b"\x02\x03", b"\xff" * 40, b"1,2,3,4", b"a;b;c;d;5"):
         propose(data)

@@ -14,10 +14,11 @@ from common.protocol.astm import unframe
 from common.protocol.astm.framing import build_frames, checksum
 
 FOLDER = Path(__file__).resolve().parents[2] / "captures"
+ODD = b'|^&\\"HLPORCMQ\r\n\x02\x03\x04\x05\x17\x1a 17Aa\xd0\xa1'
 SESSION = (
-    'H|\\^&|||XN-550^1||||||||E1394-97\rP|1|||P1|^王^小明||19800101|M\rO|1||^^   S1^B|^^^^WBC\\^^^^RBC||20260105|||||N\r'
+    "H|\\^&|||XN-550^1||||||||E1394-97\rP|1|||P1|^王^小明||19800101|M\rO|1||^^   S1^B|^^^^WBC\\^^^^RBC||20260105|||||N\r"
     'R|1|^^^^WBC^1|6.10|10*3/uL||N||F||lab||20260105080000\rR|2|^^^^RBC^1|""|10*6/uL||H\\A||F\rR|3|^^^^TXT|a&F&b|\rC|1|I|see MSH| |G\r'
-    'P|2\rO|1|S2||^^^GLU\rR|1|^^^GLU|5.6\rM|1|x\rL|1|N\r'
+    "P|2\rO|1|S2||^^^GLU\rR|1|^^^GLU|5.6\rM|1|x\rL|1|N\r"
 )
 
 
@@ -222,7 +223,7 @@ def _spoilt(random: Random, session: bytes) -> bytes:
     data = bytearray(session)
     for _ in range(random.randint(1, 3)):
         at = random.randrange(len(data))
-        data[at : at + random.randint(0, 2)] = bytes(random.choices(b"|^&\\\"HLPORCMQ\r\n\x02\x03\x04\x05\x17\x1a 17Aa\xd0\xa1", k=random.randint(0, 2)))
+        data[at : at + random.randint(0, 2)] = bytes(random.choices(ODD, k=random.randint(0, 2)))
     frames = bytes(data).split(b"\x02")
     if random.random() < 0.5:
         frames[1:] = [one[:-4] + checksum(one[:-4]) + b"\r\n" if one[-5:-4] == b"\x03" else one for one in frames[1:]]
