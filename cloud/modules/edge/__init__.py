@@ -50,5 +50,9 @@ MODULE = Module(
         "edge.deferred": ("service:on_deferred",),
         "edge.mapping_active": ("handlers:on_mapping",),
     },
-    jobs=(Job("edge_expire", "03:10", "service:expire"), Job("edge_watch", "1m", "watch:look")),
+    jobs=(
+        Job("edge_expire", "03:10", "service:expire"),
+        Job("edge_clear", "03:20", "keeping:clear"),
+        Job("edge_watch", "1m", "watch:look"),
+    ),
 )

@@ -66,7 +66,7 @@ MESSAGES = 60
 def messages(uow: UnitOfWork, connection_id: int | None, specimen: str = "", before: int = 0) -> list[Any]:
     """Stored messages, newest first, from below one on; of one connection or of all, about one specimen as the analyzer named it or any."""
     question = select(RawMessage.id, RawMessage.received_at, RawMessage.conn_key, RawMessage.seq, RawMessage.state, RawMessage.problems)
-    question = question.where(RawMessage.kind == "raw")
+    question = question.where(RawMessage.kind == "raw", RawMessage.cleared_at.is_(None))
     if connection_id is not None:
         question = question.where(RawMessage.connection_id == connection_id)
     if specimen:
@@ -133,7 +133,8 @@ class Replay:
 
 def replay(uow: UnitOfWork, raw_ids: Sequence[int], new: NewWay) -> Replay:
     """Read stored messages by what is in use and by the new way. Nothing is written."""
-    rows = uow.s.scalars(select(RawMessage).where(RawMessage.id.in_(raw_ids), RawMessage.kind == "raw").order_by(RawMessage.id)).all()
+    whole = select(RawMessage).where(RawMessage.id.in_(raw_ids), RawMessage.kind == "raw", RawMessage.cleared_at.is_(None))
+    rows = uow.s.scalars(whole.order_by(RawMessage.id)).all()
     version = None if new.version_id is None else uow.s.get(MappingVersion, (uow.tenant_id, new.version_id))
     if new.version_id is not None and version is None:
         raise UserError("not_found", "所选对照版本不存在，请刷新页面后重选。")

@@ -19,6 +19,7 @@ from cloud.modules.edge.rules import AgentState
 from cloud.ports.ca import CertificateAuthority, revoked_serials
 from common import crypto
 from common.errors import JianlianError, UserError
+from common.say import say
 
 CODE_LIFE = timedelta(minutes=30)
 REGISTRY = "edge_registry"
@@ -106,8 +107,11 @@ def _admit(uow: UnitOfWork, settings: Settings, agent: Agent, csr: str, request:
     }
 
 
-def revoke(uow: UnitOfWork, agent_id: int, reason: str, settings: Settings) -> None:
-    """Refused by the intake from this COMMIT on; the broker cuts the session when it reads the revocation list."""
+def revoke(uow: UnitOfWork, agent_id: int, reason: str, settings: Settings, *, lose: bool = False) -> None:
+    """Refused by the intake from this COMMIT on; the broker cuts the session when it reads the revocation list.
+
+    Its queue is drained first (M27 R7): what it still holds would never come. ``lose``: its PC is broken or gone, and they are given up.
+    """
     agent = uow.s.get(Agent, (uow.tenant_id, agent_id), with_for_update=True)
     if agent is None:
         raise UserError("not_found", "采集端不存在，请核对后重试。")
@@ -115,7 +119,13 @@ def revoke(uow: UnitOfWork, agent_id: int, reason: str, settings: Settings) -> N
         raise UserError("invalid", "请写明吊销原因。", field="reason")
     if not rules.may_move(AgentState(agent.state), AgentState.REVOKED):
         raise UserError("conflict", "该采集端已经吊销。")
-    before = {"state": agent.state, "serial": agent.serial}
+    waiting = rules.waiting(agent.status)
+    if waiting and not lose:
+        words = say(
+            "采集端上还有 {n} 条报文没有上传，吊销后再也收不到。请等它们传完；电脑已损坏或丢失时请勾选“放弃未上传的报文”。", n=waiting
+        )
+        raise UserError("conflict", words, field="lose")
+    before = {"state": agent.state, "serial": agent.serial, **({"lost": waiting} if waiting else {})}
     agent.state, agent.revoked_at, agent.revoke_reason = AgentState.REVOKED, uow.now, reason.strip()
     uow.s.flush()
     uow.audit("agent", agent_id, "revoke", before, {"state": agent.state}, reason.strip())

@@ -89,7 +89,10 @@ class Connection(Versioned, TenantTable, Base):
 
 
 class RawMessage(TenantTable, Base):
-    """Bytes exactly as the agent accepted them; the transport key makes a repeat harmless (R3)."""
+    """Bytes exactly as the agent accepted them; the transport key makes a repeat harmless (R3).
+
+    Cleared: the bytes are gone, see keeping.py.
+    """
 
     __tablename__ = "raw_message"
     __table_args__ = (
@@ -97,6 +100,7 @@ class RawMessage(TenantTable, Base):
         Index("ix_raw_message_connection", "tenant_id", "connection_id", "id"),
         Index("ix_raw_message_received", "tenant_id", "received_at"),
         Index("ix_raw_message_neighbour", "tenant_id", "agent_id", "stream_uuid", "conn_key", "seq"),
+        Index("ix_raw_message_kept", "tenant_id", "received_at", postgresql_where=text("cleared_at IS NULL AND kind = 'raw'")),
         Index("ix_raw_message_open", "tenant_id", "id", postgresql_where=text("state IN ('quarantined','deferred')")),
         tenant_fk("agent_id", "agent"),
         tenant_fk("connection_id", "connection"),
@@ -116,6 +120,7 @@ class RawMessage(TenantTable, Base):
     meta: Mapped[dict[str, Any]]
     state: Mapped[str]
     problems: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    cleared_at: Mapped[datetime | None]
 
 
 class Observation(TenantTable, Base):

@@ -54,9 +54,10 @@ def record_received(uow: UnitOfWork, raw_ids: Sequence[int], name: str, analyzer
     """Make a recording of messages that came already, in their order."""
     if not raw_ids or len(raw_ids) > MAX_RAW:
         raise UserError("invalid", say("请勾选 1–{most} 条报文。", most=MAX_RAW), field="raw")
-    rows = uow.s.scalars(select(RawMessage).where(RawMessage.id.in_(raw_ids), RawMessage.kind == "raw").order_by(RawMessage.id)).all()
+    whole = select(RawMessage).where(RawMessage.id.in_(raw_ids), RawMessage.kind == "raw", RawMessage.cleared_at.is_(None))
+    rows = uow.s.scalars(whole.order_by(RawMessage.id)).all()
     if not rows:
-        raise UserError("not_found", "所选报文不存在，请刷新页面后重选。")
+        raise UserError("not_found", "所选报文不存在或已过保存期，请刷新页面后重选。")
     # ASTM and HL7 messages end themselves; lines of a one-way printer may lack their end.
     plain = [workbook.plain(r.body) for r in rows]
     body = b"".join(one if one.endswith((b"\r", b"\n", b"\x03", b"\x04", b"\x1c")) else one + b"\r" for one in plain)

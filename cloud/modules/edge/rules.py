@@ -8,7 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
@@ -49,12 +49,27 @@ def may_move(state: AgentState, to: AgentState) -> bool:
     return to in AGENT_MOVES[state]
 
 
+def waiting(status: Mapping[str, object]) -> int:
+    """Messages an agent still held when it was last heard; 0 when it has not said."""
+    said = status.get("pending")
+    return said if isinstance(said, int) and said > 0 else 0
+
+
 class RawState(StrEnum):
     """What became of a stored message; one of them always holds (R8)."""
 
     INTERPRETED = "interpreted"
     DEFERRED = "deferred"  # stored and receipted, read later outside the stream because of its size
     QUARANTINED = "quarantined"
+
+
+KEEP_DAYS = 90
+"""Bytes of messages are kept at least so long (M06 R11)."""
+
+
+def keep_days(setting: object) -> int:
+    """Days that bytes are kept by a hospital's setting; never fewer than the specification's."""
+    return max(KEEP_DAYS, setting) if isinstance(setting, int) else KEEP_DAYS
 
 
 class Fate(StrEnum):

@@ -154,6 +154,8 @@ def reinterpret(uow: UnitOfWork, raw_id: int, reason: str, zone: tzinfo = CHINA)
     raw = uow.s.get(RawMessage, (uow.tenant_id, raw_id), with_for_update=True)
     if raw is None or raw.kind != "raw":
         raise UserError("not_found", "报文不存在，请核对后重试。")
+    if raw.cleared_at is not None:
+        raise UserError("conflict", "报文原文已过保存期并清除，不能重新解析；已读出的结果仍在。")
     cur = store.cursor(uow)
     link = lookup.links(cur, uow.tenant_id, [raw.agent_id]).get((raw.agent_id, raw.conn_key))
     row = store.RawRow(

@@ -111,7 +111,7 @@ def ask_log(uow: UnitOfWork, agent_id: int) -> Any:
 @VIEWS.post("/edge/agents/<int:agent_id>/revoke", Perm.MANAGE)
 def revoke(uow: UnitOfWork, agent_id: int) -> Any:
     """Never trust this agent again."""
-    service.revoke(uow, agent_id, request.form.get("reason", ""), web().settings)
+    service.revoke(uow, agent_id, request.form.get("reason", ""), web().settings, lose="lose" in request.form)
     return redirect_to(f"/edge/agents/{agent_id}")
 
 
