@@ -80,10 +80,11 @@ class _Reader:
             if specimen.specimen_id is not None and text and text != specimen.specimen_id:
                 self._next()
             self.specimen.specimen_id = text or None
-        elif key == "pi":
-            specimen.patient_id = text or None
-        elif key == "pn":
-            specimen.patient_name = text or None
+        elif key in ("pi", "pn"):
+            if specimen.results or "rt" in self.test or self.drug is not None:  # the next patient: what follows is about another tube
+                self._next()
+                self.specimen.patient_id = self.specimen.patient_name = None
+            setattr(self.specimen, "patient_id" if key == "pi" else "patient_name", text or None)
         elif key in ("ps", "pb"):
             setattr(specimen, "sex" if key == "ps" else "birth", text or None)
         elif key == "s1":
@@ -105,7 +106,7 @@ class _Reader:
         """A second specimen in one message."""
         self._close_drug()
         self._close_test()
-        self.specimen = Specimen(None, self.specimen.patient_id)
+        self.specimen = Specimen(None, self.specimen.patient_id, patient_name=self.specimen.patient_name)
         self.message.specimens.append(self.specimen)
 
     def _organism(self, key: str, value: str) -> None:

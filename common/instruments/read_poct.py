@@ -55,6 +55,10 @@ def _service(message: Message, service: Element) -> None:
     if tube is None and len(orders) == 1 and not tubes[1:]:
         tube = value(orders[0], "order_id")
     holders = [*service.findall("PT"), *service.findall("CTC")]
+    if tube is not None and len(service.findall("PT")) > 1:
+        said = f"一个服务里有多个患者,标本 {quote(tube)} 不能确定是谁的,结果不归入标本(several patients, one specimen)"
+        message.problems.append(Problem("specimen.uncertain", said))
+        tube = None
     if service.findall("OBS"):
         holders.append(service)
     for holder in holders:

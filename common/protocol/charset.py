@@ -66,8 +66,10 @@ def decode_bytes(data: bytes, declared: str | None = None, override: str | None 
         return Decoded(data.decode("ascii"), wanted or "ascii", [])
     if wanted is None:
         return _guess(data)
+    doubted = not override and wanted == "iso8859-1" and _chinese_runs(data)  # Latin-1 takes any bytes, a test result among them
     try:
-        return Decoded(data.decode(wanted), wanted, [])
+        if not doubted:
+            return Decoded(data.decode(wanted), wanted, [])
     except (UnicodeDecodeError, LookupError):
         pass
     guessed = _guess(data)
@@ -146,6 +148,18 @@ def _chinese_score(data: bytes) -> int:
         elif len(raw) == 2:
             odd += 1
     return common if common > odd else 0
+
+
+_RUN = re.compile(rb"(?<![A-Za-z\x80-\xff])((?:[\xa1-\xf7][\xa1-\xfe])+)(?![A-Za-z\x80-\xff])|[\x80-\xff]+")
+
+
+def _chinese_runs(data: bytes) -> bool:
+    """Is most of what is not ASCII whole runs of common Chinese characters, standing alone as no word of a European language does?"""
+    good = odd = 0
+    for run in _RUN.finditer(data):
+        good += len(run[1] or b"") // 2
+        odd += not run[1]
+    return good > max(odd, 1)
 
 
 def _keep(data: bytes, encoding: str) -> Decoded:
