@@ -11,7 +11,8 @@ from datetime import datetime
 
 _ANSWERS = (b"ACK", b"ORL", b"ORR", b"RSP", b"QCK", b"DSR", b"MCF")
 _ENHANCED = (b"AL", b"NE", b"ER", b"SU")
-_TRIGGER_FIELDS = 21
+_NO_FIELDS = (b"",) * 22
+"""Mindray wants the full MSH (at least 19 separators)."""
 _NO_SEPARATOR = b"\r\n\x00\x0b\x1c"
 
 
@@ -75,21 +76,16 @@ def _wanted(condition: bytes, good: bool) -> bool:
 
 def _ack(head: Head, code: bytes, now: datetime, number: int) -> bytes:
     """MSH with sender and receiver swapped, and MSA echoing MSH-10. MSH-16 is echoed: Mindray wants its own back."""
-    sep = head.separator
-    trigger = head.get(9).split(head.component)[1:2]
-    fields = [b""] * _TRIGGER_FIELDS
-    fields[0], fields[1] = b"MSH", head.get(2) or b"^~\\&"
-    fields[2], fields[3], fields[4], fields[5] = head.get(5), head.get(6), head.get(3), head.get(4)
-    at = _digits(now)
-    fields[6] = at
-    fields[8] = head.component.join((b"ACK", *(t for t in trigger if t)))
-    fields[9] = b"%s%d" % (at[4:], number % 1_000_000)
-    fields[10], fields[11] = head.get(11) or b"P", head.get(12) or b"2.3.1"
-    if head.get(16).strip() not in _ENHANCED:
-        fields[15] = head.get(16)
-    fields[17] = head.get(18)
-    msa = [b"MSA", code, head.get(10)]
-    if head.get(16).strip().isdigit():
+    sep, own = head.separator, (head.fields + _NO_FIELDS)[: len(_NO_FIELDS)]
+    trigger = own[9].partition(head.component)[2].split(head.component, 1)[0]
+    at, mode = _digits(now), own[16].strip()
+    fields = [
+        *(b"MSH", own[2] or b"^~\\&", own[5], own[6], own[3], own[4], at, b""),
+        *(head.component.join((b"ACK", trigger)) if trigger else b"ACK", b"%s%d" % (at[4:], number % 1_000_000)),
+        *(own[11] or b"P", own[12] or b"2.3.1", b"", b"", b"", b"" if mode in _ENHANCED else own[16], b"", own[18], b"", b"", b""),
+    ]
+    msa = [b"MSA", code, own[10]]
+    if mode.isdigit():
         msa += [_MINDRAY_TEXT[code[1:]], b"", b"", b"0" if code[1:] == b"A" else b"207"]
     return (sep.join(fields) + b"\r" + sep.join(msa) + b"\r").translate(None, b"\x0b\x1c")  # an echo must not end our own block
 
