@@ -273,7 +273,7 @@ class _Reader:
         """The specimen for a result whose own O record is missing or may be."""
         lost, self.lost = self.lost, 0
         number = _sequence(record)
-        if specimen is not None and number and number - _sequence(self.last_record) - 1 == lost:
+        if specimen is not None and number and number - _sequence(self.last_record) - 1 == lost > 0:
             return specimen  # exactly the missing results are missing
         said = "结果前没有 O 记录,样本未知(result without an order record)"
         if specimen is not None or lost:

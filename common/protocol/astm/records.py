@@ -212,7 +212,7 @@ class _Splitter:
                 self.now.lost_before[len(self.now.records)] = -1
             return
         if self.lost_frames:
-            self.now.lost_before[len(self.now.records)] = self.lost_frames
+            self.now.lost_before.setdefault(len(self.now.records), self.lost_frames)
             self.lost_frames = 0
         self.now.records.append(record)
         if kind != "H" and self.delimiters.escape in line:

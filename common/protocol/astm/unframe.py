@@ -21,7 +21,7 @@ class LinkText:
     """The text one transfer phase carried, frames joined, retransmissions dropped.
 
     Where bytes are missing: a record that ends at a ``cut_end`` offset of ``text``, or starts at a
-    ``cut_start`` offset, is not whole; ``gaps`` counts frames lost before an offset.
+    ``cut_start`` offset, is not whole; ``gaps`` counts records lost before an offset, -1 where nobody knows how many.
     """
 
     text: bytes
@@ -281,40 +281,46 @@ class _Phase:
         self.delimiter = 0x7C
         self.unsummed = 0
         self.repeated = False
+        self.a_record_each = True
+        self.ended = False
+        self.perhaps: set[int] = set()
 
     def take(self, frame: _Frame) -> None:
         """Next frame on the wire; a damaged one waits for its possible retransmission."""
         self.used = True
         body = frame.body
-        if self.numbered is None:
-            self.numbered = bool(body) and 0x30 <= body[0] <= 0x39
-            at = 1 if self.numbered else 0
+        digit = body[:1].isdigit()
+        if self.numbered is None and (digit or frame.good or not frame.sent):  # not by a damaged byte
+            self.numbered = digit
+            at = 1 if digit else 0
             if body[at : at + 1] == b"H" and len(body) > at + 1:
                 self.delimiter = body[at + 1]
         number = -1
-        if self.numbered and body and 0x30 <= body[0] <= 0x39:
+        if self.numbered and digit:
             number = body[0] - 0x30
             body = body[1:]
         self.out.frames += 1
         if self.held is not None:
             held, held_number, held_text = self.held
             self.held = None
-            if not self._replaces(frame, number, body, held_number, held_text):
+            if not self._replaces(frame, number, body, held, held_number, held_text):
                 self._accept(held_number, held_text, held)
-        if frame.good or not frame.sent or len(frame.sent) < 2:
+        if frame.good or frame.end and len(frame.sent) < 2:
             if frame.good and self.last_number == number >= 0 and body == self.last_text:
                 return
             self._report(frame, number)
             self._accept(number, body, frame)
             return
         self._report(frame, number)
+        if not frame.end and body and number == self.last_number >= 0 and self.last_text.startswith(body):
+            return  # the beginning of a frame that came whole before
         self.held = (frame, number, body)
 
-    def _replaces(self, frame: _Frame, number: int, text: bytes, held_number: int, held_text: bytes) -> bool:
+    def _replaces(self, frame: _Frame, number: int, text: bytes, held: _Frame, held_number: int, held_text: bytes) -> bool:
         """Is this frame the retransmission of the damaged one before it? (LIS01 8.3.4: same number)"""
         if text == held_text:
             return True
-        if number < 0:
+        if number < 0 or not held.end and not frame.good:
             return False
         expected = (self.last_number + 1) & 7 if self.last_number >= 0 else 1
         return number in (expected, held_number) if frame.good else number == held_number
@@ -345,14 +351,22 @@ class _Phase:
             self.last_number = number
         self.last_text = text
         self.last_end = frame.end
-        if not frame.end and text and text[-1] not in (CR, LF):
+        if frame.end:
+            self.ended = True
+        if frame.end or text[-1:] in (b"\r", b"\n"):
+            self.a_record_each &= self._starts_record(text) and b"\r" not in text.rstrip(b"\r\n")
+        if not frame.end and text[-1:] in (b"\r", b"\n"):
+            self.perhaps.add(self.size)
+        elif not frame.end:  # its end is missing, and whatever stood there
             self._cut()
+            self.out.gaps[self.size] = 1
 
     def _cut(self) -> None:
         """What follows is missing: end the record here and remember that it is not whole."""
-        self.out.cut_end.add(self.size)
-        self.parts.append(b"\r")
-        self.size += 1
+        if self._open():
+            self.out.cut_end.add(self.size)
+            self.parts.append(b"\r")
+            self.size += 1
 
     def _restart(self, number: int, text: bytes) -> bool:
         """Numbering that starts again, or skips 0, without anything being lost."""
@@ -363,7 +377,8 @@ class _Phase:
         if (self.last_number, number) != (7, 1):
             return False
         before, after = _sequence(self.last_text, self.delimiter), _sequence(text, self.delimiter)
-        return before is not None and after == (before[0], before[1] + 1)
+        # of two orders in a row the first would have no result: rather its results are lost
+        return before is not None and before[0] not in b"OP" and after == (before[0], before[1] + 1)
 
     def _gap(self, number: int, missing: int) -> None:
         if missing == 7:
@@ -414,4 +429,6 @@ class _Phase:
         # one record a frame and no CR anywhere: the frames are the records
         whole = bare and all(self._starts_record(part) for part in self.parts)
         self.out.text = (b"\r" if whole else b"").join(self.parts)
+        if not self.a_record_each:  # how many records a lost frame held nobody knows, nor whether one without an end held more
+            self.out.gaps = dict.fromkeys([*self.out.gaps, *(self.perhaps if self.ended else ())], -1)
         return self.out

@@ -38,6 +38,11 @@ ONE_WANT = results(("A9001", "K=4.15;NA=140.2"))
 TWO = lines(H.format("SIM"), "P|1||P1", "O|1|A9001||^^^K", "R|1|^^^K|4.1", "P|2||P2", "O|1|A9002||^^^K", "R|1|^^^K|5.2", "L|1|N")
 TWO_WANT = results(("A9001", "K=4.1"), ("A9002", "K=5.2"))
 PIECES = [one_frame(1, ONE.encode()[:70], 23), one_frame(2, ONE.encode()[70:])]
+PACKED = (
+    b"H|\\^&|||SIM\rP|1\rO|1|B1||^^^X\rR|1|^^^A|1\rR|2|^^^B|2\r",
+    b"C|3|I|x\rP|2\rO|1|B2||^^^X\rR|1|^^^D|4\rR|2|^^^E|5\rR|3|^^^",
+    b"|x\rR|4|^^^F|6\rL|1|N\r",
+)
 FRAMES = [one_frame((n + 1) % 8, f"{text}\r".encode()) for n, text in enumerate(TWO.split("\r")[:-1])]
 
 KINDS: list[Kind] = [
@@ -118,6 +123,15 @@ KINDS: list[Kind] = [
     kind("UTF-16 little endian without a mark", ONE.encode("utf-16-le"), ONE_WANT),
     kind("Latin-1 micro sign in a unit", framed(ONE.replace("mmol/L", "µmol/L").replace("李^雷", "M^X"), encoding="latin-1"), ONE_WANT),
     kind("a 7-bit line that lost the top bits of a name", framed(ONE.encode("gb18030").translate(bytes(range(128)) + bytes(range(128)))), ONE_WANT),
+    # --- ASTM: frames lost, cut and repeated among several specimens
+    kind("a frame cut behind its number: the next results may be another tube's", b"\x05" + b"".join(FRAMES[:4]) + b"\x025" + one_frame(6, b"R|1|^^^NA|140\r") + FRAMES[-1] + b"\x04", results(("A9001", "K=4.1"), (None, "NA=140")), problem="frame.end"),
+    kind("packed: a lost frame held the end of one tube and the beginning of the next, the numbers fit by chance", b"\x05" + one_frame(1, PACKED[0], 23) + one_frame(3, PACKED[2], 3) + b"\x04", results(("B1", "A=1;B=2"), (None, "F=6")), problem="frame.gap"),
+    kind("packed: a frame without its end held more than is seen", b"\x05" + one_frame(1, PACKED[0], 23) + b"\x022C|3|I|x\r" + one_frame(3, PACKED[2], 3) + b"\x04", results(("B1", "A=1;B=2"), (None, "F=6")), problem="frame.end"),
+    kind("a tube's only result lost where the numbers wrap", b"\x05" + b"".join(one_frame(n, text) for n, text in ((1, b"H|\\^&|||SIM\r"), (2, b"P|1\r"), (3, b"O|1|B5||^^^A\r"), (4, b"R|1|^^^A|1\r"), (5, b"R|2|^^^B|2\r"), (6, b"P|2\r"), (7, b"O|1|B6||^^^A\r"), (1, b"O|2|B7||^^^A\r"), (2, b"R|1|^^^A|3\r"), (3, b"L|1|N\r"))) + b"\x04", results(("B5", "A=1;B=2"), ("B6", ""), ("B7", "A=3")), problem="frame.gap"),
+    kind("the first frame's number damaged, then sent again", b"\x05" + FRAMES[0].replace(b"\x021", b"\x02q") + b"".join(FRAMES[:5]) + FRAMES[4] + b"".join(FRAMES[5:]) + b"\x04", TWO_WANT, problem="frame.checksum"),
+    kind("a frame whose ETX was damaged, then sent again", b"\x05" + b"".join(FRAMES[:5]) + FRAMES[5].replace(b"\x03", b"}") + b"".join(FRAMES[5:]) + b"\x04", TWO_WANT, problem="frame.end"),
+    kind("the beginning of a frame sent again and broken off", b"\x05" + b"".join(FRAMES[:5]) + FRAMES[4][:6] + b"".join(FRAMES[5:]) + b"\x04", TWO_WANT, problem="frame.end"),
+    kind("the order of the second tube cut, the first had one result only", b"\x05" + b"".join(FRAMES[:4]) + b"\x025O|2|A90" + one_frame(6, b"R|1|^^^K|5.2\r") + one_frame(7, b"L|1|N\r") + b"\x04", results(("A9001", "K=4.1"), (None, "K=5.2")), problem="frame.end"),
     # --- HL7
     kind("Hitachi LABOSPECT: SPM before, values as SN and as ST", mllp(lines(msh("LABOSPECT", "OUL^R22^OUL_R22", "2.5.1"), PID, "SPM|1|H701||SER|||||||P", "OBR|1|||GLU", obx(1, "GLU", "<^0.5", "SN"), "OBR|2|||IC", obx(1, "IC", "++", "ST"))), results(("H701", "GLU=<^0.5;IC=++"))),
     kind("Siemens DCA through a hub, several patients and tubes", oru("PID|1||P1", "OBR|1||H702|HBA1C", obx(1, "HBA1C", "6.1"), "PID|2||P2", "OBR|1||H703|HBA1C", obx(1, "HBA1C", "7.2"), "PID|3||P3", "OBR|1||H704|HBA1C", obx(1, "HBA1C", "8.3")), results(("H702", "HBA1C=6.1"), ("H703", "HBA1C=7.2"), ("H704", "HBA1C=8.3"))),
