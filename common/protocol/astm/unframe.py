@@ -282,7 +282,7 @@ class _Phase:
         self.unsummed = 0
         self.repeated = False
         self.a_record_each = True
-        self.ended = False
+        self.ended = self.summed = False
         self.perhaps: set[int] = set()
 
     def take(self, frame: _Frame) -> None:
@@ -306,9 +306,11 @@ class _Phase:
             if not self._replaces(frame, number, body, held, held_number, held_text):
                 self._accept(held_number, held_text, held)
         if frame.good or frame.end and len(frame.sent) < 2:
-            if frame.good and self.last_number == number >= 0 and body == self.last_text:
+            self.summed |= frame.good
+            if not frame.good:
+                self._report(frame, number)
+            if self.summed and self.last_number == number >= 0 and body == self.last_text:
                 return
-            self._report(frame, number)
             self._accept(number, body, frame)
             return
         self._report(frame, number)
@@ -327,8 +329,6 @@ class _Phase:
 
     def _report(self, frame: _Frame, number: int) -> None:
         name = f"第 {self.out.frames} 帧" + (f"(FN {number})" if number >= 0 else "")
-        if frame.good:
-            return
         if not frame.end:
             text = f"{name}没有 ETX/ETB 结束符,可能被截断(frame end missing)"
             self.out.problems.append(Problem("frame.end", text))
