@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 
-from common.instruments.layout import Layout, Mark
+from common.instruments.layout import Layout, Mark, Repeat
 
 LOOKED = 300
 """Telegrams looked at."""
@@ -22,6 +22,8 @@ _DATE = re.compile(rf"(?:\d{{2,4}}[-/.]\d{{1,2}}[-/.]\d{{1,4}}(?:[ T]{_CLOCK})?|
 _ID = re.compile(r"[A-Za-z]*[-_]?\d[\dA-Za-z-]{3,}$")
 _UNIT = re.compile(r"(?:10[*^]\d+/\w+|[a-zA-Zµμ]{1,6}/[a-zA-Z]{1,3}|%|[fp][Ll]|pg|IU|mmHg)$")
 _FLAG = re.compile(r"(?:[HLA*!#?+-]{1,3}|Hi|Lo)$")
+_WORD = re.compile(r"[^\W\d_][\w%#/()+.* -]{0,23}$")
+_TEST = re.compile(r"code|test|item|assay|analyte|param|项目|代码", re.IGNORECASE)
 _NOTHING = re.compile(r"[-*.=_]{2,}$")
 _NAMES = (
     ("specimen", re.compile(r"sample|specimen|barcode|tube|标本|样本|样品|条码|^id$|^no\.?$|编号", re.IGNORECASE)),
@@ -60,18 +62,23 @@ def first_layout(telegram: str, found: Sequence[Sequence[str]]) -> Layout | None
     alike = [lines for lines in found if len(lines) == size]
     if size > 1:
         places = [one for number in range(size) for one in _columns([lines[number] for lines in alike], number)]
-        marks = _marks(places)
+        _roles(places)
+        marks = _coded(places)
         return Layout(telegram, tuple(marks)) if _values(marks) else None
     texts = [lines[0] for lines in alike]
     data, heads = [text for text in texts if _numbers(text)], [text for text in texts if not _numbers(text)]
     separator = _separator(data)
     places = _separated(data, separator) if separator else _columns(data, 0)
     _name(places, heads, separator)
-    marks = _marks(places)
+    _roles(places)
+    repeat = _result_a_line(places)
+    marks = _coded([one for one in places if repeat is None or one.role not in ("code", "value", "unit", "flag")])
     first = next((at for at, text in enumerate(texts) if _numbers(text)), 0)
     plain = [head for head in heads if not re.search(r"\d{4}", head)]  # one with a long number may name a tube
     quiet = tuple(dict.fromkeys(head for head in plain if head in texts[:first] or plain.count(head) > 1 or _NOTHING.match(head)))
-    return Layout(telegram, tuple(marks), separator=separator, quiet=quiet if len(quiet) <= 3 else ()) if _values(marks) else None
+    if repeat is None and not _values(marks):
+        return None
+    return Layout(telegram, tuple(marks), repeat, separator, quiet=quiet if len(quiet) <= 3 else ())
 
 
 def _words(text: str) -> list[str]:
@@ -161,7 +168,7 @@ def _name(places: list[_Field], heads: Sequence[str], separator: str) -> None:
                 one.name = one.name or over[0]
 
 
-def _marks(places: list[_Field]) -> list[Mark]:
+def _roles(places: list[_Field]) -> None:
     """What each place is, by what stands there in most lines."""
     for one in places:
         said = next((role for role, name in _NAMES if one.name and name.search(one.name)), "")
@@ -178,7 +185,6 @@ def _marks(places: list[_Field]) -> list[Mark]:
         else:
             one.role = "ignore"
     _one_specimen(places)
-    return _coded(places)
 
 
 def _one_specimen(places: list[_Field]) -> None:
@@ -190,6 +196,30 @@ def _one_specimen(places: list[_Field]) -> None:
         one.role = "ignore"
     if most is not None:
         most.role = "specimen"
+
+
+def _result_a_line(places: list[_Field]) -> Repeat | None:
+    """One result a line, named by a word of its own: the only value, and beside it words that differ while tubes come again."""
+    values = [one for one in places if one.role == "value"]
+    tubes = next((one.texts for one in places if one.role == "specimen"), [])
+    if len(values) != 1 or not tubes:
+        return None
+    again = len(set(tubes)) < len(tubes)
+    words = [one for one in places if one.role == "ignore" and one.share(_WORD) == 1 and len(set(one.texts)) > 1]
+    code = next((one for one in words if _TEST.search(one.name)), words[0] if words and again else None)
+    if code is None:
+        return None
+    code.role = "code"
+    parts, taken = [code, values[0]], {"code", "value"}
+    for one in places[places.index(values[0]) + 1 :]:
+        kind = "unit" if one.role == "unit" or one.share(_UNIT) >= 0.8 else "flag" if one.role == "flag" or one.share(_FLAG) == 1 else ""
+        if one.role in ("ignore", "unit", "flag") and kind and kind not in taken:
+            one.role = kind
+            taken.add(kind)
+            parts.append(one)
+    start = min(one.start for one in parts)
+    group = tuple((one.role, one.start - start, one.end - start) for one in parts)
+    return Repeat(start, max(end for _, _, end in group), group, lines=True)
 
 
 def _coded(places: list[_Field]) -> list[Mark]:

@@ -283,6 +283,27 @@ def test_tickets_of_several_lines_are_guessed_by_all_of_them() -> None:
     ]
 
 
+@pytest.mark.parametrize("head", ["标本号,项目,结果,单位,标志\n", ""])
+def test_a_result_a_line_is_guessed_with_its_code(head: str) -> None:
+    rows = [
+        ("26010500001", "GLU", "5.6", "mmol/L", ""),
+        ("26010500001", "UREA", "14.1", "mmol/L", "H"),
+        ("26010500002", "K", "4.0", "mmol/L", ""),
+    ]
+    data = (head + "".join(",".join(row) + "\n" for row in rows)).encode()
+    found = [(who, code, value, unit, flags) for who, code, value, unit, flags, *_ in facts(replay(data, None, propose(data)[0].site))]
+    assert found == [(who, code, value, unit, (flag,) if flag else ()) for who, code, value, unit, flag in rows]
+
+
+def test_a_result_a_line_in_columns() -> None:
+    data = b"B2600001  GLU     5.6 mmol/L\nB2600001  UREA   14.1 mmol/L\nB2600002  K     104.0 mmol/L\n"
+    assert [row[:4] for row in facts(replay(data, None, propose(data)[0].site))] == [
+        ("B2600001", "GLU", "5.6", "mmol/L"),
+        ("B2600001", "UREA", "14.1", "mmol/L"),
+        ("B2600002", "K", "104.0", "mmol/L"),
+    ]
+
+
 def test_proposals_never_raise() -> None:
     for data in (b"", b"\x02", b"\x02\x03", b"\xff" * 40, b"1,2,3,4", b"a;b;c;d;5"):
         propose(data)
