@@ -58,7 +58,9 @@ def lines(uow: UnitOfWork, version: MappingVersion, recording: Recording) -> lis
         if check is not None:
             why = comparing.compare(here, check.printed, check.unit, item.unit).why
         unit = one.unit or row.unit
-        level = (check.level if check else None) or _level(one, item)
+        level = (check.level if check else None) or _level(
+            one, item, comparing.likely_level(here, [(i.low, i.high) for i in known.intervals.get(item.id, ())])
+        )
         out.append(Line(one.idx, one.specimen or "", row.code, one.value or "", unit, item, here, level, check, why))
     return out[:MAX_LINES]
 
@@ -75,11 +77,12 @@ def _mapped(version: MappingVersion, recording: Recording) -> list[tuple[Said, R
     return out
 
 
-def _level(one: Said, item: md.ItemRow) -> str:
+def _level(one: Said, item: md.ItemRow, likely: str) -> str:
+    """What the form begins with: the analyzer's flag, where it sends none (one-way printers) what every reference interval says."""
     if item.result_type != "numeric":
         return ""
     flags = {f.strip().upper() for f in one.flags}
-    return "low" if flags & {"L", "LL"} else "high" if flags & {"H", "HH"} else "normal"
+    return "low" if flags & {"L", "LL"} else "high" if flags & {"H", "HH"} else likely
 
 
 def checks(uow: UnitOfWork, mapping_id: int) -> list[PrintCheck]:

@@ -129,6 +129,15 @@ LEVELS = ("low", "normal", "high")
 LEVEL_WORDS = {"low": "低", "normal": "正常", "high": "高", "": "定性"}
 
 
+def likely_level(here: str, intervals: Iterable[tuple[Decimal | None, Decimal | None]]) -> str:
+    """Low or high where a value lies beyond every one of an item's reference intervals (age and sex of a recording are not known)."""
+    number, both = parse(here).number, list(intervals)
+    lows, highs = [low for low, _ in both if low is not None], [high for _, high in both if high is not None]
+    if number is None:
+        return "normal"
+    return "low" if lows and number < min(lows) else "high" if highs and number > max(highs) else "normal"
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One line of the acceptance record, as the rules need it."""

@@ -16,7 +16,18 @@ from cloud.modules.edge.models import Agent, Connection, MappingVersion
 from common.errors import UserError
 from common.say import Listed, say
 
-PROTOCOLS = ("astm", "hl7", "text", "fixed", "bci", "integra", "blocks", "poct1a", "unknown")
+PROTOCOL_WORDS = {
+    "astm": "ASTM / LIS2",
+    "hl7": "HL7 v2（MLLP）",
+    "text": "单向文本、小票",
+    "fixed": "定位格式",
+    "bci": "bioMérieux BCI",
+    "integra": "Roche Integra",
+    "blocks": "主机块（SOH/STX）",
+    "poct1a": "POCT1-A",
+    "unknown": "不清楚：先原样收下",
+}
+PROTOCOLS = tuple(PROTOCOL_WORDS)
 ENCODINGS = ("", "utf-8", "gb18030", "latin-1", "cp1251")
 _NAME = re.compile(r"[\w$#]+(\.[\w$#]+)*")  # of a table or column, as the agent takes it
 TRANSPORT_WORDS = {

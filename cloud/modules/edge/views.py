@@ -77,7 +77,7 @@ def agent(uow: UnitOfWork, agent_id: int) -> Any:
     edited = next((link.connection for link in view.links if link.connection.key == request.args.get("edit")), None)
     return page(
         "edge/agent.html", block="state", line=view, balance=queries.balance(uow, agent_id), recent=queries.recent(uow, agent_id),
-        analyzers=md.catalog(uow).analyzers, protocols=configuration.PROTOCOLS, encodings=configuration.ENCODINGS,
+        analyzers=md.catalog(uow).analyzers, protocols=configuration.PROTOCOL_WORDS, encodings=configuration.ENCODINGS,
         transports=configuration.TRANSPORT_WORDS, bauds=configuration.BAUDS, parities=configuration.PARITY_WORDS,
         vendors=instruments.models_by_vendor(), edited=edited,
         form=instruments.start("") if edited is None else instruments.line_of(edited),

@@ -53,7 +53,7 @@ def one(uow: UnitOfWork, analyzer_id: int) -> Any:
     sections = sorted(md.catalog(uow).sections.values(), key=lambda s: s.code)
     return page(
         "edge/analyzer.html", row=row, was=instruments.as_shown(row.analyzer), lines=lines, sections=sections,
-        protocols=configuration.PROTOCOLS,
+        protocols=configuration.PROTOCOL_WORDS,
         encodings=configuration.ENCODINGS, transports=configuration.TRANSPORT_WORDS, bauds=configuration.BAUDS,
         parities=configuration.PARITY_WORDS, vendors=instruments.models_by_vendor(), may_manage=principal().may(Perm.MANAGE),
     )  # fmt: skip
@@ -78,7 +78,7 @@ def retire(uow: UnitOfWork, analyzer_id: int) -> Any:
 
 def _choices(driver: str, line: NewConnection) -> dict[str, Any]:
     return {
-        "driver": DRIVERS.get(driver), "line": line, "vendors": instruments.models_by_vendor(), "protocols": configuration.PROTOCOLS,
+        "driver": DRIVERS.get(driver), "line": line, "vendors": instruments.models_by_vendor(), "protocols": configuration.PROTOCOL_WORDS,
         "encodings": configuration.ENCODINGS, "transports": configuration.TRANSPORT_WORDS, "verified": sandbox.verified,
         "bauds": configuration.BAUDS, "parities": configuration.PARITY_WORDS,
     }  # fmt: skip

@@ -53,7 +53,7 @@ def link(uow: UnitOfWork, connection_id: int) -> Any:
     in_use = None if row.analyzer_id is None else recordings.active_version(uow, row.analyzer_id)
     return page(
         "edge/link.html", block="state", agent=agent, link=view, light=verdicts.light(view.facts, agent.facts),
-        minutes=signals.whole_minutes,
+        minutes=signals.whole_minutes, protocols=configuration.PROTOCOL_WORDS,
         layers=verdicts.LAYER_WORDS, path=console.path(view.verdict), hours=reporting.hours_of(uow, connection_id, _zone()), mapping=in_use,
         codes=onboarding.channel_counts(uow).get(row.analyzer_id or 0, 0),
         driver=DRIVERS.get(row.driver or (in_use.driver if in_use and in_use.driver else "") or ""), verified=sandbox.verified,

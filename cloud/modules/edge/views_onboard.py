@@ -168,7 +168,7 @@ def version(uow: UnitOfWork, mapping_id: int) -> Any:
     row = onboarding.version_of(uow, mapping_id)
     if row is None:
         raise NotFound(_("这版对照"))
-    who, known = principal(), md.catalog(uow)
+    who, known, given = principal(), md.catalog(uow), approval.approvals(uow, row.id)
     recs = recordings.recordings(uow, row.analyzer_id)
     rows = [mapping.row_of(r) for r in row.rows]
     seen = {c.code: c for r in recs[:10] for c in sandbox.codes(onboarding.read_as(row, r).said)}
@@ -177,12 +177,13 @@ def version(uow: UnitOfWork, mapping_id: int) -> Any:
     return page(
         "edge/mapping.html", m=row, state=mapping.State(row.state), rows=shown, recordings=recs, words=mapping.WORDS, known=known,
         analyzer=known.analyzers.get(row.analyzer_id), items=meanings.items_of(uow),
-        changes=mapping.changes(onboarding.base_rows(uow, row), rows), approvals=approval.approvals(uow, row.id),
+        changes=mapping.changes(onboarding.base_rows(uow, row), rows), approvals=given,
         checks=acceptance.summary(uow, row), problems=acceptance.in_words(uow, acceptance.open_problems(uow, row), 12),
         trial=acceptance.in_words(uow, acceptance.test_problems(uow, row), 12) if row.state == mapping.State.DRAFT else "",
         site=sites.shown(row.site), seen=theirs.newest(uow, row.id), encodings=configuration.ENCODINGS, needed=mapping.APPROVALS,
         others=onboarding.channel_counts(uow), alike=row.state != mapping.State.DRAFT or onboarding.read_as_in_use(uow, row),
-        may_propose=who.may(Perm.PROPOSE), may_approve=who.may(Perm.APPROVE) and who.user_id != row.author_id,
+        may_propose=who.may(Perm.PROPOSE),
+        may_approve=who.may(Perm.APPROVE) and who.user_id not in {row.author_id, *(a.user_id for a in given)},
         intact=row.accepted_at is None or acceptance.still_signed(uow, row), factor=comparing.factor_between,
     )  # fmt: skip
 

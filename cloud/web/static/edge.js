@@ -45,8 +45,9 @@ document.querySelector("#sure")?.addEventListener("click", () => {
     const r = s.getRangeAt(0), a = place(r.startContainer, r.startOffset), b = place(r.endContainer, r.endOffset);
     if (!a || !b || a.text !== b.text) return;
     const whole = a.text.textContent, from = column(whole, a.offset, false), line = a.text.dataset.line;
-    // Up to the end of the line means to the end of every such line, however long.
-    const open = !$("[name=separator]").value && b.offset >= whole.trimEnd().length, to = open ? "" : column(whole, b.offset, true);
+    // Up to the end of the longest such line means to the end of every one, however long; a longer one has something else behind it.
+    const ends = [...box.querySelectorAll(`.text[data-line="${line}"]`)].map((t) => t.textContent.trimEnd().length);
+    const open = !$("[name=separator]").value && b.offset >= Math.max(...ends), to = open ? "" : column(whole, b.offset, true);
     $("#picked").textContent = `${line} : ${from}–${to}  “${s.toString()}”`;
     const row = last && !$("[name=m_start]", last).value ? last : [...table.rows].find((t) => !$("[name=m_start]", t).value) || addRow();
     $("[name=m_line]", row).value = line; $("[name=m_start]", row).value = from; $("[name=m_end]", row).value = to;

@@ -106,6 +106,26 @@ def test_every_mapped_item_is_compared_before_a_version_is_tested() -> None:
     assert comparing.test_problems(rows, [Check(1, "normal", True), Check(2, "low", True)]) == []
 
 
+@pytest.mark.parametrize(
+    ("here", "level"),
+    [
+        ("3.4", "low"),
+        ("3.5", "normal"),
+        ("5.5", "normal"),
+        ("6.0", "normal"),
+        ("6.1", "high"),
+        ("", "normal"),
+        ("阴性", "normal"),
+        (">90", "high"),
+    ],
+)
+def test_the_level_a_line_begins_with_where_the_analyzer_sends_no_flag(here: str, level: str) -> None:
+    """Beyond every interval of the item; between two of them nobody knows the patient's age and sex."""
+    intervals = [(Decimal("3.5"), Decimal("5.3")), (Decimal("4.0"), Decimal("6.0")), (None, None)]
+    assert comparing.likely_level(here, intervals) == level
+    assert comparing.likely_level(here, []) == "normal"
+
+
 def test_a_record_needs_low_normal_and_high_of_each_numeric_item() -> None:
     rows = [Row("A", 1), Row("B", 2)]
     all_levels = [Check(1, level, True) for level in comparing.LEVELS]
