@@ -203,10 +203,13 @@ class Day:
             eventually(lambda: len(self.told(tubes)) == len(tubes), 60 * PATIENCE, "released")
 
     def release_seen(self, section: str, tubes: Sequence[Bench], role: str = "verifier") -> None:
-        """What is not clean is looked at one by one: F3 releases the one on the screen."""
+        """What is not clean is looked at one by one: the tube is scanned, F3 releases the one on the screen."""
         desk = self.hands(role, f"/review/{section}")
         desk.page.reload()
-        for _ in tubes:
+        for tube in tubes:
+            desk.scan(tube.barcode)
+            desk.sees(desk.page.locator("#tube .tube .code", has_text=tube.barcode))
+            desk.sees(desk.page.locator("#lines tr[aria-selected=true]"))
             before = desk.page.locator("#tube .tube").get_attribute("data-report")
             desk.press("F3")
             self.signed(desk, role, desk.page.locator(f"#lines:not(:has(#q{before}))"))

@@ -148,10 +148,11 @@
     moveInList(e);
   });
 
-  // Lists: arrows move, Enter opens (rows carry tabindex and hx-get).
+  // Lists: arrows move, Enter opens (rows carry tabindex and hx-get). From the empty scan field, too: after a scan the next is a key away.
   const moveInList = (e) => {
     if (!["ArrowDown", "ArrowUp"].includes(e.key)) return;
-    const list = $("[data-list]"); if (!list || (typing(e.target) && !list.contains(e.target))) return;
+    const list = $("[data-list]"), scans = e.target.matches?.("[data-scan-here]") && !e.target.value;
+    if (!list || (typing(e.target) && !list.contains(e.target) && !scans)) return;
     const rows = [...list.querySelectorAll("tr[tabindex]")]; if (!rows.length) return;
     const here = rows.findIndex((r) => r.getAttribute("aria-selected") === "true");
     const next = rows[Math.max(0, Math.min(rows.length - 1, here + (e.key === "ArrowDown" ? 1 : -1)))];

@@ -119,14 +119,6 @@
     if (row && row.getAttribute("aria-selected") !== "true") { row.setAttribute("aria-selected", "true"); row.scrollIntoView({ block: "nearest" }); }
   };
   document.addEventListener("htmx:afterSettle", (e) => { if (e.target.id === "tube") choose(); });
-  // From the empty scan field arrows walk the list: after a scan the next tube is one key away.
-  document.addEventListener("keydown", (e) => {
-    if (!["ArrowDown", "ArrowUp"].includes(e.key) || !e.target.matches || !e.target.matches("[data-scan-here]") || e.target.value) return;
-    const rows = [...list.querySelectorAll("tr[tabindex]")], at = rows.findIndex((r) => r.getAttribute("aria-selected") === "true");
-    const next = rows[Math.max(0, Math.min(rows.length - 1, at + (e.key === "ArrowDown" ? 1 : -1)))];
-    if (next) { e.preventDefault(); e.stopPropagation(); next.click(); }
-  }, true);
-
   // --- typing values: Enter saves and goes on, arrows move between values ---
   const values = () => [...document.querySelectorAll("#tube .value input")];
   const go = (el) => { if (el) { el.focus(); el.select(); el.scrollIntoView({ block: "nearest" }); } };

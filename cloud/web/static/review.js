@@ -16,10 +16,17 @@
   document.addEventListener("htmx:afterSettle", (e) => {
     if (e.target !== list) return;
     for (const b of boxes()) if (b.value in kept) b.checked = kept[b.value];
-    const shown = $("#tube .tube")?.dataset.report, row = shown && document.getElementById(`q${shown}`);
-    if (row) row.setAttribute("aria-selected", "true"); else next();
+    if (!choose()) next();
     count();
   });
+  // The line of the report being looked at is the chosen one, also when a scan opened it.
+  const choose = () => {
+    const shown = $("#tube .tube")?.dataset.report, row = shown && document.getElementById(`q${shown}`);
+    for (const r of all("#lines [aria-selected]")) if (r !== row) r.removeAttribute("aria-selected");
+    if (row) { row.setAttribute("aria-selected", "true"); row.scrollIntoView({ block: "nearest" }); }
+    return row;
+  };
+  document.addEventListener("htmx:afterSettle", (e) => { if (e.target.id === "tube") choose(); });
   // What left the list is no longer acted on while the next one is fetched.
   const next = () => {
     const row = $("#lines tr[tabindex]");
@@ -33,8 +40,9 @@
   // A tick is not a choice of the row.
   document.addEventListener("click", (e) => { if (e.target.matches('#lines input[name="id"]')) e.stopPropagation(); }, true);
   document.addEventListener("keydown", (e) => {
-    if (e.key !== " " || !e.target.matches("#lines tr[tabindex]")) return;
-    e.preventDefault(); const b = $("input", e.target); b.checked = !b.checked; count();
+    const row = e.target.matches("[data-scan-here]") && !e.target.value ? $('#lines tr[aria-selected="true"]') : e.target;
+    if (e.key !== " " || !row || !row.matches("#lines tr[tabindex]")) return;
+    e.preventDefault(); const b = $("input", row); b.checked = !b.checked; count();
   });
   if (form) form.addEventListener("submit", () => { if (!boxes().some((b) => b.checked)) { const b = $('#lines tr[aria-selected="true"] input'); if (b) b.checked = true; } }, true);
   document.addEventListener("reviewNext", (e) => { const row = document.getElementById(`q${e.detail.value}`); if (row) row.remove(); next(); count(); });
