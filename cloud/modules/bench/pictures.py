@@ -128,11 +128,14 @@ def of_tube(uow: UnitOfWork, specimen_id: int) -> list[Shown]:
 
 
 _DRAWN = text("SELECT DISTINCT specimen_id FROM run_picture WHERE tenant_id = :t AND specimen_id = ANY(:ids)")
-# Of a run whose values count, or of a message that brought pictures only; of a title the newest.
+# Of a run whose values count, or of a message that brought pictures only; of a title the newest. A run most of whose values
+# were set aside for another's does not count for the one that both have alike.
 _PRINTED = text(f"""
 WITH run AS MATERIALIZED (
-  SELECT t.specimen_id, v.snapshot->>'stream' AS stream, (v.snapshot->>'seq')::bigint AS seq, bool_or(v.id = t.current_id) AS counts
+  SELECT t.specimen_id, v.snapshot->>'stream' AS stream, (v.snapshot->>'seq')::bigint AS seq,
+    2 * count(*) FILTER (WHERE v.reported_text = c.reported_text) > count(*) AS counts
   FROM test t JOIN result_version v ON v.tenant_id = t.tenant_id AND v.test_id = t.id
+  LEFT JOIN result_version c ON c.tenant_id = t.tenant_id AND c.id = t.current_id
   WHERE t.tenant_id = :t AND t.specimen_id = ANY(:ids) GROUP BY 1, 2, 3
 ), newest AS (
   SELECT DISTINCT ON (p.specimen_id, p.title) p.id

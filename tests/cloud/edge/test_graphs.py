@@ -148,6 +148,15 @@ def test_the_report_prints_the_graphs_of_the_run_that_counts_where_the_set_asks(
     assert whole.data.startswith(b"\x89PNG") and "<image" in picture_svg(whole.data)
 
 
+def test_a_run_that_was_set_aside_prints_nothing_though_one_of_its_values_stands(edge: Edge) -> None:
+    barcode = edge.tube()
+    edge.take(edge.agent.raw(oru(barcode, {"直方图": ed(CURVE, "X")}, {"K": "4.1", "Na": "140"})))
+    edge.take(edge.agent.raw(oru(barcode, {"散点图": ed(png())}, {"K": "4.9", "Na": "140"}, AGAIN)))
+    stand = "SELECT v.version_no FROM test t JOIN result_version v ON v.id = t.current_id JOIN test_item i ON i.id = t.item_id ORDER BY i.code"
+    assert [r[0] for r in edge.rows(stand)] == [2, 1], "Na is still that of the first run, K that of the second"
+    assert prints(edge, barcode) == [("散点图", True)]
+
+
 def test_kept_points_are_drawn_as_our_own_svg() -> None:
     drawn = svg("points", b"[[0,1],[1,5],[2,2]]", "<b>")
     assert drawn.startswith(b"<svg ") and b"&lt;b&gt;" in drawn and picture_svg(drawn) == drawn.decode()
