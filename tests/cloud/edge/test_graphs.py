@@ -152,7 +152,9 @@ def test_a_run_that_was_set_aside_prints_nothing_though_one_of_its_values_stands
     barcode = edge.tube()
     edge.take(edge.agent.raw(oru(barcode, {"直方图": ed(CURVE, "X")}, {"K": "4.1", "Na": "140"})))
     edge.take(edge.agent.raw(oru(barcode, {"散点图": ed(png())}, {"K": "4.9", "Na": "140"}, AGAIN)))
-    stand = "SELECT v.version_no FROM test t JOIN result_version v ON v.id = t.current_id JOIN test_item i ON i.id = t.item_id ORDER BY i.code"
+    stand = (
+        "SELECT v.version_no FROM test t JOIN result_version v ON v.id = t.current_id JOIN test_item i ON i.id = t.item_id ORDER BY i.code"
+    )
     assert [r[0] for r in edge.rows(stand)] == [2, 1], "Na is still that of the first run, K that of the second"
     assert prints(edge, barcode) == [("散点图", True)]
 
