@@ -44,7 +44,7 @@
   document.addEventListener("DOMContentLoaded", () => {
     const once = $("form[data-submit-at-once]");
     if (once) once.requestSubmit();
-    const first = $("[autofocus]") || $("[data-scan-here]");
+    const first = $("[autofocus]") || $("[data-focus]") || $("[data-scan-here]");
     if (first) first.focus();
   });
   // Who goes back from a refusal finds the form as it was filled in. It is kept with the page's own place in the history and nowhere else;

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -62,6 +64,44 @@ def test_a_late_tube_is_conceded_by_its_key(lab: Lab) -> None:
         expect(page.locator(".notice.warn", has_text="超时送达")).to_be_visible()
     with lab.uow() as uow:
         assert uow.s.execute(text("SELECT state FROM specimen WHERE barcode = :b"), {"b": code}).scalar_one() == "conditional"
+
+
+def register(page: Page, name: str, drawn: str = "") -> None:
+    """A tube with its paper, by the keyboard."""
+    page.fill("input[name=name]", name)
+    page.select_option("select[name=sex]", "F")
+    page.fill("input[name=birth]", "1990-03-07")
+    page.check("input[name=paid]")
+    page.check("input[name=order_set] >> nth=0")
+    page.evaluate("at => { document.querySelector('[name=collected_at]').value = at }", drawn)
+    for key in ("Alt+1", "Alt+2", "F8"):
+        page.keyboard.press(key)
+
+
+def test_a_tube_is_registered_with_its_paper_and_a_late_one_left_to_who_decides(lab: Lab) -> None:
+    """What is asked beside the form (is this person known?) must not take the form away."""
+    with browser(lab.client("receiver")) as page:
+        page.goto(f"{BASE}/sp/register")
+        register(page, "登记甲")
+        expect(page.locator("#work .answer.ok", has_text="登记甲")).to_be_visible()
+        register(page, "登记甲")  # the same name and birthday: asked, and nothing typed is lost
+        expect(page.locator("#like .notice", has_text="是同一人吗")).to_be_visible()
+        expect(page.locator("#notice .notice")).to_contain_text("确为另一人")
+        assert page.input_value("input[name=name]") == "登记甲"
+        drawn = (lab.clock() - timedelta(minutes=61)).astimezone(ZoneInfo("Asia/Shanghai"))
+        page.goto(f"{BASE}/sp/register")
+        register(page, "登记乙", drawn.strftime("%Y-%m-%dT%H:%M"))
+        late = page.locator("#work .answer.bad", has_text="没有核收")
+        expect(late).to_contain_text("登记乙")
+        code = late.locator(".code").inner_text()
+        page.keyboard.press("Alt+r")
+        page.wait_for_url(f"{BASE}/sp/reject?code={code}")
+        expect(page.locator("input[name=reason_id] >> nth=0")).to_be_focused()
+        page.wait_for_timeout(150)
+        page.keyboard.press("1")
+        expect(page.locator("input[name=reason_id] >> nth=0")).to_be_checked()
+        page.keyboard.press("F4")
+        expect(page.locator("#form .answer.ok")).to_contain_text(code)
 
 
 def test_what_is_seen_on_a_tube_is_noted_by_keys_alone(lab: Lab) -> None:
