@@ -14,8 +14,8 @@ from agent.journal import Journal
 from agent.transport.poller import Poller
 
 LOOK_SECONDS = 0.00015  # a commit may wait this long for frames of other open sessions: less than the flush it saves
-LINGER_SECONDS = 0.0003  # how long to look for the next frames, while they keep coming within that time
-TURN_SECONDS = 0.002  # then the loop has its turn, whatever comes
+LINGER_SECONDS = 0.0006  # how long to look for the next frames, while they keep coming within that time
+TURN_SECONDS = 0.006  # then the loop has its turn, whatever comes
 PATIENCE = 0.005  # seconds a message whose frames are all acknowledged may wait to share another commit
 
 
