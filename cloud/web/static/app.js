@@ -44,8 +44,11 @@
   document.addEventListener("DOMContentLoaded", () => {
     const once = $("form[data-submit-at-once]");
     if (once) once.requestSubmit();
-    const first = $("[autofocus]") || $("[data-focus]") || $("[data-scan-here]");
+    // A link that names a form leads into its first field: nobody tabs there. The browser takes the focus away as it scrolls to the form.
+    const there = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+    const first = (there && $("input:not([type=hidden]),select,textarea", there)) || $("[autofocus]") || $("[data-focus]") || $("[data-scan-here]");
     if (first) first.focus();
+    if (first && there) addEventListener("load", () => requestAnimationFrame(() => first.focus()));
   });
   // Who goes back from a refusal finds the form as it was filled in. It is kept with the page's own place in the history and nowhere else;
   // passwords and files are typed again.

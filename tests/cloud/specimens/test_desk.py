@@ -59,8 +59,9 @@ def test_a_late_tube_is_conceded_by_its_key(lab: Lab) -> None:
         scan(page, code)
         page.keyboard.press("F4")
         page.wait_for_url(f"{BASE}/sp/tubes/*#conditional")
-        page.fill("#conditional input[name=caveat]", "超时送达")
-        page.press("#conditional input[name=caveat]", "Enter")
+        expect(page.locator("#conditional input[name=caveat]")).to_be_focused()
+        page.keyboard.type("超时送达")
+        page.keyboard.press("Enter")
         expect(page.locator(".notice.warn", has_text="超时送达")).to_be_visible()
     with lab.uow() as uow:
         assert uow.s.execute(text("SELECT state FROM specimen WHERE barcode = :b"), {"b": code}).scalar_one() == "conditional"
