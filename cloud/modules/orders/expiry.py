@@ -26,8 +26,8 @@ ORDER BY i.id LIMIT :n FOR UPDATE OF i SKIP LOCKED
 
 
 def days(uow: UnitOfWork) -> int:
-    """How long a request may wait to be collected."""
-    return int(md.catalog(uow).setting("orders", "expire_days", rules.EXPIRE_DAYS))
+    """How long a request may wait to be collected: a day at least, or one wrong figure would end all of today's."""
+    return max(1, int(md.catalog(uow).setting("orders", "expire_days", rules.EXPIRE_DAYS)))
 
 
 def expire(uow: UnitOfWork) -> int:

@@ -6,6 +6,7 @@ import json
 from datetime import date, timedelta
 from typing import Any
 
+import pytest
 from sqlalchemy import select, text
 
 from cloud.modules.catalog.models import SavedSetting
@@ -133,3 +134,13 @@ def test_a_pregnancy_is_kept_with_its_request_and_no_mans(lab: Lab) -> None:
         assert row.gest_from == date(2026, 5, 6) - timedelta(days=171)
         item_id = uow.s.execute(text("SELECT id FROM order_item")).scalar_one()
     assert "24 周 + 3 天" in desk.get(f"/orders/item/{item_id}").text
+
+
+@pytest.mark.parametrize(("said", "days"), [(0, 1), (-5, 1), (1, 1), (90, 90)])
+def test_a_wrong_setting_ends_nothing_of_today(lab: Lab, said: int, days: int) -> None:
+    with lab.uow() as uow:
+        seed_catalog(uow)
+        uow.s.add(SavedSetting(key="orders", value={"expire_days": said}))
+        uow.s.flush()
+    with lab.uow() as uow:
+        assert expiry.days(uow) == days
