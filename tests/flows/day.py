@@ -276,6 +276,7 @@ class Day:
         desk = self.hands(role, "/reports")
         desk.scan(tube.barcode)
         desk.sees(desk.page.locator("h1 .code"))
+        self.painted(desk.page)
         return desk
 
     def amend(self, tube: Bench, item: str, value: str) -> None:
