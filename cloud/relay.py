@@ -27,7 +27,7 @@ ROUND_S = 0.1  # rows that people may want are locked no longer than this
 Handlers = Mapping[str, Sequence[Handler]]
 
 # People go first: a round that must wait for a lock gives up before PostgreSQL looks for a deadlock (1 s) and perhaps ends theirs.
-_YIELD = text("SET LOCAL lock_timeout = '300ms'")
+PATIENCE_MS = 300
 
 # Open events that are due and behind no postponed one of their key; SKIP LOCKED lets several workers share the work.
 _DUE = text("""
@@ -53,8 +53,7 @@ def drain(db: Database, tenant_id: int, handlers: Handlers) -> int:
     while True:
         taken: list[Any] = []
         try:
-            with db.tenant(tenant_id, RELAY) as uow:
-                uow.s.execute(_YIELD)
+            with db.tenant(tenant_id, RELAY, PATIENCE_MS) as uow:
                 found = uow.s.execute(_DUE, {"t": tenant_id, "now": uow.now, "after": after, "n": ROUND}).all()
                 if not found:
                     return done
@@ -69,6 +68,8 @@ def drain(db: Database, tenant_id: int, handlers: Handlers) -> int:
             after = taken[-1].id
             continue
         done += handled
+        if handled == len(found) < ROUND and not uow.emitted:
+            return done  # that was all; who writes an event later wakes the worker
         if not taken:
             after = found[-1].id
 

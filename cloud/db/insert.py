@@ -42,7 +42,7 @@ def insert(session: Session, rows: Sequence[TenantTable]) -> None:
                 setattr(row, name, start())
     table = [{column: row.__dict__.get(name) for name, column in shape.names} for row in rows]
     tenant_id = session.info["tenant_id"]
-    given = {"t": tenant_id, "rows": json.dumps(table, ensure_ascii=False, default=_plain)}
+    given = {"t": tenant_id, "rows": json.dumps(table, ensure_ascii=False, default=plain)}
     for row, row_id in zip(rows, session.execute(shape.sql, given).scalars().all(), strict=True):
         row.tenant_id, row.id = tenant_id, row_id
         make_transient_to_detached(row)
@@ -72,7 +72,7 @@ def _start(default: Any) -> Callable[[], Any]:
     return (lambda: made(None)) if callable(made) else (lambda: made)
 
 
-def _plain(value: Any) -> str:
+def plain(value: Any) -> str:
     """A value as PostgreSQL reads it from a text."""
     if isinstance(value, bytes):
         return f"\\x{value.hex()}"

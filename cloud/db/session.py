@@ -46,6 +46,10 @@ class Actor:
 
 SYSTEM = Actor("system")
 
+ALONG: dict[str, str] = {}
+"""Small questions (name → a scalar subquery of ``:t``) that are asked along with the session of a request; the answers stand in
+``UnitOfWork.s.info`` under their names. A module adds its own when it is loaded; elsewhere it asks by itself."""
+
 
 @dataclass
 class UnitOfWork:
@@ -114,6 +118,11 @@ class UnitOfWork:
         if item not in items:
             items.append(item)
 
+    @property
+    def emitted(self) -> bool:
+        """Whether an event goes out, or has gone out, with this unit."""
+        return bool(self._closing.events)
+
     def finish(self) -> None:
         """What was gathered, then flush, then events, looks, notices and audit entries in one statement; the caller commits next."""
         while self._gathered:
@@ -136,35 +145,42 @@ def _set_up(connection: Any, _record: object) -> None:
     Transactions are begun by ``Database.tenant`` itself, together with their tenant; outside of one each statement stands alone.
     """
     connection.prepared_max = 600
+    # What is asked a third time is asked again: parsed and planned each time, it would cost several times what it takes to answer.
+    connection.prepare_threshold = 2
     connection.autocommit = True
 
 
-def _begin(connection: Connection, tenant_id: int) -> None:
+def _begin(connection: Connection, tenant_id: int, lock_ms: int) -> None:
     """BEGIN and the tenant in one round trip: there is no moment of a transaction without its tenant."""
     driver: Any = connection.connection.driver_connection
+    patience = f"; SET LOCAL lock_timeout = {int(lock_ms)}" if lock_ms else ""
     try:
-        driver.execute(f"BEGIN; SET LOCAL app.tenant = '{int(tenant_id)}'".encode(), prepare=False)
+        driver.execute(f"BEGIN; SET LOCAL app.tenant = '{int(tenant_id)}'{patience}".encode(), prepare=False)
     except psycopg.Error as error:
         connection._handle_dbapi_exception(error, "BEGIN", None, None, None)
         raise
 
 
 PLANS_LIVE_S = 5.0
+PLANS_LIVE_MOST_S = 320.0
 PLANS_LIVE_USES = 100
 
 
 def _plans_of_today(connection: Any, record: Any, _proxy: object) -> None:
-    """Forget a session's plans every few seconds of work; its prepared statements stay, each is planned anew at its next use.
+    """Forget a session's plans after some seconds of work, each time after twice as many; its prepared statements stay, each is planned
+    anew at its next use.
 
     PostgreSQL keeps a plan, that of each foreign key's check too, until somebody analyses the table. What a session learned while the
     tables were a page long reads them whole when a morning has filled them: 20 blood counts a second into a new hospital took seconds.
     Tables grow by work: a session that has hardly done any keeps its plans (autovacuum looks every 15 s), for planning all of a flow's
-    statements anew took a seventh of the database's time.
+    statements anew took a seventh of the database's time. A plan is never older than all the session's time before it, in which a table
+    grew to at least half of what it has grown to since.
     """
     now, info = monotonic(), record.info
     info["uses"] = info.get("uses", 0) + 1
-    if now - info.setdefault("planned", now) > PLANS_LIVE_S and info["uses"] >= PLANS_LIVE_USES:
-        info["planned"], info["uses"] = now, 0
+    life = info.get("life", PLANS_LIVE_S)
+    if now - info.setdefault("planned", now) > life and info["uses"] >= PLANS_LIVE_USES:
+        info["planned"], info["uses"], info["life"] = now, 0, min(2 * life, PLANS_LIVE_MOST_S)
         connection.execute("DISCARD PLANS")
 
 
@@ -183,10 +199,11 @@ class Database:
         event.listen(self._maker, "before_flush", _fill_tenant)
 
     @contextmanager
-    def tenant(self, tenant_id: int, actor: Actor = SYSTEM) -> Iterator[UnitOfWork]:
-        """A transaction inside one hospital; commits at a clean exit, rolls back on any exception."""
+    def tenant(self, tenant_id: int, actor: Actor = SYSTEM, lock_ms: int = 0) -> Iterator[UnitOfWork]:
+        """A transaction inside one hospital; commits at a clean exit, rolls back on any exception. ``lock_ms``: how long it waits for a
+        lock before it fails; 0: as long as it takes."""
         with self._maker(info={"tenant_id": tenant_id}) as s:
-            _begin(s.connection(), tenant_id)
+            _begin(s.connection(), tenant_id, lock_ms)
             uow = UnitOfWork(s, tenant_id, actor, self.clock(), Vault(self._secret, tenant_id))
             yield uow
             uow.finish()

@@ -245,7 +245,7 @@ def test_one_tube_from_order_to_screen(lab: World, tmp_path: Path) -> None:
     clinician.goto(lab.url(f"/clinic/find?q={counts}"))
     expect(clinician.locator("main")).to_contain_text(NAME)
     expect(clinician.locator("main")).to_contain_text("15.21")
-    no = clinician.url.rsplit("/", 1)[1]
+    no = str(clinician.locator("a[href$='/pdf']").get_attribute("href")).split("/")[3]
     clinician.locator("tr", has_text="白细胞").locator("a[href*='/clinic/trend']").first.click()
     expect(clinician.locator("svg.trend circle")).to_have_count(1)
     got = eventually(

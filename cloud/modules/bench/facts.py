@@ -6,8 +6,9 @@ Read-only. Plain SQL, because a worklist of sixty tubes must not cost sixty ques
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
+from typing import Any
 
 from sqlalchemy import text
 
@@ -55,20 +56,22 @@ class Tube:
         return " ".join(part for part in (self.ward or self.dept, f"{self.bed}床" if self.bed else "") if part)
 
 
-_TUBES = text("""
-SELECT sp.id AS specimen_id, sp.barcode, sp.sample_no, sp.priority = 'stat' AS urgent, sp.state, sp.section_id, sp.specimen_type_id,
+COLUMNS = """
+       sp.id AS specimen_id, sp.barcode, sp.sample_no, sp.priority = 'stat' AS urgent, sp.state, sp.section_id, sp.specimen_type_id,
        st.name AS specimen_type, sp.collected_at, sp.received_at, sp.caveat, p.id AS patient_id, p.patient_no, p.name, p.sex, p.birth,
        p.age_text, v.kind AS visit_kind, coalesce(v.visit_no, '') AS visit_no, coalesce(v.dept, '') AS dept, coalesce(v.ward, '') AS ward,
        coalesce(v.bed, '') AS bed, coalesce(v.diagnosis, '') AS diagnosis, sp.issues,
        CASE WHEN p.sex = 'F' THEN ARRAY(SELECT DISTINCT o.gest_from FROM order_item oi
          JOIN lab_order o ON o.tenant_id = oi.tenant_id AND o.id = oi.order_id
-         WHERE oi.tenant_id = sp.tenant_id AND oi.specimen_id = sp.id AND o.gest_from IS NOT NULL) END AS began
+         WHERE oi.tenant_id = sp.tenant_id AND oi.specimen_id = sp.id AND o.gest_from IS NOT NULL) END AS began"""
+FROM = """
 FROM specimen sp
 JOIN patient p ON p.tenant_id = sp.tenant_id AND p.id = sp.patient_id
 JOIN specimen_type st ON st.tenant_id = sp.tenant_id AND st.id = sp.specimen_type_id
 LEFT JOIN visit v ON v.tenant_id = sp.tenant_id AND v.id = sp.visit_id
-WHERE sp.tenant_id = :t AND sp.id = ANY(:ids)
-""")
+"""
+_TUBES = text(f"SELECT {COLUMNS} {FROM} WHERE sp.tenant_id = :t AND sp.id = ANY(:ids)")
+_BEFORE_ISSUES = len(fields(Tube)) - 2
 
 
 def tubes(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, Tube]:
@@ -77,31 +80,12 @@ def tubes(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, Tube]:
     if not ids:
         return {}
     rows = uow.s.execute(_TUBES, {"t": uow.tenant_id, "ids": ids})
-    return {row.specimen_id: Tube(*(*row[:-2], tuple(row.issues), tuple(row.began or ()))) for row in rows}
+    return {row.specimen_id: tube_of(row) for row in rows}
 
 
-@dataclass(frozen=True, slots=True)
-class Ordered:
-    """One item asked of one tube, and by which line of the request."""
-
-    specimen_id: int
-    item_id: int
-    order_item_id: int
-
-
-_ORDERED = text("""
-SELECT DISTINCT ON (oi.specimen_id, m.item_id) oi.specimen_id, m.item_id, oi.id AS order_item_id
-FROM order_item oi
-JOIN order_set_item m ON m.tenant_id = oi.tenant_id AND m.order_set_id = oi.order_set_id
-WHERE oi.tenant_id = :t AND oi.specimen_id = ANY(:ids) AND oi.status NOT IN ('cancelled', 'refunded')
-ORDER BY oi.specimen_id, m.item_id, oi.id
-""")
-
-
-def ordered(uow: UnitOfWork, specimen_ids: Iterable[int]) -> list[Ordered]:
-    """What the tubes' requests ask for, each item of a tube once."""
-    ids = list(specimen_ids)
-    return [Ordered(*row) for row in uow.s.execute(_ORDERED, {"t": uow.tenant_id, "ids": ids})] if ids else []
+def tube_of(row: Any) -> Tube:
+    """A tube from a row that begins with ``COLUMNS``."""
+    return Tube(*(*row[:_BEFORE_ISSUES], tuple(row.issues), tuple(row.began or ())))
 
 
 @dataclass(frozen=True, slots=True)

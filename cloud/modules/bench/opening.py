@@ -102,11 +102,10 @@ def settled(work: Work, specimen_id: int) -> None:
         work.uow.emit("result.settled", work.tubes[specimen_id].barcode, {"specimen_id": specimen_id})
 
 
-def store(work: Work, specimen_ids: Sequence[int]) -> None:
-    """Write tests, follow-ups and the tubes' sums back; open pages hear of it."""
+def store(work: Work, specimen_ids: Sequence[int], told: Sequence[int] = ()) -> None:
+    """Write tests, follow-ups and the tubes' sums back, and which versions are ``told`` now; open pages hear of it."""
     work.save_follow()
-    rows.save_tests(work.uow, work.tests.values())
-    rows.save_tubes(work.uow, [work.sums(i) for i in specimen_ids])
+    rows.save(work.uow, work.tests.values(), [work.sums(i) for i in specimen_ids], told)
     for i in specimen_ids:
         work.uow.notify("bench", {"section_id": work.tubes[i].section_id, "specimen_id": i})
 

@@ -4,7 +4,7 @@ other tubes past.py, the shapes of all of it shown.py."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -29,22 +29,24 @@ from cloud.web.principal import Principal
 from common import values
 from common.errors import UserError
 
-_TESTS = text("""
+_SHOWN = tuple(each.name for each in fields(Shown))
+_VERSIONS = text(f"SELECT {', '.join(_SHOWN)} FROM result_version WHERE tenant_id = :t AND id = ANY(:ids)")
+
+# A test with the version that counts, in one question.
+_TESTS = text(f"""
 SELECT t.id, t.specimen_id, t.item_id, t.state, t.version, t.no_result_reason, t.order_item_id, t.current_id, t.pending_id, t.notes,
-       EXISTS (SELECT 1 FROM follow_up f WHERE f.tenant_id = :t AND f.specimen_id = t.specimen_id) AS followed
-FROM test t WHERE t.tenant_id = :t AND t.specimen_id = ANY(:ids)
-""")
-
-_VERSIONS = text("""
-SELECT id, test_id, version_no, source, analyzer_id, raw_text, comparator, value, reported_text, unit, flag, critical, ref_text,
-       instrument_flags, holds, run_at, at, entered_by, reason, released_at, snapshot
-FROM result_version WHERE tenant_id = :t AND id = ANY(:ids)
+       EXISTS (SELECT 1 FROM follow_up f WHERE f.tenant_id = :t AND f.specimen_id = t.specimen_id) AS followed,
+       {", ".join(f"v.{name} AS v_{name}" for name in _SHOWN)}
+FROM test t LEFT JOIN result_version v ON v.tenant_id = t.tenant_id AND v.id = t.current_id
+WHERE t.tenant_id = :t AND t.specimen_id = ANY(:ids)
 """)
 
 
-_STANDING = text("""
-SELECT b.state, b.revision, EXISTS (SELECT 1 FROM run_picture p WHERE p.tenant_id = b.tenant_id AND p.specimen_id = b.specimen_id) AS drawn
-FROM bench_tube b WHERE b.tenant_id = :t AND b.specimen_id = :i
+_TUBE = text(f"""
+SELECT {facts.COLUMNS}, coalesce(b.state, 'waiting') AS standing, coalesce(b.revision, 0) AS revision,
+       EXISTS (SELECT 1 FROM run_picture r WHERE r.tenant_id = b.tenant_id AND r.specimen_id = b.specimen_id) AS drawn
+{facts.FROM} LEFT JOIN bench_tube b ON b.tenant_id = sp.tenant_id AND b.specimen_id = sp.id
+WHERE sp.tenant_id = :t AND sp.id = :i
 """)
 
 
@@ -55,8 +57,10 @@ def tests_of(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, list[Tes
         return {}
     catalog = md.catalog(uow)
     found = uow.s.execute(_TESTS, {"t": uow.tenant_id, "ids": ids}).all()
-    wanted = [v for r in found for v in (r.current_id, r.pending_id) if v is not None]
-    versions = {r.id: Shown(*r) for r in uow.s.execute(_VERSIONS, {"t": uow.tenant_id, "ids": wanted})} if wanted else {}
+    versions = {r.current_id: Shown(*r[-len(_SHOWN) :]) for r in found if r.current_id is not None}
+    wanted = [r.pending_id for r in found if r.pending_id is not None]
+    if wanted:
+        versions |= {r.id: Shown(*r) for r in uow.s.execute(_VERSIONS, {"t": uow.tenant_id, "ids": wanted})}
     follow = followup.load(uow, {r.specimen_id for r in found if r.followed})
     out: dict[int, list[TestLine]] = {i: [] for i in ids}
     for r in found:
@@ -75,18 +79,17 @@ def _line(r: Row[Any], item: md.ItemRow, versions: dict[int, Shown], follow: lis
 
 def tube(uow: UnitOfWork, specimen_id: int, past: int = 3) -> Detail | None:
     """A tube with its tests and the last told values of each item, or None."""
-    found = facts.tubes(uow, [specimen_id]).get(specimen_id)
-    if found is None:
+    row = uow.s.execute(_TUBE, {"t": uow.tenant_id, "i": specimen_id}).one_or_none()
+    if row is None:
         return None
-    row = uow.s.execute(_STANDING, {"t": uow.tenant_id, "i": specimen_id}).one_or_none()
+    found = facts.tube_of(row)
     tests = tests_of(uow, [specimen_id])[specimen_id]
     before = history(uow, found.patient_id, [t.item.id for t in tests], past, specimen_id) if past else {}
     for test in tests:
         test.history.extend(before.get(test.item.id, ()))
     requests = facts.requests(uow, [specimen_id]).get(specimen_id, [])
-    state, revision = (row.state, row.revision) if row is not None else ("waiting", 0)
-    drawn = pictures.of_tube(uow, specimen_id) if row is not None and row.drawn else []
-    return Detail(found, age_text(found, uow.now), state, revision, tests, requests, drawn, gates=_gates(uow, tests))
+    drawn = pictures.of_tube(uow, specimen_id) if row.drawn else []
+    return Detail(found, age_text(found, uow.now), row.standing, row.revision, tests, requests, drawn, gates=_gates(uow, tests))
 
 
 def _gates(uow: UnitOfWork, tests: Iterable[TestLine]) -> dict[int, qc.Gate]:

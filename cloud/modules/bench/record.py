@@ -51,7 +51,8 @@ class _Taken:
 class Work:
     """The tubes of one batch in memory, locked, until they are written back."""
 
-    def __init__(self, uow: UnitOfWork, specimen_ids: Sequence[int]) -> None:
+    def __init__(self, uow: UnitOfWork, specimen_ids: Sequence[int], versions: bool = True) -> None:
+        """``versions``: False for who only tells what stands, and hands over what that is (``know``)."""
         self.uow = uow
         self.catalog = md.catalog(uow)
         self.reader = Reader(self.catalog, uow.now)
@@ -62,11 +63,15 @@ class Work:
         for test in self.tests.values():
             self.by_tube.setdefault(test.specimen_id, []).append(test)
         touched = [t.id for t in self.tests.values() if t.state != TestState.EXPECTED]
-        self.versions: dict[int, list[VersionRow]] = rows.load_versions(uow, touched)
+        self.versions: dict[int, list[VersionRow]] = rows.load_versions(uow, touched) if versions else {}
         self.follow: dict[int, list[FollowRow]] = followup.load(uow, {t.specimen_id for t in self.tests.values() if t.followed})
         self.new: dict[int, list[NewVersion]] = {}
         counts = {t.current_id for t in self.tests.values()}
         self.current: dict[int, VersionRow | NewVersion] = {v.test_id: v for vs in self.versions.values() for v in vs if v.id in counts}
+
+    def know(self, standing: Iterable[VersionRow]) -> None:
+        """The versions that count, as somebody has read them under these locks."""
+        self.current |= {version.test_id: version for version in standing}
 
     def admit_indices(self, incoming: Sequence[Incoming]) -> None:
         """Nobody orders serum indices: the first one that arrives makes its place on the tube."""
@@ -172,9 +177,8 @@ class Work:
                 _point(version)
             new += settle(self, sorted({v.test.specimen_id for v in new}))
             self.save_follow()
-            rows.save_tests(self.uow, self.tests.values())
             touched = sorted({v.test.specimen_id for v in new})
-            rows.save_tubes(self.uow, [self.sums(i) for i in touched])
+            rows.save(self.uow, self.tests.values(), [self.sums(i) for i in touched])
             self.alert(new)
             self._tell(new, touched)
         return [_recorded(t) for t in taken]

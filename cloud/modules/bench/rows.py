@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from cloud.db.arrays import literal
 from cloud.db.session import UnitOfWork
@@ -243,26 +243,12 @@ def _plain(value: object) -> str:
 _ENCODE = json.JSONEncoder(ensure_ascii=False, default=_plain).encode
 
 
-_UPDATE_TESTS = text("""
+_UPDATE_TESTS = """
 UPDATE test x SET state = u.state, current_id = u.current_id, pending_id = u.pending_id, notes = u.notes::jsonb, version = x.version + 1
-FROM unnest(CAST(:id AS bigint[]), CAST(:state AS text[]), CAST(:current AS bigint[]), CAST(:pending AS bigint[]), CAST(:notes AS text[]))
-     AS u(id, state, current_id, pending_id, notes)
+FROM unnest(CAST(:test AS bigint[]), CAST(:test_state AS text[]), CAST(:current AS bigint[]), CAST(:pending AS bigint[]),
+            CAST(:notes AS text[])) AS u(id, state, current_id, pending_id, notes)
 WHERE x.tenant_id = :t AND x.id = u.id
-""")
-
-
-def save_tests(uow: UnitOfWork, tests: Iterable[TestRow]) -> None:
-    """Write the changed tests back in one statement; their version rises."""
-    rows = [t for t in tests if t.dirty]
-    if rows:
-        columns = {
-            "id": literal([t.id for t in rows]),
-            "state": literal([str(t.state) for t in rows]),
-            "current": literal([t.current_id for t in rows]),
-            "pending": literal([t.pending_id for t in rows]),
-            "notes": literal([_json(t.notes) if t.notes else "[]" for t in rows]),
-        }
-        uow.s.execute(_UPDATE_TESTS, {"t": uow.tenant_id, **columns})
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +266,7 @@ class Sums:
     last_at: datetime | None
 
 
-_UPDATE_TUBES = text("""
+_UPDATE_TUBES = """
 UPDATE bench_tube b SET state = u.state, n_tests = u.n_tests, n_results = u.n_results, n_abnormal = u.n_abnormal,
        n_critical = u.n_critical, n_alarm = u.n_alarm, n_pending = u.n_pending, last_at = greatest(b.last_at, u.last_at),
        revision = b.revision + 1
@@ -289,14 +275,39 @@ FROM unnest(CAST(:specimen_id AS bigint[]), CAST(:state AS text[]), CAST(:n_test
             CAST(:last_at AS timestamptz[]))
      AS u(specimen_id, state, n_tests, n_results, n_abnormal, n_critical, n_alarm, n_pending, last_at)
 WHERE b.tenant_id = :t AND b.specimen_id = u.specimen_id
-""")
+"""
+_TELL = "UPDATE result_version SET released_at = :at WHERE tenant_id = :t AND id = ANY(:told)"
 
 
-def save_tubes(uow: UnitOfWork, sums: Sequence[Sums]) -> None:
-    """Write the tubes' sums in one statement; their revision rises."""
+def save(uow: UnitOfWork, tests: Iterable[TestRow], sums: Sequence[Sums], told: Sequence[int] = ()) -> None:
+    """Write the changed tests and the tubes' sums back, and which versions are told now, in one statement; versions and revisions rise."""
+    rows = [t for t in tests if t.dirty]
+    parts, given = list[str](), dict[str, Any]()
+    if told:
+        parts.append(_TELL)
+        given |= {"told": list(told), "at": uow.now}
+    if rows:
+        parts.append(_UPDATE_TESTS)
+        given |= {
+            "test": literal([t.id for t in rows]),
+            "test_state": literal([str(t.state) for t in rows]),
+            "current": literal([t.current_id for t in rows]),
+            "pending": literal([t.pending_id for t in rows]),
+            "notes": literal([_json(t.notes) if t.notes else "[]" for t in rows]),
+        }
     if sums:
+        parts.append(_UPDATE_TUBES)
         names = ("specimen_id", "state", "n_tests", "n_results", "n_abnormal", "n_critical", "n_alarm", "n_pending", "last_at")
-        uow.s.execute(_UPDATE_TUBES, {"t": uow.tenant_id, **{n: [getattr(s, n) for s in sums] for n in names}})
+        given |= {n: [getattr(s, n) for s in sums] for n in names}
+    if parts:
+        uow.s.execute(_together(tuple(parts)), {"t": uow.tenant_id, **given})
+
+
+@cache
+def _together(parts: tuple[str, ...]) -> TextClause:
+    """The parts as one statement; each is of a table of its own."""
+    *first, last = parts
+    return text((f"WITH {', '.join(f'w{n} AS ({part})' for n, part in enumerate(first))} " if first else "") + last)
 
 
 RESEND_WINDOW = timedelta(seconds=600)

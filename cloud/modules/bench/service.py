@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
@@ -12,7 +12,6 @@ from sqlalchemy import text
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import arrival_rules, facts, measure, opening, rows, rules
 from cloud.modules.bench.arrival_rules import Incoming, Outcome, Recorded, answers_rerun
-from cloud.modules.bench.calculate import calculate
 from cloud.modules.bench.choosing import Choice, accept_holds, choose_version, choose_versions
 from cloud.modules.bench.consequences import settle
 from cloud.modules.bench.expect import expect_tests
@@ -34,8 +33,8 @@ from cloud.modules.bench.rerun import (
 )
 from cloud.modules.bench.rows import NewVersion, TestRow
 from cloud.modules.bench.rules import TOLD_STATES, Hold, TestState
+from cloud.modules.bench.telling import amend, clear, lock_reported, lock_to_tell, release, retell
 from cloud.modules.catalog import queries as md
-from cloud.modules.critical import queries as critical
 from common import values
 from common.errors import UserError
 from common.say import say
@@ -309,7 +308,7 @@ def dismiss_late(uow: UnitOfWork, test_id: int, version: int, reason: str) -> No
     save(work, "dismiss_late", {"item": name}, reason=reason.strip())
 
 
-# --- review and what reports does with tests ------------------------------------------------------------------------
+# --- review ----------------------------------------------------------------------------------------------------------
 
 
 def review(uow: UnitOfWork, specimen_id: int, revision: int | None = None, work: Work | None = None, because: str = "") -> Work:
@@ -371,85 +370,6 @@ def send_back(uow: UnitOfWork, specimen_id: int, reason: str) -> None:
     save(work, "send_back", {}, reason=reason.strip())
 
 
-def lock_reported(uow: UnitOfWork, specimen_ids: Iterable[int]) -> Work:
-    """The tubes of reports about to be released, locked, for ``release``."""
-    return Work(uow, sorted(set(specimen_ids)))
-
-
-def clear(work: Work, specimen_ids: Sequence[int], parts: Mapping[int, Collection[int]] | None = None) -> None:
-    """What a rule set cleared stands as reviewed; for ``release`` in the same transaction. ``parts``: tube → the only tests meant."""
-    for test in work.tests.values():
-        if _meant(test, specimen_ids, parts or {}) and test.state == TestState.RECEIVED:
-            to(test, TestState.REVIEWED)
-
-
-def _meant(test: TestRow, specimen_ids: Sequence[int], parts: Mapping[int, Collection[int]]) -> bool:
-    return test.specimen_id in specimen_ids and (test.specimen_id not in parts or test.id in parts[test.specimen_id])
-
-
-def release(
-    work: Work, specimen_ids: Sequence[int], critical_checked: bool = False, parts: Mapping[int, Collection[int]] | None = None
-) -> None:
-    """The reviewed values of these tubes are told; optional items without a value are closed. ``parts``: tubes of which only these tests
-    are told (a preliminary report), the rest stays as it is.
-
-    Whoever releases, by hand or by rule: nothing leaves while a critical value of it waits for its two checks (M10 R2).
-    ``critical_checked``: the caller has asked already. UserError conflict, naming the tubes.
-    """
-    uow, told = work.uow, []
-    waiting = {} if critical_checked else critical.unchecked(uow, list(specimen_ids))
-    if waiting:
-        tubes = [work.tubes[i].barcode for i in waiting]
-        raise UserError("conflict", say("标本 {tubes} 有危急值尚未复核，不能发布。", tubes=tubes))
-    for test in work.tests.values():
-        if _meant(test, specimen_ids, parts or {}) and test.state in (TestState.REVIEWED, TestState.NO_RESULT):
-            test.state, test.dirty = TestState.RELEASED.value, True
-            if test.current_id is not None:
-                told.append(test.current_id)
-    _mark_told(uow, told)
-    store(work, specimen_ids)
-
-
-def amend(work: Work, changed: dict[int, tuple[str, str]]) -> None:
-    """Told values that a new report version replaces: test id → (new text, reason). The old versions stay."""
-    new = []
-    for test in work.tests.values():
-        if test.id in changed:
-            entered, reason = changed[test.id]
-            reading = work.reader.read(test.item_id, None, entered, work.tubes[test.specimen_id])
-            no = max((v.known.version_no for v in work.versions.get(test.id, ())), default=0) + 1
-            patient = work.tubes[test.specimen_id].patient_id
-            at, who = work.uow.now, work.uow.actor.user_id
-            new.append(NewVersion(test, no, patient, "amendment", reading, at, entered_by=who, reason=reason))
-    rows.insert_versions(work.uow, new)
-    for version in new:
-        version.test.current_id, version.test.pending_id, version.test.dirty = version.id, None, True
-        work.current[version.test.id] = version
-    new += calculate(work, list(work.tubes), told=True, reason="所用项目已修改，重新计算")
-    _mark_told(work.uow, [v.id for v in new])
-    # Of a preliminary report's tube, what is still open may stand on the corrected value too.
-    if any(t.state in (TestState.RECEIVED, TestState.HELD, TestState.REVIEWED) for t in work.tests.values()):
-        new += calculate(work, list(work.tubes), reason="所用项目已修改，重新计算")
-    work.alert(new)
-    retell(work, TestState.AMENDED)
-
-
-def retell(work: Work, to: TestState) -> None:
-    """All told tests of the tubes become amended, or recalled (hidden from every reader at once)."""
-    for test in work.tests.values():
-        if rules.may_move(TestState(test.state), to):
-            test.state, test.dirty = to.value, True
-    store(work, list(work.tubes))
-
-
-def _mark_told(uow: UnitOfWork, version_ids: list[int]) -> None:
-    if version_ids:
-        uow.s.execute(
-            text("UPDATE result_version SET released_at = :at WHERE tenant_id = :t AND id = ANY(:ids)"),
-            {"at": uow.now, "t": uow.tenant_id, "ids": version_ids},
-        )
-
-
 __all__ = [
     "TOLD_STATES",
     "Choice",
@@ -478,6 +398,7 @@ __all__ = [
     "expect_tests",
     "keep_pictures",
     "lock_reported",
+    "lock_to_tell",
     "on_withdrawn",
     "record_results",
     "reflex_added",

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, text
 
+from cloud.db import session
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import models, rule_models
 from cloud.modules.catalog.coverage import Lane, gaps, lanes
@@ -208,7 +209,10 @@ def subject_age(birth: datetime | None, age_text: str | None, at: datetime, zone
     return age_at(birth, at, zone) or age_from_text(age_text)
 
 
-_NUMBER = text("SELECT number FROM catalog_version WHERE tenant_id = :t")
+_ASK = "SELECT number FROM catalog_version WHERE tenant_id = :t"
+_NUMBER = text(_ASK)
+_ALONG = "catalog_number"
+session.ALONG[_ALONG] = _ASK
 _lock = threading.Lock()
 _kept: dict[tuple[str, int], Catalog] = {}
 
@@ -218,10 +222,10 @@ def catalog(uow: UnitOfWork) -> Catalog:
     here: Catalog | None = uow.s.info.get("catalog")
     if here is not None and not uow.s.info.get("catalog_changed"):
         return here
-    number = _number(uow)
     if uow.s.info.get("catalog_changed"):
         # What this transaction changed itself may still be rolled back: others must not see it.
-        return _whole(uow, number)
+        return _whole(uow, _number(uow))
+    number = uow.s.info[_ALONG] or 0 if _ALONG in uow.s.info else _number(uow)
     key = (str(uow.s.get_bind().engine.url), uow.tenant_id)
     found = _kept.get(key)
     if found is None or found.number != number:

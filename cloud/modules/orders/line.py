@@ -5,7 +5,7 @@ The modules that own tube and result move all items of a tube together; an ORM r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -64,6 +64,17 @@ WHERE i.tenant_id = :t AND i.id = u.id
 def lock(uow: UnitOfWork, item_ids: Iterable[int]) -> list[Line]:
     """These items, locked."""
     return [Line(*row) for row in uow.s.execute(_LOCK, {"t": uow.tenant_id, "ids": list(item_ids)})]
+
+
+def just_placed(items: Iterable[OrderItem], item_ids: Collection[int]) -> list[Line]:
+    """Items that this transaction has placed itself: nobody else has seen them, so there is nothing to lock and nothing to read."""
+    return [
+        Line(
+            each.id, each.order_id, each.source, each.order_item_no, each.his_code, each.his_name, each.status, each.specimen_id,
+            each.status_at, each.charge_state == "unpaid" and each.charged_at is None,
+        )
+        for each in items if each.id in item_ids
+    ]  # fmt: skip
 
 
 def lock_of_tube(uow: UnitOfWork, specimen_id: int, states: Sequence[str]) -> list[Line]:

@@ -25,6 +25,7 @@ from cloud.modules.orders.messages import (
     drugs_said,
     gestation_said,
 )
+from cloud.modules.orders.stored import stored
 from cloud.web.faults import Conflict, Invalid
 from common.say import say, word
 
@@ -36,10 +37,12 @@ def register(uow: UnitOfWork, form: Registration) -> place.Placed:
     if not _KEY.fullmatch(form.key):
         raise Invalid("页面已过期，请重新打开登记页。")
     message = _message(uow, form)
-    alone = _nobody_like(uow, form, message.patient)
+    there = stored(uow, message, place.MANUAL)
+    alone = not (form.other_person or there.person) and _nobody_like(uow, message.patient)
     _all_fit(uow, message)
+    charge = Charge.PAID if form.paid else Charge.UNPAID
     try:
-        return place.place_order(uow, message, place.MANUAL, default_charge=Charge.PAID if form.paid else Charge.UNPAID, alone=alone)
+        return place.place_order(uow, message, place.MANUAL, default_charge=charge, alone=alone, fresh=there.nothing)
     except place.OrderRefused as refused:
         raise Conflict(say("{text}。请核对患者号与姓名、性别、出生日期。", text=word(refused.problems[0].text))) from refused
 
@@ -58,13 +61,11 @@ def _all_fit(uow: UnitOfWork, message: OrderMessage) -> None:
             raise Invalid(say("“{item}”不能登记：{why}。请核对患者信息或换项目。", item=wanted.name, why=why), "order_sets")
 
 
-def _nobody_like(uow: UnitOfWork, form: Registration, who: PatientData) -> bool:
+def _nobody_like(uow: UnitOfWork, who: PatientData) -> bool:
     """A new record beside one of the same name and birthday is how one person's results get lost: it is asked before, not mended later.
 
-    Whether it was looked for and there is none; False where nobody looked: another person on purpose, or a number that is known.
+    Not asked of another person on purpose, or of a number that is known. True; raises Conflict naming who is like this person.
     """
-    if form.other_person or merge.known_number(uow, who.ids[0].value):
-        return False
     found = merge.like(uow, who.name, who.sex.value, patients.instant(who.birth, None))
     if found:
         who_they_are = [f"{p.name} {p.patient_no}" for p in found]

@@ -114,10 +114,15 @@ JOIN patient_identifier p ON p.tenant_id = :t AND p.kind = w.kind AND p.value = 
 """)
 
 
+def spellings(uow: UnitOfWork, data: PatientData) -> dict[tuple[str, str], tuple[str, str]]:
+    """Each identifier of a message as it may stand in its row, with the identifier itself."""
+    asked = {(i.kind, private.stored(uow, i.kind, i.value)): (i.kind, i.value) for i in data.ids}
+    return asked | {(i.kind, i.value): (i.kind, i.value) for i in data.ids}  # written by an earlier release and not sealed yet
+
+
 def _holders(uow: UnitOfWork, data: PatientData) -> dict[tuple[str, str], int]:
     """Who holds the message's identifiers, in one statement."""
-    asked = {(i.kind, private.stored(uow, i.kind, i.value)): (i.kind, i.value) for i in data.ids}
-    asked |= {(i.kind, i.value): (i.kind, i.value) for i in data.ids}  # written by an earlier release and not sealed yet
+    asked = spellings(uow, data)
     wanted = {"t": uow.tenant_id, "kinds": [kind for kind, _ in asked], "values": [value for _, value in asked]}
     return {asked[kind, value]: patient_id for kind, value, patient_id in uow.s.execute(_HOLDERS, wanted)}
 

@@ -20,6 +20,7 @@ from cloud.modules.orders.line import Line
 from cloud.modules.orders.messages import Action, Charge, ItemData, OrderData, OrderMessage, Problem, Severity, Sex, VisitType
 from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, RefundRequest, Visit
 from cloud.modules.orders.rules import CancelAnswer, Change, ItemStatus
+from cloud.modules.orders.stored import visit_no
 
 CHINA = ZoneInfo("Asia/Shanghai")
 MANUAL = "LIS"  # source of requests registered by hand; its codes are our own order sets
@@ -41,6 +42,8 @@ class Placed:
     patient_id: int
     order_ids: list[int] = field(default_factory=list)
     created: list[int] = field(default_factory=list)
+    new: list[OrderItem] = field(default_factory=list)
+    """The items created, themselves."""
     known: list[int] = field(default_factory=list)
     changed: list[int] = field(default_factory=list)
     cancelled: list[int] = field(default_factory=list)
@@ -55,12 +58,13 @@ class Placed:
 
 
 def place_order(
-    uow: UnitOfWork, message: OrderMessage, source: str, *, default_charge: Charge = Charge.UNPAID, alone: bool = False
+    uow: UnitOfWork, message: OrderMessage, source: str, *, default_charge: Charge = Charge.UNPAID, alone: bool = False, fresh: bool = False
 ) -> Placed:
     """Apply one order message. ``default_charge`` is for items whose sender does not say; ``alone``: the caller has looked for records that
-    may be of the same person, and there are none. Raises OrderRefused before any change."""
-    known = _lock_items(uow, source, message)
-    found = patients.find(uow, message.patient)
+    may be of the same person, and there are none; ``fresh``: nothing the message names is stored (``stored.py``), so that nothing of it is
+    looked for again. Raises OrderRefused before any change."""
+    known = {} if fresh else _lock_items(uow, source, message)
+    found = patients.Found(None) if fresh else patients.find(uow, message.patient)
     _judge(uow, message, known, found)
     before = (found.patient.sex, found.patient.birth) if found.patient is not None else None
     patient = patients.store(uow, message.patient, found)
@@ -74,8 +78,8 @@ def place_order(
             placed.problems.append(Problem("PID^1^3", DUPLICATE_KEY, text, Severity.WARNING))
     if found.renamed:
         placed.problems.append(Problem("PID^1^5", DUPLICATE_KEY, "姓名与本系统记录不同，已按本次更新，请核对", Severity.WARNING))
-    visit = _store_visit(uow, message, source, patient, placed)
-    work = _Work(uow, message, source, patient, visit, known, default_charge, placed)
+    visit = _store_visit(uow, message, source, patient, placed, fresh)
+    work = _Work(uow, message, source, patient, visit, known, default_charge, placed, fresh)
     for order in message.orders:
         work.apply(order)
     work.finish()
@@ -184,13 +188,11 @@ def _today(uow: UnitOfWork) -> date:
     return uow.now.astimezone(CHINA).date()
 
 
-def _store_visit(uow: UnitOfWork, message: OrderMessage, source: str, patient: Patient, placed: Placed) -> Visit | None:
-    data = message.visit
+def _store_visit(uow: UnitOfWork, message: OrderMessage, source: str, patient: Patient, placed: Placed, fresh: bool) -> Visit | None:
+    data, number = message.visit, visit_no(message, source)
     if data is None:
         return None
-    # A contact without a number is told by its first request form.
-    number = data.visit_no or f"{source}/{message.orders[0].order_no}"
-    known = uow.s.scalar(_VISIT, {"t": uow.tenant_id, "no": number})
+    known = None if fresh else uow.s.scalar(_VISIT, {"t": uow.tenant_id, "no": number})
     visit = None if known is None else uow.s.get(Visit, (uow.tenant_id, known), populate_existing=True)
     if visit is None:
         visit = Visit(visit_no=number, patient_id=patient.id, kind=(data.kind or VisitType.OUTPATIENT).value)
@@ -225,10 +227,11 @@ class _Work:
         known: dict[str, OrderItem],
         default_charge: Charge,
         placed: Placed,
+        fresh: bool,
     ) -> None:
         self.uow, self.message, self.source, self.patient, self.visit = uow, message, source, patient, visit
-        self.known, self.default, self.placed = known, default_charge, placed
-        self.parked = self._parked()
+        self.known, self.default, self.placed, self.fresh = known, default_charge, placed, fresh
+        self.parked = {} if fresh else self._parked()
         self.new: list[OrderItem] = []
         self.recoded: list[OrderItem] = []
 
@@ -258,6 +261,7 @@ class _Work:
             after = {"no": row.order_item_no, "code": row.his_code, "charge": row.charge_state, "status": row.status}
             self.uow.audit("order_item", row.id, "placed", after=after)
             self.placed.created.append(row.id)
+            self.placed.new.append(row)
             _apply_parked(self.uow, row, self.parked.get(row.order_item_no), self.placed)
         if self.new:
             payload = {"patient_id": self.patient.id, "order_ids": self.placed.order_ids, "item_ids": self.placed.created}
@@ -306,7 +310,8 @@ class _Work:
 
     def _order(self, data: OrderData) -> LabOrder:
         """The request form of this number, or a new one."""
-        known = self.uow.s.scalar(_ORDER, {"t": self.uow.tenant_id, "source": self.source, "no": data.order_no})
+        asked = {"t": self.uow.tenant_id, "source": self.source, "no": data.order_no}
+        known = None if self.fresh else self.uow.s.scalar(_ORDER, asked)
         found = None if known is None else self.uow.s.get(LabOrder, (self.uow.tenant_id, known), populate_existing=True)
         if found is not None and patients.same(self.uow, found.patient_id, self.patient.id):
             self._refresh(found, data)

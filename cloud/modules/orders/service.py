@@ -68,9 +68,18 @@ def set_status(
     return moved
 
 
-def walk(uow: UnitOfWork, item_ids: Collection[int], steps: Collection[ItemStatus], *, specimen_id: int, barcode: str) -> None:
-    """Move items of one tube through several steps, each by the table and with its own entry and event. Raises Conflict."""
-    lines = line.lock(uow, item_ids)
+def walk(
+    uow: UnitOfWork,
+    item_ids: Collection[int],
+    steps: Collection[ItemStatus],
+    *,
+    specimen_id: int,
+    barcode: str,
+    placed: Placed | None = None,
+) -> None:
+    """Move items of one tube through several steps, each by the table and with its own entry and event. ``placed``: what has placed them in
+    this very transaction. Raises Conflict."""
+    lines = line.lock(uow, item_ids) if placed is None else line.just_placed(placed.new, item_ids)
     for item in lines:
         item.specimen_id = specimen_id
         for to in steps:

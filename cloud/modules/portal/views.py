@@ -7,7 +7,6 @@ from typing import Any
 from flask import Response, request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import queries as bench
 from cloud.modules.catalog import queries as md
 from cloud.modules.orders import queries as orders
 from cloud.modules.platform import glass
@@ -17,7 +16,7 @@ from cloud.modules.reports import queries as reports
 from cloud.modules.reports import service as report_service
 from cloud.modules.reports.queries import Told
 from cloud.web.faults import NotFound
-from cloud.web.page import page, redirect_to
+from cloud.web.page import is_fragment, page, redirect_to
 from cloud.web.view import Views, principal
 from common import ids
 
@@ -41,14 +40,11 @@ def find(uow: UnitOfWork) -> Any:
     code = ids.normalise_scan(typed)
     if not code:
         return page("portal/find.html", q="", found=None, many=False)
-    tube = bench.find(uow, code)
-    told = reports.released(uow, no=code)
+    # A report's number is known by its form.
+    told = reports.released(uow, no=code) if ids.recognise(code).kind is ids.CodeKind.REPORT else reports.of_barcode(uow, code)
     if told is not None:
-        return redirect_to(f"/clinic/report/{told.no}")
-    if tube is not None:
-        no = reports.numbers_of(uow, [tube[0]]).get(tube[0])
-        if no is not None:
-            return redirect_to(f"/clinic/report/{no}")
+        # Whoever waits with a scanner in the hand is not sent there first, but shown it.
+        return redirect_to(_address(told.no)) if is_fragment() else _report(uow, told)
     one = orders.patient_by_code(uow, code) or orders.patient_by_code(uow, typed)
     if one is not None:
         return redirect_to(f"/clinic/patient/{one.id}")
@@ -97,11 +93,19 @@ def _hides(uow: UnitOfWork, patient_id: int) -> bool:
 @VIEWS.get("/clinic/report/<no>", Perm.READ)
 def report(uow: UnitOfWork, no: str) -> Any:
     """One report in ten seconds: the abnormal first."""
-    told = _told(uow, no)
+    return _report(uow, _told(uow, no))
+
+
+def _address(no: str) -> str:
+    return f"/clinic/report/{no}"
+
+
+def _report(uow: UnitOfWork, told: Told) -> Any:
+    here = _address(told.no)
     try:
-        service.open_patient(uow, principal(), told.patient_id, request.path)
+        service.open_patient(uow, principal(), told.patient_id, here)
     except service.ReasonNeeded as needed:
-        return _ask_reason(needed.patient.id, request.path)
+        return _ask_reason(needed.patient.id, here)
     report_service.seen(uow, told.report_id, told.version_no)
     hide = _hides(uow, told.patient_id)
     told = reports.without_sensitive(told, md.catalog(uow).items) if hide else told
@@ -132,8 +136,8 @@ def acknowledge(uow: UnitOfWork, no: str) -> Any:
     try:
         service.acknowledge(uow, principal(), no, request.path)
     except service.ReasonNeeded as needed:
-        return _ask_reason(needed.patient.id, f"/clinic/report/{no}")
-    return redirect_to(f"/clinic/report/{no}")
+        return _ask_reason(needed.patient.id, _address(no))
+    return redirect_to(_address(no))
 
 
 @VIEWS.get("/clinic/report/<no>/pdf", Perm.READ)

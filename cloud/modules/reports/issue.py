@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, text
 
+from cloud.db import kept
 from cloud.db.arrays import literal
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
-from cloud.modules.bench.queries import Detail
+from cloud.modules.bench.queries import Detail, TestLine
 from cloud.modules.bench.service import TestState
 from cloud.modules.platform import signing
 from cloud.modules.reports import document, infectious, rules
@@ -27,8 +28,11 @@ from common.say import say
 ZONE = ZoneInfo("Asia/Shanghai")
 
 
-def details(uow: UnitOfWork, work: bench.Work, specimen_ids: Sequence[int]) -> dict[int, Detail]:
-    tests = bench_queries.tests_of(uow, specimen_ids)
+def details(
+    uow: UnitOfWork, work: bench.Work, specimen_ids: Sequence[int], tests: Mapping[int, list[TestLine]] | None = None
+) -> dict[int, Detail]:
+    """``tests``: those of the tubes, where they were read under their locks already."""
+    tests = bench_queries.tests_of(uow, specimen_ids) if tests is None else tests
     requests = bench_queries.requests_of(uow, specimen_ids)
     prints = bench_queries.printed(uow, specimen_ids)
     ages = {i: bench_queries.age_text(work.tubes[i], uow.now) for i in specimen_ids}
@@ -138,8 +142,7 @@ def specimen_of(uow: UnitOfWork, report_id: int) -> int:
 
 
 def lock(uow: UnitOfWork, report_ids: Sequence[int]) -> list[Report]:
-    query = select(Report).where(Report.id.in_(report_ids)).order_by(Report.id).with_for_update().execution_options(populate_existing=True)
-    found = list(uow.s.execute(query).scalars())
+    found = kept.locked(uow.s, Report, report_ids)
     if len(found) != len(report_ids):
         raise UserError("not_found", say("报告不存在，请刷新后重试。"))
     return found

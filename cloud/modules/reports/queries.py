@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -184,7 +184,6 @@ class Told:
 
 _TUBES_OF = text("SELECT specimen_id FROM report WHERE tenant_id = :t AND id = ANY(:ids)")
 _OPEN_PARTS = text("SELECT specimen_id FROM report WHERE tenant_id = :t AND specimen_id = ANY(:ids) AND state = 'preliminary'")
-_NUMBERS_OF = text("SELECT specimen_id, no FROM report WHERE tenant_id = :t AND specimen_id = ANY(:ids) AND no IS NOT NULL")
 _DOCUMENT = text("""
 SELECT document, content_sha256, pdf_sha256 FROM report_version WHERE tenant_id = :t AND report_id = :r AND version_no = :n
 """)
@@ -247,6 +246,14 @@ def released(
     return None if row is None else _told(row, inside)
 
 
+def of_barcode(uow: UnitOfWork, barcode: str) -> Told | None:
+    """The told report of a tube by its barcode, its current version."""
+    tube = "(SELECT b.specimen_id FROM bench_tube b WHERE b.tenant_id = :t AND b.barcode = :code)"
+    query = _told_sql(f"r.no IS NOT NULL AND r.specimen_id = {tube} AND v.version_no = r.current_no")
+    row = uow.s.execute(query, {"t": uow.tenant_id, "code": barcode}).one_or_none()
+    return None if row is None else _told(row)
+
+
 def current(uow: UnitOfWork, report_ids: Sequence[int]) -> list[Told]:
     """The current versions of told reports in one question, in the order asked."""
     query = _told_sql("r.id = ANY(:ids) AND v.version_no = r.current_no")
@@ -290,8 +297,13 @@ def _told(r: Any, inside: bool = False) -> Told:
 
 def for_rendering(uow: UnitOfWork, report_id: int, version_no: int) -> tuple[Mapping[str, Any], str, str | None] | None:
     """(document, content hash, stored PDF's hash) of one version, whatever became of the report since."""
-    row = uow.s.execute(_DOCUMENT, {"t": uow.tenant_id, "r": report_id, "n": version_no}).one_or_none()
-    return None if row is None else (row.document, row.content_sha256, row.pdf_sha256)
+    # Two handlers of one event ask, one after the other: the last answer is kept for the second.
+    key, kept = (report_id, version_no), uow.s.info.get("for_rendering")
+    if kept is None or kept[0] != key:
+        row = uow.s.execute(_DOCUMENT, {"t": uow.tenant_id, "r": report_id, "n": version_no}).one_or_none()
+        kept = uow.s.info["for_rendering"] = (key, None if row is None else (row.document, row.content_sha256, row.pdf_sha256))
+    found: tuple[Mapping[str, Any], str, str | None] | None = kept[1]
+    return found
 
 
 def signature_holds(uow: UnitOfWork, report_id: int, version_no: int) -> bool:
@@ -453,11 +465,6 @@ def search(uow: UnitOfWork, asked: str, section_ids: Sequence[int], before: int 
         where.append(_BY_WORD)
     params = {"t": uow.tenant_id, "sections": list(section_ids), "q": asked.upper(), "before": before, "n": PAGE}
     return [Found(*row) for row in uow.s.execute(text(_FOUND.format(where=" AND ".join(where))), params)]
-
-
-def numbers_of(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, str]:
-    """Specimen id → number of its told report."""
-    return {r.specimen_id: r.no for r in uow.s.execute(_NUMBERS_OF, {"t": uow.tenant_id, "ids": list(specimen_ids)})}
 
 
 # --- what of a list is shut to a person -----------------------------------------------------------------------------------

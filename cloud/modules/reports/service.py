@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select, text
 
+from cloud.db import kept
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
@@ -116,9 +117,9 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
     wanted = sorted(set(report_ids))
     window = platform.require_signing(uow, who, release=True)
     specimens = specimens_of(uow, wanted)
-    work = bench.lock_reported(uow, specimens.values())
+    work, tests = bench.lock_to_tell(uow, specimens.values())
     reports = lock(uow, wanted)
-    found = details(uow, work, [r.specimen_id for r in reports])
+    found = details(uow, work, [r.specimen_id for r in reports], tests)
     solo = _check(uow, reports, found, who)
     _authorised(uow, reports, found, who.user_id)
     names = names_of(uow, {who.user_id, *(r.tester_id for r in reports if r.tester_id is not None)})
@@ -134,6 +135,7 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
         issue.count_told(report, found[report.specimen_id], part)
         if report.id in solo:
             report.cocheck_due, report.cochecked_by, report.cochecked_at = uow.now + rules.CHECK_WITHIN, None, None
+    kept.save(uow.s, reports)
     away = tubes.referral_labs(uow, [r.specimen_id for r in reports])
     made = {
         r.id: document.build(

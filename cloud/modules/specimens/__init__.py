@@ -56,9 +56,9 @@ MODULE = Module(
     ),
     handlers={
         "label.render": ("handlers:render_labels",),
-        "order.item_status": ("service:on_item_status",),
-        "result.received": ("service:on_result",),
-        "report.released": ("service:on_released", "storage:on_released"),
+        "order.item_status": ("follow:on_item_status",),
+        "result.received": ("follow:on_result",),
+        "report.released": ("follow:on_released", "storage:on_released"),
         "reflex.wanted": ("add_on:on_reflex",),
         "tube.seen": ("track:on_seen",),
     },

@@ -69,20 +69,18 @@ def take_in(uow: UnitOfWork, form: InHand) -> Taken:
     placed = orders.register(uow, form.registration)
     if not placed.created:
         return _again(uow, placed.known, limit)
-    person = facts.person(uow, placed.patient_id)
-    assert person is not None, "the patient was just stored"
-    plan = labels.plan(uow, person, facts.waiting_locked(uow, placed.created))
-    if plan.refused:
-        item, why = plan.refused[0]
+    tubes, refused = labels.merged(uow, facts.waiting_locked(uow, placed.created))
+    if refused:
+        item, why = refused[0]
         raise UserError("conflict", say("“{item}”{why}。没有登记。", item=item.his_name or item.his_code, why=word(why)))
-    codes = _codes(uow, form.barcode, plan.tubes)
+    codes = _codes(uow, form.barcode, tubes)
     to = State.RECEIVED if limit is None else State.COLLECTED
-    made = _make(uow, plan.tubes, codes, collected, to)
-    for row, tube in zip(made, plan.tubes, strict=True):
+    made = _make(uow, tubes, codes, collected, to)
+    for row, tube in zip(made, tubes, strict=True):
         _walk(uow, row, tube, checked, form.collector.strip())
-    for row, tube in zip(made, plan.tubes, strict=True):
-        steps_of = _ITEM_WALK[: _WALK.index(to) + 1]
-        orders.walk(uow, [each.order_item_id for each in tube.asked], steps_of, specimen_id=row.id, barcode=row.barcode)
+    for row, tube in zip(made, tubes, strict=True):
+        items, steps_of = [each.order_item_id for each in tube.asked], _ITEM_WALK[: _WALK.index(to) + 1]
+        orders.walk(uow, items, steps_of, specimen_id=row.id, barcode=row.barcode, placed=placed)
     if to is State.RECEIVED:
         bench.expect_tests(uow, [row.id for row in made])
     found = facts.tubes(uow, [row.id for row in made])

@@ -27,24 +27,33 @@ ON CONFLICT (tenant_id, key, day) DO UPDATE SET last = specimen_counter.last + :
 """)
 
 
+Refused = tuple[tuple[Waiting, str], ...]
+"""Items that get no label now, each with the reason."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What labelling a patient now would give: tubes in draw order, and the items that cannot be labelled with the reason."""
 
     person: Person
     tubes: tuple[Tube, ...]
-    refused: tuple[tuple[Waiting, str], ...]
+    refused: Refused
     items: dict[int, Waiting]
 
 
 def plan(uow: UnitOfWork, person: Person, items: Sequence[Waiting]) -> Plan:
-    """Merge a patient's waiting items into tubes (M05)."""
+    """What labelling a patient's waiting items would give."""
+    return Plan(person, *merged(uow, items), {each.order_item_id: each for each in items})
+
+
+def merged(uow: UnitOfWork, items: Sequence[Waiting]) -> tuple[tuple[Tube, ...], Refused]:
+    """Waiting items merged into tubes (M05), and those that get none."""
     known = md.catalog(uow)
     dead = Decimal(str(known.setting("specimens", "dead_volume_ml", "0.2")))
     refused = [(each, why) for each in items if (why := refusal(known, each))]
     wrong = {each.order_item_id for each, _ in refused}
     asked = [_asked(known, each) for each in items if each.order_item_id not in wrong]
-    return Plan(person, tuple(rules.merge(asked, dead)), tuple(refused), {each.order_item_id: each for each in items})
+    return tuple(rules.merge(asked, dead)), tuple(refused)
 
 
 def refusal(known: md.Catalog, item: Waiting) -> str | None:

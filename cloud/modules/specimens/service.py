@@ -110,6 +110,13 @@ def move(
     uow: UnitOfWork, tube: Specimen, to: State, place: str = "", detail: dict[str, Any] | None = None, reason: str | None = None
 ) -> None:
     """One step by the table, with its event row and audit entry. Raises UserError 409 naming the state for a step that is not in it."""
+    uow.s.add(step(uow, tube, to, place, detail, reason))
+
+
+def step(
+    uow: UnitOfWork, tube: Specimen, to: State, place: str = "", detail: dict[str, Any] | None = None, reason: str | None = None
+) -> SpecimenEvent:
+    """``move``, with its event row still to be written."""
     if not rules.may_move(tube.state, to):
         now = word(rules.STATE_WORDS[State(tube.state)])
         raise UserError(
@@ -120,24 +127,29 @@ def move(
             state=tube.state,
         )
     before, tube.state = tube.state, to.value
-    _event(uow, tube.id, to.value, place, detail)
+    event = _event(uow, tube.id, to.value, place, detail)
     uow.audit("specimen", tube.id, to.value, {"state": before}, {"state": to.value, **(detail or {})}, reason)
     uow.notify("specimen", {"id": tube.id})
+    return event
 
 
-def _event(uow: UnitOfWork, specimen_id: int, kind: str, place: str, detail: dict[str, Any] | None) -> None:
-    row = SpecimenEvent(specimen_id=specimen_id, kind=kind, at=uow.now, actor=uow.actor.name, place=place or uow.actor.workstation)
-    row.detail = detail or {}
-    uow.s.add(row)
+def _event(uow: UnitOfWork, specimen_id: int, kind: str, place: str, detail: dict[str, Any] | None) -> SpecimenEvent:
+    at, by = uow.now, uow.actor
+    return SpecimenEvent(specimen_id=specimen_id, kind=kind, at=at, actor=by.name, place=place or by.workstation, detail=detail or {})
+
+
+def _note(uow: UnitOfWork, specimen_id: int, kind: str, place: str, detail: dict[str, Any]) -> None:
+    uow.s.add(_event(uow, specimen_id, kind, place, detail))
 
 
 def note(uow: UnitOfWork, specimen_id: int, kind: str, place: str, detail: dict[str, Any]) -> None:
     """Something that happened to a tube without changing its state: stored, taken out."""
-    _event(uow, specimen_id, kind, place, detail)
+    _note(uow, specimen_id, kind, place, detail)
     uow.notify("specimen", {"id": specimen_id})
 
 
-def _emit(uow: UnitOfWork, topic: str, tube: Specimen, **more: Any) -> None:
+def emit(uow: UnitOfWork, topic: str, tube: Specimen, **more: Any) -> None:
+    """What happened to a tube, for other modules."""
     uow.emit(f"specimen.{topic}", tube.barcode, {"specimen_id": tube.id, "barcode": tube.barcode, **more})
 
 
@@ -210,7 +222,7 @@ def _make_tubes(uow: UnitOfWork, plan: Plan, identifiers: list[str], place: str)
         item_ids = [each.order_item_id for each in tube.asked]
         orders.set_status(uow, item_ids, orders.ItemStatus.LABELLED, specimen_id=row.id, barcode=code)
         move(uow, row, State.LABELLED, place, {"identifiers": identifiers, "items": item_ids, "barcode": code})
-        _emit(uow, "labelled", row)
+        emit(uow, "labelled", row)
         made.append(row)
     return made
 
@@ -223,7 +235,7 @@ def reprint(uow: UnitOfWork, specimen_id: int, reason: str) -> tuple[list[LabelD
     if State(tube.state) in (State.CANCELLED, State.REJECTED, State.DISCARDED):
         raise UserError("conflict", say("标本“{state}”，不能补打标签。", state=word(rules.STATE_WORDS[State(tube.state)])))
     tube.label_prints += 1
-    _event(uow, tube.id, "reprint", "", {"reason": reason.strip(), "copy": tube.label_prints})
+    _note(uow, tube.id, "reprint", "", {"reason": reason.strip(), "copy": tube.label_prints})
     uow.audit("specimen", tube.id, "reprint", None, {"prints": tube.label_prints}, reason.strip())
     return label_job(uow, [tube.id])
 
@@ -245,7 +257,7 @@ def collect(uow: UnitOfWork, code: str, patient_id: int, place: str = "") -> Ans
     tube.collected_at, tube.collector_id = uow.now, uow.actor.user_id
     move(uow, tube, State.COLLECTED, place)
     _set_items(uow, tube, orders.ItemStatus.COLLECTED)
-    _emit(uow, "collected", tube)
+    emit(uow, "collected", tube)
     uow.s.flush()
     left = _left(uow, patient_id)
     words = "全部采集完成。" if left == 0 else say("已采集，还有 {left} 管。", left=left)
@@ -289,7 +301,7 @@ def _take(uow: UnitOfWork, tube: Specimen, items: list[facts.Item], place: str) 
     number = tube.sample_no = take_number(uow, md.catalog(uow).sections[tube.section_id], tube.priority, tube.sample_day)
     move(uow, tube, State.RECEIVED, place, {"sample_no": number})
     _set_items(uow, tube, orders.ItemStatus.RECEIVED, items)
-    _emit(uow, "received", tube)
+    emit(uow, "received", tube)
     uow.s.flush()
     bench.expect_tests(uow, [tube.id])
     uow.notify("bench", {"section_id": tube.section_id, "specimen_id": tube.id})
@@ -358,7 +370,7 @@ def mark(uow: UnitOfWork, specimen_id: int, issue: rules.Issue, why: str | None)
     if now == tube.issues or State(tube.state) not in rules.MAY_NOTE | rules.ON_THE_WAY:
         return
     before, tube.issues = list(tube.issues), now
-    _event(uow, tube.id, "issues", "", {"issues": now, "note": why or ""})
+    _note(uow, tube.id, "issues", "", {"issues": now, "note": why or ""})
     uow.audit("specimen", tube.id, "issues", {"issues": before}, {"issues": now}, why)
     uow.notify("bench", {"section_id": tube.section_id, "specimen_id": tube.id})
 
@@ -375,7 +387,7 @@ def note_issues(uow: UnitOfWork, specimen_id: int, issues: Sequence[str]) -> Non
     if now == tube.issues:
         return
     before, tube.issues = list(tube.issues), now
-    _event(uow, tube.id, "issues", "", {"issues": now})
+    _note(uow, tube.id, "issues", "", {"issues": now})
     uow.audit("specimen", tube.id, "issues", {"issues": before}, {"issues": now})
     uow.notify("bench", {"section_id": tube.section_id, "specimen_id": tube.id})
 
@@ -413,7 +425,7 @@ def reject(uow: UnitOfWork, code: str, reason_id: int, note: str = "", place: st
     items = facts.items(uow, [tube.id]).get(tube.id, [])
     uow.s.add_all(RejectionItem(rejection_id=row.id, order_item_id=each.order_item_id) for each in items if each.status not in facts.ENDED)
     _set_items(uow, tube, orders.ItemStatus.REJECTED, items, reason.name)
-    _emit(uow, "rejected", tube, reason_code=reason.code, reason=reason.name, note=note.strip(), indicator=reason.indicator)
+    emit(uow, "rejected", tube, reason_code=reason.code, reason=reason.name, note=note.strip(), indicator=reason.indicator)
     uow.s.flush()
     ward.tell_rejected(uow, tube, row.id, reason.name, "、".join(each.name for each in items))
     return row
@@ -434,7 +446,7 @@ def cancel(uow: UnitOfWork, specimen_id: int, reason: str) -> None:
     """Void a tube before it is tested; its label is waste from now on."""
     tube = _by_id(uow, specimen_id)
     move(uow, tube, State.CANCELLED, detail={"reason": reason}, reason=reason)
-    _emit(uow, "cancelled", tube, reason=reason)
+    emit(uow, "cancelled", tube, reason=reason)
 
 
 def mark_lost(uow: UnitOfWork, specimen_id: int, searched: str) -> None:
@@ -443,52 +455,5 @@ def mark_lost(uow: UnitOfWork, specimen_id: int, searched: str) -> None:
         raise UserError("invalid", "请写明已经找过哪些地方。", field="searched")
     tube = _by_id(uow, specimen_id)
     move(uow, tube, State.LOST, detail={"searched": searched.strip()}, reason=searched.strip())
-    _emit(uow, "lost", tube, reason=searched.strip())
+    emit(uow, "lost", tube, reason=searched.strip())
     ward.tell_lost(uow, tube, searched.strip())
-
-
-# --- events of other modules --------------------------------------------------------------------------------------------------------------
-
-
-def on_item_status(uow: UnitOfWork, payload: dict[str, Any]) -> None:
-    """Event ``order.item_status``: a tube whose last item was cancelled, refunded or ran out is void."""
-    if payload.get("status") not in facts.ENDED or payload.get("specimen_id") is None:
-        return
-    tube = uow.s.get(Specimen, (uow.tenant_id, payload["specimen_id"]), with_for_update=True)
-    if tube is None or not rules.may_move(tube.state, State.CANCELLED):
-        return
-    items = facts.items(uow, [tube.id]).get(tube.id, [])
-    if all(each.status in facts.ENDED for each in items):
-        move(uow, tube, State.CANCELLED, detail={"reason": payload.get("reason") or "申请已取消"}, reason=payload.get("reason") or None)
-        _emit(uow, "cancelled", tube, reason=payload.get("reason") or "")
-
-
-def on_result(uow: UnitOfWork, payload: dict[str, Any]) -> None:
-    """Event ``result.received``: the tube is on the analyzer, and tested once no mandatory test waits for a value."""
-    tube = uow.s.get(Specimen, (uow.tenant_id, payload["specimen_id"]), with_for_update=True)
-    if tube is None:
-        return
-    to = State.TESTED if facts.still_expected(uow, tube.id) == 0 else State.ON_ANALYZER
-    if tube.state != to:
-        for step in rules.way(State(tube.state), to):
-            move(uow, tube, step)
-
-
-def on_released(uow: UnitOfWork, payload: dict[str, Any]) -> None:
-    """Event ``report.released``: reviewed and released in one act."""
-    specimen_id = payload.get("specimen_id") or facts.specimen_of_report(uow, payload["report_id"])
-    tube = None if specimen_id is None else uow.s.get(Specimen, (uow.tenant_id, specimen_id), with_for_update=True)
-    if tube is None:
-        return
-    for to in (State.TESTED, State.REVIEWED, State.RELEASED):
-        for step in rules.way(State(tube.state), to):
-            move(uow, tube, step)
-    for child in uow.s.scalars(select(Specimen).where(Specimen.parent_id == tube.id).order_by(Specimen.id).with_for_update()).all():
-        follow(uow, child)
-
-
-def follow(uow: UnitOfWork, child: Specimen) -> None:
-    """An aliquot of a track line has no report of its own: told with its parent's, so that it can be archived, kept and discarded."""
-    for to in (State.ON_ANALYZER, State.TESTED, State.REVIEWED, State.RELEASED):
-        if rules.may_move(child.state, to):
-            move(uow, child, to, detail={"with": "parent"})

@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.specimens import facts, service, steps
+from cloud.modules.specimens import facts, follow, service, steps
 from cloud.modules.specimens import storage_rules as rules
 from cloud.modules.specimens.facts import TubeRow
 from cloud.modules.specimens.models import Specimen
@@ -185,7 +185,7 @@ def _told_with_parent(uow: UnitOfWork, tube: Specimen) -> None:
     """A line may make an aliquot after its parent's report: it is told all the same, and archived where it is stored."""
     parent = None if tube.parent_id is None else uow.s.get_one(Specimen, (uow.tenant_id, tube.parent_id))
     if parent is not None and State(parent.state) in (State.RELEASED, State.ARCHIVED, State.DISCARDED):
-        service.follow(uow, tube)
+        follow.follow(uow, tube)
 
 
 def _archive(uow: UnitOfWork, tube: Specimen, stay: StoredTube, where: dict[str, Any]) -> None:

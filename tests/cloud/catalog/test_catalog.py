@@ -9,6 +9,7 @@ from sqlalchemy import event, select, update
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import models, queries, service
+from cloud.modules.platform import service as platform
 from common.errors import LocalError, UserError
 from tests.cloud.catalog.seed import seed
 from tests.support.database import TestDatabase
@@ -66,6 +67,28 @@ def test_a_second_transaction_reads_one_small_row(lab: Lab) -> None:
         assert queries.catalog(uow) is first
     assert len([sql for sql in seen if "catalog_version" in sql]) == 1
     assert not [sql for sql in seen if "test_item" in sql]
+
+
+def test_a_request_asks_for_the_number_along_with_its_session(lab: Lab) -> None:
+    person = lab.client("tester")
+
+    def request(uow: UnitOfWork) -> None:
+        assert platform.SessionIdentity().authenticate(uow, person.token, "") is not None
+
+    with lab.uow() as uow:
+        before = queries.catalog(uow)
+    with lab.uow() as uow:
+        request(uow)
+        seen = statements(lab)
+        assert queries.catalog(uow) is before and seen == []
+    with lab.uow() as uow:
+        item(uow, "K").decimals = 2
+    with lab.uow() as uow:
+        request(uow)
+        assert queries.catalog(uow).items_by_code["K"].decimals == 2
+        item(uow, "K").decimals = 3
+        uow.s.flush()
+        assert queries.catalog(uow).items_by_code["K"].decimals == 3
 
 
 def test_hospitals_never_share_a_copy(lab: Lab) -> None:

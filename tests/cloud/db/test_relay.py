@@ -39,6 +39,28 @@ def test_order_per_key_and_other_keys_pass_a_failing_one(lab: Lab) -> None:
     assert seen == [2, 4, 1, 3]
 
 
+def test_a_round_that_was_all_is_not_followed_by_another_look_but_what_it_emits_is_handled(lab: Lab) -> None:
+    emit(lab, ("a", 1), ("b", 2))
+    looks: list[str] = []
+
+    def note(_c: Any, _cur: Any, sql: str, *_: Any) -> None:
+        if "SKIP LOCKED" in sql:
+            looks.append(sql)
+
+    event.listen(lab.db.engine, "before_cursor_execute", note)
+    assert relay.drain(lab.db, lab.a, {}) == 2 and len(looks) == 1
+    seen: list[str] = []
+
+    def first(uow: Any, payload: dict[str, Any]) -> None:
+        seen.append("first")
+        uow.emit("then", "c", {})
+
+    emit(lab, ("a", 3))
+    looks.clear()
+    assert relay.drain(lab.db, lab.a, {"t": [first], "then": [lambda _uow, _payload: seen.append("then")]}) == 2
+    assert seen == ["first", "then"] and len(looks) == 2
+
+
 def test_two_workers_never_handle_an_event_twice(lab: Lab) -> None:
     emit(lab, *[(f"k{n % 5}", n) for n in range(50)])
 

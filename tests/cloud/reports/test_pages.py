@@ -278,6 +278,26 @@ def test_ac_cl_3_another_wards_patient_needs_a_reason_which_is_kept(world: World
         assert any("急会诊" in p for p in purposes)
 
 
+def test_a_scan_at_the_clinic_shows_the_report_at_once_and_asks_whom_it_must(world: World) -> None:
+    no = released(world)
+    with world.lab.uow() as uow:
+        told = queries.released(uow, no)
+    assert told is not None
+    barcode = told.subject["barcode"]
+    doctor, abroad = world.lab.client("clinician"), world.lab.client("clinician", world.lab.b)
+    for code in (barcode, no, no.lower()):
+        answer = doctor.get(f"/clinic/find?code={code}")
+        assert answer.status_code == 200 and no in answer.text and "4.1" in answer.text, code
+        assert "4.1" not in abroad.get(f"/clinic/find?code={code}").text
+    with world.lab.uow() as uow:
+        seen = uow.s.execute(text("SELECT count(*) FROM report_view WHERE report_id = :r"), {"r": told.report_id}).scalar_one()
+        paths = uow.s.execute(text("SELECT path FROM access_log WHERE patient_id = :p AND actor LIKE '临床%'"), {"p": told.patient_id})
+        assert seen == 3 and list(paths.scalars()) == [f"/clinic/report/{no}"] * 3
+        uow.s.execute(text("UPDATE app_user SET wards = '{外科}' WHERE employee_no = 'clinician1'"))
+    asked = doctor.get(f"/clinic/find?code={barcode}").text
+    assert "4.1" not in asked and f"/clinic/report/{no}" in asked
+
+
 def test_what_is_not_released_or_not_ours_is_absent(world: World) -> None:
     report = reviewed(world)
     no = released(world)

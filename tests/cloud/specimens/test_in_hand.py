@@ -146,7 +146,7 @@ def test_taking_in_costs_a_bounded_number_of_statements(printed: Hospital) -> No
     seen: list[str] = []
     event.listen(printed.db.engine, "before_cursor_execute", lambda _c, _cur, sql, *_: seen.append(sql))
     take(printed, replace(TUBE, registration=replace(PAPER, key="d" * 32, patient_no="T300", name="李小红"), barcode="T00000000033"))
-    assert len(seen) <= 31, "\n".join(seen)
+    assert len(seen) <= 19, "\n".join(seen)
 
 
 def test_another_hospital_sees_nothing_of_it(printed: Hospital) -> None:

@@ -12,7 +12,7 @@ from cloud.db.session import Actor, UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.catalog import service as catalog
 from cloud.modules.catalog.models import SavedSetting, Section
-from cloud.modules.specimens import facts, late, service
+from cloud.modules.specimens import facts, follow, late, service
 from cloud.modules.specimens.models import LabelJob, Rejection, Specimen, SpecimenEvent, StrayTube
 from cloud.modules.specimens.rules import Finding
 from cloud.modules.specimens.service import Answer
@@ -467,9 +467,9 @@ def test_events_of_orders_void_the_tube_when_nothing_is_left(hospital: Hospital)
     tube = one(hospital, document.barcode)
     for n, item in enumerate(order.item_ids):
         act(hospital, lambda u, i=item: u.s.execute(text("UPDATE order_item SET status = 'cancelled' WHERE id = :i"), {"i": i}))
-        act(hospital, lambda u: service.on_item_status(u, {"status": "cancelled", "specimen_id": tube.id, "reason": "退费"}))
+        act(hospital, lambda u: follow.on_item_status(u, {"status": "cancelled", "specimen_id": tube.id, "reason": "退费"}))
         assert one(hospital, document.barcode).state == ("labelled" if n == 0 else "cancelled")
-    act(hospital, lambda u: service.on_item_status(u, {"status": "cancelled", "specimen_id": tube.id}))
+    act(hospital, lambda u: follow.on_item_status(u, {"status": "cancelled", "specimen_id": tube.id}))
     assert rows(hospital, "SELECT count(*) FROM specimen_event WHERE kind = 'cancelled'") == [(1,)]
 
 
@@ -478,13 +478,13 @@ def test_results_and_release_move_the_tube_on(hospital: Hospital) -> None:
     receive(hospital, code)
     tube = one(hospital, code)
     act(hospital, lambda u: u.s.execute(text("UPDATE test SET state = 'received' WHERE id = (SELECT min(id) FROM test)")))
-    act(hospital, lambda u: service.on_result(u, {"specimen_id": tube.id}))
+    act(hospital, lambda u: follow.on_result(u, {"specimen_id": tube.id}))
     assert one(hospital, code).state == "on_analyzer"
     act(hospital, lambda u: u.s.execute(text("UPDATE test SET state = 'received'")))
-    act(hospital, lambda u: service.on_result(u, {"specimen_id": tube.id}))
-    act(hospital, lambda u: service.on_result(u, {"specimen_id": tube.id}))
+    act(hospital, lambda u: follow.on_result(u, {"specimen_id": tube.id}))
+    act(hospital, lambda u: follow.on_result(u, {"specimen_id": tube.id}))
     assert one(hospital, code).state == "tested"
-    act(hospital, lambda u: service.on_released(u, {"report_id": 0, "specimen_id": tube.id}))
+    act(hospital, lambda u: follow.on_released(u, {"report_id": 0, "specimen_id": tube.id}))
     assert one(hospital, code).state == "released"
     kinds = [e.kind for e in act(hospital, lambda u: u.s.scalars(select(SpecimenEvent).order_by(SpecimenEvent.id)).all())]
     assert kinds == ["labelled", "collected", "received", "on_analyzer", "tested", "reviewed", "released"]

@@ -12,7 +12,7 @@ from sqlalchemy import select, text
 from cloud.db.session import Actor
 from cloud.modules.catalog import models as catalog
 from cloud.modules.catalog import service as catalog_service
-from cloud.modules.specimens import discard, service, storage, storage_queries, track
+from cloud.modules.specimens import discard, follow, storage, storage_queries, track
 from cloud.modules.specimens import storage_rules as rules
 from cloud.modules.specimens.models import Specimen
 from cloud.modules.specimens.rules import STATE_WORDS, State
@@ -198,7 +198,7 @@ def test_an_aliquot_is_told_archived_and_kept_with_its_parent(hospital: Hospital
     act(hospital, lambda u: track.on_seen(u, {"device": "LINE", "at": u.now.isoformat(), "events": events[:1]}))
     rack_id = rack(hospital, "RK07")
     assert scan(hospital, rack_id, "AL-1").sound == "ok" and state(hospital, "AL-1") == "aliquoted"
-    for handler in (service.on_released, storage.on_released):
+    for handler in (follow.on_released, storage.on_released):
         act(hospital, lambda u, h=handler: h(u, {"specimen_id": id_of(hospital, tube)}))
     assert (state(hospital, tube), state(hospital, "AL-1")) == ("released", "archived")
     kept = "SELECT keep_until FROM stored_tube WHERE specimen_id = :i"

@@ -1,0 +1,117 @@
+"""What reports do with the tests of tubes: lock, clear, release, amend, recall; each on the tubes locked in one ``Work``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from decimal import Decimal
+
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import queries, rows, rules
+from cloud.modules.bench.arrival_rules import Known
+from cloud.modules.bench.calculate import calculate
+from cloud.modules.bench.opening import store, to
+from cloud.modules.bench.record import Work
+from cloud.modules.bench.rows import NewVersion, TestRow, VersionRow
+from cloud.modules.bench.rules import TestState
+from cloud.modules.bench.shown import Shown, TestLine
+from cloud.modules.critical import queries as critical
+from common.errors import UserError
+from common.say import say
+
+
+def lock_reported(uow: UnitOfWork, specimen_ids: Iterable[int]) -> Work:
+    """The tubes of reports about to be changed, locked."""
+    return Work(uow, sorted(set(specimen_ids)))
+
+
+def lock_to_tell(uow: UnitOfWork, specimen_ids: Iterable[int]) -> tuple[Work, dict[int, list[TestLine]]]:
+    """The tubes of reports about to be released, locked, for ``release``; and their tests with the versions that count, read once."""
+    work = Work(uow, sorted(set(specimen_ids)), versions=False)
+    tests = queries.tests_of(uow, work.tubes)
+    work.know(_standing(t.current) for found in tests.values() for t in found if t.current is not None)
+    return work, tests
+
+
+def _standing(shown: Shown) -> VersionRow:
+    known = Known(
+        shown.version_no, shown.analyzer_id, shown.source, shown.raw_text, shown.reported_text, shown.unit, shown.run_at, shown.at,
+        shown.snapshot.get("stream"), shown.snapshot.get("seq"),
+    )  # fmt: skip
+    dilution = Decimal(shown.snapshot.get("dilution") or 1)
+    alarm, scale = "alarm" in shown.snapshot, shown.snapshot.get("map")
+    return VersionRow(shown.id, shown.test_id, known, shown.flag, shown.critical, alarm, scale, dilution, bool(shown.holds))
+
+
+def clear(work: Work, specimen_ids: Sequence[int], parts: Mapping[int, Collection[int]] | None = None) -> None:
+    """What a rule set cleared stands as reviewed; for ``release`` in the same transaction. ``parts``: tube → the only tests meant."""
+    for test in work.tests.values():
+        if _meant(test, specimen_ids, parts or {}) and test.state == TestState.RECEIVED:
+            to(test, TestState.REVIEWED)
+
+
+def _meant(test: TestRow, specimen_ids: Sequence[int], parts: Mapping[int, Collection[int]]) -> bool:
+    return test.specimen_id in specimen_ids and (test.specimen_id not in parts or test.id in parts[test.specimen_id])
+
+
+def release(
+    work: Work, specimen_ids: Sequence[int], critical_checked: bool = False, parts: Mapping[int, Collection[int]] | None = None
+) -> None:
+    """The reviewed values of these tubes are told; optional items without a value are closed. ``parts``: tubes of which only these tests
+    are told (a preliminary report), the rest stays as it is.
+
+    Whoever releases, by hand or by rule: nothing leaves while a critical value of it waits for its two checks (M10 R2).
+    ``critical_checked``: the caller has asked already. UserError conflict, naming the tubes.
+    """
+    told = []
+    waiting = {} if critical_checked else critical.unchecked(work.uow, list(specimen_ids))
+    if waiting:
+        tubes = [work.tubes[i].barcode for i in waiting]
+        raise UserError("conflict", say("标本 {tubes} 有危急值尚未复核，不能发布。", tubes=tubes))
+    for test in work.tests.values():
+        if _meant(test, specimen_ids, parts or {}) and test.state in (TestState.REVIEWED, TestState.NO_RESULT):
+            test.state, test.dirty = TestState.RELEASED.value, True
+            if test.current_id is not None:
+                told.append(test.current_id)
+    store(work, specimen_ids, told)
+
+
+def amend(work: Work, changed: dict[int, tuple[str, str]]) -> None:
+    """Told values that a new report version replaces: test id → (new text, reason). The old versions stay."""
+    new = []
+    for test in work.tests.values():
+        if test.id in changed:
+            entered, reason = changed[test.id]
+            reading = work.reader.read(test.item_id, None, entered, work.tubes[test.specimen_id])
+            no = max((v.known.version_no for v in work.versions.get(test.id, ())), default=0) + 1
+            patient = work.tubes[test.specimen_id].patient_id
+            at, who = work.uow.now, work.uow.actor.user_id
+            new.append(NewVersion(test, no, patient, "amendment", reading, at, entered_by=who, reason=reason))
+    rows.insert_versions(work.uow, new)
+    for version in new:
+        version.test.current_id, version.test.pending_id, version.test.dirty = version.id, None, True
+        work.current[version.test.id] = version
+    new += calculate(work, list(work.tubes), told=True, reason="所用项目已修改，重新计算")
+    _mark_told(work.uow, [v.id for v in new])
+    # Of a preliminary report's tube, what is still open may stand on the corrected value too.
+    if any(t.state in (TestState.RECEIVED, TestState.HELD, TestState.REVIEWED) for t in work.tests.values()):
+        new += calculate(work, list(work.tubes), reason="所用项目已修改，重新计算")
+    work.alert(new)
+    retell(work, TestState.AMENDED)
+
+
+def retell(work: Work, to: TestState) -> None:
+    """All told tests of the tubes become amended, or recalled (hidden from every reader at once)."""
+    for test in work.tests.values():
+        if rules.may_move(TestState(test.state), to):
+            test.state, test.dirty = to.value, True
+    store(work, list(work.tubes))
+
+
+def _mark_told(uow: UnitOfWork, version_ids: list[int]) -> None:
+    if version_ids:
+        uow.s.execute(
+            text("UPDATE result_version SET released_at = :at WHERE tenant_id = :t AND id = ANY(:ids)"),
+            {"at": uow.now, "t": uow.tenant_id, "ids": version_ids},
+        )
