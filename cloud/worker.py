@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 import psycopg
@@ -105,6 +106,7 @@ def run_worker(settings: Settings) -> int:
     db = Database(settings.database_url, secret=settings.secret)
     dsn = make_url(settings.database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     handlers, stop = all_handlers(), threading.Event()
+    import_module("cloud.reports.drawings")  # before there are threads: while it loads, another would find no Pillow (see there)
     awaited.schema(settings.database_url, settings.schema_wait_s)
 
     sender = Deliverer(db)

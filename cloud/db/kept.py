@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable
-from functools import cache
 from typing import Any, TypeVar, cast
 
 from sqlalchemy import Table, TextClause, inspect, text
@@ -36,7 +35,7 @@ def _held(session: Session, kind: type[_Kind], names: tuple[str, ...], row: Any)
     if known is not None:
         for name, value in values.items():
             set_committed_value(known, name, value)
-        return cast(_Kind, known)
+        return known
     made = kind(**values)
     make_transient_to_detached(made)
     session.add(made)
@@ -64,31 +63,41 @@ def save(session: Session, rows: Iterable[TenantTable]) -> None:
 
 
 def _state(row: TenantTable) -> InstanceState[Any]:
-    state: InstanceState[Any] = inspect(row)  # type: ignore[assignment]
+    state: InstanceState[Any] = inspect(row)
     return state
 
 
-@cache
+_selects: dict[type[TenantTable], tuple[tuple[str, ...], TextClause]] = {}
+_updates: dict[tuple[type[TenantTable], tuple[str, ...]], TextClause] = {}
+
+
 def _select(kind: type[TenantTable]) -> tuple[tuple[str, ...], TextClause]:
-    columns = _columns(kind)
-    sql = f"SELECT {', '.join(column for column, _ in columns.values())} FROM {kind.__tablename__} "
-    return tuple(columns), text(sql + "WHERE tenant_id = :t AND id = ANY(:ids) ORDER BY id FOR UPDATE")
+    known = _selects.get(kind)
+    if known is None:
+        table, columns = _columns(kind)
+        sql = f"SELECT {', '.join(column for column, _ in columns.values())} FROM {table} "
+        known = _selects[kind] = tuple(columns), text(sql + "WHERE tenant_id = :t AND id = ANY(:ids) ORDER BY id FOR UPDATE")
+    return known
 
 
-@cache
 def _update(kind: type[TenantTable], names: tuple[str, ...]) -> TextClause:
-    columns = _columns(kind)
+    known = _updates.get((kind, names))
+    return known if known is not None else _updates.setdefault((kind, names), _updating(kind, names))
+
+
+def _updating(kind: type[TenantTable], names: tuple[str, ...]) -> TextClause:
+    table, columns = _columns(kind)
     new = [f"{columns[name][0]} = r.{columns[name][0]}" for name in names]
     new += ["version = x.version + 1"] if issubclass(kind, Versioned) else []
     types = ", ".join(f"{columns[name][0]} {columns[name][1]}" for name in names)
     return text(f"""
-UPDATE {kind.__tablename__} x SET {", ".join(new)}
+UPDATE {table} x SET {", ".join(new)}
 FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS r(id bigint, {types}) WHERE x.tenant_id = :t AND x.id = r.id""")
 
 
-def _columns(kind: type[TenantTable]) -> dict[str, tuple[str, str]]:
-    """Attribute → its column and the column's type."""
+def _columns(kind: type[TenantTable]) -> tuple[str, dict[str, tuple[str, str]]]:
+    """The table; attribute → its column and the column's type."""
     mapper: Mapper[Any] = inspect(kind)
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
     table = cast(Table, mapper.local_table)
-    return {mapper.get_property_by_column(c).key: (c.name, c.type.compile(dialect)) for c in table.columns}
+    return table.name, {mapper.get_property_by_column(c).key: (c.name, c.type.compile(dialect)) for c in table.columns}

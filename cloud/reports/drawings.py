@@ -6,13 +6,14 @@ import base64
 import io
 from itertools import groupby
 
-import barcode
-import qrcode  # type: ignore[import-untyped]
-from PIL import Image, UnidentifiedImageError
-from qrcode.constants import ERROR_CORRECT_M  # type: ignore[import-untyped]
-
 from common.errors import UserError
 from common.say import say
+from common.spared import without
+
+with without("PIL"):  # their bitmaps, 7 MB: we take the bars as SVG, and pictures are seldom
+    import barcode
+    import qrcode  # type: ignore[import-untyped]
+    from qrcode.constants import ERROR_CORRECT_M  # type: ignore[import-untyped]
 
 MASK = 2  # every third column is turned over: long runs of one colour do not occur in addresses
 QUIET_MODULES = 10  # clear space on each side, ISO/IEC 15417 section 4.3
@@ -62,6 +63,8 @@ def picture_svg(data: bytes) -> str:
     """
     if data.startswith(b"<svg "):
         return data.decode()
+    from PIL import Image, UnidentifiedImageError
+
     try:
         with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as picture:
             (width, height), kind = picture.size, picture.get_format_mimetype()
