@@ -6,9 +6,9 @@ import base64
 import io
 from itertools import groupby
 
+from cloud.spared import without
 from common.errors import UserError
 from common.say import say
-from common.spared import without
 
 with without("PIL"):  # their bitmaps, 7 MB: we take the bars as SVG, and pictures are seldom
     import barcode

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from common.spared import without
+from cloud.spared import without
 
 
 def test_what_is_not_loaded_cannot_be_imported_meanwhile_and_can_afterwards() -> None:
