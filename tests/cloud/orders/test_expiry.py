@@ -13,6 +13,7 @@ from cloud.modules.catalog.models import SavedSetting
 from cloud.modules.orders import expiry, queries, service, verbal
 from cloud.modules.orders.messages import Charge, OrderMessage
 from cloud.modules.orders.models import LabOrder
+from cloud.modules.specimens import follow
 from cloud.modules.specimens import service as specimens
 from tests.support.lab import Lab
 from tests.support.orders import SOURCE, START, item, message, person, seed_catalog
@@ -109,7 +110,7 @@ def test_a_printed_label_nobody_used_is_void_with_its_request(lab: Lab) -> None:
     lab.clock.advance(days=30)
     assert expire(lab) == 1
     with lab.uow() as uow:
-        specimens.on_item_status(uow, {"status": "expired", "specimen_id": tube, "reason": "30 天没有采集"})
+        follow.on_item_status(uow, {"status": "expired", "specimen_id": tube, "reason": "30 天没有采集"})
         assert uow.s.execute(text("SELECT state FROM specimen WHERE id = :i"), {"i": tube}).scalar_one() == "cancelled"
     with lab.uow() as uow:
         expiry.revive(uow, asked, state(lab, asked).version, "来了")
