@@ -185,7 +185,7 @@ def tenant_code(uow: UnitOfWork) -> str:
 
 def _tenant_of(db: Database, code: str) -> int | None:
     with db.registry() as s:
-        found = s.scalar(text("SELECT id FROM tenant WHERE code = :c AND status = 'active'"), {"c": code.partition(":")[0]})
+        found = s.scalar(text("SELECT id FROM tenant WHERE code = :c AND status IN ('trial', 'active')"), {"c": code.partition(":")[0]})
     return None if found is None else int(found)
 
 

@@ -82,7 +82,7 @@ class Registry:
             agents: dict[str, Registration] = {}
             twice: set[str] = set()
             with self._db.registry() as s:
-                tenants = {int(r.id): str(r.code) for r in s.execute(text("SELECT id, code FROM tenant WHERE status = 'active'"))}
+                tenants = {int(r.id): str(r.code) for r in s.execute(text("SELECT id, code FROM tenant WHERE status <> 'closed'"))}
             for tenant_id, code in tenants.items():
                 for reg in self._of(tenant_id, code):
                     twice.update({reg.uuid} if reg.uuid in agents else ())

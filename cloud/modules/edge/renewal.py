@@ -33,7 +33,7 @@ def sender(db: Database, data: bytes, kind: str) -> tuple[int, envelope.Envelope
     except PeerError as error:
         raise Refused("unreadable", error.message) from error
     with db.registry() as s:
-        tenant = s.scalar(text("SELECT id FROM tenant WHERE code = :c AND status = 'active'"), {"c": sealed.header.tenant})
+        tenant = s.scalar(text("SELECT id FROM tenant WHERE code = :c AND status <> 'closed'"), {"c": sealed.header.tenant})
     if tenant is None or sealed.header.kind != kind:
         raise Refused("unknown", "no such hospital or another kind")
     with db.tenant(int(tenant)) as uow:

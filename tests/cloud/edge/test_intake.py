@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import create_engine, event, text
 
 from cloud.modules.bench import queries as bench
 from cloud.modules.bench import service as benching
@@ -202,6 +202,20 @@ def test_without_run_time_only_the_same_bytes_in_a_row_are_a_resend(edge: Edge) 
     edge.take(edge.agent.raw(astm(other, {"K": "4.0"}, time=""), 3))
     edge.take(edge.agent.raw(body, 4, at="2026-05-04T02:05:00+00:00"))
     assert [f[3] for f in edge.fates()][3:] == ["matched"]  # a rerun: another message lay between
+
+
+@pytest.mark.parametrize(("state", "kept"), [("trial", True), ("active", True), ("read_only", True), ("closed", False)])
+def test_what_machines_send_is_kept_as_long_as_the_hospital_is_not_closed(edge: Edge, state: str, kept: bool) -> None:
+    """M01: on trial an agent works as ever; read-only keeps people from changing, not instruments from being heard."""
+    barcode = edge.tube()
+    owner = create_engine(edge.lab.settings.owner_url)
+    with owner.begin() as conn:
+        conn.execute(text("UPDATE tenant SET status = :s WHERE code = 'a'"), {"s": state})
+    owner.dispose()
+    edge.loop.registry.reload()
+    edge.take(edge.agent.raw(astm(barcode, {"K": "4.1"})))
+    assert bool(edge.receipts()) is kept
+    assert edge.current(barcode) == ({"K": "4.1"} if kept else {})
 
 
 def rerun_asked(edge: Edge, barcode: str, code: str) -> datetime:
