@@ -214,6 +214,9 @@ def change_own_password(uow: UnitOfWork, who: Principal, old: str, new: str, aga
     uow.s.execute(update(UserSession).where(*others).values(revoked_at=uow.now))
     uow.s.execute(update(UserSession).where(UserSession.id == who.session_id).values(must_change=False))
     uow.audit("user", user.id, "change_password")
+    if user.status == rules.UserState.PENDING:
+        user.status = rules.UserState.ACTIVE.value
+        uow.audit("user", user.id, "active", before={"status": rules.UserState.PENDING.value}, after={"status": user.status})
     return None
 
 

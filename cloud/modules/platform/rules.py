@@ -193,6 +193,10 @@ USER_MOVES: dict[UserState, frozenset[UserState]] = {
 }
 
 
+ENTERING = (UserState.PENDING, UserState.ACTIVE)
+"""Who may log in: somebody new too, for nothing but to choose a password of their own, which makes the account active."""
+
+
 def may_move(state: UserState, to: UserState) -> bool:
     """True when an account in ``state`` may become ``to``; who has left never comes back under the same account."""
     return to in USER_MOVES[state]

@@ -69,7 +69,7 @@ SELECT s.id AS session_id, s.user_id, s.created_at, s.seen_at, s.mfa_at, s.locke
                AND d.until > :now) AS delegated
        {along}
 FROM user_session s
-JOIN app_user u ON u.tenant_id = s.tenant_id AND u.id = s.user_id AND u.status = 'active'
+JOIN app_user u ON u.tenant_id = s.tenant_id AND u.id = s.user_id AND u.status IN ('pending', 'active')
 JOIN tenant t ON t.id = s.tenant_id AND t.status <> 'closed'
 CROSS JOIN LATERAL (
   SELECT array_agg(r.code) AS roles, array_agg(r.id) AS ids FROM user_role ur
@@ -200,7 +200,7 @@ def log_in(
         return _refuse(uow, employee_no, "locked")
     now_s = uow.now.timestamp()
     known = secrets.proven(proof, user.employee_no, user.password_hash, secret, now_s) if proof else None
-    if user.status != "active" or not (secrets.check_secret(user.password_hash, password) if known is None else known):
+    if user.status not in rules.ENTERING or not (secrets.check_secret(user.password_hash, password) if known is None else known):
         return _fail(uow, user, "password")
     by_card = card is not None and card.sha256 == user.cert_sha256
     refusal = _card(uow, user, card) if card is not None and by_card else _second_factor(uow, user, totp, secret)
@@ -421,7 +421,7 @@ class NewUser:
     sections: tuple[str, ...] = ()
     wards: tuple[str, ...] = ()
     temporary: bool = False
-    """The password is somebody else's choice and must be changed at the first login."""
+    """The password is somebody else's choice and must be changed at the first login; until then the account is pending."""
 
 
 def create_user(uow: UnitOfWork, new: NewUser, secret: str) -> User:
@@ -437,6 +437,7 @@ def create_user(uow: UnitOfWork, new: NewUser, secret: str) -> User:
         dept=new.dept,
         password_hash=secrets.hash_secret(new.password),
         password_set_at=uow.now - rules.PASSWORD_LIFE if new.temporary else uow.now,
+        status=(rules.UserState.PENDING if new.temporary else rules.UserState.ACTIVE).value,
         pin_hash=secrets.hash_secret(new.pin) if new.pin else None,
         badge=new.badge,
         totp_sealed=secrets.seal_totp(new.totp_seed, secret) if new.totp_seed else None,

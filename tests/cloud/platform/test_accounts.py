@@ -40,6 +40,28 @@ def entered(lab: Lab, answer: TestResponse, user: str) -> Client:
     return Client(lab.app.test_client(), lab.a, token, lab.users.get((lab.a, user), 0))
 
 
+def test_a_new_account_is_pending_until_its_person_has_chosen_a_password(lab: Lab) -> None:
+    form = {"employee_no": "neu7", "name": "新人", "password": "First-Word-2026", "role": "tester"}
+    assert lab.client("secadmin").post("/admin/users", form).status_code == 200
+
+    def state() -> str:
+        with lab.uow() as uow:
+            return uow.s.scalars(select(User.status).where(User.employee_no == "neu7")).one()
+
+    assert state() == "pending"
+    c = entered(lab, login(lab, "neu7", "First-Word-2026"), "neu7")
+    assert c.get("/bench").headers["Location"].endswith("/me/password")  # nothing else is open
+    given = {"old": "First-Word-2026", "new": FRESH, "again": FRESH}
+    assert c.post("/me/password", given | {"again": "x"}).status_code == 422 and state() == "pending"
+    assert c.post("/me/password", given).status_code == 200 and state() == "active"
+    assert c.get("/me").status_code == 200
+    with lab.uow() as uow:
+        told = (
+            "SELECT action FROM audit_log a JOIN app_user u ON u.id::text = a.entity_id AND a.entity = 'user' WHERE u.employee_no = 'neu7'"
+        )
+        assert {"create", "change_password", "active"} <= set(uow.s.execute(text(told)).scalars())
+
+
 def test_a_password_of_ninety_days_opens_nothing_but_its_change(lab: Lab) -> None:
     lab.clock.advance(days=89, hours=23, minutes=59)
     assert "检验者" in entered(lab, login(lab, "tester1"), "tester").get("/me").text
