@@ -48,6 +48,12 @@ def read_message(found: Found, choice: Choice = ANY) -> Message:
     return _Reader(found, choice).read()
 
 
+@lru_cache(4096)
+def _like(name: str, wanted: str) -> bool:
+    """Whether a name that means nothing may be the wanted one with one letter wrong."""
+    return name not in KNOWN and len(name) > 2 and sum(a != b for a, b in zip(name, wanted, strict=False)) == 1
+
+
 class _Group:
     """An order group: its OBR, its results, its ordered code."""
 
@@ -74,9 +80,9 @@ class _Reader:
         self.holder: Message | Result | Specimen = self.message
         names = [segment.name for segment in self.source.segments]
         groups = [at for at, name in enumerate(names) if name in ("OBR", "OBX")]
-        tubes = [at for at, name in enumerate(names) if name == "SPM"]
+        tubes = [at for at, name in enumerate(names) if name == "SPM" or _like(name, "SPM")]
         self.tubes, self.uncertain = bool(tubes), False  # uncertain: a segment before was damaged and no specimen was named since
-        self.trailing = bool(groups and tubes and groups[0] < tubes[0])
+        self.trailing = bool(groups and tubes and groups[0] < tubes[0]) and not self.source.type.startswith("OUL")
         # a cut message of 2.5 or later may have lost the SPM that follows its group
         self.surely = found.complete or not (self.trailing or self.msh.get(12)[:3] >= "2.5")
         self.numbers: dict[str, str] = {}
@@ -136,7 +142,7 @@ class _Reader:
         elif name in ("TCD", "INV", "SID"):
             if isinstance(self.holder, Result):
                 self.holder.details.append(segment.fields)
-        elif not _NAME.fullmatch(name):
+        elif not _NAME.fullmatch(name) or name[0] != "Z" and any(_like(name, one) for one in _BEARERS):
             self._damaged(segment)
         elif name not in KNOWN and any(field.strip() for field in segment.fields[1:]):
             said = f"未知段 {name},原文保留(unknown segment):{quote(self.source.d.field.join(segment.fields))}"

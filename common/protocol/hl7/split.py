@@ -141,7 +141,8 @@ def _read_block(block: bytes, framed: bool, whole: bool, encoding: str | None) -
     if b"\r" not in raw:
         raw = raw.replace(b"\n", b"\r")
     decoded = decode_bytes(raw, declared_charset(raw), encoding)
-    lines = decoded.text.split("\r")
+    text = _apart(decoded.text)
+    lines = text.split("\r")
     reader = _Lines(decoded.encoding)
     last = len(lines) - 1
     for at, line in enumerate(lines):
@@ -149,6 +150,9 @@ def _read_block(block: bytes, framed: bool, whole: bool, encoding: str | None) -
     found = reader.close()
     if found:
         found[0].problems[:0] = decoded.problems
+        if text is not decoded.text:
+            said = "段的结尾损坏,下一段接在同一行,已分开读取(end of a segment damaged, the next one stood in its line)"
+            found[0].problems.append(Problem("segment.glued", said))
         if FS in raw:
             said = "消息中间有块结束符 FS，按原样保留(FS inside a message, kept as it came)"
             found[0].problems.append(Problem("block.control", said))
@@ -160,6 +164,20 @@ def _read_block(block: bytes, framed: bool, whole: bool, encoding: str | None) -
         elif not framed:
             reader.judge_end(found[-1])
     return found
+
+
+_SWALLOWED = re.compile(r"(?<=[^\r\n])(?:OBX|OBR|SPM|SAC|PID|ORC)\|(?:\d{1,4}|[A-Z]{2})\|")
+"""A segment inside another one's line, as where the CR between them was damaged."""
+
+
+def _apart(text: str) -> str:
+    """The text with a CR before each segment that lost the end of the one before it; the same object where there is none."""
+    for found in reversed(list(_SWALLOWED.finditer(text))):
+        at = found.start()
+        begin = max(text.rfind("\r", 0, at), text.rfind("\n", 0, at)) + 1
+        if text[begin:at].strip("\x00 \t\ufeff\x0b"):
+            text = f"{text[:at]}\r{text[at:]}"
+    return text
 
 
 def _glued(part: str) -> list[str]:
@@ -234,8 +252,13 @@ class _Lines:
 
     def _leftover(self, part: str, continued: bool) -> None:
         segments = self.found[-1].message.segments if self.found else []
-        if segments and not continued and not self.tail and part[3:4] == self.d.field and part[:3].isprintable():
+        torn = len(self.tail) == 1 and len(self.tail[0]) <= 3  # the rest of a name that a line end was put into
+        if segments and (torn or not continued and not self.tail) and self._was_segment(part):
+            self._close_tail()
             segments.append(Segment(part, self.d))  # a segment whose name was damaged: whoever reads it must know that it stood here
+            return
+        if continued and not self.tail and len(segments) > 1 and len(segments[-1].fields) == 1 and self.d.field in part:
+            segments[-1] = Segment(f"{segments[-1].fields[0]}?{part}", self.d)  # the separator behind its name was damaged to an LF
             return
         if segments and len(segments) > 1:
             self.tail.append(part)
@@ -243,6 +266,13 @@ class _Lines:
                 return
         said = f"不是段的文本,已并入上一段(text that is no segment):{quote(part)}"
         (self.found[-1].problems if self.found else self.before).append(Problem("segment.text", said))
+
+    def _was_segment(self, part: str) -> bool:
+        """May a line that is none have been a segment before it was damaged: three letters, or a short word, and fields?"""
+        if part[3:4] == self.d.field and part[:3].isprintable():
+            return True
+        word, *fields = part.split(self.d.field)
+        return len(fields) > 1 and len(word) <= 8 and " " not in word and word.isascii()
 
     def _close_tail(self) -> None:
         """Lines that are no segments go on the last field of the segment before them, once they are all there."""

@@ -45,6 +45,9 @@ PACKED = (
 )
 FRAMES = [one_frame((n + 1) % 8, f"{text}\r".encode()) for n, text in enumerate(TWO.split("\r")[:-1])]
 
+SEVERAL = oru(PID, "OBR|1||H721|X", obx(1, "K", "4.1"), "OBR|2||H722|X", obx(1, "NA", "140"), "OBR|3||H723|X", obx(1, "CL", "101"))
+SEVERAL_WANT = results(("H721", "K=4.1"), (None, "NA=140"), ("H723", "CL=101"))
+
 KINDS: list[Kind] = [
     # --- ASTM: makers
     kind(
@@ -145,6 +148,16 @@ KINDS: list[Kind] = [
     kind("an order with its tests cancelled", mllp(lines(msh("LIS", "OML^O33^OML_O33", "2.5.1"), PID, "SPM|1|H714||SER", "ORC|CA|1", "OBR|1|1||GLU")), order(("H714", "GLU="))),
     kind("OBX-11 W, D and I", oru(PID, "OBR|1||H715|X", obx(1, "A", "1", more="||||W"), obx(2, "B", "", more="||||D"), obx(3, "C", "", more="||||I")), results(("H715", "A=1;B=;C="))),
     kind("GB18030 with a rare name, declared as 8859/1", oru("PID|1||P1||𠮷^田", "OBR|1||H716|X", obx(1, "RF", "阴性", "ST"), encoding="gb18030", more="||||||8859/1"), results(("H716", "RF=阴性")), problem="charset.declared"),
+    # --- HL7: segments damaged among several specimens
+    kind("an OBR whose first separator was damaged", SEVERAL.replace(b"OBR|2", b"OBR#2"), SEVERAL_WANT, problem="segment.name"),
+    kind("an OBR whose last letter became a digit", SEVERAL.replace(b"OBR|2", b"OB7|2"), SEVERAL_WANT, problem="segment.name"),
+    kind("an OBR whose first letter became a zero byte, the separator another", SEVERAL.replace(b"OBR|2|", b"\x00BR!2|"), SEVERAL_WANT, problem="segment.name"),
+    kind("a CR put into the name of an OBR", SEVERAL.replace(b"OBR|2", b"OB\r|2"), SEVERAL_WANT, problem="segment.name"),
+    kind("an LF in the place of an OBR's first separator", SEVERAL.replace(b"OBR|2", b"OBR\n2"), SEVERAL_WANT, problem="segment.name"),
+    kind("the CR before an OBR damaged: it is read apart", SEVERAL.replace(b"\rOBR|2", b"\x00OBR|2"), results(("H721", "K=4.1"), ("H722", "NA=140"), ("H723", "CL=101")), problem="segment.glued"),
+    kind("the CR before an OBX damaged", oru(PID, "OBR|1||H724|X", obx(1, "K", "4.1"), obx(2, "NA", "140")).replace(b"\rOBX|2", b"VOBX|2"), results(("H724", "K=4.1;NA=140")), problem="segment.glued"),
+    kind("the first SPM of several damaged: the others keep their results", mllp(lines(msh("A", "OUL^R22^OUL_R22", "2.5.1"), PID, "S?M|1|H725||SER|||||||P", "OBR|1|||K", obx(1, "K", "4.1"), "SPM|2|H726||SER|||||||P", "OBR|1|||K", obx(1, "K", "4.2"))), results((None, "K=4.1"), ("H726", "K=4.2")), problem="segment.name"),
+    kind("a free text over several lines is no damage", oru(PID, "OBR|1||H727|X", obx(1, "T", "a\nK  4.1\nb", "TX"), obx(2, "K", "4.1")), Want("results", (("H727", "T=a\nK  4.1\nb;K=4.1"),))),
     # --- BCI, POCT1-A
     kind("BCI: two patients in one message", bci("mtrsl", "piP1", "pnLI", "ciV301", "rtTSH", "qn1.24", "piP2", "pnWANG", "ciV302", "rtTSH", "qn2.5"), results(("V301", "TSH=1.24"), ("V302", "TSH=2.5"))),
     kind("BCI: a second patient whose tube has no id", bci("mtrsl", "piP1", "ciV303", "rtTSH", "qn1.24", "piP2", "rtTSH", "qn2.5"), results(("V303", "TSH=1.24"), (None, "TSH=2.5"))),
