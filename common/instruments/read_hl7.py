@@ -80,7 +80,8 @@ class _Reader:
         self.holder: Message | Result | Specimen = self.message
         names = [segment.name for segment in self.source.segments]
         groups = [at for at, name in enumerate(names) if name in ("OBR", "OBX")]
-        tubes = [at for at, name in enumerate(names) if name == "SPM" or _like(name, "SPM")]
+        spm = {"SPM"}.union(name for name in set(names) if _like(name, "SPM"))
+        tubes = [at for at, name in enumerate(names) if name in spm]
         self.tubes, self.uncertain = bool(tubes), False  # uncertain: a segment before was damaged and no specimen was named since
         self.trailing = bool(groups and tubes and groups[0] < tubes[0]) and not self.source.type.startswith("OUL")
         # a cut message of 2.5 or later may have lost the SPM that follows its group

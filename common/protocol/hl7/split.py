@@ -170,8 +170,13 @@ _SWALLOWED = re.compile(r"(?<=[^\r\n])(?:OBX|OBR|SPM|SAC|PID|ORC)\|(?:\d{1,4}|[A
 """A segment inside another one's line, as where the CR between them was damaged."""
 
 
+_BEGINS = [(f"{name}|", f"\r{name}|") for name in ("OBX", "OBR", "SPM", "SAC", "PID", "ORC")]
+
+
 def _apart(text: str) -> str:
     """The text with a CR before each segment that lost the end of the one before it; the same object where there is none."""
+    if all(text.count(name) == text.count(behind) for name, behind in _BEGINS):
+        return text  # each begins a line
     for found in reversed(list(_SWALLOWED.finditer(text))):
         at = found.start()
         begin = max(text.rfind("\r", 0, at), text.rfind("\n", 0, at)) + 1
