@@ -105,16 +105,21 @@ def test_a_tube_is_registered_with_its_paper_and_a_late_one_left_to_who_decides(
         expect(page.locator("#form .answer.ok")).to_contain_text(code)
 
 
+def note_haemolysis(page: Page) -> None:
+    """What is seen on the tube just scanned, by its keys."""
+    page.keyboard.press("F6")
+    page.wait_for_timeout(150)  # no hand is as fast as a scanner, whose keys are never choices
+    page.keyboard.press("1")
+    expect(page.locator("#issues-box input[value=haemolysis]")).to_be_checked()
+    page.keyboard.press("F4")
+
+
 def test_what_is_seen_on_a_tube_is_noted_by_keys_alone(lab: Lab) -> None:
     code = collected(lab, "D2")
     with browser(lab.client("receiver")) as page:
         page.goto(f"{BASE}/sp/receive")
         scan(page, code)
-        page.keyboard.press("F6")
-        page.wait_for_timeout(150)  # no hand is as fast as a scanner, whose keys are never choices
-        page.keyboard.press("1")
-        expect(page.locator("#issues-box input[value=haemolysis]")).to_be_checked()
-        page.keyboard.press("F4")
+        note_haemolysis(page)
         expect(page.locator("#noted")).to_contain_text("溶血")
         expect(page.locator("#issues-box")).to_be_hidden()
         expect(page.locator("input[data-scan-here]")).to_be_focused()
@@ -131,11 +136,7 @@ def test_a_refusal_stays_until_it_is_read_or_the_next_step_went_right(lab: Lab) 
         with lab.uow() as uow:
             tube = uow.s.execute(text("SELECT id FROM specimen WHERE barcode = :b"), {"b": code}).scalar_one()
             service.mark_lost(uow, tube, "冰箱、离心机")
-        page.keyboard.press("F6")
-        page.wait_for_timeout(150)  # no hand is as fast as a scanner, whose keys are never choices
-        page.keyboard.press("1")
-        expect(page.locator("#issues-box input[value=haemolysis]")).to_be_checked()
-        page.keyboard.press("F4")
+        note_haemolysis(page)
         expect(page.locator("#notice .notice")).to_contain_text("丢失")
         assert page.locator("#issues-box").get_attribute("open") is not None  # what was ticked is not lost with it
         page.keyboard.press("Escape")

@@ -5,24 +5,11 @@ from __future__ import annotations
 
 import base64
 
+from tests.common.instruments.newcomers.further import PID, H, astm, obx, oru
 from tests.common.instruments.newcomers.others import bci, observation, poct
 from tests.common.instruments.newcomers.tools import OTHER, Kind, Want, framed, kind, lines, mllp, msh, one_frame, order, qc, query, results
 
-H = "H|\\^&|||{}|||||LIS||P|LIS2-A2|20260105081500"
-PID = "PID|1||P1||王^芳||19800101|F"
 JPEG = base64.b64encode(b"\xff\xd8\xff\xe0" + bytes(range(120))).decode()
-
-
-def astm(sender: str, *records: str) -> bytes:
-    return framed(lines(H.format(sender), *records, "L|1|N"))
-
-
-def oru(*segments: str, sender: str = "A", version: str = "2.5.1", encoding: str = "utf-8", more: str = "", mode: str = "P") -> bytes:
-    return mllp(lines(msh(sender, "ORU^R01", version, more, mode), *segments), encoding=encoding)
-
-
-def obx(number: int, code: str, value: str, kind_: str = "NM", sub: str = "", more: str = "||||F") -> str:
-    return f"OBX|{number}|{kind_}|{code}|{sub}|{value}|u|{more}"
 
 
 def cut(text: str, *at: int, encoding: str = "utf-8") -> bytes:
