@@ -1,4 +1,4 @@
-"""The ASTM link layer (E1381 / LIS01-A2) as one state table, without I/O: bytes and replies in, effects out.
+"""The ASTM link layer (E1381 / LIS01-A2) without I/O: bytes and replies in, effects out. `table` says what follows what.
 
 One `Link` is one line, receiver and sender alike; `Role` says who wins contention. The shell carries out the effects in
 order, hands every read to `receive()`, answers each `Persist` with `persisted()` or `refused()`, and calls `timer()`
@@ -11,7 +11,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import Enum, StrEnum, auto
+from enum import StrEnum
 
 from common.protocol.astm.effects import (
     Effect,
@@ -27,6 +27,7 @@ from common.protocol.astm.effects import (
     Write,
 )
 from common.protocol.astm.framing import ACK, CR, ENQ, EOT, ETB, ETX, LF, NAK, STX, SUMS, checksum, total
+from common.protocol.astm.table import TABLE, Event, State
 
 REPLY_SECONDS = 15.0  # LIS01 6.5.2: a sender waits this long for the reply to ENQ or to a frame
 RECEIVE_SECONDS = 30.0  # LIS01 6.5.2: a receiver waits this long for the next frame or EOT
@@ -56,42 +57,6 @@ class Role(StrEnum):
 _ACK, _NAK, _ENQ, _EOT = Write(bytes((ACK,))), Write(bytes((NAK,))), Write(bytes((ENQ,))), Write(bytes((EOT,)))
 _RECEIVE_TIMER, _REPLY_TIMER, _STOP_TIMER = StartTimer(RECEIVE_SECONDS), StartTimer(REPLY_SECONDS), StopTimer()
 _GRACE_TIMER, _ASKED_TIMER, _START = StartTimer(GRACE_SECONDS), StartTimer(ASKED_SECONDS), SessionStart()
-
-
-# --- the machine ----------------------------------------------------------------------------------------------------
-
-
-class State(Enum):
-    """Where the line is."""
-
-    NEUTRAL = auto()
-    RECEIVING = auto()  # we are receiver and wait for a frame or EOT
-    STORING = auto()  # a frame is being stored; no byte is read until that is answered
-    STORING_LOST = auto()  # as STORING, and the link is gone
-    ASKING = auto()  # we sent ENQ
-    SENDING = auto()  # we sent a frame
-    WAITING = auto()  # we want to send and must wait (busy, contention)
-
-
-class Event(Enum):
-    """What can happen to a line."""
-
-    ENQ = auto()
-    ENQ_BUSY = auto()  # ENQ while the shell said it cannot receive
-    FRAME = auto()
-    REPEAT = auto()
-    BAD = auto()
-    EOT = auto()
-    ACK = auto()
-    ACK_LAST = auto()
-    NAK = auto()
-    NAK_LAST = auto()  # the sixth
-    STRAY = auto()
-    STORED = auto()
-    REFUSED = auto()
-    SEND = auto()
-    TIMER = auto()
-    LOST = auto()
 
 
 @dataclass(slots=True)
@@ -348,7 +313,7 @@ class Link:
     # --- from events to effects
 
     def _step(self, event: Event, out: list[Effect]) -> None:
-        entry = _TABLE[self._state].get(event)
+        entry = _STEPS[self._state].get(event)
         if entry is None:
             return
         action, self._state = entry
@@ -510,57 +475,8 @@ _CONTROLS = frozenset((STX, ENQ, EOT, ACK, NAK))
 _NOT_HEX = frozenset(range(256)) - frozenset(b"0123456789ABCDEFabcdef")
 _ACK_AND_WAIT: tuple[Effect, ...] = (_ACK, _RECEIVE_TIMER)
 
-_Action = Callable[[Link, list[Effect]], None]
-
-# The whole of LIS01-A2 section 6: what happens, and where the line is then. What is not listed is ignored.
-_TABLE: dict[State, dict[Event, tuple[_Action, State]]] = {
-    State.NEUTRAL: {
-        Event.ENQ: (Link._do_open, State.RECEIVING),
-        Event.ENQ_BUSY: (Link._do_busy, State.NEUTRAL),
-        Event.SEND: (Link._do_ask, State.ASKING),
-    },
-    State.RECEIVING: {
-        Event.FRAME: (Link._do_store, State.STORING),
-        Event.REPEAT: (Link._do_ack, State.RECEIVING),
-        Event.BAD: (Link._do_nak, State.RECEIVING),
-        Event.EOT: (Link._do_end, State.NEUTRAL),
-        Event.ENQ: (Link._do_restart, State.RECEIVING),
-        Event.ENQ_BUSY: (Link._do_restart, State.RECEIVING),
-        Event.TIMER: (Link._do_timeout, State.NEUTRAL),
-        Event.LOST: (Link._do_lost, State.NEUTRAL),
-    },
-    State.STORING: {
-        Event.STORED: (Link._do_stored, State.RECEIVING),
-        Event.REFUSED: (Link._do_unstored, State.RECEIVING),
-        Event.LOST: (Link._do_nothing, State.STORING_LOST),
-    },
-    State.STORING_LOST: {
-        Event.STORED: (Link._do_stored_lost, State.NEUTRAL),
-        Event.REFUSED: (Link._do_unstored_lost, State.NEUTRAL),
-    },
-    State.ASKING: {
-        Event.ACK: (Link._do_first, State.SENDING),
-        Event.NAK: (Link._do_hold, State.WAITING),
-        Event.NAK_LAST: (Link._do_give_up_busy, State.NEUTRAL),
-        Event.ENQ: (Link._do_yield, State.WAITING),
-        Event.ENQ_BUSY: (Link._do_yield, State.WAITING),
-        Event.TIMER: (Link._do_give_up_silent, State.NEUTRAL),
-        Event.LOST: (Link._do_send_lost, State.NEUTRAL),
-    },
-    State.SENDING: {
-        Event.ACK: (Link._do_next, State.SENDING),
-        Event.ACK_LAST: (Link._do_sent, State.NEUTRAL),
-        Event.NAK: (Link._do_again, State.SENDING),
-        Event.ENQ: (Link._do_again, State.SENDING),
-        Event.ENQ_BUSY: (Link._do_again, State.SENDING),
-        Event.NAK_LAST: (Link._do_give_up_refused, State.NEUTRAL),
-        Event.TIMER: (Link._do_give_up_silent, State.NEUTRAL),
-        Event.LOST: (Link._do_send_lost, State.NEUTRAL),
-    },
-    State.WAITING: {
-        Event.ENQ: (Link._do_open, State.RECEIVING),
-        Event.ENQ_BUSY: (Link._do_busy, State.WAITING),
-        Event.TIMER: (Link._do_ask, State.ASKING),
-        Event.LOST: (Link._do_send_lost, State.NEUTRAL),
-    },
+# The table with this class's methods in place of their names, so that a step is one look-up.
+_STEPS: dict[State, dict[Event, tuple[Callable[[Link, list[Effect]], None], State]]] = {
+    state: {event: (getattr(Link, f"_do_{do.name.lower()}"), then) for event, (do, then) in entries.items()}
+    for state, entries in TABLE.items()
 }

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from common.protocol.astm import link as core
 from common.protocol.astm.effects import Effect, MessageDone, Notice, Persist, Problem, SendFailed, Sent, SessionStart, StartTimer, Write
 from common.protocol.astm.framing import build_frames
-from common.protocol.astm.link import Link, Role, State
+from common.protocol.astm.link import Link, Role
+from common.protocol.astm.table import TABLE, Do, Event, State
 from tests.support.agent_links import Conversation, bytewise, lossy, texts, whole
 
 RECORDS = b"H|\\^&|||X\rP|1\rO|1|S1\r" + b"".join(b"R|%d|^^^T%d|%d.5|g/L||N||F\r" % (i, i, i) for i in range(1, 12)) + b"L|1|N\r"
@@ -477,13 +478,20 @@ def test_the_short_way_is_the_usual_one() -> None:
     assert done.complete
 
 
+def test_the_table_names_every_state_and_every_method_once() -> None:
+    used = {do for entries in TABLE.values() for do, _ in entries.values()}
+    assert set(TABLE) == set(State)
+    assert used == set(Do)
+    assert {f"_do_{do.name.lower()}" for do in Do} == {name for name in vars(Link) if name.startswith("_do_")}
+
+
 @pytest.mark.parametrize("planted", ["ack-before-store", "no-dedupe"])
 def test_the_tests_above_would_notice(planted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two classic mistakes, planted: each is visible in the conversation."""
     link = Link()
     accept(link, ENQ + FRAMES[0])
     if planted == "ack-before-store":
-        monkeypatch.setitem(core._TABLE[State.RECEIVING], core.Event.FRAME, (Link._do_ack, State.RECEIVING))
+        monkeypatch.setitem(core._STEPS[State.RECEIVING], Event.FRAME, (Link._do_ack, State.RECEIVING))
         assert writes(link.receive(FRAMES[1])) == ACK
     else:
         link._last = b""

@@ -22,6 +22,7 @@ from agent.journal import Journal
 from agent.uplink import Uplink
 from common import envelope
 from common.protocol.astm import link
+from common.protocol.astm.table import Event
 from tests.support.crash.plans import LONG, ORDINARY, WORN, Plan
 
 Patch = pytest.MonkeyPatch
@@ -110,7 +111,7 @@ def _accept_anyway(real: Any) -> Any:
         self._last_number = (self._last_number + 1) & 7
         del self._buffer[:length]
         self._scan = 0
-        return link.Event.FRAME
+        return Event.FRAME
 
     return refuse
 
@@ -119,9 +120,9 @@ def _accept_anyway(real: Any) -> Any:
 def _(patch: Patch) -> None:
     def make(real: Any) -> Any:
         def body(self: Any, event: Any, out: Any) -> None:
-            if event is link.Event.REPEAT:
+            if event is Event.REPEAT:
                 self._pending = b"\x02" + self._last + (b"%02X" % (sum(self._last) & 0xFF)) + b"\r\n"
-                event = link.Event.FRAME
+                event = Event.FRAME
             real(self, event, out)
 
         return body
