@@ -120,6 +120,16 @@ def local_time(value: datetime | None, form: str = "%Y-%m-%d %H:%M") -> str:
     return value.astimezone(ZoneInfo(current_app.extensions["jianlian"].settings.timezone)).strftime(form)
 
 
+def day_hour(value: datetime | None) -> str:
+    """The hour of today, with its day where it is of another: 11:35 alone would be read as today's."""
+    if value is None:
+        return ""
+    site = current_app.extensions["jianlian"]
+    zone = ZoneInfo(site.settings.timezone)
+    then, now = value.astimezone(zone), site.db.clock().astimezone(zone)
+    return then.strftime("%H:%M" if then.date() == now.date() else "%m-%d %H:%M" if then.year == now.year else "%Y-%m-%d %H:%M")
+
+
 def midnight(now: datetime) -> datetime:
     """Today's first moment in the hospital's time zone."""
     zone = ZoneInfo(current_app.extensions["jianlian"].settings.timezone)
@@ -134,7 +144,7 @@ def init(app: Flask, folders: list[Path]) -> None:
     # 1E+2 is no number to a person.
     app.jinja_env.filters["plain"] = lambda v: f"{v.normalize():f}"
     app.jinja_env.filters["words"] = joined
-    app.jinja_env.filters["hm"] = lambda v: local_time(v, "%H:%M")
+    app.jinja_env.filters["hm"] = day_hour
     assert isinstance(app.jinja_env, Pages)
     app.extensions["pages"] = {"zh": app.jinja_env, "en": app.jinja_env.speaking(english.gettext, gettext)}
 

@@ -82,9 +82,25 @@ SOONEST_RERUN = timedelta(seconds=60)
 """[C] No analyzer measures again faster than this; a resend after a lost acknowledgement comes within it (LIS01: 15 s to an answer)."""
 
 
+WHOLE_MINUTE = timedelta(seconds=60)
+
+
 def answers_rerun(asked_at: datetime | None, taken_at: datetime) -> bool:
     """Whether what an instrument said then can be what a rerun asked for: asked, and long enough before."""
     return asked_at is not None and taken_at - asked_at >= SOONEST_RERUN
+
+
+def measured_before(asked_at: datetime, run_at: datetime | None, taken_at: datetime, first_run_at: datetime | None = None) -> bool:
+    """Whether a value was measured before the question and only came after it: another value, never the rerun's answer.
+
+    By the run's own time where it is known, else by when it was taken from the instrument. Analyzers that say whole minutes get that
+    much; a run no later than the first value's by the same clock (``first_run_at``) is before the question however wrong that clock is.
+    """
+    if run_at is None:
+        return taken_at < asked_at
+    if first_run_at is not None and run_at <= first_run_at:
+        return True
+    return run_at < asked_at - WHOLE_MINUTE
 
 
 def same_measurement(known: Known, new: Incoming, at: datetime, window: timedelta, rerun: bool = False) -> bool:

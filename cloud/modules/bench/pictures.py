@@ -18,6 +18,7 @@ from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.bench.graph_words import named
 from cloud.modules.bench.models import RunPicture
 from cloud.modules.catalog import queries as md
 from common.instruments.pictures import Picture
@@ -66,6 +67,11 @@ class Shown:
     media: str
     problem: str
     at: datetime
+
+    @property
+    def name(self) -> str:
+        """What it shows, in Chinese where that is known."""
+        return named(self.title)
 
     @property
     def visible(self) -> bool:
@@ -171,7 +177,9 @@ def printed(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, list[Prin
     out: dict[int, list[Print]] = {}
     for row in uow.s.execute(_PRINTED, {"t": uow.tenant_id, "ids": ids}):
         problem = row.problem if row.state != State.WHOLE else ""
-        out.setdefault(row.specimen_id, []).append(Print(row.title, b"" if problem else _for_print(row.media, bytes(row.data)), problem))
+        out.setdefault(row.specimen_id, []).append(
+            Print(named(row.title), b"" if problem else _for_print(row.media, bytes(row.data)), problem)
+        )
     return out
 
 

@@ -106,7 +106,8 @@ class Work:
             return _Taken(new, Outcome.NOT_ORDERED)
         rerun = self.rerun_of(test)
         asked = rerun is not None and rerun.state == "asked"
-        dilution = rerun.dilution if rerun is not None and asked else Decimal(1)
+        early = rerun is not None and asked and self._early(rerun, test, new)
+        dilution = rerun.dilution if rerun is not None and asked and not early else Decimal(1)
         reading = self.reader.read(new.item_id, new.analyzer_id, new.raw_text, tube, new.factor, new.offset, dilution)
         missing = new.no_result or reading.missing
         if missing and (self.current.get(test.id) is not None or TestState(test.state) not in rules.OPEN_STATES):
@@ -115,6 +116,10 @@ class Work:
             reading = replace(reading, comparator="", value=None, reported_text="", flag="", critical=False, holds=(rules.NO_VALUE,))
         known = [v.known for v in (*self.versions.get(test.id, ()), *self.new.get(test.id, ()))]
         current = self.current.get(test.id)
+        # Two runs that agree confirm each other in whatever order; another value of before the question answers nothing.
+        agrees = current is not None and current.known.reported_text == reading.reported_text
+        if rerun is not None and early and not (agrees and rerun.dilution == 1):
+            asked = False
         decided = arrival_rules.decide(
             TestState(test.state),
             known,
@@ -137,6 +142,13 @@ class Work:
             decided = self._rerun(rerun, test, version, reading, decided)
         self._change(test, version, decided)
         return _Taken(new, decided.outcome, test, version)
+
+    def _early(self, rerun: FollowRow, test: TestRow, new: Incoming) -> bool:
+        """Whether a value was measured before its rerun was asked for."""
+        current = self.current.get(test.id)
+        same = current is not None and current.known.analyzer_id == new.analyzer_id
+        first = current.known.run_at if same and current is not None else None
+        return arrival_rules.measured_before(rerun.asked_at, new.run_at, new.taken_at or self.uow.now, first)
 
     def _rerun(self, rerun: FollowRow, test: TestRow, version: NewVersion, reading: Reading, decided: Decision) -> Decision:
         """The answer of a rerun (R4): it confirms the first value inside the difference rule, or both wait for a person."""

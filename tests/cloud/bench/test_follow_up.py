@@ -13,6 +13,7 @@ from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries, service
+from cloud.modules.bench.arrival_rules import Outcome
 from cloud.modules.bench.queries import Detail, TestLine
 from cloud.modules.bench.service import Entry
 from cloud.modules.catalog import models as md
@@ -26,7 +27,10 @@ from tests.support import lab as labs
 from tests.support.database import TestDatabase, TestServer
 
 RUN = datetime(2026, 5, 4, 2, 0, tzinfo=UTC)
-LATER = RUN + timedelta(minutes=30)
+BETWEEN = RUN + timedelta(minutes=30)
+"""After the first run, before anybody asks for another."""
+LATER = datetime.now(UTC) + timedelta(minutes=4)
+"""After every question these tests ask."""
 H = "HIL-H"
 
 
@@ -177,6 +181,39 @@ def test_an_equal_rerun_is_an_answer_and_no_repeat(uow: UnitOfWork, world: World
     rerun(uow, tube, "K")
     world.send(uow, tube, {"K": "4.10"}, LATER)
     assert line(uow, tube, "K").rerun is None and line(uow, tube, "K").follow[0].second_id is not None
+
+
+def test_another_value_of_before_the_question_is_no_answer(uow: UnitOfWork, world: World) -> None:
+    tube = world.tube(uow)
+    world.send(uow, tube, NORMAL, RUN)
+    rerun(uow, tube, "K")
+    [found] = world.send(uow, tube, {"K": "4.90"}, BETWEEN)
+    assert found.outcome is Outcome.HELD
+    held = line(uow, tube, "K")
+    assert held.state == "held" and held.pending is not None and held.rerun is not None and held.follow[0].second_id is None
+    assert {h["code"] for v in (held.current, held.pending) if v for h in v.holds} == {"DIFFERENT"}
+    # Without a run time the moment it was taken from the instrument tells; the true answer is still awaited, and known when it comes.
+    [old] = world.send(uow, tube, {"K": "4.70"}, None, taken_at=BETWEEN)
+    assert old.outcome is Outcome.HELD and line(uow, tube, "K").follow[0].second_id is None
+    world.send(uow, tube, {"K": "3.20"}, LATER)
+    assert line(uow, tube, "K").follow[0].second_id is not None
+
+
+def test_two_runs_that_agree_confirm_each_other_in_whatever_order(uow: UnitOfWork, world: World) -> None:
+    tube = world.tube(uow)
+    world.send(uow, tube, NORMAL, RUN)
+    rerun(uow, tube, "K")
+    world.send(uow, tube, {"K": "4.10"}, BETWEEN)
+    assert line(uow, tube, "K").rerun is None
+
+
+def test_a_value_of_before_a_dilution_was_asked_for_is_not_multiplied(uow: UnitOfWork, world: World) -> None:
+    tube = world.tube(uow)
+    world.send(uow, tube, NORMAL, RUN)
+    rerun(uow, tube, "GLU", dilution="5")
+    world.send(uow, tube, {"GLU": "6.00"}, BETWEEN)
+    found = line(uow, tube, "GLU")
+    assert {v.reported_text for v in (found.current, found.pending) if v} == {"5.00", "6.00"} and found.rerun is not None
 
 
 def test_a_rerun_that_differs_waits_for_a_senior_with_a_reason(uow: UnitOfWork, world: World) -> None:

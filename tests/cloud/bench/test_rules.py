@@ -270,6 +270,26 @@ def test_only_what_came_long_enough_after_the_question_answers_it(after: int, an
     assert arrival_rules.answers_rerun(None, AT) is False
 
 
+@pytest.mark.parametrize(
+    ("run", "taken", "first", "before"),
+    [
+        (None, -1, None, True),
+        (None, 0, None, False),
+        (-61, 600, None, True),
+        (-60, 600, None, False),  # a clock of whole minutes
+        (600, -1, None, False),  # the run's own time goes before the moment it was taken
+        (5, 600, 5, True),  # no later than the first run by the same clock
+        (5, 600, 4, False),
+        (-30, 600, -30, True),
+    ],
+)
+def test_a_value_of_before_the_question_is_told_by_its_run(run: int | None, taken: int, first: int | None, before: bool) -> None:
+    def at(seconds: int | None) -> datetime | None:
+        return None if seconds is None else AT + timedelta(seconds=seconds)
+
+    assert arrival_rules.measured_before(AT, at(run), AT + timedelta(seconds=taken), at(first)) is before
+
+
 @pytest.mark.parametrize("run", [None, AT])
 def test_the_same_value_without_a_run_time_is_a_repeat_unless_it_answers_a_rerun(run: datetime | None) -> None:
     """With a run time on both sides the time alone tells: the same run is never a rerun."""
