@@ -9,10 +9,10 @@ specimens behind it, its results go under none, with a problem.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 
 from common.instruments.codes import control_id
 from common.instruments.driver import Driver
+from common.instruments.hl7_damage import Damage, harmless, like
 from common.instruments.hl7_fields import (
     KNOWN,
     control_order,
@@ -31,27 +31,13 @@ from common.protocol.hl7.split import Found
 from common.protocol.problem import Problem, quote
 
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
-_BEARERS = ("PID", "ORC", "OBR", "SPM", "SAC", "MSH")
 _NOT_PATIENT = frozenset({"Q", "C", "E", "F", "O", "V"})
 """SPM-11 (table 0369): control, calibrator, electronic QC, proficiency (two), verifying calibrator."""
-
-
-@lru_cache(4096)
-def _harmless(name: str) -> bool:
-    """Whether a damaged name may be that of a segment with one letter wrong, but of none that names a patient, an order or a specimen."""
-    alike = [one for one in KNOWN if sum(a != b for a, b in zip(one, name, strict=False)) < 2]
-    return bool(alike) and not any(one in _BEARERS for one in alike)
 
 
 def read_message(found: Found, choice: Choice = ANY) -> Message:
     """One HL7 message in the common shape. Never raises on any content."""
     return _Reader(found, choice).read()
-
-
-@lru_cache(4096)
-def _like(name: str, wanted: str) -> bool:
-    """Whether a name that means nothing may be the wanted one with one letter wrong."""
-    return name not in KNOWN and len(name) > 2 and sum(a != b for a, b in zip(name, wanted, strict=False)) == 1
 
 
 class _Group:
@@ -70,6 +56,7 @@ class _Reader:
         self.found = found
         self.source = found.message
         self.msh = self.source.msh
+        self.damage = Damage(self.source)
         self.driver: Driver | None = choice.driver("hl7", self._place)
         self.message = Message("other", protocol="hl7", encoding=self.source.encoding)
         self.kind = kind_of(self.source.type, self.source)
@@ -80,7 +67,7 @@ class _Reader:
         self.holder: Message | Result | Specimen = self.message
         names = [segment.name for segment in self.source.segments]
         groups = [at for at, name in enumerate(names) if name in ("OBR", "OBX")]
-        spm = {"SPM"}.union(name for name in set(names) if _like(name, "SPM"))
+        spm = {"SPM"}.union(name for name in set(names) if like(name, "SPM"))
         tubes = [at for at, name in enumerate(names) if name in spm]
         self.tubes, self.uncertain = bool(tubes), False  # uncertain: a segment before was damaged and no specimen was named since
         self.trailing = bool(groups and tubes and groups[0] < tubes[0]) and not self.source.type.startswith("OUL")
@@ -124,7 +111,10 @@ class _Reader:
 
     def _segment(self, segment: Segment) -> None:
         name = segment.name
-        if name == "OBX":
+        was = self.damage.was(segment)
+        if was:
+            self._damaged(segment, was)
+        elif name == "OBX":
             self._observation(segment)
         elif name == "OBR":
             self._order(segment)
@@ -143,19 +133,19 @@ class _Reader:
         elif name in ("TCD", "INV", "SID"):
             if isinstance(self.holder, Result):
                 self.holder.details.append(segment.fields)
-        elif not _NAME.fullmatch(name) or name[0] != "Z" and any(_like(name, one) for one in _BEARERS):
+        elif not _NAME.fullmatch(name):
             self._damaged(segment)
         elif name not in KNOWN and any(field.strip() for field in segment.fields[1:]):
             said = f"未知段 {name},原文保留(unknown segment):{quote(self.source.d.field.join(segment.fields))}"
             self.message.problems.append(Problem("segment.type", said))
 
-    def _damaged(self, segment: Segment) -> None:
+    def _damaged(self, segment: Segment, was: str = "") -> None:
         """A segment whose name is no name: where it may have named a patient, an order or a specimen, the results after it are nobody's."""
         text = quote(self.source.d.field.join(segment.fields))
-        if _harmless(segment.fields[0][:3]):
-            self.message.problems.append(Problem("segment.name", f"段名损坏,未读取(damaged segment):{text}"))
+        if was == "OBX" or not was and harmless(segment.fields[0][:3]):
+            self.message.problems.append(Problem("segment.name", f"段损坏,未读取(damaged segment):{text}"))
             return
-        said = f"段名损坏,其后的结果不能确定属于哪个标本,未归入任何标本(damaged segment, specimen uncertain):{text}"
+        said = f"段损坏,其后的结果不能确定属于哪个标本,未归入任何标本(damaged segment, specimen uncertain):{text}"
         self.message.problems.append(Problem("segment.name", said))
         if self.trailing and not self.waiting:
             for group in self.pending:
@@ -289,6 +279,8 @@ class _Reader:
         container = segment.id(3) or segment.id(4)
         if self.trailing:
             return
+        if self.uncertain and self.tubes:
+            container = None  # its SPM was damaged
         opened = self.specimen.details[0][0] if self.specimen is not None and self.specimen.details else ""
         if self.specimen is None or not opened or self.group is not None or opened == "SAC":
             self._flush()  # OUL^R21: each SAC begins another specimen

@@ -166,8 +166,8 @@ def _read_block(block: bytes, framed: bool, whole: bool, encoding: str | None) -
     return found
 
 
-_SWALLOWED = re.compile(r"(?<=[^\r\n])(?:OBX|OBR|SPM|SAC|PID|ORC)\|(?:\d{1,4}|[A-Z]{2})\|")
-"""A segment inside another one's line, as where the CR between them was damaged."""
+_SWALLOWED = re.compile(r"(?<=[^\r\n])(?:(?:OBX|OBR|SPM|SAC|PID|ORC)\|(?:\d{1,4}|[A-Z]{2})\||(?:OBX|OBR|SPM|SAC|ORC|(?<![A-Za-z])PID)\|\|)")
+"""A segment inside another one's line, as where the CR between them was damaged. ``RAPID||`` is a word."""
 
 
 _BEGINS = [(f"{name}|", f"\r{name}|") for name in ("OBX", "OBR", "SPM", "SAC", "PID", "ORC")]
@@ -180,6 +180,8 @@ def _apart(text: str) -> str:
     for found in reversed(list(_SWALLOWED.finditer(text))):
         at = found.start()
         begin = max(text.rfind("\r", 0, at), text.rfind("\n", 0, at)) + 1
+        if found[0].endswith("||") and f"\r{found[0]}" not in text:
+            continue  # none of this message begins so
         if text[begin:at].strip("\x00 \t\ufeff\x0b"):
             text = f"{text[:at]}\r{text[at:]}"
     return text

@@ -1,0 +1,154 @@
+"""HL7 segments that are not what they say: the name damaged into that of another segment, or a separator lost or added.
+
+HL7 has no checksum, so only the content tells. A segment taken for another one would give its results to the
+wrong specimen or drop them without a word; where the signs say so it is nobody's and reported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from functools import cached_property, lru_cache
+
+from common.instruments.hl7_fields import KNOWN
+from common.protocol.hl7.messages import Message, Segment
+
+BEARERS = ("PID", "ORC", "OBR", "SPM", "SAC", "MSH")
+_TYPES = frozenset(
+    {"AD", "CE", "CF", "CK", "CN", "CNE", "CP", "CWE", "CX", "DR", "DT", "DTM", "ED", "FT", "ID", "IS", "MA", "MO", "NA", "NM", "NR"}
+    | {"PN", "RP", "SI", "SN", "ST", "TM", "TN", "TS", "TX", "XAD", "XCN", "XON", "XPN", "XTN"}
+)
+"""What OBX-2 may say (table 0125)."""
+_FIELDS = {"SID": ("PID", 4), "QID": ("PID", 2), "UAC": ("SAC", 2)}
+"""Segments one letter from a bearer, and how many fields they have at most."""
+_STATUS = frozenset("CDFINOPRSUVWX")
+"""What OBX-11 may say (table 0085)."""
+_JOINED = re.compile(r"\d{1,3}[^\d\s].*[^\s].")
+Shape = tuple[int, ...]
+
+
+@lru_cache(4096)
+def harmless(name: str) -> bool:
+    """Whether a damaged name may be that of a segment with one letter wrong, but of none that names a patient, an order or a specimen."""
+    alike = [one for one in KNOWN if sum(a != b for a, b in zip(one, name, strict=False)) < 2]
+    return bool(alike) and not any(one in BEARERS for one in alike)
+
+
+@lru_cache(4096)
+def like(name: str, wanted: str) -> bool:
+    """Whether a name that means nothing may be the wanted one with one letter wrong."""
+    return name not in KNOWN and len(name) > 2 and sum(a != b for a, b in zip(name, wanted, strict=False)) == 1
+
+
+class Damage:
+    """Looks at each segment of one message for what it was before it was damaged."""
+
+    def __init__(self, message: Message) -> None:
+        self.message = message
+        self.shapes: dict[str, Counter[Shape]] = {}
+
+    def was(self, segment: Segment) -> str:
+        """What a damaged segment was that can still be read as another: ``OBX``, a bearer, ``?``; empty when it is what it says."""
+        name = segment.name
+        if name == "OBX":
+            if segment.get(2) in _TYPES and segment.get(11) in _STATUS:
+                return ""
+            return "OBR" if self._was_order(segment) else "OBX" if self._shifted(segment) else ""
+        if name == "OBR":
+            return "OBX" if self._was_observation(segment) else "OBR" if self._joined(segment) else ""
+        if name == "SPM":
+            return "SPM" if self._joined(segment) else ""
+        if name in KNOWN:
+            return self._was_bearer(segment)
+        if name[:1] != "Z" and any(like(name, one) for one in BEARERS):
+            return "?"
+        return self._was_sibling(segment)
+
+    def _was_order(self, segment: Segment) -> bool:
+        """No type of value, and no status or no value: an OBX of a sender that leaves these out everywhere, or an OBR."""
+        if segment.get(2) in _TYPES or segment.get(5) and segment.get(11):
+            return False
+        if segment.get(3) and any(field.strip() and not field.strip().isdigit() for field in segment.fields[6:8]):
+            return False  # unit or range, where an OBR has times
+        told = segment.get(3) and len(segment.get(5)) > 1  # a code and a value, where an OBR has a letter for its priority at most
+        if not told and self.untold - _untold(segment) == 0 and self.observations > 1:
+            return True
+        mine = _shape(segment)
+        return self.observations > 1 and mine in self._shapes("OBR") and self._shapes("OBX")[mine] == 1
+
+    def _was_observation(self, segment: Segment) -> bool:
+        """A type of value where the order's number stands; or filled as the OBX of this message are, as no other OBR is."""
+        if segment.get(2) in _TYPES:
+            return True
+        if not (segment.get(5) and segment.get(6)):
+            return False
+        mine = _shape(segment)
+        return mine in self._shapes("OBX") and self._shapes("OBR")[mine] == 1
+
+    def _shifted(self, segment: Segment) -> bool:
+        """The status one place from where every other OBX of the message has it."""
+        if segment.get(11) or not (segment.get(10) in _STATUS or segment.get(12) in _STATUS):
+            return False
+        return self.observations > 1 and self.stateless == 1
+
+    def _joined(self, segment: Segment) -> bool:
+        """A set id that goes on into the next field, as where the separator between them was lost; the others are numbers."""
+        return _JOINED.fullmatch(segment.get(1)) is not None and self.unnumbered == 1 < self.numbering
+
+    def _was_bearer(self, segment: Segment) -> str:
+        name = segment.name
+        if name in _FIELDS:
+            was, most = _FIELDS[name]
+            return was if len(segment.fields) > most + 1 else ""
+        if name == "MSA":
+            return "MSH" if segment.get(1) and not segment.get(1)[0].isalnum() else ""
+        if name == "ORG":
+            return "" if self.message.first("STF") or self.message.first("MSA") else "ORC"
+        return ""
+
+    def _was_sibling(self, segment: Segment) -> str:
+        """A name of no segment that stands once only, its fields filled exactly as those of a bearer of this message."""
+        mine = _shape(segment)
+        name = segment.name
+        if not mine or name[:1] == "Z" and not any(like(name, one) for one in BEARERS) or self._shapes(name).total() > 1:
+            return ""
+        return "?" if any(mine in self._shapes(one) for one in BEARERS) else ""
+
+    def _shapes(self, name: str) -> Counter[Shape]:
+        found = self.shapes.get(name)
+        if found is None:
+            found = self.shapes[name] = Counter(_shape(one) for one in self.message.segments if one.name == name)
+        return found
+
+    @cached_property
+    def observations(self) -> int:
+        return sum(one.name == "OBX" for one in self.message.segments)
+
+    @cached_property
+    def untold(self) -> int:
+        """OBX without a type of value and without a status."""
+        return sum(one.name == "OBX" and _untold(one) for one in self.message.segments)
+
+    @cached_property
+    def stateless(self) -> int:
+        return sum(one.name == "OBX" and one.get(11) not in _STATUS for one in self.message.segments)
+
+    @cached_property
+    def _numbers(self) -> list[str]:
+        return [one.get(1).strip() for one in self.message.segments if one.name in ("OBX", "OBR", "SPM")]
+
+    @cached_property
+    def numbering(self) -> int:
+        return len(self._numbers)
+
+    @cached_property
+    def unnumbered(self) -> int:
+        return sum(not one.isdecimal() for one in self._numbers)
+
+
+def _untold(segment: Segment) -> bool:
+    return segment.get(2) not in _TYPES and (segment.get(2) != "" or segment.get(11) == "")
+
+
+def _shape(segment: Segment) -> Shape:
+    return tuple(at for at, field in enumerate(segment.fields) if at and field.strip())

@@ -1,0 +1,66 @@
+# ruff: noqa: E501 -- wire lines are read as lines
+"""HL7 segments whose name was damaged into another segment's, or that lost a separator: reported, and their results nobody's."""
+
+from __future__ import annotations
+
+from tests.common.instruments.newcomers.tools import Kind, kind, lines, mllp, msh, results
+
+PID = "PID|1||P1||LI^LEI||19800101|M"
+
+
+def obx(number: int, code: str, value: str, kind: str = "NM", status: str = "F") -> str:
+    return f"OBX|{number}|{kind}|{code}^{code}||{value}|mmol/L|1-9|N|||{status}|||20260105080000"
+
+
+def oru(*segments: str) -> bytes:
+    return mllp(lines(msh("SIM"), *segments))
+
+
+def oul(*segments: str) -> bytes:
+    return mllp(lines(msh("SIM", "OUL^R22^OUL_R22", "2.5.1"), *segments))
+
+
+TWO = oru(PID, "OBR|1||D101|P^P|||20260105", obx(1, "K", "4.1"), obx(2, "NA", "140"), "OBR|2||D102|P^P|||20260105", obx(1, "K", "4.2"))
+BARE = oru(PID, "OBR|1||D111|K", "OBX|1||K||4.1|mmol/L", "OBR|2||D111|NA", "OBX|1||NA||140|mmol/L", "OBR|3||D112|K", "OBX|1||K||4.2|mmol/L")
+PATIENTS = oru(PID, "OBR|1|D121||P", obx(1, "K", "4.1"), "PID|1||P2||HAN^MEI||19810101|F", "OBR|1|||P", obx(1, "K", "4.2"))
+RACKS = mllp(
+    lines(msh("SIM", "OUL^R21", "2.4"), "SAC|||D131", "OBR|1|||P", obx(1, "K", "4.1"), "SAC|||D132", "OBR|1|||P", obx(1, "K", "4.2"))
+)
+TUBES = oul(
+    "SPM|1|D141||SER|||||||P",
+    "SAC|||C1",
+    "OBR|1|||P",
+    obx(1, "K", "4.1"),
+    "SPM|2|D142||SER|||||||P",
+    "SAC|||C2",
+    "OBR|1|||P",
+    obx(1, "K", "4.2"),
+)
+
+KINDS: list[Kind] = [
+    kind("OBR became OBX before another tube's results", TWO.replace(b"OBR|2", b"OBX|2"), results(("D101", "K=4.1;NA=140"), (None, "K=4.2")), problem="segment.name"),
+    kind("OBR became OBX, the only order", oru(PID, "OBX|1||D103|P^P|||20260105", obx(1, "K", "4.1")), results((None, "K=4.1")), problem="segment.name"),
+    kind("OBR became OBX where no OBX has a type or a status", BARE.replace(b"OBR|3", b"OBX|3"), results(("D111", "K=4.1;NA=140"), (None, "K=4.2")), problem="segment.name"),
+    kind("OBX became OBR", TWO.replace(b"OBX|2|NM", b"OBR|2|NM"), results(("D101", "K=4.1"), ("D102", "K=4.2")), problem="segment.name"),
+    kind("the only OBX of a tube became OBR", oru(PID, "OBR|1||D104|P", obx(1, "K", "4.1").replace("OBX", "OBR")), results(("D104", "")), problem="segment.name"),
+    kind("OBX without a type became OBR", BARE.replace(b"OBX|1||NA", b"OBR|1||NA"), results(("D111", "K=4.1"), ("D112", "K=4.2")), problem="segment.name"),
+    kind("PID became SID: its patient is not the one before", PATIENTS.replace(b"PID|1||P2", b"SID|1||P2"), results(("D121", "K=4.1"), (None, "K=4.2")), problem="segment.name"),
+    kind("PID became QID", PATIENTS.replace(b"PID|1||P2", b"QID|1||P2"), results(("D121", "K=4.1"), (None, "K=4.2")), problem="segment.name"),
+    kind("SAC became UAC", RACKS.replace(b"SAC|||D132", b"UAC|||D132"), results(("D131", "K=4.1"), (None, "K=4.2")), problem="segment.name"),
+    kind("SAC with two letters wrong", RACKS.replace(b"SAC|||D132", b"VA0|||D132"), results(("D131", "K=4.1"), (None, "K=4.2")), problem="segment.name"),
+    kind("OBR with two letters wrong", TWO.replace(b"OBR|2", b"XXR|2"), results(("D101", "K=4.1;NA=140"), (None, "K=4.2")), problem="segment.name"),
+    kind("OBR became a Z segment", TWO.replace(b"OBR|2", b"ZBR|2"), results(("D101", "K=4.1;NA=140"), (None, "K=4.2")), problem="segment.name"),
+    kind("SPM damaged: the container behind it is no specimen id", TUBES.replace(b"SPM|2", b"S?M|2"), results(("D141", "K=4.1"), (None, "K=4.2")), problem="segment.name"),
+    kind("the separator behind an SPM's number lost", TUBES.replace(b"SPM|2|", b"SPM|27"), results(("D141", "K=4.1"), (None, "K=4.2")), problem="segment.name"),
+    kind("the separator behind an OBR's number lost", oru(PID, "OBR|1D105||P", obx(1, "K", "4.1")), results((None, "K=4.1")), problem="segment.name"),
+    kind("a separator inside an OBX lost: its value would be the unit", TWO.replace(b"^NA||140", b"^NA|140"), results(("D101", "K=4.1"), ("D102", "K=4.2")), problem="segment.name"),
+    kind("a separator added inside an OBX", TWO.replace(b"^NA||140", b"^NA|||140"), results(("D101", "K=4.1"), ("D102", "K=4.2")), problem="segment.name"),
+    kind("the CR before a SAC damaged: it is read apart", RACKS.replace(b"\rSAC|||D132", b"MSAC|||D132"), results(("D131", "K=4.1"), ("D132", "K=4.2")), problem="segment.glued"),
+    # --- what only looks so
+    kind("RAPID is a word, whatever begins with PID||", oru("PID||P1", "OBR|1|D151||T", "OBX|1|ST|T||RAPID||N|||F"), results(("D151", "T=RAPID"))),
+    kind("one OBX without a type among typed ones", oru(PID, "OBR|1||D152|P", "OBX|1|NM|K||4.1|mmol/L", "OBX|2||NOTE||seen", "OBX|3|NM|NA||140"), results(("D152", "K=4.1;NOTE=seen;NA=140"))),
+    kind("headings without a value among results", oru(PID, "OBR|1||D153|P", "OBX|1|ST|CBC|||||||F", obx(2, "WBC", "6.1"), "OBX|3|ST|DIFF||", obx(4, "NEU", "3.3")), results(("D153", "CBC=;WBC=6.1;DIFF=;NEU=3.3"))),
+    kind("an SID of a reagent and a UAC in the header", oul("UAC|KERB|^^^^x", "SPM|1|D154||SER|||||||P", "OBR|1|||P", obx(1, "K", "4.1"), "TCD|K|1", "SID|K|LOT7|C9|MAKER"), results(("D154", "K=4.1"))),
+    kind("a Z segment of the maker with an order's fields", oru(PID, "OBR|1||D155|P", "ZRD|1||x|y", obx(1, "K", "4.1")), results(("D155", "K=4.1")), problem="segment.type"),
+    kind("an OBR filled like an OBX of its message", oru(PID, "OBR|1||D156|P||20260105|20260105", "OBX|1||K|1||mmol/L|1-9", "OBX|2|NM|NA||140"), results(("D156", "K=;NA=140"))),
+]  # fmt: skip
