@@ -18,6 +18,7 @@ FORBIDDEN = {
     "javascript address": re.compile(r"javascript:", re.I),
     "js: expression of htmx": re.compile(r"hx-(vals|headers)\s*=\s*[\"']\s*js:", re.I),
     "markup from data": re.compile(r"\|\s*safe\b|\bMarkup\(|autoescape\s+false", re.I),
+    "quote with a backslash": re.compile(r"=\\[\"']"),  # HTML knows no such escape: the value would begin with the backslash
     "address of another host": re.compile(r"(src|href)\s*=\s*[\"']https?://", re.I),
 }
 
@@ -58,6 +59,7 @@ def test_no_template_breaks_the_policy() -> None:
         "{{ name | safe }}",
         "{% autoescape false %}",
         '<script src="https://cdn.example/x.js"></script>',
+        r'<option value=\"{{ p }}\">',
     ],
 )
 def test_each_breach_is_noticed(text: str) -> None:

@@ -9,6 +9,7 @@ from common.instruments.drivers import DRIVERS
 from common.instruments.site import site_from_json
 from tests.cloud.edge.test_links import beat
 from tests.cloud.edge.world import Edge, astm
+from tests.support.forms import as_shown
 from tests.support.lab import Client
 
 
@@ -112,6 +113,19 @@ def test_the_administrator_changes_the_line_on_the_same_page(edge: Edge) -> None
     with edge.lab.uow() as uow:
         [line] = parse_config(configuration.document(uow, edge.agent.id)).connections
     assert (line.transport.label, line.broadcast) == ("COM4 19200 8N1", True)
+
+
+def test_what_the_page_shows_of_a_line_can_be_saved_and_is_the_same_then(edge: Edge) -> None:
+    """As a browser sends it, from both pages that have this form: a form typed into a test would not notice what the page says."""
+    admin, at = edge.lab.client("sysadmin"), f"/edge/agents/{edge.agent.id}"
+    kept = "SELECT protocol, transport, driver, encoding, host_query, enabled, broadcast, track FROM connection"
+    before = edge.rows(kept)
+    for page in (f"{at}?edit=au1", f"/edge/analyzers/{edge.bench.analyzer}"):
+        answer = admin.post(f"{at}/connections", as_shown(admin.get(page).text, f"{at}/connections"))
+        assert answer.status_code == 303, (page, answer.text)
+        assert edge.rows(kept) == before
+    shown = as_shown(admin.get("/edge/analyzers/new?driver=sysmex_xn").text, "/edge/analyzers")
+    assert admin.post("/edge/analyzers", {**shown, "code": "XN2", "name": "血球仪二号", "port": "6007"}).status_code == 303
 
 
 def test_a_connection_somebody_changed_meanwhile_is_not_overwritten(edge: Edge) -> None:
