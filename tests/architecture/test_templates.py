@@ -59,7 +59,7 @@ def test_no_template_breaks_the_policy() -> None:
         "{{ name | safe }}",
         "{% autoescape false %}",
         '<script src="https://cdn.example/x.js"></script>',
-        r'<option value=\"{{ p }}\">',
+        r"<option value=\"{{ p }}\">",
     ],
 )
 def test_each_breach_is_noticed(text: str) -> None:

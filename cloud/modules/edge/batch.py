@@ -297,14 +297,10 @@ def _window(link: Link | None, catalog: md.Catalog) -> timedelta:
     return timedelta(seconds=600 if row is None else row.resend_window_s)
 
 
-LAST_RESULT = "UPDATE connection SET last_result_at = %s WHERE tenant_id = %s AND id = ANY(%s)"
-
-
 def _after(uow: UnitOfWork, cur: Cursor, stored: Sequence[Message], placed: Placed) -> None:
     """Board and trays hear of it; heartbeat columns are written beside the ORM, they are nobody's edit."""
     spoke = sorted({m.row.connection_id for m in stored if m.said and m.row.connection_id is not None})
-    if spoke:
-        cur.execute(LAST_RESULT, (uow.now, uow.tenant_id, spoke))
+    store.spoke(cur, uow.tenant_id, spoke, uow.now)
     if placed.needs_person or any(m.row.state != RawState.INTERPRETED for m in stored):
         uow.notify("edge", {"what": "tray"})
 

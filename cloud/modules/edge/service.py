@@ -167,6 +167,8 @@ def reinterpret(uow: UnitOfWork, raw_id: int, reason: str, zone: tzinfo = CHINA)
     if seen and raw.state != RawState.INTERPRETED:
         batch.tell_tubes(uow, row, link, seen)
     placed = placing.place(uow, cur, [batch.to_heard(row, link, _new(uow, raw_id, said), False)], zone)
+    if said and link is not None:
+        store.spoke(cur, uow.tenant_id, [link.id], raw.received_at)
     raw.state, raw.problems, raw.connection_id = row.state, row.problems, None if link is None else link.id
     after = {"state": row.state, "problems": row.problems, "observations": placed.fates}
     uow.audit("raw_message", raw_id, "reinterpret", before, after, reason or None)

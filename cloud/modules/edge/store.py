@@ -215,6 +215,15 @@ def set_fate(cur: Cursor, tenant: int, rows: Sequence[tuple[int, str, str, int |
         cur.execute(SET_FATE, (*map(literal, zip(*rows, strict=True)), tenant))
 
 
+LAST_RESULT = "UPDATE connection SET last_result_at = greatest(last_result_at, %s) WHERE tenant_id = %s AND id = ANY(%s)"
+
+
+def spoke(cur: Cursor, tenant: int, connections: Sequence[int], at: datetime) -> None:
+    """Results came over these connections at ``at``, which may be known only now; never a step back."""
+    if connections:
+        cur.execute(LAST_RESULT, (at, tenant, list(connections)))
+
+
 def _flags(flags: list[str]) -> str:
     return "[]" if not flags else _json(flags)
 

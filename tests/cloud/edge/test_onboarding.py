@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import re
+from datetime import timedelta
 
 import pytest
 
-from cloud.modules.edge import handlers, recordings
+from cloud.modules.edge import handlers, recordings, service
 from tests.cloud.edge.world import Edge, astm
 from tests.support.lab import PIN, Client
 
@@ -272,6 +273,8 @@ def test_columns_are_marked_on_a_format_nobody_described_and_old_messages_are_re
     telegram = b"%-12s %6s%6s\r\n" % (barcode.encode(), b"4.1", b"5.6")
     edge.take(edge.agent.raw(telegram))
     assert edge.rows("SELECT state FROM raw_message") == [("quarantined",)]
+    assert edge.rows("SELECT last_result_at FROM connection") == [(None,)]
+    edge.lab.clock.advance(seconds=60)
     page = leader.get("/edge/onboard").text
     assert "au1" in page
     [(raw,)] = edge.rows("SELECT id FROM raw_message")
@@ -290,9 +293,14 @@ def test_columns_are_marked_on_a_format_nobody_described_and_old_messages_are_re
     with edge.lab.uow() as uow:
         handlers.on_mapping(uow, {"analyzer_id": edge.bench.analyzer, "number": 1})
     assert edge.current(barcode) == {"K": "4.1", "GLU": "5.60"}
+    came = "SELECT last_result_at - (SELECT min(received_at) FROM raw_message) FROM connection"
+    assert edge.rows(came) == [(timedelta(0),)], "the board shows when the result came, not when it could be read"
     later = edge.tube("李四光")
     edge.take(edge.agent.raw(b"%-12s %6s%6s\r\n" % (later.encode(), b"3.9", b"6.1")))
     assert edge.current(later) == {"K": "3.9", "GLU": "6.10"}
+    with edge.lab.uow() as uow:
+        service.reinterpret(uow, raw, "再读一次")
+    assert edge.rows(came) == [(timedelta(seconds=60),)], "an old message read again is not the last result"
 
 
 def marked(*rows: tuple[str, int, int, int], **more: str) -> dict[str, object]:
