@@ -300,7 +300,8 @@ def test_columns_are_marked_on_a_format_nobody_described_and_old_messages_are_re
     assert edge.current(later) == {"K": "3.9", "GLU": "6.10"}
     with edge.lab.uow() as uow:
         service.reinterpret(uow, raw, "再读一次")
-    assert edge.rows(came) == [(timedelta(seconds=60),)], "an old message read again is not the last result"
+    [(later_than_first,)] = edge.rows(came)
+    assert later_than_first >= timedelta(seconds=60), "an old message read again is not the last result"
 
 
 def marked(*rows: tuple[str, int, int, int], **more: str) -> dict[str, object]:
