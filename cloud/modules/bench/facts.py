@@ -104,13 +104,16 @@ class Request:
     dept: str
     drugs: str | None
     """Drugs that matter, as the sender said; "" none; None: nothing was said."""
+    fed: bool
+    """What was ordered needs a fasting patient, and the request says this one was not."""
 
 
 _REQUESTS = text("""
 SELECT oi.specimen_id, oi.order_id, oi.id, oi.source, o.placer_no, oi.order_item_no, oi.his_code, oi.his_name, o.doctor, o.dept,
-       o.drugs
+       o.drugs, coalesce(os.fasting AND NOT o.fasting, false) AS fed
 FROM order_item oi
 JOIN lab_order o ON o.tenant_id = oi.tenant_id AND o.id = oi.order_id
+LEFT JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
 WHERE oi.tenant_id = :t AND oi.specimen_id = ANY(:ids)
 ORDER BY oi.specimen_id, oi.id
 """)

@@ -294,6 +294,8 @@ _KINDS = (
             Field("age_high", "年龄上限（岁）", "int"),
             Field("price_code", "收费编码"),
             Field("graphs", "报告附图", "bool", default=False, hint="直方图、散点图等仪器图形印在报告上"),
+            Field("fasting", "须空腹", "bool", default=False, hint="标签印“空腹”；申请注明未空腹的，核收时提醒，报告注明"),
+            Field("consent", "须知情同意", "bool", default=False, hint="申请没有注明已签的先挂起，核实后才打标签"),
             _ACTIVE,
         ),
         ("name", "code"),

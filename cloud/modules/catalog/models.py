@@ -137,6 +137,9 @@ class OrderSet(Versioned, Counted, Base):
     price_code: Mapped[str] = mapped_column(default="", server_default="")
     # Histograms, scattergrams and images of its runs are printed on the report.
     graphs: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    # Taken from a fasting patient; done only with the patient's written consent (HIV, genetics).
+    fasting: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+    consent: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
     active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
 
 

@@ -107,6 +107,8 @@ class OrderSetRow:
     age_high: int | None
     price_code: str
     graphs: bool
+    fasting: bool
+    consent: bool
     active: bool
 
 

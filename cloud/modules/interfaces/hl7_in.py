@@ -35,6 +35,7 @@ from cloud.modules.orders.messages import (
     VisitType,
     drugs_said,
     gestation_said,
+    yes_said,
 )
 
 MISSING, BAD_TYPE, NOT_IN_TABLE, SEQUENCE = "101", "102", "103", "100"
@@ -43,6 +44,8 @@ UNSUPPORTED_TYPE, UNSUPPORTED_EVENT, UNSUPPORTED_VERSION, UNKNOWN_KEY, INTERNAL 
 ACCEPTED = frozenset({("OML", "O21"), ("ORM", "O01")})
 VERSIONS = re.compile(r"2\.(3|3\.1|4|5|5\.1|6|7)(\b|$)")
 DRUGS = "8677-7"
+FASTING, CONSENT = "49541-6", "59284-0"
+CONSENT_STATUS = {"A": True, "R": False, "X": False}  # HL7 table 0498; P and the others say nothing yet
 """LOINC: history of medication use."""
 GESTATION = frozenset({"18185-9", "11884-4", "11885-1", "49051-6"})
 """LOINC: gestational age, however it was estimated."""
@@ -317,7 +320,26 @@ class _Reader:
             clinical_note=(obr.text(13) if obr else "") or None,
             drugs=self.drugs(group),
             gest_from=self.gest_from(group, (ordered or read_time(self.m.header.sent_at))),
+            fasting=self.said(group, FASTING, "空腹"),
+            consent=self.consent(group),
         )
+
+    def said(self, group: _Group, code: str, word: str) -> bool | None:
+        """Yes or no of the request's OBX with this LOINC code, or this word in its name; what it says besides is told and not guessed."""
+        for x in (s for s in group.whole if s.name == "OBX" and s.get(5)):
+            if x.get(3) == code or word in (x.get(3, 2) or x.get(3)):
+                told = yes_said(x.get(5))
+                if told is not None:
+                    return told
+                self.warn(x.at(5), f"{word}一栏无法识别：{x.get(5)}", BAD_TYPE)
+        return None
+
+    def consent(self, group: _Group) -> bool | None:
+        """A consent segment's status (CON-11: A active, R revoked, X refused), else an OBX that tells."""
+        con = next((s for s in (*group.whole, *self.preamble) if s.name == "CON" and s.get(11)), None)
+        if con is not None and con.get(11).upper() in CONSENT_STATUS:
+            return CONSENT_STATUS[con.get(11).upper()]
+        return self.said(group, CONSENT, "知情同意")
 
     def gest_from(self, group: _Group, ordered: Moment | None) -> date | None:
         """The day a pregnancy counts from: the last period's, or the week told counted back from when it was told."""
@@ -440,6 +462,9 @@ def _join(parts: list[OrderData]) -> OrderData:
         priority=max((part.priority for part in parts), key=lambda p: p.rank),
         clinical_note=next((p.clinical_note for p in parts if p.clinical_note), None),
         gest_from=next((p.gest_from for p in parts if p.gest_from is not None), None),
+        fasting=next((p.fasting for p in parts if p.fasting is not None), None),
+        # One form's refusal is not outvoted by another's consent.
+        consent=next((False for p in parts if p.consent is False), next((p.consent for p in parts if p.consent), None)),
         drugs=next((p.drugs for p in parts if p.drugs), next((p.drugs for p in parts if p.drugs is not None), None)),
     )
 

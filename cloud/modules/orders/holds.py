@@ -27,6 +27,9 @@ def judge(uow: UnitOfWork, patient: Patient, rows: Iterable[OrderItem]) -> list[
             if fits or wanted is None
             else rules.fit_problem(patient.sex, None if age is None else age.years, wanted.sex, wanted.age_low, wanted.age_high)
         )
+        if not why and wanted is not None and wanted.consent and not row.hold_cleared:
+            order = uow.s.get(LabOrder, (uow.tenant_id, row.order_id))
+            why = rules.consent_problem(True, None if order is None else order.consent)
         why = str(why or "")
         if why != row.hold:
             uow.audit("order_item", row.id, "held" if why else "fits", before={"hold": row.hold}, after={"hold": why})

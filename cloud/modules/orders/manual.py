@@ -24,6 +24,7 @@ from cloud.modules.orders.messages import (
     VisitType,
     drugs_said,
     gestation_said,
+    yes_said,
 )
 from cloud.modules.orders.stored import stored
 from cloud.web.faults import Conflict, Invalid
@@ -59,6 +60,8 @@ def _all_fit(uow: UnitOfWork, message: OrderMessage) -> None:
         why = rules.fit_problem(who.sex.value, None if age is None else age.years, wanted.sex, wanted.age_low, wanted.age_high)
         if why is not None and not unknown:
             raise Invalid(say("“{item}”不能登记：{why}。请核对患者信息或换项目。", item=wanted.name, why=why), "order_sets")
+        if rules.consent_problem(wanted.consent, message.orders[0].consent) is not None:
+            raise Invalid(say("“{item}”须患者知情同意：签署后请勾选“已签知情同意”。", item=wanted.name), "consent")
 
 
 def _nobody_like(uow: UnitOfWork, who: PatientData) -> bool:
@@ -92,7 +95,7 @@ def _message(uow: UnitOfWork, form: Registration) -> OrderMessage:
     order = OrderData(
         f"M{short}", Priority(_one(form.priority, Priority, "priority")), items, form.doctor.strip() or None, None,
         form.dept.strip() or None, None, uow.now, None, form.note.strip() or None,
-        drugs_said(form.drugs), _gest_from(form, uow.now),
+        drugs_said(form.drugs), _gest_from(form, uow.now), yes_said(form.fasting), form.consent or None,
     )  # fmt: skip
     return OrderMessage(form.key, who, visit, (order,), (), uow.now)
 

@@ -145,6 +145,9 @@ class OrderData:
     """Drugs that matter to the tests; "" says none, None says nothing."""
     gest_from: date | None = None
     """The day from which the patient's pregnancy is counted (its weeks, as told, counted back)."""
+    fasting: bool | None = None
+    consent: bool | None = None
+    """Whether the patient fasts for it, and has signed a consent; None: nothing was said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,19 @@ def drugs_said(text: str | None) -> str | None:
     if not said:
         return None
     return "" if said.rstrip("。.").lower() in NO_DRUGS else said
+
+
+# HL7 tables 0916 and 0136, LOINC answers and what people write. What is in none of them says nothing.
+_YES = frozenset({"是", "有", "已签", "已签署", "同意", "空腹", "y", "yes", "true", "1", "f", "fasting", "la33-6"})
+_NO = frozenset(
+    {"否", "无", "未签", "未签署", "不同意", "非空腹", "未空腹", "餐后", "n", "no", "false", "0", "nf", "non-fasting", "la32-8"}
+)
+
+
+def yes_said(text: str | None) -> bool | None:
+    """Whether what was written says yes or no of fasting or a consent; None: it says neither."""
+    said = (text or "").strip().rstrip("。.").lower()
+    return True if said in _YES else False if said in _NO else None
 
 
 LAST_WEEK = 45
@@ -211,6 +227,8 @@ class Registration:
     note: str
     order_sets: Sequence[str]
     drugs: str = ""
+    fasting: str = ""
+    consent: bool = False
     gest: str = ""
     """Week of pregnancy on the day of the registration: 24, 24+3."""
     other_person: bool = False
@@ -221,13 +239,14 @@ class Registration:
         """From a submitted form; ``order_set`` may stand in it several times."""
         words = {
             name: form.get(name, "")
-            for name in ("key", "patient_no", "name", "sex", "birth", "phone", "kind", "dept", "doctor", "note", "drugs", "gest")
+            for name in ("key", "patient_no", "name", "sex", "birth", "phone", "kind", "dept", "doctor", "note", "drugs", "gest", "fasting")
         }
         several = getattr(form, "getlist", lambda name: [form[name]] if name in form else [])
         return cls(
             **words,
             priority=form.get("priority", ""),
             paid=form.get("paid") == "1",
+            consent=form.get("consent") == "1",
             order_sets=several("order_set"),
             other_person=form.get("other_person") == "1",
         )

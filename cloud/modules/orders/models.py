@@ -132,6 +132,9 @@ class LabOrder(Versioned, TenantTable, Base):
     gest_from: Mapped[date | None]
     """The day the patient's pregnancy is counted from, as this request tells it. Of the request, not of the patient: the same woman's next
     request, after the birth, says nothing of it."""
+    fasting: Mapped[bool | None]
+    consent: Mapped[bool | None]
+    """What the request says of the patient's fasting, and of a signed consent (知情同意); None: nothing."""
     created_at: Mapped[datetime]
     heard_at: Mapped[datetime | None]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select, text
@@ -83,6 +84,8 @@ def place_order(
     for order in message.orders:
         work.apply(order)
     work.finish()
+    if work.consented:
+        holds.recheck(uow, patient)
     _remarks(uow, patient, work, placed)
     return placed
 
@@ -234,6 +237,8 @@ class _Work:
         self.parked = {} if fresh else self._parked()
         self.new: list[OrderItem] = []
         self.recoded: list[OrderItem] = []
+        self.consented = False
+        """A form known before says now whether its patient consented: what waits for that is judged again."""
 
     def apply(self, data: OrderData) -> None:
         """One form of the message."""
@@ -283,7 +288,7 @@ class _Work:
 
     def _refresh(self, order: LabOrder, data: OrderData) -> None:
         """What may change at any time: priority and note (R1); and that the sender has spoken of it."""
-        before, after = {}, {}
+        before, after = dict[str, Any](), dict[str, Any]()
         for name, value in (("priority", data.priority.value), ("note", data.clinical_note or "")):
             if value and getattr(order, name) != value and (name != "priority" or not _only_cancels(data)):
                 before[name], after[name] = getattr(order, name), value
@@ -291,6 +296,11 @@ class _Work:
         if data.drugs is not None and order.drugs != data.drugs:
             before["drugs"], after["drugs"] = order.drugs, data.drugs
             order.drugs = data.drugs
+        for name, told in (("fasting", data.fasting), ("consent", data.consent)):
+            if told is not None and getattr(order, name) is not told:
+                before[name], after[name] = getattr(order, name), told
+                setattr(order, name, told)
+                self.consented |= name == "consent"
         began = self._pregnant_from(data)
         if began is not None and order.gest_from != began:
             before["gest_from"] = order.gest_from.isoformat() if order.gest_from is not None else None
@@ -331,6 +341,8 @@ class _Work:
             note=data.clinical_note or "",
             drugs=data.drugs,
             gest_from=self._pregnant_from(data),
+            fasting=data.fasting,
+            consent=data.consent,
             created_at=self.uow.now,
             heard_at=self.uow.now,
         )

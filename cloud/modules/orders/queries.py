@@ -81,6 +81,8 @@ class ItemRow:
     hold_cleared: str
     version: int
     gest_from: date | None
+    fasting: bool | None
+    consent: bool | None
 
     @property
     def label_problem(self) -> str | None:
@@ -103,7 +105,7 @@ _ITEM = (
     OrderItem.order_item_no, OrderItem.his_code, OrderItem.his_name, OrderItem.order_set_id, OrderItem.charge_state, OrderItem.status,
     OrderItem.specimen_id, OrderItem.note, LabOrder.priority, LabOrder.doctor, LabOrder.dept, LabOrder.ordered_at, LabOrder.planned_at,
     LabOrder.note.label("order_note"), Visit.visit_no, Visit.kind, Visit.ward, Visit.bed, Visit.diagnosis,
-    OrderItem.hold, OrderItem.hold_cleared, OrderItem.version, LabOrder.gest_from,
+    OrderItem.hold, OrderItem.hold_cleared, OrderItem.version, LabOrder.gest_from, LabOrder.fasting, LabOrder.consent,
 )  # fmt: skip
 
 

@@ -168,6 +168,11 @@ def fit_problem(sex: str, age_years: int | None, only_sex: str | None, age_low: 
     return None
 
 
+def consent_problem(needed: bool, told: bool | None) -> Said | None:
+    """Why an item waits for the patient's consent, or None. Silence is no consent."""
+    return say("须患者知情同意，申请未注明已签署") if needed and told is not True else None
+
+
 def label_problem(
     status: ItemStatus, charge: Charge, kind: VisitType | None, priority: Priority, mapped: bool, hold: str = ""
 ) -> str | None:

@@ -131,7 +131,7 @@ def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Sign
         diagnosis=tube.diagnosis,
         sample_no=tube.sample_no or "",
         specimen_note=tube.caveat,
-        comments=(*_to_follow(detail, issue), *(each for t in tests for each in _comments(t)), *_not_printed(detail, issue)),
+        comments=(*_to_follow(detail, issue), *_fed(detail), *(each for t in tests for each in _comments(t)), *_not_printed(detail, issue)),
         images=() if issue.part is not None else tuple(ReportImage(p.title, p.data) for p in _drawn(detail)),
         kind=kind_of(issue),
         version=issue.version,
@@ -146,6 +146,12 @@ def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Sign
         ),
         mutual_recognition_scope="、".join(dict.fromkeys(t.item.mutual_recognition for t in tests if t.item.mutual_recognition)),
     )
+
+
+def _fed(detail: Detail) -> list[str]:
+    """What was taken from a patient who, as the request says, had eaten."""
+    names = list(dict.fromkeys(each.his_name for each in detail.requests if each.fed))
+    return [f"申请注明采集前未空腹（{'、'.join(names)}），结果请结合进食情况判断。"] if names else []
 
 
 def _drawn(detail: Detail) -> list[Print]:

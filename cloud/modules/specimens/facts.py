@@ -51,6 +51,7 @@ class Waiting:
     charge_state: str
     status: str
     hold: str
+    fasting: bool | None
 
 
 _PERSON = "p.id, p.patient_no, p.name, p.sex, p.birth, p.age_text, p.pinyin"
@@ -106,7 +107,7 @@ def person_by_ticket(uow: UnitOfWork, day: date, no: str) -> Person | None:
 _WAITING = """
 SELECT oi.id, oi.order_id, o.patient_id, o.visit_id, coalesce(v.visit_no, ''), v.kind, coalesce(nullif(o.dept, ''), v.dept, ''),
        coalesce(v.ward, ''), coalesce(v.bed, ''), o.doctor, o.priority, o.ordered_at, oi.his_code, oi.his_name, oi.order_set_id,
-       oi.charge_state, oi.status, oi.hold
+       oi.charge_state, oi.status, oi.hold, o.fasting
 FROM order_item oi JOIN lab_order o ON o.tenant_id = oi.tenant_id AND o.id = oi.order_id
 LEFT JOIN visit v ON v.tenant_id = o.tenant_id AND v.id = o.visit_id
 WHERE oi.tenant_id = :t AND oi.status IN ('requested', 'confirmed', 'rejected')
@@ -224,13 +225,14 @@ class TubeRow:
     bed: str
     dept: str
     issues: list[str]
+    prep: str
 
 
 _TUBE = """
 SELECT s.id, s.barcode, s.state, s.priority, s.sample_no, s.sample_day, s.section_id, s.specimen_type_id, s.container_id, s.volume_ml,
        s.tube_k, s.tube_n, s.labelled_at, s.collected_at, s.received_at, s.caveat, s.label_prints, s.version,
        p.id, p.patient_no, p.name, p.sex, p.birth, p.age_text, coalesce(v.ward, ''), coalesce(v.bed, ''), coalesce(v.dept, ''),
-       s.issues
+       s.issues, s.prep
 FROM specimen s JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
 LEFT JOIN visit v ON v.tenant_id = s.tenant_id AND v.id = s.visit_id
 WHERE s.tenant_id = :t AND

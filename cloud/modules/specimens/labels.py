@@ -14,7 +14,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.specimens import facts, rules
 from cloud.modules.specimens.facts import Person, TubeRow, Waiting
-from cloud.modules.specimens.rules import Asked, Tube
+from cloud.modules.specimens.rules import Asked, Prep, Tube
 from cloud.reports.documents import LabelDocument
 from common import ids
 from common.errors import UserError
@@ -93,6 +93,12 @@ def _asked(known: md.Catalog, item: Waiting) -> Asked:
     )
 
 
+def preparation(known: md.Catalog, items: Iterable[Waiting]) -> Prep:
+    """What a tube with these items asks of the patient, and whether the requests say it was not so."""
+    needed = [each.fasting for each in items if each.order_set_id is not None and known.order_sets[each.order_set_id].fasting]
+    return rules.preparation(needed)
+
+
 def take(uow: UnitOfWork, key: str, day: date, count: int = 1) -> int:
     """Advance a counter by ``count`` and return its last number; the row stays locked until COMMIT, so a rollback leaves no gap."""
     values = {"t": uow.tenant_id, "key": key, "day": day, "n": count}
@@ -125,7 +131,7 @@ def document(known: md.Catalog, tube: TubeRow, abbrs: Iterable[str], at: datetim
         printed_at=at,
         department=tube.ward or tube.dept,
         bed=tube.bed,
-        volume=f"{tube.volume_ml.normalize():f} ml",
+        volume=f"{'空腹 ' if tube.prep else ''}{tube.volume_ml.normalize():f} ml",
         urgent=tube.priority != "routine",
         number=tube.tube_k,
         total=tube.tube_n,

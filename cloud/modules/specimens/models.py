@@ -52,6 +52,8 @@ class Specimen(Versioned, TenantTable, Base):
     issues: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     """What the receiver saw on it (``rules.Issue``)."""
     label_prints: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    prep: Mapped[str] = mapped_column(default="", server_default="")
+    """What its label was printed under (``rules.Prep``)."""
 
 
 class SpecimenEvent(TenantTable, Base):

@@ -126,6 +126,20 @@ STATE_WORDS: Mapping[State, str] = {
 }
 
 
+class Prep(StrEnum):
+    """What a tube's label was printed under: nothing, 空腹, or 空腹 although the request says the patient was not."""
+
+    NONE = ""
+    FASTING = "fasting"
+    BROKEN = "broken"
+
+
+def preparation(told: Iterable[bool | None]) -> Prep:
+    """Of what the requests of a tube's fasting items say (None: nothing): one that was not outweighs the others."""
+    said = list(told)
+    return Prep.NONE if not said else Prep.BROKEN if False in said else Prep.FASTING
+
+
 class Issue(StrEnum):
     """What a receiver may note about a tube that is taken in all the same; autoverification leaves such a tube to people (M08, 2)."""
 

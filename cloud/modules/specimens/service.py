@@ -199,7 +199,7 @@ def _check_labellable(items: list[Waiting], people: Collection[int], asked: Coll
 
 
 def _make_tubes(uow: UnitOfWork, plan: Plan, identifiers: list[str], place: str) -> list[Specimen]:
-    made = []
+    made, known = [], md.catalog(uow)
     for tube, code in zip(plan.tubes, labels.barcodes(uow, len(plan.tubes)), strict=True):
         first = tube.first
         row = Specimen(
@@ -216,6 +216,7 @@ def _make_tubes(uow: UnitOfWork, plan: Plan, identifiers: list[str], place: str)
             tube_n=tube.n,
             labelled_at=uow.now,
             label_prints=1,
+            prep=labels.preparation(known, (plan.items[each.order_item_id] for each in tube.asked)).value,
         )
         uow.s.add(row)
         uow.s.flush()

@@ -371,3 +371,24 @@ def test_a_pregnancy_is_read_as_the_day_it_counts_from(obx: str, began: date | N
     found = read(order() + (obx.encode() + b"\r" if obx else b""))
     assert [o.gest_from for o in found.orders] == [began]
     assert len([p for p in found.problems if p.location.startswith("OBX")]) == told
+
+
+@pytest.mark.parametrize(
+    ("more", "fasting", "consent", "told"),
+    [
+        ("", None, None, 0),
+        ("OBX|1|CWE|49541-6^Fasting status^LN||Y^Yes^HL70136", True, None, 0),
+        ("OBX|1|ST|X1^是否空腹^L||否", False, None, 0),
+        ("OBX|1|ST|X1^是否空腹^L||餐后两小时", None, None, 1),
+        ("OBX|1|ST|X2^知情同意书^L||已签", None, True, 0),
+        ("OBX|1|ST|59284-0^Consent^LN||否", None, False, 0),
+        ("CON|1|||||||||||A", None, None, 0),  # the status stands in field 11, not 12
+        ("CON|1||||||||||A", None, True, 0),
+        ("CON|1||||||||||R", None, False, 0),
+        ("CON|1||||||||||P", None, None, 0),
+    ],
+)
+def test_fasting_and_consent_are_read_and_never_guessed(more: str, fasting: bool | None, consent: bool | None, told: int) -> None:
+    found = read(order() + (more.encode() + b"\r" if more else b""))
+    assert [(o.fasting, o.consent) for o in found.orders] == [(fasting, consent)]
+    assert len([p for p in found.problems if p.location.startswith("OBX")]) == told
