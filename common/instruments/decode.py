@@ -155,6 +155,8 @@ def _plain(data: bytes) -> bytes:
         return data
     if _HL7_WIDE.search(data) or unframe.has_wide_header(data):
         return data  # control bytes and wide text mixed: the protocol's own reader sorts it out
+    if 0 not in data and (_HEADER.search(data) or _HL7.search(data)):
+        return data  # noise that looks like a byte order mark
     codec = wide_codec(data)
     if codec is None:
         return data

@@ -23,6 +23,9 @@ _FIELDS = {"SID": ("PID", 4), "QID": ("PID", 2), "UAC": ("SAC", 2)}
 """Segments one letter from a bearer, and how many fields they have at most."""
 _STATUS = frozenset("CDFINOPRSUVWX")
 """What OBX-11 may say (table 0085)."""
+_ONLY_RESULT = _STATUS - frozenset("OPRS")
+"""Those that OBR-11 (table 0065) cannot say."""
+_NUMBER = re.compile(r"[<>=~+-]*\s*\d")
 _JOINED = re.compile(r"\d{1,3}[^\d\s].*[^\s].")
 Shape = tuple[int, ...]
 
@@ -65,31 +68,49 @@ class Damage:
         return self._was_sibling(segment)
 
     def _was_order(self, segment: Segment) -> bool:
-        """No type of value, and no status or no value: an OBX of a sender that leaves these out everywhere, or an OBR."""
-        if segment.get(2) in _TYPES or segment.get(5) and segment.get(11):
+        """Nothing that only an OBX has, where the OBX of this sender have it; and the numbers begin anew around it."""
+        if segment.get(2) in _TYPES or segment.get(11) in _ONLY_RESULT:
             return False
-        if segment.get(3) and any(field.strip() and not field.strip().isdigit() for field in segment.fields[6:8]):
-            return False  # unit or range, where an OBR has times
+        if segment.get(3) and any(field.strip() and not field.strip().isdigit() for field in segment.fields[6:9]):
+            return False  # unit, range or flag, where an OBR has times
+        if self.observations < 2:
+            return False
         told = segment.get(3) and len(segment.get(5)) > 1  # a code and a value, where an OBR has a letter for its priority at most
-        if not told and self.untold - _untold(segment) == 0 and self.observations > 1:
+        if told or self.untold - _untold(segment):
+            mine = _shape(segment)
+            if mine not in self._shapes("OBR") or self._shapes("OBX")[mine] > 1:
+                return False
+        return self._anew(segment)
+
+    def _anew(self, segment: Segment) -> bool:
+        """Is an OBX the first of the message without an order, or not between its neighbours' numbers?"""
+        segments = self.message.segments
+        at = next(at for at, one in enumerate(segments) if one is segment)
+        own = _number(segment)
+        before = next((one for one in reversed(segments[:at]) if one.name in ("OBX", "OBR")), None)
+        after = next((one for one in segments[at + 1 :] if one.name in ("OBX", "OBR")), None)
+        if before is None or own is None:
             return True
-        mine = _shape(segment)
-        return self.observations > 1 and mine in self._shapes("OBR") and self._shapes("OBX")[mine] == 1
+        lower = _number(before) if before.name == "OBX" else None
+        upper = _number(after) if after is not None and after.name == "OBX" else None
+        return lower is not None and own <= lower or upper is not None and upper <= own
 
     def _was_observation(self, segment: Segment) -> bool:
-        """A type of value where the order's number stands; or filled as the OBX of this message are, as no other OBR is."""
-        if segment.get(2) in _TYPES:
-            return True
-        if not (segment.get(5) and segment.get(6)):
+        """A type of value in the place of a number, a value in that of the priority; or filled as the OBX are, as no other OBR is."""
+        typed = segment.get(2) in _TYPES
+        if not segment.get(3) or not (segment.get(5) and (typed or segment.get(6))):
             return False
         mine = _shape(segment)
-        return mine in self._shapes("OBX") and self._shapes("OBR")[mine] == 1
+        return typed or mine in self._shapes("OBX") and self._shapes("OBR")[mine] == 1
 
     def _shifted(self, segment: Segment) -> bool:
-        """The status one place from where every other OBX of the message has it."""
-        if segment.get(11) or not (segment.get(10) in _STATUS or segment.get(12) in _STATUS):
+        """A number one field from where it belongs, the status with it."""
+        if segment.get(2) != "NM" or segment.get(11):
             return False
-        return self.observations > 1 and self.stateless == 1
+        value = segment.get(5)
+        if segment.get(10) in _STATUS:
+            return bool(value) and not _NUMBER.match(value) and _NUMBER.match(segment.get(4)) is not None
+        return segment.get(12) in _STATUS and not value and _NUMBER.match(segment.get(6)) is not None
 
     def _joined(self, segment: Segment) -> bool:
         """A set id that goes on into the next field, as where the separator between them was lost; the others are numbers."""
@@ -130,10 +151,6 @@ class Damage:
         return sum(one.name == "OBX" and _untold(one) for one in self.message.segments)
 
     @cached_property
-    def stateless(self) -> int:
-        return sum(one.name == "OBX" and one.get(11) not in _STATUS for one in self.message.segments)
-
-    @cached_property
     def _numbers(self) -> list[str]:
         return [one.get(1).strip() for one in self.message.segments if one.name in ("OBX", "OBR", "SPM")]
 
@@ -144,6 +161,11 @@ class Damage:
     @cached_property
     def unnumbered(self) -> int:
         return sum(not one.isdecimal() for one in self._numbers)
+
+
+def _number(segment: Segment) -> int | None:
+    text = segment.get(1).strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 9 else None
 
 
 def _untold(segment: Segment) -> bool:

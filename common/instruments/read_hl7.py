@@ -281,6 +281,8 @@ class _Reader:
             return
         if self.uncertain and self.tubes:
             container = None  # its SPM was damaged
+        if self.specimen is not None and self.specimen.specimen_id and self.group is not None and self.source.type.startswith("OUL^R23"):
+            return  # another container of the same specimen
         opened = self.specimen.details[0][0] if self.specimen is not None and self.specimen.details else ""
         if self.specimen is None or not opened or self.group is not None or opened == "SAC":
             self._flush()  # OUL^R21: each SAC begins another specimen

@@ -32,6 +32,7 @@ _DECLARED = {
     "CP936": "gb18030",
     "BIG-5": "big5",
     "BIG5": "big5",
+    "KS X 1001": "cp949",
 }
 _GUESS = {"", "ASCII", "UNICODE", "UNICODE UTF-16", "UTF-16", "UNICODE UTF-32", '""'}
 

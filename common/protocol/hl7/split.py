@@ -27,6 +27,7 @@ _MARK = re.compile(rb"\x0b|(?<=[\r\n])\x1c|\x1c(?=[\r\n\x0b\x00]|\Z)")
 """Begin and end of a block; an FS in the middle of a line is damage and ends nothing."""
 _IDLE = b"\r\n\x00 "
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}$")
+_MARKS = re.compile(rb"\A(?:\xff\xfe|\xfe\xff)|(?:\xff\xfe|\xfe\xff)\Z")
 _WIDE_MSH = b"M\x00S\x00H"
 
 
@@ -82,7 +83,7 @@ def _narrow(data: bytes) -> bytes:
         start = at - shift
         end = _wide_end(data, start)
         prefix = data[:start].replace(b"\x00", b"")
-        out.append(prefix[:-2] if prefix.endswith((b"\xff\xfe", b"\xfe\xff")) else prefix)
+        out.append(_MARKS.sub(b"", prefix))
         body = data[start:end]
         out.append(body[: len(body) & ~1].decode(codec, "replace").encode("utf-8"))
         data = data[end:]
@@ -279,6 +280,8 @@ class _Lines:
         if part[3:4] == self.d.field and part[:3].isprintable():
             return True
         word, *fields = part.split(self.d.field)
+        if word.strip() in BODY:
+            return bool(fields)
         return len(fields) > 1 and len(word) <= 8 and " " not in word and word.isascii()
 
     def _close_tail(self) -> None:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tests.common.instruments.newcomers.tools import Kind, kind, lines, mllp, msh, results
+from tests.common.instruments.newcomers.tools import Kind, framed, kind, lines, mllp, msh, results
 
 PID = "PID|1||P1||LI^LEI||19800101|M"
 
@@ -63,4 +63,12 @@ KINDS: list[Kind] = [
     kind("an SID of a reagent and a UAC in the header", oul("UAC|KERB|^^^^x", "SPM|1|D154||SER|||||||P", "OBR|1|||P", obx(1, "K", "4.1"), "TCD|K|1", "SID|K|LOT7|C9|MAKER"), results(("D154", "K=4.1"))),
     kind("a Z segment of the maker with an order's fields", oru(PID, "OBR|1||D155|P", "ZRD|1||x|y", obx(1, "K", "4.1")), results(("D155", "K=4.1")), problem="segment.type"),
     kind("an OBR filled like an OBX of its message", oru(PID, "OBR|1||D156|P||20260105|20260105", "OBX|1||K|1||mmol/L|1-9", "OBX|2|NM|NA||140"), results(("D156", "K=;NA=140"))),
+    kind("the status of one row a place too late, as its sender counts", oru(PID, "OBR|1||D157|U", "OBX|1|ST|BLD||(-)|||||||F", "OBX|2|NM|SG||1.015||||||F"), results(("D157", "BLD=(-);SG=1.015"))),
+    kind("an interpretation without type and value", oru(PID, "OBR|1|D158||SUSC", "OBX|1|ST|MEM||>=16|mg/L||null|||F", "OBX|2|ST|AMP||<=2|mg/L||null|||F", "OBX|3||MEM^Meropenem|||||R|||F"), results(("D158", "MEM=>=16;AMP=<=2;MEM="))),
+    kind("a heading without type, value and status", oru(PID, "OBR|1|D159||CBC", obx(1, "WBC", "6.1"), "OBX|2||DIFF", obx(3, "NEU", "3.3")), results(("D159", "WBC=6.1;DIFF=;NEU=3.3"))),
+    kind("blanks inside the name of a SAC", RACKS.replace(b"SAC|||D132", b"SAC |||D132"), results(("D131", "K=4.1"), ("D132", "K=4.2"))),
+    # --- others of that round
+    kind("UTF-16 as a whole, its mark before the wide VT", b"\xff\xfe" + oru(PID, "OBR|1||D161|X", "OBX|1|ST|乙肝||阴性").decode().encode("utf-16-le"), results(("D161", "乙肝=阴性"))),
+    kind("OUL^R23: two containers of one specimen", mllp(lines(msh("A", "OUL^R23^OUL_R23", "2.5.1"), "SPM|1|D162||SER", "SAC|1||C1", "OBR|1|||GLU", "OBX|1|NM|GLU||5.5", "SAC|2||C2", "OBR|2|||K", "OBX|1|NM|K||4.1")), results(("D162", "GLU=5.5;K=4.1"))),
+    kind("noise like a byte order mark before ENQ", b"\xff\xfe\x7f" + framed(lines("H|\\^&|||SIM", "P|1", "O|1|D163||^^^K", "R|1|^^^K|4.1", "L|1|N")), results(("D163", "K=4.1")), problem="frame.stray"),
 ]  # fmt: skip
