@@ -23,6 +23,10 @@ RANGES = {
     "HGB": ("60", "190"),
     "PLT": ("40", "800"),
     "WBC": ("1.5", "25"),
+    "MCHC": ("250", "370"),
+    "HCT": ("0.20", "0.60"),
+    "RBC": ("2.0", "7.0"),
+    "MCH": ("20", "40"),
     "MCV": ("60", "120"),
     "APTT": ("18", "80"),
 }
@@ -87,7 +91,8 @@ def _limits(uow: UnitOfWork, item: catalog.TestItem, hours: int, rows: Sequence[
     item.amr_low = D(0) if item.amr_low is None else item.amr_low
     item.amr_high = high * 20 if item.amr_high is None else item.amr_high
     given = RANGES.get(item.code)
-    uow.s.add(AvRange(item_id=item.id, low=D(given[0]) if given else low / 2, high=D(given[1]) if given else high * 2))
+    most = min(high * 2, D(100)) if item.unit == "%" else high * 2
+    uow.s.add(AvRange(item_id=item.id, low=D(given[0]) if given else low / 2, high=D(given[1]) if given else most))
 
 
 def _rule_set(uow: UnitOfWork, section_id: int) -> None:

@@ -137,7 +137,9 @@ def recall(uow: UnitOfWork, report_id: int, reason: str, who: Principal) -> None
     if report.current_no == 0:
         raise UserError("conflict", say("报告目前为“{state}”，还没有发布，不必召回。", state=rules.WORDS[State(before)]))
     move(report, State.RECALLED)
-    version_of(uow, report_id, report.current_no).state = VersionState.RECALLED.value
+    version = version_of(uow, report_id, report.current_no)
+    version.state = VersionState.RECALLED.value
+    version.recalled_at, version.recalled_by, version.recall_reason = uow.now, who.name, reason.strip()
     bench.retell(work, TestState.RECALLED)
     doctors = [r.doctor for found in bench_queries.requests_of(uow, [report.specimen_id]).values() for r in found]
     _recall_notices(uow, report, who, doctors)

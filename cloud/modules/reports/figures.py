@@ -55,8 +55,9 @@ _WHERE = {
     Figure.PRELIMINARY: "v.preliminary AND v.reason_class IS NULL AND v.released_at >= :start AND v.released_at < :end",
     Figure.AMENDED: "v.reason_class IS NOT NULL AND v.released_at >= :start AND v.released_at < :end"
     " AND (:reason = '' OR v.reason_class = :reason)",
-    Figure.RECALLED: "v.version_no = r.current_no AND r.state IN ('recalled','cancelled')"
-    " AND v.released_at >= :start AND v.released_at < :end",
+    # By the day of the recall, also where a corrected version was told since. Recalled before that was kept: the day of its release.
+    Figure.RECALLED: "v.state = 'recalled' AND coalesce(v.recalled_at, v.released_at) >= :start"
+    " AND coalesce(v.recalled_at, v.released_at) < :end",
     Figure.COCHECK: f"{_FIRST} AND r.cocheck_due IS NOT NULL",
     Figure.PENDING: f"{_FIRST} AND r.cocheck_due IS NOT NULL AND r.cochecked_at IS NULL",
 }
@@ -67,10 +68,11 @@ JOIN specimen sp ON sp.tenant_id = r.tenant_id AND sp.id = r.specimen_id
 WHERE v.tenant_id = :t AND r.section_id = ANY(:sections) AND {where}
 """
 _LIST = """
-SELECT v.id, r.no, v.version_no, r.state, p.name, p.patient_no, sp.barcode, coalesce(nullif(r.ward, ''), r.dept) AS place,
+SELECT v.id, r.no, v.version_no, v.state, p.name, p.patient_no, sp.barcode, coalesce(nullif(r.ward, ''), r.dept) AS place,
        sp.received_at, v.released_at, {tat} AS tat,
        coalesce(v.reason_class, '') AS reason_class, coalesce(v.reason_text, '') AS reason_text,
-       coalesce(u.name, '') AS by, r.cocheck_due, r.cochecked_at, coalesce(cu.name, '') AS checker
+       coalesce(u.name, '') AS by, r.cocheck_due, r.cochecked_at, coalesce(cu.name, '') AS checker,
+       v.recalled_at, v.recalled_by, v.recall_reason
 FROM report_version v
 JOIN report r ON r.tenant_id = v.tenant_id AND r.id = v.report_id
 JOIN specimen sp ON sp.tenant_id = r.tenant_id AND sp.id = r.specimen_id
@@ -114,6 +116,9 @@ class Row:
     cocheck_due: datetime | None
     cochecked_at: datetime | None
     checker: str
+    recalled_at: datetime | None
+    recalled_by: str
+    recall_reason: str
 
     @property
     def minutes(self) -> int | None:
@@ -180,6 +185,8 @@ def document(found: Sequence[Row], wanted: Wanted, hospital: str, by: str, now: 
 
 
 def _why(r: Row) -> str:
+    if r.recall_reason:
+        return f"召回 {_time(r.recalled_at)} {r.recalled_by}：{r.recall_reason}"
     if r.reason_class:
         return f"{REASON_WORDS[Reason(r.reason_class)]}：{r.reason_text}"
     if r.cocheck_due is not None:

@@ -63,7 +63,11 @@ class ReportVersion(TenantTable, Base):
     """What was told, frozen: the canonical document, its hash, and the PDF rendered once from it."""
 
     __tablename__ = "report_version"
-    __table_args__ = (UniqueConstraint("tenant_id", "report_id", "version_no"), tenant_fk("report_id", "report"))
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "report_id", "version_no"),
+        Index("ix_report_version_recalled", "tenant_id", "recalled_at", postgresql_where=text("recalled_at IS NOT NULL")),
+        tenant_fk("report_id", "report"),
+    )
     report_id: Mapped[int] = mapped_column(BigInteger)
     version_no: Mapped[int] = mapped_column(Integer)
     state: Mapped[str] = mapped_column(default="current", server_default="current")
@@ -80,6 +84,9 @@ class ReportVersion(TenantTable, Base):
     reason_text: Mapped[str | None]
     released_at: Mapped[datetime]
     released_by: Mapped[int | None] = mapped_column(BigInteger)
+    recalled_at: Mapped[datetime | None]
+    recalled_by: Mapped[str] = mapped_column(default="", server_default="")
+    recall_reason: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class ReportView(TenantTable, Base):

@@ -112,7 +112,7 @@ def test_every_number_of_the_board_opens_a_list_as_long(floor: Floor) -> None:
     leader = floor.world.lab.client("leader")
     made = leader.post("/av/rules", {"section": floor.world.section, "name": "影子", "copy": floor.rule_set})
     assert leader.post(f"/av/rules/{made.headers['Location'].rpartition('=')[2]}/state", {"to": "shadow"}).status_code == 303
-    floor.tube(), floor.tube({"K": "6.8", "NA": "140"})
+    passed, _critical = floor.tube(), floor.tube({"K": "6.8", "NA": "140"})
     unchanged = floor.tube({"K": "6.2", "NA": "156"})
     floor.decide()
     lab, room = floor.world.lab, Room(floor.world)
@@ -126,7 +126,13 @@ def test_every_number_of_the_board_opens_a_list_as_long(floor: Floor) -> None:
             "UPDATE av_decision SET audit_agrees = (outcome = 'released'), audit_note = '应当拦截' WHERE NOT shadow AND specimen_id <> :s"
         )
         uow.s.execute(text(seen), {"s": unchanged})
+        gone = "UPDATE test SET state = 'cancelled' WHERE specimen_id = :s AND item_id = :i"
+        uow.s.execute(text(gone), {"s": passed, "i": floor.world.items["NA"]})
     board = leader.get("/av/board").text
+    # Of an item's reports, not of all: the one without sodium counts for nothing against it.
+    rates = dict(re.findall(r'<td>([^<]+)</td><td class="num"><a[^>]*item=[^>]*>\d+</a></td><td class="num muted">([^<]+?) *<', board))
+    assert {name: rate.split("%")[0] for name, rate in rates.items()} == {"项目K": "66.7", "项目NA": "50.0"}
+    assert "2/3</span>" in board and "1/2</span>" in board
     links = re.findall(r'<a(?: class="high")? href="(/av/decisions[^"]*)"[^>]*>(?:<b>)?(?:✕ )?(\d+)', board)
     assert {"sample", "shadow", "against", "outcome", "category", "item", "unchanged"} <= {
         name for href, _ in links for name in re.findall(r"(\w+)=", href)

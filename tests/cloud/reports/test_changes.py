@@ -156,14 +156,22 @@ def test_each_figure_is_the_length_of_its_list(room: Room) -> None:
         }
         for figure, n in counted.items():
             assert len(figures.rows(uow, replace(wanted, figure=figure))) == n, figure
+        # What was recalled stays in the recalls of its day, also when it is corrected later, or on another day.
+        [gone] = figures.rows(uow, replace(wanted, figure=figures.Figure.RECALLED))
+        assert (gone.no, gone.recall_reason, gone.recalled_by, gone.version_no) == (numbers[2], "标本混淆", "专业组长一号", 1)
         reasons = figures.by_reason(uow, wanted)
         assert (reasons[rules.Reason.RESULT], reasons[rules.Reason.SUPPLEMENT], sum(reasons.values())) == (1, 1, 2)
     client = lab.client("leader")
+    amend(room, numbers[2], "5.50")
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE report_version SET released_at = released_at - interval '40 days' WHERE state = 'recalled'"))
+        assert figures.counts(uow, wanted)[figures.Figure.RECALLED] == 1
+    assert "标本混淆" in client.get("/reports/figures?figure=recalled").text
     assert "报告统计" in client.get("/reports/figures?figure=amended&reason=result").text
     job = client.post("/reports/figures/export?figure=amended", {"kind": "xlsx"}).headers["Location"]
     relay.drain(lab.db, lab.a, all_handlers())
     sheet = openpyxl.load_workbook(io.BytesIO(client.get(f"{job}/file").data)).active
-    assert sheet.max_row == 5 and "结果错误" in str(sheet.cell(5, 10).value)
+    assert sheet.max_row == 6 and "结果错误" in str(sheet.cell(6, 10).value)
 
 
 def test_a_recall_and_an_error_open_a_nonconformity_a_supplement_does_not(room: Room) -> None:
