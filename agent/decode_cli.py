@@ -1,4 +1,7 @@
-"""``jianlian-agent decode FILE... [--driver ID] [--encoding NAME] [--site FILE] [--text]``: captures to JSON lines, or to text."""
+"""``jianlian-agent decode FILE... [--driver ID] [--encoding NAME] [--site FILE] [--text]``: captures to JSON lines, or to text.
+
+An archive of raw messages (common/raw_archive) gives a document a message, each read as it was then.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ import sys
 from pathlib import Path
 
 from agent.outline import outline
-from common.errors import UserError
+from agent.recorded import pieces
+from common.errors import PeerError, UserError
 from common.instruments.decode import decode
 from common.instruments.site import site_from_json
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Print one JSON document a file; 0 even with problems in the data, 1 when a file is unreadable."""
+    """Print one JSON document a file or archived message; 0 even with problems in the data, 1 when a file is unreadable."""
     parser = argparse.ArgumentParser(prog="jianlian-agent decode", description="read captures of analyzers")
     parser.add_argument("files", nargs="+", metavar="FILE", help="capture; - is standard input")
     parser.add_argument("--driver", help="driver id; without it the driver is recognised or the reading is generic")
@@ -38,12 +42,20 @@ def main(argv: list[str] | None = None) -> int:
             print(f"{name}: 无法读取文件(cannot read): {error.strerror or error}", file=sys.stderr)
             failed = True
             continue
-        reading = decode(data, options.driver, options.encoding, site)
-        if options.text:
-            line = "\n".join([*([f"== {name}"] if len(options.files) > 1 else []), *outline(reading, data)])
-        else:
-            line = json.dumps(reading.to_json(), ensure_ascii=False)
-        out.write(line.encode("utf-8", "backslashreplace") + b"\n")
+        try:
+            parts = pieces(data)
+        except PeerError as error:
+            print(f"{name}: {error.message}", file=sys.stderr)
+            failed = True
+            continue
+        for part in parts:
+            reading = decode(part.body, options.driver or part.driver, options.encoding or part.encoding, site)
+            if options.text:
+                heading = [" ".join(["==", *([name] if len(options.files) > 1 else []), *([part.name] if part.name else [])])]
+                line = "\n".join([*(heading if heading != ["=="] else []), *outline(reading, part.body)])
+            else:
+                line = json.dumps({**({"message": part.name} if part.name else {}), **reading.to_json()}, ensure_ascii=False)
+            out.write(line.encode("utf-8", "backslashreplace") + b"\n")
     out.flush()
     return 1 if failed else 0
 

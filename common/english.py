@@ -14,6 +14,9 @@ from common.say import Said
 LANGUAGES = ("zh", "en")
 
 ENGLISH: dict[str, str] = {
+    "归档文件解开后过大，不是本系统写的。": "The archive is too large when unpacked: it is not ours.",
+    "归档文件读不出来：{why}": "The archive cannot be read: {why}",
+    "归档文件中第 {seq} 号报文的字节与其哈希不符。": "The bytes of message {seq} in the archive do not agree with their hash.",
     # what a person typed as a result
     "{name}没有填写，请输入结果；确实没有结果时请选“无结果”并写明原因。": (
         "{name} is empty: enter a result, or choose “no result” and say why."

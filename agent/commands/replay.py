@@ -15,6 +15,7 @@ from agent.config import DataDir
 from agent.journal import Journal
 from agent.lock import is_locked
 from agent.outline import outline
+from agent.recorded import pieces
 from agent.rows import Outgoing
 from common.errors import UserError
 from common.instruments.decode import decode, protocol_of
@@ -42,9 +43,11 @@ def main(args: argparse.Namespace) -> int:
         data = args.file.read_bytes()
     except OSError as error:
         raise UserError("replay.file", say("读不出文件 {file}：{why}。", file=args.file, why=error.strerror)) from error
-    sessions = split(data)
-    for body, frames, complete, problems in sessions:
-        reading = decode(body, args.driver, args.encoding)
+    parts = pieces(data)
+    each = [(session, part) for part in parts for session in split(part.body)]
+    sessions = [session for session, _ in each]
+    for (body, frames, complete, problems), part in each:
+        reading = decode(body, args.driver or part.driver, args.encoding or part.encoding)
         if args.text:
             print(f"—— {frames} 帧 (frames)，{'完整 (whole)' if complete else '不完整 (incomplete)'}", *problems, sep="\n! ")
             print(*outline(reading, body), sep="\n")
@@ -52,7 +55,7 @@ def main(args: argparse.Namespace) -> int:
         line = {"frames": frames, "complete": complete, "link": problems, **reading.to_json()}
         print(json.dumps(line, ensure_ascii=False))
     if args.data is not None:
-        _store(args.data, sessions, protocol_of(data))
+        _store(args.data, sessions, protocol_of(parts[0].body if parts else b""))
     return 0 if sessions and all(complete for _, _, complete, _ in sessions) else 1
 
 

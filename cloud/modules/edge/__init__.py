@@ -54,5 +54,6 @@ MODULE = Module(
         Job("edge_expire", "03:10", "service:expire"),
         Job("edge_clear", "03:20", "keeping:clear"),
         Job("edge_watch", "1m", "watch:look"),
+        Job("edge_archive", "1m", "archiving:work"),
     ),
 )

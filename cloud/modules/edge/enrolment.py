@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 
 from cloud.config import Settings
 from cloud.db.session import Actor, Database, UnitOfWork
-from cloud.modules.edge import configuration, rules
+from cloud.modules.edge import archiving, configuration, rules
 from cloud.modules.edge.models import Agent, EnrolCode
 from cloud.modules.edge.rules import AgentState
 from cloud.ports.ca import CertificateAuthority, revoked_serials
@@ -111,6 +111,7 @@ def revoke(uow: UnitOfWork, agent_id: int, reason: str, settings: Settings, *, l
     """Refused by the intake from this COMMIT on; the broker cuts the session when it reads the revocation list.
 
     Its queue is drained first (M27 R7): what it still holds would never come. ``lose``: its PC is broken or gone, and they are given up.
+    What it sent goes into an archive.
     """
     agent = uow.s.get(Agent, (uow.tenant_id, agent_id), with_for_update=True)
     if agent is None:
@@ -129,6 +130,7 @@ def revoke(uow: UnitOfWork, agent_id: int, reason: str, settings: Settings, *, l
     agent.state, agent.revoked_at, agent.revoke_reason = AgentState.REVOKED, uow.now, reason.strip()
     uow.s.flush()
     uow.audit("agent", agent_id, "revoke", before, {"state": agent.state}, reason.strip())
+    archiving.begin_agent(uow, agent, reason.strip())
     uow.notify(REGISTRY, {})
     uow.notify("edge", {"what": "agent", "agent": agent_id})
     if agent.serial is not None and settings.ca_key:

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.catalog import service as catalog
-from cloud.modules.edge import configuration
+from cloud.modules.edge import archiving, configuration
 from cloud.modules.edge.configuration import NewConnection
 from cloud.modules.edge.models import Agent, Connection, MappingVersion
 from common.errors import UserError
@@ -98,7 +98,8 @@ def change(uow: UnitOfWork, analyzer_id: int, was: str, name: str, model: str, s
 
 
 def retire(uow: UnitOfWork, analyzer_id: int, reason: str) -> None:
-    """Out of use: its lines are switched off at their agents, it leaves the lists; what it measured stays with its name."""
+    """Out of use: its lines are switched off at their agents, it leaves the lists; what it measured stays with its name, and its
+    raw messages go into an archive (M27 R7)."""
     if not reason.strip():
         raise UserError("invalid", "请写明停用原因，例如：报废、移出、更换。", field="reason")
     row = md.catalog(uow).analyzers.get(analyzer_id)
@@ -106,6 +107,7 @@ def retire(uow: UnitOfWork, analyzer_id: int, reason: str) -> None:
         raise UserError("not_found", "仪器不存在或已停用，请核对后重试。")
     for link in uow.s.scalars(select(Connection).where(Connection.analyzer_id == analyzer_id, Connection.enabled)).all():
         configuration.switch(uow, link.id, "enabled", False, reason.strip())
+    archiving.begin_analyzer(uow, analyzer_id, row.name, reason.strip())
     catalog.change_analyzer(uow, analyzer_id, row.name, row.model, row.section_id, False, reason.strip())
 
 

@@ -2,7 +2,8 @@
 
 Only the bytes go. The row with its number, times and SHA-256, its problems and every result read from it stay: a repeat is still known for
 one, an audit still sees what the analyzer said and what became of it, and a copy kept elsewhere can be proved by its hash. Bytes that
-somebody may still need stay, too: of a message nobody could read yet, and while one of its results waits for its tube or its item.
+somebody may still need stay, too: of a message nobody could read yet, while one of its results waits for its tube or its item, and until
+they are in the archive of their agent or analyzer that was taken out of use (archiving.py).
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ WITH cleared AS (
     WHERE r.tenant_id = :t AND r.cleared_at IS NULL AND r.kind = 'raw' AND r.received_at < :before AND r.state = 'interpreted'
       AND NOT EXISTS (SELECT 1 FROM observation o WHERE o.tenant_id = :t AND o.raw_message_id = r.id
                       AND o.state IN ('orphan', 'unmapped', 'mismatch') AND o.closed_at IS NULL)
+      AND NOT EXISTS (SELECT 1 FROM edge_archive x WHERE x.tenant_id = :t AND x.done_at IS NULL AND r.id > x.last_id
+                      AND (x.agent_id = r.agent_id OR x.connections @> to_jsonb(r.connection_id)))
     ORDER BY r.received_at LIMIT :n)
   RETURNING id)
 SELECT count(*) AS n, min(id) AS first, max(id) AS last FROM cleared

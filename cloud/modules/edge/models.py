@@ -366,3 +366,47 @@ class LinkHour(TenantTable, Base):
     hour: Mapped[datetime]
     up: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     down: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+
+
+class RawArchive(TenantTable, Base):
+    """The raw messages of an agent or analyzer taken out of use, on their way into files or there already (M27 R7); see archiving.py.
+
+    ``connections``: of an analyzer, the links it had. ``last_id``: the message up to which all are in a file. ``problem``: what stopped
+    it at the last try.
+    """
+
+    __tablename__ = "edge_archive"
+    __table_args__ = (
+        tenant_fk("agent_id", "agent"),
+        tenant_fk("analyzer_id", "analyzer"),
+        Index("ix_edge_archive_open", "tenant_id", "id", postgresql_where=text("done_at IS NULL")),
+    )
+    agent_id: Mapped[int | None] = mapped_column(BigInteger)
+    analyzer_id: Mapped[int | None] = mapped_column(BigInteger)
+    name: Mapped[str]
+    connections: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
+    reason: Mapped[str]
+    by: Mapped[str]
+    at: Mapped[datetime]
+    last_id: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    total: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    messages: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
+    done_at: Mapped[datetime | None]
+    problem: Mapped[str] = mapped_column(default="", server_default="")
+
+
+class RawArchivePart(TenantTable, Base):
+    """One file of an archive."""
+
+    __tablename__ = "edge_archive_part"
+    __table_args__ = (UniqueConstraint("tenant_id", "archive_id", "number"), tenant_fk("archive_id", "edge_archive"))
+    archive_id: Mapped[int] = mapped_column(BigInteger)
+    number: Mapped[int] = mapped_column(Integer)
+    key: Mapped[str]
+    sha256: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    messages: Mapped[int] = mapped_column(Integer)
+    cleared: Mapped[int] = mapped_column(Integer)
+    first_at: Mapped[datetime]
+    last_at: Mapped[datetime]
+    at: Mapped[datetime]

@@ -72,6 +72,22 @@ def keep_days(setting: object) -> int:
     return max(KEEP_DAYS, setting) if isinstance(setting, int) else KEEP_DAYS
 
 
+ARCHIVE_MESSAGES, ARCHIVE_BYTES = 5000, 32 << 20
+"""One file of an archive holds so many messages and bytes at most; a single message may be larger."""
+SETTLED = timedelta(minutes=1)
+"""A message so old has no neighbour with a smaller number that is still being committed."""
+
+
+def archive_share(sizes: Sequence[tuple[int, datetime]], now: datetime) -> int:
+    """How many of the next messages (bytes, when received; by number) go into one file now."""
+    total = 0
+    for n, (size, at) in enumerate(sizes):
+        total += size
+        if n == ARCHIVE_MESSAGES or (n and total > ARCHIVE_BYTES) or now - at < SETTLED:
+            return n
+    return len(sizes)
+
+
 class Fate(StrEnum):
     """What became of one observation."""
 

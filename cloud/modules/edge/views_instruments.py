@@ -26,7 +26,7 @@ def analyzers(uow: UnitOfWork) -> Any:
     sections = {s.id: s for s in md.catalog(uow).sections.values()}
     return page(
         "edge/analyzers.html", rows=instruments.all_lines(uow), sections=sections, verified=sandbox.verified,
-        may_install=principal().may(Perm.INSTALL),
+        may_install=principal().may(Perm.INSTALL), may_raw=principal().may(Perm.RAW),
     )  # fmt: skip
 
 

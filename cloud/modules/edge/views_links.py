@@ -10,6 +10,7 @@ from flask import Response, request
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.edge import (
+    archiving,
     commands,
     configuration,
     console,
@@ -139,6 +140,31 @@ def replay(uow: UnitOfWork) -> Any:
         messages=console.messages(uow, connection_id, a.get("tube", "").strip(), max(0, a.get("before", 0, int))), size=console.MESSAGES,
         encodings=configuration.ENCODINGS, chosen=a,
     )  # fmt: skip
+
+
+# --- archives of what was taken out of use -------------------------------------------------------------------------------
+
+
+@VIEWS.get("/edge/archives", Perm.RAW)
+def archives(uow: UnitOfWork) -> Any:
+    """Raw messages of agents and analyzers taken out of use: how far they are in files."""
+    return page("edge/archives.html", block="rows", rows=archiving.archives(uow), one=None, parts=[])
+
+
+@VIEWS.get("/edge/archives/<int:archive_id>", Perm.RAW)
+def archive(uow: UnitOfWork, archive_id: int) -> Any:
+    """One of them with its files."""
+    row = archiving.one(uow, archive_id)
+    if row is None:
+        raise NotFound(_("这份归档"))
+    return page("edge/archives.html", block="rows", rows=[row], one=row, parts=archiving.parts_of(uow, archive_id))
+
+
+@VIEWS.post("/edge/archives/<int:archive_id>/<int:number>", Perm.RAW)
+def archive_file(uow: UnitOfWork, archive_id: int, number: int) -> Any:
+    """One of the files."""
+    name, data = archiving.download(uow, archive_id, number, request.form.get("reason", ""))
+    return Response(data, mimetype="application/zip", headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
 # --- library and reports -----------------------------------------------------------------------------------------------
