@@ -22,7 +22,7 @@ from common.instruments.codes import (
 from common.instruments.driver import Position
 from common.instruments.reading import Message, Result, Specimen
 from common.instruments.recognise import ANY, Choice
-from common.protocol.astm.records import RecordMessage, unescape
+from common.protocol.astm.records import NONE_IF_NUMBERED, RecordMessage, unescape
 from common.protocol.problem import Problem, quote
 
 _NOT_PATIENT = frozenset({"Q", "QR", "CR", "QC"})
@@ -154,7 +154,7 @@ class _Reader:
         o3 = _get(record, 3)
         ids = [o3]
         if d.repeat in o3:
-            ids = [one for one in o3.split(d.repeat) if one.strip()] or [o3]
+            ids = list(dict.fromkeys(one for one in o3.split(d.repeat) if one.strip())) or [o3]
         o4, o12, o16 = _get(record, 4), _get(record, 12), _get(record, 16)
         before = self.specimen
         specimen = self._new_specimen(self._specimen_id(record, ids[0], o4))
@@ -273,7 +273,8 @@ class _Reader:
         """The specimen for a result whose own O record is missing or may be."""
         lost, self.lost = self.lost, 0
         number = _sequence(record)
-        if specimen is not None and number and number - _sequence(self.last_record) - 1 == lost > 0:
+        missing = number - _sequence(self.last_record) - 1
+        if specimen is not None and number and (missing == lost > 0 or lost == NONE_IF_NUMBERED and missing == 0):
             return specimen  # exactly the missing results are missing
         said = "结果前没有 O 记录,样本未知(result without an order record)"
         if specimen is not None or lost:

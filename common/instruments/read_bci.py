@@ -77,7 +77,8 @@ class _Reader:
             self._close_drug()
             self.drug = {}
         elif key == "ci":
-            if specimen.specimen_id is not None and text and text != specimen.specimen_id:
+            named = specimen.specimen_id is not None and text != specimen.specimen_id
+            if named and (text or specimen.results or "rt" in self.test or self.drug is not None):
                 self._next()
             self.specimen.specimen_id = text or None
         elif key in ("pi", "pn"):

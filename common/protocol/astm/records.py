@@ -6,6 +6,7 @@ A record is a list of its fields as sent, so that ``record[n - 1]`` is field n o
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -25,6 +26,8 @@ class Delimiters(NamedTuple):
 
 
 DEFAULT = Delimiters()
+NONE_IF_NUMBERED = -2
+"""Nothing was lost where the numbers of the results go on: beside a record of a damaged frame, which may have been an order."""
 
 
 @dataclass(slots=True)
@@ -42,7 +45,7 @@ class RecordMessage:
     nulls: bool = True
     """May a field hold the null mark, two quotes? False only where somebody looked."""
     lost_before: dict[int, int] = field(default_factory=dict)
-    """Index of a record → frames lost just before it."""
+    """Index of a record → frames lost just before it, -1 where nobody knows how many, or ``NONE_IF_NUMBERED``."""
 
 
 def read_delimiters(header: str) -> Delimiters:
@@ -94,6 +97,7 @@ def split_messages(link: LinkText, encoding: str | None = None) -> list[RecordMe
     """Messages of one transfer phase. ``encoding`` overrides guessing. Never raises."""
     text = link.text.replace(b"\n", b"\r")
     broken, lost = _damage(link, text.split(b"\r")) if link.cut_end or link.cut_start or link.gaps else (set(), {})
+    doubted = _doubted(link, text.split(b"\r")) if link.doubt else set()
     tail = text[text.rfind(b"\r") + 1 :]
     open_end = bool(tail.strip(b"\x00 ")) and (not link.framed or link.cut_end or not _ends(tail))
     decoded = decode_bytes(text, None, encoding)
@@ -101,17 +105,22 @@ def split_messages(link: LinkText, encoding: str | None = None) -> list[RecordMe
     swallowed = len(lines) != text.count(b"\r") + 1
     if swallowed:  # an encoding that swallows a CR cannot be the right one
         lines = text.decode("latin-1").split("\r")
-    if not swallowed and not broken and not lost and not open_end and not decoded.problems:
+    glued = not link.framed and not broken and not lost and _GLUED.search(decoded.text) is not None
+    if not link.shaky and not glued and not swallowed and not broken and not lost and not doubted and not open_end and not decoded.problems:
         whole = _split_clean(lines, decoded)
         if whole is not None:
             return [whole]
-    splitter = _Splitter(decoded.encoding, list(decoded.problems))
+    splitter = _Splitter(decoded.encoding, list(decoded.problems), link.shaky)
+    if glued:
+        lines = _GLUED.sub("\r", decoded.text).split("\r")
+        said = "记录的结尾损坏,下一条记录接在同一行,已分开读取(end of a record damaged, the next one stood in its line)"
+        splitter.problems.append(Problem("record.glued", said))
     last = len(lines) - 1
     for at, line in enumerate(lines):
         if at in lost:
             splitter.lost(lost[at])
         if line:
-            splitter.line(line, whole=at not in broken, ended=not (open_end and at == last))
+            splitter.line(line, whole=at not in broken, ended=not (open_end and at == last), sure=at not in doubted)
     return splitter.close()
 
 
@@ -164,6 +173,23 @@ def _damage(link: LinkText, raw: list[bytes]) -> tuple[set[int], dict[int, int]]
     return broken, lost
 
 
+_GLUED = re.compile(r"(?<=[^\s|\\^&])(?=R\|\d{1,3}\|\^\^\^|O\|\d{1,3}\|[^|\r]*\|[^|\r]*\|\^\^\^)")
+"""A result or an order inside the line of another record, as where the CR between them was damaged and no checksum tells."""
+
+
+def _doubted(link: LinkText, raw: list[bytes]) -> set[int]:
+    """Indexes of lines of which some came in a frame with a wrong checksum."""
+    found: set[int] = set()
+    at = now = 0
+    for index, line in enumerate(raw):
+        while now < len(link.doubt) and link.doubt[now][1] <= at:
+            now += 1
+        if now < len(link.doubt) and link.doubt[now][0] < at + len(line):
+            found.add(index)
+        at += len(line) + 1
+    return found
+
+
 _SMALL = frozenset("porcqmsl")
 """Record types some write in small letters."""
 _BLANK = " \t\f\x00\x1a\ufeff"
@@ -172,8 +198,10 @@ _BLANK = " \t\f\x00\x1a\ufeff"
 class _Splitter:
     """Lines to messages: H opens, L closes, anything else belongs to the open one."""
 
-    def __init__(self, encoding: str, problems: list[Problem]) -> None:
+    def __init__(self, encoding: str, problems: list[Problem], shaky: bool) -> None:
         self.encoding = encoding
+        self.shaky = shaky
+        self.number = 0
         self.problems = problems
         self.done: list[RecordMessage] = []
         self.now: RecordMessage | None = None
@@ -183,7 +211,7 @@ class _Splitter:
     def lost(self, count: int) -> None:
         self.lost_frames = count
 
-    def line(self, line: str, whole: bool, ended: bool) -> None:
+    def line(self, line: str, whole: bool, ended: bool, sure: bool = True) -> None:
         """One record, or a piece of text that is none."""
         if line[0] in _BLANK or line[-1] in "\x00\x1a":
             line = line.rstrip("\x00\x1a").lstrip(_BLANK)
@@ -199,7 +227,7 @@ class _Splitter:
             kind = kind.upper()
             line = kind + line[1:]
         if not ("A" <= kind <= "Z" and (len(line) == 1 or line[1] == sep)):
-            self._leftover(line)
+            self._leftover(line, sure)
             return
         if self.now is None:
             self._add(RecordMessage([], self.delimiters, self.encoding, has_header=False))
@@ -211,6 +239,19 @@ class _Splitter:
             if kind in "PO":  # whose results follow is not known any more
                 self.now.lost_before[len(self.now.records)] = -1
             return
+        if not sure and kind not in "HRCMSQL":  # the id in it may be another tube's
+            said = f"帧损坏,其中的记录未读取,其后的结果不能确定属于哪个标本(record in a damaged frame, not read):{quote(line)}"
+            self.now.problems.append(Problem("record.damaged", said))
+            self.now.lost_before[len(self.now.records)] = -1
+            return
+        if not sure and kind == "R":
+            self.now.lost_before.setdefault(len(self.now.records), NONE_IF_NUMBERED)
+            self.now.lost_before.setdefault(len(self.now.records) + 1, NONE_IF_NUMBERED)
+        if self.shaky and kind in "PORH":
+            number = int(record[1]) if kind == "R" and len(record) > 1 and record[1].isdecimal() and len(record[1]) < 9 else 0
+            if 0 < number < self.number:  # the numbers begin anew without an order
+                self.now.lost_before.setdefault(len(self.now.records), -1)
+            self.number = number
         if self.lost_frames:
             self.now.lost_before.setdefault(len(self.now.records), self.lost_frames)
             self.lost_frames = 0
@@ -231,10 +272,12 @@ class _Splitter:
         self.now = message
         self.done.append(message)
 
-    def _leftover(self, line: str) -> None:
+    def _leftover(self, line: str, sure: bool) -> None:
         problem = Problem("record.text", f"不是记录的文本,未能归属(text that is no record):{quote(line)}")
         (self.now.problems if self.now is not None else self.problems).append(problem)
-        if self.now is not None and self.delimiters.field in line[1:3] and not self.lost_frames:
+        if self.now is not None and not sure:
+            self.lost_frames = -1
+        elif self.now is not None and self.delimiters.field in line[1:3] and not self.lost_frames:
             self.lost_frames = 1  # a record whose type was damaged: as if its frame had been lost, for it may have named a specimen
 
     def close(self) -> list[RecordMessage]:

@@ -22,6 +22,7 @@ class LinkText:
 
     Where bytes are missing: a record that ends at a ``cut_end`` offset of ``text``, or starts at a
     ``cut_start`` offset, is not whole; ``gaps`` counts records lost before an offset, -1 where nobody knows how many.
+    ``doubt``: from where to where the text came in a frame whose checksum is wrong or missing, in a phase where most are right.
     """
 
     text: bytes
@@ -30,6 +31,9 @@ class LinkText:
     cut_end: set[int] = field(default_factory=set)
     cut_start: set[int] = field(default_factory=set)
     gaps: dict[int, int] = field(default_factory=dict)
+    doubt: list[tuple[int, int]] = field(default_factory=list)
+    shaky: bool = False
+    """Was any frame damaged?"""
     frames: int = 0
 
 
@@ -284,6 +288,9 @@ class _Phase:
         self.a_record_each = True
         self.ended = self.summed = False
         self.perhaps: set[int] = set()
+        self.good = 0
+        self.unsure = False
+        self.doubt: list[tuple[int, int]] = []
 
     def take(self, frame: _Frame) -> None:
         """Next frame on the wire; a damaged one waits for its possible retransmission."""
@@ -346,6 +353,11 @@ class _Phase:
                 self._gap(number, missing)
         self._join(text)
         self.parts.append(text)
+        if frame.good:
+            self.good += 1
+        elif frame.end:
+            self.unsure = not frame.sent
+            self.doubt.append((self.size, self.size + len(text)))
         self.size += len(text)
         if number >= 0:
             self.last_number = number
@@ -403,7 +415,11 @@ class _Phase:
 
     def _join(self, text: bytes) -> None:
         """After ETX a new record starts even when the instrument forgot the CR."""
-        if self.last_end == ETX and self._open() and self._starts_record(text):
+        if not self._starts_record(text):
+            return
+        if self.summed and self.unsure and self.doubt and self.doubt[-1][1] == self.size:
+            self._cut()  # its end came from damage
+        elif self.last_end == ETX and self._open():
             self.parts.append(b"\r")
             self.size += 1
 
@@ -429,6 +445,9 @@ class _Phase:
         # one record a frame and no CR anywhere: the frames are the records
         whole = bare and all(self._starts_record(part) for part in self.parts)
         self.out.text = (b"\r" if whole else b"").join(self.parts)
+        self.out.shaky = bool(self.doubt)
+        if self.good > len(self.doubt) or self.good > 1 and self.good * 4 >= len(self.doubt):  # else it is how this sender counts
+            self.out.doubt = self.doubt
         if not self.a_record_each:  # how many records a lost frame held nobody knows, nor whether one without an end held more
             self.out.gaps = dict.fromkeys([*self.out.gaps, *(self.perhaps if self.ended else ())], -1)
         return self.out

@@ -1,9 +1,9 @@
 # ruff: noqa: E501 -- wire lines are read as lines
-"""HL7 segments whose name was damaged into another segment's, or that lost a separator: reported, and their results nobody's."""
+"""HL7 segments and ASTM frames whose damage can be told: reported, and their results nobody's; and what only looks damaged."""
 
 from __future__ import annotations
 
-from tests.common.instruments.newcomers.tools import Kind, framed, kind, lines, mllp, msh, results
+from tests.common.instruments.newcomers.tools import Kind, framed, kind, lines, mllp, msh, one_frame, results
 
 PID = "PID|1||P1||LI^LEI||19800101|M"
 
@@ -36,6 +36,20 @@ TUBES = oul(
     "OBR|1|||P",
     obx(1, "K", "4.2"),
 )
+
+RECORDS = ["H|\\^&|||SIM", "P|1||P1", "O|1|D171||^^^K", "R|1|^^^K|4.1|mmol/L", "P|2||P2", "O|1|D172||^^^K", "R|1|^^^K|5.2|mmol/L", "L|1|N"]
+RECORDS[4:4] = ["R|2|^^^NA|140|mmol/L"]
+FRAMES = [one_frame((at + 1) % 8, f"{record}\r".encode()) for at, record in enumerate(RECORDS)]
+FRAMES_WANT = results(("D171", "K=4.1;NA=140"), ("D172", "K=5.2"))
+JOINED = lines(*RECORDS).encode()
+
+
+def spoiled(at: int, old: bytes, new: bytes) -> list[bytes]:
+    """The frames, one of them damaged."""
+    at += at > 3
+    assert old in FRAMES[at], FRAMES[at]
+    return [*FRAMES[:at], FRAMES[at].replace(old, new), *FRAMES[at + 1 :]]
+
 
 KINDS: list[Kind] = [
     kind("OBR became OBX before another tube's results", TWO.replace(b"OBR|2", b"OBX|2"), results(("D101", "K=4.1;NA=140"), (None, "K=4.2")), problem="segment.name"),
@@ -71,4 +85,15 @@ KINDS: list[Kind] = [
     kind("UTF-16 as a whole, its mark before the wide VT", b"\xff\xfe" + oru(PID, "OBR|1||D161|X", "OBX|1|ST|乙肝||阴性").decode().encode("utf-16-le"), results(("D161", "乙肝=阴性"))),
     kind("OUL^R23: two containers of one specimen", mllp(lines(msh("A", "OUL^R23^OUL_R23", "2.5.1"), "SPM|1|D162||SER", "SAC|1||C1", "OBR|1|||GLU", "OBX|1|NM|GLU||5.5", "SAC|2||C2", "OBR|2|||K", "OBX|1|NM|K||4.1")), results(("D162", "GLU=5.5;K=4.1"))),
     kind("noise like a byte order mark before ENQ", b"\xff\xfe\x7f" + framed(lines("H|\\^&|||SIM", "P|1", "O|1|D163||^^^K", "R|1|^^^K|4.1", "L|1|N")), results(("D163", "K=4.1")), problem="frame.stray"),
+    # --- ASTM frames with a wrong checksum that nobody sent again
+    kind("an O damaged into no record: not the tube's before", b"\x05" + b"".join(spoiled(5, b"O|1", b"E|1")) + b"\x04", results(("D171", "K=4.1;NA=140"), (None, "K=5.2")), problem="record.damaged"),
+    kind("a P damaged: the next tube's patient is not the one before", b"\x05" + b"".join(spoiled(4, b"P|2", b"A|2")) + b"\x04", results(("D171", "K=4.1;NA=140"), ("D172", "K=5.2")), problem="record.damaged"),
+    kind("the id in a damaged O may be another tube's", b"\x05" + b"".join(spoiled(5, b"D172", b"D171")) + b"\x04", results(("D171", "K=4.1;NA=140"), (None, "K=5.2")), problem="record.damaged"),
+    kind("a result in a damaged frame is read, its number goes on", b"\x05" + b"".join(spoiled(3, b"mmol", b"mmo!")) + b"\x04", results(("D171", "K=4.1;NA=140"), ("D172", "K=5.2")), problem="frame.checksum"),
+    kind("an end of frame inside a result: the order behind it is not swallowed", b"\x05" + b"".join([*FRAMES[:4], FRAMES[4].replace(b"|140|", b"|140\x17"), *FRAMES[5:]]) + b"\x04", results(("D171", "K=4.1"), ("D172", "K=5.2")), problem="record.cut"),
+    kind("every checksum counted another way: nothing is in doubt", b"\x05" + b"".join(one[:-4] + b"00" + one[-2:] for one in FRAMES) + b"\x04", FRAMES_WANT, problem="frame.checksum"),
+    kind("one frame for all, damaged: numbers that begin anew without an order", b"\x05" + one_frame(1, JOINED.replace(b"P|2||P2\r", b"")).replace(b"O|1|D172", b"C|1|D172") + b"\x04", results(("D171", "K=4.1;NA=140"), (None, "K=5.2")), problem="frame.checksum"),
+    kind("records without frames, a CR damaged", JOINED.replace(b"\rR|2", b"xR|2"), FRAMES_WANT, problem="record.glued"),
+    kind("BCI: a test of a tube without id behind one with", "mtrsl|ciD181|rtTSH|qn1.1|ci|rtTSH|qn2.2|", results(("D181", "TSH=1.1"), (None, "TSH=2.2"))),
+    kind("the same id twice in O.3", framed(lines("H|\\^&|||SIM", "P|1", "O|1|D182\\D182||^^^K", "R|1|^^^K|4.1", "L|1|N")), results(("D182", "K=4.1"))),
 ]  # fmt: skip

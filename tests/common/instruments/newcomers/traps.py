@@ -44,8 +44,8 @@ KINDS: list[Kind] = [
     kind(
         "an O damaged and never repeated",
         b"\x05" + b"".join((*SENT[:5], SENT[5].replace(b"T2", b"T9"), *SENT[6:])) + b"\x04",
-        results(("T1", "K=4.1"), ("T9", "K=5.2")),
-        problem="frame.checksum",
+        results(("T1", "K=4.1"), (None, "K=5.2")),
+        problem="record.damaged",
     ),
     kind(
         "a session broken off and sent again from its beginning",
