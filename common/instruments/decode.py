@@ -25,6 +25,8 @@ from common.protocol.problem import Problem, quote
 _HL7 = re.compile(rb"(?:^|[\r\n\x0b\x1c\x00 ]|<SB>|<VT>|\[VT\])(?:MSH|FHS|BHS|msh)[^A-Za-z0-9\x00]")
 _HL7_LINE = re.compile(rb"[\r\n\x0b\x1c](?:MSH|FHS|BHS|msh)[^A-Za-z0-9\x00]")
 """The same behind ASTM records, whose comments may well speak of an MSH."""
+_HL7_FRAMED = re.compile(rb"\x02[0-7]MSH[^A-Za-z0-9\x00]")
+"""HL7 as the text of ASTM frames."""
 _HL7_WIDE = re.compile(rb"M\x00S\x00H\x00|\x00M\x00S\x00H")
 _HL7_BODY = re.compile(rb"(?:^|[\r\n\x0b])(?:PID|OBR|OBX|ORC|SPM|QRD|QPD)\|")
 _HEAD = rb"[0-7]?H([^A-Za-z0-9\x00-\x08\x0a-\x20])(?!\1|\"\")[^A-Za-z0-9\s]{2}"
@@ -113,6 +115,8 @@ def protocol_of(data: bytes, known: Driver | None = None) -> str:
         return "astm"
     found = _HL7_LINE if _HEADER.match(data) or _SESSION.match(data) else _HL7
     if (b"MSH" in data or b"HS" in data or b"msh" in data) and found.search(data) or 0 in data and _HL7_WIDE.search(data):
+        return "hl7"
+    if _HL7_FRAMED.search(data):
         return "hl7"
     if bci.looks_like(data):
         return "bci"
@@ -213,7 +217,11 @@ def _astm(data: bytes, choice: Choice, encoding: str | None) -> Reading:
 
 
 def _hl7(data: bytes, choice: Choice, encoding: str | None) -> Reading:
+    links = unframe.unframe(data) if _HL7_FRAMED.search(data) else []
+    if links:
+        data = b"".join(b"\x0b%s\x1c\r" % link.text for link in links)
     found, problems = hl7_split.split_stream(data, encoding)
+    problems[:0] = [problem for link in links for problem in link.problems]
     messages = [read_hl7.read_message(one, choice) for one in found]
     if not messages and not problems:
         return _unknown(data)

@@ -109,7 +109,7 @@ def has_wide_header(data: bytes) -> bool:
 def unframe(data: bytes) -> list[LinkText]:
     """All texts a captured byte stream carries, one per transfer phase; never raises."""
     if STX not in data:
-        text = data.translate(None, b"\x01\x05\x06\x15\x04")  # SOH … EOT around bare records: Radiometer ABL9
+        text = data.translate(None, b"\x01\x05\x06\x15\x04\x0b\x1c")  # SOH … EOT around bare records: Radiometer ABL9; VT … FS as HL7 has
         return [LinkText(text, framed=False)]
     whole = _unframe_clean(data)
     if whole is not None:

@@ -208,6 +208,10 @@ class _Lines:
 
     def line(self, line: str, open_end: bool) -> None:
         """One line between CRs; LF inside is data, unless it starts a segment."""
+        if open_end and self.found and len(line) < 4 and line.isalnum() and line.isupper():
+            said = f"段不完整,未读取(segment cut):{quote(line)}"  # of its name only the beginning came; the segment before it is whole
+            self.found[-1].problems.append(Problem("segment.cut", said))
+            return
         for at, part in enumerate(line.split("\n")):
             if "MSH" in part[1:]:
                 for glued in _glued(part):

@@ -96,4 +96,9 @@ KINDS: list[Kind] = [
     kind("records without frames, a CR damaged", JOINED.replace(b"\rR|2", b"xR|2"), FRAMES_WANT, problem="record.glued"),
     kind("BCI: a test of a tube without id behind one with", "mtrsl|ciD181|rtTSH|qn1.1|ci|rtTSH|qn2.2|", results(("D181", "TSH=1.1"), (None, "TSH=2.2"))),
     kind("the same id twice in O.3", framed(lines("H|\\^&|||SIM", "P|1", "O|1|D182\\D182||^^^K", "R|1|^^^K|4.1", "L|1|N")), results(("D182", "K=4.1"))),
+    # --- others
+    kind("a block cut inside the name of its next segment", oru(PID, "OBR|1||D191|X", obx(1, "K", "4.1")).replace(b"\x1c\r", b"OB"), results(("D191", "K=4.1")), problem="segment.cut"),
+    kind("ASTM records between VT and FS", mllp(lines("H|\\^&|||SIM", "P|1", "O|1|D192||^^^K", "R|1|^^^K|4.1", "L|1|N")), results(("D192", "K=4.1"))),
+    kind("HL7 in ASTM frames, cut inside a value", framed(lines(msh("A"), PID, "OBR|1||D193|X", obx(1, "K", "4.1"), obx(2, "NA", "140")), size=64), results(("D193", "K=4.1;NA=140"))),
+    kind("HL7 in ASTM frames, a segment a frame", framed(lines(msh("A"), PID, "OBR|1||D194|X", obx(1, "K", "4.1"))), results(("D194", "K=4.1"))),
 ]  # fmt: skip
