@@ -56,3 +56,14 @@ def _component(text: str) -> bool:
         return False
     atom = match["atom"]
     return atom in _PLAIN or atom in _METRIC or any(atom.startswith(p) and atom[len(p) :] in _METRIC for p in _PREFIXES)
+
+
+_MICRO = re.compile(r"(?<![A-Za-z\]'])u(?=(?:mol|g|L|l|m|s|U|IU|kat|eq|V|\[IU\]|\[iU\])(?![A-Za-z]))")
+_INTERNATIONAL = re.compile(r"\[[iI]U\]")
+
+
+def readable(unit: str) -> str:
+    """A unit as people write it: μmol/L for umol/L, IU for [IU], nothing for the 1 of a ratio. What is stored and sent stays UCUM."""
+    if unit == "1":
+        return ""
+    return _INTERNATIONAL.sub("IU", _MICRO.sub("μ", unit))

@@ -7,6 +7,8 @@ from datetime import datetime
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from common.units import readable
+
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 _SUPERSCRIPT = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻", "0123456789+−", strict=True))
@@ -40,8 +42,8 @@ def clean(text: str) -> str:
 
 @lru_cache(maxsize=1000)
 def unit_parts(unit: str) -> tuple[tuple[str, str], ...]:
-    """A unit as runs of [style, text], style "" or "sup": ``10^9/L``, ``10*9/L`` and ``×10⁹/L`` all read ×10⁹/L on the page."""
-    spelled = _POWER.sub(lambda found: f"10{_raise(found[1])}", clean(unit))
+    """A unit as runs of [style, text], style "" or "sup": ``10^9/L``, ``10*9/L`` and ``×10⁹/L`` all read ×10⁹/L, ``umol/L`` μmol/L."""
+    spelled = _POWER.sub(lambda found: f"10{_raise(found[1])}", clean(readable(unit)))
     return runs(_LEADING_POWER.sub("×10", spelled))
 
 

@@ -8,6 +8,7 @@ with its ``{name}``s, is the msgid in ``en.po``; a test holds that each has its 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,9 +21,11 @@ from flask import Flask, current_app, g, has_request_context
 from flask.templating import Environment
 from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
+from markupsafe import Markup, escape
 
 from common.english import ENGLISH
 from common.say import SEPARATORS, Listed, Said, said_again
+from common.units import readable
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,15 @@ def local_time(value: datetime | None, form: str = "%Y-%m-%d %H:%M") -> str:
     return value.astimezone(ZoneInfo(current_app.extensions["jianlian"].settings.timezone)).strftime(form)
 
 
+_POWER = re.compile(r"10[\^*](-?\d+)")
+
+
+def unit_as_written(unit: str | None) -> Markup:
+    """A unit on a page: 10^9/L as ×10⁹/L, umol/L as μmol/L."""
+    written = str(escape(readable(unit or "")))
+    return Markup(_POWER.sub(r"×10<sup>\1</sup>", written))
+
+
 def day_hour(value: datetime | None) -> str:
     """The hour of today, with its day where it is of another: 11:35 alone would be read as today's."""
     if value is None:
@@ -144,6 +156,7 @@ def init(app: Flask, folders: list[Path]) -> None:
     # 1E+2 is no number to a person.
     app.jinja_env.filters["plain"] = lambda v: f"{v.normalize():f}"
     app.jinja_env.filters["words"] = joined
+    app.jinja_env.filters["unit"] = unit_as_written
     app.jinja_env.filters["hm"] = day_hour
     assert isinstance(app.jinja_env, Pages)
     app.extensions["pages"] = {"zh": app.jinja_env, "en": app.jinja_env.speaking(english.gettext, gettext)}

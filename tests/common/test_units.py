@@ -3,7 +3,7 @@
 import pytest
 
 from cloud.demo import catalog_data
-from common.units import is_ucum
+from common.units import is_ucum, readable
 
 LINES = (
     "mmol/L umol/L g/L mg/dL U/L 10*9/L 10^12/L % fL pg L/L s ng/mL pg/mL [IU]/L m[IU]/L k[IU]/L u[IU]/mL mm/h mosm/kg",
@@ -44,3 +44,31 @@ def test_what_is_none(text: str) -> None:
 
 def test_the_demo_writes_units() -> None:
     assert {item.unit for rows in catalog_data.ITEMS.values() for item in rows if not is_ucum(item.unit)} == set()
+
+
+@pytest.mark.parametrize(
+    ("unit", "written"),
+    [
+        ("umol/L", "μmol/L"),
+        ("mmol/L", "mmol/L"),
+        ("U/L", "U/L"),
+        ("ug/mL", "μg/mL"),
+        ("/uL", "/μL"),
+        ("10*6/uL", "10*6/μL"),
+        ("uU/mL", "μU/mL"),
+        ("uIU/mL", "μIU/mL"),
+        ("u[IU]/mL", "μIU/mL"),
+        ("m[IU]/mL", "mIU/mL"),
+        ("ukat/L", "μkat/L"),
+        ("mg/mmol", "mg/mmol"),
+        ("Mu/L", "Mu/L"),  # no prefix alone is a unit
+        ("unit", "unit"),
+        ("us", "μs"),
+        ("%", "%"),
+        ("1", ""),
+        ("10^9/L", "10^9/L"),
+        ("", ""),
+    ],
+)
+def test_a_unit_is_written_as_people_write_it(unit: str, written: str) -> None:
+    assert readable(unit) == written

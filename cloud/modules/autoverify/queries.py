@@ -16,7 +16,7 @@ from cloud.modules.autoverify.case import Expression, Failure, from_json
 from cloud.modules.autoverify.models import AvCase, Decision, RuleSet, Simulation, Suspension, Validation
 from cloud.modules.autoverify.rules import percent
 from cloud.modules.autoverify.variants import Expected
-from cloud.modules.autoverify.words import Said, explain
+from cloud.modules.autoverify.words import Said, explain, together
 from cloud.modules.autoverify.would import compared as compared
 from cloud.modules.autoverify.would import would as would
 from cloud.modules.catalog import queries as md
@@ -58,7 +58,8 @@ def reasons(uow: UnitOfWork, specimen_id: int) -> list[Told]:
         seen.add(row.rule_set_id)
         expressions = [from_json(Expression, e) for e in (*row.logic, *policy.get("context", ()))]
         failures = [Failure(*each) for each in row.reasons]
-        said = words(uow, failures, {e.code: e.message for e in expressions})
+        names = {i.code: i.name for i in md.catalog(uow).items.values()}
+        said = together(failures, names, {e.code: e.message for e in expressions})
         out.append(Told(row.id, row.at, row.outcome, row.shadow, number, said))
     return sorted(out, key=lambda t: (t.shadow, -t.id))
 

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from cloud.modules.autoverify.case import Failure
 
@@ -106,6 +106,16 @@ _QC = {
     "overdue": ("超时未做", "overdue"),
     "bypassed": ("临时放行", "bypassed"),
 }
+# Where what clears it depends on what it is: out of control is repaired, a missing plan is made.
+_CLEARS = {
+    ("QC", "no_plan"): (
+        "在质控计划页为该项目建立计划和靶值；此前由人工审核",
+        "make a plan with targets for the item; until then verify by hand",
+    ),
+    ("QC", "none"): ("做质控，在控后复测；此前由人工审核", "run QC, repeat once it is in control; until then verify by hand"),
+    ("QC", "overdue"): ("补做质控；在控后由人工决定此前的结果", "run the QC that is due; a person decides the results before it"),
+    ("QC", "bypassed"): ("由审核者结合临时放行的理由判断", "a verifier judges it with the reason of the bypass"),
+}
 _CODED: Mapping[str, Mapping[str, tuple[str, str]]] = {"SPECIMEN": _ISSUES, "QC": _QC}
 """Findings whose figures are codes with words of their own."""
 _DELTA = (
@@ -130,11 +140,27 @@ def explain(failure: Failure, names: Mapping[str, str], messages: Mapping[str, s
     """One sentence a reason: ``names`` item code → name, ``messages`` code of an expression → its own words."""
     code = failure.code
     why, clear, why_en, clear_en = _WORDS.get(code, _DELTA if code.startswith("DELTA_") else _contamination(code))
+    clear, clear_en = _CLEARS.get((code, failure.figures), (clear, clear_en))
     given = {"item": names.get(failure.item, failure.item), "x": failure.figures, "m": (messages or {}).get(failure.item, failure.item)}
     zh_x, en_x = _CODED.get(code, {}).get(failure.figures, (failure.figures, failure.figures))
     zh = f"{why.format(**given | {'x': zh_x})}；{clear.format(**given)}。"
     en = f"{why_en.format(**given | {'x': en_x})}; {clear_en.format(**given)}."
     return Said(failure.text, failure.item, zh, en[0].upper() + en[1:])
+
+
+def together(failures: Sequence[Failure], names: Mapping[str, str], messages: Mapping[str, str] | None = None) -> tuple[Said, ...]:
+    """The same with one sentence for all items that have the same reason: seven times the same line is read by nobody."""
+    alike: dict[tuple[int, str, str, str], list[Failure]] = {}
+    for each in failures:
+        of_items = "{item}" in _WORDS.get(each.code, _DELTA)[0] and each.item in names
+        alike.setdefault((each.category, each.code, each.figures, "" if of_items else each.item), []).append(each)
+    out = []
+    for same in alike.values():
+        listed = {same[0].item: "、".join(dict.fromkeys(names.get(f.item, f.item) for f in same))} if len(same) > 1 else {}
+        said = explain(same[0], {**names, **listed}, messages)
+        codes = " ".join(dict.fromkeys(f.item for f in same))
+        out.append(said if len(same) == 1 else replace(said, code=f"{same[0].code} {codes} {same[0].figures}".strip()))
+    return tuple(out)
 
 
 def short(code: str, english: bool) -> str:

@@ -25,6 +25,7 @@ from cloud.reports.documents import Amendment, Change
 from cloud.web.principal import Principal
 from common.errors import UserError
 from common.say import say
+from common.units import readable
 
 AMENDABLE = bench.TOLD_STATES | {TestState.RECALLED}
 
@@ -109,7 +110,7 @@ def _told(test: TestLine) -> str:
 
 
 def _with_unit(test: TestLine) -> str:
-    return f"{test.current.reported_text} {test.current.unit}".strip() if test.current is not None else document.NO_RESULT
+    return f"{test.current.reported_text} {readable(test.current.unit)}".strip() if test.current is not None else document.NO_RESULT
 
 
 _REQUESTERS = text("SELECT id FROM app_user WHERE tenant_id = :t AND name = ANY(:names) AND status = 'active'")
