@@ -124,6 +124,7 @@ def _context(app: Flask) -> None:
         token = csrf.token_for(found[1], view.web().settings.secret) if found else ""
         return {
             "who": who,
+            "opens": view.opens,
             "csrf": token,
             # Asked for by whole pages only: most answers are fragments.
             "menu": lambda: _menu(items, who.permissions) if who else {},

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask, Response, current_app, g, make_response, redirect, request, url_for
 from sqlalchemy.orm.exc import StaleDataError
@@ -50,6 +51,13 @@ def principal() -> Principal:
     """The person of this request."""
     who: Principal = g.principal
     return who
+
+
+def opens(url: str) -> bool:
+    """True when the person of this request may open the page: pages link to what their reader can follow."""
+    endpoint, _ = current_app.url_map.bind("").match(urlsplit(url).path, method="GET")
+    permission: str = current_app.extensions["permissions"][endpoint]
+    return permission in Access.__members__.values() or principal().may(permission)
 
 
 class Views:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -90,6 +91,17 @@ def test_the_nightly_verification_leaves_its_evidence(lab: Lab) -> None:
         service.verify_chain(uow)
     with lab.uow() as uow:
         assert any(c.mark is mlps.Mark.MET and "完整" in c.found for c in mlps.controls(uow, lab.settings))
+
+
+def test_evidence_is_linked_for_whom_it_opens(lab: Lab) -> None:
+    """A director reads the page, and has no business in the accounts it speaks of."""
+    links = {
+        role: set(re.findall(r'<td class="nowrap"><a href="?([^"#>]+)', lab.client(role).get("/mlps").text))
+        for role in ("secadmin", "director")
+    }
+    assert "/admin/users" in links["secadmin"] - links["director"] and "/admin/breaks" in links["director"] - links["secadmin"]
+    for role, urls in links.items():
+        assert {url: lab.client(role).get(url).status_code for url in urls} == dict.fromkeys(urls, 200)
 
 
 def test_the_yearly_assessment_is_told_sixty_days_before(lab: Lab) -> None:
