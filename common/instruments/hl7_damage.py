@@ -75,24 +75,25 @@ class Damage:
             return False  # unit, range or flag, where an OBR has times
         if self.observations < 2:
             return False
+        mine = _shape(segment)
+        if len(mine) > 1 and mine in self._shapes("OBR") and self._shapes("OBX")[mine] == 1:
+            return self._anew(segment, same=True)
         told = segment.get(3) and len(segment.get(5)) > 1  # a code and a value, where an OBR has a letter for its priority at most
-        if told or self.untold - _untold(segment):
-            mine = _shape(segment)
-            if mine not in self._shapes("OBR") or self._shapes("OBX")[mine] > 1:
-                return False
-        return self._anew(segment)
+        return not told and self.untold == _untold(segment) and self._anew(segment, same=False)
 
-    def _anew(self, segment: Segment) -> bool:
-        """Is an OBX the first of the message without an order, or not between its neighbours' numbers?"""
+    def _anew(self, segment: Segment, same: bool) -> bool:
+        """Is an OBX the first of a message without an order, or not between its neighbours' numbers? ``same``: or has it one of theirs?"""
         segments = self.message.segments
         at = next(at for at, one in enumerate(segments) if one is segment)
         own = _number(segment)
         before = next((one for one in reversed(segments[:at]) if one.name in ("OBX", "OBR")), None)
         after = next((one for one in segments[at + 1 :] if one.name in ("OBX", "OBR")), None)
         if before is None or own is None:
-            return True
+            return same or before is None
         lower = _number(before) if before.name == "OBX" else None
         upper = _number(after) if after is not None and after.name == "OBX" else None
+        if lower == own == upper:
+            return same
         return lower is not None and own <= lower or upper is not None and upper <= own
 
     def _was_observation(self, segment: Segment) -> bool:

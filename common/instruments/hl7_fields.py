@@ -8,109 +8,26 @@ from common.instruments.codes import control_word
 from common.protocol.hl7.messages import Message, Segment, unescape
 
 KNOWN = frozenset(
-    {
-        "ACC",
-        "ADD",
-        "AFF",
-        "AL1",
-        "ARV",
-        "BHS",
-        "BLG",
-        "BPO",
-        "BPX",
-        "BTS",
-        "BTX",
-        "CER",
-        "CNS",
-        "CTD",
-        "CTI",
-        "DB1",
-        "DG1",
-        "DRG",
-        "DSC",
-        "DSP",
-        "EDU",
-        "EQU",
-        "ERR",
-        "EVN",
-        "FHS",
-        "FT1",
-        "FTS",
-        "GOL",
-        "GT1",
-        "IAM",
-        "IN1",
-        "IN2",
-        "IN3",
-        "INV",
-        "ISD",
-        "LAN",
-        "MFE",
-        "MFI",
-        "MRG",
-        "MSA",
-        "MSH",
-        "NCK",
-        "NK1",
-        "NSC",
-        "NST",
-        "NTE",
-        "OBR",
-        "OBX",
-        "ODS",
-        "ODT",
-        "OM1",
-        "OM2",
-        "OM3",
-        "OM4",
-        "OM5",
-        "OM6",
-        "OM7",
-        "ORC",
-        "ORG",
-        "PD1",
-        "PDA",
-        "PID",
-        "PR1",
-        "PRA",
-        "PRB",
-        "PRT",
-        "PV1",
-        "PV2",
-        "QAK",
-        "QID",
-        "QPD",
-        "QRD",
-        "QRF",
-        "RCP",
-        "RDF",
-        "RDT",
-        "ROL",
-        "RXE",
-        "RXO",
-        "RXR",
-        "SAC",
-        "SFT",
-        "SID",
-        "SPM",
-        "STF",
-        "TCD",
-        "TQ1",
-        "TQ2",
-        "UAC",
-        "UB1",
-        "UB2",
-        "URD",
-        "URS",
-        "VAR",
-    }
+    {"ABS", "ACC", "ADD", "AFF", "AIG", "AIL", "AIP", "AIS", "AL1", "APR", "ARQ", "ARV", "AUT", "BHS", "BLC", "BLG", "BPI"}
+    | {"BPO", "BPX", "BTS", "BTX", "BUI", "CDM", "CDO", "CER", "CM0", "CM1", "CM2", "CNS", "CSP", "CSR", "CSS", "CTD", "CTI"}
+    | {"DB1", "DEV", "DG1", "DMI", "DON", "DPS", "DRG", "DSC", "DSP", "ECD", "ECR", "EDU", "EQL", "EQP", "EQU", "ERQ", "ERR"}
+    | {"EVN", "FHS", "FT1", "FTS", "GOL", "GP1", "GP2", "GT1", "IAM", "IIM", "ILT", "IN1", "IN2", "IN3", "INV", "IPC", "IPR"}
+    | {"ISD", "ITM", "IVC", "IVT", "LAN", "LCC", "LCH", "LDP", "LOC", "LRL", "MCP", "MFA", "MFE", "MFI", "MRG", "MSA", "MSH"}
+    | {"NCK", "NDS", "NK1", "NPU", "NSC", "NST", "NTE", "OBR", "OBX", "ODS", "ODT", "OH1", "OH2", "OH3", "OH4", "OM1", "OM2"}
+    | {"OM3", "OM4", "OM5", "OM6", "OM7", "ORC", "ORG", "PCE", "PCR", "PD1", "PDA", "PDC", "PEO", "PES", "PID", "PKG", "PM1"}
+    | {"PMT", "PR1", "PRA", "PRB", "PRT", "PSG", "PSL", "PSS", "PTH", "PV1", "PV2", "PVT", "PYE", "QAK", "QID", "QPD", "QRD"}
+    | {"QRF", "QRI", "RCP", "RDF", "RDT", "REL", "RF1", "RFI", "RGS", "RMI", "ROL", "RQ1", "RQD", "RXA", "RXC", "RXD", "RXE"}
+    | {"RXG", "RXO", "RXR", "RXV", "SAC", "SCD", "SCH", "SCP", "SDD", "SFT", "SHP", "SID", "SLT", "SPM", "STF", "STZ", "TCC"}
+    | {"TCD", "TQ1", "TQ2", "TXA", "UAC", "UB1", "UB2", "URD", "URS", "VAR", "VND", "VTQ"}
 )
 """Segments that carry nothing to place here, or are placed by the reader."""
 
 RESULTS = frozenset({"ORU", "OUL", "ORX"})
 ORDERS = frozenset({"OML", "ORM", "OMG", "OMB", "OMP", "DSR", "RSP", "ORR", "ORF", "OMI"})
 QUERIES = frozenset({"QRY", "QBP", "QSB", "QVR"})
-ANSWERS = frozenset({"ACK", "MCF", "ORL", "QCK", "ORG", "ADT", "MFN", "MFK", "SIU", "SSU", "SSR", "ESU", "ESR", "INU"})
+ANSWERS = frozenset(
+    {"EAC", "EAR", "EAN", "LSU", "TCU", "ACK", "MCF", "ORL", "QCK", "ORG", "ADT", "MFN", "MFK", "SIU", "SSU", "SSR", "ESU", "ESR", "INU"}
+)
 
 
 def kind_of(message_type: str, message: Message) -> str:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from tests.common.instruments.newcomers.tools import Kind, framed, kind, lines, mllp, msh, one_frame, results
+from tests.common.instruments.newcomers.tools import OTHER, Kind, Want, framed, kind, lines, mllp, msh, one_frame, results
 
 PID = "PID|1||P1||LI^LEI||19800101|M"
 
@@ -101,4 +101,10 @@ KINDS: list[Kind] = [
     kind("ASTM records between VT and FS", mllp(lines("H|\\^&|||SIM", "P|1", "O|1|D192||^^^K", "R|1|^^^K|4.1", "L|1|N")), results(("D192", "K=4.1"))),
     kind("HL7 in ASTM frames, cut inside a value", framed(lines(msh("A"), PID, "OBR|1||D193|X", obx(1, "K", "4.1"), obx(2, "NA", "140")), size=64), results(("D193", "K=4.1;NA=140"))),
     kind("HL7 in ASTM frames, a segment a frame", framed(lines(msh("A"), PID, "OBR|1||D194|X", obx(1, "K", "4.1"))), results(("D194", "K=4.1"))),
+    kind("a sender without types, numbers and status, one row empty", oru(PID, "OBR|||D195", "OBX|||K||4.1", "OBX|||NA||140", "OBX|||CL||"), results(("D195", "K=4.1;NA=140;CL="))),
+    kind("every OBX is number 1, one has neither type nor value", oru(PID, "OBR|1||D196|X", obx(1, "K", "4.1"), "OBX|1||REMARK||", obx(1, "NA", "140")), results(("D196", "K=4.1;REMARK=;NA=140"))),
+    kind("a mark without type and value", oru(PID, "OBR|1||D197|X", "OBX|1||POS_FLAG|||||A", obx(2, "K", "4.1")), results(("D197", "POS_FLAG=;K=4.1"))),
+    # --- automation: nothing of it is a result, and its segments are no unknown ones
+    kind("a track tells to load a tube", mllp(lines(msh("TRK", "EAC^U07", "2.5.1"), "EQU|1^TRACK|20260105", "ECD|1|LO^LOAD^HL70368", "SAC|||D198")), Want("other", (("D198", ""),))),
+    kind("a log of the equipment, its test settings, a notification", mllp(lines(msh("A", "LSU^U12", "2.5.1"), "EQU|A", "EQP|E1|f.txt|20260105|20260105|log"), lines(msh("A", "TCU^U10", "2.5.1"), "EQU|A", "TCC|GLU|1"), lines(msh("A", "EAN^U09", "2.5.1"), "EQU|A", "NDS|1|20260105|W|X1")), OTHER, OTHER, OTHER),
 ]  # fmt: skip
