@@ -33,6 +33,11 @@ class Candidate:
     told: tuple[Told, ...] = ()
     """What the section's rules said, where they held it."""
 
+    @property
+    def unplanned(self) -> int:
+        """Items without a quality control plan: they may go, and it is said that nothing stands behind them."""
+        return sum(1 for t in self.detail.tests if (g := self.detail.gates.get(t.id)) is not None and g.unplanned)
+
 
 @dataclass(frozen=True, slots=True)
 class Preview:
@@ -69,6 +74,8 @@ def _judged(
         abnormal=line.n_abnormal - line.n_critical,
         alarms=line.n_alarm,
         qc=tuple(t.item.name for t in detail.tests if (g := detail.gates.get(t.id)) is not None and not g.open),
+        bypassed=tuple(t.item.name for t in detail.tests if (g := detail.gates.get(t.id)) is not None and g.bypassed),
+        fed=any(each.fed for each in detail.requests),
         contradictions=tuple(c.text for c in bench.contradictions(detail)),
         caveat=detail.tube.caveat,
         issues=len(detail.tube.issues),

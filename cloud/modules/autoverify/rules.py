@@ -210,6 +210,10 @@ class BatchLook:
     abnormal: int = 0
     alarms: int = 0
     qc: tuple[str, ...] = ()
+    bypassed: tuple[str, ...] = ()
+    """Items that may leave only because somebody opened their quality control for a time."""
+    fed: bool = False
+    """The request says that the patient had eaten before something that needs a fasting patient."""
     contradictions: tuple[str, ...] = ()
     caveat: str = ""
     issues: int = 0
@@ -229,6 +233,8 @@ def batch_exceptions(look: BatchLook) -> tuple[Said, ...]:
         (look.abnormal, say("异常 {n} 项", n=look.abnormal)),
         (look.alarms, say("仪器报警 {n} 项", n=look.alarms)),
         (look.qc, say("质控未放行：{items}", items=look.qc)),
+        (look.bypassed, say("质控临时放行：{items}", items=look.bypassed)),
+        (look.fed, say("申请注明未空腹")),
         (look.contradictions, say("项目间矛盾：{texts}", texts=Listed(look.contradictions, "；"))),
         (look.caveat, say("让步接收：{text}", text=look.caveat)),
         (look.issues, say("标本性状异常 {n} 项", n=look.issues)),

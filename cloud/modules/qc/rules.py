@@ -240,6 +240,16 @@ class Gate:
         return self.state in (GateState.OPEN, GateState.BYPASSED)
 
     @property
+    def bypassed(self) -> bool:
+        """Whether it is open for a time only because somebody answered for it."""
+        return self.state is GateState.BYPASSED
+
+    @property
+    def unplanned(self) -> bool:
+        """Whether nothing controls the item here."""
+        return self.state is GateState.NO_PLAN
+
+    @property
     def open_for_auto(self) -> bool:
         """Whether a rule may release by itself: only behind a good QC, never on a bypass or without a plan."""
         return self.state is GateState.OPEN

@@ -10,7 +10,9 @@ from sqlalchemy import text
 
 from cloud.modules.autoverify import batch
 from cloud.modules.autoverify.rules import BatchLook, batch_exceptions
+from cloud.modules.bench import queries as bench
 from cloud.modules.platform.service import SessionIdentity
+from cloud.modules.qc.rules import Gate, GateState
 from cloud.web.principal import Principal
 from common.errors import UserError
 from tests.cloud.autoverify.floor import CLEAN, Floor, open_floor
@@ -35,6 +37,8 @@ def floor(pg: TestServer, schema_template: TestDatabase) -> Iterator[Floor]:
         (BatchLook(abnormal=2), "异常 2"),
         (BatchLook(alarms=1), "报警 1"),
         (BatchLook(qc=("钾",)), "质控未放行：钾"),
+        (BatchLook(bypassed=("钾",)), "质控临时放行：钾"),
+        (BatchLook(fed=True), "未空腹"),
         (BatchLook(contradictions=("总蛋白小于白蛋白",)), "矛盾"),
         (BatchLook(caveat="溶血"), "让步接收：溶血"),
         (BatchLook(issues=1), "性状异常 1"),
@@ -120,3 +124,26 @@ def test_what_a_rule_held_is_an_exception_with_the_rules_words(floor: Floor) -> 
         found = batch.preview(uow, person(floor), world.section)
     [told] = [c for c in found.exceptions if c.detail.tube.specimen_id == jumped]
     assert any("规则拦截" in w for w in told.why) and any("差值" in s.zh for s in told.told)
+
+
+def test_a_bypass_is_looked_at_tube_by_tube_and_a_missing_plan_is_said(floor: Floor) -> None:
+    """A bypass lets a person release, not a batch; where nothing controls an item the batch may go, and says so."""
+    lab, world = floor.world.lab, floor.world
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE duty SET cancelled_at = now()"))  # the rules themselves let nothing go
+    tube = floor.tube()
+    floor.decide()
+
+    def seen(state: GateState) -> tuple[list[str], int]:
+        with lab.uow() as uow:
+            tests = bench.details_of(uow, [tube])[tube].tests
+        with pytest.MonkeyPatch.context() as patch, lab.uow() as uow:
+            patch.setattr(bench, "_gates", lambda _uow, _tests: {t.id: Gate(state) for t in tests})
+            found = batch.preview(uow, person(floor), world.section)
+            [mine] = [c for c in (*found.ready, *found.exceptions) if c.detail.tube.specimen_id == tube]
+            return [str(w) for w in mine.why], mine.unplanned
+
+    assert seen(GateState.OPEN) == ([], 0)
+    why, _ = seen(GateState.BYPASSED)
+    assert len(why) == 1 and why[0].startswith("质控临时放行：")
+    assert seen(GateState.NO_PLAN) == ([], 2)
