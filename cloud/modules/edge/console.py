@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta, tzinfo
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
@@ -63,7 +64,16 @@ def connection(uow: UnitOfWork, connection_id: int) -> Connection:
 MESSAGES = 60
 
 
-def messages(uow: UnitOfWork, connection_id: int | None, specimen: str = "", before: int = 0) -> list[Any]:
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """One hour of the day (0–23) in the last so many days, as the report counts it."""
+
+    hour: int
+    days: int
+    zone: tzinfo
+
+
+def messages(uow: UnitOfWork, connection_id: int | None, specimen: str = "", before: int = 0, at: Hours | None = None) -> list[Any]:
     """Stored messages, newest first, from below one on; of one connection or of all, about one specimen as the analyzer named it or any."""
     question = select(RawMessage.id, RawMessage.received_at, RawMessage.conn_key, RawMessage.seq, RawMessage.state, RawMessage.problems)
     question = question.where(RawMessage.kind == "raw", RawMessage.cleared_at.is_(None))
@@ -72,6 +82,9 @@ def messages(uow: UnitOfWork, connection_id: int | None, specimen: str = "", bef
     if specimen:
         named = select(Observation.raw_message_id).where(Observation.tenant_id == uow.tenant_id, Observation.specimen_text == specimen)
         question = question.where(RawMessage.id.in_(named))
+    if at is not None:
+        hour = func.extract("hour", func.timezone(str(at.zone), RawMessage.received_at))
+        question = question.where(RawMessage.received_at > uow.now - timedelta(days=at.days), hour == at.hour)
     if before:
         question = question.where(RawMessage.id < before)
     return list(uow.s.execute(question.order_by(RawMessage.id.desc()).limit(MESSAGES)))

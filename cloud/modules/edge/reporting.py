@@ -49,7 +49,8 @@ def hours_of(uow: UnitOfWork, connection_id: int, zone: tzinfo, hours: int = 24)
 # --- the report of some days -------------------------------------------------------------------------------------------
 
 PER_LINK = text("""
-SELECT c.id, c.name, a.name AS agent, c.driver, an.driver AS model, a.software, a.config_version AS wanted, a.applied_version AS applied,
+SELECT c.id, c.name, c.spare, a.name AS agent, c.driver, an.driver AS model, a.software,
+       a.config_version AS wanted, a.applied_version AS applied,
        (SELECT count(*) FROM raw_message r WHERE r.tenant_id = c.tenant_id AND r.connection_id = c.id AND r.received_at > :since
           AND r.kind = 'raw') AS messages,
        (SELECT coalesce(sum(h.up), 0) FROM edge_link_hour h WHERE h.tenant_id = c.tenant_id AND h.connection_id = c.id
@@ -81,6 +82,7 @@ class Fault:
 
     words: str
     fields: dict[str, Any]
+    url: str
     times: int
     open: int
     repair: float | None
@@ -116,24 +118,24 @@ def report(uow: UnitOfWork, days: int, zone: tzinfo) -> Report:
 
 
 def faults(uow: UnitOfWork, since: datetime) -> list[Fault]:
-    """Alerts of the edge by what they are about, with mean time to repair. Ended ones are known for a week."""
-    may = frozenset({str(rules.Perm.READ)})
-    rows = [*alerts.visible(uow, may), *alerts.visible(uow, may, cleared=True)]
+    """Alerts of the edge by what they are about, with mean time to repair."""
     groups: dict[tuple[str, str], list[Any]] = {}
-    for row in rows:
-        if row.kind.startswith("edge.") and (row.cleared_at is None or row.cleared_at > since):
-            groups.setdefault((row.kind, row.subject), []).append(row)
+    for row in alerts.history(uow, "edge.", frozenset({str(rules.Perm.READ)}), since):
+        groups.setdefault((row.kind, row.subject), []).append(row)
     out = []
     for group in groups.values():
         ended = [whole_minutes(r.cleared_at - r.raised_at) for r in group if r.cleared_at is not None]
         repair = round(mean(ended), 1) if ended else None
-        out.append(Fault(group[0].message, group[0].fields, len(group), sum(r.cleared_at is None for r in group), repair))
+        last = group[0]
+        out.append(Fault(last.message, last.fields, last.url, len(group), sum(r.cleared_at is None for r in group), repair))
     return sorted(out, key=lambda f: (-f.open, -f.times))
 
 
 # --- the workbook --------------------------------------------------------------------------------------------------------
 
 Word = Callable[..., str]
+HANDLING = {"matched": "已附加", "orphan": "待处理", "mismatch": "患者不符", "discarded": "已弃用"}
+"""What became of results that lay in the tray."""
 
 
 def workbook(made: Report, word: Word, zone: tzinfo) -> bytes:
@@ -146,7 +148,13 @@ def workbook(made: Report, word: Word, zone: tzinfo) -> bytes:
     pages.append(sheet.Page(word("每小时报文"), [word("连接"), *hours], [[names.get(c, c), *row] for c, row in made.by_hour.items()]))
     words = {**rules.REASONS}
     handled = [
-        [r.state, word(words.get(r.reason, r.reason)), r.n, r.closed, None if r.minutes is None else round(float(r.minutes), 1)]
+        [
+            word(HANDLING.get(r.state, r.state)),
+            word(words.get(r.reason, r.reason)),
+            r.n,
+            r.closed,
+            None if r.minutes is None else round(float(r.minutes), 1),
+        ]
         for r in made.orphans
     ]
     pages.append(sheet.Page(word("无主结果"), [word(w) for w in ("状态", "原因", "结果数", "已处理", "平均处理分钟")], handled))

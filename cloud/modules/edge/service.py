@@ -92,7 +92,10 @@ def attach(uow: UnitOfWork, given: Attachment, zone: tzinfo = CHINA) -> dict[str
         reasons = sorted({why for _, why in done.values()})
         raise UserError("conflict", say("附加未完成：{reasons}。", reasons=_why(reasons)), reasons=reasons)
     for row in rows:
-        row.attached = done.get(row.id, ("", ""))[0] == Fate.UNMAPPED
+        fate = done.get(row.id, ("", ""))[0]
+        row.attached = fate == Fate.UNMAPPED
+        if fate == Fate.MATCHED:
+            row.closed_at, row.closed_by, row.close_reason = uow.now, uow.actor.name, given.reason.strip()
     uow.audit(
         "specimen",
         tube.id,

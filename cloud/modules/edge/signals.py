@@ -113,6 +113,12 @@ def noisy(link: LinkFacts) -> bool:
     return link.frames > 0 and link.checksum_errors * 100 > link.frames
 
 
+def up(link: LinkFacts) -> bool:
+    """Whether results could come now: for the share of minutes a link was up. One that is called for each message is up between two."""
+    waits = link.on_demand and not link.agent_layer and link.state not in ("fault", "error")
+    return link.online and (link.state in ("idle", "transferring") or waits)
+
+
 def silent(link: LinkFacts) -> bool:
     """No result for more than three times this analyzer's usual gap."""
     usual = None if link.spare else link.usual_gap

@@ -8,10 +8,11 @@ from flask import request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import configuration, instruments, sandbox
+from cloud.modules.edge import configuration, instruments, library, sandbox
 from cloud.modules.edge.configuration import NewConnection
 from cloud.modules.edge.rules import Perm
 from cloud.web.faults import NotFound
+from cloud.web.i18n import locale
 from cloud.web.page import fragment, page, redirect_to
 from cloud.web.view import Views, principal
 from common.errors import UserError
@@ -80,7 +81,7 @@ def _choices(driver: str, line: NewConnection) -> dict[str, Any]:
     return {
         "driver": DRIVERS.get(driver), "line": line, "vendors": instruments.models_by_vendor(), "protocols": configuration.PROTOCOL_WORDS,
         "encodings": configuration.ENCODINGS, "transports": configuration.TRANSPORT_WORDS, "verified": sandbox.verified,
-        "bauds": configuration.BAUDS, "parities": configuration.PARITY_WORDS,
+        "bauds": configuration.BAUDS, "parities": configuration.PARITY_WORDS, "told": library.told, "english": locale() == "en",
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from cloud.modules.edge import (
     configuration,
     console,
     facts,
+    library,
     mapping,
     onboarding,
     recordings,
@@ -29,6 +30,7 @@ from cloud.modules.platform import service as platform
 from cloud.web import sheet
 from cloud.web.faults import NotFound
 from cloud.web.i18n import gettext as _
+from cloud.web.i18n import locale
 from cloud.web.page import fragment, page, redirect_to
 from cloud.web.view import Views, principal, web
 from common.instruments.drivers import DRIVERS
@@ -127,6 +129,9 @@ def replay(uow: UnitOfWork) -> Any:
     """Stored messages read again beside the stream, old way against new. A GET: nothing is ever written but who looked."""
     a = request.args
     connection_id = a.get("connection", type=int)
+    below = max(0, a.get("before", 0, int))
+    hour, days = a.get("hour", type=int), min(max(a.get("days", 7, type=int), 1), 31)
+    at = None if hour is None else console.Hours(hour, days, _zone())
     picked = [int(v) for v in a.getlist("raw") if v.isdecimal()][: recordings.MAX_RAW]
     versions = onboarding.versions(uow)
     new = console.new_way(a.get("version", type=int), a.get("driver", ""), a.get("encoding", ""))
@@ -137,7 +142,7 @@ def replay(uow: UnitOfWork) -> Any:
     return page(
         "edge/replay.html", links=facts.links(uow), connection_id=connection_id, picked=set(picked), versions=versions, words=mapping.WORDS,
         analyzers=md.catalog(uow).analyzers, drivers=sorted(DRIVERS.values(), key=lambda d: (d.vendor, d.model)), done=done,
-        messages=console.messages(uow, connection_id, a.get("tube", "").strip(), max(0, a.get("before", 0, int))), size=console.MESSAGES,
+        messages=console.messages(uow, connection_id, a.get("tube", "").strip(), below, at), size=console.MESSAGES,
         encodings=configuration.ENCODINGS, chosen=a,
     )  # fmt: skip
 
@@ -177,7 +182,18 @@ def profiles(uow: UnitOfWork) -> Any:
     text = request.args.get("q", "").strip().lower()
     rows = [d for d in DRIVERS.values() if text in f"{d.vendor} {d.model} {d.id} {d.protocol}".lower()]
     rows.sort(key=lambda d: (not used.get(d.id), d.vendor.lower(), d.model))
-    return page("edge/profiles.html", block="rows", drivers=rows, used=used, verified=sandbox.verified, q=text, total=len(DRIVERS))
+    return page(
+        "edge/profiles.html",
+        block="rows",
+        drivers=rows,
+        used=used,
+        verified=sandbox.verified,
+        q=text,
+        total=len(DRIVERS),
+        protocols=configuration.PROTOCOL_WORDS,
+        told=library.told,
+        english=locale() == "en",
+    )
 
 
 @VIEWS.get("/edge/reports", Perm.READ)
@@ -190,7 +206,11 @@ def reports(uow: UnitOfWork) -> Any:
         body = reporting.workbook(made, _, _zone())
         name = f"edge-{uow.now.astimezone(_zone()):%Y%m%d}-{days}d.xlsx"
         return Response(body, mimetype=sheet.TYPE, headers={"Content-Disposition": f'attachment; filename="{name}"'})
-    return page("edge/reports.html", r=made, days=days, words=rules.REASONS)
+    who = principal()
+    return page(
+        "edge/reports.html", r=made, days=days, words=rules.REASONS, handling=reporting.HANDLING, analyzers=md.catalog(uow).analyzers,
+        may_raw=who.may(Perm.RAW), may_attach=who.may(Perm.ATTACH), may_map=who.may(Perm.MAP),
+    )  # fmt: skip
 
 
 def _zone() -> ZoneInfo:

@@ -65,7 +65,7 @@ def _alert(signal: Signal, subject: str, name: str, url: str) -> alerts.Alert:
 def _count(uow: UnitOfWork, link: facts.LinkView) -> None:
     if not link.connection.enabled:
         return
-    up = link.facts.online and link.facts.state in ("idle", "transferring")
+    up = signals.up(link.facts)
     hour = uow.now.replace(minute=0, second=0, microsecond=0)
     uow.s.execute(COUNT, {"t": uow.tenant_id, "c": link.connection.id, "hour": hour, "up": int(up), "down": int(not up)})
     if uow.now.minute == PACE_MINUTE or link.connection.usual_gap_s is None and uow.now.minute % 10 == 0:

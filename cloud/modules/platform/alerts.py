@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
@@ -155,6 +155,13 @@ def visible(
     return uow.s.execute(query.limit(PAGE)).scalars().all()
 
 
+def history(uow: UnitOfWork, prefix: str, permissions: frozenset[str], since: datetime) -> Sequence[models.Alert]:
+    """All of a module's alerts that were open at some time since then, the newest first."""
+    t = models.Alert
+    query = select(t).where(t.kind.startswith(prefix, autoescape=True), _mine(permissions, NOWHERE))
+    return uow.s.execute(query.where(or_(t.cleared_at.is_(None), t.cleared_at > since)).order_by(t.id.desc())).scalars().all()
+
+
 def held_by(uow: UnitOfWork, user_id: int) -> Sequence[models.Alert]:
     """Open alerts this person took on: what a leaver must hand over."""
     t = models.Alert
@@ -170,4 +177,4 @@ def hand_over(uow: UnitOfWork, user_id: int, to_id: int, to_name: str) -> int:
     return len(rows)
 
 
-__all__ = ["Alert", "Level", "acknowledge", "clear", "counts", "hand_over", "held_by", "raise_alert", "sync", "visible"]
+__all__ = ["Alert", "Level", "acknowledge", "clear", "counts", "hand_over", "held_by", "history", "raise_alert", "sync", "visible"]

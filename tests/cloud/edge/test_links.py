@@ -15,12 +15,13 @@ from openpyxl import load_workbook
 from sqlalchemy import text
 
 from cloud import cli
-from cloud.modules.edge import reporting, terminal, updates, watch
+from cloud.modules.edge import library, reporting, terminal, updates, watch
 from cloud.modules.edge.signals import WORDS
 from cloud.modules.platform.rules import Level
 from common import crypto, release
 from common.errors import UserError
-from tests.cloud.edge.world import Edge, astm
+from common.instruments.drivers import DRIVERS
+from tests.cloud.edge.world import ZONE, Edge, astm
 
 
 def beat(edge: Edge, pending: int = 0, **link: Any) -> None:
@@ -187,6 +188,58 @@ def test_the_report_counts_by_hour_and_its_workbook_runs_no_formula(edge: Edge) 
     assert cell.value == "=1+1" and cell.data_type == "s" and cell.quotePrefix
     assert book["连接"]["C2"].value == 2
     assert sum(v for v in [c.value for c in book["每小时报文"][2]][1:]) == 2
+
+
+def test_each_figure_of_the_report_opens_what_it_counts(edge: Edge) -> None:
+    edge.take(edge.agent.raw(astm(edge.tube(), {"XX": "1", "K": "4.1"})), edge.agent.raw(astm("0007", {"K": "4.1"})))
+    [(link, hour)] = edge.rows("SELECT id, extract(hour FROM now() AT TIME ZONE 'Asia/Shanghai')::int FROM connection")
+    edge.rows("UPDATE raw_message SET received_at = now() RETURNING id")
+    leader = edge.lab.client("leader")
+    page = leader.get("/edge/reports?days=7").text
+    cell = f"/edge/replay?connection={link}&amp;hour={hour}&amp;days=7"
+    assert cell in page and 'href="/edge/orphans"' in page and 'href="/edge/unmapped"' in page
+    assert leader.get(cell.replace("&amp;", "&")).text.count('name="raw"') == 2
+    assert leader.get(f"/edge/replay?connection={link}&hour={(hour + 2) % 24}&days=7").text.count('name="raw"') == 0
+    assert "/edge/replay" not in edge.lab.client("tester").get("/edge/reports").text.split("<main")[1], "who may not see raw traffic"
+
+
+def test_what_a_person_attached_is_in_the_report_with_how_long_it_lay(edge: Edge) -> None:
+    barcode = edge.tube("张三丰")
+    edge.take(edge.agent.raw(astm("0007", {"K": "4.1", "Na": "140"})))
+    edge.rows("UPDATE observation SET received_at = received_at - interval '10 minutes' RETURNING id")
+    [(raw,)] = edge.rows("SELECT id FROM raw_message")
+    given = {"specimen": "0007", "barcode": barcode, "patient": "张三丰", "reason": "条码未扫上"}
+    assert edge.lab.client("tester").post(f"/edge/orphans/{raw}/attach", given, htmx=True).status_code == 200
+    with edge.lab.uow() as uow:
+        [row] = reporting.report(uow, 7, ZONE).orphans
+    assert (row.state, row.n, row.closed) == ("matched", 2, 2) and 10 <= row.minutes < 20
+    assert "已附加" in edge.lab.client("tester").get("/edge/reports").text
+    book = load_workbook(BytesIO(edge.lab.client("tester").get("/edge/reports?form=xlsx").data))
+    assert book["无主结果"]["A2"].value == "已附加"
+
+
+def test_faults_of_a_month_have_their_repair_time(edge: Edge) -> None:
+    at_noon(edge)
+    beat(edge)
+    edge.lab.clock.advance(minutes=3)
+    run_watch(edge)
+    edge.lab.clock.advance(minutes=5)
+    beat(edge)
+    run_watch(edge)
+    edge.lab.clock.advance(days=20)
+    with edge.lab.uow() as uow:
+        [fault] = reporting.report(uow, 31, ZONE).faults
+        assert (fault.times, fault.open, fault.repair, fault.url) == (1, 0, 5.0, f"/edge/agents/{edge.agent.id}")
+        assert reporting.report(uow, 14, ZONE).faults == []
+
+
+def test_evidence_is_told_in_the_readers_language(edge: Edge) -> None:
+    for driver in DRIVERS.values():
+        for sentence in filter(None, (driver.evidence, driver.unverified, driver.answer_unverified, driver.two_way)):
+            assert re.search("[一-鿿]", library.told(sentence, False)), f"{driver.id}: say it in Chinese in library.py"
+            assert not re.search("[一-鿿]", library.told(sentence, True)), f"{driver.id}: say it in English in library.py"
+    page = edge.lab.client("tester").get("/edge/profiles?q=kx").text
+    assert "没有见过真实记录" in page and "定位格式" in page
 
 
 def test_live_frames_are_asked_of_the_agent_and_shown(edge: Edge) -> None:

@@ -152,3 +152,20 @@ def test_the_agents_own_signs_name_the_layer() -> None:
     assert (said.layer, said.why) == (Layer.CABLE, "串口设备不在或已拔出")
     assert facts._trouble({"usual_gap": "x", "last_result": "y"}, datetime(2026, 5, 4, tzinfo=UTC)) is None
     assert set(facts.LAYERS.values()) <= set(Layer)
+
+
+@pytest.mark.parametrize(
+    ("more", "up"),
+    [
+        ({"state": "idle"}, True),
+        ({"state": "transferring"}, True),
+        ({"state": "connecting"}, False),
+        ({"state": "connecting", "on_demand": True}, True),
+        ({"state": "connecting", "on_demand": True, "agent_layer": "cable"}, False),
+        ({"state": "fault", "on_demand": True}, False),
+        ({"state": "idle", "online": False}, False),
+        ({"state": "connecting", "on_demand": True, "online": False}, False),
+    ],
+)
+def test_a_link_is_up_when_results_could_come(more: dict, up: bool) -> None:  # type: ignore[type-arg]
+    assert signals.up(replace(LINK, **more)) is up
