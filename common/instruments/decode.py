@@ -15,7 +15,7 @@ from common.instruments.read_layout import read_layout
 from common.instruments.reading import Message, Reading
 from common.instruments.recognise import ANY, Choice
 from common.instruments.site import Site
-from common.protocol import bci, poct1a
+from common.protocol import bci, logs, poct1a
 from common.protocol.astm import records, unframe
 from common.protocol.charset import wide_codec
 from common.protocol.fixed import blocks, columns
@@ -145,16 +145,11 @@ def _framed_header(data: bytes) -> bool:
     return any(_HEADER.search(link.text) for link in unframe.unframe(data) if link.frames > 1)
 
 
-_HEX_DUMP = re.compile(rb"(?:0[125Bb])(?:\s+[0-9A-Fa-f]{2}){8,}\s*$")
-"""A capture written as hex digits, from its first control character on."""
-
-
 def _plain(data: bytes) -> bytes:
     """Without byte order mark; UTF-16 text (a file saved so) becomes UTF-8."""
     if data.startswith(b"\xef\xbb\xbf"):
         return data[3:]
-    if _HEX_DUMP.match(data):
-        data = bytes.fromhex(data.decode("ascii"))
+    data = logs.restore(data)
     if 0 not in data and data[:2] not in (b"\xff\xfe", b"\xfe\xff"):
         return data
     if _HL7_WIDE.search(data) or unframe.has_wide_header(data):

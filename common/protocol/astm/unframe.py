@@ -53,7 +53,7 @@ _HEX = frozenset(b"0123456789ABCDEFabcdef")
 _IDLE = frozenset(b"\r\n\x00\x06\x15 ")
 _DECIMAL_AS_HEX = bytes.maketrans(b"\x13\x10", b"\r\n")
 """A program that wrote CR (13) and LF (10) as 0x13 and 0x10: seen on a simulator of a urine analyzer."""
-_WIDE = re.compile(rb"\x02[0-7]?(?:H\x00[^\x00]\x00|\x00H\x00[^\x00])")
+_WIDE = re.compile(rb"\x02[0-7]?(?:\xff\xfe|\xfe\xff)?(?:H\x00|\x00H)")
 _CARET = {b"^E": b"\x05", b"^B": b"\x02", b"^C": b"\x03", b"^D": b"\x04", b"^W": b"\x17"}
 _CARET_FRAME = re.compile(rb"(?:^|[\r\n]|\^E)\s*\^B[0-7][A-Z]")
 """Caret notation is believed only where a frame begins a line: ``^B`` elsewhere is a component (``^BASO``)."""
@@ -428,7 +428,7 @@ class _Phase:
 
     def stray(self, data: bytes) -> None:
         """Text outside any frame: LIS01 says ignore; we also say so."""
-        if not data.strip(b"\r\n\x00 \x11\x13"):  # DC1 and DC3 are the line's own flow control
+        if not data.strip(b"\r\n\x00 \x06\x11\x13\x15"):  # DC1 and DC3 are the line's own flow control
             return
         self.out.problems.append(Problem("frame.stray", f"帧外有未归属的字节(bytes outside frames):{quote(data)}"))
 
