@@ -14,6 +14,7 @@ from markupsafe import Markup
 from sqlalchemy.exc import SQLAlchemyError
 
 from cloud.config import Settings
+from cloud.db.room import at_once
 from cloud.db.session import Database
 from cloud.modules import registry
 from cloud.modules.catalog import queries as catalog
@@ -40,7 +41,7 @@ def create_app(settings: Settings, db: Database | None = None) -> Flask:
     templates()
     Htmx(app)
     asked.init(app)
-    db = db or Database(settings.database_url, secret=settings.secret)
+    db = db or Database(settings.database_url, secret=settings.secret, at_once=at_once(settings.web_workers))
     hub = live.Hub(settings.database_url)
     s3.configure(settings)
     signature_server.configure(settings)

@@ -23,6 +23,7 @@ from cloud.db.base import TenantTable
 from cloud.db.closing import Closing
 from cloud.db.insert import insert
 from cloud.db.plain import PlainSession
+from cloud.db.room import Room
 from cloud.db.vault import Vault
 
 Clock = Callable[[], datetime]
@@ -185,9 +186,10 @@ def _plans_of_today(connection: Any, record: Any, _proxy: object) -> None:
 
 
 class Database:
-    """The app role's connection pool and the doors to it."""
+    """The app role's connection pool and the doors to it. ``at_once``: how many short transactions begin beside each other (see ``room``);
+    0: as many as come."""
 
-    def __init__(self, url: str, pool_size: int = 10, clock: Clock = utc_now, secret: str = "") -> None:
+    def __init__(self, url: str, pool_size: int = 10, clock: Clock = utc_now, secret: str = "", at_once: int = 0) -> None:
         self.engine: Engine = create_engine(
             url, pool_size=pool_size, max_overflow=10, pool_pre_ping=False, pool_recycle=1800, pool_use_lifo=True
         )
@@ -195,6 +197,7 @@ class Database:
         event.listen(self.engine, "checkout", _plans_of_today)
         self.clock = clock
         self._secret = secret
+        self._room = Room(at_once)
         self._maker = sessionmaker(self.engine, class_=PlainSession, expire_on_commit=False)
         event.listen(self._maker, "before_flush", _fill_tenant)
 
@@ -202,7 +205,7 @@ class Database:
     def tenant(self, tenant_id: int, actor: Actor = SYSTEM, lock_ms: int = 0) -> Iterator[UnitOfWork]:
         """A transaction inside one hospital; commits at a clean exit, rolls back on any exception. ``lock_ms``: how long it waits for a
         lock before it fails; 0: as long as it takes."""
-        with self._maker(info={"tenant_id": tenant_id}) as s:
+        with self._room.place(), self._maker(info={"tenant_id": tenant_id}) as s:
             _begin(s.connection(), tenant_id, lock_ms)
             uow = UnitOfWork(s, tenant_id, actor, self.clock(), Vault(self._secret, tenant_id))
             yield uow
