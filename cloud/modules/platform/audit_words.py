@@ -37,6 +37,7 @@ OBJECTS: Words = {
     "judge_formula": ("判定公式", "Judging formula"), "lab_order": ("检验申请单", "Order"), "list": ("清单导出", "List export"),
     "logic_rule": ("逻辑关系规则", "Logic rule"), "mlps": ("等保测评", "MLPS assessment"), "nonconformity": ("不符合项", "Nonconformity"),
     "number_lease": ("离线号段", "Leased numbers"), "open_pack": ("在用试剂", "Opened reagent"), "order_item": ("申请项目", "Order item"),
+    "near_network": ("院内网段", "Own network"),
     "order_set": ("组合项目", "Order set"), "parked_cancel": ("待匹配的撤销", "Parked cancellation"), "patient": ("患者", "Patient"),
     "patient_merge": ("患者合并", "Patient merge"), "qc_material": ("质控品", "Control material"), "qc_month": ("质控月报", "Monthly QC"),
     "qc_moving": ("患者移动均值", "Moving average"), "qc_note": ("质控图备注", "QC note"), "qc_ooc": ("失控处理", "Out-of-control record"),

@@ -46,7 +46,9 @@ SELECT
   (SELECT count(*) FROM app_user u WHERE u.tenant_id = :t AND u.status = 'active') AS users,
   (SELECT count(DISTINCT u.id) FROM app_user u JOIN user_role ur ON ur.tenant_id = u.tenant_id AND ur.user_id = u.id
      JOIN role r ON r.tenant_id = ur.tenant_id AND r.id = ur.role_id AND r.second_factor
-     WHERE u.tenant_id = :t AND u.status = 'active' AND u.totp_sealed IS NULL) AS no_factor,
+     WHERE u.tenant_id = :t AND u.status = 'active' AND u.totp_sealed IS NULL AND u.cert_sha256 IS NULL) AS no_factor,
+  (SELECT count(*) FROM near_network n WHERE n.tenant_id = :t) AS networks,
+  (SELECT count(*) FROM login_event e WHERE e.tenant_id = :t AND e.at > :month AND e.outcome = 'remote') AS kept_out,
   (SELECT count(*) FROM app_user u WHERE u.tenant_id = :t AND u.status = 'active' AND u.password_set_at < :old) AS old_passwords,
   (SELECT count(*) FROM (SELECT ur.user_id FROM user_role ur JOIN role r ON r.tenant_id = ur.tenant_id AND r.id = ur.role_id
      WHERE ur.tenant_id = :t AND r.code = ANY(:admins) GROUP BY ur.user_id HAVING count(*) > 1) x) AS two_admins,
@@ -84,10 +86,19 @@ def _identity(f: Any) -> list[Control]:
         ),
         Control(
             say("身份鉴别"),
-            say("管理、审核和远程角色用两种鉴别方式（密码 + 动态口令）"),
+            say("管理和审核角色用两种鉴别方式（密码 + 动态口令或 UKey）"),
             say("应启用而未启用动态口令的账号 {n} 个（不能登录）", n=f.no_factor),
             _mark(f.no_factor == 0),
             "/admin/users",
+        ),
+        Control(
+            say("身份鉴别"),
+            say("从院外登录的人无论什么角色都用两种鉴别方式"),
+            say("院内网段 {n} 个，近 30 天因此拒绝 {kept} 次", n=f.networks, kept=f.kept_out)
+            if f.networks
+            else say("还没有登记院内网段，无法区分院外登录"),
+            _mark(f.networks > 0),
+            "/admin/networks",
         ),
         Control(
             say("访问控制"),

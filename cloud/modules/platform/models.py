@@ -35,6 +35,20 @@ class Workstation(TenantTable, Base):
     section_code: Mapped[str | None]
     token_hash: Mapped[str | None]
     active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+    mac: Mapped[str] = mapped_column(default="", server_default="")
+    """The PC's network address, for who looks for it; a browser cannot tell it, so a person writes it down."""
+    printers: Mapped[list[str]] = mapped_column(ARRAY(TEXT), default=list, server_default="{}")
+
+
+class NearNetwork(TenantTable, Base):
+    """Addresses that are inside the hospital: who comes from elsewhere shows two factors whatever the role (R2)."""
+
+    __tablename__ = "near_network"
+    __table_args__ = (UniqueConstraint("tenant_id", "cidr"),)
+    cidr: Mapped[str]
+    name: Mapped[str]
+    at: Mapped[datetime]
+    by_name: Mapped[str]
 
 
 class User(Versioned, TenantTable, Base):
@@ -50,6 +64,7 @@ class User(Versioned, TenantTable, Base):
     name: Mapped[str]
     dept: Mapped[str] = mapped_column(default="", server_default="")
     title: Mapped[str] = mapped_column(default="", server_default="")
+    phone_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
     status: Mapped[str] = mapped_column(default="active", server_default="active")
     password_hash: Mapped[str]
     password_set_at: Mapped[datetime]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -147,6 +148,46 @@ def after_failure(state: Lockout, now: datetime) -> Lockout:
     expired = state.locked_until is not None and now >= state.locked_until
     failures = 1 if expired else state.failures + 1
     return Lockout(failures, now + LOCK_FOR if failures >= MAX_FAILURES else None)
+
+
+def network(text: str) -> str | None:
+    """An address or a range (10.20.0.0/16) in one spelling; None when it is neither, or is everybody's."""
+    try:
+        found = ipaddress.ip_network(text.strip(), strict=False)
+    except ValueError:
+        return None
+    return str(found) if found.prefixlen else None
+
+
+def is_remote(ip: str, near: Collection[str]) -> bool:
+    """Whether somebody comes from outside the hospital's own networks. Where none is on record nobody can tell, and nobody is."""
+    if not near:
+        return False
+    try:
+        found = ipaddress.ip_address(ip.strip())
+    except ValueError:
+        return True
+    mapped = getattr(found, "ipv4_mapped", None)
+    return not any((mapped or found) in ipaddress.ip_network(each) for each in near)
+
+
+_MAC = re.compile(r"[0-9A-F]{12}")
+
+
+def mac(text: str) -> str | None:
+    """A network card's address as AA:BB:CC:DD:EE:FF, "" for none; None when it is no such address."""
+    bare = re.sub(r"[\s:.-]", "", text).upper()
+    if not bare:
+        return ""
+    return ":".join(bare[i : i + 2] for i in range(0, 12, 2)) if _MAC.fullmatch(bare) else None
+
+
+_TELEPHONE = re.compile(r"\+?[0-9][0-9 ()-]{2,24}")
+
+
+def telephone_problem(text: str) -> str | None:
+    """Why a telephone number cannot be kept (an extension of the house is one), or None."""
+    return None if not text or _TELEPHONE.fullmatch(text) else "电话请只写数字，可用空格、括号、短横和开头的 +。"
 
 
 def idle_limit(bench: bool) -> timedelta:
@@ -315,6 +356,7 @@ LOGIN_WORDS = {
     "locked": say("账号锁定中"),
     "second_factor": say("动态口令不正确"),
     "no_second_factor": say("没有启用动态口令"),
+    "remote": say("院外登录没有第二种鉴别方式"),
     "certificate": say("证书已过期、已吊销或不可用"),
     "no_certificate": say("没有插入登记的 UKey"),
     "pin": say("PIN 不正确"),

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from cloud.db import audit as chain
 from cloud.db.session import ALONG, UnitOfWork
-from cloud.modules.platform import alerts, grants, rules, secrets
+from cloud.modules.platform import alerts, grants, networks, rules, secrets
 from cloud.modules.platform.models import LoginEvent, Role, Tenant, User, UserRole, UserSession
 from cloud.web.faults import Conflict, Invalid, ReauthRequired
 from cloud.web.principal import Principal
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger("platform")
 SEEN_EVERY = timedelta(seconds=30)
 WRONG = "工号或密码不正确。连续 5 次错误将锁定 30 分钟。"
+REMOTE = say("从院外登录须用动态口令或 UKey，您的账号还没有启用，请联系安全管理员。")
 WRONG_CODE = say("动态口令不正确或已用过，请等手机上换出下一个再输入。连续 5 次错误将锁定 30 分钟。")
 
 
@@ -226,10 +227,13 @@ def _card(uow: UnitOfWork, user: User, card: Shown) -> UserError | None:
 def _second_factor(uow: UnitOfWork, user: User, totp: str, secret: str) -> UserError | None:
     """None when the second factor is shown, or none is needed."""
     if user.totp_sealed is None:
-        if needs_second_factor(uow, user.id):
+        away = networks.remote(uow, uow.actor.ip)
+        if away or needs_second_factor(uow, user.id):
             if user.cert_sha256 is not None:
                 words = say("请插入登记在您名下的 UKey（客户端证书），关闭浏览器后重新打开本页登录。")
                 return _refuse(uow, user.employee_no, "no_certificate", words)
+            if away:
+                return _refuse(uow, user.employee_no, "remote", REMOTE)
             return _refuse(uow, user.employee_no, "no_second_factor", "您的角色须启用动态口令，请联系安全管理员。")
         return None
 

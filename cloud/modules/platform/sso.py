@@ -19,7 +19,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import alerts, rules, secrets, service
+from cloud.modules.platform import alerts, networks, rules, secrets, service
 from cloud.modules.platform.models import SsoNonce, SsoSource, User
 from cloud.web.faults import Invalid
 from common.errors import UserError
@@ -87,6 +87,9 @@ def enter(uow: UnitOfWork, tenant_code: str, text: str, secret: str, *, agent: s
     user = uow.s.execute(select(User).where(User.employee_no == ticket.employee_no, User.status == "active")).scalar_one_or_none()
     if user is None or rules.is_locked(rules.Lockout(user.failures, user.locked_until), uow.now):
         return _refuse(uow, ticket.employee_no, "sso_unknown")
+    if networks.remote(uow, uow.actor.ip):
+        service.login_event(uow, ticket.employee_no, "remote")
+        return UserError("sso", "从院外须用密码和动态口令登录，不能从其他系统直接进入。")
     if service.needs_second_factor(uow, user.id):
         service.login_event(uow, ticket.employee_no, "sso_second_factor")
         return UserError("sso", "您的角色须用动态口令登录，不能从其他系统直接进入。")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform import accounts, rules
@@ -22,6 +22,10 @@ class Brought:
 
     added: Mapping[str, Sequence[str]]
     held_back: Mapping[str, Sequence[str]]
+
+
+WITHDRAWN = {"secadmin": frozenset({"platform:workstations"})}
+"""Given to a standard role by an earlier release and taken back: workstations are the system administrator's (permissions.md)."""
 
 
 def bring_up(uow: UnitOfWork, permissions: Mapping[str, Sequence[str]]) -> Brought:
@@ -37,8 +41,15 @@ def bring_up(uow: UnitOfWork, permissions: Mapping[str, Sequence[str]]) -> Broug
             wanted.get(code, set()).add(str(permission))
     held, offered = _by_role(uow, RolePermission, names), _by_role(uow, RoleOffer, names)
     before, added, held_back = bool(held), dict[str, list[str]](), dict[str, list[str]]()
+    taken = dict[str, list[str]]()
     for code, role in roles.items():
         have, old = held.get(code, set()), offered.get(code, set())
+        back = sorted((WITHDRAWN.get(code, frozenset()) & have & old) - wanted[code])
+        if back and not rules.role_changed(old, have, frozenset(permissions)):
+            for table in (RolePermission, RoleOffer):
+                uow.s.execute(delete(table).where(table.role_id == role.id, table.permission.in_(back)))
+            have, old = have - set(back), old - set(back)
+            taken[code] = back
         new = sorted(wanted[code] - old)
         uow.s.add_all(RoleOffer(role_id=role.id, permission=p) for p in new)
         # A hospital from before the offers were kept has none: its standard roles could not be changed then.
@@ -49,8 +60,10 @@ def bring_up(uow: UnitOfWork, permissions: Mapping[str, Sequence[str]]) -> Broug
             uow.s.add_all(RolePermission(role_id=role.id, permission=p) for p in missing)
             added[code] = missing
     uow.s.flush()
-    if added or held_back:
-        uow.audit("tenant", uow.tenant_id, "standard_roles", after={"added": added, "held_back": held_back})
+    if added or held_back or taken:
+        uow.audit("tenant", uow.tenant_id, "standard_roles", after={"added": added, "held_back": held_back, "taken_back": taken})
+    for code, less in taken.items():
+        accounts.tell_privilege(uow, f"role:{roles[code].id}", roles[code].name, (), less)
     if before:
         for code, more in added.items():
             accounts.tell_privilege(uow, f"role:{roles[code].id}", roles[code].name, more, ())

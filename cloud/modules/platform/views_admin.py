@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import Any
 
 from flask import Response, current_app, make_response, request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import accounts, certificates, grants, queries, registers, rules, secrets, service, sso, workstations
+from cloud.modules.platform import accounts, certificates, grants, networks, queries, registers, rules, secrets, service, sso, workstations
 from cloud.modules.platform.permission_words import by_area, word
 from cloud.modules.platform.rules import Perm
 from cloud.modules.platform.views import WORKSTATION_COOKIE
@@ -62,6 +63,7 @@ def _user(uow: UnitOfWork, user_id: int, done: str = "", seed: str | None = None
         **{"pem": "", "successor": ""} | typed,
         cards=bool(web().settings.client_ca),
         user=user,
+        phone=accounts.phone(uow, user),
         held=accounts.roles_of(uow, user_id),
         roles=queries.roles(uow),
         effective=queries.effective(uow, user_id),
@@ -87,6 +89,7 @@ def change_user(uow: UnitOfWork, user_id: int) -> Any:
         tuple(w.strip() for w in words["sections"]),
         tuple(w.strip() for w in words["wards"]),
         tuple(f.getlist("role")),
+        f.get("phone", ""),
     )
     accounts.change(uow, user_id, new)
     uow.s.flush()
@@ -219,6 +222,27 @@ def add_sso_source(uow: UnitOfWork) -> Any:
     return page("platform/sso_sources.html", rows=queries.sources(uow), key=key)
 
 
+@VIEWS.get("/admin/networks", Perm.ROLES)
+def network_list(uow: UnitOfWork) -> Any:
+    """The hospital's own networks; who comes from elsewhere shows two factors."""
+    here = request.remote_addr or ""
+    return page("platform/networks.html", rows=networks.known(uow), here=here, remote=networks.remote(uow, here))
+
+
+@VIEWS.post("/admin/networks", Perm.ROLES)
+def add_network(uow: UnitOfWork) -> Any:
+    """Put one on record."""
+    networks.add(uow, request.form.get("cidr", ""), request.form.get("name", ""))
+    return redirect_to("/admin/networks")
+
+
+@VIEWS.post("/admin/networks/<int:network_id>/remove", Perm.ROLES)
+def remove_network(uow: UnitOfWork, network_id: int) -> Any:
+    """Take one off."""
+    networks.remove(uow, network_id)
+    return redirect_to("/admin/networks")
+
+
 @VIEWS.get("/sessions", Perm.SESSIONS)
 def sessions(uow: UnitOfWork) -> Any:
     """Who is in, and from where."""
@@ -260,7 +284,8 @@ def register_workstation(uow: UnitOfWork) -> Any:
 def change_workstation(uow: UnitOfWork, workstation_id: int) -> Any:
     """Name, place and section."""
     form = request.form
-    workstations.change(uow, workstation_id, form.get("name", ""), form.get("location", ""), form.get("section", ""))
+    given = (form.get("name", ""), form.get("location", ""), form.get("section", ""), form.get("mac", ""))
+    workstations.change(uow, workstation_id, *given, re.split("[,，、;；]", form.get("printers", "")))
     return redirect_to("/workstations")
 
 

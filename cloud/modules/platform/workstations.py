@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from sqlalchemy import select, update
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import secrets
+from cloud.modules.platform import rules, secrets
 from cloud.modules.platform.models import UserSession, Workstation
 from cloud.web.faults import Conflict, Invalid, NotFound
 from common.say import say
@@ -36,13 +38,19 @@ def register(uow: UnitOfWork, code: str, name: str, section_code: str | None = N
     return token
 
 
-def change(uow: UnitOfWork, workstation_id: int, name: str, location: str, section_code: str) -> None:
-    """Its name, where it stands, and whose bench it is."""
+def change(
+    uow: UnitOfWork, workstation_id: int, name: str, location: str, section_code: str, mac: str = "", printers: Iterable[str] = ()
+) -> None:
+    """Its name, where it stands, whose bench it is, its network card and what it prints on."""
     row = _by_id(uow, workstation_id)
     if not name.strip():
         raise Invalid(say("请填写工作站编号和名称。"), "name")
+    card = rules.mac(mac)
+    if card is None:
+        raise Invalid(say("网卡地址应为 12 位十六进制，例如 3C:52:82:1A:2B:3C。"), "mac")
     before = _facts(row)
     row.name, row.location, row.section_code = name.strip(), location.strip(), section_code.strip() or None
+    row.mac, row.printers = card, [p for each in printers if (p := each.strip()[:60])]
     if _facts(row) != before:
         uow.audit("workstation", row.id, "change", before, _facts(row))
 
@@ -69,7 +77,15 @@ def of_token(uow: UnitOfWork, token: str) -> str:
 
 
 def _facts(row: Workstation) -> dict[str, object]:
-    return {"code": row.code, "name": row.name, "location": row.location, "section": row.section_code, "active": row.active}
+    return {
+        "code": row.code,
+        "name": row.name,
+        "location": row.location,
+        "section": row.section_code,
+        "active": row.active,
+        "mac": row.mac,
+        "printers": list(row.printers),
+    }
 
 
 def _end_sessions(uow: UnitOfWork, row: Workstation) -> int:

@@ -79,3 +79,24 @@ def test_a_hospital_from_before_the_offers_gets_what_it_lacks(
     assert "a：角色 quality 增加权限 quality:read" in capsys.readouterr().out
     assert "quality:read" in held(lab, "quality")
     assert all(b == standard.Brought({}, {}) for _, b in admin.bring_up_roles(lab.settings))
+
+
+def test_what_an_earlier_release_gave_a_standard_role_is_taken_back_and_told(lab: Lab) -> None:
+    """Workstations are the system administrator's (permissions.md); a hospital that changed the role keeps its own."""
+    old = all_permissions() | {"platform:workstations": ("sysadmin", "secadmin")}
+    for tenant in (lab.a, lab.b):
+        with lab.uow(tenant) as uow:
+            standard.bring_up(uow, old)
+    assert "platform:workstations" in held(lab, "secadmin") and "platform:workstations" in held(lab, "secadmin", lab.b)
+    with lab.uow(lab.b) as uow:
+        gone = "DELETE FROM role_permission WHERE permission = 'platform:sso' AND role_id = (SELECT id FROM role WHERE code = 'secadmin')"
+        uow.s.execute(text(gone))
+    for tenant in (lab.a, lab.b):
+        with lab.uow(tenant) as uow:
+            standard.bring_up(uow, all_permissions())
+            standard.bring_up(uow, all_permissions())
+    assert "platform:workstations" not in held(lab, "secadmin") and "platform:workstations" in held(lab, "secadmin", lab.b)
+    assert "platform:workstations" in held(lab, "sysadmin")
+    with lab.uow() as uow:
+        fields = uow.s.execute(text("SELECT fields FROM alert WHERE kind = 'platform.privilege' ORDER BY id DESC LIMIT 1")).scalar_one()
+        assert fields["less"] == "platform:workstations"
