@@ -8,6 +8,7 @@ each antibiotic (group ``ra``) is a result with the antibiotic's code, the MIC a
 
 from __future__ import annotations
 
+from common.instruments.codes import control_id
 from common.instruments.reading import Message, Result, Specimen
 from common.instruments.recognise import ANY, Choice
 from common.protocol.bci import BciMessage
@@ -49,7 +50,19 @@ class _Reader:
             self._request(source.fields[0][1])
         elif not any(specimen.results for specimen in message.specimens):
             message.kind = "other"
+        else:
+            self._control()
         return message
+
+    def _control(self) -> None:
+        """Specimens whose id is plainly one of control material."""
+        message = self.message
+        for specimen in message.specimens:
+            specimen.qc = control_id(specimen.specimen_id) or control_id(specimen.patient_id)
+            for result in specimen.results:
+                result.qc = specimen.qc
+        if all(specimen.qc for specimen in message.specimens if specimen.results):
+            message.kind = "qc"
 
     def _request(self, kind: str) -> None:
         """Not results: ``mtmpr`` orders tests, another type that names specimens and no test asks about them."""

@@ -66,6 +66,7 @@ def _unframe(data: bytes, problems: list[Problem]) -> tuple[bytes, bool]:
     blocks = data.split(b"\x02")
     out: list[bytes] = []
     ended = False
+    wrong: list[bytes] | None = None  # fields of a damaged block, which the next one may repeat
     for number, block in enumerate(blocks):
         found = _GS.search(block)
         body = block if found is None else block[: found.start()]
@@ -73,7 +74,12 @@ def _unframe(data: bytes, problems: list[Problem]) -> tuple[bytes, bool]:
             continue
         ended = found is not None
         if found is not None:
-            _check(block[: found.start() + 1], found.group(1), number, problems)
+            before, wrong = wrong, None
+            if _check(block[: found.start() + 1], found.group(1), number, problems):
+                if before is not None and _repeats(body.split(b"\x1e"), before):
+                    out.pop()  # sent again as it was meant
+            elif len(found.group(1)) == 2:
+                wrong = body.split(b"\x1e")
             rest = block[found.end() :].translate(None, b"\x03\x04\x05\x06\x15\x17\r\n\x00 ")
             if rest:
                 problems.append(Problem("bci.stray", f"块后有未归属的字节(bytes after block):{quote(rest)}"))
@@ -83,7 +89,12 @@ def _unframe(data: bytes, problems: list[Problem]) -> tuple[bytes, bool]:
     return b"".join(out), ended
 
 
-def _check(body: bytes, sent: bytes, number: int, problems: list[Problem]) -> None:
+def _repeats(fields: list[bytes], damaged: list[bytes]) -> bool:
+    """The same fields but one: not another tube's, which would differ in more."""
+    return len(fields) == len(damaged) and sum(one != other for one, other in zip(fields, damaged, strict=True)) < 2
+
+
+def _check(body: bytes, sent: bytes, number: int, problems: list[Problem]) -> bool:
     start = body.find(b"\x1e")
     right = b"%02x" % (sum(body[start if start >= 0 else 0 :]) & 0xFF)
     if len(sent) < 2:
@@ -91,6 +102,7 @@ def _check(body: bytes, sent: bytes, number: int, problems: list[Problem]) -> No
     elif sent.lower() != right:
         said = f"第 {max(number, 1)} 块校验和错误:发来 {sent.decode()},应为 {right.decode()}(wrong checksum)"
         problems.append(Problem("bci.checksum", said))
+    return sent.lower() == right
 
 
 def _read(text: str, may_be_cut: bool, encoding: str) -> BciMessage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from tests.common.instruments.newcomers.tools import OTHER, Kind, framed, kind, lines, mllp, msh, results
+from tests.common.instruments.newcomers.tools import OTHER, Kind, framed, kind, lines, mllp, msh, order, qc, query, results
 
 TEXT = lines("H|\\^&|||LOG^1", "P|1||P1||李^雷", "O|1|G101||^^^K", "R|1|^^^K|a&F&b|mmol/L", "R|2|^^^尿糖|阴性(-)", "L|1|N")
 WANT = results(("G101", "K=a|b;尿糖=阴性(-)"))
@@ -16,6 +16,11 @@ BLOCK = mllp(lines(msh("A"), "PID|1||P1", "OBR|1||G103|X", "OBX|1|NM|K||4.1|mmol
 BLOCK_WANT = results(("G103", "K=4.1"))
 PICTURES = {chr(code): chr(0x2400 + code) for code in range(32)}
 NAMES = {"\x05": "{ENQ}", "\x02": "{STX}", "\x03": "{ETX}", "\x04": "{EOT}", "\r": "{CR}", "\n": "{LF}"}
+
+
+def bci(*fields: str) -> bytes:
+    body = "".join(f"\x1e{field}|" for field in fields).encode() + b"\x1d"
+    return b"\x05\x02" + body + format(sum(body) % 256, "02x").encode() + b"\x03\x04"
 
 
 def written(data: bytes, names: dict[str, str]) -> str:
@@ -60,4 +65,13 @@ KINDS: list[Kind] = [
     kind("UTF-16 with its mark inside the first frame", framed(b"\xff\xfe" + TEXT.encode("utf-16-le"), size=33), WANT),
     *(kind(f"GB18030, frames of {size} bytes", framed(TEXT, size=size, encoding="gb18030"), WANT) for size in (1, 4, 7)),
     kind("flow control and zeros between the answers", WIRE.replace(b"\r\n\x02", b"\r\n\x11\x06\x00\x02"), WANT),
+    # --- BCI
+    kind("BCI: a damaged block sent again", bci("mtrsl", "ciG201", "rtTSH", "qn1.5").replace(b"1.5", b"9.5") + b"\x15" + bci("mtrsl", "ciG201", "rtTSH", "qn1.5"), results(("G201", "TSH=1.5")), problem="bci.checksum"),
+    kind("BCI: a damaged block, then another tube's", bci("mtrsl", "ciG202", "rtTSH", "qn1.5").replace(b"TSH", b"TSX") + bci("mtrsl", "ciG203", "rtFT4", "ql", "qn12"), results(("G202", "TSX=1.5")), results(("G203", "FT4=12")), problem="bci.checksum"),
+    kind("BCI: a damaged block, then another tube's with the same fields", bci("mtrsl", "ciG207", "rtTSH", "qn1.5").replace(b"TSH", b"TSX") + bci("mtrsl", "ciG208", "rtTSH", "qn2.5"), results(("G207", "TSX=1.5")), results(("G208", "TSH=2.5")), problem="bci.checksum"),
+    kind("BCI: control material by its id", bci("mtrsl", "ciQC1", "rtTSH", "qn1.5"), qc(("QC1", "TSH=1.5"))),
+    kind("BCI: control and patient in one message", bci("mtrsl", "ciQC1", "rtTSH", "qn1.5", "ciG204", "rtTSH", "qn2.5"), results(("QC1", "TSH=1.5"), ("G204", "TSH=2.5"))),
+    kind("BCI: question, order and results in one trace", bci("mtrqs", "ciG205") + b"\x06" + bci("mtmpr", "piP1", "ciG205", "rtTSH") + b"\x06" + bci("mtrsl", "piP1", "ciG205", "rtTSH", "qn1.5"), query("G205"), order(("G205", "TSH=")), results(("G205", "TSH=1.5"))),
+    # --- both ways in one trace
+    kind("the host writes other delimiters than the analyzer", framed(lines("H|\\^&|||AN", "Q|1|^G206||ALL", "L|1|N")) + framed(lines("H~^\\&~~~LIS", "P~1", "O~1~G206~~\\\\\\GLU", "L~1~N")), query("G206"), order(("G206", "GLU="))),
 ]  # fmt: skip
