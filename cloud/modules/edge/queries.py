@@ -169,13 +169,15 @@ SELECT r.conn_key, a.name AS agent, r.agent_id, count(*) AS n, max(r.received_at
        (array_agg(r.id ORDER BY r.id DESC))[1:50] AS ids
 FROM raw_message r JOIN agent a ON a.tenant_id = r.tenant_id AND a.id = r.agent_id
 LEFT JOIN connection c ON c.tenant_id = r.tenant_id AND c.id = r.connection_id
-WHERE r.tenant_id = :t AND r.received_at > :since AND r.kind = 'raw' AND (c.id IS NULL OR c.analyzer_id IS NULL OR r.state = 'quarantined')
+WHERE r.tenant_id = :t AND r.received_at > :since AND r.kind = 'raw' AND r.cleared_at IS NULL
+  AND (c.id IS NULL OR c.analyzer_id IS NULL OR r.state = 'quarantined'
+       OR NOT EXISTS (SELECT 1 FROM analyzer_item_map m WHERE m.tenant_id = c.tenant_id AND m.analyzer_id = c.analyzer_id))
 GROUP BY r.conn_key, a.name, r.agent_id ORDER BY max(r.received_at) DESC LIMIT 20
 """)
 
 
 def unassigned(uow: UnitOfWork) -> list[Any]:
-    """Links of the last week whose messages nobody can place: no analyzer, or unreadable; with their newest messages."""
+    """Links of the last week whose messages nobody can place: no analyzer, no code mapped, unreadable; with the newest of them."""
     return list(uow.s.execute(UNASSIGNED, {"t": uow.tenant_id, "since": uow.now - timedelta(days=7)}))
 
 

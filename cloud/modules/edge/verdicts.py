@@ -78,6 +78,8 @@ def _faults(link: LinkFacts, agent: AgentFacts) -> Iterator[Verdict]:
         yield Verdict(Layer.AGENT, "采集端还没有登记或已吊销", "在采集端页面生成登记码，到仪器旁的电脑上登记。")
     if not link.online:
         yield _away(agent)
+    if agent.behind and not link.judged and not link.state:
+        yield Verdict(Layer.AGENT, "采集端还没有收到这条连接的配置", "几秒后自动生效；一直不变时在采集端页面看它是否在线、取日志。")
     if agent.refusing:
         yield Verdict(Layer.DISK, "采集端磁盘将满，已停止接收，仪器端保留数据", "清理采集端电脑的磁盘，空间恢复后自动继续。")
     if link.agent_layer in {str(layer) for layer in Layer} - {str(Layer.NONE)}:

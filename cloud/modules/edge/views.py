@@ -57,7 +57,8 @@ def board(uow: UnitOfWork) -> Any:
     return page(
         "edge/board.html", block="tiles", agents=facts.load(uow), counts=queries.counts(uow), alarms=queries.security_alarms(uow),
         alerts=queries.open_alerts(uow), alarm_word=queries.alarm_word, light=verdicts.light, layers=verdicts.LAYER_WORDS,
-        minutes=signals.whole_minutes, may_manage=principal().may(Perm.MANAGE),
+        minutes=signals.whole_minutes, may_manage=principal().may(Perm.MANAGE), may_attach=principal().may(Perm.ATTACH),
+        may_map=principal().may(Perm.MAP), may_raw=principal().may(Perm.RAW),
     )  # fmt: skip
 
 

@@ -54,11 +54,13 @@ def link(uow: UnitOfWork, connection_id: int) -> Any:
     agent, view = _view(uow, connection_id)
     row = view.connection
     in_use = None if row.analyzer_id is None else recordings.active_version(uow, row.analyzer_id)
+    codes = onboarding.channel_counts(uow).get(row.analyzer_id or 0, 0)
+    begins = in_use is None and not codes and principal().may(Perm.RAW)
     return page(
         "edge/link.html", block="state", agent=agent, link=view, light=verdicts.light(view.facts, agent.facts),
         minutes=signals.whole_minutes, protocols=configuration.PROTOCOL_WORDS,
         layers=verdicts.LAYER_WORDS, path=console.path(view.verdict), hours=reporting.hours_of(uow, connection_id, _zone()), mapping=in_use,
-        codes=onboarding.channel_counts(uow).get(row.analyzer_id or 0, 0),
+        codes=codes, fresh=[m.id for m in console.messages(uow, connection_id)[:50]] if begins else [],
         driver=DRIVERS.get(row.driver or (in_use.driver if in_use and in_use.driver else "") or ""), verified=sandbox.verified,
         may_record=principal().may(Perm.PROPOSE), may_raw=principal().may(Perm.RAW), may_switch=principal().may(Perm.MAP),
     )  # fmt: skip

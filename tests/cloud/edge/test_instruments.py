@@ -43,6 +43,13 @@ def test_an_analyzer_is_added_on_a_page_and_its_agent_hears_how_it_is_wired(edge
     barcode = edge.tube()
     edge.take(edge.agent.raw(astm(barcode, {"K": "4.1"}), conn="xn-1"))
     assert [fate[3] for fate in edge.fates()] == ["unmapped"]
+    # One click from its page, or from the page of new analyzers, to the codes of what it sent.
+    assert "xn-1" in engineer.get("/edge/onboard").text
+    [(link,)] = edge.rows("SELECT id FROM connection WHERE key = 'xn-1'")
+    shown = as_shown(engineer.get(f"/edge/links/{link}").text, "/edge/onboard/received")
+    recording = engineer.post("/edge/onboard/received", shown)
+    assert recording.status_code == 303 and engineer.get(str(recording.headers["Location"])).status_code == 200
+    assert edge.rows("SELECT r.analyzer_id = c.analyzer_id FROM edge_recording r, connection c WHERE c.key = 'xn-1'") == [(True,)]
     assert edge.rows("SELECT count(*) FROM audit_log WHERE action = 'create' AND body::jsonb ->> 'entity' = 'analyzer'") == [(1,)]
 
 

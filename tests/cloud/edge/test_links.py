@@ -203,6 +203,13 @@ def test_each_figure_of_the_report_opens_what_it_counts(edge: Edge) -> None:
     assert "/edge/replay" not in edge.lab.client("tester").get("/edge/reports").text.split("<main")[1], "who may not see raw traffic"
 
 
+def test_the_board_offers_only_what_this_person_may_open(edge: Edge) -> None:
+    for role, may in (("engineer", ["quarantine"]), ("tester", ["orphans"]), ("leader", ["orphans", "unmapped", "quarantine"])):
+        who = edge.lab.client(role)
+        shown = re.findall(r'class="button second" href="/edge/(\w+)"', who.get("/edge/board").text)
+        assert shown == may and all(who.get(f"/edge/{name}").status_code == 200 for name in shown)
+
+
 def test_what_a_person_attached_is_in_the_report_with_how_long_it_lay(edge: Edge) -> None:
     barcode = edge.tube("张三丰")
     edge.take(edge.agent.raw(astm("0007", {"K": "4.1", "Na": "140"})))

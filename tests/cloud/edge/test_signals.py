@@ -62,6 +62,8 @@ AWAY = {"online": False, "offline_for": 5 * M}
         ({"state": "connecting", "transport": "tcp-dial"}, {}, Layer.CABLE),
         ({"state": "connecting"}, {}, Layer.CABLE),
         ({"state": "", "transport": "file"}, {}, Layer.NONE),
+        ({"state": "", "silent_for": None}, {"behind": True}, Layer.AGENT),
+        ({"state": "idle"}, {"behind": True}, Layer.NONE),
         ({"checksum_errors": 11}, {}, Layer.LINK),
         ({"checksum_errors": 600}, {}, Layer.PORT),
         ({"checksum_errors": 10}, {}, Layer.NONE),

@@ -141,9 +141,7 @@ def test_a_telephone_is_kept_sealed_and_stands_in_no_audit(lab: Lab) -> None:
     with lab.uow() as uow:
         sealed = uow.s.scalar(select(User.phone_sealed).where(User.id == user))
         assert sealed is not None and b"13912345678" not in sealed
-        told = uow.s.execute(
-            text("SELECT l::text FROM audit_log l WHERE entity = 'user' AND action = 'change'")
-        ).scalars()
+        told = uow.s.execute(text("SELECT l::text FROM audit_log l WHERE entity = 'user' AND action = 'change'")).scalars()
         assert not any("1391234" in each for each in told)
     assert save("") == 200
     with lab.uow() as uow:
