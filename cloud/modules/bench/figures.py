@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.bench.followup import COUNTED
 from cloud.modules.bench.measure import KIND_WORDS, Kind
 from cloud.modules.catalog import queries as md
 from cloud.reports.documents import Column, ListDocument
@@ -98,14 +99,13 @@ SELECT x.item_id, x.ward, count(*) AS n, count(*) FILTER (WHERE x.value >= :limi
   WHERE v.tenant_id = :t AND t.section_id = :s AND v.item_id = :haemolysis AND v.at >= :a AND v.at < :b AND v.value IS NOT NULL) x
 GROUP BY 1, 2 HAVING count(*) FILTER (WHERE x.value >= :limit) > 0 ORDER BY beyond DESC, x.ward LIMIT 10
 """)
-_RERUNS = text("""
-SELECT i.name AS item, f.kind, count(*) AS n, count(*) FILTER (WHERE f.dilution <> 1) AS diluted,
-       count(*) FILTER (WHERE f.state = 'done' AND f.second_id IS NOT NULL AND t.current_id = f.second_id) AS second,
-       count(*) FILTER (WHERE f.state = 'cancelled') AS dropped, count(*) FILTER (WHERE f.state IN ('asked','back','refused')) AS open
+_RERUNS = text(f"""
+SELECT i.name AS item, f.kind, f.item_id, count(*) AS n,
+       {", ".join(f"count(*) FILTER (WHERE {sql}) AS {name}" for name, sql in COUNTED.items() if name)}
 FROM follow_up f JOIN test_item i ON i.tenant_id = f.tenant_id AND i.id = f.item_id
 JOIN test t ON t.tenant_id = f.tenant_id AND t.id = f.test_id
 WHERE f.tenant_id = :t AND f.section_id = :s AND f.asked_at >= :a AND f.asked_at < :b
-GROUP BY i.name, f.kind ORDER BY n DESC, i.name LIMIT 60
+GROUP BY i.name, f.kind, f.item_id ORDER BY n DESC, i.name LIMIT 60
 """)
 _LOG = text("""
 SELECT f.asked_at, b.barcode, p.name, i.name AS item, f.kind, f.dilution, f.reason, f.asked_name, one.reported_text AS first,

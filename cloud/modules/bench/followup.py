@@ -72,10 +72,22 @@ SELECT test_id, max(asked_at) FROM follow_up WHERE tenant_id = :t AND test_id = 
 GROUP BY test_id
 """)
 _ONE = text(f"SELECT {_COLUMNS} FROM follow_up WHERE tenant_id = :t AND id = :i")
-_SECTION = text(
-    f"SELECT {_COLUMNS} FROM follow_up WHERE tenant_id = :t AND section_id = :s AND (NOT :open OR state IN ('asked','back','refused')) "
-    "AND id < :before ORDER BY id DESC LIMIT :n"
-)
+COUNTED = {
+    "": "true",
+    "diluted": "f.dilution <> 1",
+    "second": "f.state = 'done' AND f.second_id IS NOT NULL AND t.current_id = f.second_id",
+    "dropped": "f.state = 'cancelled'",
+    "open": "f.state IN ('asked','back','refused')",
+}
+"""What the figures count, and the same for the list that a number opens."""
+_SECTION = f"""
+SELECT {", ".join(f"f.{name}" for name in _COLUMNS.replace(",", " ").split())}
+FROM follow_up f JOIN test t ON t.tenant_id = f.tenant_id AND t.id = f.test_id
+WHERE f.tenant_id = :t AND f.section_id = :s AND {{only}} AND f.id < :before
+  AND (:item = 0 OR f.item_id = :item) AND (:kind = '' OR f.kind = :kind)
+  AND (CAST(:a AS timestamptz) IS NULL OR f.asked_at >= :a) AND (CAST(:b AS timestamptz) IS NULL OR f.asked_at < :b)
+ORDER BY f.id DESC LIMIT :n
+"""
 _INSERT = text("""
 INSERT INTO follow_up (tenant_id, specimen_id, section_id, test_id, item_id, kind, rule, depth, reason, dilution, first_id,
                        asked_at, asked_by, asked_name)
@@ -115,10 +127,24 @@ def reruns_asked(uow: UnitOfWork, test_ids: Iterable[int]) -> dict[int, datetime
     return {r[0]: r[1] for r in uow.s.execute(_ASKED, values)}
 
 
-def of_section(uow: UnitOfWork, section_id: int, *, open_only: bool, before: int = 0, limit: int = 100) -> list[FollowRow]:
+@dataclass(frozen=True, slots=True)
+class Which:
+    """A part of the log: one item, one kind, asked in a span, and a word of ``COUNTED``."""
+
+    only: str = ""
+    item_id: int = 0
+    kind: str = ""
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+def of_section(uow: UnitOfWork, section_id: int, which: Which, before: int = 0, limit: int = 100) -> list[FollowRow]:
     """A page of a section's follow-ups, newest first."""
-    params = {"t": uow.tenant_id, "s": section_id, "open": open_only, "before": before or 2**62, "n": limit}
-    return [_row(r) for r in uow.s.execute(_SECTION, params)]
+    params = {
+        "t": uow.tenant_id, "s": section_id, "before": before or 2**62, "n": limit, "item": which.item_id, "kind": which.kind,
+        "a": which.start, "b": which.end,
+    }  # fmt: skip
+    return [_row(r) for r in uow.s.execute(text(_SECTION.format(only=COUNTED[which.only])), params)]
 
 
 def insert(uow: UnitOfWork, row: FollowRow, section_id: int) -> None:

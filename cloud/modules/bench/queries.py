@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -28,6 +28,7 @@ from cloud.modules.qc import queries as qc
 from cloud.web.principal import Principal
 from common import values
 from common.errors import UserError
+from common.say import say
 
 _SHOWN = tuple(each.name for each in fields(Shown))
 _VERSIONS = text(f"SELECT {', '.join(_SHOWN)} FROM result_version WHERE tenant_id = :t AND id = ANY(:ids)")
@@ -246,9 +247,11 @@ def follow_up(uow: UnitOfWork, follow_id: int) -> FollowRow | None:
     return followup.one(uow, follow_id)
 
 
-def reruns(uow: UnitOfWork, section_id: int, *, open_only: bool, before: int = 0) -> list[Again]:
+def reruns(
+    uow: UnitOfWork, section_id: int, *, open_only: bool = False, before: int = 0, which: followup.Which | None = None
+) -> list[Again]:
     """A page of a section's reruns, dilutions and added items with both values, newest first."""
-    rows = followup.of_section(uow, section_id, open_only=open_only, before=before)
+    rows = followup.of_section(uow, section_id, which or followup.Which("open" if open_only else ""), before)
     tubes = facts.tubes(uow, {r.specimen_id for r in rows})
     ids = [i for r in rows for i in (r.first_id, r.second_id) if i is not None]
     versions = {r.id: Shown(*r) for r in uow.s.execute(_VERSIONS, {"t": uow.tenant_id, "ids": ids})} if ids else {}
@@ -264,6 +267,17 @@ def reruns(uow: UnitOfWork, section_id: int, *, open_only: bool, before: int = 0
         )
         for r in rows
     ]
+
+
+def part_of_log(only: str, item_id: int, kind: str, first: str, last: str) -> followup.Which:
+    """The part of the log of reruns that a page asks for. UserError invalid for what it has no word for."""
+    try:
+        days = [datetime.combine(date.fromisoformat(day), time(), md.HOSPITAL_ZONE) if day else None for day in (first, last)]
+    except ValueError as error:
+        raise UserError("invalid", say("日期请写成 2026-11-22。"), field="from") from error
+    if only not in followup.COUNTED or kind not in ("", *measure.Kind):
+        raise UserError("invalid", say("请从检验统计上选择数字。"), field="only")
+    return followup.Which(only, item_id, kind, days[0], None if days[1] is None else days[1] + timedelta(days=1))
 
 
 def find(uow: UnitOfWork, barcode: str) -> tuple[int, int] | None:

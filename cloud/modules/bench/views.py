@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Response, request
 
@@ -221,9 +222,13 @@ def reruns(uow: UnitOfWork) -> Any:
     if not mine:
         return page("bench/none.html")
     section = section_of(uow, request.args.get("section") or mine[0].code)
-    everything = request.args.get("show") == "all"
-    rows = queries.reruns(uow, section.id, open_only=not everything, before=request.args.get("before", type=int) or 0)
-    return page("bench/rerun.html", section=section, sections=mine, rows=rows, everything=everything, full=len(rows) >= 100)
+    get, everything = request.args.get, request.args.get("show") == "all"
+    only, days = get("only", "") if everything else "open", (get("from", ""), get("to", ""))
+    which = queries.part_of_log(only, get("item", 0, type=int), get("kind", ""), *days)
+    rows = queries.reruns(uow, section.id, before=get("before", type=int) or 0, which=which)
+    kept = urlencode({name: get(name) for name in ("only", "item", "kind", "from", "to") if get(name)})
+    context: dict[str, Any] = {"rows": rows, "everything": everything, "full": len(rows) >= 100, "kept": kept}
+    return page("bench/rerun.html", section=section, sections=mine, **context)
 
 
 @VIEWS.post("/bench/test/<int:test_id>/none", Perm.ENTER)

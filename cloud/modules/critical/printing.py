@@ -90,3 +90,34 @@ def _hm(at: datetime | None) -> str:
 
 def _minutes(spent: timedelta | None, limit: int) -> str:
     return "—" if spent is None else f"{spent / timedelta(minutes=1):.1f}{'' if rules.timely(spent, limit) else '逾'}"
+
+
+KPI_COLUMNS = (
+    Column("范围", 3), Column("科室或日期", 4), Column("需通报", 2, "right"), Column("已通报", 2, "right"), Column("通报率 %", 2, "right"),
+    Column("及时 2015", 2, "right"), Column("及时率 2015 %", 2, "right"), Column("及时 2025", 2, "right"),
+    Column("及时率 2025 %", 2, "right"), Column("中位用时（分）", 2, "right"),
+)  # fmt: skip
+
+
+def stats_document(found: queries.Stats, wanted: queries.Wanted, hospital: str, by: str, now: datetime) -> ListDocument:
+    """Both indicators by both editions: the whole, by class, by department, by day."""
+    groups = (("全部", [found.whole]), ("科室类别", found.classes), ("科室", found.depts), ("每日", found.days))
+    return ListDocument(
+        hospital=hospital,
+        title="危急值通报率与及时率",
+        subtitle=f"{wanted.first} 至 {wanted.last}",
+        columns=KPI_COLUMNS,
+        rows=tuple(_kpi(word, k) for word, several in groups for k in several),
+        printed_at=now,
+        printed_by=by,
+        landscape=True,
+        notes=(
+            "及时率：2015 年版自复核完成起，2025 年版自发现起至临床获得；同一标本复查计一次，非危急值和并入前次通知的不计。",
+            f"复述不一致 {found.failed_readbacks} 次，非危急值 {found.false_alarms}，并入前次通知 {found.merged}。",
+        ),
+    )
+
+
+def _kpi(word: str, k: queries.Kpi) -> tuple[str, ...]:
+    shown = (k.needing, k.told, k.told_rate, k.timely2015, k.rate2015, k.timely2025, k.rate2025, k.median2025)
+    return word, str(k.key if word == "每日" else k.name), *("—" if v is None else str(v) for v in shown)

@@ -148,6 +148,10 @@ class Wanted:
     late: str = ""
     failed_readback: bool = False
     state: str = ""
+    dept: str = ""
+    """A ward, or a department where no ward is known."""
+    counted: bool = False
+    """Only what the indicators count: an item of a tube once, no false alarm, nothing merged."""
 
 
 def _span(wanted: Wanted) -> tuple[datetime, datetime]:
@@ -165,6 +169,14 @@ def register(uow: UnitOfWork, wanted: Wanted, before: int | None = None, limit: 
         query = query.where(CriticalEvent.dept_class == wanted.dept_class)
     if wanted.state:
         query = query.where(CriticalEvent.state == wanted.state)
+    if wanted.dept:
+        place = func.coalesce(func.nullif(CriticalEvent.ward, ""), func.nullif(CriticalEvent.dept, ""), "—")
+        query = query.where(place == wanted.dept)
+    if wanted.counted:
+        ended = [State.FALSE_ALARM.value, State.MERGED.value]
+        once = select(CriticalEvent.id).distinct(CriticalEvent.test_id).order_by(CriticalEvent.test_id, CriticalEvent.round)
+        once = once.where(CriticalEvent.found_at >= start, CriticalEvent.found_at < end, CriticalEvent.state.not_in(ended))
+        query = query.where(CriticalEvent.id.in_(once))
     if wanted.failed_readback:
         failed = select(CriticalAttempt.event_id).where(CriticalAttempt.outcome == rules.Result.MISMATCH.value)
         query = query.where(CriticalEvent.id.in_(failed))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from flask import Response, request
@@ -13,7 +14,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries, rules, service, veil
 from cloud.modules.critical.beside import beside
-from cloud.modules.critical.printing import register_document
+from cloud.modules.critical.printing import register_document, stats_document
 from cloud.modules.critical.rules import Perm
 from cloud.modules.platform import glass, lists, signing
 from cloud.modules.platform import service as platform
@@ -240,6 +241,14 @@ def stats(uow: UnitOfWork) -> Any:
     return page("critical/stats.html", stats=found, wanted=wanted, words=rules.CLASS_WORDS)
 
 
+@VIEWS.post("/critical/stats/print", Perm.READ, reads=True)
+def print_stats(uow: UnitOfWork) -> Any:
+    """The indicators on paper or in a workbook."""
+    wanted = _wanted(uow, days=30)
+    document = stats_document(queries.stats(uow, wanted.first, wanted.last), wanted, principal().tenant_name, principal().name, uow.now)
+    return redirect_to(lists.ask(uow, document, request.form.get("kind", ""), f"/critical/stats?first={wanted.first}&last={wanted.last}"))
+
+
 def _wanted(uow: UnitOfWork, days: int = 0) -> queries.Wanted:
     today = uow.now.astimezone(_zone()).date()
     get = request.values.get
@@ -255,12 +264,16 @@ def _wanted(uow: UnitOfWork, days: int = 0) -> queries.Wanted:
         late if late in ("2015", "2025") else "",
         bool(get("failed")),
         get("state", "") if get("state", "") in set(rules.State) else "",
+        get("dept", "")[:100],
+        get("counted") == "1",
     )
 
 
 def _query(w: queries.Wanted) -> str:
     failed = "&failed=1" if w.failed_readback else ""
-    return f"first={w.first}&last={w.last}&class={w.dept_class}&late={w.late}&state={w.state}{failed}"
+    dept = f"&dept={quote(w.dept)}" if w.dept else ""
+    counted = "&counted=1" if w.counted else ""
+    return f"first={w.first}&last={w.last}&class={w.dept_class}&late={w.late}&state={w.state}{failed}{dept}{counted}"
 
 
 def _day(text: str, otherwise: date) -> date:

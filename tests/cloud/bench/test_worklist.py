@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from sqlalchemy import text
 
 from cloud.modules.bench import figures, queries, rules, worklist
+from cloud.modules.bench import service as bench
 from cloud.modules.bench.messages import Entry
 from cloud.modules.bench.rules import Twice
 from cloud.modules.catalog import models as md
+from cloud.modules.catalog.queries import HOSPITAL_ZONE
 from common.errors import UserError
 from tests.cloud.bench.world import NORMAL, World, build
 from tests.support import lab as labs
@@ -112,3 +116,29 @@ def test_the_figures_count_causes_indices_and_reruns_and_lead_to_the_results(wor
     assert tester.get("/bench/figures/CHEM?from=2026-13-01").status_code == 422
     assert tester.get("/bench/figures/CHEM?from=2026-05-04&to=2026-05-01").status_code == 422
     assert tester.get("/bench/figures/CHEM?from=2020-05-04&to=2026-05-01").status_code == 422
+
+
+def test_every_number_of_the_reruns_opens_its_own_list(world: World) -> None:
+    with world.lab.uow() as uow:
+        for n in range(3):
+            tube = world.tube(uow)
+            world.send(uow, tube, NORMAL, RUN)
+            found = {t.item.code: t for t in queries.tests_of(uow, [tube])[tube]}
+            revision = uow.s.execute(text("SELECT revision FROM bench_tube WHERE specimen_id = :s"), {"s": tube}).scalar_one()
+            dilution = Decimal(5) if n == 0 else Decimal(1)
+            bench.request_rerun(uow, tube, revision, [found["K"].id], "与前次相差大", dilution)
+            if n == 1:
+                [row] = uow.s.execute(text("SELECT id FROM follow_up WHERE specimen_id = :s"), {"s": tube}).scalars()
+                bench.withdraw(uow, row, "不必", True)
+    tester = world.lab.client("tester")
+    day = world.lab.clock().astimezone(HOSPITAL_ZONE).date()
+    page = tester.get(f"/bench/figures/CHEM?from={day}&to={day}").text
+    links = re.findall(r'href="(/bench/rerun\?[^"]*kind=rerun[^"]*)">(\d+)<', page)
+    assert [n for _, n in links] == ["3", "1", "1", "2"]
+    for href, n in links:
+        listed = tester.get(href.replace("&amp;", "&")).text
+        assert listed.count("<tr><td><a href=") == int(n), href
+    before = day - timedelta(days=30)
+    assert "<tr><td><a href=" not in tester.get(f"/bench/rerun?section=CHEM&show=all&from={before}&to={before}").text
+    for wrong in ("only=x", "kind=x", "from=x", "to=2026-13-01"):
+        assert tester.get(f"/bench/rerun?section=CHEM&show=all&{wrong}").status_code == 422, wrong

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -306,6 +307,24 @@ def test_the_register_prints_and_exports_what_it_shows(day: World) -> None:
             words = PdfReader(io.BytesIO(made.data)).pages[0].extract_text()
             assert "危急值登记本" in words and "6.8" in words and "组长审核" in words
     assert event
+
+
+def test_every_number_of_the_indicators_opens_a_list_as_long(day: World) -> None:
+    """What is a false alarm or rests on an earlier call is counted nowhere, and stands in none of these lists."""
+    told(day), confirmed(day)
+    false, _ = found(day)
+    no = {"version": version(day, false), "why": "标本稀释", "reason": "标本稀释"}
+    assert day.lab.client("tester").post(f"/critical/{false}/dismiss", no, htmx=True).status_code == 200
+    with day.lab.uow() as uow:
+        uow.s.execute(text("UPDATE critical_event SET ward = '', dept = '' WHERE id = :i"), {"i": confirmed(day)})
+    tester = day.lab.client("tester")
+    page = tester.get("/critical/stats").text
+    links = re.findall(r'href="(/critical/register\?[^"]*)"[^>]*>(\d+)</a>', page)
+    assert {"counted", "dept"} <= {name for href, _ in links for name in re.findall(r"(\w+)=", href)} and ("3" in {n for _, n in links})
+    for href, n in links:
+        assert tester.get(href.replace("&amp;", "&")).text.count('<tr><td class="nowrap"><a href="/critical/phone/') == int(n), href
+    for kind, status in (("pdf", 303), ("xlsx", 303), ("x", 422)):
+        assert tester.post("/critical/stats/print", {"kind": kind}).status_code == status
 
 
 def test_a_workbook_holds_texts_never_formulas() -> None:
