@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,6 +15,7 @@ from cloud.modules.platform import alerts, glass
 from cloud.modules.platform.alerts import Alert, Level
 from cloud.modules.reports.models import InfectiousFinding, Report
 from cloud.modules.reports.rules import NOTIFY_WITHIN, Perm
+from cloud.reports.documents import Column, ListDocument
 from cloud.web.principal import Principal
 from common.errors import UserError
 from common.say import say
@@ -83,6 +84,48 @@ def listed(uow: UnitOfWork, done: bool, before: int = 0) -> Sequence[Any]:
     still = "f.carded_at IS NULL AND f.withdrawn_at IS NULL"
     query = _LIST.format(where=f"NOT ({still})", order="f.id DESC") if done else _LIST.format(where=still, order="f.due_at, f.id")
     return uow.s.execute(text(query), {"t": uow.tenant_id, "before": before if done else 0, "n": PAGE if done else MOST}).all()
+
+
+EXPORT_MOST = 5000
+COLUMNS = (
+    Column("报告时间", 3), Column("限", 3), Column("患者", 3), Column("病历号", 3), Column("科室", 3), Column("项目", 4), Column("结果", 3),
+    Column("报告号", 4), Column("报告卡", 5),
+)  # fmt: skip
+
+
+def register(uow: UnitOfWork, done: bool) -> Sequence[Any]:
+    """The whole list, for paper or a workbook."""
+    still = "f.carded_at IS NULL AND f.withdrawn_at IS NULL"
+    query = _LIST.format(where=f"NOT ({still})" if done else still, order="f.id DESC" if done else "f.due_at, f.id")
+    return uow.s.execute(text(query), {"t": uow.tenant_id, "before": 0, "n": EXPORT_MOST}).all()
+
+
+def document(rows: Iterable[Any], shut: Collection[int], done: bool, hospital: str, by: str, now: datetime) -> ListDocument:
+    """The register of the 公卫科. What is shut to the person on the page is shut on paper."""
+
+    def at(when: datetime | None) -> str:
+        return "" if when is None else when.astimezone(md.HOSPITAL_ZONE).strftime("%Y-%m-%d %H:%M")
+
+    def told(r: Any) -> tuple[str, str]:
+        return ("敏感项目", "") if r.id in shut else (r.item, r.value_text)
+
+    def card(r: Any) -> str:
+        sent = f"{r.card_no} {r.carded_by} {at(r.carded_at)}" if r.carded_at is not None else ""
+        return "；".join(part for part in ("报告已更正或召回" if r.withdrawn_at is not None else "", sent) if part)
+
+    return ListDocument(
+        hospital=hospital,
+        title=f"传染病阳性登记：{'已报卡或已撤销' if done else '待报卡'}",
+        columns=COLUMNS,
+        rows=tuple(
+            (at(r.told_at), at(r.due_at), r.name, r.patient_no, r.place, *told(r), r.no, card(r))
+            for r in rows
+        ),
+        printed_at=now,
+        printed_by=by,
+        landscape=True,
+        signatures=("报告人", "公卫科"),
+    )  # fmt: skip
 
 
 def patient_of(uow: UnitOfWork, finding_id: int) -> int | None:

@@ -280,6 +280,16 @@ def infectious_list(uow: UnitOfWork) -> Any:
     return page("reports/infectious.html", "rows", rows=rows, shut=shut, done=done, now=uow.now, page_size=infectious.PAGE)
 
 
+@VIEWS.post("/reports/infectious/export", Perm.NOTIFY, reads=True)
+def infectious_export(uow: UnitOfWork) -> Any:
+    """The register on paper or in a workbook."""
+    done = request.args.get("done") == "1"
+    rows = infectious.register(uow, done)
+    made = infectious.document(rows, infectious.shut(uow, principal(), rows), done, principal().tenant_name, principal().name, uow.now)
+    back = f"/reports/infectious{'?done=1' if done else ''}"
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back, identifying=True))
+
+
 @VIEWS.post("/reports/infectious/<int:finding_id>/glass", Perm.NOTIFY)
 def see_infectious(uow: UnitOfWork, finding_id: int) -> Any:
     """See a sensitive item's finding for four hours, saying why (M01 R8)."""

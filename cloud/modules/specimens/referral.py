@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select, text
@@ -16,6 +16,7 @@ from cloud.modules.specimens import queries, rules, service, steps
 from cloud.modules.specimens.labels import ZONE
 from cloud.modules.specimens.models import Referral, Specimen
 from cloud.modules.specimens.rules import Perm, State
+from cloud.reports.documents import Column, ListDocument
 from common import ids
 from common.errors import UserError
 from common.say import say
@@ -106,8 +107,8 @@ SELECT f.id, s.id AS specimen_id, s.barcode, p.name, f.lab, f.contract, f.courie
          WHERE i.tenant_id = s.tenant_id AND i.specimen_id = s.id) AS names
 FROM referral f JOIN specimen s ON s.tenant_id = f.tenant_id AND s.id = f.specimen_id
 JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
-WHERE f.tenant_id = :t AND f.id < :before AND (NOT :open OR f.returned_at IS NULL)
-ORDER BY f.returned_at IS NOT NULL, f.id DESC LIMIT :n
+WHERE f.tenant_id = :t AND f.id < :before AND (f.returned_at IS NULL) = :open
+ORDER BY f.id DESC LIMIT :n
 """)
 _GAPS = text("""
 SELECT c.key, g.n FROM specimen_counter c CROSS JOIN LATERAL generate_series(1, c.last) AS g(n)
@@ -116,9 +117,47 @@ WHERE c.tenant_id = :t AND c.day = :day AND c.key = ANY(:keys) ORDER BY c.key, g
 _GIVEN = text("SELECT section_id, sample_no FROM specimen WHERE tenant_id = :t AND section_id = ANY(:sections) AND sample_day = :day")
 
 
-def sent(uow: UnitOfWork, open_only: bool = False, before: int | None = None) -> Sequence[Any]:
-    """Sendings, those without a report first."""
-    return uow.s.execute(_SENT, {"t": uow.tenant_id, "open": open_only, "before": before or 2**62, "n": PAGE}).all()
+EXPORT_MOST = 5000
+
+
+def sent(uow: UnitOfWork, open_only: bool = False, before: int | None = None, limit: int = PAGE) -> Sequence[Any]:
+    """Sendings: all that are away, then those that came back, newest first; ``before`` pages the latter only."""
+
+    def rows(away: bool, most: int) -> Sequence[Any]:
+        return uow.s.execute(_SENT, {"t": uow.tenant_id, "open": away, "before": before or 2**62, "n": most}).all()
+
+    away = rows(True, EXPORT_MOST) if before is None else []
+    return away if open_only else [*away, *rows(False, limit)]
+
+
+COLUMNS = (
+    Column("送出", 3), Column("条码", 3), Column("患者", 2), Column("项目", 5), Column("送往的实验室", 4), Column("合同号", 2),
+    Column("运送人", 2), Column("应回报", 2), Column("回报", 5),
+)  # fmt: skip
+
+
+def document(rows: Sequence[Any], hospital: str, by: str, now: datetime) -> ListDocument:
+    """The referral list for paper or Excel."""
+
+    def at(when: datetime | None) -> str:
+        return "" if when is None else when.astimezone(ZONE).strftime("%Y-%m-%d %H:%M")
+
+    def back(r: Any) -> str:
+        if r.returned_at is not None:
+            return f"{r.outcome} {r.returned_by} {at(r.returned_at)}"
+        return "逾期未回报" if r.due < now.astimezone(ZONE).date() else "未回报"
+
+    return ListDocument(
+        hospital=hospital,
+        title="外送标本登记",
+        columns=COLUMNS,
+        rows=tuple(
+            (f"{at(r.sent_at)} {r.sent_by}", r.barcode, r.name, r.names, r.lab, r.contract, r.courier, str(r.due), back(r)) for r in rows
+        ),
+        printed_at=now,
+        printed_by=by,
+        landscape=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from flask import request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
+from cloud.modules.platform import lists
 from cloud.modules.specimens import queries, referral, rules
 from cloud.modules.specimens.labels import ZONE
 from cloud.modules.specimens.rules import Perm
 from cloud.web.faults import Invalid
 from cloud.web.page import page, redirect_to
-from cloud.web.view import Views
+from cloud.web.view import Views, principal
 
 REFERRAL = Views("specimen_referral", __name__)
 
@@ -35,8 +36,17 @@ def referrals(uow: UnitOfWork) -> Any:
     """What is away, what came back; a scan sends or takes back."""
     today = uow.now.astimezone(ZONE).date()
     rows = referral.sent(uow, before=request.args.get("before", type=int))
-    context: dict[str, Any] = {"rows": rows, "today": today, "due": today + timedelta(days=3), "size": referral.PAGE}
+    more = sum(r.returned_at is not None for r in rows) == referral.PAGE
+    context: dict[str, Any] = {"rows": rows, "today": today, "due": today + timedelta(days=3), "more": more}
     return page("specimens/referral.html", labs=sorted({r.lab for r in rows}), code=request.args.get("code", ""), **context)
+
+
+@REFERRAL.post("/sp/referral/export", Perm.REFER, reads=True)
+def export(uow: UnitOfWork) -> Any:
+    """The list on paper or in a workbook."""
+    rows = referral.sent(uow, limit=referral.EXPORT_MOST)
+    made = referral.document(rows, principal().tenant_name, principal().name, uow.now)
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), "/sp/referral", identifying=True))
 
 
 @REFERRAL.post("/sp/referral/send", Perm.REFER)

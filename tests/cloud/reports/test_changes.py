@@ -233,3 +233,15 @@ def test_a_notifiable_positive_is_listed_until_its_card_is_sent_and_leaves_with_
     with lab.uow() as uow:
         assert infectious.listed(uow, done=False) == []
     assert "K-2026-1" in leader.get("/reports/infectious?done=1").text
+    job = leader.post("/reports/infectious/export?done=1", {"kind": "xlsx"}).headers["Location"]
+    assert leader.post("/reports/infectious/export", {"kind": "x"}).status_code == 422
+    assert lab.client("tester").post("/reports/infectious/export", {"kind": "xlsx"}).status_code == 403
+    relay.drain(lab.db, lab.a, all_handlers())
+    sheet = openpyxl.load_workbook(io.BytesIO(leader.get(f"{job}/file").data)).active
+    told = "\n".join(str(c.value) for line in sheet.iter_rows() for c in line)
+    assert "K-2026-1" in told and high in told and "报告已更正或召回" in told and "9.00" in told
+    with lab.uow() as uow:
+        rows = infectious.register(uow, done=True)
+        made = infectious.document(rows, {rows[0].id}, True, "甲", "乙", uow.now)
+    # What this person may not see on the page is not in the workbook either.
+    assert [line[5:7] for line in made.rows][0] == ("敏感项目", "") and made.rows[1][5] != "敏感项目"

@@ -131,6 +131,27 @@ def test_a_tube_goes_out_and_its_report_comes_back(hospital: Hospital) -> None:
     assert (row.outcome, row.lab, row.barcode) == ("R20261124-7", "区域检验中心", code)
 
 
+def test_what_is_away_stands_first_and_pages_lose_nothing(hospital: Hospital) -> None:
+    codes = [collected(hospital, "1002", patient_no=f"RP{n}")[0] for n in range(4)]
+    for code in codes:
+        receive(hospital, code)
+        act(hospital, lambda u, c=code: referral.send_out(u, c, Sending("区域检验中心", "", "", TODAY)), DESK)
+    for code in (codes[1], codes[3]):
+        act(hospital, lambda u, c=code: referral.came_back(u, c, "R1"), DESK)
+
+    def listed(**how: Any) -> list[str]:
+        return [row.barcode for row in act(hospital, lambda u: referral.sent(u, **how))]
+
+    assert listed() == [codes[2], codes[0], codes[3], codes[1]]
+    first = act(hospital, lambda u: referral.sent(u, limit=1))
+    assert [r.barcode for r in first] == [codes[2], codes[0], codes[3]]
+    assert listed(before=first[-1].id, limit=1) == [codes[1]]
+    hospital.clock.advance(days=1)
+    rows = act(hospital, referral.sent)
+    made = referral.document(rows, "甲", "乙", hospital.clock())
+    assert [line[8].split(" ")[0] for line in made.rows] == ["逾期未回报", "逾期未回报", "R1", "R1"]
+
+
 def test_a_number_by_hand_is_unique_and_its_turn_is_skipped(hospital: Hospital) -> None:
     first, second, third = (collected(hospital, "1002", patient_no=f"NB{n}")[0] for n in range(3))
     receive(hospital, first)
@@ -182,3 +203,4 @@ def test_the_pages_of_recollection_referral_and_numbers(lab: Lab) -> None:
     assert desk.post("/sp/referral/back", {"code": "nonsense", "outcome": "x"}, htmx=True).status_code == 404
     assert desk.post("/sp/tubes/99999/number", {"number": "C0001", "reason": "x"}, htmx=True).status_code == 404
     assert nurse.get("/sp/referral").status_code == 403
+    assert [desk.post("/sp/referral/export", {"kind": kind}).status_code for kind in ("pdf", "xlsx", "x")] == [303, 303, 422]
