@@ -232,7 +232,9 @@ def _addresses(uow: UnitOfWork, state: State, hospital: people_data.Hospital, po
     agent = uow.s.execute(select(edge.Agent).where(edge.Agent.uuid == _uuid(hospital.code))).scalar_one()
     rows = {row.key: row for row in analyzer_data.INSTRUMENTS[hospital.code]}
     changed = False
-    for link in uow.s.execute(select(edge.Connection).where(edge.Connection.agent_id == agent.id)).scalars():
+    # A line that a visitor added on a page stays as it was typed.
+    of_demo = select(edge.Connection).where(edge.Connection.agent_id == agent.id, edge.Connection.key.in_(rows))
+    for link in uow.s.execute(of_demo).scalars():
         wanted = transport(state, hospital.code, rows[link.key], ports)
         if link.transport != wanted:
             link.transport, changed = wanted, True

@@ -189,7 +189,7 @@ def _tray(uow: UnitOfWork) -> dict[str, Any]:
 
 def _place() -> dict[str, Any]:
     """What is looked for, and from which row on."""
-    return {"q": request.values.get("q", ""), "start": max(0, request.values.get("from", 0, int))}
+    return {"may_raw": principal().may(Perm.RAW), "q": request.values.get("q", ""), "start": max(0, request.values.get("from", 0, int))}
 
 
 def _tray_again(uow: UnitOfWork, said: str) -> Any:

@@ -29,7 +29,9 @@ def test_ac_ed_5_attach_needs_a_reason_and_two_identifiers_and_the_audit_shows_b
     page = tester.get("/edge/orphans")
     assert "0007" in page.text and "没有这个条码或样本号的标本" in page.text
     [(raw,)] = edge.rows("SELECT id FROM raw_message")
-    assert "K 4.1 mmol/L" in tester.fragment(f"/edge/orphans/{raw}?s=0007").text
+    beside = tester.fragment(f"/edge/orphans/{raw}?s=0007").text
+    assert "K 4.1 mmol/L" in beside and "/edge/raw/" not in beside, "a tester may not open raw traffic, and is not sent there"
+    assert f"/edge/raw/{raw}" in edge.lab.client("senior").fragment(f"/edge/orphans/{raw}?s=0007").text
     url = f"/edge/orphans/{raw}/attach"
     for wrong in ({"reason": " "}, {"patient": "李四"}, {"patient": ""}, {"barcode": "126124999990"}):
         answer = tester.post(url, tray_form(edge, raw, "0007", **{"barcode": barcode, **wrong}), htmx=True)
