@@ -181,6 +181,7 @@ def _order_set(row: catalog_data.OrderSet, section_id: int, type_id: int, contai
         prep_notes=row.notes,
         tat_minutes=row.tat_minutes,
         graphs=row.graphs,
+        fasting="空腹" in row.notes,
     )
 
 

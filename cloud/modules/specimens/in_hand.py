@@ -7,7 +7,7 @@ its way is written down and not received: whether it is conceded (a senior) or r
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -69,13 +69,14 @@ def take_in(uow: UnitOfWork, form: InHand) -> Taken:
     placed = orders.register(uow, form.registration)
     if not placed.created:
         return _again(uow, placed.known, limit)
-    tubes, refused = labels.merged(uow, facts.waiting_locked(uow, placed.created))
+    asked = facts.waiting_locked(uow, placed.created)
+    tubes, refused = labels.merged(uow, asked)
     if refused:
         item, why = refused[0]
         raise UserError("conflict", say("“{item}”{why}。没有登记。", item=item.his_name or item.his_code, why=word(why)))
     codes = _codes(uow, form.barcode, tubes)
     to = State.RECEIVED if limit is None else State.COLLECTED
-    made = _make(uow, tubes, codes, collected, to)
+    made = _make(uow, tubes, codes, collected, to, {each.order_item_id: each for each in asked})
     for row, tube in zip(made, tubes, strict=True):
         _walk(uow, row, tube, checked, form.collector.strip())
     for row, tube in zip(made, tubes, strict=True):
@@ -131,7 +132,9 @@ def _codes(uow: UnitOfWork, typed: str, tubes: Sequence[Tube]) -> list[str]:
     return [scan.code]
 
 
-def _make(uow: UnitOfWork, tubes: Sequence[Tube], codes: Sequence[str], collected: datetime, to: State) -> list[Specimen]:
+def _make(
+    uow: UnitOfWork, tubes: Sequence[Tube], codes: Sequence[str], collected: datetime, to: State, asked: Mapping[int, facts.Waiting]
+) -> list[Specimen]:
     known, day, made = md.catalog(uow), uow.now.astimezone(ZONE).date(), []
     for tube, code in zip(tubes, codes, strict=True):
         first, priority = tube.first, rules.tube_priority(tube.first.priority)
@@ -139,6 +142,7 @@ def _make(uow: UnitOfWork, tubes: Sequence[Tube], codes: Sequence[str], collecte
             barcode=code, patient_id=first.patient_id, visit_id=first.visit_id, specimen_type_id=first.specimen_type_id,
             container_id=first.container_id, section_id=first.section_id, state=to.value, priority=priority,
             volume_ml=tube.volume_ml, tube_k=tube.k, tube_n=tube.n, labelled_at=uow.now, label_prints=1, collected_at=collected,
+            prep=labels.preparation(known, (asked[each.order_item_id] for each in tube.asked)).value,
         )  # fmt: skip
         if to is State.RECEIVED:
             row.received_at, row.receiver_id, row.sample_day = uow.now, uow.actor.user_id, day

@@ -156,3 +156,10 @@ def test_another_hospital_sees_nothing_of_it(printed: Hospital) -> None:
         return int(uow.s.execute(text("SELECT count(*) FROM specimen")).scalar_one())
 
     assert printed.act(count, tenant=printed.b) == 0
+
+
+@pytest.mark.parametrize(("said", "prep"), [("", "fasting"), ("是", "fasting"), ("否", "broken")])
+def test_a_tube_in_hand_knows_what_its_patient_had_to_be(printed: Hospital, said: str, prep: str) -> None:
+    printed.act(lambda u: u.s.execute(text("UPDATE order_set SET fasting = true WHERE code = 'LYTES'")))
+    (tube,) = take(printed, replace(TUBE, registration=replace(PAPER, fasting=said))).tubes
+    assert tube.prep == prep
