@@ -147,6 +147,8 @@ class Case:
     specimen_state: str = "received"
     specimen_issues: tuple[str, ...] = ()
     caveat: str = ""
+    fed: bool = False
+    """The request says that the patient had eaten before something that needs a fasting patient."""
     collected_at: datetime | None = None
     received_at: datetime | None = None
     indices: Mapping[str, Decimal] = field(default_factory=dict)

@@ -50,6 +50,8 @@ def specimen(case: Case, policy: Policy) -> Iterator[Failure]:
         yield Failure(2, "SPECIMEN", "", case.specimen_state)
     if case.caveat:
         yield Failure(2, "CAVEAT")
+    if case.fed:
+        yield Failure(2, "FED")
     for issue in case.specimen_issues:
         yield Failure(2, "SPECIMEN", "", issue)
     if case.collected_at is None:

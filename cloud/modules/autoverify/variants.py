@@ -75,6 +75,7 @@ def variants(clean: Case, ready: Ready) -> Iterator[Made]:
     yield Made("1 没有年龄", replace(clean, age_years=None), Expected("DEMOG", ()))
     yield Made("1 无参考区间", _with(clean, replace(one, interval=False)), Expected(f"NO_RI {one.code}", rest))
     yield Made("2 让步接收", replace(clean, caveat="让步接收"), Expected("CAVEAT", ()))
+    yield Made("2 未空腹", replace(clean, fed=True), Expected("FED", ()))
     yield Made("3 仪器报警", _with(clean, replace(one, alarms=("ALARM",))), Expected(f"FLAG {one.code}", rest))
     yield Made("4 校准过期", _with(clean, replace(one, calibration="expired")), Expected(f"CAL_EXPIRED {one.code}", rest))
     yield Made("4 试剂未验证", _with(clean, replace(one, reagent="unaccepted")), Expected(f"REAGENT_UNACCEPTED {one.code}", rest))

@@ -42,6 +42,7 @@ _WORDS: dict[str, tuple[str, str, str, str]] = {
     "NO_RI": ("{item} 无适用参考区间", "核对年龄和性别，或由管理组补充参考区间", "{item} has no reference interval for this patient", "check age and sex, or add the interval"),
     "SPECIMEN": ("标本状态不合格：{x}", "核对标本，必要时重采", "the specimen is not fit: {x}", "check the specimen, recollect if needed"),
     "CAVEAT": ("标本为让步接收", "由审核者判断让步说明是否影响结果", "the specimen was accepted with a caveat", "judge whether the caveat matters"),
+    "FED": ("申请注明采集前未空腹", "由审核者结合进食情况判断，报告会注明；必要时空腹重采", "the request says that the patient had eaten", "a verifier judges it, the report says so; recollect after fasting if needed"),
     "HIL_NONE": ("{item} 需要 {x} 指数，但没有测得", "补测血清指数或目视判断", "{item} needs the {x} index, which is absent", "measure the index or look at the tube"),
     "HIL": ("{item} 受干扰：指数 {x}", "目视确认，重采或加注说明", "{item} is interfered with: index {x}", "look at the tube, recollect or comment"),
     "NO_TIME": ("缺少时间记录（{x}）{item}", "补登时间后由人工审核", "a time is missing ({x}) {item}", "enter the time and verify by hand"),

@@ -223,6 +223,8 @@ def _case(case: Case, key: str, value: str) -> Case:
         return replace(case, **{name: (*getattr(case, name), value)})
     if key == "collected":
         return replace(case, collected_at=None if value == "-" else COLLECTED + _span(value))
+    if key == "fed":
+        return replace(case, fed=value == "1")
     if key == "order":
         return replace(case, ordered=False)
     names = {"patient": "patient_no", "name": "patient_name", "state": "specimen_state", "dx": "diagnosis", "drug": "drugs"}

@@ -44,6 +44,7 @@ WHOLE_TUBE = (
     Failure(0, "ENGINE", "", "KeyError"),
     Failure(1, "DEMOG", "", "age"),
     Failure(2, "CAVEAT"),
+    Failure(2, "FED"),
     Failure(3, "FAULT", "", "漏液"),
     Failure(8, "CRITICAL", "K", "6.8"),
     Failure(11, "CONTEXT", "DRUG"),
@@ -279,7 +280,7 @@ def test_a_set_that_lets_parts_leave_is_validated_on_cases_that_say_which(floor:
         service.keep_case(uow, row.id, "我的", case, "QC K", "NA")
         broken = uow.s.execute(text("SELECT snapshot FROM av_case WHERE name = '8 危急值'")).scalar_one()
         service.keep_case(uow, row.id, "危急值不先发", from_json(Case, broken), "CRITICAL", "")
-        assert service.validate(uow, row.id, least=0).cases == 18
+        assert service.validate(uow, row.id, least=0).cases == 19
         service.keep_case(uow, row.id, "写错了", case, "QC K", "K NA")
         with pytest.raises(UserError, match="不符：写错了"):
             service.validate(uow, row.id, least=0)
