@@ -37,12 +37,12 @@ class Layer(StrEnum):
 
 
 WORDS = {
-    Layer.CABLE: say("线缆与设备"),
-    Layer.PORT: say("端口设置"),
+    Layer.CABLE: say("电缆或仪器电源"),
+    Layer.PORT: say("端口参数"),
     Layer.LINK: say("链路层"),
     Layer.PROTOCOL: say("协议"),
     Layer.MAPPING: say("解析与对照"),
-    Layer.COMPUTER: say("本机"),
+    Layer.COMPUTER: say("采集端"),
     Layer.NETWORK: say("网络"),
     Layer.BROKER: say("消息服务器"),
     Layer.CLOUD: say("云端"),

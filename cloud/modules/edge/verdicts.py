@@ -30,7 +30,7 @@ LAYER_WORDS = {
     Layer.PORT: "端口参数",
     Layer.LINK: "链路层",
     Layer.PROTOCOL: "协议",
-    Layer.MAPPING: "对照",
+    Layer.MAPPING: "解析与对照",
     Layer.DISK: "采集端磁盘",
     Layer.AGENT: "采集端",
     Layer.NETWORK: "网络",
