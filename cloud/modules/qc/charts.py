@@ -18,6 +18,7 @@ from cloud.modules.qc.plans import NOTE_KINDS
 from cloud.modules.qc.queries import ChartPoint
 from cloud.modules.qc.targets import Stats, stats
 from common.say import say
+from common.units import readable
 
 Translate = Callable[[str], str]
 
@@ -141,7 +142,7 @@ def _panel(plan: QcPlan, item: md.ItemRow, level: int, points: Sequence[ChartPoi
         return Panel(level, translate(say("水平 {level}（本月无靶值）", level=level)), None, None)
     tea = goals.allowed(plan, item, last.mean)
     cv = f"  CV {100 * last.sd / abs(last.mean):.2f}%" if last.mean else ""
-    target = f"{last.mean:f} ± {last.sd:f} {item.unit}{cv}{_tea(tea)}"
+    target = f"{last.mean:f} ± {last.sd:f} {readable(item.unit)}{cv}{_tea(tea)}"
     title = say("水平 {level}  批号 {lot}  靶值 {target}", level=level, lot=last.lot, target=target)
     return Panel(level, translate(title), last.mean, last.sd, tea)
 
