@@ -99,6 +99,18 @@ SELECT x.item_id, x.ward, count(*) AS n, count(*) FILTER (WHERE x.value >= :limi
   WHERE v.tenant_id = :t AND t.section_id = :s AND v.item_id = :haemolysis AND v.at >= :a AND v.at < :b AND v.value IS NOT NULL) x
 GROUP BY 1, 2 HAVING count(*) FILTER (WHERE x.value >= :limit) > 0 ORDER BY beyond DESC, x.ward LIMIT 10
 """)
+_INDEX_BY = text("""
+SELECT v.at, b.barcode, b.specimen_id, p.name, i.name AS item, v.reported_text, v.raw_text, t.state
+FROM result_version v JOIN test t ON t.tenant_id = v.tenant_id AND t.id = v.test_id AND t.current_id = v.id
+JOIN test_item i ON i.tenant_id = t.tenant_id AND i.id = t.item_id AND i.code = :code
+JOIN bench_tube b ON b.tenant_id = t.tenant_id AND b.specimen_id = t.specimen_id
+JOIN patient p ON p.tenant_id = b.tenant_id AND p.id = b.patient_id
+JOIN specimen sp ON sp.tenant_id = t.tenant_id AND sp.id = t.specimen_id
+LEFT JOIN visit vi ON vi.tenant_id = sp.tenant_id AND vi.id = sp.visit_id
+WHERE v.tenant_id = :t AND t.section_id = :s AND v.at >= :a AND v.at < :b AND v.value >= :low
+  AND (CAST(:high AS integer) IS NULL OR v.value < :high)
+  AND (:ward = '' OR coalesce(nullif(vi.ward, ''), nullif(vi.dept, ''), '—') = :ward) ORDER BY v.at DESC LIMIT 200
+""")
 _RERUNS = text(f"""
 SELECT i.name AS item, f.kind, f.item_id, count(*) AS n,
        {", ".join(f"count(*) FILTER (WHERE {sql}) AS {name}" for name, sql in COUNTED.items() if name)}
@@ -147,6 +159,14 @@ def figures(uow: UnitOfWork, section_id: int, first: date, last: date) -> Found:
 def held_by(uow: UnitOfWork, section_id: int, first: date, last: date, cause: str) -> Sequence[Any]:
     """The results one cause held, the newest first, at most 200; sensitive items are left out."""
     return uow.s.execute(_HELD_BY, _params(uow, section_id, first, last) | {"code": cause}).all()
+
+
+def index_by(
+    uow: UnitOfWork, section_id: int, first: date, last: date, code: str, low: int, high: int | None, ward: str = ""
+) -> Sequence[Any]:
+    """The tubes whose serum index lies in a band, maybe of one ward; the newest first, at most 200."""
+    given = {"code": code if code.startswith(md.HIL_PREFIX) else "", "low": low, "high": high, "ward": ward}
+    return uow.s.execute(_INDEX_BY, _params(uow, section_id, first, last) | given).all()
 
 
 def document(uow: UnitOfWork, what: str, section: md.SectionRow, first: date, last: date, hospital: str, by: str) -> ListDocument:
@@ -203,4 +223,4 @@ def _share(n: int, total: int) -> str:
     return f"{100 * n / total:.1f}%" if total else "—"
 
 
-__all__ = ["BANDS", "CAUSES", "LONGEST", "Band", "Found", "document", "figures", "held_by"]
+__all__ = ["BANDS", "CAUSES", "LONGEST", "Band", "Found", "document", "figures", "held_by", "index_by"]

@@ -109,6 +109,18 @@ def held_list(uow: UnitOfWork, code: str, cause: str) -> Any:
     return page("bench/held.html", section=section, first=first, last=last, cause=cause, rows=rows, words=figures.CAUSES)
 
 
+@VIEWS.get("/bench/figures/<code>/index/<item>", Perm.READ)
+def index_list(uow: UnitOfWork, code: str, item: str) -> Any:
+    """The tubes behind a number of a serum index."""
+    section, (first, last), get = section_of(uow, code), _span(uow), request.args.get
+    low, high, ward = get("low", 0, type=int), get("high", None, type=int), get("ward", "")
+    if not 0 <= low < 10**6 or (high is not None and not low < high < 10**6):
+        raise Invalid(say("请从检验统计上选择数字。"), "low")
+    rows = figures.index_by(uow, section.id, first, last, item, low, high, ward)
+    shown = " ".join(part for part in (item, f"{low}–{high}" if high is not None else f"≥{low}", ward) if part)
+    return page("bench/held.html", section=section, first=first, last=last, cause=shown, rows=rows, words={})
+
+
 @VIEWS.post("/bench/figures/<code>/export", Perm.READ)
 def export(uow: UnitOfWork, code: str) -> Any:
     """One of the three as a workbook or on paper."""

@@ -111,6 +111,12 @@ def test_the_figures_count_causes_indices_and_reruns_and_lead_to_the_results(wor
     page = tester.get("/bench/figures/CHEM").text
     assert "/bench/figures/CHEM/held/DIFFERENT" in page and "≥300" in page
     assert row.barcode in tester.get("/bench/figures/CHEM/held/DIFFERENT").text
+    links = re.findall(r'href="(/bench/figures/CHEM/index/[^"]*)">(\d+)<', page)
+    assert [n for _, n in links] == ["1", "1", "1", "3", "2"]  # three bands, then the ward's tubes and those of them beyond the limit
+    for href, n in links:
+        assert tester.get(href.replace("&amp;", "&")).text.count("<tr><td>") == int(n), href
+    assert "没有这样的结果" in tester.get("/bench/figures/CHEM/index/K?low=0").text  # an index and no other item
+    assert {tester.get(f"/bench/figures/CHEM/index/HIL-H?{q}").status_code for q in ("low=-1", "low=50&high=50", "low=9999999")} == {422}
     for what, status in (("held", 303), ("hil", 303), ("rerun", 303), ("x", 422)):
         assert tester.post("/bench/figures/CHEM/export", {"what": what, "kind": "xlsx"}).status_code == status
     assert tester.get("/bench/figures/CHEM?from=2026-13-01").status_code == 422
