@@ -176,6 +176,12 @@ class Told:
         return None if found is None else datetime.fromisoformat(found)
 
     @property
+    def received_at(self) -> datetime | None:
+        """When the laboratory took the tube in."""
+        found = self.sheet.get("received_at")
+        return datetime.fromisoformat(found) if found else None
+
+    @property
     def sheet(self) -> Mapping[str, Any]:
         """What was printed."""
         found: Mapping[str, Any] = self.document.get("print", {})

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from hashlib import sha256
+from zoneinfo import ZoneInfo
 
 import pytest
 from pypdf import PdfReader
@@ -376,3 +377,12 @@ def test_the_patient_page_costs_the_same_for_one_report_as_for_six(world: World)
         event.remove(world.lab.db.engine, "before_cursor_execute", note)
         counts.append(len(seen))
     assert counts[0] == counts[1] <= 14, counts
+
+
+def test_the_reports_page_tells_when_the_tube_was_taken_in(world: World) -> None:
+    no = released(world)
+    with world.lab.uow() as uow:
+        told = queries.released(uow, no=no)
+        assert told is not None and told.received_at is not None
+    page = world.lab.client("verifier").get(f"/reports/{no}").text
+    assert f"<dt>接收</dt><dd>{told.received_at.astimezone(ZoneInfo('Asia/Shanghai')):%Y-%m-%d %H:%M}</dd>" in page
