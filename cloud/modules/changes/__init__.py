@@ -6,7 +6,7 @@ from cloud.web.module import Job, MenuItem, Module
 MODULE = Module(
     name="changes",
     title="变更控制",
-    depends=("autoverify", "catalog", "bench", "platform"),
+    depends=("autoverify", "catalog", "bench", "platform", "qc"),
     views=("views:VIEWS",),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup", "engineer", "receiver"),

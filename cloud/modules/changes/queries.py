@@ -15,6 +15,7 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.catalog import service as catalog
 from cloud.modules.changes import models
 from cloud.modules.changes.rules import BOXES, EMERGENCY_LIMIT, OPEN, WORDS, State
+from cloud.modules.qc import queries as qc
 from common.say import say
 
 PAGE = 50
@@ -187,7 +188,8 @@ class Box:
 
 def checklist(uow: UnitOfWork, item: md.ItemRow) -> list[Box]:
     """The boxes of an item, each with what closed it."""
-    found = _found(md.catalog(uow), item)
+    known = md.catalog(uow)
+    found = _found(known, item) | {"qc": _planned(uow, known, item)}
     notes = {each.box: each for each in uow.s.scalars(select(models.ItemBox).where(models.ItemBox.item_id == item.id))}
     out = []
     for code, word in BOXES:
@@ -220,6 +222,13 @@ def _found(known: md.Catalog, item: md.ItemRow) -> dict[str, str]:
         "print": say("第 {n} 位", n=item.print_order) if item.print_order else "",
         "av": _rows(known.av_ranges.get(item.id)),
     }
+
+
+def _planned(uow: UnitOfWork, known: md.Catalog, item: md.ItemRow) -> str:
+    """Controlled on every analyzer in use that measures it; one without a plan leaves the box open."""
+    analyzers = {c.analyzer_id for c in known.channels.values() if c.item_id == item.id and known.analyzers[c.analyzer_id].active}
+    planned = {p.analyzer_id for p in qc.plans(uow) if p.item_id == item.id}
+    return say("{n} 台仪器有质控计划", n=len(analyzers)) if analyzers and analyzers <= planned else ""
 
 
 def _rows(rows: Sized | None) -> str:

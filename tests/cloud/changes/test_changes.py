@@ -11,10 +11,12 @@ from sqlalchemy import select, text
 
 from cloud.db.session import Actor, UnitOfWork
 from cloud.modules.bench import models as bench
+from cloud.modules.catalog import models as rows_of
 from cloud.modules.catalog import queries as md
 from cloud.modules.catalog import service as catalog
 from cloud.modules.changes import models, queries, service
 from cloud.modules.changes.rules import BOXES, State
+from cloud.modules.qc.models import QcPlan
 from common.errors import UserError
 from tests.cloud.bench.world import NORMAL, World, build
 from tests.support.database import TestDatabase
@@ -299,6 +301,34 @@ def test_a_new_item_is_not_activated_with_open_boxes(world: World) -> None:
         service.emergency(uow, service.propose(uow, "item", [(item.id, before | {"active": True})], "启用"), "x")
     with world.lab.uow() as uow:
         assert md.catalog(uow).items_by_code["NEW"].active
+
+
+def test_a_plan_on_every_analyzer_closes_the_box_of_quality_control(world: World) -> None:
+    def closed() -> tuple[bool, str]:
+        with world.lab.uow() as uow:
+            [box] = [b for b in queries.checklist(uow, md.catalog(uow).items_by_code["K"]) if b.code == "qc"]
+            return box.closed, box.how
+
+    assert closed() == (False, "")
+    with world.lab.uow() as uow:
+        uow.s.execute(text("DELETE FROM analyzer_item_map WHERE item_id = :i"), {"i": world.items["K"]})
+        for code in ("QX1", "QX2"):
+            row = rows_of.Analyzer(code=code, name=code, section_id=world.section)
+            uow.s.add(row)
+            uow.s.flush()
+            uow.s.add(rows_of.AnalyzerItemMap(analyzer_id=row.id, channel_code="K", item_id=world.items["K"]))
+            if code == "QX1":
+                uow.s.add(QcPlan(analyzer_id=row.id, item_id=world.items["K"]))
+            else:
+                second = row.id
+    assert closed() == (False, "")  # one of the two has none
+    with world.lab.uow() as uow:
+        plan = QcPlan(analyzer_id=second, item_id=world.items["K"])
+        uow.s.add(plan)
+    assert closed() == (True, "2 台仪器有质控计划")
+    with world.lab.uow() as uow:
+        uow.s.execute(text("UPDATE qc_plan SET active = false WHERE analyzer_id = :a"), {"a": second})
+    assert closed() == (False, "")
 
 
 def test_a_retired_row_is_kept_and_taken_up_again(world: World) -> None:
