@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
             failed = True
             continue
         for part in parts:
-            reading = decode(part.body, options.driver or part.driver, options.encoding or part.encoding, site)
+            reading = decode(part.body, options.driver or part.driver, options.encoding or part.encoding, site or part.site)
             if options.text:
                 heading = [" ".join(["==", *([name] if len(options.files) > 1 else []), *([part.name] if part.name else [])])]
                 line = "\n".join([*(heading if heading != ["=="] else []), *outline(reading, part.body)])

@@ -5,16 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from common import raw_archive
+from common.instruments.site import Site, site_from_json
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One piece to read; of an archive each message, with the driver and character set it was read with then."""
+    """One piece to read; of an archive each message, with what it was read by when it was archived (``site``: marked columns and such)."""
 
     name: str
     body: bytes
     driver: str | None = None
     encoding: str | None = None
+    site: Site | None = None
 
 
 def pieces(data: bytes) -> list[Recorded]:
@@ -25,6 +27,7 @@ def pieces(data: bytes) -> list[Recorded]:
 
 
 def _piece(facts: dict[str, object], body: bytes) -> Recorded:
-    driver, encoding = facts.get("driver"), facts.get("encoding")
+    driver, encoding, site = facts.get("driver"), facts.get("encoding"), facts.get("site")
     name = f"#{facts.get('seq')} {facts.get('conn', '')} {facts.get('received_at', '')}"
-    return Recorded(name, body, driver if isinstance(driver, str) else None, encoding if isinstance(encoding, str) else None)
+    here = site_from_json(site) if isinstance(site, dict) else None
+    return Recorded(name, body, driver if isinstance(driver, str) else None, encoding if isinstance(encoding, str) else None, here)

@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
     each = [(session, part) for part in parts for session in split(part.body)]
     sessions = [session for session, _ in each]
     for (body, frames, complete, problems), part in each:
-        reading = decode(body, args.driver or part.driver, args.encoding or part.encoding)
+        reading = decode(body, args.driver or part.driver, args.encoding or part.encoding, part.site)
         if args.text:
             print(f"—— {frames} 帧 (frames)，{'完整 (whole)' if complete else '不完整 (incomplete)'}", *problems, sep="\n! ")
             print(*outline(reading, body), sep="\n")

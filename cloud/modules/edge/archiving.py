@@ -116,7 +116,8 @@ def _part(uow: UnitOfWork, row: RawArchive) -> bool:
 
 MESSAGES = text("""
 SELECT r.seq, r.stream_uuid, r.conn_key, r.agent_at, r.received_at, r.sha256, r.boot_uuid, r.mono_ns, r.body, r.cleared_at, r.meta,
-       a.uuid AS agent, coalesce(c.driver, y.driver) AS driver, coalesce(c.encoding, m.encoding) AS encoding
+       a.uuid AS agent, coalesce(c.driver, y.driver) AS driver, coalesce(c.encoding, m.encoding) AS encoding,
+       m.site
 FROM raw_message r JOIN agent a ON a.tenant_id = r.tenant_id AND a.id = r.agent_id
 LEFT JOIN connection c ON c.tenant_id = r.tenant_id AND c.id = r.connection_id
 LEFT JOIN analyzer y ON y.tenant_id = r.tenant_id AND y.id = c.analyzer_id
@@ -132,7 +133,7 @@ def _read(uow: UnitOfWork, ids: Sequence[int]) -> list[Kept]:
         facts: dict[str, Any] = {
             "agent": r.agent, "stream": r.stream_uuid, "seq": r.seq, "conn": r.conn_key, "agent_at": _text(r.agent_at),
             "received_at": _text(r.received_at), "boot": r.boot_uuid, "mono_ns": r.mono_ns, "sha256": r.sha256, "meta": r.meta,
-            "driver": r.driver, "encoding": r.encoding,
+            "driver": r.driver, "encoding": r.encoding, "site": r.site,
         }  # fmt: skip
         if r.cleared_at is not None:
             facts["cleared_at"] = _text(r.cleared_at)

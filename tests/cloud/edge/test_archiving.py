@@ -12,9 +12,11 @@ import pytest
 from agent import decode_cli
 from agent.__main__ import main as agent_main
 from cloud.modules.edge import archiving, instruments, keeping, rules
+from cloud.modules.edge.models import MappingVersion
 from cloud.ports import s3
 from common import raw_archive
 from common.errors import PeerError
+from common.instruments.layout import describe
 from tests.cloud.edge.world import Edge, astm
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
@@ -105,6 +107,26 @@ def test_a_retired_analyzers_messages_are_filed_and_read_again(
     assert values == [["4.0"], ["4.1"], ["4.2"], []]
     agent_main(["replay", str(file), "--text"])
     assert "4.2" in capsys.readouterr().out
+
+
+def test_marked_columns_go_with_the_bytes(edge: Edge, store: s3.FileStore, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A format that nobody described is read again by what a person marked on it."""
+    marks = [{"role": "specimen", "line": 0, "start": 0, "end": 12}, {"role": "value", "line": 0, "start": 13, "end": 19, "code": "K"}]
+    site = {"layout": describe("line", marks)}
+    with edge.lab.uow() as uow:
+        uow.s.add(
+            MappingVersion(analyzer_id=edge.bench.analyzer, number=1, state="active", site=site, author="甲", author_id=1, created_at=NOW)
+        )
+    edge.take(edge.agent.raw(b"%-12s %6s\r\n" % (b"S1", b"4.1")))
+    retire(edge)
+    minute(edge)
+    [(key, sha)] = edge.rows("SELECT key, sha256 FROM edge_archive_part")
+    file = tmp_path / "raw.zip"
+    file.write_bytes(s3.files_of(store, edge.lab.a).get(key, sha))
+    capsys.readouterr()
+    assert decode_cli.main([str(file)]) == 0
+    [specimen] = json.loads(capsys.readouterr().out)["messages"][0]["specimens"]
+    assert specimen["specimen_id"] == "S1" and [(r["code"], r["value"]) for r in specimen["results"]] == [("K", "4.1")]
 
 
 def test_bytes_are_not_cleared_before_they_are_in_a_file(edge: Edge, store: s3.FileStore) -> None:
