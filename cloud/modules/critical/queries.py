@@ -10,6 +10,7 @@ from statistics import median
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, func, or_, select, text
+from sqlalchemy.dialects.postgresql import distinct_on
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.critical import rules
@@ -174,7 +175,7 @@ def register(uow: UnitOfWork, wanted: Wanted, before: int | None = None, limit: 
         query = query.where(place == wanted.dept)
     if wanted.counted:
         ended = [State.FALSE_ALARM.value, State.MERGED.value]
-        once = select(CriticalEvent.id).distinct(CriticalEvent.test_id).order_by(CriticalEvent.test_id, CriticalEvent.round)
+        once = select(CriticalEvent.id).ext(distinct_on(CriticalEvent.test_id)).order_by(CriticalEvent.test_id, CriticalEvent.round)
         once = once.where(CriticalEvent.found_at >= start, CriticalEvent.found_at < end, CriticalEvent.state.not_in(ended))
         query = query.where(CriticalEvent.id.in_(once))
     if wanted.failed_readback:
