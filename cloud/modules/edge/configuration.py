@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -216,7 +215,7 @@ def save_connection(uow: UnitOfWork, agent_id: int, new: NewConnection, version:
     rows = uow.s.scalars(select(Connection).where(Connection.agent_id == agent_id)).all()
     row = next((r for r in rows if r.key == new.key), None)
     _unchanged(row, new, version, md.catalog(uow).analyzers)
-    _free(new.line(), [r for r in rows if r is not row])
+    _free(uow, agent_id, new.line(), 0 if row is None else row.id)
     before = None if row is None else {"transport": row.transport, "analyzer_id": row.analyzer_id, "enabled": row.enabled}
     if row is None:
         row = Connection(agent_id=agent_id, key=new.key, name="", protocol="", transport={})
@@ -278,21 +277,27 @@ def _differences(row: Connection, new: NewConnection, analyzers: Any) -> list[An
     return [say("{name} {now}", name=name, now=shown) for name, had, typed, shown in fields if had != typed]
 
 
-def _free(line: dict[str, Any], others: Sequence[Connection]) -> None:
-    """Two analyzers on one port of an agent would be taken for each other (M27: a reused serial port or address)."""
+def _free(uow: UnitOfWork, agent_id: int, line: dict[str, Any], own: int) -> None:
+    """Two analyzers on one port of an agent would be taken for each other (M27: a reused serial port or address), and an analyzer that
+    two agents dial would be read twice.
+    """
     names = {"tcp-listen": ("port",), "tcp-dial": ("host", "port"), "file": ("folder",), "odbc": ("dsn", "table")}.get(
         line["type"], ("device",)
     )
-    for other in others:
+    alive = select(Agent.id).where(Agent.state != "revoked")  # a PC that was replaced dials nobody
+    used = select(Connection).where(Connection.enabled, Connection.id != own, Connection.agent_id.in_(alive)).order_by(Connection.id)
+    for other in uow.s.scalars(used).all():
         had = other.transport
-        if other.enabled and had.get("type") == line["type"] and all(had.get(name) == line[name] for name in names):
+        if other.agent_id != agent_id and line["type"] != "tcp-dial":
+            continue
+        if had.get("type") == line["type"] and all(had.get(name) == line[name] for name in names):
             shown = ":".join(str(line[name]) for name in names)
             field = "port" if "port" in names else "device"
-            raise UserError(
-                "conflict",
-                say("{shown} 已由本采集端的连接“{name}”使用，请换一个端口，或先停用那个连接。", shown=shown, name=other.name),
-                field=field,
-            )
+            if other.agent_id != agent_id:
+                said = say("{shown} 已由另一采集端的连接“{name}”使用，请核对仪器地址，或先停用那个连接。", shown=shown, name=other.name)
+            else:
+                said = say("{shown} 已由本采集端的连接“{name}”使用，请换一个端口，或先停用那个连接。", shown=shown, name=other.name)
+            raise UserError("conflict", said, field=field)
 
 
 def _known_links(uow: UnitOfWork, agent_id: int, row: Connection) -> None:
@@ -316,6 +321,8 @@ def switch(uow: UnitOfWork, connection_id: int, what: str, on: bool, reason: str
     assert agent is not None
     before = {"enabled": row.enabled, "simulator": row.simulator, "spare": row.spare}
     if what == "enabled":
+        if on:
+            _free(uow, row.agent_id, row.transport, row.id)
         row.enabled = on
     elif what == "spare":
         row.spare = on

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.config import parse_config
-from cloud.modules.edge import configuration, downlink
+from cloud.modules.edge import configuration, downlink, service
 from common.instruments.decode import decode
 from common.instruments.drivers import DRIVERS
 from common.instruments.site import site_from_json
@@ -133,6 +133,31 @@ def test_what_the_page_shows_of_a_line_can_be_saved_and_is_the_same_then(edge: E
         assert edge.rows(kept) == before
     shown = as_shown(admin.get("/edge/analyzers/new?driver=sysmex_xn").text, "/edge/analyzers")
     assert admin.post("/edge/analyzers", {**shown, "code": "XN2", "name": "血球仪二号", "port": "6007"}).status_code == 303
+
+
+def test_a_port_is_not_used_twice_by_switching_an_old_line_on_again(edge: Edge) -> None:
+    leader = edge.lab.client("leader")
+    [(old,)] = edge.rows("SELECT id FROM connection")
+    assert leader.post(f"/edge/links/{old}/switch", {"what": "enabled", "on": "0", "reason": "换机"}).status_code == 303
+    saved(leader, form(edge, transport="tcp-listen", port="1"))
+    answer = leader.post(f"/edge/links/{old}/switch", {"what": "enabled", "on": "1", "reason": "换回"})
+    assert answer.status_code == 409 and "已由本采集端的连接“血球仪一号”使用" in answer.text
+    assert edge.rows("SELECT enabled FROM connection WHERE id = :i", i=old) == [(False,)]
+
+
+def test_an_analyzer_is_not_dialled_by_two_agents(edge: Edge) -> None:
+    leader = edge.lab.client("leader")
+    saved(leader, form(edge, transport="tcp-dial", host="10.0.0.9", port="5000"))
+    with edge.lab.uow() as uow:
+        other = service.create_agent(uow, "二号采集端").id
+    again = {"agent_id": str(other), "code": "XN9", "name": "又一台", "transport": "tcp-dial", "host": "10.0.0.9"}
+    answer = leader.post("/edge/analyzers", form(edge, **again, port="5000"))
+    assert answer.status_code == 409 and "已由另一采集端的连接“血球仪一号”使用" in answer.text
+    saved(leader, form(edge, **again, port="5001"))
+    listening = {**again, "code": "XN8", "transport": "tcp-listen", "host": "", "port": "1"}
+    saved(leader, form(edge, **listening))  # every PC has its own ports
+    edge.rows("UPDATE agent SET state = 'revoked' WHERE id = :i RETURNING id", i=edge.agent.id)
+    saved(leader, form(edge, **{**again, "code": "XN7"}, port="5000"))  # the first PC was replaced
 
 
 def test_a_connection_somebody_changed_meanwhile_is_not_overwritten(edge: Edge) -> None:
