@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -18,7 +18,7 @@ from cloud.modules.orders.rules import ItemStatus
 
 PAGE = 100
 
-WORDS = {
+WORDS: Mapping[str, Mapping[str, str]] = {
     "status": {s.value: word for s, word in rules.STATUS_TEXT.items()},
     "priority": {Priority.ROUTINE: "常规", Priority.STAT: "急", Priority.GREEN: "绿色通道"},
     "charge": {"paid": "已收费", "unpaid": "未收费", "refunded": "已退费"},
@@ -282,7 +282,7 @@ _NEVER = and_(OrderItem.status.in_([s.value for s in rules.PAID_WAITING]), Order
 _LAPSED = and_(OrderItem.status == ItemStatus.EXPIRED.value, OrderItem.charge_state == Charge.PAID.value)
 
 
-def order_list(uow: UnitOfWork, f: Filter, before: int | None = None) -> list[ListRow]:
+def order_list(uow: UnitOfWork, f: Filter, before: int | None = None, limit: int | None = None) -> list[ListRow]:
     """A page of items, newest first; ``before`` continues after the last id of the page shown."""
     query = _items().add_columns(*_PATIENT, LabOrder.heard_at)
     query = query.join(Patient, and_(Patient.tenant_id == LabOrder.tenant_id, Patient.id == LabOrder.patient_id))
@@ -305,7 +305,7 @@ def order_list(uow: UnitOfWork, f: Filter, before: int | None = None) -> list[Li
         query = query.where(or_(LabOrder.patient_id.in_(found), LabOrder.placer_no == f.text, OrderItem.order_item_no == f.text))
     if before is not None:
         query = query.where(OrderItem.id < before)
-    rows = uow.s.execute(query.order_by(OrderItem.id.desc()).limit(PAGE)).all()
+    rows = uow.s.execute(query.order_by(OrderItem.id.desc()).limit(limit or PAGE)).all()
     n, m = len(_ITEM), len(_ITEM) + len(_PATIENT)
     return [ListRow(_item(row), PatientRow(*row[n:m]), row[m]) for row in rows]
 

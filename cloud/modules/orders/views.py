@@ -8,9 +8,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from flask import request
+from werkzeug.datastructures import MultiDict
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import expiry, figures, holds, queries, rules, service, twins, uncharged, verbal
+from cloud.modules.orders import expiry, figures, holds, printed, queries, rules, service, twins, uncharged, verbal
 from cloud.modules.orders.messages import Registration
 from cloud.modules.orders.rules import Perm
 from cloud.modules.platform import lists
@@ -28,11 +29,22 @@ WORDS = queries.WORDS
 @VIEWS.get("/orders", Perm.READ)
 def order_list(uow: UnitOfWork) -> Any:
     """Requested items, newest first, filtered by state, day and person."""
-    asked = request.args
-    flags = {name: asked.get(name) == "1" for name in ("unmapped", "held", "never", "lapsed")}
-    f = queries.Filter(asked.get("status", ""), day=_day(asked.get("day", "")), text=asked.get("q", "").strip(), **flags)
-    rows = queries.order_list(uow, f, asked.get("before", None, int))
+    f = _filter(request.args)
+    rows = queries.order_list(uow, f, request.args.get("before", None, int))
     return page("orders/list.html", "rows", rows=rows, f=f, words=WORDS, counts=queries.counts(uow), size=queries.PAGE)
+
+
+@VIEWS.post("/orders/export", Perm.FIGURES, reads=True)
+def export(uow: UnitOfWork) -> Any:
+    """The list as it is filtered, on paper or in a workbook."""
+    found = queries.order_list(uow, _filter(request.form), limit=printed.EXPORT_MOST)
+    made = printed.document(found, principal().tenant_name, principal().name, uow.now)
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), "/orders", identifying=True))
+
+
+def _filter(asked: MultiDict[str, str]) -> queries.Filter:
+    flags = {name: asked.get(name) == "1" for name in ("unmapped", "held", "never", "lapsed")}
+    return queries.Filter(asked.get("status", ""), day=_day(asked.get("day", "")), text=asked.get("q", "").strip(), **flags)
 
 
 @VIEWS.get("/orders/item/<int:item_id>", Perm.READ)

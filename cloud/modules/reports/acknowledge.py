@@ -3,13 +3,17 @@ followed until the last of them knows."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
 from cloud.modules.reports.models import ReportNotice
+from cloud.modules.reports.rules import NOTICE_WORDS, Notice
+from cloud.reports.documents import Column, ListDocument
 from common.errors import UserError
 from common.say import say
 
@@ -47,11 +51,39 @@ class Row:
     kind: str
 
 
-def listed(uow: UnitOfWork, sections: list[int], done: bool, before: int | None = None) -> list[Row]:
+def listed(uow: UnitOfWork, sections: list[int], done: bool, before: int | None = None, limit: int = PAGE) -> list[Row]:
     """Readers who do not know yet, the longest waiting first; or those who do, newest first."""
-    values = {"t": uow.tenant_id, "sections": sections, "n": PAGE}
+    values = {"t": uow.tenant_id, "sections": sections, "n": limit}
     rows = uow.s.execute(_DONE, values | {"before": before or 2**62}) if done else uow.s.execute(_OPEN, values)
     return [Row(*row) for row in rows]
+
+
+EXPORT_MOST = 5000
+COLUMNS = (
+    Column("通知时间", 3), Column("报告号", 4), Column("版本", 1), Column("变化", 3), Column("患者", 3), Column("病历号", 3),
+    Column("科室", 3), Column("要通知的人", 4), Column("知晓", 6),
+)  # fmt: skip
+
+
+def document(rows: Sequence[Row], done: bool, hospital: str, by: str, now: datetime) -> ListDocument:
+    """The register of who was told of a changed report, for paper or Excel."""
+
+    def at(when: datetime) -> str:
+        return f"{when.astimezone(md.HOSPITAL_ZONE):%Y-%m-%d %H:%M}"
+
+    def known(r: Row) -> str:
+        phoned = f"电话告知 {r.told_by}：{r.told_note}" if r.told_by else ""
+        return "未知晓" if r.read_at is None else f"{at(r.read_at)} {phoned}".strip()
+
+    lines = (
+        (
+            at(r.at), r.no, f"V{r.version_no}", "已召回" if r.state in ("recalled", "cancelled") else NOTICE_WORDS[Notice(r.kind)],
+            r.name, r.patient_no, r.place, f"{r.reader} {r.dept}".strip(), known(r),
+        )
+        for r in rows
+    )  # fmt: skip
+    title = f"修改与召回通知：{'已知晓' if done else '未知晓'}"
+    return ListDocument(hospital, title, COLUMNS, tuple(lines), now, by, landscape=True)
 
 
 def told(uow: UnitOfWork, notice_id: int, note: str) -> None:

@@ -316,6 +316,16 @@ def notices(uow: UnitOfWork) -> Any:
     return page("reports/notices.html", "rows", rows=rows, done=done, **context)
 
 
+@VIEWS.post("/reports/notices/export", Perm.AMEND, reads=True)
+def notices_export(uow: UnitOfWork) -> Any:
+    """The list on paper or in a workbook."""
+    done = request.args.get("done") == "1"
+    rows = acknowledge.listed(uow, [s.id for s in _mine(uow)], done, limit=acknowledge.EXPORT_MOST)
+    made = acknowledge.document(rows, done, principal().tenant_name, principal().name, uow.now)
+    back = f"/reports/notices{'?done=1' if done else ''}"
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back, identifying=True))
+
+
 @VIEWS.post("/reports/notices/<int:notice_id>", Perm.AMEND)
 def notice_told(uow: UnitOfWork, notice_id: int) -> Any:
     """Told by phone."""

@@ -27,6 +27,29 @@ UNREAD, RECOLLECT_LATE = timedelta(minutes=30), timedelta(hours=4)
 """[C] A ward reads a rejection within 30 minutes and has drawn again within four hours."""
 
 
+RECOLLECTED = (
+    Column("拒收时间", 3), Column("患者", 3), Column("病历号", 3), Column("位置", 3), Column("项目", 5), Column("条码", 3),
+    Column("原因", 5), Column("病区已读", 3), Column("重采", 4),
+)  # fmt: skip
+
+
+def recollections(rows: Sequence[queries.RejectionRow], hospital: str, by: str, now: datetime) -> ListDocument:
+    """Rejected tubes and how far their recollection is, for paper or Excel."""
+
+    def at(when: datetime) -> str:
+        return f"{when.astimezone(ZONE):%m-%d %H:%M}"
+
+    lines = (
+        (
+            at(r.at), r.name, r.patient_no, f"{r.ward or r.dept} {r.bed}".strip(), r.items, r.barcode, f"{r.reason} {r.note}".strip(),
+            "未读" if r.read_at is None else f"{r.read_by} {at(r.read_at)}",
+            " ".join((rules.RECOLLECT_WORDS[r.stage], *(code for _, code in r.new))),
+        )
+        for r in rows
+    )  # fmt: skip
+    return ListDocument(hospital, "重采跟踪", RECOLLECTED, tuple(lines), now, by, landscape=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Sending:
     """What the form says of a sending: the other laboratory, its contract, who carries it, when the report is due."""

@@ -18,17 +18,27 @@ from cloud.web.page import page, redirect_to
 from cloud.web.view import Views, principal
 
 REFERRAL = Views("specimen_referral", __name__)
+WEEK = 7
 
 
 @REFERRAL.get("/sp/recollect", Perm.READ)
 def recollect(uow: UnitOfWork) -> Any:
     """Rejected tubes of the last days and how far their recollection is; ``all=1`` shows the finished ones too."""
-    everything = request.args.get("all") == "1"
-    found = queries.rejections(uow, frozenset(), 7)
+    found, everything = queries.rejections(uow, frozenset(), WEEK), request.args.get("all") == "1"
     rows = [row for row in found if everything or row.open]
     waiting = sum(row.open for row in found)
     context: dict[str, Any] = {"rows": rows, "everything": everything, "waiting": waiting, "stages": rules.RECOLLECT_WORDS, "now": uow.now}
     return page("specimens/recollect.html", "rows", late=referral.RECOLLECT_LATE, **context)
+
+
+@REFERRAL.post("/sp/recollect/export", Perm.FIGURES, reads=True)
+def recollect_export(uow: UnitOfWork) -> Any:
+    """The list on paper or in a workbook."""
+    everything = request.args.get("all") == "1"
+    rows = [row for row in queries.rejections(uow, frozenset(), WEEK) if everything or row.open]
+    made = referral.recollections(rows, principal().tenant_name, principal().name, uow.now)
+    back = f"/sp/recollect{'?all=1' if everything else ''}"
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back, identifying=True))
 
 
 @REFERRAL.get("/sp/referral", Perm.REFER)

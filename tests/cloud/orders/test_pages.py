@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import re
 
+import openpyxl
 from sqlalchemy import select
 
+from cloud import relay
 from cloud.modules.orders import service
 from cloud.modules.orders.messages import Action
 from cloud.modules.orders.models import LabOrder, OrderItem, Patient
 from cloud.modules.orders.service import ItemStatus
+from cloud.worker import all_handlers
 from tests.support.lab import Lab
 from tests.support.orders import SOURCE, item, message, person, seed_catalog
 
@@ -43,6 +47,24 @@ def test_list_is_filtered_and_searched(lab: Lab) -> None:
     assert names("unmapped=1") == {"张三丰"}
     assert names("day=2020-01-01") == set()
     assert names("day=nonsense") == {"张三丰", "李四光"}
+
+
+def test_the_list_goes_to_excel_as_it_is_filtered(lab: Lab) -> None:
+    seed(lab, "李四光", "=1+1")
+    leader = lab.client("leader")
+
+    def sheet(**asked: str) -> list[list[object]]:
+        job = leader.post("/orders/export", {"kind": "xlsx"} | asked).headers["Location"]
+        relay.drain(lab.db, lab.a, all_handlers())
+        book = openpyxl.load_workbook(io.BytesIO(leader.get(f"{job}/file").data))
+        return [[c.value for c in line] for line in book.active.iter_rows()]
+
+    whole = [row for row in sheet() if "P001" in row or "=1+1" in row]
+    assert len(whole) == 3 and all(row[7] == "已确认" for row in whole) and sum("未对照" in str(row[8]) for row in whole) == 1
+    found = sheet(q="lsg", status="confirmed")
+    assert any("李四光" in row for row in found) and not any("张三丰" in row for row in found)
+    assert leader.post("/orders/export", {"kind": "x"}).status_code == 422
+    assert lab.client("nurse").post("/orders/export", {"kind": "xlsx"}).status_code == 403
 
 
 def test_an_items_form_is_shown_and_the_read_is_logged(lab: Lab) -> None:

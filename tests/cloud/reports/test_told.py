@@ -52,11 +52,17 @@ def test_a_reader_who_does_not_look_is_told_by_phone_and_that_is_written_down(ro
     assert again.status_code == 409 and "已经知晓" in again.text
     done = leader.get("/reports/notices?done=1").text
     assert "电话 3301 李医生" in done and second.reader not in done
+    with lab.uow() as uow:
+        [known] = acknowledge.document(acknowledge.listed(uow, [room.world.section], True), True, "甲", "乙", uow.now).rows
+        [waiting] = acknowledge.document(acknowledge.listed(uow, [room.world.section], False), False, "甲", "乙", uow.now).rows
+    assert known[1] == waiting[1] == no and known[2:4] == ("V2", "已修改") and "电话 3301 李医生" in known[-1] and waiting[-1] == "未知晓"
+    assert [leader.post("/reports/notices/export?done=1", {"kind": kind}).status_code for kind in ("pdf", "xlsx", "x")] == [303, 303, 422]
     # A recall is another version of the news: the reader of the old one is told anew, the settled notice does not hide it.
     assert lab.client("leader").post(f"/reports/{no}/recall", {"reason": "标本错误"}).status_code == 303
     with lab.uow() as uow:
         assert {r.reader for r in acknowledge.listed(uow, [room.world.section], False)} == {first.reader, second.reader}
     assert lab.client("tester").get("/reports/notices").status_code == 403
+    assert lab.client("tester").post("/reports/notices/export", {"kind": "pdf"}).status_code == 403
 
 
 def test_recognised_items_and_a_tube_examined_elsewhere_say_so(room: Room) -> None:

@@ -195,6 +195,13 @@ def test_the_pages_of_recollection_referral_and_numbers(lab: Lab) -> None:
         known = uow.s.execute(text("SELECT id FROM reject_reason WHERE code = 'CLOT'")).scalar()
     assert desk.post("/sp/reject", {"code": barcode, "reason_id": known}, htmx=True).status_code == 200
     assert "待重采" in tester.get("/sp/recollect").text and "未读" in tester.get("/sp/recollect").text
+    with lab.uow() as uow:
+        rows = queries.rejections(uow, frozenset(), 7)
+        [line] = referral.recollections(rows, "甲", "乙", uow.now).rows
+    assert barcode in line and "PG2" in line and line[-2:] == ("未读", "待重采")
+    wanted = ("pdf", "xlsx", "x")
+    assert [lab.client("leader").post("/sp/recollect/export?all=1", {"kind": kind}).status_code for kind in wanted] == [303, 303, 422]
+    assert nurse.post("/sp/recollect/export", {"kind": "pdf"}).status_code == 403
     ward = nurse.get("/sp/rejections").text
     assert "待重采" in ward and "/sp/labels?code=PG2" in ward
     assert desk.get("/sp/numbers?day=2026-99-99").status_code == 422

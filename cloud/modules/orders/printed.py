@@ -1,0 +1,39 @@
+"""The list of requests as it is filtered on its page, for paper or a workbook."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cloud.modules.orders.messages import Priority
+from cloud.modules.orders.queries import WORDS, ItemRow, ListRow
+from cloud.reports.documents import Column, ListDocument
+from cloud.web.span import ZONE
+
+EXPORT_MOST = 5000
+COLUMNS = (
+    Column("时间", 3), Column("患者", 3), Column("病历号", 3), Column("科室", 3), Column("医生", 2), Column("项目", 5), Column("收费", 2),
+    Column("状态", 2), Column("说明", 6),
+)  # fmt: skip
+
+
+def document(found: Sequence[ListRow], hospital: str, by: str, now: datetime) -> ListDocument:
+    """What the page shows, with the words of its marks."""
+    charge, status = WORDS["charge"], WORDS["status"]
+    lines = (
+        (
+            f"{r.item.ordered_at.astimezone(ZONE):%Y-%m-%d %H:%M}", r.patient.name, r.patient.patient_no, r.item.ward or r.item.dept,
+            r.item.doctor, r.item.his_name or r.item.his_code, charge[r.item.charge], status[r.item.status], _said(r.item),
+        )
+        for r in found
+    )  # fmt: skip
+    return ListDocument(hospital, "申请", COLUMNS, tuple(lines), now, by, landscape=True)
+
+
+def _said(item: ItemRow) -> str:
+    marks = (
+        WORDS["priority"][item.priority] if item.priority != Priority.ROUTINE else "",
+        "未对照" if item.order_set_id is None else "",
+        f"已挂起：{item.hold}" if item.hold else "",
+    )
+    return "；".join(mark for mark in marks if mark)
