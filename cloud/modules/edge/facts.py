@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import rules, signals, verdicts
+from cloud.modules.edge import interpret, lookup, rules, signals, store, verdicts
 from cloud.modules.edge.heartbeat import connections
 from cloud.modules.edge.models import Agent, Connection
 from cloud.modules.edge.signals import AgentFacts, LinkFacts
@@ -101,6 +101,34 @@ def load(uow: UnitOfWork) -> list[AgentView]:
         about = agent_facts(agent, uow.now, any(others) if others else None, wanted or "")
         own = [c for c in links if c.agent_id == agent.id]
         out.append(AgentView(agent, about, [_link(uow, agent, about, c, counts, waiting.get(c.id, {})) for c in own]))
+    return out
+
+
+# The newest message alone: an old one says what was.
+NEWEST = text("""
+SELECT c.id, r.agent_id, r.conn_key, r.meta, r.at, CASE WHEN length(r.body) < :most THEN r.body END AS body
+FROM connection c CROSS JOIN LATERAL (
+    SELECT m.agent_id, m.conn_key, m.meta, m.body, coalesce(m.agent_at, m.received_at) AS at FROM raw_message m
+    WHERE m.tenant_id = c.tenant_id AND m.connection_id = c.id AND m.kind = 'raw' AND m.state = 'interpreted' ORDER BY m.id DESC LIMIT 1) r
+WHERE c.tenant_id = :t AND c.enabled AND c.last_result_at > :since
+""")
+CLOCK_BYTES = 200_000
+"""Pictures are not decoded each minute for the time in their header."""
+
+
+def analyzer_clocks(uow: UnitOfWork, zone: tzinfo) -> dict[int, timedelta]:
+    """How far each analyzer's clock is ahead of its agent's (C2), by connection: the time in its newest message's header, which is written
+    as it is sent. Analyzers that write none, or a date only, are not in it."""
+    rows = uow.s.execute(NEWEST, {"t": uow.tenant_id, "since": uow.now - DAY, "most": CLOCK_BYTES}).all()
+    links = lookup.links(store.cursor(uow), uow.tenant_id, {r.agent_id for r in rows}) if rows else {}
+    out = {}
+    for row in rows:
+        link = links.get((row.agent_id, row.conn_key))
+        if row.body is None or link is None or link.simulated(row.at):
+            continue
+        sent = interpret.sent_at(row.body, row.meta, link, md.catalog(uow), zone)
+        if sent is not None:
+            out[row.id] = sent - row.at
     return out
 
 

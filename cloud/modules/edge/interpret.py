@@ -9,12 +9,13 @@ import traceback
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 from cloud.modules.catalog.queries import Catalog
+from cloud.modules.edge import rules
 from cloud.modules.edge.lookup import Link
 from common.instruments import pictures, tubes
 from common.instruments.decode import decode
@@ -62,6 +63,15 @@ def reading_of(body: bytes, meta: Mapping[str, Any], link: Link | None, catalog:
     driver = (link.driver if link else None) or (analyzer.driver if analyzer else None) or _text(meta.get("driver"))
     encoding = (link.encoding if link else None) or _text(meta.get("encoding"))
     return decode(body, driver, encoding, _site(link.site if link else None))
+
+
+def sent_at(body: bytes, meta: Mapping[str, Any], link: Link | None, catalog: Catalog, zone: tzinfo) -> datetime | None:
+    """When a message says it was sent, by the clock of who sent it; None when it does not say, or cannot be read."""
+    try:
+        found = reading_of(body, meta, link, catalog).messages
+    except Exception:  # what cannot be decoded has its own place, see batch.read
+        return None
+    return next((at for m in reversed(found) if (at := rules.run_time(m.sent_at, zone)) is not None), None)
 
 
 @lru_cache(maxsize=512)

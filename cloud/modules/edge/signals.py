@@ -14,6 +14,7 @@ SILENT_TIMES = 3
 BACKLOG = 100
 CERT_DAYS = 30
 SKEW = timedelta(seconds=30)
+ANALYZER_SKEW = timedelta(seconds=60)
 LOW_SHARE, LOW_FREE = 0.80, 20 << 30
 """A disk so full, and with so little left (of a large one a fifth is plenty), is shown to a person (RELIABILITY R5)."""
 OLD_VERSION = timedelta(days=7)
@@ -78,6 +79,8 @@ class LinkFacts:
     """The analyzer connects for each message: between two of them nobody being there is no fault."""
     spare: bool = False
     """Nobody counts on this connection: it may stand idle for days, and a peer that is away is no fault."""
+    skew: timedelta | None = None
+    """How far the analyzer's clock is ahead, by its newest message; None when it writes no time of day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,7 @@ WORDS = {
     "disk_low": "采集端 %(name)s 的磁盘只剩 %(gb)s GB，请清理；再少就会停止接收",
     "old_version": "采集端 %(name)s 还没有换成 %(version)s 版，检验科同意已超过 7 天",
     "clock": "采集端 %(name)s 的时钟相差 %(seconds)s 秒",
+    "analyzer_clock": "%(name)s 的仪器时钟与采集端相差 %(minutes)s 分钟，请在仪器上校时；周转时间按采集端的时间计算",
     "link": "%(name)s 连接故障",
     "silent": "%(name)s 已 %(minutes)s 分钟没有结果，平常 %(usual)s 分钟内有一条",
     "checksum": "%(name)s 的 %(frames)s 帧中有 %(errors)s 帧校验错误",
@@ -191,4 +195,6 @@ def link_signals(link: LinkFacts, at_work: bool) -> list[Signal]:
         out.append(Signal("checksum", {"frames": link.frames, "errors": link.checksum_errors}))
     if link.unmapped:
         out.append(Signal("unmapped", {"results": link.unmapped}))
+    if link.skew is not None and abs(link.skew) > ANALYZER_SKEW:
+        out.append(Signal("analyzer_clock", {"minutes": f"{link.skew.total_seconds() / 60:+.1f}"}))
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import timedelta, tzinfo
 from zoneinfo import ZoneInfo
 
@@ -29,14 +30,15 @@ PACE = text("UPDATE connection SET usual_gap_s = :gap WHERE tenant_id = :t AND i
 
 def look(uow: UnitOfWork, zone: tzinfo = CHINA) -> None:
     """Once a minute."""
-    working = facts.at_work(uow, zone)
+    working, skews = facts.at_work(uow, zone), facts.analyzer_clocks(uow, zone)
     found: dict[str, list[alerts.Alert]] = defaultdict(list)
     for view in facts.load(uow):
         page = f"/edge/agents/{view.agent.id}"
         for signal in signals.agent_signals(view.facts, working):
             found[signal.kind].append(_alert(signal, f"agent:{view.agent.id}", view.agent.name, page))
         for link in view.links:
-            for signal in signals.link_signals(link.facts, working):
+            about = replace(link.facts, skew=skews.get(link.connection.id))
+            for signal in signals.link_signals(about, working):
                 page = f"/edge/links/{link.connection.id}"
                 found[signal.kind].append(_alert(signal, f"connection:{link.connection.id}", link.connection.name, page))
             _count(uow, link)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from cloud.modules.platform.rules import Level
 from common import crypto, release
 from common.errors import UserError
 from common.instruments.drivers import DRIVERS
-from tests.cloud.edge.world import ZONE, Edge, astm
+from tests.cloud.edge.world import AT, ZONE, Edge, astm
 
 
 def beat(edge: Edge, pending: int = 0, **link: Any) -> None:
@@ -74,6 +74,33 @@ def test_an_agent_gone_for_two_minutes_is_an_alert_that_ends_with_its_return(edg
     assert (fault.times, fault.open, fault.repair) == (1, 0, 7.0)
 
 
+def test_an_analyzers_clock_more_than_a_minute_off_is_told_until_it_is_set(edge: Edge) -> None:
+    """C2; by the time in the newest message's header. A header without a time of day says nothing."""
+    at_noon(edge)
+
+    def sends(stamp: str, number: int) -> list[tuple[str, str]]:
+        edge.take(edge.agent.raw(astm(f"C{number}", {"K": "4.1"}).replace(b"|P|1\r", f"|P|1|{stamp}\r".encode(), 1)))
+        beat(edge)
+        run_watch(edge)
+        return alerts(edge)
+
+    wall = datetime.fromisoformat(AT).astimezone(watch.CHINA)  # when the agent took it, by its own clock
+    wrong = [("edge.analyzer_clock", "connection:1")]
+    assert sends(f"{wall - timedelta(seconds=59):%Y%m%d%H%M%S}", 1) == []
+    assert sends(f"{wall + timedelta(seconds=62):%Y%m%d%H%M%S}", 2) == wrong
+    assert sends(f"{wall:%Y%m%d}", 3) == [], "a date is no time"
+    assert sends(f"{wall - timedelta(hours=1):%Y%m%d%H%M%S}", 4) == wrong
+    [(fields,)] = edge.rows("SELECT fields FROM alert WHERE cleared_at IS NULL")
+    assert fields["minutes"] == "-60.0"
+    with edge.lab.uow() as uow:
+        uow.s.execute(text("UPDATE connection SET simulator_from = :now"), {"now": wall})
+    run_watch(edge)
+    assert alerts(edge) == [], "what is played has its own time"
+    with edge.lab.uow() as uow:
+        uow.s.execute(text("UPDATE connection SET simulator_from = NULL"))
+    assert sends(f"{wall:%Y%m%d%H%M%S}", 5) == []
+
+
 def test_an_analyzer_silent_against_its_own_pace_is_named_with_what_to_do(edge: Edge) -> None:
     at_noon(edge)
     noon = edge.lab.clock()
@@ -112,7 +139,7 @@ def test_the_other_alerts_come_and_go(edge: Edge) -> None:
     beat(edge)
     run_watch(edge)
     assert alerts(edge) == []
-    assert len(WORDS) == 11
+    assert len(WORDS) == 12
 
 
 def test_the_balance_of_a_connection_is_shown(edge: Edge) -> None:

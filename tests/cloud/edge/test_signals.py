@@ -125,7 +125,13 @@ def test_alerts_of_a_connection_at_their_limits() -> None:
     assert kinds(signals.link_signals(replace(silent, state="fault", spare=True, unmapped=1), True)) == ["unmapped"]
     assert kinds(signals.link_signals(replace(LINK, checksum_errors=11), False)) == ["checksum"]
     assert kinds(signals.link_signals(replace(LINK, unmapped=1, state="fault"), True)) == ["link", "unmapped"]
-    for signal in signals.link_signals(replace(silent, checksum_errors=11, unmapped=1, state="fault"), True):
+    minute = timedelta(seconds=60)
+    for skew in (None, minute, -minute):
+        assert signals.link_signals(replace(LINK, skew=skew), True) == []
+    for skew, told in ((timedelta(seconds=61), "+1.0"), (timedelta(days=-1), "-1440.0")):
+        assert signals.link_signals(replace(LINK, skew=skew), False) == [signals.Signal("analyzer_clock", {"minutes": told})]
+    wrong = replace(silent, checksum_errors=11, unmapped=1, state="fault", skew=2 * minute)
+    for signal in signals.link_signals(wrong, True):
         assert signals.WORDS[signal.kind] % {"name": "x", **signal.fields}
 
 

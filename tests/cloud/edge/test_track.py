@@ -23,7 +23,7 @@ from cloud.modules.edge import downlink
 from cloud.modules.edge.models import Connection
 from cloud.worker import all_handlers
 from common.instruments.decode import decode
-from tests.cloud.edge.world import Edge, astm
+from tests.cloud.edge.world import ZONE, Edge, astm
 
 
 def ssu(*segments: str, at: str = "20260504100000") -> bytes:
@@ -202,7 +202,7 @@ def test_a_rerun_reaches_the_analyzer_by_query_and_by_broadcast_and_stands_besid
     analyzer.broadcasts.second(analyzer.line)
     assert len(analyzer.told) == 1  # told once
 
-    edge.take(edge.agent.raw(astm(barcode, {"K": "4.6"}, time="20260504103000")))
+    edge.take(edge.agent.raw(astm(barcode, {"K": "4.6"}, time=f"{edge.lab.clock().astimezone(ZONE):%Y%m%d%H%M%S}")))
     run(edge)
     assert edge.versions(barcode)[1:3] == [("GLU", "5.0"), ("K", "4.1")] and ("K", "4.6") in edge.versions(barcode)
     [(first, second)] = edge.rows("SELECT a.raw_text, b.raw_text FROM follow_up f JOIN result_version a ON a.id = f.first_id "
