@@ -69,7 +69,7 @@ class Demo:
         # which takes every table for itself.
         early = self._hosted() if new else None
         self.say("数据库结构 schema")
-        [_] = warm.side_by_side("cloud.demo.seed:schema", [(self.settings,)])
+        [self.tenants] = warm.side_by_side("cloud.demo.seed:schema", [(self.settings,)])
         self.supervisor.wait_for(broker, lambda: port_open(self.ports["mqtt"]))
         web, mllp = early or self._hosted()
         # Filled while they load, and a hospital that is being filled is like any new one to them.
@@ -93,10 +93,8 @@ class Demo:
     def _fill(self) -> dict[str, str]:
         """The hospitals, side by side; each one's code for its agent."""
         self.state.accounts()  # made by one
-        each = [(self.settings, self.state, self.ports, hospital.code) for hospital in people_data.HOSPITALS]
-        made = dict(zip((h.code for h in people_data.HOSPITALS), warm.side_by_side("cloud.demo.seed:hospital", each), strict=True))
-        self.tenants = {code: tenant_id for code, (tenant_id, _) in made.items()}
-        return {code: enrolment for code, (_, enrolment) in made.items()}
+        each = [(self.settings, self.state, self.ports, code, tenant_id) for code, tenant_id in self.tenants.items()]
+        return dict(zip(self.tenants, warm.side_by_side("cloud.demo.seed:hospital", each), strict=True))
 
     def _edge(self, web: Child, codes: dict[str, str]) -> None:
         """The serial lines and the agents; who is not enrolled yet needs the web for it."""

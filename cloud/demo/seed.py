@@ -33,19 +33,16 @@ HALL = "1F"
 CHINA = ZoneInfo("Asia/Shanghai")
 
 
-def schema(settings: Settings) -> None:
-    """Bring the database up to date, as `jianlian migrate` does."""
+def schema(settings: Settings) -> dict[str, int]:
+    """Bring the database up to date, as `jianlian migrate` does, and register the hospitals, one after the other so that each keeps its
+    number from demo to demo; their ids by code."""
     migrate.upgrade(settings.owner_url, METADATA, settings.app_role)
+    return {h.code: admin.add_tenant(settings, h.code, h.name, h.host, h.site) for h in people_data.HOSPITALS}
 
 
-def hospital(settings: Settings, state: State, ports: Mapping[str, int], code: str) -> tuple[int, str]:
-    """Make what of a hospital is missing; its id, and the code its agent is enrolled with ("" when that is done)."""
-    made = next(h for h in people_data.HOSPITALS if h.code == code)
-    tenant_id = admin.add_tenant(settings, made.code, made.name, made.host, made.site)
-    return tenant_id, _fill(settings, state, ports, made, tenant_id)
-
-
-def _fill(settings: Settings, state: State, ports: Mapping[str, int], hospital: people_data.Hospital, tenant_id: int) -> str:
+def hospital(settings: Settings, state: State, ports: Mapping[str, int], code: str, tenant_id: int) -> str:
+    """Make what of a hospital is missing; the code its agent is enrolled with ("" when that is done)."""
+    hospital = next(h for h in people_data.HOSPITALS if h.code == code)
     db = Database(settings.database_url, secret=settings.secret)
     try:
         with db.tenant(tenant_id, SEEDER) as uow:
