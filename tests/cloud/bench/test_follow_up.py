@@ -29,7 +29,8 @@ from tests.support.database import TestDatabase, TestServer
 RUN = datetime(2026, 5, 4, 2, 0, tzinfo=UTC)
 BETWEEN = RUN + timedelta(minutes=30)
 """After the first run, before anybody asks for another."""
-LATER = datetime.now(UTC) + timedelta(minutes=4)
+NOW = RUN + timedelta(hours=1)
+LATER = NOW + timedelta(minutes=4)
 """After every question these tests ask."""
 H = "HIL-H"
 
@@ -38,6 +39,7 @@ H = "HIL-H"
 def world(pg: TestServer, schema_template: TestDatabase) -> Iterator[World]:
     made = pg.create(schema_template.name)
     lab = labs.make(made)
+    lab.clock.set(NOW)
     world = build(lab)
     with lab.uow() as uow:
         uow.s.add_all(
