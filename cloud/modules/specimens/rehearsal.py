@@ -42,7 +42,7 @@ def receipt(db: Database, tenant_id: int) -> list[service.Answer]:
 
 
 def _play(uow: UnitOfWork) -> list[service.Answer]:
-    asked = next((s.code for s in md.catalog(uow).order_sets_by_code.values() if s.active), "")
+    asked = next((s.code for s in md.catalog(uow).order_sets_by_code.values() if s.active and not s.consent), "")
     form = Registration(
         key=uuid.uuid4().hex, patient_no="", name="演练", sex="M", birth="1980-01-01", phone="", kind="outpatient", dept="", doctor="",
         priority="routine", paid=True, note="", order_sets=[asked], other_person=True,
