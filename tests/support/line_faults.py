@@ -79,7 +79,7 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.clock = Clock()
         self.journal = Journal(folder / "journal.db")
-        self.queries = HostQueries(Worklist(self.journal), self.clock)  # type: ignore[arg-type]
+        self.queries = HostQueries(Worklist(self.journal), self.clock)  # type: ignore[arg-type]  # a clock with the parts that are used
         self.lines: dict[str, Line] = {}
         self.channels: dict[str, Any] = {}
         self.sessions = itertools.count()
@@ -92,7 +92,7 @@ class Lab:
 
     def add(self, key: str, protocol: str, kind: str, channel: Any, **more: Any) -> None:
         conn = Connection(key, key, "", protocol, Transport(kind, port=1, device="/dev/ttyS9", folder="/x"), **more)
-        line = self.lines[key] = Line(conn, self.journal, self.queries, self.clock)  # type: ignore[arg-type]
+        line = self.lines[key] = Line(conn, self.journal, self.queries, self.clock)  # type: ignore[arg-type]  # the same clock
         self.channels[key] = channel(line, lambda data: None, "peer")
         line.health.links, line.health.state = 1, "idle"
 
@@ -200,7 +200,7 @@ def stranger(lab: Lab, key: str) -> None:
 def refusing(lab: Lab, key: str) -> None:
     """The store refuses: what the analyzer of this line sends is answered NAK."""
     frame = lab.journal.frame
-    lab.journal.frame = (  # type: ignore[method-assign]
+    lab.journal.frame = (  # type: ignore[method-assign]  # a store that refuses one line, the others stay real
         lambda session, at, data, done: done(False) if lab.journal._sessions[session].conn == key else frame(session, at, data, done)
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
+from typing import Any
 
 import pytest
 
@@ -175,5 +176,5 @@ def test_the_agents_own_signs_name_the_layer() -> None:
         ({"state": "connecting", "on_demand": True, "online": False}, False),
     ],
 )
-def test_a_link_is_up_when_results_could_come(more: dict, up: bool) -> None:  # type: ignore[type-arg]
+def test_a_link_is_up_when_results_could_come(more: dict[str, Any], up: bool) -> None:
     assert signals.up(replace(LINK, **more)) is up

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import select, text
@@ -30,8 +32,10 @@ __all__ = ["hospital", "shared_db"]
 
 @pytest.mark.parametrize(
     ("told", "means"),
-    [("是", True), (" Y ", True), ("已签署。", True), ("空腹", True), ("F", True), ("否", False), ("非空腹", False), ("NF", False)]
-    + [("餐后", False), ("0", False), ("", None), (None, None), ("餐后2小时", None), ("待签", None), ("NG", None)],  # type: ignore[list-item]
+    [
+        *(("是", True), (" Y ", True), ("已签署。", True), ("空腹", True), ("F", True), ("否", False), ("非空腹", False), ("NF", False)),
+        *(("餐后", False), ("0", False), ("", None), (None, None), ("餐后2小时", None), ("待签", None), ("NG", None)),
+    ],
 )
 def test_what_is_neither_yes_nor_no_says_nothing(told: str | None, means: bool | None) -> None:
     assert yes_said(told) is means
@@ -67,11 +71,11 @@ def held(lab: Lab, number: str) -> str:
         return uow.s.scalars(select(OrderItem.hold).where(OrderItem.order_item_no == number)).one()
 
 
-def told(lab: Lab, **says: bool) -> None:
+def told(lab: Lab, **says: Any) -> None:
     """The HIS says it of the form F1, again."""
     with lab.uow() as uow:
         said = message(item("I1"))
-        service.place_order(uow, replace(said, orders=(replace(said.orders[0], **says),)), SOURCE)  # type: ignore[arg-type]
+        service.place_order(uow, replace(said, orders=(replace(said.orders[0], **says),)), SOURCE)
 
 
 def test_what_needs_a_consent_waits_for_it_and_goes_when_it_comes(lab: Lab) -> None:
@@ -134,7 +138,7 @@ def test_the_label_says_fasting_and_the_desk_is_warned(hospital: Hospital) -> No
     seen = []
     for each in (plain, broken, other):
         ((document_, *_), _job) = hospital.act(
-            lambda uow, each=each: specimens.print_labels(uow, each.patient_id, each.item_ids, ["name", "birth"])  # type: ignore[misc]
+            partial(specimens.print_labels, patient_id=each.patient_id, order_item_ids=each.item_ids, identifiers=["name", "birth"])
         )
         with hospital.uow() as uow:
             tube = uow.s.scalars(select(Specimen).where(Specimen.barcode == document_.barcode)).one()
