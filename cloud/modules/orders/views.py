@@ -24,6 +24,7 @@ from common.say import Said, say
 
 VIEWS = Views("orders", __name__)
 WORDS = queries.WORDS
+FLAGS = ("unmapped", "held", "never", "lapsed")
 
 
 @VIEWS.get("/orders", Perm.READ)
@@ -39,11 +40,12 @@ def export(uow: UnitOfWork) -> Any:
     """The list as it is filtered, on paper or in a workbook."""
     found = queries.order_list(uow, _filter(request.form), limit=printed.EXPORT_MOST)
     made = printed.document(found, principal().tenant_name, principal().name, uow.now)
-    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), "/orders", identifying=True))
+    back = urlencode({name: said for name, said in request.form.items() if said and name in ("q", "status", "day", *FLAGS)})
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), f"/orders?{back}", identifying=True))
 
 
 def _filter(asked: MultiDict[str, str]) -> queries.Filter:
-    flags = {name: asked.get(name) == "1" for name in ("unmapped", "held", "never", "lapsed")}
+    flags = {name: asked.get(name) == "1" for name in FLAGS}
     return queries.Filter(asked.get("status", ""), day=_day(asked.get("day", "")), text=asked.get("q", "").strip(), **flags)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from urllib.parse import urlencode
 
 import openpyxl
 from sqlalchemy import select
@@ -56,6 +57,7 @@ def test_the_list_goes_to_excel_as_it_is_filtered(lab: Lab) -> None:
     def sheet(**asked: str) -> list[list[object]]:
         job = leader.post("/orders/export", {"kind": "xlsx"} | asked).headers["Location"]
         relay.drain(lab.db, lab.a, all_handlers())
+        assert f'href="/orders?{urlencode(asked).replace("&", "&amp;")}"' in leader.get(job).text, "back to the list as it was filtered"
         book = openpyxl.load_workbook(io.BytesIO(leader.get(f"{job}/file").data))
         return [[c.value for c in line] for line in book.active.iter_rows()]
 
