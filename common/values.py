@@ -168,6 +168,12 @@ def plain(number: Decimal) -> str:
     return format(number, "f")
 
 
+def significant(number: Decimal, digits: int) -> str:
+    """A statistic with so many significant digits, half up, without an exponent; digits before the point are never cut."""
+    places = max(0, digits - 1 - number.adjusted()) if number else digits - 1
+    return plain(rounded(number, places))
+
+
 _TURNED = str.maketrans("<>≤≥", "><≥≤")
 
 

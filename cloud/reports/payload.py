@@ -169,7 +169,9 @@ def chart_payload(document: ChartDocument, fonts: FontSet) -> dict[str, Any]:
             "title": clean(document.title),
             "subtitle": clean(document.subtitle),
             "chart_svg": document.chart_svg,
-            "chart_words": [html.unescape(words) for words in re.findall(r"<text[^>]*>([^<]*)</text>", document.chart_svg)],
+            "chart_words": [
+                html.unescape(re.sub("<[^>]*>", "", words)) for words in re.findall(r"<text[^>]*>(.*?)</text>", document.chart_svg)
+            ],
             "ratio": int(box[2]) / int(box[1]),
             "tables": [
                 {

@@ -26,6 +26,7 @@ from markupsafe import Markup, escape
 from common.english import ENGLISH
 from common.say import SEPARATORS, Listed, Said, said_again
 from common.units import readable
+from common.values import significant
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,7 @@ def init(app: Flask, folders: list[Path]) -> None:
     app.jinja_env.filters["time"] = local_time
     # 1E+2 is no number to a person.
     app.jinja_env.filters["plain"] = lambda v: f"{v.normalize():f}"
+    app.jinja_env.filters["digits"] = significant
     app.jinja_env.filters["words"] = joined
     app.jinja_env.filters["unit"] = unit_as_written
     app.jinja_env.filters["hm"] = day_hour

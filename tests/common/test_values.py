@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from common.values import MAX_EXPONENT, Rounding, Value, ValueKind, parse, plain, reported, require, rounded, scaled
+from common.values import MAX_EXPONENT, Rounding, Value, ValueKind, parse, plain, reported, require, rounded, scaled, significant
 
 D = Decimal
 
@@ -162,3 +162,22 @@ def test_what_is_not_in_the_list_is_refused_with_the_list(typed: str) -> None:
         require(typed, "semi-quant", "HBsAg", ["阴性", "弱阳性"])
     assert f"“{typed}”没有保存" in refused.value.message and refused.value.fields["given"] == typed
     assert require("4.1", "numeric", "K", ["阴性"]).text == "4.1", "a list is for qualitative items"
+
+
+@pytest.mark.parametrize(
+    ("number", "digits", "text"),
+    [
+        ("5.00461", 4, "5.005"),
+        ("5.0045", 4, "5.005"),
+        ("12345.6", 4, "12346"),
+        ("123456.5", 3, "123457"),
+        ("9999.5", 4, "10000"),
+        ("0.00123456", 3, "0.00123"),
+        ("1E+6", 4, "1000000"),
+        ("0", 4, "0.000"),
+        ("-0.00001", 4, "-0.00001000"),
+    ],
+)
+def test_a_statistic_is_written_without_an_exponent(number: str, digits: int, text: str) -> None:
+    """A mean of hCG or BNP is in the ten thousands: 1.235E+4 is no figure to a person."""
+    assert significant(Decimal(number), digits) == text

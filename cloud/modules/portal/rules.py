@@ -8,6 +8,8 @@ from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 
+from common.values import significant
+
 TREND_POINTS = 20
 
 
@@ -104,6 +106,6 @@ def draw(points: Sequence[Point]) -> Picture | None:
     if low is not None or high is not None:
         band = (y(high) if high is not None else PAD / 2, y(low) if low is not None else HEIGHT - PAD)
     step = (top - bottom) / 4
-    ticks = [(y(v), f"{v:.4g}") for v in (bottom + step * k for k in range(5))]
+    ticks = [(y(v), significant(v, 4)) for v in (bottom + step * k for k in range(5))]
     breaks = [round((a[-1].x + b[0].x) / 2, 1) for a, b in zip(placed, placed[1:], strict=False)]
     return Picture(placed, band, ticks, breaks)

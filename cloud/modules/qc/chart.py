@@ -6,12 +6,15 @@ A point's verdict is its shape, never only its colour: ● in control, ▲ warni
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
+
+from common.values import significant
 
 WIDTH, LEFT, RIGHT = 1000, 78, 70
 PANEL, TOP, FOOT = 176, 30, 34
@@ -185,7 +188,7 @@ def _grid(panel: Panel, top: int, height: int = PANEL) -> Markup:
 def _short(number: Decimal) -> str:
     """As precise as target and SD are written; long ones at five significant digits."""
     said = f"{number:f}"
-    return said if len(said) <= 8 else f"{number:.5g}"
+    return said if len(said) <= 8 else significant(number, 5)
 
 
 def _series(dots: Sequence[Dot], span: Span, top: int, colour: str, dash: str, height: int = PANEL, *, said_z: bool = True) -> Markup:
@@ -261,4 +264,17 @@ def _rect(x: float, y: float, size: float, colour: str) -> Markup:
 
 
 def _text(x: float, y: float, words: str, colour: str, anchor: str = "start") -> Markup:
-    return Markup('<text x="{:.1f}" y="{:.1f}" fill="{}" text-anchor="{}">{}</text>').format(x, y, colour, anchor, words)
+    head = Markup('<text x="{:.1f}" y="{:.1f}" fill="{}" text-anchor="{}">').format(x, y, colour, anchor)
+    return head + _raised(words) + Markup("</text>")
+
+
+_POWER = re.compile(r"10[\^*](-?[0-9]+)")
+
+
+def _raised(words: str) -> Markup:
+    """10^9/L as everywhere else, ×10⁹/L: the raised digits are drawn small and higher, the CJK faces have none of their own."""
+    first, *rest = _POWER.split(words)
+    out = [escape(first)]
+    for power, after in zip(rest[::2], rest[1::2], strict=True):
+        out.append(Markup('×10<tspan dy="-4" font-size="9">{}</tspan><tspan dy="4">{}</tspan>').format(power, after))
+    return Markup("").join(out)

@@ -22,6 +22,7 @@ from cloud.modules.qc.models import QcMoving, QcMovingPoint, QcPlan
 from cloud.modules.qc.rules import Perm
 from common.errors import UserError
 from common.say import say
+from common.values import significant
 
 HOUR = timedelta(hours=1)
 CATCH_UP = timedelta(hours=48)
@@ -134,7 +135,7 @@ def _tell(uow: UnitOfWork) -> None:
         fields = {
             "analyzer": known.analyzers[line.plan.analyzer_id].name,
             "item": known.items[line.plan.item_id].name,
-            "value": f"{line.last.value:.4g}",
+            "value": significant(line.last.value, 4),
             "low": f"{line.setting.low.normalize():f}",
             "high": f"{line.setting.high.normalize():f}",
         }

@@ -11,6 +11,7 @@ from cloud.modules.qc.charts import Asked, Drawn
 from cloud.modules.qc.plans import NOTE_KINDS
 from cloud.modules.qc.targets import Stats
 from cloud.reports.documents import ChartDocument, Column, Table
+from common.values import significant
 
 SIGNS = {"reject": "×", "out": "○", "warn": "▲"}
 ODD_MOST = 200
@@ -82,7 +83,7 @@ def _odd(drawn: Drawn) -> Table:
 
 
 def _stats(s: Stats | None) -> tuple[str, str, str, str]:
-    return ("0", "", "", "") if s is None else (str(s.n), f"{s.mean:.4g}", "—" if s.sd is None else f"{s.sd:.3g}", _two(s.cv))
+    return ("0", "", "", "") if s is None else (str(s.n), significant(s.mean, 4), "—" if s.sd is None else significant(s.sd, 3), _two(s.cv))
 
 
 def _said(value: Decimal | None) -> str:

@@ -15,6 +15,7 @@ from cloud.modules.qc.models import QcMonth
 from cloud.modules.qc.rules import Cause, Ooc
 from cloud.modules.qc.targets import Stats
 from cloud.reports.documents import Column, ListDocument
+from common.values import significant
 
 MOST = 2000
 """Lines of one register; a month of a large laboratory has a few dozen."""
@@ -122,7 +123,7 @@ def cv_goals(uow: UnitOfWork, stamp: Stamp) -> ListDocument:
             known.items[r.plan.item_id].name,
             f"L{r.level}",
             str(r.n),
-            f"{r.mean:.4g}",
+            significant(r.mean, 4),
             f"{r.cv:.2f}",
             _two(r.goal),
             "" if r.goal is None else "未达标" if r.misses_goal else "达标",
@@ -154,7 +155,7 @@ def cv_goals(uow: UnitOfWork, stamp: Stamp) -> ListDocument:
 def _stats(found: Stats | None) -> tuple[str, str, str, str]:
     if found is None:
         return "0", "", "", ""
-    return str(found.n), f"{found.mean:.4g}", "—" if found.sd is None else f"{found.sd:.3g}", _two(found.cv)
+    return str(found.n), significant(found.mean, 4), "—" if found.sd is None else significant(found.sd, 3), _two(found.cv)
 
 
 def _broken(row: QcMonth) -> str:

@@ -19,6 +19,7 @@ from cloud.web.faults import Invalid
 from cloud.web.page import fragment, page, redirect_to
 from cloud.web.view import Views, principal
 from common.say import say
+from common.values import significant
 
 SETTINGS = Views("qc_settings", __name__)
 OK = '{"sound":"ok"}'
@@ -298,4 +299,4 @@ def sigma_page(uow: UnitOfWork) -> Any:
 
 def _tidy(sd: Decimal) -> Decimal:
     """Four significant digits, as people write an SD."""
-    return Decimal(f"{sd:.4g}")
+    return Decimal(significant(sd, 4))

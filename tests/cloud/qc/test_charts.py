@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import date
+from decimal import Decimal
 
 from sqlalchemy import event, text
 
 from cloud.modules.catalog import queries as md
-from cloud.modules.qc import charts, plans, queries
-from tests.cloud.qc.shop import DAY, HOUR, T0, Shop
+from cloud.modules.qc import chart, charts, months, plans, queries, record, registers, targets
+from cloud.reports.documents import ChartDocument
+from cloud.reports.fonts import default_fonts
+from cloud.reports.payload import chart_payload
+from tests.cloud.qc.shop import DAY, HOUR, NOON, T0, Shop
 
 
 def test_a_chart_marks_by_shape_and_costs_three_statements(shop: Shop) -> None:
@@ -62,3 +66,34 @@ def test_a_year_of_other_months_does_not_cost_this_month(shop: Shop) -> None:
         found = uow.s.execute(text("EXPLAIN " + queries._POINTS.text), params).scalars()
         plan = "\n".join(found)
         assert "ix_qc_result_plan" in plan and "Seq Scan on qc_result" not in plan
+
+
+def test_large_figures_are_written_as_people_write_them(shop: Shop) -> None:
+    """hCG, BNP and CK run into the ten thousands: no exponent on a page or on paper."""
+    lab, world = shop.world.lab, shop.world
+    with lab.uow() as uow:
+        plan = plans.save_plan(uow, plans.NewPlan(world.analyzer, world.items["EXTRA"], (1,)))
+        new = plans.NewTarget(plan.id, 1, shop.materials[1], Decimal(12000), Decimal(250), targets.Basis.MAKER)
+        made = plans.propose_target(uow, new)
+        plans.approve_target(uow, made.id, made.version)
+        for n, value in enumerate(("12345", "12344", "11800")):
+            one = record.Measured(plan.id, shop.materials[1], 1, NOON + n * 2 * HOUR, value, Decimal(value), "manual")
+            record.record(uow, [one])
+        months.draft(uow, date(2026, 5, 1), md.HOSPITAL_ZONE)
+        [row] = registers.month_summary(uow, date(2026, 5, 1), registers.Stamp("甲医院", "组长", NOON)).rows
+        assert row[4:7] == ("3", "12163", "314")
+    lab.clock.set(NOON + DAY)
+    reader = lab.client("tester")
+    for url in (f"/qc/lj?plan={plan.id}&month=2026-05", "/qc/month?month=2026-05", f"/qc/targets?plan={plan.id}"):
+        shown = reader.get(url).text
+        assert "12163" in shown, url
+        assert "E+" not in shown, url
+
+
+def test_a_power_in_a_drawing_is_raised_and_its_words_are_still_checked_before_printing() -> None:
+    span = chart.Span(T0, T0 + DAY, md.HOSPITAL_ZONE)
+    panel = chart.Panel(1, "靶值 7.20 ± 0.16 10^9/L", Decimal("7.20"), Decimal("0.16"))
+    drawn = chart.levey_jennings([panel], [], [], span)
+    assert '7.20 ± 0.16 ×10<tspan dy="-4" font-size="9">9</tspan><tspan dy="4">/L</tspan></text>' in drawn
+    paper = ChartDocument("甲医院", "质控图", "", str(drawn), (), T0, "")
+    assert "靶值 7.20 ± 0.16 ×109/L" in chart_payload(paper, default_fonts())["chart_words"]
