@@ -90,7 +90,7 @@ def log_in(where: Ward, account: Account, settings: Settings) -> Principal:
         token = entered.token
     with where.db.tenant(where.tenant_id) as uow:
         who = platform.SessionIdentity().authenticate(uow, token, "127.0.0.1")
-        assert who is not None
+        assert isinstance(who, Principal)
         return who
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Protocol
 
 from cloud.db.session import UnitOfWork
@@ -43,10 +44,16 @@ class Principal:
         return str(permission) in self.permissions
 
 
+class Ended(StrEnum):
+    """Why a session that lived until this request goes no further; the login page says it."""
+
+    REMOTE = "remote"
+
+
 class Identity(Protocol):
     """How the web layer asks the platform module who holds a session token."""
 
-    def authenticate(self, uow: UnitOfWork, token: str, ip: str, idle: int = 0) -> Principal | None:
+    def authenticate(self, uow: UnitOfWork, token: str, ip: str, idle: int = 0) -> Principal | Ended | None:
         """The person behind the token, or None when there is no living session. ``idle``: seconds since the person did something."""
 
     def visited(self, uow: UnitOfWork, principal: Principal, path: str) -> None:

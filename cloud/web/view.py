@@ -21,7 +21,7 @@ from cloud.config import Settings
 from cloud.db.session import Actor, Database
 from cloud.web import cookie, csrf
 from cloud.web.faults import Forbidden, HospitalReadOnly, NotFound, ReadOnly, Stale
-from cloud.web.principal import Identity, Principal
+from cloud.web.principal import Ended, Identity, Principal
 
 
 class Access(StrEnum):
@@ -110,8 +110,8 @@ def _in_tenant(fn: Callable[..., Any], permission: str, while_locked: bool, read
     try:
         with ext.db.tenant(tenant_id, actor) as uow:
             who = ext.identity.authenticate(uow, token, actor.ip, _idle())
-            if who is None:
-                return to_login()
+            if not isinstance(who, Principal):
+                return to_login(who)
             g.principal = who
             uow.actor = replace(actor, name=who.name, user_id=who.user_id, workstation=who.workstation)
             if who.locked and not while_locked:
@@ -142,9 +142,9 @@ def _idle() -> int:
     return int(told) if told.isascii() and told.isdigit() and len(told) < 9 else 0
 
 
-def to_login() -> BaseResponse:
-    """Send the browser to the login page; a whole page even when a fragment was asked for."""
-    return _redirect(url_for("platform.login_page", next=_here()))
+def to_login(why: Ended | None = None) -> BaseResponse:
+    """Send the browser to the login page, which says ``why``; a whole page even when a fragment was asked for."""
+    return _redirect(url_for("platform.login_page", next=_here(), why=why))
 
 
 def _here() -> str:

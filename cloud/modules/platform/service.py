@@ -17,7 +17,7 @@ from cloud.db.session import ALONG, UnitOfWork
 from cloud.modules.platform import alerts, grants, networks, rules, secrets
 from cloud.modules.platform.models import LoginEvent, Role, Tenant, User, UserRole, UserSession
 from cloud.web.faults import Conflict, Invalid, ReauthRequired
-from cloud.web.principal import Principal
+from cloud.web.principal import Ended, Principal
 from common.errors import UserError
 from common.say import say
 
@@ -62,7 +62,7 @@ class Entered:
 
 
 _AUTH = """
-SELECT s.id AS session_id, s.user_id, s.created_at, s.seen_at, s.mfa_at, s.locked_at, s.workstation, s.signing_until, s.signing_id,
+SELECT s.id AS session_id, s.user_id, s.created_at, s.seen_at, s.mfa_at, s.locked_at, s.workstation, s.ip, s.signing_until, s.signing_id,
        s.must_change, u.valid_until, u.read_only,
        u.name, u.employee_no, u.sections, u.wards, u.locale, t.code AS tenant_code, t.name AS tenant_name, t.status,
        held.roles, ARRAY(SELECT p.permission FROM role_permission p WHERE p.tenant_id = :t AND p.role_id = ANY(held.ids)) AS permissions,
@@ -101,8 +101,11 @@ _WINDOW = text("SELECT signing_until, signing_id, locked_at FROM user_session WH
 class SessionIdentity:
     """How the web layer recognises a session (cloud.web.principal.Identity)."""
 
-    def authenticate(self, uow: UnitOfWork, token: str, ip: str, idle: int = 0) -> Principal | None:
+    def authenticate(self, uow: UnitOfWork, token: str, ip: str, idle: int = 0) -> Principal | Ended | None:
         """The person behind a token; touches last-seen at most every 30 s and locks an idle session.
+
+        What was begun by password alone inside the hospital's networks ends where it goes on outside of them (R2): the address of the
+        login was judged there, so only another one is looked up.
 
         A page that refreshes by itself says how many seconds ago a person last touched it; such a request keeps nobody in (R3).
         """
@@ -110,6 +113,10 @@ class SessionIdentity:
         row = uow.s.execute(_auth(tuple(ALONG.items())), asked).one_or_none()
         if row is None or rules.session_over(row.created_at, uow.now) or (row.valid_until is not None and uow.now >= row.valid_until):
             return None
+        if row.mfa_at is None and ip != row.ip and networks.remote(uow, ip):
+            _set_session(uow, row.session_id, revoked_at=uow.now, signing_until=None)
+            uow.audit("session", row.session_id, "gone_outside", before={"ip": row.ip}, after={"user": row.employee_no, "ip": ip})
+            return Ended.REMOTE
         uow.s.info.update((name, getattr(row, name)) for name in ALONG)
         locked = row.locked_at is not None or uow.now - row.seen_at >= rules.idle_limit(bool(row.workstation))
         if locked or idle < rules.BACKGROUND:

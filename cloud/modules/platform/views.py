@@ -13,13 +13,18 @@ from cloud.modules.platform.models import Tenant
 from cloud.web import cookie, csrf
 from cloud.web.faults import Conflict, NotFound
 from cloud.web.page import fragment, page, redirect_to
+from cloud.web.principal import Ended
 from cloud.web.throttle import Attempts
 from cloud.web.view import Access, Views, principal, web
 from common.errors import UserError
+from common.say import Said, say
 
 ATTEMPTS = Attempts(60, "尝试过于频繁，请一分钟后再试。")
 VIEWS = Views("platform", __name__)
 WORKSTATION_COOKIE = "jl-ws"
+ENDED: dict[str, Said] = {
+    Ended.REMOTE: say("您已离开院内网络，这次登录已结束，没有保存的内容须重新录入。从院外登录须用密码加动态口令或 UKey。")
+}
 
 
 def _next() -> str:
@@ -53,7 +58,8 @@ def _nobody_yet(name: str) -> Actor:
 @VIEWS.get("/login", Access.PUBLIC)
 def login_page() -> Any:
     """The login form; the hospital is told by host name or by its code."""
-    return page("platform/login.html", tenant=_hospital(), next=_next(), step="password", form={})
+    ended = ENDED.get(request.args.get("why", ""))
+    return page("platform/login.html", tenant=_hospital(), next=_next(), step="password", form={}, ended=ended)
 
 
 @VIEWS.post("/login", Access.PUBLIC)

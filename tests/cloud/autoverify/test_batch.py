@@ -62,7 +62,7 @@ def person(floor: Floor) -> Principal:
     found = lab.client("tester")
     with lab.uow() as uow:
         who = SessionIdentity().authenticate(uow, found.token, "127.0.0.1")
-    assert who is not None
+    assert isinstance(who, Principal)
     return who
 
 

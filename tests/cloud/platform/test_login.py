@@ -11,6 +11,7 @@ from werkzeug.test import TestResponse
 from cloud.modules.platform import service
 from cloud.modules.platform.models import User
 from cloud.web.faults import Conflict
+from cloud.web.principal import Principal
 from tests.support.database import TestDatabase
 from tests.support.lab import PASSWORD, PIN, SEED, Clock, Lab, make
 
@@ -142,7 +143,7 @@ def test_who_needs_no_second_factor_signs_but_releases_nothing(lab: Lab) -> None
             user = uow.s.get_one(User, (uow.tenant_id, lab.users[(lab.a, role)]))
             token = service.enter_as(uow, user, "WS1", "test", mfa=False).token
             who = service.SessionIdentity().authenticate(uow, token, "")
-            assert who is not None and not who.mfa
+            assert isinstance(who, Principal) and not who.mfa
             if not opens:
                 with pytest.raises(Conflict, match="动态口令"):
                     service.open_signing(uow, who, PIN)

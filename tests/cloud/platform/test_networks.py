@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pyotp
 import pytest
+from flask.testing import FlaskClient
 from sqlalchemy import select, text
+from werkzeug.test import TestResponse
 
 from cloud.modules.platform import rules, secrets, sso
 from cloud.modules.platform.models import LoginEvent, User, Workstation
@@ -66,6 +68,33 @@ def test_a_clinician_comes_in_by_password_in_the_house_and_by_two_factors_from_o
     assert login(lab, "clinician1", "203.0.113.9", pyotp.TOTP(SEED).at(lab.clock())) == 303
     assert lab.client("tester").get("/admin/networks").status_code == 403
     assert login(lab, "clinician1", "203.0.113.9") == 200  # the code is asked for
+
+
+def test_a_session_by_password_alone_ends_where_it_goes_on_outside(lab: Lab) -> None:
+    def enter(who: str, totp: str = "") -> FlaskClient:
+        browser = lab.app.test_client()
+        form = {"tenant": "a", "employee_no": who, "password": PASSWORD, "totp": totp}
+        here = {"REMOTE_ADDR": "10.20.0.7"}
+        assert browser.post("/login", base_url="https://localhost", data=form, environ_base=here).status_code == 303
+        return browser
+
+    def go_on(browser: FlaskClient, ip: str, url: str = "/me") -> TestResponse:
+        return browser.get(url, base_url="https://localhost", environ_base={"REMOTE_ADDR": ip})
+
+    alone = enter("clinician1")
+    assert go_on(alone, "203.0.113.9").status_code == 200  # nothing is on record: nobody can tell
+    lab.client("secadmin").post("/admin/networks", {"cidr": "10.20.0.0/16", "name": "检验楼"})
+    assert go_on(alone, "10.20.255.1").status_code == 200  # another bench of the house
+    outside = go_on(alone, "203.0.113.10")
+    assert outside.status_code == 302 and "why=remote" in outside.location
+    assert "您已离开院内网络" in go_on(alone, "203.0.113.10", outside.location).text
+    assert "您已离开" not in go_on(alone, "203.0.113.10", "/login?why=nonsense").text
+    assert "/login" in go_on(alone, "10.20.0.7").location  # it is over, inside too
+    both = enter("verifier1", pyotp.TOTP(SEED).at(lab.clock()))
+    assert go_on(both, "203.0.113.10").status_code == 200  # two factors were shown
+    with lab.uow() as uow:
+        told = uow.s.execute(text("SELECT body FROM audit_log WHERE action = 'gone_outside'")).scalar_one()
+    assert "10.20.0.7" in told and "203.0.113.10" in told and "clinician1" in told
 
 
 def test_another_system_sends_nobody_over_from_outside(lab: Lab) -> None:
