@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -76,10 +77,14 @@ def close(uow: UnitOfWork, ooc_id: int, version: int, conclusion: str, who: Prin
         raise UserError("invalid", "请填写关闭结论。", field="conclusion")
     if who.user_id == ooc.corrected_by:
         raise UserError("conflict", "关闭人不能是填写纠正措施的本人，请由其他组长关闭。")
-    problem = rules.review_problem(*_review(uow, ooc))
+    found = patients(uow, ooc)
+    problem = rules.review_problem(*_review(found))
     if problem is not None:
         raise UserError("conflict", problem)
     window = platform.require_signing(uow, who)
+    for one in found:
+        if one.exceeds:
+            alerts.clear(uow, "qc.recall", f"result:{one.result_id}")
     ooc.conclusion, ooc.closed_by, ooc.closed_at = conclusion.strip()[:1000], who.user_id, uow.now
     _move(uow, ooc, Ooc.CLOSED, {"window": window})
 
@@ -147,10 +152,11 @@ WHERE v.tenant_id = :t AND v.analyzer_id = :analyzer AND v.item_id = :item AND v
 ORDER BY coalesce(v.run_at, v.at) DESC, v.id DESC LIMIT :n
 """)
 LIMIT = 1000
+"""Lines of the page; what is decided or closed looks at all of them."""
 
 
-def patients(uow: UnitOfWork, ooc: QcOoc, limit: int = LIMIT) -> list[Patient]:
-    """Results run after the last good QC and before the retest, those nearest to the rejection first."""
+def patients(uow: UnitOfWork, ooc: QcOoc, limit: int | None = None) -> list[Patient]:
+    """Results run after the last good QC and before the retest, the newest first."""
     plan = uow.s.get_one(QcPlan, (uow.tenant_id, ooc.plan_id))
     params = {
         "t": uow.tenant_id,
@@ -164,9 +170,8 @@ def patients(uow: UnitOfWork, ooc: QcOoc, limit: int = LIMIT) -> list[Patient]:
     return [Patient(*row) for row in uow.s.execute(_PATIENTS, params)]
 
 
-def _review(uow: UnitOfWork, ooc: QcOoc) -> tuple[int, int, int, list[str]]:
+def _review(found: Sequence[Patient]) -> tuple[int, int, int, list[str]]:
     """Found, examined again, undecided among the untold, and barcodes of told ones beyond ½TEa that still stand."""
-    found = patients(uow, ooc)
     examined = sum(p.again is not None for p in found)
     undecided = sum(not p.told and not p.decision for p in found)
     return len(found), examined, undecided, [p.barcode for p in found if p.exceeds and p.state == "released"]
@@ -177,10 +182,11 @@ def decide(uow: UnitOfWork, ooc_id: int, result_ids: list[int], decision: str) -
     if decision not in tuple(Decision):
         raise UserError("invalid", "请选择“结果可用”或“须复检”。", field="decision")
     ooc = _get(uow, ooc_id)
-    known = {p.result_id for p in patients(uow, ooc)}
+    known = {p.result_id: p for p in patients(uow, ooc)}
     wanted = [i for i in dict.fromkeys(result_ids) if i in known]
     if not wanted:
         raise UserError("invalid", "请先勾选患者结果。", field="id")
+    _still_open(ooc, [known[i] for i in wanted])
     for result_id in wanted:
         _impact(uow, ooc, result_id, decision=decision)
     uow.audit("qc_ooc", ooc_id, "decide", after={"results": wanted, "decision": decision})
@@ -193,16 +199,36 @@ def examine(uow: UnitOfWork, ooc_id: int, result_id: int, again: Decimal) -> boo
     one = next((p for p in patients(uow, ooc) if p.result_id == result_id), None)
     if one is None or one.value is None:
         raise UserError("not_found", "该患者结果不在影响评估范围内，或不是数值结果。")
+    _still_open(ooc, [one])
     plan = uow.s.get_one(QcPlan, (uow.tenant_id, ooc.plan_id))
-    allowed = goals.allowed(plan, md.catalog(uow).items[plan.item_id], one.value)
+    item = md.catalog(uow).items[plan.item_id]
+    allowed = goals.allowed(plan, item, one.value)
     if allowed is None:
         raise UserError("conflict", say("质控计划和项目资料都没有允许总误差（TEa），无法判断差异，请先填写。"))
     exceeds = metrics.recall_needed(one.value, again, allowed)
     _impact(uow, ooc, result_id, again=again, exceeds=exceeds, decision=Decision.REPEAT.value if exceeds else Decision.KEEP.value)
-    uow.audit("qc_ooc", ooc_id, "examine", {"value": one.value}, {"result": result_id, "again": again, "exceeds": exceeds})
+    before = {"value": one.value, "again": one.again}
+    uow.audit("qc_ooc", ooc_id, "examine", before, {"result": result_id, "again": again, "exceeds": exceeds})
     if exceeds and one.told:
-        uow.emit("qc.recall_needed", f"qc:{plan.id}", {"ooc_id": ooc_id, "result_id": result_id, "report_id": one.report_id})
+        words = "%(code)s %(item)s 复检 %(again)s 与已发布的 %(told)s 相差超过 ½TEa，报告须召回或修改"
+        fields = {"code": one.barcode, "item": item.name, "again": again, "told": one.reported_text}
+        url = f"/reports/{one.report_id}"
+        alerts.raise_alert(uow, alerts.Alert("qc.recall", f"result:{result_id}", alerts.Level.URGENT, words, url, rules.Perm.READ, fields))
+    else:
+        alerts.clear(uow, "qc.recall", f"result:{result_id}")
     return exceeds
+
+
+def _still_open(ooc: QcOoc, asked: Iterable[Patient]) -> None:
+    """What was signed with the closing stands; a result that came in only afterwards is still to be decided."""
+    if ooc.state == Ooc.CLOSED and any(p.decision for p in asked):
+        raise UserError("conflict", say("该失控处理已由组长签名关闭，已作的决定不能再改。"))
+
+
+def half_tea(plan: QcPlan, known: md.Catalog, one: Patient) -> Decimal | None:
+    """By how much a patient's value may differ when it is measured again: half the allowed error, None where that is not known."""
+    allowed = None if one.value is None else goals.allowed(plan, known.items[plan.item_id], one.value)
+    return None if allowed is None else allowed / 2
 
 
 def _impact(uow: UnitOfWork, ooc: QcOoc, result_id: int, **values: object) -> None:

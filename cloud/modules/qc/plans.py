@@ -75,6 +75,40 @@ def retire_material(uow: UnitOfWork, material_id: int, version: int) -> None:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """A vial opened and uses added to (or taken from) the stock, as typed. ``added`` None: the stock is left alone."""
+
+    opened_at: datetime | None
+    open_days: int | None
+    added: int | None
+
+
+def change_material(uow: UnitOfWork, material_id: int, version: int, new: Opening) -> None:
+    """A new vial of a lot in use, or more of it: without it a lot would be lost once its first vial is too old. What others measured
+    meanwhile is counted: the stock is added to, never overwritten."""
+    row = uow.s.get(QcMaterial, (uow.tenant_id, material_id), with_for_update=True)
+    if row is None or not row.active:
+        raise UserError("not_found", say("质控品不存在或已停用，请核对后重试。"))
+    if row.version != version:
+        raise UserError("stale", "您打开之后该质控品已被他人修改，请核对后再保存。")
+    if new.opened_at is not None and new.opened_at > uow.now:
+        raise UserError("invalid", say("开瓶日期晚于今天，请核对。"), field="opened")
+    if new.open_days is not None and new.open_days < 1:
+        raise UserError("invalid", say("开瓶稳定天数至少为 1。"), field="open_days")
+    stock = row.stock if new.added is None else (row.stock or 0) + new.added
+    if stock is not None and stock < 0:
+        raise UserError("invalid", say("库存只有 {n} 次，不能减去更多。", n=row.stock or 0), field="added")
+    before = _vial(row)
+    row.opened_at, row.open_days, row.stock = new.opened_at, new.open_days, stock
+    if before != _vial(row):
+        uow.audit("qc_material", row.id, "save", before, _vial(row))
+
+
+def _vial(row: QcMaterial) -> dict[str, object]:
+    return {"opened": None if row.opened_at is None else row.opened_at.isoformat(), "open_days": row.open_days, "stock": row.stock}
+
+
+@dataclass(frozen=True, slots=True)
 class NewPlan:
     """A plan as typed. ``version`` None: a new one."""
 

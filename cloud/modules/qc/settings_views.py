@@ -36,7 +36,8 @@ def plan_list(uow: UnitOfWork) -> Any:
         chosen=chosen,
         new=request.args.get("new") is not None,
         catalog=known,
-        materials=queries.materials(uow),
+        materials=(lots := queries.materials(uow)),
+        ends={m.id: m.opened_at + timedelta(days=m.open_days) for m in lots if m.opened_at and m.open_days},
         methods=rules.METHOD_WORDS,
         words=WORDS,
         chosen_rules=tuple(chosen.rules if chosen else DEFAULT_RULES),
@@ -97,6 +98,15 @@ def add_material(uow: UnitOfWork) -> Any:
         stock=form.get("stock", type=int),
     )
     plans.add_material(uow, new)
+    return redirect_to("/qc/plans")
+
+
+@SETTINGS.post("/qc/materials/<int:material_id>", Perm.PLAN)
+def change_material(uow: UnitOfWork, material_id: int) -> Any:
+    """A new vial is opened, or more is in stock."""
+    form = request.form
+    new = plans.Opening(day(form.get("opened", ""), "opened"), form.get("open_days", type=int), form.get("added", type=int))
+    plans.change_material(uow, material_id, form.get("version", 0, type=int), new)
     return redirect_to("/qc/plans")
 
 

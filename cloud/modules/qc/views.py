@@ -232,13 +232,15 @@ def _work(uow: UnitOfWork, ooc_id: int) -> dict[str, Any]:
         raise NotFound("该失控处理")
     plan = queries.plan(uow, row.plan_id)
     assert plan is not None
-    found = ooc.patients(uow, row)
+    found = ooc.patients(uow, row, ooc.LIMIT)
+    known = md.catalog(uow)
     newest = ooc.newest_run(uow, row.plan_id)
     state = None if newest is None else rules.RunState(newest.state)
     return {
         "o": row,
         "plan": plan,
-        "catalog": md.catalog(uow),
+        "catalog": known,
+        "half": {p.result_id: ooc.half_tea(plan, known, p) for p in found},
         "word": rules.OOC_WORDS[rules.Ooc(row.state)],
         "steps": [(s.value, rules.OOC_WORDS[s]) for s in rules.Ooc],
         "causes": rules.CAUSE_WORDS,

@@ -7,10 +7,11 @@ from datetime import date
 from sqlalchemy import text
 
 from cloud.modules.platform.models import Alert
-from cloud.modules.qc import queries, registers
+from cloud.modules.qc import ooc, queries, registers
 from cloud.modules.qc.rules import GateState
+from common.values import significant
 from tests.cloud.bench.world import NORMAL
-from tests.cloud.qc.shop import HOUR, NOON, Shop, fields
+from tests.cloud.qc.shop import HOUR, NOON, D, Shop, fields
 
 
 def test_a_rejection_is_worked_off_through_the_pages(shop: Shop) -> None:
@@ -68,6 +69,46 @@ def test_a_rejection_is_worked_off_through_the_pages(shop: Shop) -> None:
         assert row[6].startswith("检验者一号 05-04 ") and row[7].startswith("05-04 13:00 在控 检验者一号")
         assert row[8] == "复检 1，超限 0" and row[9].startswith("已处理 专业组长一号 ")
         assert registers.ooc_register(uow, date(2026, 4, 1), registers.Stamp("甲", "乙", uow.now)).rows == ()
+
+
+def test_a_reexamined_value_beyond_half_the_allowed_error_is_told_and_a_slip_of_the_hand_is_mended(shop: Shop) -> None:
+    lab, world = shop.world.lab, shop.world
+    with lab.uow() as uow:
+        shop.good(uow, "K", NOON - 2 * HOUR)
+        world.send(uow, world.tube(uow), NORMAL, NOON - HOUR)
+        shop.bad(uow, "K", NOON)
+        work = shop.work(uow, "K")
+        [one] = ooc.patients(uow, work)
+        uow.s.execute(text("UPDATE test SET state = 'released' WHERE id = :i"), {"i": one.test_id})
+    tester = lab.client("tester")
+    url = f"/qc/ooc/{work.id}"
+    half = f"±{significant(one.value * D('0.03'), 2)}"
+    assert half in tester.get(url).text, "how far it may differ stands beside each result"
+
+    def told() -> list[bool]:
+        with lab.uow() as uow:
+            return [a.cleared_at is None for a in uow.s.query(Alert).filter_by(kind="qc.recall").order_by(Alert.id)]
+
+    assert "超过 ½TEa" in tester.post(f"{url}/examine/{one.result_id}", {"again": "41.5"}, htmx=True).text
+    assert told() == [True]
+    mended = tester.post(f"{url}/examine/{one.result_id}", {"again": str(one.value)}, htmx=True)
+    assert mended.status_code == 200 and "✕ 超过" not in mended.text and told() == [False]
+    tester.post(f"{url}/examine/{one.result_id}", {"again": "41.5"}, htmx=True)
+    with lab.uow() as uow:
+        assert told() == [False, True]
+        uow.s.execute(text("UPDATE test SET state = 'amended' WHERE id = :i"), {"i": one.test_id})
+        shop.mend(uow, "K")
+    lab.clock.set(NOON + HOUR)
+    with lab.uow() as uow:
+        shop.good(uow, "K", NOON + HOUR)
+        tester_ = shop.person(uow, "tester")
+        work = shop.work(uow, "K")
+        ooc.verify(uow, work.id, work.version, tester_)
+        leader = shop.person(uow, "leader")
+        ooc.close(uow, work.id, work.version, "已修改报告", leader)
+    assert told() == [False, False], "closing needs the report amended, and ends the alarm"
+    after = lab.client("tester").post(f"{url}/examine/{one.result_id}", {"again": "4.1"}, htmx=True)
+    assert after.status_code == 409 and "已由组长签名关闭" in after.text
 
 
 def test_only_the_director_may_bypass_and_at_most_four_hours(shop: Shop) -> None:

@@ -8,11 +8,12 @@ import pytest
 from sqlalchemy import text
 
 from cloud.modules.qc import plans, queries, record, targets
+from cloud.modules.qc.models import QcMaterial
 from cloud.modules.qc.plans import NewPlan, NewTarget
 from cloud.modules.qc.rules import Method
 from cloud.modules.qc.westgard import DEFAULT_RULES, Rule
 from common.errors import UserError
-from tests.cloud.qc.shop import HOUR, NOON, D, Shop
+from tests.cloud.qc.shop import DAY, HOUR, NOON, T0, D, Shop
 
 
 def test_qualitative_control_of_the_wrong_sign_is_rejected(shop: Shop) -> None:
@@ -120,3 +121,39 @@ def test_defaults_of_a_new_plan() -> None:
     new = NewPlan(1, 2, (1, 2))
     assert new.rules == DEFAULT_RULES and new.warnings == {Rule.R1_2S} and new.window_hours == 24
     assert Decimal(1) not in (new.tea_percent, new.bias_percent)
+
+
+def test_a_lot_outlives_its_first_vial(shop: Shop) -> None:
+    """A vial too old refuses values; opening the next one lets the lot go on, and what was measured meanwhile stays counted."""
+    lab = shop.world.lab
+    leader, url = lab.client("leader"), f"/qc/materials/{shop.materials[1]}"
+
+    def lot() -> QcMaterial:
+        with lab.uow() as uow:
+            return uow.s.get_one(QcMaterial, (uow.tenant_id, shop.materials[1]))
+
+    first = {"version": lot().version, "opened": "2026-04-01", "open_days": "30", "added": "10"}
+    assert lab.client("tester").post(url, first).status_code == 403
+    assert leader.post(url, first).status_code == 303
+    assert leader.post(url, first, htmx=True).status_code == 409, "a stale form"
+    assert "已超开瓶稳定期" in leader.get("/qc/plans").text
+    old = lot()
+    with lab.uow() as uow, pytest.raises(UserError, match="开瓶已超过稳定期"):
+        shop.good(uow, "K", NOON)
+    for change, words in (
+        ({"opened": "2026-05-06"}, "开瓶日期晚于今天"),
+        ({"open_days": "0"}, "至少为 1"),
+        ({"added": "-11"}, "只有 10 次"),
+    ):
+        refused = leader.post(url, first | {"version": old.version} | change, htmx=True)
+        assert refused.status_code == 422 and words in refused.text
+    with lab.uow() as uow:
+        shop.run(uow, "K", T0 - 5 * DAY, {1: "4.00", 2: "6.50"})
+    assert lot().stock == 9, "measuring is nobody's edit of the lot"
+    assert leader.post(url, {"version": old.version, "opened": "2026-05-04", "open_days": "30", "added": "5"}).status_code == 303
+    assert (lot().stock, lot().opened_at) == (14, NOON.replace(day=3, hour=16))
+    with lab.uow() as uow:
+        shop.good(uow, "K", NOON)
+    version = lot().version
+    assert leader.post(url, {"version": version, "opened": "2026-05-04", "open_days": "30"}).status_code == 303
+    assert (lot().version, lot().stock) == (version, 13), "nothing changed, nothing is written"
