@@ -24,7 +24,7 @@ from cloud.modules.platform import signing
 from cloud.modules.specimens import rehearsal
 from cloud.ports import s3, signature_server
 from cloud.web import asked, cookie, csrf, errors, front, guard, i18n, live, site, view
-from cloud.web.module import MenuItem, leavings
+from cloud.web.module import MenuItem, leavings, starts
 
 WEB = Path(__file__).parent / "web"
 MODULES = Path(__file__).parent / "modules"
@@ -48,6 +48,7 @@ def create_app(settings: Settings, db: Database | None = None) -> Flask:
     signing.configure(settings)
     app.extensions["jianlian"] = view.Web(settings, db, platform.SessionIdentity(), {"live": hub})
     app.extensions["leaving"] = leavings(registry.MODULES)
+    app.extensions["starts"] = starts(registry.MODULES)
     guard.init(app)
     errors.init(app)
     i18n.init(app, [WEB, *(MODULES / m.name for m in registry.MODULES)])

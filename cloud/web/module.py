@@ -6,10 +6,13 @@ Pages, handlers and jobs are declared by name, ``"file:name"`` inside the module
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from typing import Any, Protocol
+
+from cloud.web.principal import Principal
+from common.say import Said
 
 Handler = Callable[[Any, dict[str, Any]], None]
 """Event handler ``(uow, payload)``; runs in the worker, in one transaction with marking the event done."""
@@ -75,6 +78,24 @@ class Leaving(Protocol):
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """So many of something wait for the reader: in words, the list of exactly these, of which section, and how urgent ('bad', 'warn')."""
+
+    words: Said
+    n: int
+    url: str
+    place: str = ""
+    light: str = "warn"
+
+
+class Start(Protocol):
+    """What a module puts on the start page of whoever holds a permission; in one or two statements, as everybody passes there."""
+
+    def __call__(self, uow: Any, who: Principal) -> Iterable[Waiting]:
+        """What waits; nothing where a number is 0 is left out by the page."""
+
+
+@dataclass(frozen=True)
 class Module:
     """A module of the specification."""
 
@@ -89,6 +110,8 @@ class Module:
     """Event topic → handlers."""
     jobs: Sequence[Job] = ()
     front: Sequence[Front] = ()
+    starts: Mapping[str, str] = field(default_factory=dict)
+    """Permission → what waits for whoever holds it (a ``Start``)."""
     leaving: str = ""
     """Name of the file with what somebody who leaves must hand over."""
 
@@ -100,3 +123,8 @@ class Module:
 def leavings(modules: Sequence[Module]) -> tuple[Leaving, ...]:
     """Of all modules what a leaver hands over."""
     return tuple(m.load(m.leaving) for m in modules if m.leaving)
+
+
+def starts(modules: Sequence[Module]) -> tuple[tuple[str, Start], ...]:
+    """Of all modules what may wait for somebody: by permission."""
+    return tuple((permission, m.load(name)) for m in modules for permission, name in m.starts.items())

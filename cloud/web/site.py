@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Response, g, request
+from flask import Response, current_app, g, request
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
 from cloud.web import metrics
+from cloud.web.module import Waiting
 from cloud.web.page import page, redirect_to
 from cloud.web.view import Access, Views, principal, web
 from common import ids
@@ -18,8 +19,16 @@ VIEWS = Views("site", __name__)
 
 @VIEWS.get("/", Access.LOGIN)
 def home(uow: UnitOfWork) -> Any:
-    """The start page: the work of this person's roles."""
-    return page("home.html")
+    """The start page: what waits for this person now, by section; each number opens the list of exactly these."""
+    who, found = principal(), dict[str, dict[str, Waiting]]()
+    for permission, start in current_app.extensions["starts"]:
+        for one in start(uow, who) if permission == Access.LOGIN or who.may(permission) else ():
+            if one.n:
+                found.setdefault(one.place, {})[one.url] = one
+    rows = {
+        place: sorted(some.values(), key=lambda one: one.light != "bad") for place, some in sorted(found.items(), key=lambda f: f[0] != "")
+    }
+    return page("home.html", found=rows)
 
 
 @VIEWS.get("/healthz", Access.PUBLIC)

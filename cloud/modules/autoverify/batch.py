@@ -58,7 +58,7 @@ def preview(uow: UnitOfWork, who: Principal, section_id: int) -> Preview:
         for line in lines[:MOST]
         if line.specimen_id in details
     ]
-    total = bench.open_counts(uow, section_id).ready
+    total = bench.open_counts(uow, [section_id])[section_id].ready
     return Preview([c for c in found if not c.why], [c for c in found if c.why], max(0, total - len(found)))
 
 

@@ -24,4 +24,5 @@ MODULE = Module(
         "specimen.rejected": ("service:on_withdrawn",),
         "specimen.cancelled": ("service:on_withdrawn",),
     },
+    starts={Perm.ENTER: "start:waiting"},
 )

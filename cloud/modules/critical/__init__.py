@@ -21,4 +21,5 @@ MODULE = Module(
     ),
     front=(Front(Perm.CLINIC, "/critical/clinic/waiting", "critical", ("critical.css",), ("critical.js", "review.js")),),
     jobs=(Job("critical.watch", "10s", "service:watch"),),
+    starts={Perm.HANDLE: "start:untold", Perm.CLINIC: "start:at_ward"},
 )

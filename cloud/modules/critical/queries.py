@@ -58,9 +58,9 @@ class Line:
         return [a for a in self.attempts if a.channel == channel]
 
 
-def board(uow: UnitOfWork, limit: int = PAGE, section_id: int | None = None) -> list[Line]:
-    """Events that still wait for somebody: the untold first, oldest first; of one section or of all."""
-    states = [s.value for s in rules.OPEN]
+def board(uow: UnitOfWork, limit: int = PAGE, section_id: int | None = None, *, only_untold: bool = False) -> list[Line]:
+    """Events that still wait for somebody: the untold first, or alone; oldest first; of one section or of all."""
+    states = [s.value for s in (rules.UNTOLD if only_untold else rules.OPEN)]
     untold = CriticalEvent.state.in_([s.value for s in rules.UNTOLD])
     query = select(CriticalEvent).where(CriticalEvent.state.in_(states))
     query = query if section_id is None else query.where(CriticalEvent.section_id == section_id)

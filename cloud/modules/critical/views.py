@@ -32,10 +32,12 @@ OK, BAD = '{"sound":"ok"}', '{"sound":"bad"}'
 
 @VIEWS.get("/critical/board", Perm.READ)
 def board(uow: UnitOfWork) -> Any:
-    """Open critical values, the untold first, each with its clock; ``section``: of one section."""
+    """Open critical values, the untold first (``show=untold``: alone), each with its clock; ``section``: of one section."""
     section = md.catalog(uow).sections_by_code.get(request.args.get("section", ""))
-    lines = queries.open_to(uow, principal(), queries.board(uow, section_id=None if section is None else section.id))
-    return page("critical/board.html", block="rows", lines=lines, states=rules.State, section=section)
+    untold = request.args.get("show") == "untold"
+    found = queries.board(uow, section_id=None if section is None else section.id, only_untold=untold)
+    lines = queries.open_to(uow, principal(), found)
+    return page("critical/board.html", block="rows", lines=lines, states=rules.State, section=section, untold=untold)
 
 
 @VIEWS.get("/critical/phone/<int:event_id>", Perm.HANDLE)

@@ -56,4 +56,5 @@ MODULE = Module(
         Job("edge_watch", "1m", "watch:look"),
         Job("edge_archive", "1m", "archiving:work"),
     ),
+    starts={Perm.ATTACH: "start:strays", Perm.MAP: "start:codes", Perm.RAW: "start:unread"},
 )

@@ -117,10 +117,12 @@ def quarantined(uow: UnitOfWork, before: int = 0) -> list[Any]:
 
 
 def counts(uow: UnitOfWork) -> Any:
-    """What waits for a person."""
+    """What waits for a person: as many as the three lists have rows."""
     sql = """
-    SELECT (SELECT count(*) FROM observation WHERE tenant_id = :t AND state IN ('orphan', 'mismatch') AND closed_at IS NULL) AS tray,
-           (SELECT count(*) FROM observation WHERE tenant_id = :t AND state = 'unmapped' AND closed_at IS NULL) AS unmapped,
+    SELECT (SELECT count(DISTINCT (raw_message_id, specimen_text)) FROM observation
+             WHERE tenant_id = :t AND state IN ('orphan', 'mismatch') AND closed_at IS NULL) AS tray,
+           (SELECT count(DISTINCT (analyzer_id, btrim(code))) FROM observation
+             WHERE tenant_id = :t AND state = 'unmapped' AND closed_at IS NULL AND code IS NOT NULL) AS unmapped,
            (SELECT count(*) FROM raw_message WHERE tenant_id = :t AND state IN ('quarantined', 'deferred')) AS quarantined
     """
     return uow.s.execute(text(sql), {"t": uow.tenant_id}).one()

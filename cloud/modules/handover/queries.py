@@ -37,7 +37,7 @@ def figures(uow: UnitOfWork, section: md.SectionRow) -> list[Figure]:
     for channel in catalog.channels.values():
         if channel.analyzer_id in measured and catalog.items[channel.item_id].active:
             measured[channel.analyzer_id].add(channel.item_id)
-    counts = bench.open_counts(uow, section.id)
+    counts = bench.open_counts(uow, [section.id])[section.id]
     reruns = bench.reruns(uow, section.id, open_only=True)
     faults = [f for per in equipment.faults(uow, analyzers, uow.now).values() for f in per]
     links = edge.troubled(uow, analyzers)
@@ -47,11 +47,11 @@ def figures(uow: UnitOfWork, section: md.SectionRow) -> list[Figure]:
         figure(Code.REAGENT, _packs(uow, catalog, measured, uow.now + SOON), "/rg/open"),
         figure(Code.LINK, [f"{name} {word}" for name, word in links], "/edge/board"),
         figure(Code.FAULT, [f"{analyzers[f.analyzer_id]} {f.symptom}" for f in faults], "/eq/due"),
-        figure(Code.CRITICAL, [_told(uow, e) for e in critical.untold(uow, section.id)], f"/critical/board?section={code}"),
+        figure(Code.CRITICAL, [_told(uow, e) for e in critical.untold(uow, section.id)], f"/critical/board?section={code}&show=untold"),
         figure(Code.HELD, bench.names(uow, section.id, "held"), f"/bench/{code}?show=held", counts.held),
         figure(Code.LATE, bench.names(uow, section.id, "late"), f"/bench/{code}?show=late", counts.late),
         figure(Code.RERUN, [f"{r.barcode} {r.item}{r.row.word}" for r in reruns], f"/bench/rerun?section={code}"),
-        figure(Code.REVIEW, [], f"/review/{code}", reports.count_waiting(uow, section.id)),
+        figure(Code.REVIEW, [], f"/review/{code}", reports.count_waiting(uow, [section.id]).get(section.id, 0)),
         figure(Code.WAITING, [], f"/bench/{code}?show=all", counts.waiting),
         figure(Code.ORPHAN, [], "/edge/orphans", edge.counts(uow).tray),
         figure(Code.STOP, _stops(uow, catalog, section, analyzers), "/av/switch"),

@@ -38,4 +38,5 @@ MODULE = Module(
         Job("orders.merge", "15m", "merge:watch"),
         Job("orders.seal", "1m", "private:seal_old"),
     ),
+    starts={Perm.REGISTER: "start:unwritten", Perm.REFUND: "start:refunds"},
 )

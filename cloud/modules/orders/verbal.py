@@ -76,6 +76,11 @@ def waiting(uow: UnitOfWork) -> Sequence[Any]:
     return uow.s.execute(_WAITING, {"t": uow.tenant_id, "n": PAGE}).all()
 
 
+def held_count(uow: UnitOfWork) -> int:
+    """Items that were held because they do not fit the patient."""
+    return int(uow.s.execute(_HELD, {"t": uow.tenant_id}).scalar_one())
+
+
 def look(uow: UnitOfWork) -> None:
     """Every 15 minutes: verbal requests past their limit, refunds that wait, paid requests nobody collected or that ran out."""
     words = "%(name)s 的口头申请（%(caller)s，%(names)s）超过 24 小时没有补开申请单"
@@ -99,8 +104,9 @@ def look(uow: UnitOfWork) -> None:
     words = "%(n)s 个已收费项目过期未采集，请联系患者采集或退费"
     _count(uow, "orders.lapsed", lapsed, words, "/orders?lapsed=1", Perm.REFUND)
     _count(uow, "orders.uncharged", uncharged.old_count(uow), "%(n)s 个已检验项目超过 24 小时没有收费", "/orders/uncharged", Perm.REFUND)
-    held = uow.s.execute(_HELD, {"t": uow.tenant_id}).scalar_one()
-    _count(uow, "orders.held", held, "%(n)s 个申请与患者性别或年龄不符，已挂起，请与开单医生核实", "/orders?held=1", Perm.REGISTER)
+    _count(
+        uow, "orders.held", held_count(uow), "%(n)s 个申请与患者性别或年龄不符，已挂起，请与开单医生核实", "/orders?held=1", Perm.REGISTER
+    )
 
 
 def _count(uow: UnitOfWork, kind: str, n: int, words: str, url: str, who: Perm) -> None:

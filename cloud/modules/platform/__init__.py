@@ -49,4 +49,5 @@ MODULE = Module(
         Job("lists.purge", "00:30", "lists:purge"),
     ),
     handlers={"list.render": ("lists:render",)},
+    starts={"*login": "start:unanswered"},
 )

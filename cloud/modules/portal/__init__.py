@@ -14,4 +14,5 @@ MODULE = Module(
         MenuItem("查找患者", "/clinic/find", Perm.READ, "临床", 20),
         MenuItem("采集手册", "/sp/handbook", Perm.READ, "临床", 30),
     ),
+    starts={Perm.READ: "start:unread"},
 )

@@ -35,4 +35,5 @@ MODULE = Module(
         Job("qc_lots", "08:00", "jobs:lots"),
         Job("qc_month", "00:30", "jobs:month"),
     ),
+    starts={Perm.ENTER: "start:out"},
 )

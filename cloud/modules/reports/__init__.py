@@ -36,4 +36,5 @@ MODULE = Module(
         "report.preview": ("handlers:render_preview",),
     },
     jobs=(Job("reports.watch", "1m", "watch:watch"),),
+    starts={Perm.RELEASE: "start:to_release", Perm.AMEND: "start:unread"},
 )

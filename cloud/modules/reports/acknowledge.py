@@ -28,6 +28,7 @@ JOIN app_user u ON u.tenant_id = n.tenant_id AND u.id = n.user_id
 WHERE n.tenant_id = :t AND r.section_id = ANY(:sections) AND n.kind <> 'final' AND {where} ORDER BY {order} LIMIT :n
 """
 _OPEN = text(_LIST.format(where="n.read_at IS NULL", order="n.at, n.id"))
+_OPEN_COUNT = text(f"SELECT count(*) FROM ({_LIST.format(where='n.read_at IS NULL', order='n.id').replace('LIMIT :n', '')}) AS open_ones")
 _DONE = text(_LIST.format(where="n.read_at IS NOT NULL AND n.id < :before", order="n.id DESC"))
 
 
@@ -56,6 +57,11 @@ def listed(uow: UnitOfWork, sections: list[int], done: bool, before: int | None 
     values = {"t": uow.tenant_id, "sections": sections, "n": limit}
     rows = uow.s.execute(_DONE, values | {"before": before or 2**62}) if done else uow.s.execute(_OPEN, values)
     return [Row(*row) for row in rows]
+
+
+def open_count(uow: UnitOfWork, sections: list[int]) -> int:
+    """How many readers do not know yet."""
+    return int(uow.s.execute(_OPEN_COUNT, {"t": uow.tenant_id, "sections": sections}).scalar_one())
 
 
 EXPORT_MOST = 5000

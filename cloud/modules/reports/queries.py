@@ -104,10 +104,10 @@ def _waiting(uow: UnitOfWork, where: str, user_id: int, params: dict[str, Any]) 
     return out
 
 
-def count_waiting(uow: UnitOfWork, section_id: int) -> int:
-    """How many of a section's reviewed reports nobody has released yet."""
-    query = text("SELECT count(*) FROM report WHERE tenant_id = :t AND section_id = :s AND state = 'tested'")
-    return int(uow.s.execute(query, {"t": uow.tenant_id, "s": section_id}).scalar_one())
+def count_waiting(uow: UnitOfWork, section_ids: Sequence[int]) -> dict[int, int]:
+    """How many of each section's reviewed reports nobody has released yet; a section without any is absent."""
+    query = text("SELECT section_id, count(*) FROM report WHERE tenant_id = :t AND section_id = ANY(:s) AND state = 'tested' GROUP BY 1")
+    return {row[0]: row[1] for row in uow.s.execute(query, {"t": uow.tenant_id, "s": list(section_ids)})}
 
 
 def cochecks(uow: UnitOfWork, section_id: int) -> Sequence[Any]:

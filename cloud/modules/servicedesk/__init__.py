@@ -21,4 +21,5 @@ MODULE = Module(
     handlers={"ticket.open": ("handlers:open_by_system",)},
     jobs=(Job("servicedesk.watch", "1m", "watch:look"),),
     leaving="leaving",
+    starts={Perm.WORK: "start:tickets"},
 )

@@ -69,4 +69,5 @@ MODULE = Module(
         Job("specimens.look", "15m", "referral:look"),
         Job("specimens.late", "1m", "late:look"),
     ),
+    starts={Perm.NOTICE: "start:sent_back", Perm.RECEIVE: "start:on_the_way"},
 )

@@ -24,8 +24,9 @@ SIGNS = {"ok": "✓", "warn": "!", "bad": "✕"}
 
 @BAGS.get("/sp/bag", Perm.READ)
 def bag_list(uow: UnitOfWork) -> Any:
-    """Bags on the way, and those of the last day; a scanned bag opens."""
-    return page("specimens/bags.html", bags=bags.bag_list(uow, uow.now - timedelta(days=1)), words=bag_rules.BAG_WORDS)
+    """Bags on the way (``sent=1``: only these), and those of the last day; a scanned bag opens."""
+    found = bags.on_the_way(uow) if request.args.get("sent") else bags.bag_list(uow, uow.now - timedelta(days=1))
+    return page("specimens/bags.html", bags=found, words=bag_rules.BAG_WORDS)
 
 
 @BAGS.get("/sp/bag/pack", Perm.COLLECT)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 
 from sqlalchemy import select, text
 
@@ -268,9 +269,15 @@ FROM specimen_bag b WHERE b.tenant_id = :t AND (b.state <> 'closed' OR b.closed_
 """)
 
 
-def bag_list(uow: UnitOfWork, since: datetime) -> Sequence[object]:
+def bag_list(uow: UnitOfWork, since: datetime) -> list[Any]:
     """Bags that are not closed, then those closed since a moment."""
     return list(uow.s.execute(_LIST, {"t": uow.tenant_id, "since": since, "n": PAGE}))
+
+
+def on_the_way(uow: UnitOfWork) -> list[Any]:
+    """Bags that were sent and are not compared, the newest first."""
+    way = (BagState.SENT.value, BagState.OPEN.value)
+    return [row for row in bag_list(uow, uow.now) if row.state in way]
 
 
 def _row(uow: UnitOfWork, specimen_id: int | None) -> TubeRow | None:

@@ -87,6 +87,8 @@ class RejectionRow:
 
 
 # A rejection of before requests were written down has none: then it is those that still hang on the tube.
+REJECTED_DAYS = 3
+"""So long a ward's list shows what was read."""
 _REJECTIONS = text("""
 WITH recent AS (SELECT * FROM rejection WHERE tenant_id = :t AND (ward_read_at IS NULL OR at > :since)),
 asked AS (
@@ -112,8 +114,8 @@ ORDER BY (r.ward_read_at IS NULL) DESC, r.id DESC LIMIT 200
 """)
 
 
-def rejections(uow: UnitOfWork, wards: frozenset[str], days: int = 3) -> list[RejectionRow]:
-    """Unread rejections and those of the last days; a nurse with wards sees those of the own wards."""
+def rejections(uow: UnitOfWork, wards: frozenset[str], days: int = REJECTED_DAYS) -> list[RejectionRow]:
+    """Unread rejections and those of the last days (of none: 0); a nurse with wards sees those of the own wards."""
     values = {"t": uow.tenant_id, "wards": sorted(wards), "everywhere": not wards, "since": uow.now - timedelta(days=days)}
     out = []
     for row in uow.s.execute(_REJECTIONS, values):

@@ -243,8 +243,9 @@ def reject(uow: UnitOfWork) -> Any:
 
 @VIEWS.get("/sp/rejections", Perm.NOTICE)
 def rejections(uow: UnitOfWork) -> Any:
-    """What the laboratory sent back, unread first."""
-    return page("specimens/rejections.html", "rows", rows=queries.rejections(uow, principal().wards), **_base(uow))
+    """What the laboratory sent back, unread first; ``unread=1``: only those."""
+    rows = queries.rejections(uow, principal().wards, 0 if request.args.get("unread") else queries.REJECTED_DAYS)
+    return page("specimens/rejections.html", "rows", rows=rows, **_base(uow))
 
 
 @VIEWS.post("/sp/rejections/<int:rejection_id>/read", Perm.NOTICE)

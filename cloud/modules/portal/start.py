@@ -1,0 +1,17 @@
+"""Reports the own wards have not seen: for the start page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.portal import queries
+from cloud.modules.portal.rules import Show
+from cloud.web.module import Waiting
+from cloud.web.principal import Principal
+from common.say import say
+
+
+def unread(uow: UnitOfWork, who: Principal) -> Iterator[Waiting]:
+    """New, amended and recalled ones."""
+    yield Waiting(say("未读报告"), len(queries.mine(uow, who, Show.UNREAD)), f"/clinic?show={Show.UNREAD.value}")
