@@ -17,6 +17,7 @@ from sqlalchemy.engine import make_url
 from cloud.db import migrate
 from cloud.embedded import postgres
 from cloud.modules.tables import METADATA
+from tests.support import machines
 
 
 @dataclass(frozen=True)
@@ -95,3 +96,4 @@ def server() -> Iterator[TestServer]:
 def build_schema(database: TestDatabase) -> None:
     """Bring an empty database to the models' schema, as the owner role."""
     migrate.create_all(database.owner_url, METADATA, postgres.APP)
+    machines.watch(database.owner_conninfo)

@@ -115,7 +115,7 @@ def test_what_a_rule_held_is_an_exception_with_the_rules_words(floor: Floor) -> 
     first = floor.tube(CLEAN, patient)
     floor.decide()
     with lab.uow() as uow:
-        uow.s.execute(text("UPDATE test SET state = 'released' WHERE specimen_id = :i"), {"i": first})
+        uow.s.execute(text("UPDATE test /* by hand */ SET state = 'released' WHERE specimen_id = :i"), {"i": first})
         uow.s.execute(text("UPDATE result_version SET released_at = at WHERE patient_id = :p"), {"p": patient})
     lab.clock.advance(hours=1)
     jumped = floor.tube({"K": "5.2", "NA": "140"}, patient)

@@ -85,7 +85,7 @@ def floor(fresh_db: TestDatabase) -> Iterator[Floor]:
 def test_a_simulation_counts_what_would_have_left_early(floor: Floor) -> None:
     lab, room = floor.world.lab, Room(floor.world)
     with lab.db.tenant(lab.a, floor.actor("leader")) as uow:
-        uow.s.execute(text("UPDATE av_rule_set SET state = 'retired'"))
+        uow.s.execute(text("UPDATE av_rule_set /* by hand */ SET state = 'retired'"))
         rule_set = service.create_set(uow, floor.world.section, "先发", replace(starting_policy(), partial=True)).id
     # Sodium 15 and 5 minutes after potassium; 15 minutes again, but people changed the potassium that would have left.
     for gap, sodium, changed in ((15, "140", ""), (5, "140", ""), (15, "160", "4.9")):

@@ -331,7 +331,7 @@ def test_simulation_counts_against_people_goes_on_after_a_restart_and_can_be_can
     lab = floor.world.lab
     with lab.db.tenant(lab.a, floor.actor("leader")) as uow:
         service.suspend(uow, floor.rule_set, "模拟")
-        uow.s.execute(text("UPDATE av_rule_set SET state = 'retired'"))
+        uow.s.execute(text("UPDATE av_rule_set /* by hand */ SET state = 'retired'"))
         rule_set = service.create_set(uow, floor.world.section, "模拟用").id
     released = []
     for k in ("4.1", "4.2", "6.1", "4.4"):
@@ -343,7 +343,7 @@ def test_simulation_counts_against_people_goes_on_after_a_restart_and_can_be_can
             reporting.release(uow, [report], floor.shop.person(uow, "verifier"), DESK)
         released.append(report)
     with lab.uow() as uow:
-        uow.s.execute(text("UPDATE report SET state = 'amended' WHERE id = :i"), {"i": released[0]})
+        uow.s.execute(text("UPDATE report /* by hand */ SET state = 'amended' WHERE id = :i"), {"i": released[0]})
         uow.s.execute(text("UPDATE av_range SET high = 6.0 WHERE item_id = :i"), {"i": floor.world.items["K"]})
         md.raise_version(uow.s)
     with lab.uow() as uow:

@@ -111,7 +111,7 @@ def test_m07_bad_input_result_for_cancelled_item_is_409(seat: Seat) -> None:
     """result for cancelled item → 409, typed or sent"""
     world = seat.world
     with world.lab.uow() as uow:
-        uow.s.execute(text("UPDATE test SET state = 'cancelled' WHERE specimen_id = :t"), {"t": seat.tube})
+        uow.s.execute(text("UPDATE test /* by hand */ SET state = 'cancelled' WHERE specimen_id = :t"), {"t": seat.tube})
     answer = seat.type("K", "4.1")
     assert answer.status_code == 409 and "项目K" in answer.text and "已取消" in answer.text
     with world.lab.uow() as uow:

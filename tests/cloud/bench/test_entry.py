@@ -126,7 +126,7 @@ def test_a_value_a_thousand_times_off_is_asked_about(world: World) -> None:
 def test_a_cancelled_item_takes_no_value(world: World) -> None:
     with world.lab.uow() as uow:
         tube = world.tube(uow)
-        uow.s.execute(text("UPDATE test SET state = 'cancelled'"))
+        uow.s.execute(text("UPDATE test /* by hand */ SET state = 'cancelled'"))
         with pytest.raises(UserError, match="已取消") as refused:
             enter(uow, tube, "K", "4.1")
         assert refused.value.code == "conflict"

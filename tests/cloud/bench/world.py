@@ -97,7 +97,7 @@ class World:
                 his_name="电解质",
                 order_set_id=self.order_set,
                 specimen_id=tube.id,
-                status="in_lab",
+                status="received",
             )  # fmt: skip
         )
         uow.s.flush()

@@ -85,8 +85,8 @@ def test_only_what_changed_is_written_and_only_once(hospital: Hospital) -> None:
     with hospital.uow() as uow:
         ids = tubes(uow, "KEPT31", "KEPT32", "KEPT33")
         a, b, c = kept.locked(uow.s, Specimen, ids)
-        a.state, a.sample_no, a.issues = "received", "K1", [{"名": None}, "\\"]
-        b.state, b.sample_no, b.issues = "rejected", None, []
+        a.state, a.sample_no, a.issues = "labelled", "K1", [{"名": None}, "\\"]
+        b.state, b.sample_no, b.issues = "cancelled", None, []
         c.state = "planned"  # as it was
         seen = statements(uow)
         kept.save(uow.s, [a, b, c])
@@ -99,8 +99,8 @@ def test_only_what_changed_is_written_and_only_once(hospital: Hospital) -> None:
         rows = uow.s.scalars(select(Specimen).where(Specimen.id.in_(ids)).order_by(Specimen.id)).all()
         told = [(r.state, r.sample_no, r.issues, r.caveat, r.version) for r in rows]
         assert told == [
-            ("received", "K1", [{"名": None}, "\\"], "later", 3),
-            ("rejected", None, [], "", 2),
+            ("labelled", "K1", [{"名": None}, "\\"], "later", 3),
+            ("cancelled", None, [], "", 2),
             ("planned", None, ["clot", '"'], "", 1),
         ]
 

@@ -274,7 +274,7 @@ def test_events_send_changes_down_to_the_analyzers_they_concern(edge: Edge) -> N
         for _ in range(3):  # what one unit says of a tube more than once goes down once
             handlers.on_tube(uow, {"specimen_id": tube})
     with edge.lab.uow() as uow:
-        uow.s.execute(text("UPDATE specimen SET state = 'rejected', version = version + 1 WHERE id = :i"), {"i": tube})
+        uow.s.execute(text("UPDATE specimen /* by hand */ SET state = 'rejected', version = version + 1 WHERE id = :i"), {"i": tube})
         handlers.on_tube(uow, {"specimen_id": tube})
     edge.loop.registry.reload()
     edge.wire.connected = False

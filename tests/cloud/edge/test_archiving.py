@@ -213,7 +213,7 @@ def test_a_revoked_agent_is_filed_whole_and_a_second_time_only_what_is_new(edge:
     for _ in range(3):
         minute(edge)
     assert state(edge) == [(2, 2, True, "")] and [one.facts["conn"] for one in files(edge, store)] == ["au1", "other"]
-    edge.rows("UPDATE agent SET state = 'enrolled' RETURNING id")
+    edge.rows("UPDATE agent /* by hand */ SET state = 'enrolled' RETURNING id")
     edge.loop.registry.reload()
     edge.take(edge.agent.raw(astm(edge.tube(), {"K": "4.3"})))
     assert edge.lab.client("sysadmin").post(f"/edge/agents/{edge.agent.id}/revoke", {"reason": "又报废"}).status_code == 303

@@ -166,7 +166,7 @@ def test_duplicated_and_shuffled_traffic_ends_in_the_state_of_the_clean_run(edge
     expected = state(edge, edge.agent.stream)
     with edge.lab.uow() as uow:
         for table in ("result_version", "test", "observation", "raw_message"):
-            uow.s.execute(text("UPDATE test SET current_id = NULL, pending_id = NULL, state = 'expected', version = 1"))
+            uow.s.execute(text("UPDATE test /* by hand */ SET current_id = NULL, pending_id = NULL, state = 'expected', version = 1"))
             if table != "test":
                 uow.s.execute(text(f"DELETE FROM {table}"))
     for i in range(0, len(wild), 7):

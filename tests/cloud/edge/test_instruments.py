@@ -156,7 +156,7 @@ def test_an_analyzer_is_not_dialled_by_two_agents(edge: Edge) -> None:
     saved(leader, form(edge, **again, port="5001"))
     listening = {**again, "code": "XN8", "transport": "tcp-listen", "host": "", "port": "1"}
     saved(leader, form(edge, **listening))  # every PC has its own ports
-    edge.rows("UPDATE agent SET state = 'revoked' WHERE id = :i RETURNING id", i=edge.agent.id)
+    edge.rows("UPDATE agent /* by hand */ SET state = 'revoked' WHERE id = :i RETURNING id", i=edge.agent.id)
     saved(leader, form(edge, **{**again, "code": "XN7"}, port="5000"))  # the first PC was replaced
 
 

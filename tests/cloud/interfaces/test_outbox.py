@@ -178,7 +178,6 @@ def told(room: Room, values: dict[str, str]) -> tuple[str, int, int]:
     """A released report for a patient with a rare name: number, report id, tube."""
     with room.world.lab.uow() as uow:
         tube = room.world.tube(uow, room.world.patient(uow, "张㛃䶮"))
-        uow.s.execute(update(OrderItem).values(status="received"))
         room.world.send(uow, tube, values)
         report = reports.review(uow, tube, None, room.person(uow, "tester"))
         room.checked(uow, report)
@@ -224,7 +223,6 @@ def test_a_preliminary_report_is_told_as_one_and_the_final_replaces_it(room: Roo
         endpoint(db, his, "his")
         with room.world.lab.uow() as uow:
             tube = room.world.tube(uow)
-            uow.s.execute(update(OrderItem).values(status="received"))
             room.world.send(uow, tube, {"K": "4.1"})
             report = reports.review_part(uow, tube, None, room.person(uow, "tester"))
             [no] = reports.release(uow, [report], room.person(uow, "verifier"), DESK)

@@ -106,11 +106,11 @@ def test_the_same_request_twice_is_shown_on_both(lab: Lab) -> None:
 
     assert twins() == [first]
     with lab.uow() as uow:
-        uow.s.execute(text("UPDATE order_item SET status = 'reported' WHERE id = :i"), {"i": first})
+        uow.s.execute(text("UPDATE order_item /* by hand */ SET status = 'reported' WHERE id = :i"), {"i": first})
     assert twins() == []
     with lab.uow() as uow:
         uow.s.add(SavedSetting(key="orders", value={"min_interval_h": {"CBC": 24}}))
     assert twins() == [first]
     with lab.uow() as uow:
-        uow.s.execute(text("UPDATE order_item SET status = 'cancelled' WHERE id = :i"), {"i": first})
+        uow.s.execute(text("UPDATE order_item /* by hand */ SET status = 'cancelled' WHERE id = :i"), {"i": first})
     assert twins() == []

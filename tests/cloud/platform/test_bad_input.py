@@ -112,7 +112,8 @@ def test_m01_a_leavers_tickets_duty_and_changes_go_to_the_successor(lab: Lab) ->
         raise_version(uow.s)
         ticket = desk.open_ticket(uow, desk.New("甲", "仪器不传结果", "P2", "fault"))
         uow.s.execute(
-            text("UPDATE ticket SET state = 'accepted', owner = u.name, backup = 'x' FROM app_user u WHERE u.id = :u"), {"u": user}
+            text("UPDATE ticket /* by hand */ SET state = 'accepted', owner = u.name, backup = 'x' FROM app_user u WHERE u.id = :u"),
+            {"u": user},
         )
         shift = scheduling.add_shift(uow, "A", "白班", time(8), time(17))
         scheduling.assign(uow, user, section.id, shift.id, today - timedelta(days=3), today + timedelta(days=3), "8001")

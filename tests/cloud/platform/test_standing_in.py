@@ -80,7 +80,7 @@ def test_it_is_never_passed_on_and_ends_with_the_giver(lab: Lab) -> None:
     closing = ("/qc/month/draft", {"month": "2026-04"})
     assert senior.post(*closing).status_code == 303
     with lab.uow() as uow:
-        uow.s.execute(text("UPDATE app_user SET status = 'suspended' WHERE employee_no = 'leader1' AND tenant_id = 1"))
+        uow.s.execute(text("UPDATE app_user /* by hand */ SET status = 'suspended' WHERE employee_no = 'leader1' AND tenant_id = 1"))
     assert senior.post(*closing).status_code == 403
 
 

@@ -31,8 +31,8 @@ def world(shared_db: TestDatabase) -> Iterator[Lab]:
 def lab(world: Lab) -> Lab:
     """A morning with nobody in it yet."""
     with world.uow() as uow:
-        uow.s.execute(text("UPDATE queue_ticket SET state = 'cancelled'"))
-        uow.s.execute(text("UPDATE queue_window SET state = 'closed', operator_id = NULL"))
+        uow.s.execute(text("UPDATE queue_ticket /* by hand */ SET state = 'cancelled'"))
+        uow.s.execute(text("UPDATE queue_window /* by hand */ SET state = 'closed', operator_id = NULL"))
     world.clock.advance(hours=24)
     return world
 

@@ -285,4 +285,4 @@ def test_m09_preliminary_is_marked_on_page_pdf_and_portal_and_the_final_replaces
     assert "已被替代" in versions and "预报告" in versions
     with world.lab.uow() as uow:
         assert [v.version_state for v in queries.versions(uow, told.no)] == [VersionState.CURRENT, VersionState.SUPERSEDED]
-    assert status in ("in_lab", "partly_reported")
+    assert status in ("in_test", "partly_reported")

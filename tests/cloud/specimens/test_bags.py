@@ -188,7 +188,7 @@ def test_the_pages_of_bags(lab: Lab) -> None:
     assert desk.get("/sp/bags/999").status_code == 404
     assert "BAG1" in desk.get("/sp/bag").text
     with lab.uow() as uow:
-        bag = uow.s.execute(text("UPDATE specimen_bag SET state = 'open', logger_no = 'TL1' RETURNING id")).scalar_one()
+        bag = uow.s.execute(text("UPDATE specimen_bag /* by hand */ SET state = 'open', logger_no = 'TL1' RETURNING id")).scalar_one()
     page = desk.get(f"/sp/bags/{bag}").text
     scanned = desk.post(f"/sp/bags/{bag}/scan", {"code": "126326000422"}, htmx=True)
     # The note being written stands outside of what a scan brings anew; the scan only tells its form what changed.

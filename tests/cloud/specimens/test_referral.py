@@ -175,7 +175,7 @@ def test_a_number_by_hand_is_unique_and_its_turn_is_skipped(hospital: Hospital) 
     act(hospital, referral.nightly)
     assert alerts(hospital, "specimen.gaps") == 1
     assert receive(hospital, third).tube.sample_no == "C0001"  # type: ignore[union-attr]
-    act(hospital, lambda u: u.s.execute(text("UPDATE specimen SET state = 'tested' WHERE id = :i"), {"i": tube.id}))
+    act(hospital, lambda u: u.s.execute(text("UPDATE specimen /* by hand */ SET state = 'tested' WHERE id = :i"), {"i": tube.id}))
     with pytest.raises(UserError, match="已检测"):
         give("C0009")
 

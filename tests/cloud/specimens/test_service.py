@@ -359,7 +359,7 @@ def test_a_tube_whose_order_was_cancelled_yesterday(hospital: Hospital) -> None:
 
 def test_a_cancellation_counts_before_its_event_has_run(hospital: Hospital) -> None:
     (code,) = collected(hospital, "1002")
-    act(hospital, lambda u: u.s.execute(text("UPDATE order_item SET status = 'cancelled'")))
+    act(hospital, lambda u: u.s.execute(text("UPDATE order_item /* by hand */ SET status = 'cancelled'")))
     assert receive(hospital, code).finding is Finding.CANCELLED
 
 
@@ -466,7 +466,10 @@ def test_events_of_orders_void_the_tube_when_nothing_is_left(hospital: Hospital)
     (document,), _ = act(hospital, lambda u: service.print_labels(u, order.patient_id, order.item_ids, ["name", "birth"]))
     tube = one(hospital, document.barcode)
     for n, item in enumerate(order.item_ids):
-        act(hospital, lambda u, i=item: u.s.execute(text("UPDATE order_item SET status = 'cancelled' WHERE id = :i"), {"i": i}))
+        act(
+            hospital,
+            lambda u, i=item: u.s.execute(text("UPDATE order_item /* by hand */ SET status = 'cancelled' WHERE id = :i"), {"i": i}),
+        )
         act(hospital, lambda u: follow.on_item_status(u, {"status": "cancelled", "specimen_id": tube.id, "reason": "退费"}))
         assert one(hospital, document.barcode).state == ("labelled" if n == 0 else "cancelled")
     act(hospital, lambda u: follow.on_item_status(u, {"status": "cancelled", "specimen_id": tube.id}))
@@ -477,10 +480,10 @@ def test_results_and_release_move_the_tube_on(hospital: Hospital) -> None:
     (code,) = collected(hospital, "1002")
     receive(hospital, code)
     tube = one(hospital, code)
-    act(hospital, lambda u: u.s.execute(text("UPDATE test SET state = 'received' WHERE id = (SELECT min(id) FROM test)")))
+    act(hospital, lambda u: u.s.execute(text("UPDATE test /* by hand */ SET state = 'received' WHERE id = (SELECT min(id) FROM test)")))
     act(hospital, lambda u: follow.on_result(u, {"specimen_id": tube.id}))
     assert one(hospital, code).state == "on_analyzer"
-    act(hospital, lambda u: u.s.execute(text("UPDATE test SET state = 'received'")))
+    act(hospital, lambda u: u.s.execute(text("UPDATE test /* by hand */ SET state = 'received'")))
     act(hospital, lambda u: follow.on_result(u, {"specimen_id": tube.id}))
     act(hospital, lambda u: follow.on_result(u, {"specimen_id": tube.id}))
     assert one(hospital, code).state == "tested"
