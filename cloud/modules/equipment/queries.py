@@ -58,6 +58,26 @@ def faults(uow: UnitOfWork, analyzers: Collection[int], since: datetime) -> dict
     return out
 
 
+_DONE = text("""
+SELECT c.done_at AS at, 'calibration' AS kind, c.certificate AS said, c.passed FROM calibration c
+WHERE c.tenant_id = :t AND c.analyzer_id = :analyzer AND (c.item_id IS NULL OR c.item_id = :item)
+  AND c.done_at >= :since AND c.done_at < :until
+UNION ALL
+SELECT f.started_at, 'maintenance', f.symptom, true FROM equipment_fault f
+WHERE f.tenant_id = :t AND f.analyzer_id = :analyzer AND f.started_at >= :since AND f.started_at < :until
+UNION ALL
+SELECT f.ended_at, 'maintenance', f.repair, true FROM equipment_fault f
+WHERE f.tenant_id = :t AND f.analyzer_id = :analyzer AND f.ended_at >= :since AND f.ended_at < :until
+ORDER BY at
+""")
+
+
+def done(uow: UnitOfWork, analyzer_id: int, item_id: int, since: datetime, until: datetime) -> list[tuple[datetime, str, str]]:
+    """What was done to an analyzer in a time, for an item: (when, calibration or maintenance, in words)."""
+    params = {"t": uow.tenant_id, "analyzer": analyzer_id, "item": item_id, "since": since, "until": until}
+    return [(r.at, r.kind, r.said if r.passed else f"{r.said} ✕") for r in uow.s.execute(_DONE, params)]
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
     """A calibration that does not hold, or soon will not: of which items (None: none was ever recorded for them), and why."""
@@ -108,4 +128,4 @@ def open_faults(uow: UnitOfWork) -> Sequence[Any]:
     return uow.s.execute(_OPEN, {"t": uow.tenant_id}).all()
 
 
-__all__ = ["Calibrated", "Due", "Fault", "calibrations", "due", "faults", "holds", "in_force", "open_faults", "shown"]
+__all__ = ["Calibrated", "Due", "Fault", "calibrations", "done", "due", "faults", "holds", "in_force", "open_faults", "shown"]

@@ -8,7 +8,7 @@ MODULE = Module(
     name="qc",
     title="室内质控",
     views=("views:VIEWS", "settings_views:SETTINGS"),
-    depends=("catalog", "platform"),
+    depends=("catalog", "equipment", "platform", "reagents"),
     permissions={
         Perm.READ: EVERYBODY,
         Perm.ENTER: ("tester", "verifier", "senior", "leader"),
@@ -33,6 +33,7 @@ MODULE = Module(
         Job("qc_recheck", "1m", "jobs:recheck"),
         Job("qc_moving", "15m", "patients:work"),
         Job("qc_lots", "08:00", "jobs:lots"),
+        Job("qc_convert", "08:00", "jobs:convert"),
         Job("qc_month", "00:30", "jobs:month"),
     ),
     starts={Perm.ENTER: "start:out"},

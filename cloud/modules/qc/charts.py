@@ -11,17 +11,25 @@ from markupsafe import Markup
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
+from cloud.modules.equipment import queries as equipment
 from cloud.modules.qc import chart, goals, metrics, months, queries
+from cloud.modules.qc import points as listed
 from cloud.modules.qc.chart import Dot, Mark, Panel, Span
+from cloud.modules.qc.immediate import Immediate
 from cloud.modules.qc.models import QcPlan
 from cloud.modules.qc.plans import NOTE_KINDS
+from cloud.modules.qc.points import Line
 from cloud.modules.qc.queries import ChartPoint
+from cloud.modules.qc.rules import Method
 from cloud.modules.qc.targets import Stats, stats
+from cloud.modules.reagents import queries as reagents
 from common.say import say
 from common.units import readable
 
 Translate = Callable[[str], str]
 
+RARE = timedelta(days=730)
+"""How far back the values of an immediate method may lie: it is for tests that are seldom made."""
 VIEWS = {"lj": "L-J 图", "z": "Z 分数图", "youden": "Youden 图"}
 
 
@@ -81,6 +89,8 @@ class Drawn:
     notes: Sequence[tuple[datetime, str, str, str]]
     n: int
     again: Sequence[queries.Again] = ()
+    lines: Sequence[Line] = ()
+    """Every point of the month, also those that no chart shows."""
 
 
 def choose(uow: UnitOfWork, plan_id: int | None) -> QcPlan | None:
@@ -94,11 +104,14 @@ def choose(uow: UnitOfWork, plan_id: int | None) -> QcPlan | None:
 
 
 def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked, translate: Translate = str) -> Drawn:
-    """Three statements and the catalog, whatever lies in the years before. ``translate`` puts its words into the reader's language."""
+    """Five statements (the immediate method one more) and the catalog, whatever lies in the years before.
+
+    ``translate`` puts its words into the reader's language.
+    """
     start, end = months.bounds(asked.month, md.HOSPITAL_ZONE)
     known = md.catalog(uow)
     points = queries.chart_points(uow, plan.id, start, end)
-    happened = queries.notes(uow, plan, start, end)
+    happened = _happened(uow, plan, start, end)
     item = known.items[plan.item_id]
     panels = [
         _panel(plan, item, level, [p for p in points if p.level == level], translate)
@@ -123,7 +136,25 @@ def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked, translate: Translate = str
         happened,
         len(dots),
         queries.judged_again(uow, plan.id, start, end),
+        listed.lines(points, _immediate(uow, plan, points, start)),
     )
+
+
+Happened = list[tuple[datetime, str, str, str]]
+
+
+def _happened(uow: UnitOfWork, plan: QcPlan, start: datetime, end: datetime) -> Happened:
+    """What people wrote on the chart, and what reagents and equipment know by themselves."""
+    lots = reagents.changes(uow, plan.analyzer_id, plan.item_id, start, end)
+    work = equipment.done(uow, plan.analyzer_id, plan.item_id, start, end)
+    known: Happened = [(at, "lot", words, "") for at, words in lots] + [(at, kind, words, "") for at, kind, words in work]
+    return sorted([*queries.notes(uow, plan, start, end), *known])
+
+
+def _immediate(uow: UnitOfWork, plan: QcPlan, points: Sequence[ChartPoint], start: datetime) -> dict[int, Immediate]:
+    if plan.method != Method.IMMEDIATE:
+        return {}
+    return listed.judged([*queries.chart_points(uow, plan.id, start - RARE, start), *points])
 
 
 def _level(plan: QcPlan, item: md.ItemRow, panel: Panel, points: Sequence[ChartPoint]) -> Level:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -12,9 +12,11 @@ from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
+from cloud.modules.equipment import queries as equipment
 from cloud.modules.qc import record, rules
 from cloud.modules.qc.models import QcMaterial, QcPlan
 from cloud.modules.qc.record import Measured
+from cloud.modules.reagents import queries as reagents
 from common import ids, values
 
 FUTURE = timedelta(minutes=5)
@@ -117,6 +119,23 @@ def _record(uow: UnitOfWork, found: Iterable[tuple[Observed, datetime | None]]) 
     if not seen:
         return 0
     shelf = Shelf(uow)
-    fits = [placed for each, at in seen if not isinstance(placed := shelf.place(each, at), str)]
-    record.record(uow, fits)
+    fits = [(placed, each.analyzer_id) for each, at in seen if not isinstance(placed := shelf.place(each, at), str)]
+    if fits:
+        record.record(uow, _traced(uow, shelf, fits))
     return len(fits)
+
+
+def _traced(uow: UnitOfWork, shelf: Shelf, fits: Sequence[tuple[Measured, int | None]]) -> list[Measured]:
+    """Each with the reagent lot that was on board and the calibration in force when it was measured, as patients' results have them."""
+    analyzers = {a for _, a in fits if a is not None}
+    packs = reagents.on_board(uow, analyzers, min(m.at for m, _ in fits))
+    calibrations = equipment.calibrations(uow, analyzers)
+    item_of = {plan: item for (_, item), plan in shelf.plans.items()}
+    out = []
+    for measured, analyzer in fits:
+        item = item_of[measured.plan_id]
+        on = [p.lot_no for p in packs.get((analyzer or 0, item), ()) if p.at(measured.at)]
+        calibration = equipment.in_force(calibrations.get(analyzer or 0, []), item, measured.at)
+        done = "" if calibration is None else f"{calibration.done_at.astimezone(md.HOSPITAL_ZONE):%Y-%m-%d %H:%M}"
+        out.append(replace(measured, reagent_lot=on[-1] if on else "", calibration=done))
+    return out

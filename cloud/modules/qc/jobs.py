@@ -11,6 +11,7 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Level
 from cloud.modules.qc import months, queries
+from cloud.modules.qc.immediate import CONVERT_AT
 from cloud.modules.qc.rules import Perm
 
 DUE_SOON = timedelta(minutes=30)
@@ -86,6 +87,27 @@ def lots(uow: UnitOfWork) -> None:
             )
     alerts.sync(uow, "qc.lot", expiring)
     alerts.sync(uow, "qc.stock", short)
+
+
+# Twenty values are a Levey-Jennings chart (immediate.CONVERT_AT).
+_CONVERT = text("""
+SELECT p.id, p.analyzer_id, p.item_id, q.level, m.lot FROM qc_plan p
+JOIN qc_result q ON q.tenant_id = p.tenant_id AND q.plan_id = p.id AND NOT q.frozen AND q.value IS NOT NULL
+JOIN qc_material m ON m.tenant_id = q.tenant_id AND m.id = q.material_id AND m.active
+WHERE p.tenant_id = :t AND p.active AND p.method = 'immediate'
+GROUP BY p.id, p.analyzer_id, p.item_id, q.level, m.lot HAVING count(*) >= :n ORDER BY p.id, q.level, m.lot
+""")
+
+
+def convert(uow: UnitOfWork) -> None:
+    """Which immediate methods have the values of a chart: told until the leader has set targets and changed the plan."""
+    known, found = md.catalog(uow), []
+    for r in uow.s.execute(_CONVERT, {"t": uow.tenant_id, "n": CONVERT_AT}):
+        fields = {"analyzer": known.analyzers[r.analyzer_id].name, "item": known.items[r.item_id].name, "level": r.level, "lot": r.lot}
+        words, url = "%(analyzer)s %(item)s L%(level)s 批号 %(lot)s 即刻法已满 20 点，请设靶值并改用质控图", f"/qc/targets?plan={r.id}"
+        subject = f"plan:{r.id}:{r.level}:{r.lot}"
+        found.append(alerts.Alert("qc.convert", subject, Level.NOTICE, words, url, Perm.PLAN, fields))
+    alerts.sync(uow, "qc.convert", found)
 
 
 def month(uow: UnitOfWork) -> None:

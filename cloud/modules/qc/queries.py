@@ -357,6 +357,10 @@ class Coverage:
     with_qc: int
     judged: int
     cv_met: int
+    without: Sequence[tuple[int, int]] = ()
+    """(analyzer, item) measured without QC."""
+    missed: Sequence[tuple[int, int]] = ()
+    """(plan, level) whose CV is beyond its goal."""
 
 
 _MEASURED = text("""
@@ -371,6 +375,7 @@ def coverage(uow: UnitOfWork, start: datetime, end: datetime) -> Coverage:
     known, items = {p.id: p for p in plans(uow)}, md.catalog(uow).items
     with_qc: set[int] = set()
     judged = met = 0
+    missed = []
     for g in months.groups(uow, start, end):
         p = known.get(g.plan_id)
         if p is None:
@@ -381,7 +386,10 @@ def coverage(uow: UnitOfWork, start: datetime, end: datetime) -> Coverage:
         if found is not None and found.cv is not None and goal is not None:
             judged += 1
             met += found.cv <= goal
-    return Coverage(len(pairs), sum((known[i].analyzer_id, known[i].item_id) in pairs for i in with_qc), judged, met)
+            if found.cv > goal:
+                missed.append((p.id, g.level))
+    covered = {(known[i].analyzer_id, known[i].item_id) for i in with_qc} & pairs
+    return Coverage(len(pairs), len(covered), judged, met, sorted(pairs - covered), missed)
 
 
 def moving_out(uow: UnitOfWork, pairs: Iterable[tuple[int, int]]) -> set[tuple[int, int]]:

@@ -30,8 +30,10 @@ def plan_list(uow: UnitOfWork) -> Any:
     """All plans and lots; one opened for change."""
     known = md.catalog(uow)
     chosen = queries.plan(uow, request.args.get("plan", type=int) or 0)
+    suggested = tuple(r for r in request.args.get("rules", "").split(",") if r in set(Rule))
     return page(
         "qc/plans.html",
+        suggested=suggested,
         plans=queries.plans(uow, all_of_them=True),
         chosen=chosen,
         new=request.args.get("new") is not None,
@@ -40,7 +42,7 @@ def plan_list(uow: UnitOfWork) -> Any:
         ends={m.id: m.opened_at + timedelta(days=m.open_days) for m in lots if m.opened_at and m.open_days},
         methods=rules.METHOD_WORDS,
         words=WORDS,
-        chosen_rules=tuple(chosen.rules if chosen else DEFAULT_RULES),
+        chosen_rules=suggested or tuple(chosen.rules if chosen else DEFAULT_RULES),
         chosen_warnings=tuple(chosen.warnings if chosen else DEFAULT_WARNINGS),
         freezes={Freeze.BREAKS: "中断计数", Freeze.SKIPPED: "跳过", Freeze.OFF: "照常计入"},
         now=uow.now,

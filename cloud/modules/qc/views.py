@@ -10,7 +10,7 @@ from flask import request
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import lists
-from cloud.modules.qc import charts, entry, intake, ooc, plans, printing, queries, registers, rules
+from cloud.modules.qc import charts, entry, intake, ooc, plans, points, printing, queries, registers, rules
 from cloud.modules.qc.forms import CHINA, moment, stamp
 from cloud.modules.qc.models import QcOoc
 from cloud.modules.qc.rules import Perm
@@ -22,6 +22,7 @@ from cloud.web.view import Views, principal
 from common import values
 
 VIEWS = Views("qc", __name__)
+LIGHTS = ("bad", "warn", "ok")
 OK, BAD, WARN = '{"sound":"ok"}', '{"sound":"bad"}', '{"sound":"warn"}'
 
 
@@ -36,13 +37,17 @@ def today(uow: UnitOfWork) -> Any:
     section = known.sections_by_code.get(request.args.get("section", ""))
     found = {a: t for a, t in queries.tiles(uow).items() if section is None or known.analyzers[a].section_id == section.id}
     every = [t for tiles in found.values() for t in tiles]
-    counts = {light: sum(t.light == light for t in every) for light in ("bad", "warn", "ok")}
+    counts = {light: sum(t.light == light for t in every) for light in LIGHTS}
+    light = request.args.get("light", "") if request.args.get("light") in LIGHTS else ""
+    shown = {a: mine for a, tiles in found.items() if (mine := [t for t in tiles if light in ("", t.light)])}
     return page(
         "qc/today.html",
         block="board",
-        tiles=found,
+        tiles=shown,
+        closed=[t for t in every if not t.gate.open],
         catalog=known,
         section=section,
+        light=light,
         counts=counts,
         unplaced=intake.unplaced(uow, start),
         bypasses=queries.bypasses(uow, uow.now - timedelta(hours=24)),
@@ -89,8 +94,12 @@ def print_lj(uow: UnitOfWork) -> Any:
     if chosen is None:
         raise NotFound("该质控计划")
     asked = charts.Asked.of(form.get("month", ""), form.get("view", ""), uow.now)
-    made = printing.chart_document(charts.draw(uow, chosen, asked), asked, principal().tenant_name, principal().name, uow.now)
-    return redirect_to(lists.ask(uow, made, lists.Kind.PDF, f"/qc/lj?plan={chosen.id}&month={asked.text}&view={asked.view}"))
+    drawn, back = charts.draw(uow, chosen, asked), f"/qc/lj?plan={chosen.id}&month={asked.text}&view={asked.view}"
+    if form.get("what") == "points" or not drawn.n:  # what draws no chart is printed as its list
+        rows = points.document(drawn.title, asked.text, drawn.lines, stamp(uow))
+        return redirect_to(lists.ask(uow, rows, form.get("kind", lists.Kind.PDF), back))
+    made = printing.chart_document(drawn, asked, principal().tenant_name, principal().name, uow.now)
+    return redirect_to(lists.ask(uow, made, lists.Kind.PDF, back))
 
 
 @VIEWS.post("/qc/note", Perm.ENTER)

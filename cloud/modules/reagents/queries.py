@@ -49,6 +49,23 @@ def on_board(uow: UnitOfWork, analyzers: Collection[int], since: datetime) -> di
     return out
 
 
+_CHANGES = text("""
+SELECT opened_at, product, lot_no FROM (
+  SELECT p.opened_at, l.product, l.lot_no, l.id, lag(l.id) OVER (PARTITION BY l.product ORDER BY p.opened_at, p.id) AS before
+  FROM open_pack p
+  JOIN reagent_lot l ON l.tenant_id = p.tenant_id AND l.id = p.lot_id
+  JOIN reagent_lot_item i ON i.tenant_id = l.tenant_id AND i.lot_id = l.id AND i.item_id = :item
+  WHERE p.tenant_id = :t AND p.analyzer_id = :analyzer AND p.opened_at < :until) x
+WHERE before <> id AND opened_at >= :since ORDER BY opened_at
+""")
+
+
+def changes(uow: UnitOfWork, analyzer_id: int, item_id: int, since: datetime, until: datetime) -> list[tuple[datetime, str]]:
+    """When an item's reagent went over to another lot on an analyzer, and to which."""
+    params = {"t": uow.tenant_id, "analyzer": analyzer_id, "item": item_id, "since": since, "until": until}
+    return [(r.opened_at, f"{r.product} {r.lot_no}") for r in uow.s.execute(_CHANGES, params)]
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """A pack on board that must not be used, or soon may not: its lot and why (unaccepted, expired, soon); ``none``: no pack for items."""

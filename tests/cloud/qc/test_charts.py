@@ -15,7 +15,7 @@ from cloud.reports.payload import chart_payload
 from tests.cloud.qc.shop import DAY, HOUR, NOON, T0, Shop
 
 
-def test_a_chart_marks_by_shape_and_costs_three_statements(shop: Shop) -> None:
+def test_a_chart_marks_by_shape_and_costs_five_statements(shop: Shop) -> None:
     lab = shop.world.lab
     with lab.uow() as uow:
         for n in range(6):
@@ -42,7 +42,7 @@ def test_a_chart_marks_by_shape_and_costs_three_statements(shop: Shop) -> None:
         seen: list[str] = []
         event.listen(lab.db.engine, "before_cursor_execute", lambda *a: seen.append(a[2]))
         charts.draw(uow, plan, asked)
-        assert len(seen) == 3
+        assert len(seen) == 5
     leader = lab.client("leader")
     with lab.uow() as uow:
         point = uow.s.execute(text("SELECT id FROM qc_result WHERE run_id = :r AND rejected"), {"r": bad}).scalar_one()
