@@ -20,7 +20,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from cloud.demo.launcher import Demo
 from cloud.demo.processes import Child
 from cloud.demo.state import Account, State
-from tests.support import brokers
+from cloud.embedded import postgres
+from tests.support import brokers, machines
 from tests.support.fake_his import FakeHis
 
 CHROMIUM = "/usr/bin/chromium"
@@ -140,6 +141,7 @@ def world(folder: Path) -> Iterator[World]:
     with contextlib.ExitStack() as until:
         until.callback(stack.down)
         stack.up()
+        machines.watch(stack.postgres.conninfo(postgres.OWNER))
         his = FakeHis()
         his.port = stack.ports["his-rm"]
         until.enter_context(his)
