@@ -12,7 +12,7 @@ from cloud.db import audit
 from cloud.db.session import Actor, Database, UnitOfWork
 from cloud.modules.platform import service, standard
 from cloud.modules.platform.models import Tenant
-from cloud.modules.platform.rules import TENANT_MOVES, TenantState
+from cloud.modules.platform.rules import EDITIONS, TENANT_MOVES, TenantState
 from cloud.modules.platform.secrets import new_seed
 from cloud.modules.registry import MODULES
 from common.errors import UserError
@@ -85,6 +85,21 @@ def set_tenant_state(settings: Settings, code: str, to: TenantState) -> None:
     engine.dispose()
     with hospital(settings, code) as uow:
         uow.audit("tenant", now.id, "state", before={"status": now.status}, after={"status": to.value})
+
+
+def set_edition(settings: Settings, code: str, to: str) -> None:
+    """Which modules a hospital has (owner role: the app cannot). Nothing is deleted: another edition shows it again."""
+    now = next((row for row in tenants(settings) if row.code == code.lower()), None)
+    if now is None:
+        raise UserError("invalid", say("没有代码为 {code} 的医院。", code=code))
+    if to not in EDITIONS:
+        raise UserError("invalid", say("没有版本 {to}，请从 {known} 中选择。", to=to, known=tuple(EDITIONS)))
+    engine = create_engine(settings.owner_url)
+    with engine.begin() as conn:
+        conn.execute(text("UPDATE tenant SET edition = :e WHERE id = :i"), {"e": to, "i": now.id})
+    engine.dispose()
+    with hospital(settings, code) as uow:
+        uow.audit("tenant", now.id, "edition", before={"edition": now.edition}, after={"edition": to})
 
 
 @contextmanager

@@ -19,8 +19,8 @@ from cloud.db.session import Database
 from cloud.modules import registry
 from cloud.modules.catalog import queries as catalog
 from cloud.modules.platform import queries as hospitals
-from cloud.modules.platform import service as platform
 from cloud.modules.platform import signing
+from cloud.modules.platform.identity import SessionIdentity
 from cloud.modules.specimens import rehearsal
 from cloud.ports import s3, signature_server
 from cloud.web import asked, cookie, csrf, errors, front, guard, i18n, live, site, view
@@ -46,7 +46,10 @@ def create_app(settings: Settings, db: Database | None = None) -> Flask:
     s3.configure(settings)
     signature_server.configure(settings)
     signing.configure(settings)
-    app.extensions["jianlian"] = view.Web(settings, db, platform.SessionIdentity(), {"live": hub})
+    owners = {str(p): m.name for m in registry.MODULES for p in m.permissions}
+    app.extensions["jianlian"] = view.Web(settings, db, SessionIdentity(owners), {"live": hub})
+    app.extensions["titles"] = {m.name: m.title for m in registry.MODULES}
+    app.extensions["sections"] = catalog.section_names
     app.extensions["leaving"] = leavings(registry.MODULES)
     app.extensions["starts"] = starts(registry.MODULES)
     guard.init(app)

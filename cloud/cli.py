@@ -90,6 +90,9 @@ def _tenant_parser(p: argparse.ArgumentParser) -> None:
     state = sub.add_parser("state", help="更改医院状态：试用、启用、只读（可查询打印）、关闭")
     state.add_argument("code")
     state.add_argument("to", choices=("active", "read_only", "closed"))
+    edition = sub.add_parser("edition", help="更改医院的版本：完整版、标准版、基层版（不含的模块从菜单消失，数据不动）")
+    edition.add_argument("code")
+    edition.add_argument("to", choices=("full", "standard", "basic"))
 
 
 def _user_parser(p: argparse.ArgumentParser) -> None:
@@ -220,9 +223,12 @@ def _tenant(args: argparse.Namespace) -> int:
     elif args.what == "state":
         admin.set_tenant_state(settings, args.code, TenantState(args.to))
         print(f"医院 {args.code} 已改为 {args.to}")
+    elif args.what == "edition":
+        admin.set_edition(settings, args.code, args.to)
+        print(f"医院 {args.code} 已改为 {args.to}")
     else:
         for row in admin.tenants(settings):
-            print(f"{row.id}\t{row.code}\t{row.name}\t{row.status}\t{row.host or ''}")
+            print(f"{row.id}\t{row.code}\t{row.name}\t{row.status}\t{row.edition}\t{row.host or ''}")
     return 0
 
 

@@ -15,6 +15,7 @@ from cloud.modules.critical import service as critical
 from cloud.modules.orders.models import OrderItem
 from cloud.modules.platform import service as platform
 from cloud.modules.platform import signing
+from cloud.modules.platform.identity import SessionIdentity
 from cloud.modules.platform.models import User
 from cloud.modules.reports import service as reports
 from cloud.modules.specimens import facts
@@ -89,7 +90,7 @@ def log_in(where: Ward, account: Account, settings: Settings) -> Principal:
             raise entered
         token = entered.token
     with where.db.tenant(where.tenant_id) as uow:
-        who = platform.SessionIdentity().authenticate(uow, token, "127.0.0.1")
+        who = SessionIdentity().authenticate(uow, token, "127.0.0.1")
         assert isinstance(who, Principal)
         return who
 

@@ -20,6 +20,13 @@ class Forbidden(UserError):
         super().__init__("forbidden", "您没有这项操作的权限，请联系专业组长或信息管理组。", permission=permission)
 
 
+class OutsideEdition(UserError):
+    """The hospital's edition does not have this module (M01)."""
+
+    def __init__(self, module: str) -> None:
+        super().__init__("forbidden", say("本院使用的版本不含“{module}”。需要时请联系系统管理员更换版本。", module=word(module)))
+
+
 class HospitalReadOnly(UserError):
     """The hospital only looks things up and prints (M01, state read_only)."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -38,10 +39,21 @@ class Principal:
     """The whole hospital only looks things up and prints."""
     recorded: bool = False
     """An access granted just in time: each step is recorded."""
+    bounds: Mapping[str, tuple[frozenset[str], frozenset[str]]] = field(default_factory=dict)
+    """Permission → sections and wards where it counts, for whoever holds a role at a campus, in a section or for the own wards only;
+    an empty set sets no bounds."""
+    without: frozenset[str] = frozenset()
+    """Modules this hospital's edition does not have."""
 
-    def may(self, permission: str) -> bool:
-        """True when a role of this person grants the permission."""
-        return str(permission) in self.permissions
+    def may(self, permission: str, section: str = "") -> bool:
+        """True when a role of this person grants the permission (at the section of this code)."""
+        at = self.bounds.get(str(permission), (frozenset(), frozenset()))[0]
+        return str(permission) in self.permissions and (not section or not at or section in at)
+
+    def within(self, permission: str) -> Principal:
+        """The same person with the sections and wards where this permission counts."""
+        at = self.bounds.get(str(permission))
+        return self if at is None else replace(self, sections=at[0], wards=at[1])
 
 
 class Ended(StrEnum):

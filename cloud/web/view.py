@@ -20,7 +20,7 @@ from werkzeug.wrappers import Response as BaseResponse
 from cloud.config import Settings
 from cloud.db.session import Actor, Database
 from cloud.web import cookie, csrf
-from cloud.web.faults import Forbidden, HospitalReadOnly, NotFound, ReadOnly, Stale
+from cloud.web.faults import Forbidden, HospitalReadOnly, NotFound, OutsideEdition, ReadOnly, Stale
 from cloud.web.principal import Ended, Identity, Principal
 
 
@@ -57,6 +57,8 @@ def opens(url: str) -> bool:
     """True when the person of this request may open the page: pages link to what their reader can follow."""
     endpoint, _ = current_app.url_map.bind("").match(urlsplit(url).path, method="GET")
     permission: str = current_app.extensions["permissions"][endpoint]
+    if _module(current_app.view_functions[endpoint]) in principal().without:
+        return False
     return permission in Access.__members__.values() or principal().may(permission)
 
 
@@ -119,8 +121,11 @@ def _in_tenant(fn: Callable[..., Any], permission: str, while_locked: bool, read
             if who.must_change and not while_locked:
                 return _redirect(url_for("platform_me.password_page"))
             csrf.check(token, ext.settings.secret)
+            if (module := _module(fn)) in who.without:
+                raise OutsideEdition(current_app.extensions["titles"][module])
             if permission != Access.LOGIN and not who.may(permission):
                 raise Forbidden(permission)
+            g.principal = who = who.within(permission)
             if who.read_only and request.method != "GET" and not while_locked:
                 raise ReadOnly
             if who.hospital_read_only and request.method != "GET" and not (while_locked or reads):
@@ -134,6 +139,12 @@ def _in_tenant(fn: Callable[..., Any], permission: str, while_locked: bool, read
         raise
     except StaleDataError as exc:
         raise Stale from exc
+
+
+def _module(fn: Callable[..., Any]) -> str:
+    """The module whose page this is; "" for those of no module."""
+    parts = fn.__module__.split(".")
+    return parts[2] if parts[:2] == ["cloud", "modules"] else ""
 
 
 def _idle() -> int:

@@ -131,7 +131,7 @@ def shared_app(conf: Settings, db: Database) -> Flask:
     """The app on another database. Who changes the app itself (adds a route) makes one of the own: ``create_app(lab.settings, lab.db)``."""
     app = _app()
     forget_attempts()
-    app.extensions["jianlian"] = view.Web(conf, db, service.SessionIdentity(), {"live": live.Hub(conf.database_url)})
+    app.extensions["jianlian"] = view.Web(conf, db, app.extensions["jianlian"].identity, {"live": live.Hub(conf.database_url)})
     s3.configure(conf)
     return app
 

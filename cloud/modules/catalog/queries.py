@@ -236,6 +236,11 @@ def catalog(uow: UnitOfWork) -> Catalog:
     return found
 
 
+def section_names(uow: UnitOfWork) -> dict[str, str]:
+    """Code → name of every section of the hospital."""
+    return {s.code: s.name for s in catalog(uow).sections.values()}
+
+
 def own_sections(uow: UnitOfWork, own: Collection[str]) -> list[SectionRow]:
     """The sections a person works in: those of their list ``own``; somebody without any listed works in all of the hospital's."""
     return [s for s in catalog(uow).sections.values() if not own or s.code in own]

@@ -27,6 +27,7 @@ MODULE = Module(
         MenuItem("权限矩阵", "/admin/roles", Perm.MATRIX, "管理", 910),
         MenuItem("会话", "/sessions", Perm.SESSIONS, "管理", 920),
         MenuItem("工作站", "/workstations", Perm.WORKSTATIONS, "管理", 930),
+        MenuItem("院区", "/admin/campuses", Perm.WORKSTATIONS, "管理", 925),
         MenuItem("临时访问", "/admin/grants", Perm.GRANTS, "管理", 935),
         MenuItem("单点登录", "/admin/sso", Perm.SSO, "管理", 938),
         MenuItem("院内网段", "/admin/networks", Perm.ROLES, "管理", 937),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from sqlalchemy import delete, select, update
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import alerts, rules, secrets, service
-from cloud.modules.platform.models import Role, RolePermission, User, UserRole, UserSession
+from cloud.modules.platform import alerts, campuses, rules, secrets, service
+from cloud.modules.platform.models import Campus, Role, RolePermission, User, UserRole, UserSession
 from cloud.web.faults import Conflict, Invalid, NotFound, Stale
 from cloud.web.module import Colleague, Leaving, OpenTask
 from cloud.web.principal import Principal
@@ -29,6 +29,8 @@ class Changes:
     wards: tuple[str, ...]
     roles: tuple[str, ...]
     phone: str = ""
+    scopes: Mapping[str, str] = field(default_factory=dict)
+    """Role → where it counts: a scope, or ``campus:`` and its code; a role that is not named keeps what it has, a new one gets all."""
 
 
 def load(uow: UnitOfWork, user_id: int) -> User:
@@ -63,7 +65,7 @@ def change(uow: UnitOfWork, user_id: int, new: Changes) -> User:
     before.pop("phone"), after.pop("phone")
     if after != before:
         uow.audit("user", user.id, "change", before=before, after=after)
-    _set_roles(uow, user, set(new.roles))
+    _set_roles(uow, user, set(new.roles), new.scopes)
     return user
 
 
@@ -83,8 +85,20 @@ def roles_of(uow: UnitOfWork, user_id: int) -> set[str]:
     return set(uow.s.scalars(query.where(UserRole.user_id == user_id)))
 
 
-def _set_roles(uow: UnitOfWork, user: User, wanted: set[str]) -> None:
-    held = roles_of(uow, user.id)
+def scopes_of(uow: UnitOfWork, user_id: int) -> dict[str, str]:
+    """Role → where it counts for this person."""
+    query = (
+        select(Role.code, UserRole.scope, Campus.code)
+        .join(Role, (Role.tenant_id == UserRole.tenant_id) & (Role.id == UserRole.role_id))
+        .outerjoin(Campus, (Campus.tenant_id == UserRole.tenant_id) & (Campus.id == UserRole.campus_id))
+        .where(UserRole.user_id == user_id)
+    )
+    return {role: f"{scope}:{campus}" if campus else scope for role, scope, campus in uow.s.execute(query)}
+
+
+def _set_roles(uow: UnitOfWork, user: User, roles: set[str], scopes: Mapping[str, str]) -> None:
+    held = scopes_of(uow, user.id)
+    wanted = {code: scopes.get(code) or held.get(code, rules.Scope.TENANT.value) for code in roles}
     if wanted == held:
         return
     if user.id == uow.actor.user_id:
@@ -92,14 +106,35 @@ def _set_roles(uow: UnitOfWork, user: User, wanted: set[str]) -> None:
     if rules.admin_conflict(wanted):
         raise Invalid("系统、安全、审计三个管理员角色不能由同一人兼任。", "role")
     ids = {r.code: r.id for r in uow.s.scalars(select(Role))}
-    unknown = wanted - ids.keys()
+    unknown = wanted.keys() - ids.keys()
     if unknown:
         raise Invalid(say("没有角色 {unknown}。", unknown=tuple(sorted(unknown))), "role")
-    for code in held - wanted:
+    places = {c.code: c.id for c in campuses.at_work(uow)}
+    fresh = {code: _grant(user, scope, places) for code, scope in wanted.items() if held.get(code) != scope}
+    for code in held.keys() - wanted.keys() | (held.keys() & fresh.keys()):
         uow.s.execute(delete(UserRole).where(UserRole.user_id == user.id, UserRole.role_id == ids[code]))
-    uow.s.add_all(UserRole(user_id=user.id, role_id=ids[code]) for code in sorted(wanted - held))
-    uow.audit("user", user.id, "roles", before={"roles": sorted(held)}, after={"roles": sorted(wanted)})
-    tell_privilege(uow, f"user:{user.id}", user.name, sorted(wanted - held), sorted(held - wanted))
+    for code, (scope, campus_id) in sorted(fresh.items()):
+        uow.s.add(UserRole(user_id=user.id, role_id=ids[code], scope=scope, campus_id=campus_id))
+    uow.s.flush()
+    uow.audit("user", user.id, "roles", before={"roles": _written(held)}, after={"roles": _written(wanted)})
+    more, less = ({*_written(a)} - {*_written(b)} for a, b in ((wanted, held), (held, wanted)))
+    tell_privilege(uow, f"user:{user.id}", user.name, sorted(more), sorted(less))
+
+
+def _grant(user: User, wanted: str, places: Mapping[str, int]) -> tuple[str, int | None]:
+    """What a role's row says. Invalid in words for a campus that is not there, or places the person does not have."""
+    scope, _, campus = wanted.partition(":")
+    if scope not in tuple(rules.Scope) or (scope == rules.Scope.CAMPUS) != bool(campus) or (campus and campus not in places):
+        raise Invalid(say("请选择角色在哪里有效：全院、某个院区、本人专业组或本人病区。"), "role")
+    if scope == rules.Scope.SECTION and not user.sections:
+        raise Invalid(say("角色只在本人专业组有效时，请先填写专业组代码。"), "sections")
+    if scope == rules.Scope.OWN and not user.wards:
+        raise Invalid(say("角色只在本人病区有效时，请先填写病区或科室范围。"), "wards")
+    return scope, places.get(campus)
+
+
+def _written(scopes: Mapping[str, str]) -> list[str]:
+    return sorted(code if scope == rules.Scope.TENANT else f"{code}@{scope}" for code, scope in scopes.items())
 
 
 def tell_privilege(uow: UnitOfWork, subject: str, who: str, more: Sequence[str], less: Sequence[str]) -> None:

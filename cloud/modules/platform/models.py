@@ -22,6 +22,20 @@ class Tenant(Base):
     host: Mapped[str | None] = mapped_column(unique=True)
     status: Mapped[str] = mapped_column(default="active", server_default="active")
     site: Mapped[int] = mapped_column(Integer, default=1, server_default="1")
+    edition: Mapped[str] = mapped_column(default="full", server_default="full")
+
+
+class Campus(Versioned, TenantTable, Base):
+    """A part of the hospital at an own address (院区): which sections work there, whose wards are there."""
+
+    __tablename__ = "campus"
+    __table_args__ = (UniqueConstraint("tenant_id", "code"),)
+    code: Mapped[str]
+    name: Mapped[str]
+    address: Mapped[str] = mapped_column(default="", server_default="")
+    sections: Mapped[list[str]] = mapped_column(ARRAY(TEXT), default=list, server_default="{}")
+    wards: Mapped[list[str]] = mapped_column(ARRAY(TEXT), default=list, server_default="{}")
+    active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
 
 
 class Workstation(TenantTable, Base):
@@ -33,6 +47,8 @@ class Workstation(TenantTable, Base):
     name: Mapped[str]
     location: Mapped[str] = mapped_column(default="", server_default="")
     section_code: Mapped[str | None]
+    campus: Mapped[str] = mapped_column(default="", server_default="")
+    """Code of the campus it stands at; "" where the hospital has only one."""
     token_hash: Mapped[str | None]
     active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
     mac: Mapped[str] = mapped_column(default="", server_default="")
@@ -117,16 +133,19 @@ class RoleOffer(TenantTable, Base):
 
 
 class UserRole(TenantTable, Base):
-    """Person × role."""
+    """Person × role, and where the role counts."""
 
     __tablename__ = "user_role"
     __table_args__ = (
         UniqueConstraint("tenant_id", "user_id", "role_id"),
         tenant_fk("user_id", "app_user"),
         tenant_fk("role_id", "role"),
+        tenant_fk("campus_id", "campus"),
     )
     user_id: Mapped[int] = mapped_column(BigInteger)
     role_id: Mapped[int] = mapped_column(BigInteger)
+    scope: Mapped[str] = mapped_column(default="tenant", server_default="tenant")
+    campus_id: Mapped[int | None] = mapped_column(BigInteger)
 
 
 class UserSession(TenantTable, Base):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, literal, select
+from sqlalchemy import case, func, literal, select
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from cloud.db import audit as chain
@@ -15,6 +15,7 @@ from cloud.db.audit import AuditLog
 from cloud.db.session import Database, UnitOfWork
 from cloud.modules.platform.models import (
     AccessLog,
+    Campus,
     LoginEvent,
     Role,
     RolePermission,
@@ -25,9 +26,10 @@ from cloud.modules.platform.models import (
     UserSession,
     Workstation,
 )
-from cloud.modules.platform.rules import DORMANT
+from cloud.modules.platform.rules import DORMANT, SCOPE_WORDS, Scope
 
 PAGE = 100
+_SCOPED = case(*((UserRole.scope == s.value, f"（{SCOPE_WORDS[s]}）") for s in (Scope.SECTION, Scope.OWN)), else_="")
 
 
 def users(uow: UnitOfWork, after: int = 0, q: str = "") -> Sequence[Any]:
@@ -43,6 +45,11 @@ def users(uow: UnitOfWork, after: int = 0, q: str = "") -> Sequence[Any]:
     if q:
         query = query.where(User.employee_no.startswith(q, autoescape=True) | User.name.startswith(q, autoescape=True))
     return uow.s.execute(query.where(User.id > after).order_by(User.id).limit(PAGE)).all()
+
+
+def edition(uow: UnitOfWork) -> str:
+    """Which edition the hospital has."""
+    return str(uow.s.execute(select(Tenant.edition).where(Tenant.id == uow.tenant_id)).scalar_one())
 
 
 def exists(uow: UnitOfWork, user_id: int) -> bool:
@@ -145,10 +152,12 @@ def open_tenants(db: Database) -> list[int]:
 
 def effective(uow: UnitOfWork, user_id: int) -> list[tuple[str, list[str]]]:
     """What a person may really do, and by which of the roles: (permission, role names)."""
+    at = case((Campus.id.is_not(None), func.concat("（", Campus.name, "）")), else_=_SCOPED)
     query = (
-        select(RolePermission.permission, func.array_agg(Role.name))
+        select(RolePermission.permission, func.array_agg(Role.name + at))
         .join(Role, (Role.tenant_id == RolePermission.tenant_id) & (Role.id == RolePermission.role_id))
         .join(UserRole, (UserRole.tenant_id == Role.tenant_id) & (UserRole.role_id == Role.id))
+        .outerjoin(Campus, (Campus.tenant_id == UserRole.tenant_id) & (Campus.id == UserRole.campus_id))
         .where(UserRole.user_id == user_id)
         .group_by(RolePermission.permission)
         .order_by(RolePermission.permission)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -259,6 +259,78 @@ TENANT_MOVES: dict[TenantState, frozenset[TenantState]] = {
     TenantState.READ_ONLY: frozenset({TenantState.ACTIVE, TenantState.CLOSED}),
     TenantState.CLOSED: frozenset(),
 }
+
+
+EDITION_WORDS = {"full": say("完整版"), "standard": say("标准版"), "basic": say("基层版")}
+EDITIONS: dict[str, frozenset[str]] = {
+    "full": frozenset(),
+    "standard": frozenset({"portal", "queue", "servicedesk"}),
+    "basic": frozenset({"portal", "queue", "servicedesk", "handover"}),
+}
+"""Edition → modules its hospital does not have. What a result, its checks and its report rest on is in every one."""
+
+
+class Scope(StrEnum):
+    """Where a role counts for the person who holds it (M01: tenant, campus, section, own)."""
+
+    TENANT = "tenant"
+    CAMPUS = "campus"
+    SECTION = "section"
+    OWN = "own"
+
+
+SCOPE_WORDS = {Scope.TENANT: say("全院"), Scope.CAMPUS: say("院区"), Scope.SECTION: say("本人专业组"), Scope.OWN: say("本人病区")}
+
+
+def campus_problem(code: str, name: str, sections: Collection[str], known: Collection[str], taken: Mapping[str, str]) -> Said | None:
+    """Why a campus cannot be kept so, or None. ``taken``: section → name of the other campus it is at."""
+    if not re.fullmatch(r"[A-Z0-9]{1,10}", code) or not name:
+        return say("请填写院区代码（大写字母和数字，最多 10 位）和名称。")
+    strange = sorted(set(sections) - set(known))
+    if strange:
+        return say("没有专业组 {strange}。", strange=tuple(strange))
+    for section in sorted(set(sections) & taken.keys()):
+        return say("专业组 {section} 已属于“{campus}”，请先从那里移出。", section=section, campus=taken[section])
+    return None
+
+
+NOWHERE = "—"
+"""No section and no ward is called so: what a set of places holds that must not be taken for "all of them"."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Codes of sections and of wards; an empty set sets no bounds."""
+
+    sections: frozenset[str]
+    wards: frozenset[str]
+
+
+def places(scope: Scope, own: Places, campus: Places | None) -> Places | None:
+    """Where a role given so counts for somebody with these own places; None: nowhere yet. ``campus``: None when it is closed."""
+    if scope is Scope.CAMPUS:
+        if campus is None or not (campus.sections or campus.wards):
+            return None
+        return Places(_both(campus.sections, own.sections), _both(campus.wards, own.wards))
+    if scope is Scope.SECTION:
+        return own if own.sections else None
+    if scope is Scope.OWN:
+        return Places(own.sections or frozenset({NOWHERE}), own.wards) if own.wards else None
+    return own
+
+
+def _both(there: frozenset[str], own: frozenset[str]) -> frozenset[str]:
+    return (there & own if own else there) or frozenset({NOWHERE})
+
+
+def together(found: Iterable[Places]) -> Places:
+    """All places that at least one of several grants reaches; one without bounds has none."""
+    sections, wards = zip(*((p.sections, p.wards) for p in found), strict=True)
+    return Places(_widest(sections), _widest(wards))
+
+
+def _widest(sets: Collection[frozenset[str]]) -> frozenset[str]:
+    return frozenset() if not all(sets) else frozenset().union(*sets)
 
 
 def password_expired(set_at: datetime, now: datetime) -> bool:

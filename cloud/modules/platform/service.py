@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import secrets as pysecrets
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import cache
 from typing import TYPE_CHECKING
 
 import structlog
-from sqlalchemy import TextClause, func, select, text, update
+from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from cloud.db import audit as chain
-from cloud.db.session import ALONG, UnitOfWork
+from cloud.db.session import UnitOfWork
 from cloud.modules.platform import alerts, grants, networks, rules, secrets
+from cloud.modules.platform.identity import set_session
 from cloud.modules.platform.models import LoginEvent, Role, Tenant, User, UserRole, UserSession
 from cloud.web.faults import Conflict, Invalid, ReauthRequired
-from cloud.web.principal import Ended, Principal
+from cloud.web.principal import Principal
 from common.errors import UserError
 from common.say import say
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from cloud.modules.platform.certificates import Shown
 
 log = structlog.get_logger("platform")
-SEEN_EVERY = timedelta(seconds=30)
 WRONG = "工号或密码不正确。连续 5 次错误将锁定 30 分钟。"
 REMOTE = say("从院外登录须用动态口令或 UKey，您的账号还没有启用，请联系安全管理员。")
 WRONG_CODE = say("动态口令不正确或已用过，请等手机上换出下一个再输入。连续 5 次错误将锁定 30 分钟。")
@@ -61,112 +59,7 @@ class Entered:
     user_id: int
 
 
-_AUTH = """
-SELECT s.id AS session_id, s.user_id, s.created_at, s.seen_at, s.mfa_at, s.locked_at, s.workstation, s.ip, s.signing_until, s.signing_id,
-       s.must_change, u.valid_until, u.read_only,
-       u.name, u.employee_no, u.sections, u.wards, u.locale, t.code AS tenant_code, t.name AS tenant_name, t.status,
-       held.roles, ARRAY(SELECT p.permission FROM role_permission p WHERE p.tenant_id = :t AND p.role_id = ANY(held.ids)) AS permissions,
-       EXISTS (SELECT 1 FROM delegation d WHERE d.tenant_id = :t AND d.to_id = s.user_id AND d.ended_at IS NULL AND d.first <= :now
-               AND d.until > :now) AS delegated
-       {along}
-FROM user_session s
-JOIN app_user u ON u.tenant_id = s.tenant_id AND u.id = s.user_id AND u.status IN ('pending', 'active')
-JOIN tenant t ON t.id = s.tenant_id AND t.status <> 'closed'
-CROSS JOIN LATERAL (
-  SELECT array_agg(r.code) AS roles, array_agg(r.id) AS ids FROM user_role ur
-  JOIN role r ON r.tenant_id = ur.tenant_id AND r.id = ur.role_id WHERE ur.tenant_id = s.tenant_id AND ur.user_id = s.user_id
-) held
-WHERE s.tenant_id = :t AND s.token_hash = :h AND s.revoked_at IS NULL
-"""
-
-
-@cache
-def _auth(along: tuple[tuple[str, str], ...]) -> TextClause:
-    return text(_AUTH.format(along="".join(f", ({question}) AS {name}" for name, question in along)))
-
-
-# Few people stand in for somebody: its three tables more are asked for those alone.
-_DELEGATED = text("""
-SELECT p.permission FROM delegation d
-JOIN app_user f ON f.tenant_id = d.tenant_id AND f.id = d.from_id AND f.status = 'active'
-JOIN user_role ur ON ur.tenant_id = d.tenant_id AND ur.user_id = d.from_id
-JOIN role_permission p ON p.tenant_id = d.tenant_id AND p.role_id = ur.role_id AND p.permission = ANY(d.permissions)
-WHERE d.tenant_id = :t AND d.to_id = :user AND d.ended_at IS NULL AND d.first <= :now AND d.until > :now
-""")
-
-
 _WINDOW = text("SELECT signing_until, signing_id, locked_at FROM user_session WHERE tenant_id = :t AND id = :id")
-
-
-class SessionIdentity:
-    """How the web layer recognises a session (cloud.web.principal.Identity)."""
-
-    def authenticate(self, uow: UnitOfWork, token: str, ip: str, idle: int = 0) -> Principal | Ended | None:
-        """The person behind a token; touches last-seen at most every 30 s and locks an idle session.
-
-        What was begun by password alone inside the hospital's networks ends where it goes on outside of them (R2): the address of the
-        login was judged there, so only another one is looked up.
-
-        A page that refreshes by itself says how many seconds ago a person last touched it; such a request keeps nobody in (R3).
-        """
-        asked = {"t": uow.tenant_id, "h": secrets.token_hash(token), "now": uow.now}
-        row = uow.s.execute(_auth(tuple(ALONG.items())), asked).one_or_none()
-        if row is None or rules.session_over(row.created_at, uow.now) or (row.valid_until is not None and uow.now >= row.valid_until):
-            return None
-        if row.mfa_at is None and ip != row.ip and networks.remote(uow, ip):
-            _set_session(uow, row.session_id, revoked_at=uow.now, signing_until=None)
-            uow.audit("session", row.session_id, "gone_outside", before={"ip": row.ip}, after={"user": row.employee_no, "ip": ip})
-            return Ended.REMOTE
-        uow.s.info.update((name, getattr(row, name)) for name in ALONG)
-        locked = row.locked_at is not None or uow.now - row.seen_at >= rules.idle_limit(bool(row.workstation))
-        if locked or idle < rules.BACKGROUND:
-            self._touch(uow, row.session_id, row.seen_at, locked, row.locked_at)
-        permissions = frozenset(row.permissions or ())
-        if row.delegated:
-            permissions |= set(uow.s.scalars(_DELEGATED, {"t": uow.tenant_id, "user": row.user_id, "now": uow.now}))
-        open_window = not locked and rules.signing_open(row.signing_until, uow.now)
-        return Principal(
-            user_id=row.user_id,
-            name=row.name,
-            employee_no=row.employee_no,
-            tenant_id=uow.tenant_id,
-            tenant_code=row.tenant_code,
-            tenant_name=row.tenant_name,
-            session_id=row.session_id,
-            permissions=permissions,
-            roles=frozenset(row.roles or ()),
-            sections=frozenset(row.sections or ()),
-            wards=frozenset(row.wards or ()),
-            workstation=row.workstation,
-            locale=row.locale,
-            mfa=rules.mfa_fresh(row.mfa_at, uow.now),
-            locked=locked,
-            signing_until=row.signing_until if open_window else None,
-            signing_id=row.signing_id if open_window else None,
-            must_change=row.must_change,
-            read_only=row.read_only,
-            hospital_read_only=row.status == rules.TenantState.READ_ONLY,
-            recorded=row.valid_until is not None,
-        )
-
-    def _touch(self, uow: UnitOfWork, session_id: int, seen: datetime, locked: bool, locked_at: datetime | None) -> None:
-        if locked and locked_at is None:
-            _set_session(uow, session_id, locked_at=uow.now, signing_until=None, signing_id=None)
-        elif not locked and uow.now - seen >= SEEN_EVERY:
-            _set_session(uow, session_id, seen_at=uow.now)
-
-    def failed_lookup(self, uow: UnitOfWork, principal: Principal | None, path: str) -> None:
-        """The same entry for a foreign and an absent id (AC-PL-1)."""
-        user_id, name = (principal.user_id, principal.name) if principal else (uow.actor.user_id, uow.actor.name)
-        uow.look(user_id, name, None, "lookup_failed", path)
-
-    def visited(self, uow: UnitOfWork, principal: Principal, path: str) -> None:
-        """An outside engineer's steps are recorded one by one (R7)."""
-        uow.look(principal.user_id, principal.name, None, "support", path)
-
-
-def _set_session(uow: UnitOfWork, session_id: int, **values: object) -> None:
-    uow.s.execute(update(UserSession).where(UserSession.tenant_id == uow.tenant_id, UserSession.id == session_id).values(**values))
 
 
 def log_read(uow: UnitOfWork, patient_id: int, purpose: str, path: str) -> None:
@@ -221,7 +114,7 @@ def log_in(
     login_event(uow, employee_no, "ok")
     entered = enter_as(uow, user, workstation, agent, mfa=by_card or user.totp_sealed is not None)
     if rules.password_expired(user.password_set_at, uow.now):
-        _set_session(uow, entered.session_id, must_change=True)
+        set_session(uow, entered.session_id, must_change=True)
     return entered
 
 
@@ -311,20 +204,20 @@ def _fail(uow: UnitOfWork, user: User, outcome: str) -> UserError:
 
 def log_out(uow: UnitOfWork, principal: Principal) -> None:
     """End the session for good."""
-    _set_session(uow, principal.session_id, revoked_at=uow.now, signing_until=None)
+    set_session(uow, principal.session_id, revoked_at=uow.now, signing_until=None)
     uow.audit("session", principal.session_id, "logout")
 
 
 def lock(uow: UnitOfWork, principal: Principal) -> None:
     """Lock the screen; a signing window ends with it."""
-    _set_session(uow, principal.session_id, locked_at=uow.now, signing_until=None, signing_id=None)
+    set_session(uow, principal.session_id, locked_at=uow.now, signing_until=None, signing_id=None)
 
 
 def unlock(uow: UnitOfWork, principal: Principal, secret: str) -> bool:
     """Open one's own locked session with PIN or password."""
     if not _own_secret(uow, principal.user_id, secret):
         return False
-    _set_session(uow, principal.session_id, locked_at=None, seen_at=uow.now)
+    set_session(uow, principal.session_id, locked_at=None, seen_at=uow.now)
     return True
 
 
@@ -340,7 +233,7 @@ def switch_user(uow: UnitOfWork, principal: Principal, badge: str, pin: str) -> 
     # The two-factor proof stays that of the bench's session, and so does its age.
     row = uow.s.execute(select(UserSession.mfa_at).where(UserSession.id == principal.session_id)).scalar_one()
     # A badge does not outlive the password: who only ever switches would never renew it (R1).
-    _set_session(uow, entered.session_id, mfa_at=row, must_change=rules.password_expired(user.password_set_at, uow.now))
+    set_session(uow, entered.session_id, mfa_at=row, must_change=rules.password_expired(user.password_set_at, uow.now))
     uow.audit("session", entered.session_id, "switch", before={"user": principal.employee_no}, after={"user": user.employee_no})
     return entered
 
@@ -381,7 +274,7 @@ def open_signing(uow: UnitOfWork, principal: Principal, secret: str) -> str | No
     if not _own_secret(uow, principal.user_id, secret):
         return None
     signing_id = pysecrets.token_hex(8)
-    _set_session(uow, principal.session_id, signing_until=uow.now + rules.SIGNING_WINDOW, signing_id=signing_id)
+    set_session(uow, principal.session_id, signing_until=uow.now + rules.SIGNING_WINDOW, signing_id=signing_id)
     uow.audit("session", principal.session_id, "signing_opened", after={"window": signing_id})
     return signing_id
 

@@ -22,9 +22,8 @@ from common.say import Said, say
 ATTEMPTS = Attempts(60, "尝试过于频繁，请一分钟后再试。")
 VIEWS = Views("platform", __name__)
 WORKSTATION_COOKIE = "jl-ws"
-ENDED: dict[str, Said] = {
-    Ended.REMOTE: say("您已离开院内网络，这次登录已结束，没有保存的内容须重新录入。从院外登录须用密码加动态口令或 UKey。")
-}
+LEFT = say("您已离开院内网络，这次登录已结束，没有保存的内容须重新录入。从院外登录须用密码加动态口令或 UKey。")
+ENDED: dict[str, Said] = {Ended.REMOTE: LEFT}
 
 
 def _next() -> str:

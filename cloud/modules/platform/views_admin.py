@@ -9,7 +9,20 @@ from typing import Any
 from flask import Response, current_app, make_response, request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import accounts, certificates, grants, networks, queries, registers, rules, secrets, service, sso, workstations
+from cloud.modules.platform import (
+    accounts,
+    campuses,
+    certificates,
+    grants,
+    networks,
+    queries,
+    registers,
+    rules,
+    secrets,
+    service,
+    sso,
+    workstations,
+)
 from cloud.modules.platform.permission_words import by_area, word
 from cloud.modules.platform.rules import Perm
 from cloud.modules.platform.views import WORKSTATION_COOKIE
@@ -20,6 +33,8 @@ from cloud.web.page import page, redirect_to
 from cloud.web.view import Views, principal, web
 
 VIEWS = Views("platform_admin", __name__)
+SCOPES = (rules.Scope.TENANT, rules.Scope.SECTION, rules.Scope.OWN)
+"""Where a role may count besides at one campus."""
 
 
 @VIEWS.get("/admin/users", Perm.USERS)
@@ -64,7 +79,8 @@ def _user(uow: UnitOfWork, user_id: int, done: str = "", seed: str | None = None
         cards=bool(web().settings.client_ca),
         user=user,
         phone=accounts.phone(uow, user),
-        held=accounts.roles_of(uow, user_id),
+        held=accounts.scopes_of(uow, user_id),
+        scopes=[*((s.value, rules.SCOPE_WORDS[s]) for s in SCOPES), *((f"campus:{c.code}", c.name) for c in campuses.at_work(uow))],
         roles=queries.roles(uow),
         effective=queries.effective(uow, user_id),
         word=partial(word, english=locale() == "en"),
@@ -90,6 +106,7 @@ def change_user(uow: UnitOfWork, user_id: int) -> Any:
         tuple(w.strip() for w in words["wards"]),
         tuple(f.getlist("role")),
         f.get("phone", ""),
+        {code: f.get(f"scope.{code}", "") for code in f.getlist("role")},
     )
     accounts.change(uow, user_id, new)
     uow.s.flush()
@@ -243,6 +260,48 @@ def remove_network(uow: UnitOfWork, network_id: int) -> Any:
     return redirect_to("/admin/networks")
 
 
+@VIEWS.get("/admin/campuses", Perm.WORKSTATIONS)
+def campus_list(uow: UnitOfWork) -> Any:
+    """The hospital's campuses, who works there, and which modules the hospital's edition has."""
+    rows, names = campuses.known(uow), current_app.extensions["sections"](uow)
+    placed = {code for row in rows if row.active for code in row.sections}
+    without = [current_app.extensions["titles"][name] for name in sorted(principal().without)]
+    shown = {
+        "rows": rows,
+        "sections": names,
+        "people": campuses.people(uow),
+        "unplaced": {c: n for c, n in names.items() if c not in placed},
+    }
+    return page("platform/campuses.html", edition=rules.EDITION_WORDS[queries.edition(uow)], without=without, **shown)
+
+
+def _campus() -> campuses.Facts:
+    form = request.form
+    wards = tuple(re.split("[,，、;；]", form.get("wards", "")))
+    return campuses.Facts(form.get("code", ""), form.get("name", ""), form.get("address", ""), tuple(form.getlist("section")), wards)
+
+
+@VIEWS.post("/admin/campuses", Perm.WORKSTATIONS)
+def add_campus(uow: UnitOfWork) -> Any:
+    """Put a campus on record."""
+    campuses.add(uow, _campus(), current_app.extensions["sections"](uow))
+    return redirect_to("/admin/campuses")
+
+
+@VIEWS.post("/admin/campuses/<int:campus_id>", Perm.WORKSTATIONS)
+def change_campus(uow: UnitOfWork, campus_id: int) -> Any:
+    """Its name, address, sections and wards."""
+    campuses.change(uow, campus_id, request.form.get("version", 0, type=int), _campus(), current_app.extensions["sections"](uow))
+    return redirect_to("/admin/campuses")
+
+
+@VIEWS.post("/admin/campuses/<int:campus_id>/close", Perm.WORKSTATIONS)
+def close_campus(uow: UnitOfWork, campus_id: int) -> Any:
+    """Nobody works there any more."""
+    campuses.close(uow, campus_id)
+    return redirect_to("/admin/campuses")
+
+
 @VIEWS.get("/sessions", Perm.SESSIONS)
 def sessions(uow: UnitOfWork) -> Any:
     """Who is in, and from where."""
@@ -265,7 +324,7 @@ def workstation_list(uow: UnitOfWork) -> Any:
 
 def _workstations(uow: UnitOfWork, token: str = "") -> Any:
     here = workstations.of_token(uow, token or request.cookies.get(WORKSTATION_COOKIE, ""))
-    return page("platform/workstations.html", workstations=queries.workstations(uow), here=here)
+    return page("platform/workstations.html", workstations=queries.workstations(uow), here=here, campuses=campuses.at_work(uow))
 
 
 @VIEWS.post("/workstations", Perm.WORKSTATIONS)
@@ -273,7 +332,7 @@ def register_workstation(uow: UnitOfWork) -> Any:
     """Register this browser as a workstation."""
     form = request.form
     given = (form.get("code", ""), form.get("name", ""), form.get("section", "").strip() or None, form.get("location", ""))
-    token = workstations.register(uow, *given, replace=form.get("replace") == "1")
+    token = workstations.register(uow, *given, form.get("campus", ""), replace=form.get("replace") == "1")
     uow.s.flush()
     response = make_response(_workstations(uow, token))
     response.set_cookie(WORKSTATION_COOKIE, token, secure=True, httponly=True, samesite="Lax", max_age=10 * 365 * 86400)
@@ -285,7 +344,7 @@ def change_workstation(uow: UnitOfWork, workstation_id: int) -> Any:
     """Name, place and section."""
     form = request.form
     given = (form.get("name", ""), form.get("location", ""), form.get("section", ""), form.get("mac", ""))
-    workstations.change(uow, workstation_id, *given, re.split("[,，、;；]", form.get("printers", "")))
+    workstations.change(uow, workstation_id, *given, re.split("[,，、;；]", form.get("printers", "")), form.get("campus", ""))
     return redirect_to("/workstations")
 
 

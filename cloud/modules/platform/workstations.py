@@ -7,13 +7,15 @@ from collections.abc import Iterable
 from sqlalchemy import select, update
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import rules, secrets
+from cloud.modules.platform import campuses, rules, secrets
 from cloud.modules.platform.models import UserSession, Workstation
 from cloud.web.faults import Conflict, Invalid, NotFound
 from common.say import say
 
 
-def register(uow: UnitOfWork, code: str, name: str, section_code: str | None = None, location: str = "", replace: bool = False) -> str:
+def register(
+    uow: UnitOfWork, code: str, name: str, section_code: str | None = None, location: str = "", campus: str = "", *, replace: bool = False
+) -> str:
     """Register a PC; returns the token its browser keeps (shown once).
 
     A code that another PC has is refused unless it takes its place (``replace``): that PC's sessions end.
@@ -32,6 +34,7 @@ def register(uow: UnitOfWork, code: str, name: str, section_code: str | None = N
         _end_sessions(uow, row)
     token = secrets.new_token()
     row.name, row.section_code, row.location = name, section_code or row.section_code, location.strip() or row.location
+    row.campus = campuses.of_code(uow, campus) or row.campus or ""
     row.token_hash, row.active = secrets.token_hash(token), True
     uow.s.flush()
     uow.audit("workstation", row.id, "register", before, _facts(row))
@@ -39,7 +42,14 @@ def register(uow: UnitOfWork, code: str, name: str, section_code: str | None = N
 
 
 def change(
-    uow: UnitOfWork, workstation_id: int, name: str, location: str, section_code: str, mac: str = "", printers: Iterable[str] = ()
+    uow: UnitOfWork,
+    workstation_id: int,
+    name: str,
+    location: str,
+    section_code: str,
+    mac: str = "",
+    printers: Iterable[str] = (),
+    campus: str = "",
 ) -> None:
     """Its name, where it stands, whose bench it is, its network card and what it prints on."""
     row = _by_id(uow, workstation_id)
@@ -50,6 +60,7 @@ def change(
         raise Invalid(say("网卡地址应为 12 位十六进制，例如 3C:52:82:1A:2B:3C。"), "mac")
     before = _facts(row)
     row.name, row.location, row.section_code = name.strip(), location.strip(), section_code.strip() or None
+    row.campus = campuses.of_code(uow, campus)
     row.mac, row.printers = card, [p for each in printers if (p := each.strip()[:60])]
     if _facts(row) != before:
         uow.audit("workstation", row.id, "change", before, _facts(row))
@@ -82,6 +93,7 @@ def _facts(row: Workstation) -> dict[str, object]:
         "name": row.name,
         "location": row.location,
         "section": row.section_code,
+        "campus": row.campus,
         "active": row.active,
         "mac": row.mac,
         "printers": list(row.printers),

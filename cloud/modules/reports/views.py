@@ -56,7 +56,7 @@ def review(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     """
     _section(uow, code)
     entries = entries_of(request.form)
-    if entries and not principal().may("results:enter"):
+    if entries and not principal().may("results:enter", code):
         raise Forbidden("results:enter")
     _must_see_all(uow, [specimen_id])
     entered = bench.enter_tube(uow, specimen_id, entries, request.form.get("revision", type=int))

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from cloud.modules.autoverify import batch
 from cloud.modules.autoverify.rules import BatchLook, batch_exceptions
 from cloud.modules.bench import queries as bench
-from cloud.modules.platform.service import SessionIdentity
+from cloud.modules.platform.identity import SessionIdentity
 from cloud.modules.qc.rules import Gate, GateState
 from cloud.web.principal import Principal
 from common.errors import UserError

@@ -9,7 +9,7 @@ from sqlalchemy import event, select, update
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import models, queries, service
-from cloud.modules.platform import service as platform
+from cloud.modules.platform.identity import SessionIdentity
 from common.errors import LocalError, UserError
 from tests.cloud.catalog.seed import seed
 from tests.support.database import TestDatabase
@@ -73,7 +73,7 @@ def test_a_request_asks_for_the_number_along_with_its_session(lab: Lab) -> None:
     person = lab.client("tester")
 
     def request(uow: UnitOfWork) -> None:
-        assert platform.SessionIdentity().authenticate(uow, person.token, "") is not None
+        assert SessionIdentity().authenticate(uow, person.token, "") is not None
 
     with lab.uow() as uow:
         before = queries.catalog(uow)

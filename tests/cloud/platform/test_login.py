@@ -9,6 +9,7 @@ from sqlalchemy import text
 from werkzeug.test import TestResponse
 
 from cloud.modules.platform import service
+from cloud.modules.platform.identity import SessionIdentity
 from cloud.modules.platform.models import User
 from cloud.web.faults import Conflict
 from cloud.web.principal import Principal
@@ -142,7 +143,7 @@ def test_who_needs_no_second_factor_signs_but_releases_nothing(lab: Lab) -> None
         with lab.uow() as uow:
             user = uow.s.get_one(User, (uow.tenant_id, lab.users[(lab.a, role)]))
             token = service.enter_as(uow, user, "WS1", "test", mfa=False).token
-            who = service.SessionIdentity().authenticate(uow, token, "")
+            who = SessionIdentity().authenticate(uow, token, "")
             assert isinstance(who, Principal) and not who.mfa
             if not opens:
                 with pytest.raises(Conflict, match="动态口令"):
