@@ -168,6 +168,7 @@
     if (e.target.closest("[data-dismiss]")) { const n = $("#notice"); if (n) n.replaceChildren(); }
     const fill = e.target.closest("[data-fill]"), field = fill && fill.form && fill.form.elements[fill.dataset.fill];
     if (field) { field.value = fill.dataset.fillValue; field.dispatchEvent(new Event("change", { bubbles: true })); field.focus(); }
+    if (e.target.closest("[data-keys]")) showKeys();
     const open = e.target.closest("[data-open]"); if (open) { const d = document.getElementById(open.dataset.open); if (d) d.showModal(); }
   });
   document.addEventListener("keydown", (e) => { if (e.key === "Enter" && e.target.matches && e.target.matches("tr[tabindex]")) e.target.click(); });
@@ -188,10 +189,13 @@
 
   const showKeys = () => {
     const box = $("#keys-list"), dialog = $("#keys"); if (!box || !dialog) return;
-    box.replaceChildren(...[...document.querySelectorAll("[data-key]")].filter((el) => el.offsetParent !== null).map((el) => {
-      const p = document.createElement("p"), k = document.createElement("kbd");
-      k.textContent = el.dataset.key; p.append(k, " " + (el.dataset.keyLabel || el.textContent.replace(el.dataset.key, "").trim())); return p;
-    }));
+    const en = document.documentElement.lang === "en", usual = [["?", en ? "These keys" : "本表"]], told = new Set();
+    if ($("[data-list] tr[tabindex]")) usual.unshift(["↑ ↓", en ? "Line by line" : "上一行、下一行"]);
+    if (scanField()) usual.unshift(["F2", en ? "Scan" : "扫码"]);
+    const line = ([key, words]) => { const p = document.createElement("p"), k = document.createElement("kbd"); k.textContent = key; p.append(k, " " + words); return p; };
+    // Where several share a key the first is what it presses.
+    const own = [...document.querySelectorAll("[data-key]")].filter((el) => el.offsetParent !== null && el.dataset.key !== "?" && !told.has(el.dataset.key) && told.add(el.dataset.key));
+    box.replaceChildren(...own.map((el) => line([el.dataset.key, el.dataset.keyLabel || el.textContent.replace(el.dataset.key, "").trim()])), ...usual.map(line));
     dialog.showModal();
   };
 

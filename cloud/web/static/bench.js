@@ -91,9 +91,10 @@
   // Another tube was opened, a box was, or somebody began to type while this one was asked for again: what is in hand stays.
   document.addEventListener("htmx:beforeSwap", (e) => {
     const live = e.detail.requestConfig?.headers["X-Live"], other = live !== shownTube();
-    if (!live || !(other || inHand())) return;
+    const post = Date.now() - posting < 15000; // the button that was pressed must still be there when its answer comes
+    if (!live || !(other || post || inHand())) return;
     e.detail.shouldSwap = false;
-    if (!other) $("#tube .tube").classList.add("stale");
+    if (!other && post) missed = live; else if (!other) $("#tube .tube").classList.add("stale");
   });
 
   const source = new EventSource("/live?ch=bench");
