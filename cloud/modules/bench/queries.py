@@ -19,7 +19,7 @@ from cloud.modules.bench.listing import Line, Show, names, open_counts, page
 from cloud.modules.bench.measure import notes_from
 from cloud.modules.bench.past import Coming, coming, history, last_told
 from cloud.modules.bench.pictures import MAX_PRINTED, Print, printed
-from cloud.modules.bench.reread import Difference, Said, latest_told, open_count, reread
+from cloud.modules.bench.reread import Difference, Said, latest_told, open_count, open_tests, reread, state_word
 from cloud.modules.bench.rules import TestState
 from cloud.modules.bench.shown import Detail, Past, Shown, TestLine
 from cloud.modules.catalog import queries as md
@@ -373,6 +373,7 @@ __all__ = [
     "notes_from",
     "open_count",
     "open_counts",
+    "open_tests",
     "printed",
     "requests_of",
     "reread",
@@ -382,6 +383,7 @@ __all__ = [
     "section_of_tube",
     "shut_tubes",
     "specimen_of_test",
+    "state_word",
     "tests_of",
     "tube",
     "whole",

@@ -15,9 +15,9 @@ from cloud.expression import Env
 from cloud.modules.bench import facts
 from cloud.modules.bench.facts import Tube
 from cloud.modules.bench.reading import Reader, unrounded
-from cloud.modules.bench.rules import mark
+from cloud.modules.bench.rules import STATE_WORDS, TestState, mark
 from cloud.modules.catalog import queries as md
-from common import values
+from common import say, values
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,24 @@ SELECT DISTINCT specimen_id FROM (
 _OPEN = text("""
 SELECT count(*) FROM test WHERE tenant_id = :t AND item_id = ANY(:items) AND state IN ('expected','received','held','reviewed','no_result')
 """)
+
+
+_WAITING = text("""
+SELECT t.id, t.item_id, t.section_id, t.state, s.barcode, s.sample_no, s.sample_day, s.received_at
+FROM test t JOIN specimen s ON s.tenant_id = t.tenant_id AND s.id = t.specimen_id
+WHERE t.tenant_id = :t AND t.item_id = ANY(:items) AND t.state IN ('expected','received','held','reviewed','no_result') AND t.id > :after
+ORDER BY t.id LIMIT :n
+""")
+
+
+def open_tests(uow: UnitOfWork, item_ids: Iterable[int], after: int, limit: int) -> Sequence[Any]:
+    """Those of ``open_count`` one by one, oldest first, after the test with this number."""
+    return uow.s.execute(_WAITING, {"t": uow.tenant_id, "items": list(item_ids), "after": after, "n": limit}).all()
+
+
+def state_word(state: str) -> say.Said:
+    """A test's state in words."""
+    return STATE_WORDS[TestState(state)]
 
 
 def open_count(uow: UnitOfWork, item_ids: Iterable[int]) -> int:

@@ -18,6 +18,7 @@ from cloud.modules.changes.rules import BOXES, SAMPLE, WORDS, Standing, State, a
 from common.errors import UserError
 from common.say import Listed, say, word
 
+OPENED = 60  # items whose waiting tests fit into one address
 SHOWN = 200  # differences kept with a change; the count is of all
 
 
@@ -135,7 +136,13 @@ def dry_run(
     ids = [each for each in ids if each in known.items]
     tubes = bench.latest_told(uow, known, after, ids, sample) if ids else []
     read, found = bench.reread(uow, known, after, ids, tubes) if tubes else (0, [])
-    return {"asked": sample, "open": bench.open_count(uow, ids), **summed(known, read, found)}
+    return {"asked": sample, **waiting(uow, known, ids), **summed(known, read, found)}
+
+
+def waiting(uow: UnitOfWork, known: md.Catalog, item_ids: Sequence[int]) -> dict[str, Any]:
+    """How many tests whose report is not out would be judged anew, and of which items, so that the number opens its list."""
+    codes = [known.items[i].code for i in item_ids]
+    return {"open": bench.open_count(uow, item_ids), "open_items": codes if len(codes) <= OPENED else []}
 
 
 def summed(known: md.Catalog, read: int, found: Sequence[bench.Difference]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def _queue(uow: UnitOfWork, kind: str, rows: Rows, items: Iterable[str], sample:
         tubes=tubes,
         asked=sample,
         total=len(tubes),
-        report=_empty(sample, bench.open_count(uow, ids)),
+        report=_empty(sample, service.waiting(uow, known, ids)),
         by_id=uow.actor.user_id,
         by_name=uow.actor.name,
         at=uow.now,
@@ -78,9 +78,9 @@ def _of_section(known: md.Catalog, rows: Rows) -> list[int]:
     return [i.id for i in known.items.values() if not wanted or i.section_id in wanted]
 
 
-def _empty(asked: int, open_tests: int) -> dict[str, Any]:
+def _empty(asked: int, waiting: dict[str, Any]) -> dict[str, Any]:
     counts = ("sample", "changed", "text", "flags", "critical", "av_judged", "av_held", "av_released")
-    return {"asked": asked, "open": open_tests, "differences": [], "av": [], **dict.fromkeys(counts, 0)}
+    return {"asked": asked, **waiting, "differences": [], "av": [], **dict.fromkeys(counts, 0)}
 
 
 def _next(uow: UnitOfWork, trial_id: int) -> None:

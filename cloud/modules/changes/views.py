@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from flask import Response, request
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.bench import queries as bench
 from cloud.modules.catalog import queries as md
 from cloud.modules.catalog import service as catalog
 from cloud.modules.changes import editor, forms, queries, service, trial, watch
@@ -21,6 +23,7 @@ from common.errors import UserError
 from common.say import Listed, say
 
 VIEWS = Views("changes", __name__)
+WAITING_MOST = 20_000
 FORMULAS = ("calc", "judge", "logic", "reflex")
 
 
@@ -235,6 +238,43 @@ def _of_item(uow: UnitOfWork, code: str) -> Any:
     users = [known.items[each.item_id] for each in known.calculations if code in each.inputs]
     context: dict[str, Any] = {"item": item, "rows": rows[:10], "total": total, "users": users, "boxes": queries.checklist(uow, item)}
     return page("changes/of_item.html", "panel", open=queries.open_tests(uow, item.id), **context)
+
+
+@VIEWS.get("/md/waiting", Perm.READ)
+def waiting(uow: UnitOfWork) -> Any:
+    """The tests whose report is not out and that a change of these items would touch."""
+    chosen = _waiting_items(uow)
+    rows = bench.open_tests(uow, [i.id for i in chosen], request.args.get("after", 0, int), queries.PAGE)
+    context: dict[str, Any] = {"chosen": chosen, "rows": rows, "size": queries.PAGE, "total": bench.open_count(uow, [i.id for i in chosen])}
+    context["query"] = urlencode([("item", i.code) for i in chosen])
+    known = md.catalog(uow)
+    return page("changes/waiting.html", "rows", items=known.items, sections=known.sections, word=bench.state_word, **context)
+
+
+@VIEWS.get("/md/waiting.xlsx", Perm.READ)
+def waiting_sheet(uow: UnitOfWork) -> Response:
+    """The same as a workbook."""
+    known, chosen = md.catalog(uow), _waiting_items(uow)
+    rows = [
+        (
+            r.barcode,
+            r.sample_no or "",
+            _local(r.received_at),
+            known.sections[r.section_id].name,
+            known.items[r.item_id].name,
+            str(bench.state_word(r.state)),
+        )
+        for r in bench.open_tests(uow, [i.id for i in chosen], 0, WAITING_MOST)
+    ]
+    return _download("waiting", sheet.write("未发布的检验", ("条码", "样本号", "接收", "专业组", "项目", "状态"), rows))
+
+
+def _waiting_items(uow: UnitOfWork) -> list[md.ItemRow]:
+    known = md.catalog(uow).items_by_code
+    chosen = [known[code] for code in dict.fromkeys(request.args.getlist("item")) if code in known]
+    if not chosen:
+        raise NotFound("这个检验项目")
+    return chosen
 
 
 @VIEWS.post("/md/boxes/<path:code>", Perm.TEST)

@@ -4,7 +4,9 @@ import io
 import re
 from collections.abc import Iterator
 
+import openpyxl
 import pytest
+from sqlalchemy import text
 
 from cloud import relay
 from cloud.modules.catalog import queries as md
@@ -179,3 +181,25 @@ def test_what_is_left_undone_alerts(world: World) -> None:
         uow.s.flush()
         watch.look(uow)
     assert "项目GLU" not in leader.get("/alerts?show=open").text.split("已消除")[0]
+
+
+def test_the_tests_a_change_would_touch_are_a_list(world: World) -> None:
+    leader, clinician = world.lab.client("leader"), world.lab.client("clinician")
+    none = leader.get("/md/changes/of/K").text
+    assert "/md/waiting" not in none
+    with world.lab.uow() as uow:
+        tubes = [world.tube(uow) for _ in range(3)]
+        world.send(uow, tubes[0], NORMAL)
+        barcodes = {row[0] for row in uow.s.execute(text("SELECT barcode FROM specimen"))}
+    panel = leader.get("/md/changes/of/K").text
+    found = re.search(r'href="(/md/waiting[^"]*)">[^<]*<b>(\d+)</b>', panel)
+    assert found is not None and found[2] == "3"
+    shown = leader.get(found[1]).text
+    assert all(code in shown for code in barcodes) and "已出结果" in shown and "待检" in shown
+    both = leader.get("/md/waiting?item=K&item=NA&item=NONE").text
+    assert both.count("<tr>") > shown.count("<tr>")
+    book = leader.get("/md/waiting.xlsx?item=K")
+    rows = list(openpyxl.load_workbook(io.BytesIO(book.data)).active.values)  # type: ignore[union-attr]
+    assert {row[0] for row in rows} >= barcodes and len([r for r in rows if r[0] in barcodes]) == 3
+    assert leader.get("/md/waiting?item=NONE").status_code == 404 and leader.get("/md/waiting").status_code == 404
+    assert clinician.get("/md/waiting?item=K").status_code == 403
