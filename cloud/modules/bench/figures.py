@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import text
@@ -12,6 +13,7 @@ from sqlalchemy import text
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench.followup import COUNTED
 from cloud.modules.bench.measure import KIND_WORDS, Kind
+from cloud.modules.bench.queries import Again
 from cloud.modules.catalog import queries as md
 from cloud.reports.documents import Column, ListDocument
 from common.errors import UserError
@@ -178,6 +180,7 @@ def document(uow: UnitOfWork, what: str, section: md.SectionRow, first: date, la
     return ListDocument(hospital, f"{section.name}{title}", columns, rows, uow.now, by, f"{first} 至 {last}", wide)
 
 
+LOG_HEADS = (("时间", 2), ("条码", 3), ("患者", 2), ("项目", 3), ("类别", 2), ("首次", 2), ("复查", 2), ("原因", 4), ("结局", 5))
 Made = tuple[str, tuple[Column, ...], tuple[tuple[str, ...], ...], bool]
 
 
@@ -198,25 +201,47 @@ def _hil_document(uow: UnitOfWork, section_id: int, first: date, last: date) -> 
 
 
 def _log_document(uow: UnitOfWork, section_id: int, first: date, last: date) -> Made:
-    def at(when: datetime | None) -> str:
-        return "" if when is None else when.astimezone(md.HOSPITAL_ZONE).strftime("%m-%d %H:%M")
-
     rows = tuple(
         (
-            at(r.asked_at),
+            _at(r.asked_at),
             r.barcode,
             r.name,
             r.item,
-            f"{KIND_WORDS[Kind(r.kind)]}{'' if r.dilution == 1 else f' 1:{r.dilution:f}'}",
+            _kind(Kind(r.kind), r.dilution),
             r.first or "",
             r.second or "",
             r.reason,
-            f"{r.outcome} {r.settled_name} {at(r.settled_at)}".strip(),
+            f"{r.outcome} {r.settled_name} {_at(r.settled_at)}".strip(),
         )
         for r in uow.s.execute(_LOG, _params(uow, section_id, first, last))
     )
-    heads = (("时间", 2), ("条码", 3), ("患者", 2), ("项目", 3), ("类别", 2), ("首次", 2), ("复查", 2), ("原因", 4), ("结局", 5))
-    return "复查与稀释记录", tuple(Column(word, weight) for word, weight in heads), rows, True
+    return "复查与稀释记录", tuple(Column(word, weight) for word, weight in LOG_HEADS), rows, True
+
+
+def _at(when: datetime | None) -> str:
+    return "" if when is None else when.astimezone(md.HOSPITAL_ZONE).strftime("%m-%d %H:%M")
+
+
+def _kind(kind: Kind, dilution: Decimal) -> str:
+    return f"{KIND_WORDS[kind]}{'' if dilution == 1 else f' 1:{dilution:f}'}"
+
+
+EXPORT_MOST = 5000
+STATE_WORDS = {"asked": "等待", "back": "待选用", "refused": "待决定"}
+
+
+def log_list(found: Sequence[Again], section: md.SectionRow, hospital: str, by: str, now: datetime) -> ListDocument:
+    """Reruns, dilutions and added items as the page lists them, for paper or Excel."""
+    rows = tuple(
+        (
+            _at(a.row.asked_at), a.barcode, a.name, a.item, _kind(a.row.kind, a.row.dilution),
+            a.first.reported_text if a.first and a.row.again else "", a.second.reported_text if a.second else "", a.row.reason,
+            a.row.asked_name, " ".join(x for x in (STATE_WORDS.get(a.row.state, ""), a.row.outcome, a.row.settled_name) if x),
+        )
+        for a in found
+    )  # fmt: skip
+    heads = (*LOG_HEADS[:8], ("申请", 2), ("结局", 5))
+    return ListDocument(hospital, f"{section.name}复查与加做", tuple(Column(w, n) for w, n in heads), rows, now, by, landscape=True)
 
 
 def _share(n: int, total: int) -> str:

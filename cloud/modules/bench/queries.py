@@ -248,10 +248,10 @@ def follow_up(uow: UnitOfWork, follow_id: int) -> FollowRow | None:
 
 
 def reruns(
-    uow: UnitOfWork, section_id: int, *, open_only: bool = False, before: int = 0, which: followup.Which | None = None
+    uow: UnitOfWork, section_id: int, *, open_only: bool = False, before: int = 0, which: followup.Which | None = None, limit: int = 100
 ) -> list[Again]:
     """A page of a section's reruns, dilutions and added items with both values, newest first."""
-    rows = followup.of_section(uow, section_id, which or followup.Which("open" if open_only else ""), before)
+    rows = followup.of_section(uow, section_id, which or followup.Which("open" if open_only else ""), before, limit)
     tubes = facts.tubes(uow, {r.specimen_id for r in rows})
     ids = [i for r in rows for i in (r.first_id, r.second_id) if i is not None]
     versions = {r.id: Shown(*r) for r in uow.s.execute(_VERSIONS, {"t": uow.tenant_id, "ids": ids})} if ids else {}
@@ -267,6 +267,14 @@ def reruns(
         )
         for r in rows
     ]
+
+
+def shut_items(uow: UnitOfWork, who: Principal, rows: Sequence[Again]) -> set[int]:
+    """Of these lines those of a sensitive item that is shut to a person (M01 R8): their ids."""
+    items = md.catalog(uow).items
+    secret = [a.row for a in rows if items[a.row.item_id].sensitive]
+    shut = shut_tubes(uow, who, {r.specimen_id for r in secret})
+    return {r.id for r in secret if r.specimen_id in shut}
 
 
 def part_of_log(only: str, item_id: int, kind: str, first: str, last: str) -> followup.Which:

@@ -11,12 +11,13 @@ from urllib.parse import urlencode
 from flask import Response, request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import listing, pictures, queries, service, trace
+from cloud.modules.bench import figures, listing, pictures, queries, service, trace
+from cloud.modules.bench.followup import Which
 from cloud.modules.bench.listing import Show
 from cloud.modules.bench.messages import choices_of, entries_of
 from cloud.modules.bench.rules import Perm
 from cloud.modules.catalog import queries as md
-from cloud.modules.platform import glass
+from cloud.modules.platform import glass, lists
 from cloud.modules.platform import service as platform
 from cloud.web.faults import Invalid, NotFound
 from cloud.web.page import fragment, is_fragment, page, redirect_to
@@ -222,13 +223,31 @@ def reruns(uow: UnitOfWork) -> Any:
     if not mine:
         return page("bench/none.html")
     section = section_of(uow, request.args.get("section") or mine[0].code)
+    everything, which, kept = _log_asked()
+    rows = queries.reruns(uow, section.id, before=request.args.get("before", type=int) or 0, which=which)
+    shut = queries.shut_items(uow, principal(), rows)
+    context: dict[str, Any] = {"rows": rows, "shut": shut, "everything": everything, "full": len(rows) >= 100, "kept": kept}
+    return page("bench/rerun.html", section=section, sections=mine, **context)
+
+
+@VIEWS.post("/bench/rerun/export", Perm.READ, reads=True)
+def reruns_export(uow: UnitOfWork) -> Any:
+    """The list as it is filtered, on paper or in a workbook; what is shut to the person is left out."""
+    section = section_of(uow, request.args.get("section", ""))
+    everything, which, kept = _log_asked()
+    rows = queries.reruns(uow, section.id, which=which, limit=figures.EXPORT_MOST)
+    shut = queries.shut_items(uow, principal(), rows)
+    made = figures.log_list([r for r in rows if r.row.id not in shut], section, principal().tenant_name, principal().name, uow.now)
+    back = f"/bench/rerun?section={section.code}{'&show=all' if everything else ''}{f'&{kept}' if kept else ''}"
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back, identifying=True))
+
+
+def _log_asked() -> tuple[bool, Which, str]:
+    """Whether the whole log is asked for, which part of it, and the same as the address says it."""
     get, everything = request.args.get, request.args.get("show") == "all"
     only, days = get("only", "") if everything else "open", (get("from", ""), get("to", ""))
     which = queries.part_of_log(only, get("item", 0, type=int), get("kind", ""), *days)
-    rows = queries.reruns(uow, section.id, before=get("before", type=int) or 0, which=which)
-    kept = urlencode({name: get(name) for name in ("only", "item", "kind", "from", "to") if get(name)})
-    context: dict[str, Any] = {"rows": rows, "everything": everything, "full": len(rows) >= 100, "kept": kept}
-    return page("bench/rerun.html", section=section, sections=mine, **context)
+    return everything, which, urlencode({name: get(name) for name in ("only", "item", "kind", "from", "to") if get(name)})
 
 
 @VIEWS.post("/bench/test/<int:test_id>/none", Perm.ENTER)

@@ -33,7 +33,7 @@ RECOLLECTED = (
 )  # fmt: skip
 
 
-def recollections(rows: Sequence[queries.RejectionRow], hospital: str, by: str, now: datetime) -> ListDocument:
+def recollections(rows: Sequence[queries.RejectionRow], hospital: str, by: str, now: datetime, title: str = "重采跟踪") -> ListDocument:
     """Rejected tubes and how far their recollection is, for paper or Excel."""
 
     def at(when: datetime) -> str:
@@ -47,7 +47,7 @@ def recollections(rows: Sequence[queries.RejectionRow], hospital: str, by: str, 
         )
         for r in rows
     )  # fmt: skip
-    return ListDocument(hospital, "重采跟踪", RECOLLECTED, tuple(lines), now, by, landscape=True)
+    return ListDocument(hospital, title, RECOLLECTED, tuple(lines), now, by, landscape=True)
 
 
 @dataclass(frozen=True, slots=True)

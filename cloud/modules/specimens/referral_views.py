@@ -41,6 +41,16 @@ def recollect_export(uow: UnitOfWork) -> Any:
     return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back, identifying=True))
 
 
+@REFERRAL.post("/sp/rejections/export", Perm.NOTICE, reads=True)
+def rejections_export(uow: UnitOfWork) -> Any:
+    """What the laboratory sent back to the reader's wards, as the page lists it, on paper or in a workbook."""
+    unread = request.args.get("unread") == "1"
+    rows = queries.rejections(uow, principal().wards, 0 if unread else queries.REJECTED_DAYS)
+    made = referral.recollections(rows, principal().tenant_name, principal().name, uow.now, "拒收通知")
+    back = f"/sp/rejections{'?unread=1' if unread else ''}"
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back, identifying=True))
+
+
 @REFERRAL.get("/sp/referral", Perm.REFER)
 def referrals(uow: UnitOfWork) -> Any:
     """What is away, what came back; a scan sends or takes back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from cloud.modules.platform import alerts
 from cloud.modules.specimens import rules, service
 from cloud.modules.specimens.models import Specimen, SpecimenEvent, TubePosition
 from cloud.modules.specimens.rules import Perm, State
+from cloud.reports.documents import Column, ListDocument
 from common import ids
 
 CHINA = ZoneInfo("Asia/Shanghai")
@@ -127,6 +129,7 @@ def _alert(uow: UnitOfWork, code: str, step: str, device: str, place: str, said:
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 PAGE = 100
+EXPORT_MOST = 5000
 RECENT = timedelta(hours=48)
 
 
@@ -168,10 +171,10 @@ SHOWS = {
 }
 
 
-def where(uow: UnitOfWork, show: str, before: int = 0) -> list[Where]:
+def where(uow: UnitOfWork, show: str, before: int = 0, limit: int = PAGE) -> list[Where]:
     """A page of the line's tubes, the error lane first, then the newest; ``before``: how many were shown already."""
     sql = _WHERE + SHOWS[show] + " ORDER BY (q.step = 'error') DESC, q.noted_at DESC, q.id DESC LIMIT :n OFFSET :o"
-    rows = uow.s.execute(text(sql), {"t": uow.tenant_id, "since": uow.now - RECENT, "n": PAGE, "o": before})
+    rows = uow.s.execute(text(sql), {"t": uow.tenant_id, "since": uow.now - RECENT, "n": limit, "o": before})
     return [Where(*row) for row in rows]
 
 
@@ -185,3 +188,25 @@ FROM tube_position WHERE tenant_id = :t AND noted_at > :since
 def counts(uow: UnitOfWork) -> dict[str, int]:
     """How many tubes each filter shows."""
     return dict(uow.s.execute(_COUNTS, {"t": uow.tenant_id, "since": uow.now - RECENT}).mappings().one())
+
+
+SHOW_WORDS = {"line": "在线上", "error": "异常道", "unknown": "不认识的条码", "stored": "已入库", "all": "全部"}
+
+
+def step_word(step: str) -> str:
+    """What the line did last, without the "流水线：" of the timeline."""
+    return str(rules.EVENT_WORDS[f"line_{step}"]).split("：")[-1]
+
+
+def document(found: Sequence[Where], show: str, hospital: str, by: str, now: datetime) -> ListDocument:
+    """The list for paper or Excel."""
+    columns = (
+        Column("条码", 3), Column("患者", 3), Column("病历号", 3), Column("现在", 3), Column("仪器说明", 4), Column("位置", 4),
+        Column("时间", 3), Column("还要去", 4),
+    )  # fmt: skip
+    lines = (
+        (w.code, w.name or "—", w.patient_no or "", step_word(w.step), w.said, f"{w.device} {w.place}".strip(),
+         f"{w.at.astimezone(CHINA):%m-%d %H:%M:%S}", "、".join(w.open_sections))
+        for w in found
+    )  # fmt: skip
+    return ListDocument(hospital, f"流水线标本：{SHOW_WORDS[show]}", columns, tuple(lines), now, by, landscape=True)

@@ -19,6 +19,8 @@ from cloud.modules.bench.service import Entry
 from cloud.modules.catalog import models as md
 from cloud.modules.catalog import rule_models as rules
 from cloud.modules.edge import worklists
+from cloud.modules.platform import lists
+from cloud.modules.platform.models import ListJob
 from cloud.modules.specimens import add_on
 from cloud.modules.specimens.models import Specimen
 from common.errors import UserError
@@ -408,3 +410,38 @@ def test_the_bench_asks_shows_and_ends_a_rerun(world: World) -> None:
     assert leader.post(f"/bench/test/{found.id}/choose", answer, htmx=True).status_code == 200
     assert "复查可信" in leader.get("/bench/rerun?show=all").text
     assert world.lab.client("leader", world.lab.b).get(f"/bench/CHEM/tube/{tube}").status_code in (302, 404)
+
+
+def test_the_log_is_exported_as_it_is_filtered_and_shut_values_stay_shut(world: World) -> None:
+    """M01 R8: a sensitive item's duplicate shows its value to nobody who may not see it, neither on the page nor in the workbook."""
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        world.send(uow, tube, NORMAL, RUN)
+        rerun(uow, tube, "GLU", "NA")
+    everything, waiting = "/bench/rerun/export?section=CHEM&show=all", "/bench/rerun/export?section=CHEM"
+
+    def exported(url: str) -> list[tuple[str, ...]]:
+        asked = world.lab.client("tester").post(url, {"kind": "xlsx"})
+        assert asked.status_code == 303
+        with world.lab.uow() as uow:
+            job = uow.s.get_one(ListJob, (uow.tenant_id, int(asked.headers["Location"].rsplit("/", 1)[1])))
+            made = lists.document_of(job.document)
+            assert made.watermark and {len(row) for row in made.rows} == {len(made.columns)}
+            assert job.back == url.replace("/export", "")
+            return list(made.rows)
+
+    rows = exported(waiting)
+    assert {row[3] for row in rows} == {"项目GLU", "项目NA"} and {row[9] for row in rows} == {"等待"}
+    assert len(exported(everything)) >= len(rows)
+    with world.lab.uow() as uow:
+        uow.s.execute(text("UPDATE test_item SET sensitive = true WHERE code = 'GLU'"))
+        uow.s.execute(text("DELETE FROM role_permission WHERE permission = 'platform:sensitive'"))
+        md.raise_version(uow.s)
+    assert [row[3] for row in exported(waiting)] == ["项目NA"]
+    shown = world.lab.client("tester").get("/bench/rerun?section=CHEM").text
+    assert "项目NA" in shown and "项目GLU" not in shown and "1 条敏感项目的记录未列出" in shown
+    assert world.lab.client("tester").post("/bench/rerun/export?section=NONE", {"kind": "xlsx"}).status_code == 404
+    assert world.lab.client("tester").post(waiting, {"kind": "doc"}, htmx=True).status_code == 422
+    with world.lab.uow() as uow:
+        uow.s.execute(text("UPDATE test_item SET sensitive = false WHERE code = 'GLU'"))
+        md.raise_version(uow.s)

@@ -21,6 +21,8 @@ from cloud import relay
 from cloud.modules.bench import service as bench
 from cloud.modules.edge import downlink
 from cloud.modules.edge.models import Connection
+from cloud.modules.platform import lists
+from cloud.modules.platform.models import ListJob
 from cloud.worker import all_handlers
 from common.instruments.decode import decode
 from tests.cloud.edge.world import ZONE, Edge, astm
@@ -93,6 +95,11 @@ def test_the_error_lane_alerts_until_the_tube_goes_on(line: Edge) -> None:
     assert line.rows(open_) == [(barcode,), ("NOBODY",)]
     page = line.lab.client("tester").get("/sp/track?show=error").text
     assert barcode in page and "不认识" in page and "异常道" in page
+    asked = line.lab.client("tester").post("/sp/track/export?show=error", {"kind": "xlsx"}).headers["Location"]
+    with line.lab.uow() as uow:
+        made = lists.document_of(uow.s.get_one(ListJob, (uow.tenant_id, int(asked.rsplit("/", 1)[1]))).document)
+        assert {(row[0], row[3]) for row in made.rows} == {(barcode, "异常道"), ("NOBODY", "异常道")} and made.watermark
+        assert made.title == "流水线标本：异常道" and {len(row) for row in made.rows} == {len(made.columns)}
     line.take(line.agent.raw(step(barcode, "离心", "20260504101000")))
     run(line)
     assert line.rows(open_) == [("NOBODY",)]

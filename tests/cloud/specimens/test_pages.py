@@ -168,7 +168,7 @@ def test_rejection_reaches_the_ward_and_is_confirmed(lab: Lab) -> None:
     assert again.status_code == 409 and "已拒收" in again.text
     shown = nurse.get("/sp/rejections").text
     assert "韩梅梅" in shown and "量少" in shown
-    notice = shown.split("/sp/rejections/")[1].split("/")[0]
+    notice = shown.split("/read")[0].rsplit("/", 1)[1]
     assert "护士/采血员一号" in nurse.post(f"/sp/rejections/{notice}/read", htmx=True).text
     assert lab.client("nurse", lab.b).post(f"/sp/rejections/{notice}/read", htmx=True).status_code == 404
 

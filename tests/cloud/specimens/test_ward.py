@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import alerts
+from cloud.modules.platform import alerts, lists
+from cloud.modules.platform.models import ListJob
 from cloud.modules.specimens import figures, service
 from cloud.modules.specimens.figures import By, Figure, Wanted
 from cloud.modules.specimens.models import SpecimenEvent
@@ -51,7 +52,14 @@ def test_a_ward_sees_its_own_alerts_only_until_it_has_read(lab: Lab) -> None:
     with lab.uow() as uow:
         row = next(a for a in alerts.visible(uow, frozenset({"specimens:notice"})) if a.fields["name"] == "病人W2")
     assert nurse.post(f"/alerts/{row.id}/acknowledge", {"note": "看看"}).status_code == 404
-    notice = nurse.get("/sp/rejections").text.split("/sp/rejections/")[1].split("/")[0]
+    asked = nurse.post("/sp/rejections/export", {"kind": "xlsx"}).headers["Location"]
+    with lab.uow() as uow:
+        job = uow.s.get_one(ListJob, (uow.tenant_id, int(asked.rsplit("/", 1)[1])))
+        exported = lists.document_of(job.document)
+        assert [row[1] for row in exported.rows] == ["病人W1"], "a ward exports its own"
+        assert exported.watermark, "names patients: marked with who and when"
+    assert lab.client("screen").post("/sp/rejections/export", {"kind": "xlsx"}).status_code == 403
+    notice = nurse.get("/sp/rejections").text.split("/read")[0].rsplit("/", 1)[1]
     nurse.post(f"/sp/rejections/{notice}/read", htmx=True)
     assert "病人W1" not in nurse.get("/alerts").text
 
