@@ -62,6 +62,8 @@ def _choose(work: Work, test: TestRow, choice: Choice, reason: str, may_decide: 
     if chosen is None or choice.chosen_id not in (test.current_id, test.pending_id):
         raise UserError("not_found", say("{item} 没有这个待选的结果，请刷新后重试。", item=name))
     before, rerun = work.current.get(test.id), work.rerun_of(test)
+    if test.pending_id is None and rerun is None:
+        raise UserError("conflict", say("{item} 只有一个结果，没有可选用的另一个，请刷新后重试。", item=name))
     if rerun is not None and not may_decide:
         raise UserError("conflict", say("{item} 的复查结果与首次相差较大或须确证，请由高年资或组长选用。", item=name))
     if rerun is not None and not reason.strip():

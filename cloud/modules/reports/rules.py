@@ -145,6 +145,8 @@ class Candidate:
     missing: tuple[str, ...]
     """Mandatory items with neither value nor reason."""
     held: tuple[str, ...]
+    unreviewed: tuple[str, ...]
+    """Items that somebody settled after the review: the same value, but nobody has looked at it since."""
     reviewed: str
     found: str
     """What the reviewer saw and what is there now (bench.queries.basis)."""
@@ -176,6 +178,8 @@ def release_problem(report: Candidate, who: Verifier) -> Said | None:
         return say("缺少必报项目：{items}。", items=report.missing)
     if report.held and not report.part:
         return say("有待处理的结果：{items}。", items=report.held)
+    if report.unreviewed and not report.part:
+        return say("初审之后又处理过：{items}。请重新初审。", items=report.unreviewed)
     if report.qc_closed:
         return say("质控未放行：{items}。", items=Listed(report.qc_closed, "；"))
     if report.blocked:

@@ -236,6 +236,7 @@ def _candidate(uow: UnitOfWork, report: Report, detail: Detail, closed: Mapping[
         hands=frozenset(hands),
         missing=tuple(t.item.name for t in empty if t.item.mandatory),
         held=tuple(t.item.name for t in live if t.state is TestState.HELD),
+        unreviewed=tuple(t.item.name for t in live if t.state is TestState.RECEIVED),
         qc_closed=tuple(f"{t.item.name}（{closed[t.id]}）" for t in live if t.id in closed and t.id in part),
         blocked=tuple(f"{t.item.name}（{blocked[t.id]}）" for t in live if t.id in blocked and t.id in part),
         reviewed=report.basis,

@@ -248,6 +248,22 @@ def test_a_value_that_came_after_the_review_stops_the_release(room: Room) -> Non
         assert service.release(uow, [report], room.person(uow, "verifier"), DESK)
 
 
+def test_what_was_settled_after_the_review_is_reviewed_again(room: Room) -> None:
+    """The value is the one that was reviewed, so its version says nothing: the state of the test does (F26, found by its interleavings)."""
+    with room.world.lab.uow() as uow:
+        report = room.tested(uow)
+        tube = uow.s.execute(text("SELECT specimen_id FROM report")).scalar_one()
+        line = bench_queries.tests_of(uow, [tube])[tube][0]
+        assert line.current is not None
+        with pytest.raises(UserError, match="只有一个结果"):
+            bench.choose_version(uow, line.id, line.version, line.current.id, "核对原始数据")
+        uow.s.execute(text("UPDATE test /* by hand */ SET state = 'received' WHERE id = :i"), {"i": line.id})
+        with pytest.raises(UserError, match=f"初审之后又处理过：{line.item.name}"):
+            service.release(uow, [report], room.person(uow, "verifier"), DESK)
+        assert service.review(uow, tube, None, room.person(uow, "tester")) == report
+        assert service.release(uow, [report], room.person(uow, "verifier"), DESK)
+
+
 def test_a_batch_leaves_whole_or_not_at_all_and_signs_once(room: Room) -> None:
     with room.world.lab.uow() as uow:
         good = [room.tested(uow) for _ in range(3)]

@@ -16,7 +16,7 @@ from cloud.modules.reports import rules
 from cloud.modules.reports.rules import Candidate, Look, Needs, State, Verifier
 
 NOW = datetime(2026, 5, 4, 15, 0, tzinfo=UTC)
-GOOD = Candidate("张三 126", State.TESTED, 7, "CHEM", 1, frozenset(), (), (), "1:1", "1:1")
+GOOD = Candidate("张三 126", State.TESTED, 7, "CHEM", 1, frozenset(), (), (), (), "1:1", "1:1")
 VERIFIER = Verifier(2, frozenset())
 ALLOWED = {
     (State.DRAFT, State.TESTED),
@@ -54,6 +54,7 @@ def test_a_good_report_may_leave() -> None:
         ({"state": State.RELEASED}, "已发布"),
         ({"missing": ("钾",)}, "缺少必报项目：钾"),
         ({"held": ("钠",)}, "待处理的结果：钠"),
+        ({"unreviewed": ("钾",)}, "初审之后又处理过：钾"),
         ({"blocked": ("钾（生化仪一号 漏液）",)}, "仪器停用期间测定：钾（生化仪一号 漏液）"),
         ({"found": "1:2"}, "重新初审"),
         ({"tester_id": 2}, "同一人"),
