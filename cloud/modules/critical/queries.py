@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, func, or_, select, text
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
 from cloud.modules.critical import rules
 from cloud.modules.critical.models import CriticalAttempt, CriticalCheck, CriticalContact, CriticalEvent, CriticalQuiet
 from cloud.modules.critical.rules import DeptClass, State
@@ -153,6 +154,8 @@ class Wanted:
     """A ward, or a department where no ward is known."""
     counted: bool = False
     """Only what the indicators count: an item of a tube once, no false alarm, nothing merged."""
+    section: str = ""
+    """The code of a section."""
 
 
 def _span(wanted: Wanted) -> tuple[datetime, datetime]:
@@ -173,6 +176,9 @@ def register(uow: UnitOfWork, wanted: Wanted, before: int | None = None, limit: 
     if wanted.dept:
         place = func.coalesce(func.nullif(CriticalEvent.ward, ""), func.nullif(CriticalEvent.dept, ""), "—")
         query = query.where(place == wanted.dept)
+    if wanted.section:
+        one = md.catalog(uow).sections_by_code.get(wanted.section)
+        query = query.where(CriticalEvent.section_id == (0 if one is None else one.id))
     if wanted.counted:
         ended = [State.FALSE_ALARM.value, State.MERGED.value]
         once = select(CriticalEvent.id).ext(distinct_on(CriticalEvent.test_id)).order_by(CriticalEvent.test_id, CriticalEvent.round)

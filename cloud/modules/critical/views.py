@@ -268,13 +268,14 @@ def _wanted(uow: UnitOfWork, days: int = 0) -> queries.Wanted:
         get("state", "") if get("state", "") in set(rules.State) else "",
         get("dept", "")[:100],
         get("counted") == "1",
+        get("section", "")[:40],
     )
 
 
 def _query(w: queries.Wanted) -> str:
     failed = "&failed=1" if w.failed_readback else ""
     dept = f"&dept={quote(w.dept)}" if w.dept else ""
-    counted = "&counted=1" if w.counted else ""
+    counted = ("&counted=1" if w.counted else "") + (f"&section={quote(w.section)}" if w.section else "")
     return f"first={w.first}&last={w.last}&class={w.dept_class}&late={w.late}&state={w.state}{failed}{dept}{counted}"
 
 

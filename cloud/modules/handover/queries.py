@@ -158,17 +158,15 @@ def bounds(day: date) -> tuple[datetime, datetime]:
 
 
 # The day in numbers. Plain SQL over published columns of other modules, as a day log must not cost a question a module.
+# What opens a list is counted by that list's condition.
 _DAY = text("""
 SELECT
   (SELECT count(*) FROM bench_tube b WHERE b.tenant_id = :t AND b.section_id = :s AND b.received_at >= :a AND b.received_at < :b) AS tubes,
-  (SELECT count(*) FROM report r WHERE r.tenant_id = :t AND r.section_id = :s AND r.released_at >= :a AND r.released_at < :b
-    AND r.state NOT IN ('tested','preliminary')) AS released,
-  (SELECT count(*) FROM report r WHERE r.tenant_id = :t AND r.section_id = :s AND r.released_at >= :a AND r.released_at < :b AND r.auto
-    AND r.state NOT IN ('tested','preliminary')) AS auto,
+  told.released, told.auto,
   (SELECT count(*) FROM report_version v JOIN report r ON r.tenant_id = v.tenant_id AND r.id = v.report_id
     WHERE v.tenant_id = :t AND r.section_id = :s AND v.reason_class IS NOT NULL AND v.released_at >= :a AND v.released_at < :b) AS amended,
-  (SELECT count(*) FROM follow_up f WHERE f.tenant_id = :t AND f.section_id = :s AND f.asked_at >= :a AND f.asked_at < :b
-    AND f.kind IN ('rerun','confirm')) AS reruns,
+  (SELECT count(*) FROM follow_up f WHERE f.tenant_id = :t AND f.section_id = :s AND f.asked_at >= :a AND f.asked_at < :b)
+    AS reruns,
   (SELECT count(*) FROM critical_event e WHERE e.tenant_id = :t AND e.section_id = :s AND e.found_at >= :a AND e.found_at < :b)
     AS criticals,
   (SELECT count(*) FROM qc_run q JOIN qc_plan p ON p.tenant_id = q.tenant_id AND p.id = q.plan_id
@@ -180,6 +178,10 @@ SELECT
     AS qc_rejected,
   (SELECT count(*) FROM equipment_fault f JOIN analyzer a ON a.tenant_id = f.tenant_id AND a.id = f.analyzer_id
     WHERE f.tenant_id = :t AND a.section_id = :s AND f.started_at >= :a AND f.started_at < :b) AS faults
+FROM (SELECT count(*) AS released, count(*) FILTER (WHERE r.auto) AS auto FROM report_version v
+  JOIN report r ON r.tenant_id = v.tenant_id AND r.id = v.report_id
+  WHERE v.tenant_id = :t AND r.section_id = :s AND v.released_at >= :a AND v.released_at < :b AND NOT v.preliminary
+    AND v.reason_class IS NULL) AS told
 """)
 
 

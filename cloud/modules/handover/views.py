@@ -211,6 +211,6 @@ def print_day(uow: UnitOfWork, code: str) -> Any:
 def _line(uow: UnitOfWork, section: md.SectionRow, day: date) -> str:
     d = queries.day(uow, section.id, day)
     return (
-        f"接收 {d.tubes} 管，发布 {d.released} 份（自动 {d.auto}），修改 {d.amended}，复查 {d.reruns} 项，危急值 {d.criticals} 项，"
+        f"接收 {d.tubes} 管，发布 {d.released} 份（自动 {d.auto}），修改 {d.amended}，复查与加做 {d.reruns} 项，危急值 {d.criticals} 项，"
         f"质控 {d.qc_runs} 次（失控 {d.qc_rejected}），仪器故障 {d.faults} 次"
     )

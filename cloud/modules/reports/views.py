@@ -239,6 +239,7 @@ def figures_page(uow: UnitOfWork) -> Any:
     wanted = _figures_wanted(uow)
     return page(
         "reports/figures.html",
+        section=_one_section(uow),
         wanted=wanted,
         counts=figures.counts(uow, wanted),
         reasons=figures.by_reason(uow, wanted),
@@ -255,17 +256,26 @@ def figures_export(uow: UnitOfWork) -> Any:
     wanted = _figures_wanted(uow)
     found = figures.rows(uow, wanted, limit=figures.EXPORT_MOST)
     made = figures.document(found, wanted, principal().tenant_name, principal().name, uow.now)
-    back = f"/reports/figures?first={wanted.first}&last={wanted.last}&figure={wanted.figure.value}&reason={wanted.reason}"
+    one, days = _one_section(uow), f"first={wanted.first}&last={wanted.last}"
+    only = "" if one is None else f"&section={one.code}"
+    back = f"/reports/figures?{days}&figure={wanted.figure.value}&reason={wanted.reason}{only}"
     return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back, identifying=True))
 
 
+def _one_section(uow: UnitOfWork) -> md.SectionRow | None:
+    """The own section that is asked for, if one is."""
+    code = request.args.get("section", "")
+    return md.own_section(uow, principal().sections, code) if code else None
+
+
 def _figures_wanted(uow: UnitOfWork) -> figures.Wanted:
+    one = _one_section(uow)
     get, days = request.args.get, span.asked(request.args, uow.now)
     figure, reason = get("figure", ""), get("reason", "")
     return figures.Wanted(
         days.first,
         days.last,
-        [s.id for s in _mine(uow)],
+        [s.id for s in (_mine(uow) if one is None else [one])],
         figures.Figure(figure) if figure in set(figures.Figure) else figures.Figure.RELEASED,
         reason if reason in set(rules.Reason) else "",
     )

@@ -184,7 +184,7 @@
   // What was refused before stands no longer over what a person then did.
   document.addEventListener("htmx:beforeSwap", (e) => {
     const n = $("#notice");
-    if (n && n.firstChild && e.detail.xhr.status < 400 && e.detail.requestConfig.verb !== "get") n.replaceChildren();
+    if (n && n.firstChild && e.detail.xhr.status < 400 && (e.detail.requestConfig.verb !== "get" || e.detail.requestConfig.elt.dataset?.key === "F5")) n.replaceChildren();
   });
 
   const showKeys = () => {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -166,6 +168,14 @@ def test_each_figure_is_the_length_of_its_list(room: Room) -> None:
     with lab.uow() as uow:
         uow.s.execute(text("UPDATE report_version SET released_at = released_at - interval '40 days' WHERE state = 'recalled'"))
         assert figures.counts(uow, wanted)[figures.Figure.RECALLED] == 1
+    # The day log of the section counts the same, and each of its numbers opens as many lines.
+    log = client.get("/bench/daylog/CHEM").text
+    opened = re.findall(r'<a href="([^"]+)" class="thing none"><b class="n">(\d+)</b>', log)
+    assert [n for url, n in opened if "figure=" in url] == ["2", "3"], opened  # one was first told 40 days ago
+    for url, n in opened:
+        rows = client.get(html.unescape(url)).text.split("<tbody")[-1]
+        assert (0 if "empty" in rows else rows.count("<tr")) == int(n), url
+    assert client.get("/reports/figures?figure=released&section=NOWHERE").status_code == 404
     assert "标本混淆" in client.get("/reports/figures?figure=recalled").text
     assert "报告统计" in client.get("/reports/figures?figure=amended&reason=result").text
     job = client.post("/reports/figures/export?figure=amended", {"kind": "xlsx"}).headers["Location"]
