@@ -30,6 +30,7 @@ MODULE = Module(
         MenuItem("院区", "/admin/campuses", Perm.WORKSTATIONS, "管理", 925),
         MenuItem("临时访问", "/admin/grants", Perm.GRANTS, "管理", 935),
         MenuItem("单点登录", "/admin/sso", Perm.SSO, "管理", 938),
+        MenuItem("企业微信", "/admin/wework", Perm.SSO, "管理", 938),
         MenuItem("院内网段", "/admin/networks", Perm.ROLES, "管理", 937),
         MenuItem("破例查看", "/admin/breaks", Perm.BREAKS, "管理", 939),
         MenuItem("导出审批", "/admin/exports", Perm.EXPORTS, "管理", 939),

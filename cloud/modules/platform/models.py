@@ -75,6 +75,7 @@ class User(Versioned, TenantTable, Base):
         UniqueConstraint("tenant_id", "employee_no"),
         UniqueConstraint("tenant_id", "badge"),
         UniqueConstraint("tenant_id", "cert_sha256"),
+        UniqueConstraint("tenant_id", "wework_id"),
     )
     employee_no: Mapped[str]
     name: Mapped[str]
@@ -92,6 +93,8 @@ class User(Versioned, TenantTable, Base):
     # The client certificate (UKey, CA) that is this person's cryptographic factor, and what to show of it.
     cert_sha256: Mapped[str | None]
     cert: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    wework_id: Mapped[str | None]
+    """The person's user id in the hospital's WeChat-Work: a scan is the second factor (R2)."""
     failures: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     locked_until: Mapped[datetime | None]
     pin_failures: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
@@ -178,6 +181,30 @@ class SsoSource(TenantTable, Base):
     name: Mapped[str]
     key_sealed: Mapped[bytes] = mapped_column(LargeBinary)
     active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+
+
+class WeworkApp(TenantTable, Base):
+    """The hospital's application in WeChat-Work; its secret is sealed."""
+
+    __tablename__ = "wework_app"
+    __table_args__ = (UniqueConstraint("tenant_id"),)
+    corp_id: Mapped[str]
+    agent_id: Mapped[str]
+    secret_sealed: Mapped[bytes | None] = mapped_column(LargeBinary)
+    api_base: Mapped[str]
+    login_base: Mapped[str]
+    active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+
+
+class WeworkState(TenantTable, Base):
+    """A login that waits for a scan; ``password``: what the password was then, so that a changed one ends it."""
+
+    __tablename__ = "wework_state"
+    __table_args__ = (UniqueConstraint("tenant_id", "nonce_hash"), tenant_fk("user_id", "app_user"))
+    nonce_hash: Mapped[str]
+    user_id: Mapped[int] = mapped_column(BigInteger)
+    at: Mapped[datetime]
+    password: Mapped[str]
 
 
 class SsoNonce(TenantTable, Base):

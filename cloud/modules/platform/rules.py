@@ -431,6 +431,8 @@ LOGIN_WORDS = {
     "remote": say("院外登录没有第二种鉴别方式"),
     "certificate": say("证书已过期、已吊销或不可用"),
     "no_certificate": say("没有插入登记的 UKey"),
+    "wework": say("扫码的不是本人的企业微信"),
+    "wework_away": say("企业微信没有确认扫码"),
     "pin": say("PIN 不正确"),
     "no_grant": say("没有已批准的临时访问"),
     "password_change": say("改密码时原密码不正确"),

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from cloud.db import audit as chain
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import alerts, grants, networks, rules, secrets
+from cloud.modules.platform import alerts, grants, networks, rules, secrets, wework
 from cloud.modules.platform.identity import set_session
 from cloud.modules.platform.models import LoginEvent, Role, Tenant, User, UserRole, UserSession
 from cloud.web.faults import Conflict, Invalid, ReauthRequired
@@ -37,10 +37,12 @@ class LoginRefused(UserError):
 
 
 class SecondFactorNeeded(UserError):
-    """The password was right; a TOTP code must follow. ``proof`` stands for the password in that step."""
+    """The password was right; a TOTP code must follow (``totp``), or a scan with WeChat-Work (``state``). ``proof`` stands for
+    the password in that step."""
 
-    def __init__(self, proof: str, wrong: bool = False) -> None:
-        super().__init__("second_factor", WRONG_CODE if wrong else "请输入动态口令（6 位数字）。", proof=proof, wrong=wrong)
+    def __init__(self, proof: str, wrong: bool = False, state: str = "", totp: bool = True) -> None:
+        words = WRONG_CODE if wrong else "请输入动态口令（6 位数字）。"
+        super().__init__("second_factor", words, proof=proof, wrong=wrong, state=state, totp=totp)
 
 
 class GrantNeeded(UserError):
@@ -107,15 +109,31 @@ def log_in(
     refusal = _card(uow, user, card) if card is not None and by_card else _second_factor(uow, user, totp, secret)
     if refusal is not None:
         return refusal
+    return _enter(uow, user, secret, workstation, agent, mfa=by_card or user.totp_sealed is not None)
+
+
+def _enter(uow: UnitOfWork, user: User, secret: str, workstation: str, agent: str, *, mfa: bool) -> Entered | UserError:
+    """Everything was shown: the session, or what an outside engineer still needs."""
     user.failures, user.locked_until = 0, None
     if grants.needed(uow, user.id) and (user.valid_until is None or uow.now >= user.valid_until):
-        login_event(uow, employee_no, "no_grant")
-        return GrantNeeded(secrets.proof(user.employee_no, user.password_hash, secret, now_s, stage="grant"))
-    login_event(uow, employee_no, "ok")
-    entered = enter_as(uow, user, workstation, agent, mfa=by_card or user.totp_sealed is not None)
+        login_event(uow, user.employee_no, "no_grant")
+        return GrantNeeded(secrets.proof(user.employee_no, user.password_hash, secret, uow.now.timestamp(), stage="grant"))
+    login_event(uow, user.employee_no, "ok")
+    entered = enter_as(uow, user, workstation, agent, mfa=mfa)
     if rules.password_expired(user.password_set_at, uow.now):
         set_session(uow, entered.session_id, must_change=True)
     return entered
+
+
+def scanned(uow: UnitOfWork, user_id: int, wework_id: str, secret: str, *, workstation: str = "", agent: str = "") -> Entered | UserError:
+    """The password was right and WeChat-Work told who scanned: a session for its own person, a failure counted for anybody else."""
+    user = uow.s.execute(select(User).where(User.id == user_id).with_for_update()).scalar_one()
+    if user.status not in rules.ENTERING or rules.is_locked(rules.Lockout(user.failures, user.locked_until), uow.now):
+        return _refuse(uow, user.employee_no, "locked")
+    if user.wework_id is None or user.wework_id.lower() != wework_id.lower():
+        _fail(uow, user, "wework")
+        return LoginRefused(wework.OTHER)
+    return _enter(uow, user, secret, workstation, agent, mfa=True)
 
 
 def _card(uow: UnitOfWork, user: User, card: Shown) -> UserError | None:
@@ -126,6 +144,13 @@ def _card(uow: UnitOfWork, user: User, card: Shown) -> UserError | None:
 
 def _second_factor(uow: UnitOfWork, user: User, totp: str, secret: str) -> UserError | None:
     """None when the second factor is shown, or none is needed."""
+    scan = user.wework_id is not None and wework.app_of(uow, secret) is not None
+
+    def proof() -> str:
+        return secrets.proof(user.employee_no, user.password_hash, secret, uow.now.timestamp())
+
+    if user.totp_sealed is None and scan:
+        return SecondFactorNeeded(proof(), state=wework.begin(uow, user), totp=False)
     if user.totp_sealed is None:
         away = networks.remote(uow, uow.actor.ip)
         if away or needs_second_factor(uow, user.id):
@@ -136,17 +161,13 @@ def _second_factor(uow: UnitOfWork, user: User, totp: str, secret: str) -> UserE
                 return _refuse(uow, user.employee_no, "remote", REMOTE)
             return _refuse(uow, user.employee_no, "no_second_factor", "您的角色须启用动态口令，请联系安全管理员。")
         return None
-
-    def proof() -> str:
-        return secrets.proof(user.employee_no, user.password_hash, secret, uow.now.timestamp())
-
     if not totp.strip():
-        return SecondFactorNeeded(proof())
+        return SecondFactorNeeded(proof(), state=wework.begin(uow, user) if scan else "")
     step = secrets.totp_step(user.totp_sealed, secret, totp, uow.now.timestamp())
     if step is None or step <= (user.totp_last_step or -1):
         refused = _fail(uow, user, "second_factor")
         # The step before has told already that the password was right: who mistypes a code is not sent back to it, until the lockout.
-        return refused if user.locked_until is not None else SecondFactorNeeded(proof(), wrong=True)
+        return refused if user.locked_until is not None else SecondFactorNeeded(proof(), True, wework.begin(uow, user) if scan else "")
     user.totp_last_step = step
     return None
 

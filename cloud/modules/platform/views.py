@@ -5,23 +5,24 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import g, request
+from flask import g, make_response, request
 
 from cloud.db.session import Actor, UnitOfWork
-from cloud.modules.platform import certificates, grants, service, sso, workstations
+from cloud.modules.platform import certificates, grants, service, sso, wework, workstations
 from cloud.modules.platform.models import Tenant
+from cloud.ports import wework as ports
 from cloud.web import cookie, csrf
 from cloud.web.faults import Conflict, NotFound
 from cloud.web.page import fragment, page, redirect_to
 from cloud.web.principal import Ended
 from cloud.web.throttle import Attempts
 from cloud.web.view import Access, Views, principal, web
-from common.errors import UserError
-from common.say import Said, say
+from common.errors import PeerError, UserError
+from common.say import Said, say, word
 
 ATTEMPTS = Attempts(60, "尝试过于频繁，请一分钟后再试。")
 VIEWS = Views("platform", __name__)
-WORKSTATION_COOKIE = "jl-ws"
+WORKSTATION_COOKIE, SCAN_COOKIE = "jl-ws", "jl-scan"
 LEFT = say("您已离开院内网络，这次登录已结束，没有保存的内容须重新录入。从院外登录须用密码加动态口令或 UKey。")
 ENDED: dict[str, Said] = {Ended.REMOTE: LEFT}
 
@@ -29,8 +30,12 @@ ENDED: dict[str, Said] = {Ended.REMOTE: LEFT}
 def _next() -> str:
     """The local page to go on with; never another site."""
     target = request.values.get("next", "/")
+    return target if _local(target) else "/"
+
+
+def _local(target: str) -> bool:
     # Browsers take a backslash for a slash: /\elsewhere would leave this site.
-    return target if target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable() else "/"
+    return target.startswith("/") and not target.startswith(("//", "/\\")) and target.isprintable()
 
 
 def _at_the_door() -> Tenant | None:
@@ -90,8 +95,59 @@ def login() -> Any:
 def _login_again(tenant: Any, error: UserError) -> Any:
     step = {"second_factor": "totp", "grant": "grant"}.get(error.code, "password")
     status = 422 if step == "password" or error.fields.get("wrong") else 200
-    proof = error.fields.get("proof", "")
-    return page("platform/login.html", status=status, tenant=tenant, next=_next(), step=step, form=request.form, error=error, proof=proof)
+    proof, state = error.fields.get("proof", ""), str(error.fields.get("state", ""))
+    context = {"tenant": tenant, "next": _next(), "step": step, "form": request.form, "error": error, "proof": proof, "scan": ""}
+    if not state:
+        return page("platform/login.html", status=status, **context)
+    with web().db.tenant(tenant.id, _nobody_yet("")) as uow:
+        app = wework.app_of(uow, web().settings.secret)
+    context["scan"] = "" if app is None else app.page(f"https://{request.host}/login/wework", state)
+    response = make_response(page("platform/login.html", status=status, **context))
+    life = int(wework.STATE_LIFE.total_seconds())
+    kept = f"{tenant.id}.{state}.{_next()}"
+    response.set_cookie(SCAN_COOKIE, kept, secure=True, httponly=True, samesite="Lax", max_age=life, path="/login/wework")
+    return response
+
+
+@VIEWS.get("/login/wework", Access.PUBLIC)
+def scan_page() -> Any:
+    """Where WeChat-Work sends the browser back; the page hands code and state on by POST, so that a GET never writes."""
+    return page("platform/wework_back.html", code=request.args.get("code", ""), state=request.args.get("state", ""))
+
+
+@VIEWS.post("/login/wework", Access.PUBLIC)
+def scan_enter() -> Any:
+    """Come in by a scan: the state is this browser's and unused, and WeChat-Work says whose the code is."""
+    csrf.same_origin()
+    ATTEMPTS.check(request.remote_addr or "")
+    number, _, rest = request.cookies.get(SCAN_COOKIE, "").partition(".")
+    nonce, _, target = rest.partition(".")
+    with web().db.registry() as s:
+        tenant = s.get(Tenant, int(number)) if number.isdecimal() and len(number) < 9 else None
+    if tenant is None or tenant.status == "closed":
+        return _login_again(None, service.LoginRefused(wework.OVER))
+    secret = web().settings.secret
+    with web().db.tenant(tenant.id, _nobody_yet("wework")) as uow:
+        user_id, app = wework.take(uow, request.form.get("state", ""), nonce), wework.app_of(uow, secret)
+    if user_id is None or app is None:
+        return _login_again(tenant, service.LoginRefused(wework.OVER))
+    try:  # outside of any transaction: WeChat-Work may take its time
+        who = ports.user_of(app, request.form.get("code", ""))
+    except PeerError as refused:
+        with web().db.tenant(tenant.id, _nobody_yet("wework")) as uow:
+            service.login_event(uow, str(user_id), "wework_away")
+        words = say("企业微信没有确认这次扫码：{why}请重新登录，或改用动态口令。", why=word(refused.message))
+        return _login_again(tenant, service.LoginRefused(words))
+    with web().db.tenant(tenant.id, _nobody_yet("wework")) as uow:
+        workstation = workstations.of_token(uow, request.cookies.get(WORKSTATION_COOKIE, ""))
+        agent = request.headers.get("User-Agent", "")
+        result = service.scanned(uow, user_id, who, secret, workstation=workstation, agent=agent)
+    if isinstance(result, UserError):
+        return _login_again(tenant, result)
+    response = redirect_to(target if _local(target) else "/")
+    response.delete_cookie(SCAN_COOKIE, path="/login/wework")
+    cookie.write(response, tenant.id, result.token)
+    return response
 
 
 @VIEWS.post("/login/access", Access.PUBLIC)

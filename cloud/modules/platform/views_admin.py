@@ -21,16 +21,19 @@ from cloud.modules.platform import (
     secrets,
     service,
     sso,
+    wework,
     workstations,
 )
 from cloud.modules.platform.permission_words import by_area, word
 from cloud.modules.platform.rules import Perm
 from cloud.modules.platform.views import WORKSTATION_COOKIE
+from cloud.ports import wework as ports
 from cloud.web import sheet
 from cloud.web.faults import Conflict, Invalid, NotFound
 from cloud.web.i18n import locale
 from cloud.web.page import page, redirect_to
 from cloud.web.view import Views, principal, web
+from common.errors import PeerError
 
 VIEWS = Views("platform_admin", __name__)
 SCOPES = (rules.Scope.TENANT, rules.Scope.SECTION, rules.Scope.OWN)
@@ -152,6 +155,14 @@ def reset_totp(uow: UnitOfWork, user_id: int) -> Any:
     return _user(uow, user_id, seed=seed)
 
 
+@VIEWS.post("/admin/users/<int:user_id>/wework", Perm.USERS)
+def bind_wework(uow: UnitOfWork, user_id: int) -> Any:
+    """Whose WeChat-Work is this person's."""
+    wework.bind(uow, accounts.load(uow, user_id), request.form.get("wework_id", ""))
+    uow.s.flush()
+    return _user(uow, user_id, "企业微信账号已更改。")
+
+
 @VIEWS.post("/admin/users/<int:user_id>/certificate", Perm.USERS)
 def register_certificate(uow: UnitOfWork, user_id: int) -> Any:
     """Register a person's client certificate, or take it away; what was pasted stays where it was refused."""
@@ -237,6 +248,38 @@ def add_sso_source(uow: UnitOfWork) -> Any:
     """Register a system or renew its key; the key is shown once."""
     key = sso.add_source(uow, request.form.get("code", ""), request.form.get("name", ""), web().settings.secret)
     return page("platform/sso_sources.html", rows=queries.sources(uow), key=key)
+
+
+@VIEWS.get("/admin/wework", Perm.SSO)
+def wework_page(uow: UnitOfWork) -> Any:
+    """The hospital's application in WeChat-Work, and what is missing."""
+    return _wework(uow)
+
+
+def _wework(uow: UnitOfWork, done: str = "", problem: str = "") -> Any:
+    row = wework.kept(uow)
+    shown: dict[str, Any] = {"row": row, "missing": wework.missing(row), "bound": wework.bound(uow), "host": request.host}
+    bases = {"api": ports.API, "login": ports.LOGIN}
+    return page("platform/wework.html", status=422 if problem else 200, done=done, problem=problem, **bases, **shown)
+
+
+@VIEWS.post("/admin/wework", Perm.SSO)
+def save_wework(uow: UnitOfWork) -> Any:
+    """Keep the application."""
+    f = request.form
+    corp, agent, key, api, login = (f.get(name, "") for name in ("corp_id", "agent_id", "secret", "api_base", "login_base"))
+    wework.save(uow, wework.Given(corp, agent, key, api, login, bool(f.get("active"))), web().settings.secret)
+    return _wework(uow, "已保存。")
+
+
+@VIEWS.post("/admin/wework/test", Perm.SSO)
+def test_wework(uow: UnitOfWork) -> Any:
+    """Ask WeChat-Work for a token with what is saved."""
+    try:
+        wework.test(uow, web().settings.secret)
+    except PeerError as refused:
+        return _wework(uow, problem=refused.message)
+    return _wework(uow, "企业微信接受了这些资料。")
 
 
 @VIEWS.get("/admin/networks", Perm.ROLES)
