@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -308,6 +308,8 @@ class SigmaRow:
     tea: Decimal | None
     sigma: Decimal | None
     qgi: Decimal | None
+    decides: bool = False
+    """Whether it is the plan's weakest level: the rules of a plan are for all its levels."""
 
     @property
     def fault(self) -> str:
@@ -346,6 +348,11 @@ def sigma_rows(uow: UnitOfWork, days: int = 92) -> list[SigmaRow]:
         qgi = metrics.qgi(bias, found.cv) if bias is not None else None
         out.append(SigmaRow(p, level, found.n, found.mean, found.cv, metrics.cv_goal(p.cv_standard, tea), tea, sigma, qgi))
     order = {p: n for n, p in enumerate(known)}
+    weakest: dict[int, tuple[Decimal, int]] = {}
+    for r in out:
+        if r.sigma is not None:
+            weakest[r.plan.id] = min(weakest.get(r.plan.id, (r.sigma, r.level)), (r.sigma, r.level))
+    out = [replace(r, decides=weakest.get(r.plan.id) == (r.sigma, r.level)) for r in out]
     return sorted(out, key=lambda r: (order[r.plan.id], r.level))
 
 

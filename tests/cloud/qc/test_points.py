@@ -163,13 +163,28 @@ def test_the_rules_a_sigma_asks_for_are_taken_over_by_the_leader(shop: Shop) -> 
         uow.s.execute(text("UPDATE qc_plan SET bias_percent = 0.6"))
         rules_ = queries.sigma_rows(uow)[0].rules.split(" / ")
     link = f"/qc/plans?plan={shop.plans['K']}&rules={','.join(rules_)}"
-    assert link in lab.client("leader").get("/qc/sigma").text
+    page = lab.client("leader").get("/qc/sigma").text
+    assert link in page and page.count("采用") == 1, "a plan has one set of rules: its weakest level decides"
     assert "采用" not in lab.client("tester").get("/qc/sigma").text
     form = lab.client("leader").get(f"/qc/plans?plan={shop.plans['K']}&rules=1-3s,nonsense").text
     assert 'name="rules" value="1-3s" checked' in form and 'name="rules" value="2-2s">' in form and "保存后生效" in form
     with lab.uow() as uow:
         uow.s.execute(text("UPDATE qc_plan SET rules = CAST(:r AS jsonb)"), {"r": str(sorted(rules_)).replace("'", '"')})
     assert "采用" not in lab.client("leader").get("/qc/sigma").text, "nothing to take over"
+
+
+def test_the_weakest_level_decides_the_rules_of_its_plan(shop: Shop) -> None:
+    lab = shop.world.lab
+    with lab.uow() as uow:
+        for n in range(12):
+            shift = (D("0.10"), D("-0.10"))[n % 2]
+            shop.run(uow, "K", T0 - DAY + n * 3 * HOUR, {1: str(D("4.00") + shift), 2: str(D("6.50") + shift / 10)})
+        uow.s.execute(text("UPDATE qc_plan SET bias_percent = 0.6"))
+        found = {r.level: r for r in queries.sigma_rows(uow)}
+    assert found[1].decides and not found[2].decides
+    assert found[1].sigma is not None and found[2].sigma is not None and found[1].sigma < 4 < 6 < found[2].sigma
+    page = lab.client("leader").get("/qc/sigma").text
+    assert page.count("采用") == 1 and f"rules={found[1].rules.replace(' / ', ',')}" in page
 
 
 def test_a_qualitative_answer_is_listed_with_its_verdict(shop: Shop) -> None:
