@@ -70,7 +70,12 @@ def release(
         tubes = [work.tubes[i].barcode for i in waiting]
         raise UserError("conflict", say("标本 {tubes} 有危急值尚未复核，不能发布。", tubes=tubes))
     for test in work.tests.values():
-        if _meant(test, specimen_ids, parts or {}) and test.state in (TestState.REVIEWED, TestState.NO_RESULT):
+        if not _meant(test, specimen_ids, parts or {}):
+            continue
+        if test.state == TestState.EXPECTED and test.specimen_id not in (parts or {}):
+            # What comes for it afterwards is late, like any value after its report: a supplement, or set aside with a reason.
+            to(test, TestState.NO_RESULT)
+        if test.state in (TestState.REVIEWED, TestState.NO_RESULT):
             test.state, test.dirty = TestState.RELEASED.value, True
             if test.current_id is not None:
                 told.append(test.current_id)

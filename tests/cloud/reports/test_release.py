@@ -264,6 +264,23 @@ def test_what_was_settled_after_the_review_is_reviewed_again(room: Room) -> None
         assert service.release(uow, [report], room.person(uow, "verifier"), DESK)
 
 
+def test_an_optional_value_that_comes_after_the_report_is_late_and_supplemented(room: Room) -> None:
+    with room.world.lab.uow() as uow:
+        report = room.tested(uow)
+        tube = uow.s.execute(text("SELECT specimen_id FROM report")).scalar_one()
+        service.release(uow, [report], room.person(uow, "verifier"), DESK)
+        [recorded] = room.world.send(uow, tube, {"EXTRA": "12"}, RUN + timedelta(minutes=40))
+        assert recorded.outcome == "late"
+        line = next(t for t in bench_queries.tests_of(uow, [tube])[tube] if t.item.code == "EXTRA")
+        assert line.current is None and line.pending is not None and line.pending.reported_text == "12"
+        asked = service.AmendRequest(report, 1, {line.item.id: "12"}, "supplement", "补充项目")
+        service.amend(uow, asked, room.person(uow, "senior"), DESK)
+        told = queries.released(uow, report_id=report)
+        assert told is not None and told.lines[-1]["value"] == "12" and told.version_no == 2
+        line = next(t for t in bench_queries.tests_of(uow, [tube])[tube] if t.item.code == "EXTRA")
+        assert line.state == "amended" and line.pending is None
+
+
 def test_a_batch_leaves_whole_or_not_at_all_and_signs_once(room: Room) -> None:
     with room.world.lab.uow() as uow:
         good = [room.tested(uow) for _ in range(3)]

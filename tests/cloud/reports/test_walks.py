@@ -1,0 +1,172 @@
+"""Anything that may happen to a tube, in any order: what readers are told is what stands in the laboratory, at every step.
+
+Wider than F26 (``test_interleavings``): a mandatory and an optional item, reruns asked and withdrawn, "no result", parts told first,
+reports sent back, recalled, cancelled. ``JIANLIAN_WALKS=5000 pytest -k walks`` goes further.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import queries as bench_queries
+from cloud.modules.bench import rerun
+from cloud.modules.bench import service as bench
+from cloud.modules.bench.rules import TestState
+from cloud.modules.reports import queries, service
+from cloud.modules.reports.rules import State
+from common.errors import UserError
+from tests.cloud.bench.world import ITEMS, World, build
+from tests.cloud.reports.test_interleavings import VALUES, VERSIONS, Play
+from tests.cloud.reports.test_release import DESK
+from tests.support import lab as labs
+from tests.support.database import TestDatabase
+
+WALKS = int(os.environ.get("JIANLIAN_WALKS", "12"))
+STEPS = 24
+CODES = ("K", "NA", "EXTRA")
+MACHINE = ("sent", "again")
+TOLD = (TestState.RELEASED, TestState.AMENDED)
+
+
+@pytest.fixture
+def world(fresh_db: TestDatabase) -> Iterator[World]:
+    lab = labs.make(fresh_db)
+    yield build(lab, items=[row if row[0] != "NA" else (*row[:2], 1, *row[3:]) for row in ITEMS if row[0] in CODES])
+    lab.db.dispose()
+
+
+class Walk(Play):
+    """A tube of three tests."""
+
+    names = (
+        *(
+            "typed",
+            "sent",
+            "sent",
+            "sent",
+            "sent",
+            "again",
+            "chosen",
+            "accepted",
+            "accepted",
+            "reviewed",
+            "reviewed",
+            "reviewed",
+            "released",
+            "released",
+            "released",
+            "amended",
+        ),
+        *("dismissed", "rerun", "withdrawn", "nothing", "part", "back", "recalled", "cancelled"),
+    )
+
+    def arrives(self, uow: UnitOfWork, value: str, run_at: Any) -> None:
+        # The same dice for the same message: what is sent again is equal, item by item.
+        some = [c for n, c in enumerate(CODES) if (int(value[-1]) + run_at.minute) >> n & 1] or ["K"]
+        self.world.send(uow, self.tube, dict.fromkeys(some, value), run_at)
+
+    def line(self, uow: UnitOfWork) -> bench_queries.TestLine:
+        return self.dice.choice(bench_queries.tests_of(uow, [self.tube])[self.tube])
+
+    def report(self, uow: UnitOfWork) -> int:
+        return uow.s.execute(text("SELECT id FROM report WHERE specimen_id = :s"), {"s": self.tube}).scalar() or 0
+
+    def amended(self, uow: UnitOfWork) -> None:
+        row = uow.s.execute(text("SELECT id, current_no FROM report WHERE specimen_id = :s"), {"s": self.tube}).one_or_none()
+        if row is not None:
+            change = {self.world.items[self.dice.choice(CODES)]: self.dice.choice(VALUES)}
+            asked = service.AmendRequest(row.id, row.current_no, change, "result", "核对原始数据")
+            service.amend(uow, asked, self.room.person(uow, "senior"), DESK)
+
+    def rerun(self, uow: UnitOfWork) -> None:
+        self.room.person(uow, "tester")
+        rerun.request_rerun(uow, self.tube, None, [self.line(uow).id] if self.dice.random() < 0.7 else [], "与前次相差大")
+
+    def withdrawn(self, uow: UnitOfWork) -> None:
+        self.room.person(uow, "senior")
+        query = text("SELECT id FROM follow_up WHERE specimen_id = :s AND state IN ('asked','back') ORDER BY id LIMIT 1")
+        rerun.withdraw(uow, uow.s.execute(query, {"s": self.tube}).scalar() or 0, "标本量不足", True)
+
+    def nothing(self, uow: UnitOfWork) -> None:
+        self.room.person(uow, "tester")
+        test = self.line(uow)
+        bench.set_no_result(uow, test.id, test.version, "标本量不足")
+
+    def part(self, uow: UnitOfWork) -> None:
+        service.review_part(uow, self.tube, None, self.room.person(uow, "leader"))
+
+    def back(self, uow: UnitOfWork) -> None:
+        self.room.person(uow, "verifier")
+        service.send_back(uow, self.report(uow), "请核对")
+
+    def recalled(self, uow: UnitOfWork) -> None:
+        if self.dice.random() < 0.3:
+            service.recall(uow, self.report(uow), "标本混淆", self.room.person(uow, "leader"))
+
+    def cancelled(self, uow: UnitOfWork) -> None:
+        self.room.person(uow, "leader")
+        service.cancel(uow, self.report(uow), "病人有误")
+
+    # -- what must hold --
+
+    def stands(self) -> dict[int, tuple[TestState, str, str]]:
+        """Test → state, source and text of the value that counts."""
+        with self.world.lab.uow() as uow:
+            lines = bench_queries.tests_of(uow, [self.tube])[self.tube]
+            return {t.id: (t.state, t.current.source if t.current else "", t.current.reported_text if t.current else "") for t in lines}
+
+    def step(self) -> None:
+        name, before = self.dice.choice(self.names), self.stands()
+        try:
+            with self.world.lab.uow() as uow:
+                getattr(self, name)(uow)
+        except UserError as error:
+            name += f" ({error.code})"
+        self.log.append(name)
+        self.holds(before, name)
+
+    def holds(self, before: dict[int, tuple[TestState, str, str]], name: str) -> None:
+        after = self.stands()
+        with self.world.lab.uow() as uow:
+            found = {r.id: tuple(r) for r in uow.s.execute(VERSIONS, {"s": self.tube}).all()}
+            assert self.versions.items() <= found.items(), f"a version was changed or lost: {self.log}"
+            self.versions = found
+            if "(" in name:
+                assert after == before, f"refused and yet changed: {self.log}"
+            for test, (state, source, value) in before.items():
+                if name in MACHINE and (state in TOLD or source in ("manual", "amendment")):
+                    assert after[test][1:] == (source, value), f"overwritten by a machine: {self.log}"
+            report = self.report(uow)
+            row = uow.s.execute(text("SELECT state, current_no, partial FROM report WHERE id = :i"), {"i": report}).one_or_none()
+            if row is None or row.current_no == 0:
+                assert not any(state in TOLD for state, _, _ in after.values()), f"told without a report: {self.log}"
+                return
+            told = queries.released(uow, report_id=report)
+            assert told is not None
+            live = {i: s for i, (s, _, _) in after.items() if s is not TestState.CANCELLED}
+            if row.state in (State.RELEASED, State.AMENDED):
+                assert set(live.values()) <= {*TOLD}, f"a final report over open tests: {live} after {self.log}"
+            if row.state in (State.RECALLED, State.CANCELLED):
+                assert not told.lines, f"recalled and yet shown: {self.log}"
+                return
+            lines = bench_queries.tests_of(uow, [self.tube])[self.tube]
+            stand = {t.item.code: t.current.reported_text for t in lines if t.state in TOLD and t.current is not None}
+            shown = {each["code"]: each["value"] for each in told.lines if each["value"] not in ("无结果", "")}
+            assert shown == stand, f"told something else: {shown}, {stand} after {self.log}"
+
+
+def test_walks_tell_what_stands(world: World) -> None:
+    seen: Counter[str] = Counter()
+    for seed in range(WALKS):
+        walk = Walk(world, seed)
+        for _ in range(STEPS):
+            walk.step()
+        seen.update(walk.log)
+    assert set(Walk.names) - {"cancelled", "dismissed", "part", "recalled"} <= set(seen), seen
