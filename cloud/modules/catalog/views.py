@@ -51,7 +51,7 @@ def item(uow: UnitOfWork, code: str) -> Any:
     intervals = _own(known, found)
     context: dict[str, Any] = {"known": known, "item": found, "channels": channels, "sets": sets, "intervals": intervals}
     context["calculation"] = next((each for each in known.calculations if each.item_id == found.id), None)
-    context |= {"judgement": known.judgements.get(found.id), "gaps_of": lambda own: coverage.gaps(own, found.method or None) if own else []}
+    context |= {"judgement": known.judgements.get(found.id), "map": _map(known, found, intervals) if intervals else None}
     return page("catalog/item.html", "detail", **context, criticals=known.criticals.get(found.id, ()), describe=describe)
 
 

@@ -48,8 +48,8 @@ def give(
     wanted = sorted(set(permissions))
     if not wanted or set(wanted) - set(own_rights(uow, who.user_id)):
         raise Invalid(say("请从您自己角色的权限中选择要委托的；代理来的权限不能再委托。"), "permission")
-    if needs_second_factor(uow, who.user_id) and other.totp_sealed is None:
-        raise Conflict(say("{name} 没有启用动态口令，不能代理须动态口令的角色，请先联系安全管理员。", name=other.name))
+    if needs_second_factor(uow, who.user_id) and not (other.totp_sealed or other.cert_sha256 or other.wework_id):
+        raise Conflict(say("{name} 没有动态口令、UKey 或企业微信，不能代理须两种鉴别的角色，请先联系安全管理员。", name=other.name))
     if who.sections and (not other.sections or set(other.sections) - who.sections):
         raise Conflict(say("{name} 的专业组范围比您的大，不能由其代理；请选择本组人员。", name=other.name))
     row = Delegation(

@@ -203,3 +203,10 @@ def test_the_tests_a_change_would_touch_are_a_list(world: World) -> None:
     assert {row[0] for row in rows} >= barcodes and len([r for r in rows if r[0] in barcodes]) == 3
     assert leader.get("/md/waiting?item=NONE").status_code == 404 and leader.get("/md/waiting").status_code == 404
     assert clinician.get("/md/waiting?item=K").status_code == 403
+
+
+def test_the_items_page_draws_what_its_intervals_cover(world: World) -> None:
+    tester = world.lab.client("tester")
+    for shown in (tester.get("/md/items/K").text, tester.fragment("/md/items/K").text, tester.get("/md/ri?item=K").text):
+        assert '<svg class="coverage"' in shown
+    assert "formulas.css" in tester.get("/md/items/K").text and "formulas.css" in tester.get("/md/items").text

@@ -100,7 +100,7 @@ def test_either_of_the_two_ends_it_nobody_else(lab: Lab) -> None:
     [
         ({"to": "leader1"}, 422, "不能委托给自己"),
         ({"to": "nobody9"}, 422, "没有工号为 nobody9"),
-        ({"to": "tester1"}, 409, "没有启用动态口令"),
+        ({"to": "tester1"}, 409, "没有动态口令、UKey 或企业微信"),
         ({"reason": " "}, 422, "请写明代理原因"),
         ({"until": ""}, 422, "请填写结束时间"),
         ({"until": "昨天"}, 422, "时间写法不对"),
