@@ -9,8 +9,10 @@
   let audio = null;
   const openSound = () => { audio = audio || new AudioContext(); };
   addEventListener("load", () => { if ($("[data-scan-here]")) requestIdleCallback(() => { try { openSound(); } catch (e) { /* no sound device */ } }); });
-  const tones = { ok: [[880, 0, .09], [1320, .1, .12]], bad: [[220, 0, .45]], warn: [[660, 0, .12], [440, .14, .2]] };
-  window.jlSound = (kind) => {
+  const tones = { ok: [[880, 0, .09], [1320, .1, .12]], bad: [[220, 0, .45]], warn: [[660, 0, .12], [440, .14, .2]],
+    // Of no scan: something urgent has come up elsewhere.
+    alarm: [[990, 0, .12], [740, .16, .12], [990, .32, .12], [740, .48, .2]] };
+  const play = (kind) => {
     try {
       openSound();
       if (audio.state === "suspended") audio.resume(); // opened before anybody had touched a key
@@ -20,9 +22,17 @@
         gain.gain.setValueAtTime(.2, t); gain.gain.exponentialRampToValueAtTime(.001, t + len); osc.start(t); osc.stop(t + len);
       }
     } catch (e) { /* a PC without sound still shows the colour */ }
-    document.body.dataset.lastSound = kind;
   };
+  window.jlSound = (kind) => { play(kind); document.body.dataset.lastSound = kind; };
   document.addEventListener("sound", (e) => window.jlSound(e.detail.value || e.detail));
+
+  // An urgent alert that was not there a minute ago is heard on every page, once.
+  document.addEventListener("htmx:afterSwap", (e) => {
+    if (!e.target.matches || !e.target.matches("a.alerts")) return;
+    const sign = $("[data-urgent]", e.target), now = sign ? Number(sign.dataset.urgent) : 0, before = sessionStorage.getItem("urgent");
+    if (before !== null && now > Number(before)) { play("alarm"); document.body.dataset.alarm = String(now); }
+    sessionStorage.setItem("urgent", String(now));
+  });
 
   // The menu is longer than a screen: where one is must be seen (on a phone it lies, and scrolls sideways).
   const here = $(".menu [aria-current]"), menu = $(".menu");
