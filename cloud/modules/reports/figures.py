@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.reports.queries import Found
 from cloud.modules.reports.rules import REASON_WORDS, Reason
 from cloud.reports.documents import Column, ListDocument
 from cloud.web.span import Span
@@ -182,6 +183,30 @@ def document(found: Sequence[Row], wanted: Wanted, hospital: str, by: str, now: 
         printed_by=by,
         landscape=True,
     )
+
+
+FOUND = (
+    Column("报告号", 4), Column("版本", 1, "center"), Column("患者", 3), Column("病历号", 3), Column("条码", 4), Column("专业组", 2),
+    Column("科室", 3), Column("提示", 3), Column("审核", 2), Column("发布", 3),
+)  # fmt: skip
+
+
+def search_document(found: Sequence[Found], asked: str, hospital: str, by: str, now: datetime) -> ListDocument:
+    """What a search found, for paper or Excel."""
+
+    def sign(r: Found) -> str:
+        told = "已召回" if r.state == "recalled" else "预报告" if r.preliminary else ""
+        counts = (f"危{r.n_critical}" if r.n_critical else "", f"异常{r.n_abnormal}" if r.n_abnormal else "", "敏感项目" if r.shut else "")
+        return " ".join(word for word in (told, *counts) if word)
+
+    lines = (
+        (
+            r.no, f"V{r.current_no}", r.name, r.patient_no, r.barcode, r.section, r.place, sign(r), r.verifier or "", _time(r.released_at),
+        )
+        for r in found
+    )  # fmt: skip
+    title = f"报告查询：{asked}" if asked else "报告查询"
+    return ListDocument(hospital, title, FOUND, tuple(lines), now, by, landscape=True)
 
 
 def _why(r: Row) -> str:

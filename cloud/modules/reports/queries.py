@@ -462,14 +462,14 @@ _BY_WORD = """r.id IN (
 )"""
 
 
-def search(uow: UnitOfWork, asked: str, section_ids: Sequence[int], before: int | None = None) -> list[Found]:
+def search(uow: UnitOfWork, asked: str, section_ids: Sequence[int], before: int | None = None, limit: int = PAGE) -> list[Found]:
     """Told reports by number, barcode or patient number, newest first; without a word the latest ones."""
     where = ["TRUE"]
     if before is not None:
         where.append("r.id < :before")
     if asked:
         where.append(_BY_WORD)
-    params = {"t": uow.tenant_id, "sections": list(section_ids), "q": asked.upper(), "before": before, "n": PAGE}
+    params = {"t": uow.tenant_id, "sections": list(section_ids), "q": asked.upper(), "before": before, "n": limit}
     return [Found(*row) for row in uow.s.execute(text(_FOUND.format(where=" AND ".join(where))), params)]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import Response, request
 
@@ -231,6 +232,15 @@ def search(uow: UnitOfWork) -> Any:
     if len(found) == 1 and asked in (found[0].no, found[0].barcode):
         return redirect_to(f"/reports/{found[0].no}")
     return page("reports/list.html", block="rows", found=found, q=asked, page_size=queries.PAGE)
+
+
+@VIEWS.post("/reports/export", Perm.READ, reads=True)
+def search_export(uow: UnitOfWork) -> Any:
+    """What the search finds on paper or in a workbook, veiled as on the page."""
+    asked, who = request.args.get("q", "").strip(), principal()
+    found = queries.veiled(uow, who, queries.search(uow, asked, [s.id for s in _mine(uow)], limit=figures.EXPORT_MOST))
+    made = figures.search_document(found, asked, who.tenant_name, who.name, uow.now)
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), f"/reports?{urlencode({'q': asked})}", identifying=True))
 
 
 @VIEWS.get("/reports/figures", Perm.READ)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from hashlib import sha256
 from zoneinfo import ZoneInfo
 
+import openpyxl
 import pytest
 from pypdf import PdfReader
 from sqlalchemy import event, text
@@ -386,3 +387,22 @@ def test_the_reports_page_tells_when_the_tube_was_taken_in(world: World) -> None
         assert told is not None and told.received_at is not None
     page = world.lab.client("verifier").get(f"/reports/{no}").text
     assert f"<dt>接收</dt><dd>{told.received_at.astimezone(ZoneInfo('Asia/Shanghai')):%Y-%m-%d %H:%M}</dd>" in page
+
+
+def test_what_a_search_finds_goes_to_excel_row_by_row_and_no_name_is_a_formula(world: World) -> None:
+    lab = world.lab
+    with lab.uow() as uow:
+        patient = world.patient(uow, name="=1+1")
+    no = released(world, patient=patient)
+    released(world)
+    leader = lab.client("leader")
+    listed = re.findall(r'<tr><td><a class="code" href="/reports/([^"]+)"', leader.get("/reports").text)
+    assert no in listed and len(listed) > 1
+    for asked, found in ((no, [no]), ("", listed), ("R000000000000", [])):
+        job = leader.post(f"/reports/export?q={asked}", {"kind": "xlsx"}).headers["Location"]
+        work(world)
+        rows = list(openpyxl.load_workbook(io.BytesIO(leader.get(f"{job}/file").data)).active.iter_rows())
+        assert [row[0].value for row in rows if re.fullmatch(r"R\d+", str(row[0].value))] == found, asked
+        assert "仅限导出人使用" in str(rows[1][0].value) and not [c for row in rows for c in row if c.data_type == "f"]
+        assert (no not in found) or any(c.value == "=1+1" for row in rows for c in row)
+    assert lab.client("nurse").post("/reports/export", {"kind": "xlsx"}).status_code == 403
