@@ -153,7 +153,7 @@ def rows(uow: UnitOfWork, wanted: Wanted, before: int = 0, limit: int = PAGE) ->
 
 COLUMNS = (
     Column("报告号", 4), Column("版本", 1, "center"), Column("患者", 3), Column("病历号", 3), Column("科室", 3), Column("接收", 3),
-    Column("发布", 3), Column("用时/时限 (分)", 3, "right"), Column("发布者", 2), Column("原因 / 复核", 6),
+    Column("发布", 3), Column("用时/时限 (分)", 3, "right"), Column("发布者", 3), Column("原因 / 复核", 5),
 )  # fmt: skip
 
 
@@ -186,8 +186,8 @@ def document(found: Sequence[Row], wanted: Wanted, hospital: str, by: str, now: 
 
 
 FOUND = (
-    Column("报告号", 4), Column("版本", 1, "center"), Column("患者", 3), Column("病历号", 3), Column("条码", 4), Column("专业组", 2),
-    Column("科室", 3), Column("提示", 3), Column("审核", 2), Column("发布", 3),
+    Column("报告号", 4), Column("版本", 1, "center"), Column("患者", 3), Column("病历号", 3), Column("条码", 3), Column("专业组", 3),
+    Column("科室", 3), Column("提示", 3), Column("审核", 3), Column("发布", 3),
 )  # fmt: skip
 
 
