@@ -23,6 +23,7 @@ MODULE = Module(
     handlers={
         "specimen.rejected": ("service:on_withdrawn",),
         "specimen.cancelled": ("service:on_withdrawn",),
+        "specimen.lost": ("service:on_withdrawn",),
     },
     starts={Perm.ENTER: "start:waiting"},
 )

@@ -41,7 +41,12 @@ from common.say import say
 
 
 def on_withdrawn(uow: UnitOfWork, payload: dict[str, Any]) -> None:
-    """Event ``specimen.rejected`` or ``specimen.cancelled``: nobody waits for its untold tests any more."""
+    """Event ``specimen.rejected``, ``cancelled`` or ``lost``: nobody waits for its untold tests any more.
+
+    What was measured from a tube that got lost afterwards (``again`` false) is still told.
+    """
+    if not payload.get("again", True):
+        return
     work, _ = open_tube(uow, payload["specimen_id"])
     for test in work.tests.values():
         if rules.may_move(TestState(test.state), TestState.CANCELLED):

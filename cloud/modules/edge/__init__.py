@@ -44,6 +44,7 @@ MODULE = Module(
         "specimen.received": ("handlers:on_received",),
         "specimen.rejected": ("handlers:on_tube",),
         "specimen.cancelled": ("handlers:on_tube",),
+        "specimen.lost": ("handlers:on_tube",),
         "result.received": ("handlers:on_tube",),
         "result.rerun": ("handlers:on_tube",),
         "specimen.aliquoted": ("handlers:on_tube",),

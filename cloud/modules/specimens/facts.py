@@ -291,6 +291,17 @@ def still_expected(uow: UnitOfWork, specimen_id: int) -> int:
     return int(uow.s.execute(_OPEN_TESTS, {"t": uow.tenant_id, "id": specimen_id}).scalar_one())
 
 
+_VALUES = text("""
+SELECT EXISTS (SELECT 1 FROM test t JOIN result_version v ON v.tenant_id = t.tenant_id AND v.test_id = t.id
+               WHERE t.tenant_id = :t AND t.specimen_id = :id)
+""")
+
+
+def has_values(uow: UnitOfWork, specimen_id: int) -> bool:
+    """Whether anything was measured from a tube."""
+    return bool(uow.s.scalar(_VALUES, {"t": uow.tenant_id, "id": specimen_id}))
+
+
 _REPORT = text("SELECT specimen_id FROM report WHERE tenant_id = :t AND id = :id")
 
 

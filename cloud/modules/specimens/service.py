@@ -443,18 +443,28 @@ def confirm_rejection(uow: UnitOfWork, rejection_id: int) -> None:
     ward.read(uow, row.id)
 
 
-def cancel(uow: UnitOfWork, specimen_id: int, reason: str) -> None:
-    """Void a tube before it is tested; its label is waste from now on."""
-    tube = _by_id(uow, specimen_id)
-    move(uow, tube, State.CANCELLED, detail={"reason": reason}, reason=reason)
-    emit(uow, "cancelled", tube, reason=reason)
+def void(uow: UnitOfWork, specimen_id: int, reason: str) -> None:
+    """A printed label that was never used is waste from now on; its requests wait for a new one."""
+    tube, why = _by_id(uow, specimen_id), reason.strip()
+    if not why:
+        raise UserError("invalid", "请写明作废标签的原因，例如打印多余、贴错试管。", field="reason")
+    if State(tube.state) is not State.LABELLED:
+        now = word(rules.STATE_WORDS[State(tube.state)])
+        raise UserError("conflict", say("标本当前“{now}”，不能作废标签；已采集的请拒收，找不到的请登记丢失。", now=now))
+    move(uow, tube, State.CANCELLED, detail={"reason": why}, reason=why)
+    _set_items(uow, tube, orders.ItemStatus.CONFIRMED, reason=why)
+    emit(uow, "cancelled", tube, reason=why)
 
 
 def mark_lost(uow: UnitOfWork, specimen_id: int, searched: str) -> None:
-    """A tube that cannot be found, with what was searched."""
-    if not searched.strip():
+    """A tube that cannot be found, with what was searched. Of one that gave no value yet the requests wait for another tube."""
+    where = searched.strip()
+    if not where:
         raise UserError("invalid", "请写明已经找过哪些地方。", field="searched")
     tube = _by_id(uow, specimen_id)
-    move(uow, tube, State.LOST, detail={"searched": searched.strip()}, reason=searched.strip())
-    emit(uow, "lost", tube, reason=searched.strip())
+    again = State(tube.state) in rules.BEFORE_TESTED and not facts.has_values(uow, tube.id)
+    move(uow, tube, State.LOST, detail={"searched": where}, reason=where)
+    if again:
+        _set_items(uow, tube, orders.ItemStatus.REJECTED, reason=where)
+    emit(uow, "lost", tube, reason=where, again=again)
     ward.tell_lost(uow, tube, searched.strip())

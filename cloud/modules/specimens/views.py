@@ -312,6 +312,13 @@ def lost(uow: UnitOfWork, specimen_id: int) -> Any:
     return redirect_to(f"/sp/tubes/{specimen_id}")
 
 
+@VIEWS.post("/sp/tubes/<int:specimen_id>/void", Perm.LABEL)
+def void(uow: UnitOfWork, specimen_id: int) -> Any:
+    """A label that was never used."""
+    service.void(uow, specimen_id, request.form.get("reason", ""))
+    return redirect_to(f"/sp/tubes/{specimen_id}")
+
+
 def _status(answer: Answer | None) -> int:
     return 200 if answer is None else STATUS.get(answer.finding, 409)
 

@@ -18,7 +18,7 @@ Bad = Callable[[Hospital], str]
 
 def cancelled(hospital: Hospital) -> str:
     (code,) = labelled(hospital, "1002")
-    act(hospital, lambda u: service.cancel(u, one(hospital, code).id, "医生取消"))
+    act(hospital, lambda u: service.void(u, one(hospital, code).id, "医生取消"))
     hospital.clock.advance(hours=24)
     return code
 

@@ -1,0 +1,224 @@
+"""A patient's requests and tubes in any order of events: after each, requests, tubes, tests and reports say the same.
+
+The HIS orders, cancels and refunds, people label, collect, receive, reject, lose and void tubes, analyzers answer, reports leave; the
+worker delivers what happened, sometimes late. ``JIANLIAN_WALKS=3000 pytest -k tubes_and_requests`` goes further.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import Counter
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from cloud import relay
+from cloud.db.session import UnitOfWork
+from cloud.modules.bench import service as bench
+from cloud.modules.bench.arrival_rules import Incoming
+from cloud.modules.orders import messages as m
+from cloud.modules.orders import service as orders
+from cloud.modules.reports import service as reports
+from cloud.modules.specimens import service
+from cloud.worker import all_handlers
+from common.errors import UserError
+from tests.cloud.bench.world import World
+from tests.cloud.catalog.seed import REASONS, seed
+from tests.cloud.reports.test_release import DESK, Room
+from tests.support import lab as labs
+from tests.support.database import TestDatabase
+
+WALKS = int(os.environ.get("JIANLIAN_WALKS", "10"))
+STEPS = 30
+CODES = ("1001", "1002", "1003", "1006", "1007")
+# What a request may say of itself, by where its tube stands.
+HERE = {"received", "centrifuged", "aliquoted", "conditional", "on_analyzer", "referred", "tested", "reviewed", "released", "archived"}
+STANDS = {
+    "labelled": {"labelled"},
+    "collected": {"collected", "sent", "arrived"},
+    "received": HERE,
+    "in_test": HERE,
+    "partly_reported": HERE,
+    "reported": {"tested", "reviewed", "released", "archived"},
+}
+WAITING, ENDED = {"requested", "confirmed", "rejected"}, {"cancelled", "refunded", "expired"}
+GONE = {"rejected", "cancelled", "lost"}
+ITEMS = """
+SELECT i.id, i.status, i.charge_state, i.specimen_id, s.state, s.patient_id, o.patient_id AS ordered_for
+FROM order_item i JOIN lab_order o ON o.id = i.order_id AND o.tenant_id = i.tenant_id
+LEFT JOIN specimen s ON s.id = i.specimen_id AND s.tenant_id = i.tenant_id WHERE i.tenant_id = :t AND o.patient_id = :p
+"""
+TESTS = """
+SELECT t.state, s.state AS tube, s.id, EXISTS (SELECT 1 FROM order_item i WHERE i.specimen_id = s.id AND i.status <> ALL(:ended)) AS wanted
+FROM test t JOIN specimen s ON s.id = t.specimen_id AND s.tenant_id = t.tenant_id WHERE t.tenant_id = :t AND s.patient_id = :p
+"""
+REPORTED = """
+SELECT i.id FROM order_item i JOIN report r ON r.specimen_id = i.specimen_id AND r.tenant_id = i.tenant_id
+WHERE i.tenant_id = :t AND r.state IN ('released','amended','recalled')
+"""
+
+
+@pytest.fixture
+def room(fresh_db: TestDatabase) -> Iterator[Room]:
+    lab = labs.make(fresh_db)
+    with lab.uow() as uow:
+        seed(uow)
+    yield Room(World(lab, lab.a))
+    lab.db.dispose()
+
+
+class Walk:
+    """One patient."""
+
+    names = (
+        *("order", "order", "cancelled", "refunded", "labels", "labels", "collect", "collect", "collect", "receive", "receive", "receive"),
+        *("rejected", "lost", "void", "measure", "measure", "measure", "review", "review", "release", "release", "decide"),
+    )
+    numbers = count(1)
+
+    def __init__(self, room: Room, seed: int) -> None:
+        self.room, self.dice, self.log = room, random.Random(seed), list[str]()
+        self.no, self.ordered = f"PW{seed}", list[str]()
+        self.patient = 0
+        self.step("order")
+
+    def step(self, name: str = "") -> None:
+        name = name or self.dice.choice(self.names)
+        try:
+            with self.room.world.lab.uow() as uow:
+                getattr(self, name)(uow)
+        except (UserError, orders.OrderRefused) as error:
+            name += f" ({getattr(error, 'code', 'refused')})"
+        self.log.append(name)
+        if self.dice.random() < 0.8:
+            self.settle()
+
+    def settle(self) -> None:
+        """The worker does what it has to."""
+        while relay.drain(self.room.world.lab.db, self.room.world.tenant, all_handlers()):
+            pass
+        self.log.append("·")
+        self.check()
+
+    def pick(self, uow: UnitOfWork, *states: str) -> Any:
+        """A tube of the patient in one of these states, or any."""
+        rows = uow.s.execute(text("SELECT id, barcode, state FROM specimen WHERE patient_id = :p"), {"p": self.patient}).all()
+        some = [r for r in rows if r.state in states]
+        if not rows:
+            raise UserError("not_found", "no tube")
+        return self.dice.choice(some if some and self.dice.random() < 0.8 else rows)
+
+    # -- what may happen --
+
+    def place(self, uow: UnitOfWork, items: tuple[m.ItemData, ...], form: str) -> None:
+        message = m.OrderMessage(
+            f"walk{next(self.numbers)}",
+            m.PatientData((m.PatientId("patient_no", self.no),), "张小伟", m.Sex("M"), None),
+            m.VisitData(m.VisitType("outpatient"), f"V{self.no}", dept="内科"),
+            (m.OrderData(form, m.Priority("routine"), items, doctor="李医生", ordered_at=uow.now),),
+        )
+        self.patient = orders.place_order(uow, message, "HIS").patient_id
+
+    def order(self, uow: UnitOfWork) -> None:
+        n = next(self.numbers)
+        charge = self.dice.choice([m.Charge.PAID, m.Charge.PAID, m.Charge.UNPAID])
+        codes = self.dice.sample(CODES, self.dice.randrange(1, 4))
+        made = [f"W{n}-{i}" for i in range(len(codes))]
+        self.place(uow, tuple(m.ItemData(i, m.Action.NEW, code, code, charge) for i, code in zip(made, codes, strict=True)), f"W{n}")
+        self.ordered += made
+
+    def cancelled(self, uow: UnitOfWork, charge: m.Charge | None = None) -> None:
+        number = self.dice.choice(self.ordered)
+        self.place(uow, (m.ItemData(number, m.Action.CANCEL, None, "", charge, reason="医生取消"),), number.split("-")[0])
+
+    def refunded(self, uow: UnitOfWork) -> None:
+        self.cancelled(uow, m.Charge.REFUNDED)
+
+    def labels(self, uow: UnitOfWork) -> None:
+        self.room.person(uow, "nurse")
+        query = text(f"SELECT id FROM ({ITEMS}) q WHERE status = ANY(:w) ORDER BY id")
+        waiting = list(uow.s.scalars(query, {"t": uow.tenant_id, "p": self.patient, "w": sorted(WAITING)}))
+        some = self.dice.sample(waiting, self.dice.randrange(1, len(waiting) + 1)) if waiting else []
+        service.print_labels(uow, self.patient, some, ["name", "birth"])
+
+    def collect(self, uow: UnitOfWork) -> None:
+        self.room.person(uow, "nurse")
+        service.collect(uow, self.pick(uow, "labelled").barcode, self.patient)
+
+    def receive(self, uow: UnitOfWork) -> None:
+        self.room.person(uow, "receiver")
+        service.receive(uow, self.pick(uow, "collected").barcode)
+
+    def rejected(self, uow: UnitOfWork) -> None:
+        self.room.person(uow, "receiver")
+        reason = uow.s.scalars(text("SELECT id FROM reject_reason WHERE code = :c"), {"c": self.dice.choice(REASONS)[0]}).one()
+        service.reject(uow, self.pick(uow, "collected").barcode, reason, "看到的")
+
+    def lost(self, uow: UnitOfWork) -> None:
+        self.room.person(uow, "leader")
+        service.mark_lost(uow, self.pick(uow, "collected", "received").id, "标本架、冰箱")
+
+    def void(self, uow: UnitOfWork) -> None:
+        self.room.person(uow, "leader")
+        service.void(uow, self.pick(uow, "labelled").id, "贴错")
+
+    def measure(self, uow: UnitOfWork) -> None:
+        tube = self.pick(uow, "received", "on_analyzer").id
+        items = list(uow.s.scalars(text("SELECT item_id FROM test WHERE specimen_id = :s ORDER BY id"), {"s": tube}))
+        bench.record_results(uow, [Incoming(tube, i, None, None, "5.0", run_at=uow.now) for i in items if self.dice.random() < 0.8])
+
+    def review(self, uow: UnitOfWork) -> None:
+        tube = self.pick(uow, "tested").id
+        revision = uow.s.scalars(text("SELECT revision FROM bench_tube WHERE specimen_id = :s"), {"s": tube}).first()
+        if revision is not None:
+            bench.accept_holds(uow, tube, revision)
+        reports.review(uow, tube, None, self.room.person(uow, "tester"))
+
+    def release(self, uow: UnitOfWork) -> None:
+        query = text("SELECT r.id FROM report r JOIN specimen s ON s.id = r.specimen_id WHERE s.patient_id = :p AND r.state = 'tested'")
+        ready = list(uow.s.scalars(query, {"p": self.patient}))
+        reports.release(uow, ready[:1], self.room.person(uow, "verifier"), DESK)
+
+    def decide(self, uow: UnitOfWork) -> None:
+        self.room.person(uow, "leader")
+        query = text("SELECT id, version FROM refund_request WHERE state = 'waiting' ORDER BY id DESC LIMIT 1")
+        asked = uow.s.execute(query).one_or_none()
+        if asked is not None:
+            orders.decide_refund(uow, asked.id, asked.version, self.dice.random() < 0.6, "已核对")
+
+    # -- what must hold --
+
+    def check(self) -> None:
+        with self.room.world.lab.uow() as uow:
+            given = {"t": uow.tenant_id, "p": self.patient}
+            items = uow.s.execute(text(ITEMS), given).all()
+            reported = set(uow.s.scalars(text(REPORTED), given))
+            tests = uow.s.execute(text(TESTS), given | {"ended": sorted(ENDED)}).all()
+        for item in items:
+            said = f"{tuple(item)} after {self.log}"
+            if item.status in STANDS:
+                assert item.state in STANDS[item.status], f"a request and its tube: {said}"
+                assert item.patient_id == item.ordered_for, f"another patient's tube: {said}"
+            if item.status in WAITING:
+                assert item.specimen_id is None or item.state in GONE, f"waits and has a tube: {said}"
+            if item.status == "reported":
+                assert item.id in reported, f"reported without a report: {said}"
+        for test in tests:
+            said = f"{tuple(test)} after {self.log}"
+            if test.tube in GONE - {"lost"} or not test.wanted:
+                assert test.state in ("cancelled", "released", "amended", "recalled", "no_result"), f"a test nobody wants is open: {said}"
+
+
+def test_tubes_and_requests_say_the_same(room: Room) -> None:
+    seen: Counter[str] = Counter()
+    for seed_ in range(WALKS):
+        walk = Walk(room, seed_)
+        for _ in range(STEPS):
+            walk.step()
+        walk.settle()
+        seen.update(walk.log)
+    assert {"order", "cancelled", "refunded", "labels", "collect", "receive", "rejected", "measure"} <= set(seen), seen
