@@ -60,6 +60,24 @@ def test_the_gate_says_open_or_why_not(facts: GateFacts, run_at: datetime | None
     assert bool(found.reason) is (state not in (GateState.OPEN, GateState.BYPASSED))
 
 
+@pytest.mark.parametrize(
+    ("expires", "opened", "days", "word"),
+    [
+        (None, None, None, None),
+        (0, None, None, "有效期"),  # the first moment at which it has expired
+        (1, None, None, None),
+        (None, -3 * 24 * 3600, 3, "稳定期"),
+        (None, -3 * 24 * 3600 + 1, 3, None),
+        (None, -9 * 24 * 3600, None, None),  # no stability known of the open vial
+        (None, None, 3, None),  # not opened yet
+    ],
+)
+def test_a_control_is_used_up_to_the_last_second(expires: int | None, opened: int | None, days: int | None, word: str | None) -> None:
+    expiry, since = (None if s is None else T0 + timedelta(seconds=s) for s in (expires, opened))
+    problem = rules.material_problem(expiry, since, days, T0)
+    assert (problem is None) is (word is None) and (word is None or word in str(problem))
+
+
 def test_who_may_pass_each_state() -> None:
     people = {s for s in GateState if Gate(s).open}
     assert people == {GateState.OPEN, GateState.BYPASSED, GateState.NO_PLAN}

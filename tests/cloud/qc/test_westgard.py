@@ -52,6 +52,14 @@ def test_ac_qc_2_r_4s_within_a_run() -> None:
     assert said(from_values(("5.21", "9.45"))) == [{"1-2s(L1)", "1-2s(L2)", "R-4s(across)"}]
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "broken"),
+    [("2.01", "-2.01", True), ("2", "-2.01", False), ("2.01", "-2", False), ("-2.01", "2.01", True), ("3.5", "1.9", False)],
+)
+def test_r_4s_is_strict_on_both_sides(one: str, other: str, broken: bool) -> None:
+    assert ("R-4s(across)" in said(runs_of([(one, other)]))[0]) is broken
+
+
 def test_ac_qc_3_range_over_four_only_as_a_variant() -> None:
     run = runs_of([("2.4", "-1.8")])
     assert said(run) == [{"1-2s(L1)"}]
