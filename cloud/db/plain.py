@@ -55,15 +55,19 @@ class PlainSession(Session):
         return self.execute(statement, params).scalars() if type(statement) is TextClause else super().scalars(statement, params, **kw)
 
     def _here(self) -> Connection:
-        """The connection of this transaction, asked of SQLAlchemy once a transaction."""
-        asked, now = self._asked, self.get_transaction()
+        """The connection of this transaction, asked of SQLAlchemy once a transaction or savepoint."""
+        asked, now = self._asked, self._within()
         if asked is not None and asked[0] is now and now.is_active:
             return asked[1]
         connection = self.connection()
-        begun = self.get_transaction()
+        begun = self._within()
         assert begun is not None
         self._asked = (begun, connection)
         return connection
+
+    def _within(self) -> SessionTransaction | None:
+        """The innermost transaction: SQLAlchemy makes a savepoint only when its connection is asked for inside it."""
+        return self.get_nested_transaction() or self.get_transaction()
 
 
 def _ask(connection: Connection, statement: TextClause, params: dict[str, Any] | None) -> Result[Any]:

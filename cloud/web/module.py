@@ -125,6 +125,6 @@ def leavings(modules: Sequence[Module]) -> tuple[Leaving, ...]:
     return tuple(m.load(m.leaving) for m in modules if m.leaving)
 
 
-def starts(modules: Sequence[Module]) -> tuple[tuple[str, Start], ...]:
-    """Of all modules what may wait for somebody: by permission."""
-    return tuple((permission, m.load(name)) for m in modules for permission, name in m.starts.items())
+def starts(modules: Sequence[Module]) -> tuple[tuple[str, str, Start], ...]:
+    """Of all modules what may wait for somebody: by title and permission."""
+    return tuple((m.title, permission, m.load(name)) for m in modules for permission, name in m.starts.items())

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import structlog
 from flask import Response, current_app, g, request
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
 from cloud.web import metrics
-from cloud.web.module import Waiting
+from cloud.web.module import Start, Waiting
 from cloud.web.page import page, redirect_to
+from cloud.web.principal import Principal
 from cloud.web.view import Access, Views, principal, web
 from common import ids
 
+log = structlog.get_logger("web")
 VIEWS = Views("site", __name__)
 
 
@@ -21,14 +25,36 @@ VIEWS = Views("site", __name__)
 def home(uow: UnitOfWork) -> Any:
     """The start page: what waits for this person now, by section; each number opens the list of exactly these."""
     who, found = principal(), dict[str, dict[str, Waiting]]()
-    for permission, start in current_app.extensions["starts"]:
-        for one in start(uow, who) if permission == Access.LOGIN or who.may(permission) else ():
-            if one.n:
-                found.setdefault(one.place, {})[one.url] = one
+    mine = [
+        (module, start)
+        for module, permission, start in current_app.extensions["starts"]
+        if permission == Access.LOGIN or who.may(permission)
+    ]
+    waiting, failed = _asked(uow, who, mine)
+    for one in waiting:
+        if one.n:
+            found.setdefault(one.place, {})[one.url] = one
     rows = {
         place: sorted(some.values(), key=lambda one: one.light != "bad") for place, some in sorted(found.items(), key=lambda f: f[0] != "")
     }
-    return page("home.html", found=rows)
+    return page("home.html", found=rows, failed=failed)
+
+
+def _asked(uow: UnitOfWork, who: Principal, mine: Sequence[tuple[str, Start]]) -> tuple[list[Waiting], list[str]]:
+    """What waits by each module, and the modules that could not say: what of one is broken must not take everybody's first page away."""
+    waiting, failed = list[Waiting](), list[str]()
+    point = uow.s.begin_nested()
+    for module, start in mine:
+        try:
+            waiting += list(start(uow, who))
+        except Exception:  # whatever it is: the others are counted all the same
+            log.exception("start_failed", module=module, request=uow.actor.request_id)
+            # They only read: nothing of anybody's is lost with it.
+            point.rollback()
+            point = uow.s.begin_nested()
+            if module not in failed:
+                failed.append(module)
+    return waiting, failed
 
 
 @VIEWS.get("/healthz", Access.PUBLIC)

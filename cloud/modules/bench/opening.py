@@ -80,7 +80,9 @@ def to(test: TestRow, to: TestState) -> None:
 def review_item(work: Work, test: TestRow) -> ReviewItem:
     """A test as the reviewer must find it."""
     item = work.catalog.items[test.item_id]
-    return ReviewItem(item.name, TestState(test.state), item.mandatory, work.waits(test))
+    never = any(n.code is measure.NoteCode.HIL_REJECT for n in measure.notes_from(test.notes))
+    key = "Alt+X" if test.pending_id is not None else "F8" if never else "F6"
+    return ReviewItem(item.name, TestState(test.state), item.mandatory, work.waits(test), key)
 
 
 def contradictions(work: Work, specimen_id: int) -> list[measure.Contradiction]:

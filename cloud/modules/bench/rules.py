@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from common.say import Said, say
+from common.say import Listed, Said, say
 from common.values import Value, ValueKind, parse
 
 
@@ -307,6 +307,8 @@ class ReviewItem:
     mandatory: bool
     waits: str = ""
     """What is still to be done on top of it: 复查, 加做 …"""
+    key: str = "F6"
+    """While it is held, the key that settles it: one of ``SETTLES``."""
 
 
 def may_go_ahead(state: TestState, waits: str) -> bool:
@@ -322,6 +324,11 @@ def part_problem(items: Sequence[ReviewItem]) -> Said | None:
     return say("结果已齐，请直接初审（F4），不必先发预报告。") if review_problem(items) is None else None
 
 
+SETTLES = {
+    "F6": say("接受请按 F6"),
+    "Alt+X": say("两个结果选用其一请按 Alt+X"),
+    "F8": say("不能报告的值登记无结果请按 F8"),
+}
 NAMED = 6  # items that a refusal names: more hide what to do about them
 
 
@@ -330,15 +337,17 @@ def review_problem(items: Sequence[ReviewItem]) -> Said | None:
     live = [item for item in items if item.state is not _S.CANCELLED]
     missing = [item.name for item in live if item.state is _S.EXPECTED and item.mandatory]
     held = [item.name for item in live if item.state is _S.HELD]
+    # Only what helps here: a key that is not on the page would be looked for.
+    how = Listed((words for key, words in SETTLES.items() if any(i.key == key for i in live if i.state is _S.HELD)), "，")
     if missing:
         return say("缺少必报项目：{items}。请补做，或登记“无结果”并写明原因。", items=missing)
     waiting = [f"{item.name}{item.waits}" for item in live if item.waits]
     if waiting:
         return say("还有未完成的{items}。等结果回来后选用，或在检验工作台撤销并写明原因。", items=waiting)
     if len(held) > NAMED:
-        return say("{n} 项结果待处理：{items}等。接受请按 F6，两个结果选用其一请按 Alt+X。", n=len(held), items=held[:NAMED])
+        return say("{n} 项结果待处理：{items}等。{how}。", n=len(held), items=held[:NAMED], how=how)
     if held:
-        return say("有待处理的结果：{items}。接受请按 F6，两个结果选用其一请按 Alt+X。", items=held)
+        return say("有待处理的结果：{items}。{how}。", items=held, how=how)
     # Told before: the rest of a preliminary report has no result or was cancelled, and the report becomes final.
     if not any(item.state in (_S.RECEIVED, _S.REVIEWED, *TOLD_STATES) for item in live):
         return say("没有可初审的结果。")

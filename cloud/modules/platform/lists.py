@@ -26,6 +26,8 @@ from common.say import say
 KEEP = timedelta(days=1)
 WAITS = timedelta(days=7)
 """How long an export waits for approval."""
+MOST = 5000
+"""Rows of one list at most: what is asked for at this length ends there, and says so on top."""
 ZONE = ZoneInfo("Asia/Shanghai")
 
 
@@ -47,6 +49,9 @@ def ask(uow: UnitOfWork, document: ListDocument | ChartDocument, kind: str, back
     if kind not in (tuple(Kind) if isinstance(document, ListDocument) else (Kind.PDF,)):
         raise UserError("invalid", say("请选择打印或导出 Excel。"), field="kind")
     rows = len(document.rows) if isinstance(document, ListDocument) else 0
+    if isinstance(document, ListDocument) and rows >= MOST:
+        full = f"已到一份清单的上限 {MOST} 条，其后的不在表内，请缩小范围再导出"
+        document = replace(document, subtitle="　".join(text for text in (document.subtitle, full) if text))
     if identifying and isinstance(document, ListDocument):
         document = replace(document, watermark=f"{uow.actor.name} {uow.now.astimezone(ZONE):%Y-%m-%d %H:%M}")
     job_id = reserve(uow, kind, document.title, back, to_json(document))

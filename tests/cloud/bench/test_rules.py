@@ -353,6 +353,21 @@ def test_a_slip_of_the_unit_is_hinted_at(value: str, last: str | None, hint: boo
     assert (rules.unit_slip(Decimal(value), _d(last)) is not None) is hint
 
 
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (["F6"], "有待处理的结果：I0。接受请按 F6。"),
+        (["Alt+X"], "有待处理的结果：I0。两个结果选用其一请按 Alt+X。"),
+        (["F8"], "有待处理的结果：I0。不能报告的值登记无结果请按 F8。"),
+        (["Alt+X", "F6"], "有待处理的结果：I0、I1。接受请按 F6，两个结果选用其一请按 Alt+X。"),
+    ],
+)
+def test_review_names_only_the_keys_that_settle_what_is_held(keys: list[str], words: str) -> None:
+    items = [ReviewItem(f"I{n}", S.HELD, True, key=key) for n, key in enumerate(keys)]
+    # What is not held has no part in it.
+    assert rules.review_problem([*items, ReviewItem("钠", S.RECEIVED, True, key="F8")]) == words
+
+
 def test_review_names_what_is_missing_and_what_is_held() -> None:
     items = [ReviewItem("钾", S.EXPECTED, True), ReviewItem("钠", S.RECEIVED, True), ReviewItem("镁", S.EXPECTED, False)]
     assert "钾" in str(rules.review_problem(items)) and "镁" not in str(rules.review_problem(items))

@@ -40,3 +40,23 @@ def test_errors_are_sqlalchemys_and_roll_back(hospital: Hospital) -> None:
     with pytest.raises(DBAPIError), hospital.uow() as uow:
         uow.s.execute(text("SELECT nonsense FROM setting"))
     assert hospital.rows("SELECT 1 FROM setting WHERE key = 'twice'") == []
+
+
+def test_a_savepoint_takes_plain_statements_back(hospital: Hospital) -> None:
+    """Also the first of them, also after an error, and what was written before and after it stays."""
+    insert = text("INSERT INTO setting (tenant_id, key, value) VALUES (:t, :k, '{}')")
+    with hospital.uow() as uow:
+        uow.s.execute(insert, {"t": uow.tenant_id, "k": "before"})
+        point = uow.s.begin_nested()
+        uow.s.execute(insert, {"t": uow.tenant_id, "k": "taken back"})
+        point.rollback()
+        with pytest.raises(IntegrityError), uow.s.begin_nested():
+            uow.s.execute(insert, {"t": uow.tenant_id, "k": "before"})
+        with uow.s.begin_nested():
+            uow.s.execute(insert, {"t": uow.tenant_id, "k": "kept"})
+        uow.s.execute(insert, {"t": uow.tenant_id, "k": "after"})
+    assert [r[0] for r in hospital.rows("SELECT key FROM setting WHERE key IN ('before', 'taken back', 'kept', 'after') ORDER BY 1")] == [
+        "after",
+        "before",
+        "kept",
+    ]

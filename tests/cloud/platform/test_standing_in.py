@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import openpyxl
@@ -16,7 +17,7 @@ from sqlalchemy import text
 from cloud import relay, worker
 from cloud.db.session import Actor
 from cloud.modules.platform import lists, rules
-from cloud.modules.platform.models import Alert
+from cloud.modules.platform.models import Alert, ListJob
 from cloud.reports.documents import Column, ListDocument
 from tests.support import lab as labs
 from tests.support.database import TestDatabase
@@ -132,6 +133,24 @@ def document(rows: int) -> ListDocument:
 def asked(lab: Lab, rows: int, role: str = "tester", kind: str = "xlsx") -> str:
     with lab.db.tenant(lab.a, Actor("检验者一号", lab.users[(lab.a, role)])) as uow:
         return lists.ask(uow, document(rows), kind, "/critical/register", identifying=True)
+
+
+@pytest.mark.parametrize(("rows", "full"), [(lists.MOST - 1, False), (lists.MOST, True)])
+def test_a_list_that_ends_at_its_bound_says_so_on_top(lab: Lab, rows: int, full: bool) -> None:
+    with lab.db.tenant(lab.a, Actor("检验者一号", lab.users[(lab.a, "tester")])) as uow:
+        url = lists.ask(uow, document(rows), "xlsx", "/critical/register")
+        frozen = uow.s.get_one(ListJob, (lab.a, int(url.rpartition("/")[2]))).document
+    assert ("已到一份清单的上限" in frozen["subtitle"]) is full
+
+
+def test_all_lists_are_asked_for_up_to_the_same_bound() -> None:
+    """Another bound would end a list without a word."""
+    said = [
+        int(n)
+        for file in Path(lists.__file__).parents[1].rglob("*.py")
+        for n in re.findall(r"EXPORT_MOST = .*?(\d+)$", file.read_text("utf-8"), re.M)
+    ]
+    assert len(said) > 8 and set(said) == {lists.MOST}
 
 
 def made(lab: Lab) -> None:

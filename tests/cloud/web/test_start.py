@@ -9,9 +9,14 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import text
 
+from cloud.db.session import UnitOfWork
 from cloud.modules.catalog.models import RejectReason
 from cloud.modules.specimens import bag_rules
 from cloud.modules.specimens.models import Rejection, SpecimenBag
+from cloud.web.module import Waiting
+from cloud.web.principal import Principal
+from cloud.web.view import Access
+from common.say import say
 from tests.cloud.autoverify.floor import Floor, open_floor
 from tests.support import lab as labs
 from tests.support.database import TestDatabase, TestServer
@@ -96,3 +101,20 @@ def test_every_number_of_every_role_opens(floor: Floor) -> None:
         who = lab.client(role, tenant)
         for url in shown(who):
             assert who.get(url).status_code == 200, f"{role}: {url}"
+
+
+def test_a_module_that_cannot_count_is_named_and_the_others_are_shown(floor: Floor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when it broke the transaction, and after it: whoever begins the day gets a page."""
+    lab = floor.world.lab
+    before = shown(lab.client("tester"))
+    assert before
+
+    def broken(uow: UnitOfWork, who: Principal) -> Iterator[Waiting]:
+        yield Waiting(say("有结果待初审的标本"), 1, "/half", "")
+        uow.s.execute(text("SELECT * FROM a_table_that_is_not_there"))
+
+    mine = lab.app.extensions["starts"]
+    monkeypatch.setitem(lab.app.extensions, "starts", (("检验工作台", Access.LOGIN, broken), *mine, ("报告", Access.LOGIN, broken)))
+    page = lab.client("tester").get("/")
+    assert "没有数到：检验工作台、报告。" in page.text and "/half" not in page.text
+    assert shown(lab.client("tester")) == before
