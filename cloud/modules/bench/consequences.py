@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from cloud.expression import Cause, Env, NotCalculable, Program, compile
+from cloud.expression import Cause, Env, ExpressionError, NotCalculable, Program, compile
 from cloud.expression import Kind as Typed
 from cloud.modules.bench import followup, measure
 from cloud.modules.bench.calculate import calculate, exact
@@ -105,7 +105,7 @@ def _free(work: Work, test: TestRow) -> bool:
 
 # --- reflex ----------------------------------------------------------------------------------------------------------
 
-_programs: dict[tuple[object, ...], Program] = {}
+_programs: dict[tuple[object, ...], Program | None] = {}
 
 
 def reflect(work: Work, specimen_id: int) -> None:
@@ -118,7 +118,7 @@ def reflect(work: Work, specimen_id: int) -> None:
         if rule.code in known:
             continue
         program = _program(work, rule)
-        if not program.references or not program.references <= stand:
+        if program is None or not program.references or not program.references <= stand:
             continue
         if program.evaluate(_environment(work, specimen_id, tests)) is not True:
             continue
@@ -179,10 +179,14 @@ def ask(
     return row
 
 
-def _program(work: Work, rule: md.ReflexRow) -> Program:
+def _program(work: Work, rule: md.ReflexRow) -> Program | None:
+    """The rule ready to run; None for one that an item's change left unreadable: an alert says so, and no result waits for it."""
     key = (str(work.uow.s.get_bind().engine.url), work.uow.tenant_id, work.catalog.number, rule.id, rule.expression)
     if key not in _programs:
-        _programs[key] = compile(rule.expression, md.rule_symbols(work.catalog.items.values()), Typed.BOOL)
+        try:
+            _programs[key] = compile(rule.expression, md.rule_symbols(work.catalog.items.values()), Typed.BOOL)
+        except ExpressionError:
+            _programs[key] = None
     return _programs[key]
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from cloud.expression import ExpressionError, compile
+from cloud.expression import ExpressionError, Symbols, compile
 from cloud.expression import Kind as ValueKind
 from cloud.modules.catalog import formulas
 from cloud.modules.catalog.kinds import Values
 from cloud.modules.catalog.queries import Catalog, ItemRow
+from cloud.modules.catalog.rows import LogicRow, ReflexRow
 from cloud.modules.catalog.rules import Ages, Interval, ambiguous_ages, describe, overlapping, problems
 from common.say import say, word
 from common.units import is_ucum
@@ -36,7 +38,11 @@ def _ordered(values: Values, low: str, high: str, word: str) -> list[str]:
 
 
 def _ages(values: Values) -> list[str]:
-    return _ordered(values, "age_low", "age_high", "年龄")
+    below = any((number(values.get(name)) or 0) < 0 for name in ("age_low", "age_high"))
+    out = _ordered(values, "age_low", "age_high", "年龄")
+    if below:
+        out.append("年龄不能小于 0。")
+    return out
 
 
 def _unique(known_codes: dict[str, int], target: int | None, values: Values, batch: Sequence[Values], field: str = "code") -> list[str]:
@@ -66,7 +72,7 @@ def item(known: Catalog, target: int | None, values: Values, batch: Sequence[Val
         out.append(say("可报告上限 {top} 小于分析测量范围上限 {high}。", top=f"{top:f}", high=f"{high:f}"))
     if any((number(each) or 0) <= 1 for each in values.get("dilutions") or ()):
         out.append("稀释梯度要是大于 1 的倍数，例如 2,5,10。")
-    return out + _choices(values) + _tea(values.get("tea") or {}) + _removal(known, target, values)
+    return out + _choices(values) + _tea(values.get("tea") or {}) + _left_behind(known, target, values)
 
 
 def _choices(values: Values) -> list[str]:
@@ -92,12 +98,50 @@ def _tea(tea: Any) -> list[str]:
     return ["只有最后一段可以不写上限。"] if any("to" not in each for each in steps[:-1]) else []
 
 
-def _removal(known: Catalog, target: int | None, values: Values) -> list[str]:
-    if target is None or values.get("active", True):
+def _left_behind(known: Catalog, target: int | None, values: Values) -> list[str]:
+    """Formulas and rules that could be read before and no longer can: one such rule would stop every result of the laboratory."""
+    if target is None or target not in known.items:
         return []
-    code = known.items[target].code
-    users = [known.items[each.item_id].name for each in known.calculations if code in each.inputs]
-    return [say("公式 {users} 还在使用这个项目，请先修改公式。", users=tuple(users))] if users else []
+    was, active = known.items[target], bool(values.get("active", True))
+    now = replace(was, code=str(values["code"]), result_type=str(values["result_type"]), active=active)
+    if (was.code, was.result_type, was.active) == (now.code, now.result_type, now.active):
+        return []
+    before, after = known.items.values(), [now if each.id == target else each for each in known.items.values()]
+    users = [known.items[each.item_id].name for each in known.calculations if _breaks(each.row.expression, before, after, calculates=True)]
+    rules: list[LogicRow | ReflexRow] = [*known.logic_rules, *known.reflex_rules]
+    users += [each.name for each in rules if _breaks(each.expression, before, after)]
+    users += [each.name for each in known.reflex_rules if not active and each.item_id == target and each.name not in users]
+    out: list[str] = []
+    if users and not active:
+        out.append(say("公式 {users} 还在使用这个项目，请先修改公式。", users=tuple(users)))
+    elif users:
+        out.append(say("公式和规则 {users} 按原编码和结果类型使用这个项目，改后不能再读；请另建项目，或先修改它们。", users=tuple(users)))
+    if not active and was.active:
+        sets = [known.order_sets[key] for key, members in known.set_items.items() if target in members]
+        out += _ordered_by([each.name for each in sets if each.active])
+    return out
+
+
+def _breaks(expression: str, before: Iterable[ItemRow], after: Iterable[ItemRow], calculates: bool = False) -> bool:
+    symbols, kind = (formulas.calc_symbols, ValueKind.NUMBER) if calculates else (formulas.rule_symbols, ValueKind.BOOL)
+    return _reads(expression, symbols(before), kind) and not _reads(expression, symbols(after), kind)
+
+
+def _reads(expression: str, symbols: Symbols, kind: ValueKind) -> bool:
+    try:
+        compile(expression, symbols, kind)
+    except ExpressionError:
+        return False
+    return True
+
+
+def retiring(kind: str, known: Catalog, target: int, values: Values) -> list[str]:
+    """Why a row cannot be retired, in sentences: others still use it."""
+    gone = {**values, "active": False}
+    if kind == "item":
+        return _left_behind(known, target, gone)
+    column = {"specimen": "specimen_type_id", "container": "container_id"}.get(kind)
+    return [] if column is None else _in_use(known, target, gone, column)
 
 
 def interval(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
@@ -109,7 +153,7 @@ def interval(known: Catalog, target: int | None, values: Values, batch: Sequence
     others = list(known.intervals.get(new.item_id, ()))
     others += [found for n, each in enumerate(batch, 1) if each is not values and (found := as_interval(known, -n, each))]
     for other in overlapping(new, others):
-        where = say("已有的第 {row} 行", row=other.id) if other.id > 0 else say("本批第 {row} 行", row=-other.id)
+        where = say("已有的第 {row} 行", row=other.id) if other.id > 0 else say("本批第 {row} 条", row=-other.id)
         out.append(
             say(
                 "与{where}（{conditions}，{shown}）重叠，请修改其中一行的条件。", where=where, conditions=describe(other), shown=other.shown
@@ -156,6 +200,26 @@ def _ambiguous_ages(rows: Sequence[Any], target: int | None, values: Values) -> 
     return []
 
 
+def _beside(batch: Sequence[Values], values: Values, *names: str) -> list[tuple[int, Values]]:
+    """(row number, values) of the batch's other rows that are the same in these fields."""
+    mine = [values.get(each) or None for each in names]
+    return [(n, each) for n, each in enumerate(batch, 1) if each is not values and [each.get(name) or None for name in names] == mine]
+
+
+def _twice(batch: Sequence[Values], values: Values, *names: str) -> list[str]:
+    return [say("与本批第 {row} 条条件完全相同，请只留一行。", row=n) for n, _ in _beside(batch, values, *names)[:1]]
+
+
+def _ambiguous_batch(batch: Sequence[Values], values: Values, *names: str) -> list[str]:
+    """As ``_ambiguous_ages``, beside the rows of the same proposal."""
+    mine = Ages(values.get("age_low"), values.get("age_high"), values.get("age_unit") or "year")
+    for n, each in _beside(batch, values, *names):
+        theirs = Ages(each.get("age_low"), each.get("age_high"), each.get("age_unit") or "year")
+        if mine == theirs or ambiguous_ages(mine, theirs):
+            return [say("与本批第 {row} 条适合同一患者（年龄重叠），请修改其中一行。", row=n)]
+    return []
+
+
 def critical(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
     """Critical limits: in order, one row a condition, and no autoverification range beyond them."""
     found = _item(known, values)
@@ -168,6 +232,7 @@ def critical(known: Catalog, target: int | None, values: Values, batch: Sequence
     out += _ambiguous_ages(
         [r for r in known.criticals.get(found.id, ()) if (r.dept_class or None) == (values.get("dept_class") or None)], target, values
     )
+    out += _ambiguous_batch(batch, values, "item", "dept_class")
     for each in known.av_ranges.get(found.id, ()):
         out += _beyond(each.low, each.high, low, high)
     return out
@@ -205,7 +270,7 @@ def av_range(known: Catalog, target: int | None, values: Values, batch: Sequence
     if high is not None and top is not None and high > top:
         out.append(say("上限 {high} 高于可报告上限 {top}。", high=f"{high:f}", top=f"{top:f}"))
     rows = [r for r in known.av_ranges.get(found.id, ()) if (r.sex or None) == (values.get("sex") or None)]
-    return out + _ambiguous_ages(rows, target, values)
+    return out + _ambiguous_ages(rows, target, values) + _ambiguous_batch(batch, values, "item", "sex")
 
 
 def delta(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
@@ -247,7 +312,10 @@ def judge(known: Catalog, target: int | None, values: Values, batch: Sequence[Va
     if found is None:
         return []
     taken = known.judgements.get(found.id)
-    out = [say("该项目已有第 {row} 行判断公式，请修改那一行。", row=taken.row.id)] if taken is not None and taken.row.id != target else []
+    out: list[str] = (
+        [say("该项目已有第 {row} 行判断公式，请修改那一行。", row=taken.row.id)] if taken is not None and taken.row.id != target else []
+    )
+    out += _twice(batch, values, "item")
     try:
         return out + formulas.judge_problems(values.get("branches") or [], found)
     except ExpressionError as error:
@@ -261,7 +329,10 @@ def calc(known: Catalog, target: int | None, values: Values, batch: Sequence[Val
         return []
     others = {known.items[each.item_id].code: set(each.inputs) for each in known.calculations if each.item_id != found.id}
     taken = next((each for each in known.calculations if each.item_id == found.id), None)
-    out = [say("该项目已有第 {row} 行公式，请修改那一行。", row=taken.row.id)] if taken is not None and taken.row.id != target else []
+    out: list[str] = (
+        [say("该项目已有第 {row} 行公式，请修改那一行。", row=taken.row.id)] if taken is not None and taken.row.id != target else []
+    )
+    out += _twice(batch, values, "item")
     for each in batch:
         if each is not values and each.get("item") in known.items_by_code:
             try:
@@ -286,7 +357,7 @@ def hil(known: Catalog, target: int | None, values: Values, batch: Sequence[Valu
     same = next((row for row in rows if row.id != target and row.index_kind == values.get("index_kind")), None)
     if same is not None:
         out.append(say("与已有的第 {row} 行条件完全相同，请修改那一行。", row=same.id))
-    return out
+    return out + _twice(batch, values, "item", "index_kind")
 
 
 def order_set(known: Catalog, target: int | None, values: Values, batch: Sequence[Values]) -> list[str]:
@@ -295,6 +366,9 @@ def order_set(known: Catalog, target: int | None, values: Values, batch: Sequenc
     missing = [code for code in values.get("members") or () if code not in known.items_by_code]
     if missing:
         out.append(say("没有编码为 {missing} 的检验项目。", missing=tuple(missing)))
+    retired = [code for code in values.get("members") or () if code not in missing and not known.items_by_code[code].active]
+    if retired and values.get("active", True):
+        out.append(say("项目 {retired} 已停用，不能开立；请从医嘱项目中去掉。", retired=tuple(retired)))
     if not values.get("members"):
         out.append("至少要有一个检验项目。")
     for name, what in (("tat_minutes", say("TAT 目标")), ("transport_minutes", say("送检时限"))):
@@ -318,6 +392,7 @@ def channel(known: Catalog, target: int | None, values: Values, batch: Sequence[
         if same is not None and same.id != target
         else []
     )
+    out += _twice(batch, values, "analyzer", "channel_code")
     if number(values.get("factor")) == 0:
         out.append("换算系数不能为 0。")
     unit = values.get("unit") or ""
@@ -359,7 +434,10 @@ def layout(known: Catalog, target: int | None, values: Values, batch: Sequence[V
 def _in_use(known: Catalog, target: int | None, values: Values, column: str) -> list[str]:
     if target is None or values.get("active", True):
         return []
-    users = [each.name for each in known.order_sets.values() if each.active and getattr(each, column) == target]
+    return _ordered_by([each.name for each in known.order_sets.values() if each.active and getattr(each, column) == target])
+
+
+def _ordered_by(users: Sequence[str]) -> list[str]:
     return [say("医嘱项目 {users} 还在使用它，请先修改这些医嘱项目。", users=tuple(users[:5]))] if users else []
 
 

@@ -6,6 +6,7 @@ text, references as the other row's code, so that a proposal can be read without
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -41,6 +42,7 @@ REFERENCES: Mapping[str, tuple[str, str, str]] = {
     "breakpoint_set": ("breakpoint_sets", "set_id", "折点版本"),
 }
 
+_INT = re.compile(r"-?\d{1,8}")  # of a size that the column holds
 Check = Callable[[Catalog, int | None, Values, Sequence[Values]], list[str]]
 
 
@@ -92,7 +94,7 @@ def _read(each: Field, text: str, known: Catalog, raw: Any) -> Any:
     if each.type in ("list", "json") and not isinstance(raw, str):
         return raw
     if each.type == "int":
-        if not text.lstrip("-").isdecimal():
+        if not _INT.fullmatch(text):
             raise ValueError(say("{label}“{text}”不是整数。", label=word(each.label), text=text))
         return int(text)
     if each.type == "decimal":

@@ -343,6 +343,10 @@ def problems(interval: Interval) -> list[str]:
         out.append(say("下限 {low} 不小于上限 {high}。", low=f"{interval.low:f}", high=f"{interval.high:f}"))
     if interval.age_low is not None and interval.age_high is not None and interval.age_low >= interval.age_high:
         out.append(say("年龄下限 {age_low} 不小于年龄上限 {age_high}。", age_low=interval.age_low, age_high=interval.age_high))
+    if any(each is not None and each < 0 for each in (interval.age_low, interval.age_high)):
+        out.append("年龄不能小于 0。")
+    if any(each is not None and not 0 <= each <= LAST_WEEK for each in (interval.gest_low, interval.gest_high)):
+        out.append(say("孕周要在 0 到 {last} 之间。", last=LAST_WEEK))
     if interval.gest_low is not None and interval.gest_high is not None and interval.gest_low >= interval.gest_high:
         out.append(say("孕周下限 {gest_low} 不小于孕周上限 {gest_high}。", gest_low=interval.gest_low, gest_high=interval.gest_high))
     if interval.age_unit not in tuple(AgeUnit):

@@ -11,6 +11,7 @@ from sqlalchemy import delete, select
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import models, wst886
 from cloud.modules.catalog.apply import present, write
+from cloud.modules.catalog.kind_checks import retiring
 from cloud.modules.catalog.kind_table import KINDS
 from cloud.modules.catalog.kinds import Field, Kind, Wrong, name_of, parse, shown
 from cloud.modules.catalog.kinds import problems as kind_problems
@@ -205,6 +206,7 @@ __all__ = [
     "name_of",
     "parse",
     "present",
+    "retiring",
     "shown",
     "write",
 ]

@@ -69,6 +69,9 @@ def check(uow: UnitOfWork, kind_code: str, rows: Sequence[tuple[int | None, dict
     out = []
     for number, (target, after) in enumerate(rows, 1):
         if after is None:
+            present = catalog.present(uow, kind, target)
+            if target is not None and present is not None:
+                out += [(number, message) for message in catalog.retiring(kind_code, known, target, present)]
             continue
         out += [(number, message) for message in catalog.kind_problems(kind, known, target, after, batch)]
         if kind_code == "item" and target is not None and after.get("active") and not known.items[target].active:

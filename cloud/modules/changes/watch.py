@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.expression import ExpressionError, Kind, compile
 from cloud.modules.catalog import queries as md
 from cloud.modules.changes import queries
 from cloud.modules.changes.rules import Perm, overdue
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Alert, Level
-from common.say import Listed
+from common.say import Listed, say
 
 # HIS codes that requests wait for, as the orders module publishes them.
 _UNMAPPED = text("""
@@ -42,9 +43,11 @@ def _no_code(known: md.Catalog) -> Iterator[Alert]:
 def _gaps(known: md.Catalog) -> Iterator[Alert]:
     for item in known.items.values():
         rows = known.intervals.get(item.id, ())
-        if item.active and rows and md.gaps(rows):
+        # The rows of the item's own method count as they do for its results.
+        missing = md.gaps(rows, item.method or None) if item.active and rows else []
+        if missing:
             words = "%(item)s 的参考区间有空缺：%(gap)s"
-            gap = Listed(md.gaps(rows)[:3], "；")
+            gap = Listed(missing[:3], "；")
             yield Alert(
                 "catalog.ri_gap", item.code, Level.WARNING, words, f"/md/ri?item={item.code}", Perm.PROPOSE, {"item": item.name, "gap": gap}
             )
@@ -57,6 +60,25 @@ def _formulas(known: md.Catalog) -> Iterator[Alert]:
             words = "%(item)s 的公式不能计算：%(why)s"
             yield Alert("catalog.formula", item.code, Level.URGENT, words, f"/md/formulas?item={item.code}", Perm.PROPOSE,
                         {"item": item.name, "why": each.problem})  # fmt: skip
+    for code, name, url, why in _unreadable(known):
+        yield Alert("catalog.formula", code, Level.URGENT, "规则“%(name)s”不能执行：%(why)s", url, Perm.PROPOSE, {"name": name, "why": why})
+
+
+def _unreadable(known: md.Catalog) -> Iterator[tuple[str, str, str, str]]:
+    """(key, name, where to mend it, why) of logic and reflex rules that no longer compile, or that ask for a retired item."""
+    symbols = md.rule_symbols(known.items.values())
+    for kind, rules in (("logic", known.logic_rules), ("reflex", known.reflex_rules)):
+        for rule in rules:
+            why = ""
+            try:
+                compile(rule.expression, symbols, Kind.BOOL)
+            except ExpressionError as error:
+                why = error.message
+            wanted = known.items[rule.item_id] if isinstance(rule, md.ReflexRow) else None
+            if not why and wanted is not None and not wanted.active:
+                why = say("项目 {name} 已停用。", name=wanted.name)
+            if why:
+                yield f"{kind}:{rule.code}", rule.name, f"/md/edit/{kind}/{rule.id}", why
 
 
 def _unmapped(uow: UnitOfWork) -> Iterator[Alert]:

@@ -325,6 +325,15 @@ def test_a_result_adds_its_item_to_the_same_tube_with_a_reason(uow: UnitOfWork, 
     service.review(uow, tube)
 
 
+def test_a_rule_that_cannot_be_read_any_more_stops_no_result(uow: UnitOfWork, world: World) -> None:
+    reflex(uow, world, "add", expression='"GONE" > 5', code="R0")
+    reflex(uow, world, "add")
+    tube = world.tube(uow)
+    uow.s.get_one(Specimen, (world.tenant, tube)).state = "tested"
+    world.send(uow, tube, {**NORMAL, "K": "5.20"}, RUN)
+    assert len(wanted(uow)) == 1, "the rule beside it runs"
+
+
 @pytest.mark.parametrize("value", ["4.10", "5.00"])
 def test_below_the_condition_nothing_is_added(uow: UnitOfWork, world: World, value: str) -> None:
     reflex(uow, world, "add")

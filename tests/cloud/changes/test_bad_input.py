@@ -9,8 +9,11 @@ import pytest
 from werkzeug.test import TestResponse
 
 from cloud.modules.catalog import queries as md
+from cloud.modules.catalog import rule_models
 from cloud.modules.catalog import service as catalog
-from cloud.modules.changes import forms, queries
+from cloud.modules.changes import forms, queries, service, watch
+from cloud.modules.changes.rules import Perm
+from cloud.modules.platform import alerts
 from cloud.web import sheet
 from tests.cloud.bench.world import World, build
 from tests.support import lab as labs
@@ -107,3 +110,106 @@ def test_m02_a_qualitative_item_says_what_may_be_typed(world: World) -> None:
     ):
         answer = propose(world, "item", ITEM | values)
         assert answer.status_code == 422 and words in answer.text
+
+
+# --- rows of one sheet beside one another, and what still uses a row that goes -----------------------------------------------------------
+
+
+def two(kind: str, first: dict[str, str], second: dict[str, str], world: World) -> list[tuple[int, str]]:
+    """What is wrong with a sheet of these two rows."""
+    described = catalog.KINDS[kind]
+    with world.lab.uow() as uow:
+        head = [f"{f.label}{'*' if f.required else ''}" for f in described.fields]
+        texts = [[row.get(f.name, "") for f in described.fields] for row in (first, second)]
+        return forms.read_sheet(uow, described, sheet.write("x", head, texts))[1]
+
+
+CRITICAL = {"item": "EXTRA", "high": "30"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "second", "words"),
+    [
+        ("critical", CRITICAL, CRITICAL | {"high": "25"}, "适合同一患者"),
+        ("critical", CRITICAL | {"age_low": "1", "age_high": "5"}, CRITICAL | {"age_low": "4", "age_high": "9"}, "适合同一患者"),
+        ("av_range", {"item": "GLU", "low": "3", "high": "6"}, {"item": "GLU", "low": "3", "high": "7"}, "适合同一患者"),
+        ("hil", *([{"item": "GLU", "index_kind": "H", "above": "1"}] * 2), "条件完全相同，请只留一行"),
+        ("judge", *([{"item": "GLU", "branches": "x < 3 => 低\n* => 高"}] * 2), "条件完全相同，请只留一行"),
+        ("calc", *([{"item": "EXTRA", "name": "a", "expression": '"K" + 1', "units": "K: mmol/L"}] * 2), "条件完全相同，请只留一行"),
+        ("channel", *([{"analyzer": "AU1", "channel_code": "ZZ", "item": "GLU"}] * 2), "条件完全相同，请只留一行"),
+    ],
+)
+def test_two_rows_of_a_sheet_that_would_both_count_are_told_by_line(
+    world: World, kind: str, first: dict[str, str], second: dict[str, str], words: str
+) -> None:
+    wrong = two(kind, first, second, world)
+    assert [line for line, message in wrong if words in message] == [2, 3], wrong
+    assert all(words in message for _, message in wrong), wrong
+
+
+def test_rows_of_a_sheet_for_other_people_stand_beside_each_other(world: World) -> None:
+    young, old = CRITICAL | {"age_low": "0", "age_high": "18"}, CRITICAL | {"age_low": "18", "age_high": "120"}
+    assert two("critical", young, old, world) == []
+    assert two("critical", CRITICAL, CRITICAL | {"dept_class": "急诊"}, world) == []
+
+
+@pytest.mark.parametrize("age", ["99999999999", "--5", "1.5", "-1"])
+def test_an_age_that_no_column_holds_is_told_in_words(world: World, age: str) -> None:
+    answer = propose(world, "ri", INTERVAL | {"sex": "F", "age_low": age})
+    assert answer.status_code == 422 and ("不是整数" in answer.text or "年龄不能小于 0" in answer.text)
+    assert propose(world, "critical", {"item": "GLU", "high": "30", "age_low": age}).status_code == 422
+
+
+@pytest.mark.parametrize(("week", "words"), [("46", "孕周要在 0 到 45 之间"), ("-1", "孕周要在 0 到 45 之间")])
+def test_a_week_of_pregnancy_nobody_reaches_is_refused(world: World, week: str, words: str) -> None:
+    assert words in propose(world, "ri", INTERVAL | {"sex": "F", "gest_low": week}).text
+
+
+def test_an_item_goes_or_is_renamed_only_when_nothing_reads_it(world: World) -> None:
+    """Also by the button 提出停用, which says nothing of the row; a rule that cannot be read would stop every result."""
+    with world.lab.uow() as uow:
+        item = world.items["K"]
+        row = rule_models.ReflexRule(code="RX", name="高钾复查", expression='"K" > 6', item_id=item, action="repeat", message="")
+        uow.s.add(row)
+        uow.s.flush()
+        catalog.changed(uow)
+        rule_id = row.id
+    try:
+        with world.lab.uow() as uow:
+            values = catalog.present(uow, catalog.KINDS["item"], item)
+            assert values is not None
+            wrong = [message for _, message in service.check(uow, "item", [(item, None)])]
+            assert any("高钾复查" in each and "还在使用这个项目" in each for each in wrong), wrong
+            assert any("医嘱项目" in each and "还在使用它" in each for each in wrong), wrong
+            for changed in ({"code": "K2"}, {"result_type": "text"}):
+                wrong = [message for _, message in service.check(uow, "item", [(item, values | changed)])]
+                assert any("高钾复查" in each and "改后不能再读" in each for each in wrong), (changed, wrong)
+            assert service.check(uow, "item", [(item, values | {"name": "血钾"})]) == []
+        answer = world.lab.client("leader").post(f"/md/edit/item/{item}", {"retire": "1", "reason": "不做了"})
+        assert answer.status_code == 422 and "高钾复查" in answer.text
+    finally:
+        with world.lab.uow() as uow:
+            uow.s.delete(uow.s.get_one(rule_models.ReflexRule, (uow.tenant_id, rule_id)))
+            catalog.changed(uow)
+
+
+def test_a_rule_left_unreadable_is_alerted_and_no_result_waits_for_it(world: World) -> None:
+    with world.lab.uow() as uow:
+        row = rule_models.ReflexRule(
+            code="RY", name="旧规则", expression='"GONE" > 6', item_id=world.items["K"], action="repeat", message=""
+        )
+        uow.s.add(row)
+        uow.s.flush()
+        catalog.changed(uow)
+        rule_id = row.id
+    try:
+        with world.lab.uow() as uow:
+            watch.look(uow)
+            told = [
+                (a.kind, a.subject, a.fields["name"]) for a in alerts.visible(uow, frozenset({Perm.PROPOSE})) if a.subject == "reflex:RY"
+            ]
+            assert told == [("catalog.formula", "reflex:RY", "旧规则")]
+    finally:
+        with world.lab.uow() as uow:
+            uow.s.delete(uow.s.get_one(rule_models.ReflexRule, (uow.tenant_id, rule_id)))
+            catalog.changed(uow)
