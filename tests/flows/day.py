@@ -285,7 +285,13 @@ class Day:
             self.report("senior", tube)
             desk.press("F6")
             desk.sees(desk.page.locator("#amend"))
-            desk.tab_to(desk.page.locator(f"#amend input[aria-label='{item}']"), 40)
+            field, find = desk.page.locator(f"#amend input[aria-label='{item}']"), desk.page.locator("#amend-find")
+            if find.count():  # one of many is found by its name, code or number
+                desk.type(item)
+                desk.press("Enter")
+            else:
+                desk.tab_to(field, 5)
+            assert field.evaluate("i => i === document.activeElement")
             desk.type(value)
             desk.press("F8", "ArrowDown", "Tab")
             desk.type("复核后更正")

@@ -32,7 +32,7 @@ BOUNDS = {
     "rerun": 16,
     "release a batch": 8,
     "phone a critical value": 24,
-    "amend": 40,
+    "amend": 27,
     "sign QC": 24,
 }
 

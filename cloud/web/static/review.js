@@ -47,6 +47,17 @@
   if (form) form.addEventListener("submit", () => { if (!boxes().some((b) => b.checked)) { const b = $('#lines tr[aria-selected="true"] input'); if (b) b.checked = true; } }, true);
   document.addEventListener("reviewNext", (e) => { const row = document.getElementById(`q${e.detail.value}`); if (row) row.remove(); next(); count(); });
 
+  // One item of many to amend: by its code, name, pinyin or number. Enter goes only where one item is meant: it names what will be told.
+  document.addEventListener("keydown", (e) => {
+    if (e.key !== "Enter" || e.target.id !== "amend-find") return;
+    e.preventDefault();
+    const word = e.target.value.trim().toLowerCase(), rows = all("#amend tr[data-find]"), told = $("#amend-found"); if (!word) return;
+    const by = (fits) => rows.filter((r) => r.dataset.find.toLowerCase().split("|").some((each) => each && fits(each)));
+    const hits = [(w) => w === word, (w) => w.startsWith(word), (w) => w.includes(word)].map(by).find((found) => found.length) || [];
+    told.textContent = hits.length === 1 ? "" : hits.length ? told.dataset.many : told.dataset.none;
+    if (hits.length === 1) { const i = $("input", hits[0]); e.target.value = ""; i.focus(); i.select(); i.scrollIntoView({ block: "center" }); } else e.target.select();
+  });
+
   // 401 to a signature: PIN first, then the same request again.
   let waiting = null;
   document.addEventListener("htmx:beforeSwap", (e) => {

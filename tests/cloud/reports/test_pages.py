@@ -103,6 +103,15 @@ def test_a_pregnancy_told_by_the_request_chooses_the_interval_and_is_shown_to_wh
     assert "孕周 24" in shown and "溶血 12" in shown and "溶血指数" not in shown  # an index is no test to be verified
 
 
+def test_one_item_of_many_to_amend_is_found_by_its_code_name_pinyin_or_number(world: World) -> None:
+    page = world.lab.client("senior").get(f"/reports/{released(world, NORMAL)}/amend").text
+    told = re.findall(r'<tr data-find="([^"]+)"><td class="num muted">(\d+)</td><td>([^<]+)</td>', page)
+    assert len(told) == len(NORMAL) and [int(n) for _, n, _ in told] == list(range(1, len(NORMAL) + 1))
+    assert all(words.split("|")[:2] == [n, name] for words, n, name in told)
+    assert {words.split("|")[2] for words, _, _ in told} == set(NORMAL)
+    assert ('id="amend-find"' in page) is (len(NORMAL) > 5) and page.count(" autofocus") >= 1
+
+
 def test_who_amends_chooses_from_the_items_list_and_from_nothing_else(world: World) -> None:
     with world.lab.uow() as uow:
         uow.s.execute(
