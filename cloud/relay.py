@@ -3,6 +3,9 @@
 A round takes what is due and at the head of its key, handles it for a tenth of a second and commits. When a handler of the round fails,
 nothing of it happened and its events are tried one by one: the failing one waits (with backoff), and with it the later ones of its key;
 other keys go on. So a handler may be called again for an event; what it does outside the database must bear repeating.
+
+Two lanes, each with a loop of its own in the worker: what takes long and nobody waits for (``LATER``) never stands before a critical value,
+a message to the HIS or a label. Between lanes no order is kept, so a later event has a key that no other lane uses.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ RELAY = Actor("relay")
 BACKOFF_S = (1, 5, 30, 120, 600)
 ROUND = 60
 ROUND_S = 0.1  # rows that people may want are locked no longer than this
+LATER = frozenset({"report.print"})
 Handlers = Mapping[str, Sequence[Handler]]
 
 # People go first: a round that must wait for a lock gives up before PostgreSQL looks for a deadlock (1 s) and perhaps ends theirs.
@@ -33,6 +37,7 @@ PATIENCE_MS = 300
 _DUE = text("""
 SELECT e.id, e.topic, e.key, e.payload FROM outbox_event e
 WHERE e.tenant_id = :t AND e.done_at IS NULL AND (e.next_at IS NULL OR e.next_at <= :now) AND e.id > :after
+  AND (CAST(:later AS boolean) IS NULL OR (e.topic = ANY(:topics)) = :later)
   AND NOT EXISTS (SELECT 1 FROM outbox_event p
                   WHERE p.tenant_id = e.tenant_id AND p.done_at IS NULL AND p.key = e.key AND p.id < e.id AND p.next_at > :now)
 ORDER BY e.id LIMIT :n FOR UPDATE OF e SKIP LOCKED
@@ -47,14 +52,15 @@ FOR UPDATE OF e SKIP LOCKED
 """)
 
 
-def drain(db: Database, tenant_id: int, handlers: Handlers) -> int:
-    """Handle what is due for one hospital; returns how many events were done."""
+def drain(db: Database, tenant_id: int, handlers: Handlers, later: bool | None = None) -> int:
+    """Handle what is due for one hospital, of one lane or (None) of both; returns how many events were done."""
     done, after = 0, 0
+    lane = {"later": later, "topics": list(LATER)}
     while True:
         taken: list[Any] = []
         try:
             with db.tenant(tenant_id, RELAY, PATIENCE_MS) as uow:
-                found = uow.s.execute(_DUE, {"t": tenant_id, "now": uow.now, "after": after, "n": ROUND}).all()
+                found = uow.s.execute(_DUE, {"t": tenant_id, "now": uow.now, "after": after, "n": ROUND} | lane).all()
                 if not found:
                     return done
                 taken = _heads(uow, found)
@@ -68,7 +74,7 @@ def drain(db: Database, tenant_id: int, handlers: Handlers) -> int:
             after = taken[-1].id
             continue
         done += handled
-        if handled == len(found) < ROUND and not uow.emitted:
+        if handled == len(found) < ROUND and not any(later is None or (topic in LATER) == later for topic in uow.emitted):
             return done  # that was all; who writes an event later wakes the worker
         if not taken:
             after = found[-1].id

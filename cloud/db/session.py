@@ -122,9 +122,9 @@ class UnitOfWork:
             items.append(item)
 
     @property
-    def emitted(self) -> bool:
-        """Whether an event goes out, or has gone out, with this unit."""
-        return bool(self._closing.events)
+    def emitted(self) -> set[str]:
+        """The topics of the events that go out, or have gone out, with this unit."""
+        return {str(event["topic"]) for event in self._closing.events}
 
     def finish(self) -> None:
         """What was gathered, then flush, then events, looks, notices and audit entries in one statement; the caller commits next."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import traceback
@@ -46,16 +47,18 @@ def percentile(values: Sequence[float], share: float) -> float:
 def tree(pid: int) -> Iterator[int]:
     """A process and everything below it."""
     yield pid
-    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
-        yield from tree(int(child))
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+            yield from tree(int(child))
 
 
 def cpu(pid: int) -> float:
     """Processor seconds that a process and everything below it have used: what is left to compare by when the machine is busy."""
     ticks = 0
     for each in tree(pid):
-        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        ticks += sum(int(n) for n in fields[11:15])
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended since it was listed: its parent counts it
+            fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
+            ticks += sum(int(n) for n in fields[11:15])
     return ticks / os.sysconf("SC_CLK_TCK")
 
 

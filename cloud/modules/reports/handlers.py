@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,7 +19,16 @@ from common.say import say
 
 SIDE_BY_SIDE = 2
 """Reports rendered at once: Typst works outside Python's lock."""
-_renderers = ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="render")
+LAST = 10
+"""How much nicer a renderer is than the worker around it: what the worker tells people and neighbours goes first."""
+
+
+def _step_back() -> None:
+    me = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, me, min(19, os.getpriority(os.PRIO_PROCESS, me) + LAST))
+
+
+_renderers = ThreadPoolExecutor(SIDE_BY_SIDE, thread_name_prefix="render", initializer=_step_back)
 # One more may wait, so that no renderer is idle while the next document is read. Whoever would start a fourth waits, and the relay's
 # round ends in time.
 _room = threading.BoundedSemaphore(SIDE_BY_SIDE + 1)
@@ -31,11 +42,27 @@ class _Job:
     pdf: Future[bytes]
 
 
+def print_later(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """A version was told: its PDF is made in the relay's later lane, behind which nobody waits."""
+    report_id, version_no = int(payload["report_id"]), int(payload["version_no"])
+    uow.emit("report.print", f"print:{report_id}", {"report_id": report_id, "version_no": version_no})
+    uow.notify("print", {})
+
+
+def render_now(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``report.render``: somebody waits for this one. It is made before all that stand in the later lane."""
+    _render_by(_at_once, uow, payload)
+
+
 def render_report(uow: UnitOfWork, payload: dict[str, Any]) -> None:
-    """Render a version from its frozen document, beside others of this round; kept when the round ends.
+    """Event ``report.print``: render a version from its frozen document, beside others of this round; kept when the round ends.
 
     A repeat of the event changes nothing; an error leaves the event for the next round.
     """
+    _render_by(_begun, uow, payload)
+
+
+def _render_by(way: Callable[[ReportDocument, bytes], Future[bytes]], uow: UnitOfWork, payload: dict[str, Any]) -> None:
     report_id, version_no = int(payload["report_id"]), int(payload["version_no"])
     found = queries.for_rendering(uow, report_id, version_no)
     if found is None or found[2] is not None:
@@ -47,7 +74,7 @@ def render_report(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     except UserError as error:
         service.not_rendered(uow, report_id, version_no, str(error))
         return
-    uow.gather(_keep, _Job(report_id, version_no, content, _begun(sheet, logo)))
+    uow.gather(_keep, _Job(report_id, version_no, content, way(sheet, logo)))
 
 
 def _begun(sheet: ReportDocument, logo: bytes) -> Future[bytes]:
@@ -59,6 +86,15 @@ def _begun(sheet: ReportDocument, logo: bytes) -> Future[bytes]:
         raise
     begun.add_done_callback(lambda _: _room.release())
     return begun
+
+
+def _at_once(sheet: ReportDocument, logo: bytes) -> Future[bytes]:
+    made = Future[bytes]()
+    try:
+        made.set_result(_render(sheet, logo))
+    except UserError as error:
+        made.set_exception(error)
+    return made
 
 
 def _render(sheet: ReportDocument, logo: bytes) -> bytes:

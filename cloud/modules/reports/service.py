@@ -288,7 +288,6 @@ def rendered(uow: UnitOfWork, report_id: int, version_no: int, key: str, sha256:
     report = uow.s.execute(_RENDERED, values).one_or_none()
     if report is None:
         return
-    uow.emit("report.rendered", str(report.no), {"report_id": report_id, "version_no": version_no})
     uow.notify("report", {"id": report_id, "section_id": report.section_id})
     uow.audit("report", report_id, "rendered", after={"version_no": version_no, "sha256": sha256})
 
@@ -296,11 +295,15 @@ def rendered(uow: UnitOfWork, report_id: int, version_no: int, key: str, sha256:
 def pdf_bytes(uow: UnitOfWork, told: Told, kind: str = "pdf") -> bytes | None:
     """The stored PDF, compared with its hash (AC-R-3), with a receipt of this look; None while it is not rendered.
 
+    One that is looked for before it is made is the next to be made.
+
     UserErrors: conflict for a recalled report, and for a file that is missing, damaged or out of reach.
     """
     if told.recalled:
         raise UserError("conflict", say("报告已召回，请勿使用。"))
     if told.pdf_key is None:
+        if told.render_error is None:
+            _wanted(uow, told)
         return None
     try:
         data = s3.files_of(s3.current_store(), uow.tenant_id).get(told.pdf_key, told.pdf_sha256)
@@ -308,6 +311,16 @@ def pdf_bytes(uow: UnitOfWork, told: Told, kind: str = "pdf") -> bytes | None:
         raise UserError("conflict", say("报告文件取不到，不能打印：{why}", why=str(error))) from error
     seen(uow, told.report_id, told.version_no, kind)
     return data
+
+
+_WAITS = text("SELECT EXISTS (SELECT 1 FROM outbox_event WHERE tenant_id = :t AND done_at IS NULL AND key = :key)")
+
+
+def _wanted(uow: UnitOfWork, told: Told) -> None:
+    """Somebody waits for this PDF; the page asks again every other second, the worker is asked once."""
+    key = f"wanted:{told.report_id}"
+    if not uow.s.scalar(_WAITS, {"t": uow.tenant_id, "key": key}):
+        uow.emit("report.render", key, {"report_id": told.report_id, "version_no": told.version_no})
 
 
 def ask_reprint(uow: UnitOfWork, told: Told, back: str) -> str:

@@ -162,3 +162,45 @@ def test_cron_of_calendar_times_is_utc() -> None:
     assert jobs.cron("00:30", "Asia/Shanghai") == "30 16 * * *"
     assert jobs.cron("10s", "Asia/Shanghai") == "* * * * * */10"
     assert jobs.cron("15m", "Asia/Shanghai") == "*/15 * * * *"
+
+
+def test_what_nobody_waits_for_never_stands_before_the_rest(lab: Lab) -> None:
+    """The later lane's handler is at work, with more behind it; an event written after all of them is handled meanwhile."""
+    begun, end, seen = threading.Event(), threading.Event(), list[str]()
+
+    def slow(_uow: Any, payload: dict[str, Any]) -> None:
+        begun.set()
+        assert end.wait(60)
+        seen.append(f"print {payload['n']}")
+
+    handlers = {"report.print": [slow], "critical.confirmed": [lambda _uow, _payload: seen.append("critical")]}
+    with lab.uow() as uow:
+        for n in range(3):
+            uow.emit("report.print", f"print:{n}", {"n": n})
+    printing = threading.Thread(target=relay.drain, args=(lab.db, lab.a, handlers, True))
+    printing.start()
+    assert begun.wait(60)
+    with lab.uow() as uow:
+        uow.emit("critical.confirmed", "c", {})
+    assert relay.drain(lab.db, lab.a, handlers, False) == 1 and seen == ["critical"]
+    end.set()
+    printing.join()
+    assert seen == ["critical", "print 0", "print 1", "print 2"]
+
+
+def test_the_quick_lane_looks_again_for_what_it_emits_itself_not_for_what_the_later_one_does(lab: Lab) -> None:
+    seen: list[str] = []
+    looks: list[str] = []
+
+    def first(uow: Any, _payload: dict[str, Any]) -> None:
+        uow.emit("report.print", "p", {})
+
+    def note(_c: Any, _cur: Any, sql: str, *_: Any) -> None:
+        if "SKIP LOCKED" in sql:
+            looks.append(sql)
+
+    handlers = {"t": [first], "report.print": [lambda _uow, _payload: seen.append("print")]}
+    emit(lab, ("a", 1))
+    event.listen(lab.db.engine, "before_cursor_execute", note)
+    assert relay.drain(lab.db, lab.a, handlers, False) == 1 and len(looks) == 1 and seen == []
+    assert relay.drain(lab.db, lab.a, handlers, True) == 1 and seen == ["print"]

@@ -187,6 +187,26 @@ def test_release_asks_for_the_pin_and_refuses_the_tester(world: World) -> None:
     assert verifier.post("/review/CHEM/release", {}, htmx=True).status_code == 422
 
 
+def test_a_pdf_somebody_waits_for_is_made_before_those_that_nobody_looked_at(world: World) -> None:
+    numbers = [released(world), released(world)]
+    relay.drain(world.lab.db, world.tenant, worker.all_handlers(), False)
+    verifier = world.lab.client("verifier")
+    assert verifier.get(f"/reports/{numbers[1]}/pdf").status_code == verifier.get(f"/reports/{numbers[1]}/pdf").status_code == 202
+    with world.lab.uow() as uow:
+        asked = "SELECT count(*) FROM outbox_event WHERE done_at IS NULL AND topic = :topic"
+        assert [uow.s.scalar(text(asked), {"topic": topic}) for topic in ("report.print", "report.render")] == [2, 1]
+    relay.drain(world.lab.db, world.tenant, worker.all_handlers(), False)
+    assert [verifier.get(f"/reports/{no}/pdf").status_code for no in numbers] == [202, 200]
+    first = verifier.get(f"/reports/{numbers[1]}/pdf").data
+    work(world)
+    assert [verifier.get(f"/reports/{no}/pdf").status_code for no in numbers] == [200, 200]
+    assert verifier.get(f"/reports/{numbers[1]}/pdf").data == first
+    with world.lab.uow() as uow:
+        told = [queries.released(uow, no) for no in numbers]
+        rendered = text("SELECT count(*) FROM audit_log WHERE entity = 'report' AND entity_id = :i AND action = 'rendered'")
+        assert [uow.s.scalar(rendered, {"i": str(each.report_id)}) for each in told if each is not None] == [1, 1]
+
+
 def test_ac_r_3_every_print_has_the_bytes_of_the_first(world: World) -> None:
     no = released(world)
     verifier = world.lab.client("verifier")
