@@ -160,6 +160,15 @@ def ticket_code(site: int, day: date, klass: str, number: int) -> str:
     return f"Q{body}{_ticket_check(body)}"
 
 
+LOT_SIGNS = "-_/^* "
+"""What stands between a control's code and its lot in one barcode."""
+
+
+def names_of_control(code: str, lot: str) -> set[str]:
+    """What a scan of a control may say: its code, or code and lot in one (``QC1-L240501``)."""
+    return {normalise_scan(code), *(normalise_scan(f"{code.strip()}{sign}{lot.strip()}") for sign in LOT_SIGNS)}
+
+
 @functools.lru_cache(maxsize=2048)  # a message names its tube once a result
 def normalise_scan(text: str) -> str:
     """What was meant by a scan: full-width to half-width, upper case, no blanks around, nothing invisible (spec C10)."""

@@ -15,13 +15,13 @@ from functools import lru_cache
 from typing import Any
 
 from cloud.modules.catalog.queries import Catalog
-from cloud.modules.edge import rules
 from cloud.modules.edge.lookup import Link
 from common.instruments import pictures, tubes
 from common.instruments.decode import decode
 from common.instruments.pictures import Picture
 from common.instruments.reading import Message, Reading, Result, Specimen
 from common.instruments.site import Site, site_from_json
+from common.run_time import run_time
 
 MAX_INLINE = 512 * 1024
 """Bytes of a message read inside the stream; a larger one is stored, receipted, and read by the worker (F14)."""
@@ -71,7 +71,7 @@ def sent_at(body: bytes, meta: Mapping[str, Any], link: Link | None, catalog: Ca
         found = reading_of(body, meta, link, catalog).messages
     except Exception:  # what cannot be decoded has its own place, see batch.read
         return None
-    return next((at for m in reversed(found) if (at := rules.run_time(m.sent_at, zone)) is not None), None)
+    return next((at for m in reversed(found) if (at := run_time(m.sent_at, zone)) is not None), None)
 
 
 @lru_cache(maxsize=512)

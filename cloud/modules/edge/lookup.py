@@ -84,7 +84,7 @@ BY_ID = _TUBE + "s.id = ANY(%s)"
 
 IDENTIFIERS = "SELECT patient_id, value, sealed FROM patient_identifier WHERE tenant_id = %s AND patient_id = ANY(%s)"
 TESTS = "SELECT specimen_id, item_id, id FROM test WHERE tenant_id = %s AND specimen_id = ANY(%s) AND state <> 'cancelled'"
-MATERIALS = "SELECT code FROM qc_material WHERE tenant_id = %s AND active"
+MATERIALS = "SELECT code, lot FROM qc_material WHERE tenant_id = %s AND active"
 IGNORED = "SELECT analyzer_id, code FROM ignored_code WHERE tenant_id = %s AND analyzer_id = ANY(%s)"
 
 
@@ -159,4 +159,4 @@ def materials(cur: Cursor, tenant: int, codes: Collection[str]) -> set[str]:
     if not codes:
         return set()
     cur.execute(MATERIALS, (tenant,))
-    return {ids.normalise_scan(code) for (code,) in cur.fetchall()} & set(codes)
+    return {name for code, lot in cur.fetchall() for name in ids.names_of_control(code, lot)} & set(codes)

@@ -18,6 +18,7 @@ from cloud.modules.edge.rules import Fate
 from cloud.modules.edge.store import ObservationRow
 from common import ids
 from common.instruments.pictures import Picture
+from common.run_time import run_time
 
 MAX_SAMPLE_NO = 8
 """Characters of a sample number; anything longer is a barcode or nothing."""
@@ -213,7 +214,7 @@ def _tell_controls(uow: UnitOfWork, known: Known, controls: Sequence[tuple[Obser
     """Control results go on by event, by analyzer and in order: whatever is wrong with one holds up no patient's result."""
     by_source: dict[str, list[tuple[int, str | None]]] = {}
     for row, heard, said in controls:
-        at = rules.run_time(said.time, known.zone)
+        at = run_time(said.time, known.zone)
         by_source.setdefault(heard.source, []).append((row.id, None if at is None else at.isoformat()))
     for source, told in by_source.items():
         uow.emit("qc.observed", f"qc:{source}", {"observations": told})
@@ -296,7 +297,7 @@ def _incoming(known: Known, number: int, heard: Heard, said: Said, verdict: Verd
         holds += (bench.Hold("UNIT", _unit(said.unit or "", item.unit, verdict.channel.factor, right)),)
     elif other is not None:
         holds += (bench.Hold("UNIT", _other_unit(said.unit or "", other)),)
-    run_at = rules.run_time(said.time, known.zone)
+    run_at = run_time(said.time, known.zone)
     # C2: accepted and flagged; who measures turnaround leaves it out.
     future = rules.in_future(run_at, heard.received_at)
     return bench.Incoming(

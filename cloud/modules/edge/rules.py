@@ -5,12 +5,10 @@ Pure: no clock, no store. Instants are aware, `None` means unknown.
 
 from __future__ import annotations
 
-import functools
 import hashlib
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 
 
@@ -247,32 +245,12 @@ def run_day(time_text: str | None, fallback: date) -> date:
         return fallback
 
 
-@functools.lru_cache(maxsize=512)  # a run's results carry one time
-def run_time(time_text: str | None, zone: tzinfo) -> datetime | None:
-    """An instrument's time text (YYYYMMDDhhmm[ss] with or without separators, HL7 offset) as an instant; None when it is none.
-
-    Instruments send local wall time without a zone; ``zone`` is the laboratory's.
-    """
-    match = _TIME.fullmatch((time_text or "").strip())
-    if match is None:
-        return None
-    year, month, day, hour, minute, second, offset = match.groups()
-    try:
-        local = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second or 0), tzinfo=zone)
-        return datetime.strptime(f"{local:%Y%m%d%H%M%S}{offset}", "%Y%m%d%H%M%S%z") if offset else local
-    except ValueError:
-        return None
-
-
 FUTURE = timedelta(minutes=5)
 
 
 def in_future(run_at: datetime | None, received_at: datetime) -> bool:
     """Whether an instrument's run time lies more than 5 minutes behind its arrival (C2)."""
     return run_at is not None and run_at - received_at > FUTURE
-
-
-_TIME = re.compile(r"(\d{4})[-/.]?(\d\d)[-/.]?(\d\d)[T ]*(\d\d):?(\d\d)(?::?(\d\d))?(?:\.\d+)?([+-]\d{4})?")
 
 
 # --- the board -------------------------------------------------------------------------------------------------------

@@ -18,9 +18,13 @@ from cloud.modules.qc.models import QcMaterial, QcPlan
 from cloud.modules.qc.record import Measured
 from cloud.modules.reagents import queries as reagents
 from common import ids, values
+from common.errors import UserError
+from common.run_time import run_time
+from common.say import say
 
 FUTURE = timedelta(minutes=5)
 RETAKE = timedelta(days=7)
+SEVERAL = "该质控品有几个批号同时在用，请选择测的是哪一批；不再使用的批号请停用"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,20 +38,40 @@ class Observed:
     aspect: str | None
     text: str | None
     received_at: datetime
+    time_text: str | None
+
+    @property
+    def run_at(self) -> datetime | None:
+        """When the analyzer says it measured."""
+        return run_time(self.time_text, md.HOSPITAL_ZONE)
 
 
 _BY_ID = text("""
-SELECT o.id, o.analyzer_id, o.specimen_text, o.code, o.aspect, coalesce(o.read_as, o.value), o.received_at FROM observation o
+SELECT o.id, o.analyzer_id, o.specimen_text, o.code, o.aspect, coalesce(o.read_as, o.value), o.received_at, o.time_text FROM observation o
 WHERE o.tenant_id = :t AND o.id = ANY(:ids) AND o.state = 'qc'
   AND NOT EXISTS (SELECT 1 FROM qc_result q WHERE q.tenant_id = o.tenant_id AND q.observation_id = o.id)
 ORDER BY o.id
 """)
 _OPEN = text("""
-SELECT o.id, o.analyzer_id, o.specimen_text, o.code, o.aspect, coalesce(o.read_as, o.value), o.received_at FROM observation o
+SELECT o.id, o.analyzer_id, o.specimen_text, o.code, o.aspect, coalesce(o.read_as, o.value), o.received_at, o.time_text FROM observation o
 WHERE o.tenant_id = :t AND o.state = 'qc' AND o.received_at >= :since
   AND NOT EXISTS (SELECT 1 FROM qc_result q WHERE q.tenant_id = o.tenant_id AND q.observation_id = o.id)
 ORDER BY o.id DESC LIMIT :n
 """)
+_SAME_TUBE = text("""
+SELECT x.id FROM observation o JOIN observation x ON x.tenant_id = o.tenant_id AND x.raw_message_id = o.raw_message_id
+  AND x.specimen_text = o.specimen_text
+WHERE o.tenant_id = :t AND o.id = :i AND o.state = 'qc'
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Unplaced:
+    """A control observation that belongs nowhere yet, why, and the lots it may be of where that is all that is open."""
+
+    seen: Observed
+    why: str
+    lots: Sequence[QcMaterial] = ()
 
 
 class Shelf:
@@ -57,16 +81,26 @@ class Shelf:
         self.catalog = md.catalog(uow)
         self.materials: dict[str, list[QcMaterial]] = {}
         for m in uow.s.execute(select(QcMaterial).where(QcMaterial.active).order_by(QcMaterial.id.desc())).scalars():
-            self.materials.setdefault(ids.normalise_scan(m.code), []).append(m)
+            for name in ids.names_of_control(m.code, m.lot) | {ids.normalise_scan(m.lot)}:
+                self.materials.setdefault(name, []).append(m)
         query = select(QcPlan.analyzer_id, QcPlan.item_id, QcPlan.id).where(QcPlan.active)
         self.plans = {(a, i): p for a, i, p in uow.s.execute(query)}
 
-    def place(self, seen: Observed, at: datetime | None = None) -> Measured | str:
-        """Where an observation belongs, or why nowhere."""
+    def when(self, seen: Observed, at: datetime | None) -> datetime:
+        """When it was measured, as far as that can be believed."""
+        return seen.received_at if at is None or at > seen.received_at + FUTURE else at
+
+    def lots(self, seen: Observed, at: datetime | None) -> list[QcMaterial]:
+        """The lots an observation may be of: in use, and usable when it was measured."""
+        named, when = self.materials.get(ids.normalise_scan(seen.material), []) if seen.material else [], self.when(seen, at)
+        return [m for m in named if rules.material_problem(m.expires_at, m.opened_at, m.open_days, when) is None]
+
+    def place(self, seen: Observed, at: datetime | None = None, chosen: int | None = None) -> Measured | str:
+        """Where an observation belongs, or why nowhere. Nobody guesses between two lots: the barcode says it, or a person (``chosen``)."""
         if seen.analyzer_id is None:
             return "线路没有对应的仪器"
-        lots = self.materials.get(ids.normalise_scan(seen.material)) if seen.material else None
-        if not lots:
+        named = self.materials.get(ids.normalise_scan(seen.material)) if seen.material else None
+        if not named:
             return "质控品编号未登记"
         code = (seen.code or "").strip()
         own = self.catalog.channel(seen.analyzer_id, f"{code}/{seen.aspect}") if seen.aspect else None
@@ -76,11 +110,14 @@ class Shelf:
         plan = self.plans.get((seen.analyzer_id, channel.item_id))
         if plan is None:
             return "没有质控计划"
-        when = seen.received_at if at is None or at > seen.received_at + FUTURE else at
+        when = self.when(seen, at)
+        lots = [m for m in self.lots(seen, at) if chosen in (None, m.id)]
+        if not lots:
+            first = named[0]
+            return rules.material_problem(first.expires_at, first.opened_at, first.open_days, when) or SEVERAL
+        if len(lots) > 1:
+            return SEVERAL
         lot = lots[0]
-        problem = rules.material_problem(lot.expires_at, lot.opened_at, lot.open_days, when)
-        if problem is not None:
-            return problem
         item = self.catalog.items[channel.item_id]
         value = values.scaled(values.parse(seen.text, item.result_type), channel.factor, channel.offset)
         number: Decimal | None = value.number if value.kind is values.ValueKind.NUMBER and not value.comparator else None
@@ -99,27 +136,45 @@ def take(uow: UnitOfWork, payload: dict[str, Any]) -> None:
 
 
 def take_again(uow: UnitOfWork) -> int:
-    """Try once more what lies unplaced (a material or a plan was added since); how many found their place."""
+    """Try once more what lies unplaced (a material or a plan was added since), by when it was measured; how many found their place."""
     found = [Observed(*row) for row in uow.s.execute(_OPEN, {"t": uow.tenant_id, "since": uow.now - RETAKE, "n": 2000})]
-    return _record(uow, ((each, None) for each in reversed(found)))
+    return _record(uow, ((each, each.run_at) for each in reversed(found)))
 
 
-def unplaced(uow: UnitOfWork, since: datetime, limit: int = 200) -> list[tuple[Observed, str]]:
+def choose(uow: UnitOfWork, observation_id: int, material_id: int) -> int:
+    """A person says which lot was measured: for all that the analyzer told of that tube in one message. How many found their place.
+
+    UserErrors: conflict where it was placed meanwhile, or the lot is none of those it may be of.
+    """
+    same = list(uow.s.execute(_SAME_TUBE, {"t": uow.tenant_id, "i": observation_id}).scalars())
+    found = [Observed(*row) for row in uow.s.execute(_BY_ID, {"t": uow.tenant_id, "ids": same})]
+    n = _record(uow, ((each, each.run_at) for each in found), material_id)
+    if not n:
+        raise UserError("conflict", say("这些质控结果已经归入，或所选批号当时不能使用。请刷新后再试。"))
+    after = {"observations": [each.id for each in found], "material": found[0].material}
+    uow.audit("qc_material", material_id, "choose", after=after)
+    return n
+
+
+def unplaced(uow: UnitOfWork, since: datetime, limit: int = 200) -> list[Unplaced]:
     """What lies unplaced since a moment, each with the reason, newest first."""
     found = [Observed(*row) for row in uow.s.execute(_OPEN, {"t": uow.tenant_id, "since": since, "n": limit})]
     if not found:
         return []
-    shelf = Shelf(uow)
-    placed = [(each, shelf.place(each)) for each in found]
-    return [(each, why if isinstance(why, str) else "可重新归入") for each, why in placed]
+    shelf, out = Shelf(uow), []
+    for each in found:
+        why = shelf.place(each, each.run_at)
+        lots = shelf.lots(each, each.run_at) if why is SEVERAL else ()
+        out.append(Unplaced(each, why if isinstance(why, str) else "可重新归入", lots))
+    return out
 
 
-def _record(uow: UnitOfWork, found: Iterable[tuple[Observed, datetime | None]]) -> int:
+def _record(uow: UnitOfWork, found: Iterable[tuple[Observed, datetime | None]], chosen: int | None = None) -> int:
     seen = list(found)
     if not seen:
         return 0
     shelf = Shelf(uow)
-    fits = [(placed, each.analyzer_id) for each, at in seen if not isinstance(placed := shelf.place(each, at), str)]
+    fits = [(placed, each.analyzer_id) for each, at in seen if not isinstance(placed := shelf.place(each, at, chosen), str)]
     if fits:
         record.record(uow, _traced(uow, shelf, fits))
     return len(fits)

@@ -45,9 +45,12 @@ FROM qc_result q
 WHERE q.tenant_id = :t AND q.at >= :start AND q.at < :end AND q.value IS NOT NULL AND (CAST(:plan AS bigint) IS NULL OR q.plan_id = :plan)
 GROUP BY q.plan_id, q.level, q.material_id ORDER BY q.plan_id, q.level, q.material_id
 """)
+# By level and lot: those whose own value in the run took part, one level alone or several together.
 _BROKEN = text("""
-SELECT plan_id, rule, severity, count(DISTINCT run_id) AS n FROM qc_violation
-WHERE tenant_id = :t AND at >= :start AND at < :end AND ended_at IS NULL GROUP BY plan_id, rule, severity ORDER BY plan_id, rule
+SELECT q.plan_id, q.level, q.material_id, v.rule, count(DISTINCT v.run_id) AS n
+FROM qc_violation v JOIN qc_result q ON q.tenant_id = v.tenant_id AND q.run_id = v.run_id AND v.points @> to_jsonb(q.id)
+WHERE v.tenant_id = :t AND v.at >= :start AND v.at < :end AND v.ended_at IS NULL
+GROUP BY q.plan_id, q.level, q.material_id, v.rule ORDER BY q.plan_id, v.rule
 """)
 
 
@@ -60,20 +63,21 @@ def groups(uow: UnitOfWork, start: datetime, end: datetime, plan_id: int | None 
 def draft(uow: UnitOfWork, month: date, zone: tzinfo) -> int:
     """Write (or bring up to date) the unsigned summaries of a month; how many there are."""
     start, end = bounds(month, zone)
-    broken: dict[int, dict[str, int]] = {}
+    broken: dict[tuple[int, int, int], dict[str, int]] = {}
     for r in uow.s.execute(_BROKEN, {"t": uow.tenant_id, "start": start, "end": end}):
-        broken.setdefault(r.plan_id, {})[r.rule] = broken.get(r.plan_id, {}).get(r.rule, 0) + r.n
+        broken.setdefault((r.plan_id, r.level, r.material_id), {})[r.rule] = r.n
     found = groups(uow, start, end)
     before = _cumulative(uow, month)
     have = {(m.plan_id, m.level, m.material_id): m for m in uow.s.execute(select(QcMonth).where(QcMonth.month == start.date())).scalars()}
     made = 0
     for g in found:
-        row = have.get((g.plan_id, g.level, g.material_id))
+        of = (g.plan_id, g.level, g.material_id)
+        row = have.get(of)
         if row is not None and row.signed_at is not None:
             continue
         raw, counted = stats(g.raw), stats(g.counted)
-        parts = [s for s in (before.get((g.plan_id, g.level, g.material_id)), counted) if s is not None]
-        data = {"raw": said(raw), "in": said(counted), "cumulative": said(pool(*parts)), "broken": broken.get(g.plan_id, {})}
+        parts = [s for s in (before.get(of), counted) if s is not None]
+        data = {"raw": said(raw), "in": said(counted), "cumulative": said(pool(*parts)), "broken": broken.get(of, {})}
         if row is None:
             row = QcMonth(plan_id=g.plan_id, level=g.level, material_id=g.material_id, month=start.date(), data=data, drafted_at=uow.now)
             uow.s.add(row)

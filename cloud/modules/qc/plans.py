@@ -35,7 +35,7 @@ class NewMaterial:
 
 
 def add_material(uow: UnitOfWork, new: NewMaterial) -> QcMaterial:
-    """Register a lot; analyzers' control results with its code go to it from now on."""
+    """Register a lot; analyzers' control results with its code go to it, or where others are in use to whom a person says."""
     if not new.code.strip() or not new.name.strip() or not new.lot.strip():
         raise UserError("invalid", "请填写质控品编号、名称和批号。", field="code")
     if not 1 <= new.level <= 6:

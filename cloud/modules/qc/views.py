@@ -64,6 +64,16 @@ def again(uow: UnitOfWork) -> Any:
     return response
 
 
+@VIEWS.post("/qc/today/lot", Perm.ENTER)
+def lot_chosen(uow: UnitOfWork) -> Any:
+    """Which of the lots in use a control tube was of, said by a person."""
+    observation, material = (request.form.get(name, type=int) for name in ("observation", "material"))
+    if observation is None or material is None:
+        raise Invalid("请选择批号。", "material")
+    intake.choose(uow, observation, material)
+    return redirect_to("/qc/today")
+
+
 @VIEWS.post("/qc/bypass/<int:plan_id>", Perm.BYPASS)
 def bypass(uow: UnitOfWork, plan_id: int) -> Any:
     """The director lets people release behind a closed gate for some hours."""

@@ -109,10 +109,10 @@ def test_registered_control_material_is_known_by_its_code(edge: Edge) -> None:
     with edge.lab.uow() as uow:
         for code in ("MX-1 L2", barcode):
             plans.add_material(uow, NewMaterial(code, "质控（虚构）", 2, "L1", "演示", None))
-    for said in ("mx-1 l2", barcode, "MX-1"):
+    for said in ("mx-1 l2", barcode, "MX-1", "MX-1 L2/L1"):
         edge.take(edge.agent.raw(astm(said, {"K": "4.1"})))
     found = edge.rows("SELECT state, reason FROM observation ORDER BY id")
-    assert [tuple(r) for r in found] == [("qc", "qc"), ("orphan", "control_code"), ("orphan", "unknown_tube")]
+    assert [tuple(r) for r in found] == [("qc", "qc"), ("orphan", "control_code"), ("orphan", "unknown_tube"), ("qc", "qc")]
     assert edge.versions(barcode) == []
 
 

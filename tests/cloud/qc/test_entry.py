@@ -14,7 +14,7 @@ from cloud.modules.qc import intake, plans, record
 from cloud.modules.qc.rules import RunState
 from cloud.relay import drain
 from cloud.worker import all_handlers
-from tests.cloud.qc.shop import DAY, HOUR, NOON, D, Shop, count, fields
+from tests.cloud.qc.shop import DAY, HOUR, NOON, T0, D, Shop, count, fields
 
 
 def test_typed_values_are_judged_and_a_rejection_points_to_its_work(shop: Shop) -> None:
@@ -96,13 +96,62 @@ def test_what_analyzers_say_of_control_material_becomes_runs_once_and_the_rest_s
         rows = uow.s.execute(text("SELECT level, value, at, z FROM qc_result ORDER BY level")).all()
         assert [(r.level, r.value, r.at) for r in rows] == [(1, D("4.01"), NOON - HOUR), (2, D("6.52"), NOON - HOUR)]
         assert uow.s.execute(text("SELECT state FROM qc_run")).scalar_one() == RunState.IN_CONTROL
-        assert [why for _, why in intake.unplaced(uow, NOON - DAY)] == ["通道代码未对照", "质控品编号未登记"]
+        assert [each.why for each in intake.unplaced(uow, NOON - DAY)] == ["通道代码未对照", "质控品编号未登记"]
         plans.add_material(uow, plans.NewMaterial("QC-L9", "另一种（虚构）", 1, "X1"))
     tester = lab.client("tester")
     assert "通道代码未对照" in tester.get("/qc/today").text
     tester.post("/qc/today/again")
     with lab.uow() as uow:
-        assert [why for _, why in intake.unplaced(uow, NOON - DAY)] == ["通道代码未对照"]
+        assert [each.why for each in intake.unplaced(uow, NOON - DAY)] == ["通道代码未对照"]
+
+
+def test_two_lots_under_one_code_are_told_apart_by_the_barcode_or_by_a_person(shop: Shop) -> None:
+    """Never by which was registered last: the old lot goes on while the new one is measured in."""
+    lab, world = shop.world.lab, shop.world
+    with lab.uow() as uow:
+        for code, item in (("K", "K"), ("NA", "NA")):
+            uow.s.add(catalog.AnalyzerItemMap(analyzer_id=world.analyzer, channel_code=code, item_id=world.items[item]))
+        new = plans.add_material(uow, plans.NewMaterial("QC-L1", "化学质控（虚构）水平1", 1, "LOT1B")).id
+        old = shop.materials[1]
+        rows = [
+            ("QC-L1^lot1", "K", "4.01"),
+            ("QC-L1-LOT1B", "K", "4.05"),
+            ("LOT1", "NA", "125"),
+            ("QC-L1", "K", "4.00"),
+            ("QC-L1", "NA", "126"),
+        ]
+        one = observe(uow, world.analyzer, rows, NOON)
+        intake.take(uow, {"observations": [[i, (NOON - HOUR).isoformat()] for i in one]})
+        placed = uow.s.execute(text("SELECT observation_id, material_id FROM qc_result ORDER BY observation_id")).all()
+        assert [tuple(row) for row in placed] == [(one[0], old), (one[1], new), (one[2], old)]
+        assert [(u.why, {m.id for m in u.lots}) for u in intake.unplaced(uow, NOON - DAY)] == [(intake.SEVERAL, {old, new})] * 2
+        uow.s.execute(text("UPDATE observation SET time_text = '20260504110000' WHERE id = ANY(:ids)"), {"ids": one})
+        assert intake.take_again(uow) == 0
+    tester = lab.client("tester")
+    shown = tester.get("/qc/today").text
+    assert shown.count('action="/qc/today/lot"') == 2 and "LOT1B L1" in shown
+    form = {"observation": str(one[3]), "material": str(shop.materials[2])}
+    assert tester.post("/qc/today/lot", form, htmx=True).status_code == 409
+    assert tester.post("/qc/today/lot", {"observation": str(one[3])}, htmx=True).status_code == 422
+    form["material"] = str(old)
+    tester.post("/qc/today/lot", form)
+    assert tester.post("/qc/today/lot", form, htmx=True).status_code == 409
+    with lab.uow() as uow:
+        found = uow.s.execute(text("SELECT observation_id, material_id, at FROM qc_result ORDER BY id DESC LIMIT 2")).all()
+        # Both of one message, at the hour they were measured.
+        assert {tuple(row) for row in found} == {(i, old, NOON - HOUR) for i in one[3:]}
+        assert intake.unplaced(uow, NOON - DAY) == []
+
+
+def test_what_is_placed_later_counts_when_it_was_measured(shop: Shop) -> None:
+    with shop.world.lab.uow() as uow:
+        (one,) = observe(uow, shop.world.analyzer, [("QC-L1", "K", "4.0")], NOON)
+        uow.s.execute(text("UPDATE observation SET time_text = '202605040830' WHERE id = :i"), {"i": one})
+        assert intake.take_again(uow) == 0
+        uow.s.add(catalog.AnalyzerItemMap(analyzer_id=shop.world.analyzer, channel_code="K", item_id=shop.world.items["K"]))
+        uow.s.flush()
+        assert intake.take_again(uow) == 1
+        assert uow.s.execute(text("SELECT at FROM qc_result")).scalar_one() == T0 + HOUR / 2
 
 
 def test_a_future_time_of_an_analyzer_is_not_believed(shop: Shop) -> None:

@@ -56,6 +56,20 @@ def test_month_summaries_are_drafted_on_the_first_and_signed_once(shop: Shop) ->
         assert uow.s.query(Alert).filter_by(kind="qc.month").one().cleared_at is not None
 
 
+def test_broken_rules_are_counted_at_the_levels_that_took_part(shop: Shop) -> None:
+    """One level alone, and both together; the rule is not the other level's."""
+    with shop.world.lab.uow() as uow:
+        shop.run(uow, "K", T0, {1: "4.25", 2: "6.50"})
+        shop.run(uow, "NA", T0, {1: "128.6", 2: "140.9"})
+        shop.run(uow, "NA", T0 + 3 * HOUR, {1: "125", 2: "140.9"})
+        months.draft(uow, date(2026, 5, 1), md.HOSPITAL_ZONE)
+        found = {(r.plan_id, r.level): r.data["broken"] for r in queries.summaries(uow, date(2026, 5, 1))}
+    k, na = shop.plans["K"], shop.plans["NA"]
+    assert (found[k, 1], found[k, 2]) == ({"1-2s": 1}, {})
+    assert found[na, 1] == {"1-2s": 1, "R-4s": 1}
+    assert found[na, 2] == {"1-2s": 2, "R-4s": 1}
+
+
 def test_cumulative_statistics_go_on_from_the_month_before(shop: Shop) -> None:
     with shop.world.lab.uow() as uow:
         for n in range(40):
