@@ -15,6 +15,9 @@ from cloud.modules.bench.pictures import Print
 from cloud.modules.bench.rules import TestState
 from cloud.modules.catalog import queries as md
 from cloud.modules.qc import queries as qc
+from common.say import say
+
+_FUTURE = say("测定时间在未来")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,8 @@ class Shown:
 
     @property
     def alarms(self) -> list[str]:
-        """The instrument's own warnings."""
-        return list(self.snapshot.get("alarm", ()))
+        """The instrument's own warnings, and what the intake noticed of its clock in words."""
+        return [_FUTURE if each == "future_time" else each for each in self.snapshot.get("alarm", ())]
 
 
 @dataclass(frozen=True, slots=True)

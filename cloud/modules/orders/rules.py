@@ -267,7 +267,8 @@ def person_problems(person: PatientData, today: date) -> list[Problem]:
         return []
     if person.birth > today:
         return [Problem("PID^1^7", "102", "出生日期在将来，请核对", Severity.WARNING)]
-    if today.year - person.birth.year >= MAX_AGE_YEARS:
+    years = today.year - person.birth.year - ((today.month, today.day) < (person.birth.month, person.birth.day))
+    if years >= MAX_AGE_YEARS:
         return [Problem("PID^1^7", "102", f"年龄超过 {MAX_AGE_YEARS} 岁，请核对", Severity.WARNING)]
     return []
 

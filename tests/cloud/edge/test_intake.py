@@ -160,6 +160,9 @@ def test_m07_bad_input_a_run_time_in_the_future_is_flagged(edge: Edge) -> None:
         [tube] = uow.s.execute(text("SELECT id FROM specimen WHERE barcode = :b"), {"b": barcode}).scalars()
     page = edge.lab.client("tester").fragment(f"/bench/{edge.bench.section_code}/tube/{tube}")
     assert "! 测定时间在未来" in page.text
+    edge.take(edge.agent.raw(astm(barcode, {"K": "5.1"}, time="20990505100000")))
+    both = edge.lab.client("tester").fragment(f"/bench/{edge.bench.section_code}/tube/{tube}/rivals").text
+    assert both.count("! 测定时间在未来") == 2 and "future_time" not in both
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,8 @@ def test_one_number_two_descriptions(name: str, sex: Sex, birth: date | None, ex
 
 
 @pytest.mark.parametrize(
-    ("birth", "flagged"), [(None, 0), (date(2026, 5, 6), 0), (date(2026, 5, 7), 1), (date(1877, 1, 1), 0), (date(1876, 1, 1), 1)]
+    ("birth", "flagged"),
+    [(None, 0), (date(2026, 5, 6), 0), (date(2026, 5, 7), 1), (date(1877, 1, 1), 0), (date(1876, 5, 7), 0), (date(1876, 5, 6), 1)],
 )
 def test_odd_birthdays_are_told(birth: date | None, flagged: int) -> None:
     assert len(person_problems(person("张三", Sex.MALE, birth), date(2026, 5, 6))) == flagged
