@@ -21,6 +21,7 @@ from common.say import Said, say
 
 LONGEST = 92
 """Days looked at in one go."""
+PAGE = 200
 CAUSES: dict[str, Said] = {
     "DIFFERENT": say("先后两个结果不同"),
     "RERUN": say("复查与首次并列"),
@@ -85,7 +86,11 @@ JOIN test t ON t.tenant_id = v.tenant_id AND t.id = v.test_id
 JOIN bench_tube b ON b.tenant_id = t.tenant_id AND b.specimen_id = t.specimen_id
 JOIN patient p ON p.tenant_id = b.tenant_id AND p.id = b.patient_id
 JOIN test_item i ON i.tenant_id = t.tenant_id AND i.id = t.item_id
-WHERE c.code = :code AND NOT i.sensitive ORDER BY c.at DESC LIMIT 200
+WHERE c.code = :code AND NOT i.sensitive ORDER BY c.at DESC, c.result_id DESC LIMIT :n OFFSET :start
+""")
+_WITHHELD = text(f"""
+SELECT count(*) FROM ({_CAUSES}) c JOIN test t ON t.tenant_id = :t AND t.id = c.test_id
+JOIN test_item i ON i.tenant_id = t.tenant_id AND i.id = t.item_id WHERE c.code = :code AND i.sensitive
 """)
 _INDEX = """
 FROM result_version v JOIN test t ON t.tenant_id = v.tenant_id AND t.id = v.test_id AND t.current_id = v.id
@@ -111,7 +116,7 @@ JOIN specimen sp ON sp.tenant_id = t.tenant_id AND sp.id = t.specimen_id
 LEFT JOIN visit vi ON vi.tenant_id = sp.tenant_id AND vi.id = sp.visit_id
 WHERE v.tenant_id = :t AND t.section_id = :s AND v.at >= :a AND v.at < :b AND v.value >= :low
   AND (CAST(:high AS integer) IS NULL OR v.value < :high)
-  AND (:ward = '' OR coalesce(nullif(vi.ward, ''), nullif(vi.dept, ''), '—') = :ward) ORDER BY v.at DESC LIMIT 200
+  AND (:ward = '' OR coalesce(nullif(vi.ward, ''), nullif(vi.dept, ''), '—') = :ward) ORDER BY v.at DESC, v.id DESC LIMIT :n OFFSET :start
 """)
 _RERUNS = text(f"""
 SELECT i.name AS item, f.kind, f.item_id, count(*) AS n,
@@ -130,7 +135,12 @@ JOIN test_item i ON i.tenant_id = f.tenant_id AND i.id = f.item_id
 LEFT JOIN result_version one ON one.tenant_id = f.tenant_id AND one.id = f.first_id
 LEFT JOIN result_version two ON two.tenant_id = f.tenant_id AND two.id = f.second_id
 WHERE f.tenant_id = :t AND f.section_id = :s AND f.asked_at >= :a AND f.asked_at < :b AND NOT i.sensitive
-ORDER BY f.asked_at, f.id LIMIT 5000
+ORDER BY f.asked_at, f.id LIMIT :most
+""")
+_LOGGED = text("""
+SELECT count(*) FILTER (WHERE i.sensitive) AS withheld, count(*) FILTER (WHERE NOT i.sensitive) AS others
+FROM follow_up f JOIN test_item i ON i.tenant_id = f.tenant_id AND i.id = f.item_id
+WHERE f.tenant_id = :t AND f.section_id = :s AND f.asked_at >= :a AND f.asked_at < :b
 """)
 
 
@@ -158,16 +168,21 @@ def figures(uow: UnitOfWork, section_id: int, first: date, last: date) -> Found:
     return Found(total, held, indices, wards, uow.s.execute(_RERUNS, given).all())
 
 
-def held_by(uow: UnitOfWork, section_id: int, first: date, last: date, cause: str) -> Sequence[Any]:
-    """The results one cause held, the newest first, at most 200; sensitive items are left out."""
-    return uow.s.execute(_HELD_BY, _params(uow, section_id, first, last) | {"code": cause}).all()
+def held_by(uow: UnitOfWork, section_id: int, first: date, last: date, cause: str, start: int = 0) -> Sequence[Any]:
+    """The results one cause held, the newest first, a page from ``start`` on; sensitive items are left out."""
+    return uow.s.execute(_HELD_BY, _params(uow, section_id, first, last) | {"code": cause, "n": PAGE, "start": start}).all()
+
+
+def withheld(uow: UnitOfWork, section_id: int, first: date, last: date, cause: str) -> int:
+    """How many results of sensitive items a cause held: they are in its number and not on its list."""
+    return int(uow.s.execute(_WITHHELD, _params(uow, section_id, first, last) | {"code": cause}).scalar_one())
 
 
 def index_by(
-    uow: UnitOfWork, section_id: int, first: date, last: date, code: str, low: int, high: int | None, ward: str = ""
+    uow: UnitOfWork, section_id: int, first: date, last: date, code: str, low: int, high: int | None, ward: str = "", start: int = 0
 ) -> Sequence[Any]:
-    """The tubes whose serum index lies in a band, maybe of one ward; the newest first, at most 200."""
-    given = {"code": code if code.startswith(md.HIL_PREFIX) else "", "low": low, "high": high, "ward": ward}
+    """The tubes whose serum index lies in a band, maybe of one ward; the newest first, a page from ``start`` on."""
+    given = {"code": code if code.startswith(md.HIL_PREFIX) else "", "low": low, "high": high, "ward": ward, "n": PAGE, "start": start}
     return uow.s.execute(_INDEX_BY, _params(uow, section_id, first, last) | given).all()
 
 
@@ -176,18 +191,18 @@ def document(uow: UnitOfWork, what: str, section: md.SectionRow, first: date, la
     made = {"held": _held_document, "hil": _hil_document, "rerun": _log_document}.get(what)
     if made is None:
         raise UserError("invalid", say("请选择要导出的报表。"), field="what")
-    title, columns, rows, wide = made(uow, section.id, first, last)
-    return ListDocument(hospital, f"{section.name}{title}", columns, rows, uow.now, by, f"{first} 至 {last}", wide)
+    title, columns, rows, wide, notes = made(uow, section.id, first, last)
+    return ListDocument(hospital, f"{section.name}{title}", columns, rows, uow.now, by, f"{first} 至 {last}", wide, notes)
 
 
 LOG_HEADS = (("时间", 2), ("条码", 3), ("患者", 2), ("项目", 3), ("类别", 2), ("首次", 2), ("复查", 2), ("原因", 4), ("结局", 5))
-Made = tuple[str, tuple[Column, ...], tuple[tuple[str, ...], ...], bool]
+Made = tuple[str, tuple[Column, ...], tuple[tuple[str, ...], ...], bool, tuple[str, ...]]
 
 
 def _held_document(uow: UnitOfWork, section_id: int, first: date, last: date) -> Made:
     found = figures(uow, section_id, first, last)
     rows = tuple((str(words), str(n), _share(n, found.total)) for _, words, n in found.held)
-    return "待处理原因", (Column("原因", 8), Column("结果数", 2, "right"), Column("占全部结果", 2, "right")), rows, False
+    return "待处理原因", (Column("原因", 8), Column("结果数", 2, "right"), Column("占全部结果", 2, "right")), rows, False, ()
 
 
 def _hil_document(uow: UnitOfWork, section_id: int, first: date, last: date) -> Made:
@@ -197,10 +212,15 @@ def _hil_document(uow: UnitOfWork, section_id: int, first: date, last: date) -> 
         for item, bands, n in found.indices
         for b in bands
     )
-    return "血清指数分布", (Column("指数", 4), Column("范围", 3), Column("标本数", 2, "right"), Column("占比", 2, "right")), rows, False
+    return "血清指数分布", (Column("指数", 4), Column("范围", 3), Column("标本数", 2, "right"), Column("占比", 2, "right")), rows, False, ()
 
 
 def _log_document(uow: UnitOfWork, section_id: int, first: date, last: date) -> Made:
+    given = _params(uow, section_id, first, last)
+    there = uow.s.execute(_LOGGED, given).one()
+    notes = [f"{there.withheld} 条敏感项目的记录未列出。"] if there.withheld else []
+    if there.others > EXPORT_MOST:
+        notes.append(f"共 {there.others} 条，只列最早的 {EXPORT_MOST} 条；请缩短日期范围。")
     rows = tuple(
         (
             _at(r.asked_at),
@@ -213,9 +233,9 @@ def _log_document(uow: UnitOfWork, section_id: int, first: date, last: date) -> 
             r.reason,
             f"{r.outcome} {r.settled_name} {_at(r.settled_at)}".strip(),
         )
-        for r in uow.s.execute(_LOG, _params(uow, section_id, first, last))
+        for r in uow.s.execute(_LOG, given | {"most": EXPORT_MOST})
     )
-    return "复查与稀释记录", tuple(Column(word, weight) for word, weight in LOG_HEADS), rows, True
+    return "复查与稀释记录", tuple(Column(word, weight) for word, weight in LOG_HEADS), rows, True, tuple(notes)
 
 
 def _at(when: datetime | None) -> str:
@@ -248,4 +268,4 @@ def _share(n: int, total: int) -> str:
     return f"{100 * n / total:.1f}%" if total else "—"
 
 
-__all__ = ["BANDS", "CAUSES", "LONGEST", "Band", "Found", "document", "figures", "held_by", "index_by"]
+__all__ = ["BANDS", "CAUSES", "LONGEST", "Band", "Found", "document", "figures", "held_by", "index_by", "withheld"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import request
 
@@ -105,8 +106,9 @@ def figures_page(uow: UnitOfWork, code: str) -> Any:
 def held_list(uow: UnitOfWork, code: str, cause: str) -> Any:
     """The results a cause held."""
     section, (first, last) = section_of(uow, code), _span(uow)
-    rows = figures.held_by(uow, section.id, first, last, cause)
-    return page("bench/held.html", section=section, first=first, last=last, cause=cause, rows=rows, words=figures.CAUSES)
+    rows = figures.held_by(uow, section.id, first, last, cause, _start())
+    shut = figures.withheld(uow, section.id, first, last, cause)
+    return page("bench/held.html", section=section, cause=cause, rows=rows, words=figures.CAUSES, shut=shut, **_paged(first, last))
 
 
 @VIEWS.get("/bench/figures/<code>/index/<item>", Perm.READ)
@@ -116,9 +118,24 @@ def index_list(uow: UnitOfWork, code: str, item: str) -> Any:
     low, high, ward = get("low", 0, type=int), get("high", None, type=int), get("ward", "")
     if not 0 <= low < 10**6 or (high is not None and not low < high < 10**6):
         raise Invalid(say("请从检验统计上选择数字。"), "low")
-    rows = figures.index_by(uow, section.id, first, last, item, low, high, ward)
+    rows = figures.index_by(uow, section.id, first, last, item, low, high, ward, _start())
     shown = " ".join(part for part in (item, f"{low}–{high}" if high is not None else f"≥{low}", ward) if part)
-    return page("bench/held.html", section=section, first=first, last=last, cause=shown, rows=rows, words={})
+    return page("bench/held.html", section=section, cause=shown, rows=rows, words={}, shut=0, **_paged(first, last))
+
+
+def _start() -> int:
+    """The rows before a page of a list."""
+    start = request.args.get("start", 0, type=int)
+    if not 0 <= start < 10**6:
+        raise Invalid(say("请从检验统计上选择数字。"), "start")
+    return start
+
+
+def _paged(first: date, last: date) -> dict[str, Any]:
+    """What the pages of a list need: its span, where it begins and what it is filtered by."""
+    kept = {key: value for key, value in request.args.items() if key not in ("start", "from", "to")}
+    query = urlencode(kept | {"from": str(first), "to": str(last)})
+    return {"first": first, "last": last, "start": _start(), "size": figures.PAGE, "query": query}
 
 
 @VIEWS.post("/bench/figures/<code>/export", Perm.READ)

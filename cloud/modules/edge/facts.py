@@ -104,31 +104,44 @@ def load(uow: UnitOfWork) -> list[AgentView]:
     return out
 
 
-# The newest message alone: an old one says what was.
+# The newest message alone, mostly; what came before it is read only where that one says that the clock is slow.
 NEWEST = text("""
 SELECT c.id, r.agent_id, r.conn_key, r.meta, r.at, CASE WHEN length(r.body) < :most THEN r.body END AS body
 FROM connection c CROSS JOIN LATERAL (
-    SELECT m.agent_id, m.conn_key, m.meta, m.body, coalesce(m.agent_at, m.received_at) AS at FROM raw_message m
-    WHERE m.tenant_id = c.tenant_id AND m.connection_id = c.id AND m.kind = 'raw' AND m.state = 'interpreted' ORDER BY m.id DESC LIMIT 1) r
-WHERE c.tenant_id = :t AND c.enabled AND c.last_result_at > :since
+    SELECT m.id, m.agent_id, m.conn_key, m.meta, m.body, coalesce(m.agent_at, m.received_at) AS at FROM raw_message m
+    WHERE m.tenant_id = c.tenant_id AND m.connection_id = c.id AND m.kind = 'raw' AND m.state = 'interpreted' AND m.received_at > :since
+    ORDER BY m.id DESC LIMIT :n OFFSET :skip) r
+WHERE c.tenant_id = :t AND c.enabled AND c.last_result_at > :since AND (CAST(:only AS bigint[]) IS NULL OR c.id = ANY(:only))
+ORDER BY c.id, r.id DESC
 """)
 CLOCK_BYTES = 200_000
 """Pictures are not decoded each minute for the time in their header."""
+CLOCK_MESSAGES = 5
+"""As many messages of the last day must agree that an analyzer's clock is slow: one alone may be an old one, sent late."""
 
 
 def analyzer_clocks(uow: UnitOfWork, zone: tzinfo) -> dict[int, timedelta]:
-    """How far each analyzer's clock is ahead of its agent's (C2), by connection: the time in its newest message's header, which is written
-    as it is sent. Analyzers that write none, or a date only, are not in it."""
-    rows = uow.s.execute(NEWEST, {"t": uow.tenant_id, "since": uow.now - DAY, "most": CLOCK_BYTES}).all()
+    """How far each analyzer's clock is ahead of its agent's (C2), by connection: the time in its newest messages' headers, which most
+    write as they send. Analyzers that write none, or a date only, are not in it."""
+    newest = _ahead(uow, zone, None, 1, 0)
+    slow = [link for link, found in newest.items() if found[0] < -signals.ANALYZER_SKEW]
+    before = _ahead(uow, zone, slow, CLOCK_MESSAGES - 1, 1) if slow else {}
+    return {link: signals.clock_ahead([*found, *before.get(link, ())]) for link, found in newest.items()}
+
+
+def _ahead(uow: UnitOfWork, zone: tzinfo, only: list[int] | None, n: int, skip: int) -> dict[int, list[timedelta]]:
+    """By connection, how far ahead of the agent's clock each of ``n`` messages was sent by its header, the newest first."""
+    given = {"t": uow.tenant_id, "since": uow.now - DAY, "most": CLOCK_BYTES, "only": only, "n": n, "skip": skip}
+    rows = uow.s.execute(NEWEST, given).all()
     links = lookup.links(store.cursor(uow), uow.tenant_id, {r.agent_id for r in rows}) if rows else {}
-    out = {}
+    out: dict[int, list[timedelta]] = {}
     for row in rows:
         link = links.get((row.agent_id, row.conn_key))
         if row.body is None or link is None or link.simulated(row.at):
             continue
         sent = interpret.sent_at(row.body, row.meta, link, md.catalog(uow), zone)
         if sent is not None:
-            out[row.id] = sent - row.at
+            out.setdefault(row.id, []).append(sent - row.at)
     return out
 
 

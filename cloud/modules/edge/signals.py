@@ -80,7 +80,7 @@ class LinkFacts:
     spare: bool = False
     """Nobody counts on this connection: it may stand idle for days, and a peer that is away is no fault."""
     skew: timedelta | None = None
-    """How far the analyzer's clock is ahead, by its newest message; None when it writes no time of day."""
+    """How far the analyzer's clock is ahead, by its newest messages; None when it writes no time of day."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +180,15 @@ def agent_signals(agent: AgentFacts, at_work: bool) -> list[Signal]:
     if agent.online and agent.skew is not None and abs(agent.skew) > SKEW:
         out.append(Signal("clock", {"seconds": int(agent.skew.total_seconds())}))
     return out
+
+
+def clock_ahead(found: Sequence[timedelta]) -> timedelta:
+    """How far a clock is ahead, by what its messages say, the newest first.
+
+    A message that waited was sent before it came, so it can only make the clock look slow: one that does not is believed, and a slow
+    clock only when none of the last few says less.
+    """
+    return found[0] if found[0] >= -ANALYZER_SKEW else min(found, key=abs)
 
 
 def link_signals(link: LinkFacts, at_work: bool) -> list[Signal]:

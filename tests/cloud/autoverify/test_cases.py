@@ -7,9 +7,10 @@ from collections.abc import Callable
 
 import pytest
 
+from cloud.modules.autoverify import delta
 from cloud.modules.autoverify.case import Case, Failure, Policy, from_json, to_json
 from cloud.modules.autoverify.decision import Ready, decide, prepare
-from cloud.modules.autoverify.words import explain, short
+from cloud.modules.autoverify.words import _WORDS, explain, short
 from cloud.modules.qc.rules import GateState
 from tests.cloud.autoverify.reading import Line, build, codes, lines, policy, ready_for
 
@@ -38,6 +39,18 @@ def test_set_is_large_names_are_unique_and_every_category_is_met_both_ways() -> 
     assert len({line.name for line in LINES}) == len(LINES)
     held = {failure.category for line in LINES for failure in decide(build(line.base, line.changes), ready_for(line.changes)).failures}
     assert held == set(range(15))
+
+
+OF_THE_SERVICE = {
+    "ENGINE": "what decides fell over: no case makes it do so",
+    "REVALIDATE": "stands at the rule set, not in the case",
+}
+"""Reasons that ``decide`` never gives: ``deciding`` adds them, and its tests bring them out."""
+
+
+def test_every_reason_with_words_is_brought_out_by_the_set_and_every_one_brought_out_has_words() -> None:
+    held = {failure.code for line in LINES for failure in decide(build(line.base, line.changes), ready_for(line.changes)).failures}
+    assert held == _WORDS.keys() - OF_THE_SERVICE.keys() | set(delta.CODES.values())
 
 
 def test_false_release_is_zero_and_clean_cases_leave(record_property: Callable[[str, object], None]) -> None:

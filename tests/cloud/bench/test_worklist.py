@@ -15,7 +15,7 @@ from cloud.modules.bench import service as bench
 from cloud.modules.bench.messages import Entry
 from cloud.modules.bench.rules import Twice
 from cloud.modules.catalog import models as md
-from cloud.modules.catalog.queries import HOSPITAL_ZONE
+from cloud.modules.catalog.queries import HOSPITAL_ZONE, catalog
 from common.errors import UserError
 from tests.cloud.bench.world import NORMAL, World, build
 from tests.support import lab as labs
@@ -148,3 +148,40 @@ def test_every_number_of_the_reruns_opens_its_own_list(world: World) -> None:
     assert "<tr><td><a href=" not in tester.get(f"/bench/rerun?section=CHEM&show=all&from={before}&to={before}").text
     for wrong in ("only=x", "kind=x", "from=x", "to=2026-13-01"):
         assert tester.get(f"/bench/rerun?section=CHEM&show=all&{wrong}").status_code == 422, wrong
+
+
+def test_the_list_of_a_cause_is_paged_and_says_how_many_of_its_number_are_withheld(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(figures, "PAGE", 2)
+    with world.lab.uow() as uow:
+        for minutes in range(1, 6):
+            tube = world.tube(uow)
+            world.send(uow, tube, NORMAL, RUN)
+            world.send(uow, tube, {"K": f"5.{minutes}"}, RUN + timedelta(minutes=minutes))
+            world.send(uow, tube, {"CREA": "99"}, RUN + timedelta(minutes=minutes))
+        uow.s.execute(text("UPDATE test_item SET sensitive = true WHERE code = 'CREA'"))
+        tube = world.tube(uow)
+        world.send(uow, tube, NORMAL, RUN)
+        rerun = {t.item.code: t.id for t in queries.tests_of(uow, [tube])[tube]}
+    tester = world.lab.client("tester")
+    [counted] = re.findall(r'held/DIFFERENT[^>]*>[^<]*</a></td><td class="num">(\d+)<', tester.get("/bench/figures/CHEM").text)
+    href, shown = "/bench/figures/CHEM/held/DIFFERENT", list[str]()
+    while href:
+        listed = tester.get(href).text
+        assert "5 条敏感项目的记录未列出" in listed
+        shown += re.findall(r'href="/bench/CHEM\?tube=(\d+)"', listed)
+        onward = re.search(r'href="([^"]*)">下一页', listed)
+        href = f"/bench/figures/CHEM/held/DIFFERENT{onward[1].replace('&amp;', '&')}" if onward else ""
+    assert len(shown) == len(set(shown)) == int(counted) - 5 >= 5, "each once on one of at least three pages"
+    wrong = {tester.get(f"/bench/figures/CHEM/held/DIFFERENT?start={n}").status_code for n in ("-1", "1000000")}
+    assert "上一页" in listed and wrong == {422}
+    with world.lab.uow() as uow:
+        revision = uow.s.execute(text("SELECT revision FROM bench_tube WHERE specimen_id = :s"), {"s": tube}).scalar_one()
+        bench.request_rerun(uow, tube, revision, [rerun["K"], rerun["CREA"]], "与前次相差大", Decimal(1))
+        uow.s.flush()
+        section, day = catalog(uow).sections[world.section], uow.now.astimezone(HOSPITAL_ZONE).date()
+        made = figures.document(uow, "rerun", section, day, day, "医院", "某人")
+        assert {row[3] for row in made.rows} == {"项目K"} and made.notes == ("1 条敏感项目的记录未列出。",)
+        n = len(made.rows)
+        monkeypatch.setattr(figures, "EXPORT_MOST", 0)
+        made = figures.document(uow, "rerun", section, day, day, "医院", "某人")
+        assert made.notes[1:] == (f"共 {n} 条，只列最早的 0 条；请缩短日期范围。",)

@@ -75,7 +75,7 @@ def test_an_agent_gone_for_two_minutes_is_an_alert_that_ends_with_its_return(edg
 
 
 def test_an_analyzers_clock_more_than_a_minute_off_is_told_until_it_is_set(edge: Edge) -> None:
-    """C2; by the time in the newest message's header. A header without a time of day says nothing."""
+    """C2; by the times in the newest messages' headers. A header without a time of day says nothing, an old one sent late neither."""
     at_noon(edge)
 
     def sends(stamp: str, number: int) -> list[tuple[str, str]]:
@@ -89,16 +89,19 @@ def test_an_analyzers_clock_more_than_a_minute_off_is_told_until_it_is_set(edge:
     assert sends(f"{wall - timedelta(seconds=59):%Y%m%d%H%M%S}", 1) == []
     assert sends(f"{wall + timedelta(seconds=62):%Y%m%d%H%M%S}", 2) == wrong
     assert sends(f"{wall:%Y%m%d}", 3) == [], "a date is no time"
-    assert sends(f"{wall - timedelta(hours=1):%Y%m%d%H%M%S}", 4) == wrong
-    [(fields,)] = edge.rows("SELECT fields FROM alert WHERE cleared_at IS NULL")
-    assert fields["minutes"] == "-60.0"
+    hour_ago = f"{wall - timedelta(hours=1):%Y%m%d%H%M%S}"
+    assert sends(hour_ago, 4) == sends(hour_ago, 5) == [], "sent late: one of the last five was 59 seconds off"
+    for number, minutes in ((6, "+1.0"), (7, "-60.0")):  # the one that was ahead is the fifth, then none speaks against it
+        assert sends(hour_ago, number) == wrong
+        [(fields,)] = edge.rows("SELECT fields FROM alert WHERE cleared_at IS NULL")
+        assert fields["minutes"] == minutes
     with edge.lab.uow() as uow:
         uow.s.execute(text("UPDATE connection SET simulator_from = :now"), {"now": wall})
     run_watch(edge)
     assert alerts(edge) == [], "what is played has its own time"
     with edge.lab.uow() as uow:
         uow.s.execute(text("UPDATE connection SET simulator_from = NULL"))
-    assert sends(f"{wall:%Y%m%d%H%M%S}", 5) == []
+    assert sends(f"{wall:%Y%m%d%H%M%S}", 8) == []
 
 
 def test_an_analyzer_silent_against_its_own_pace_is_named_with_what_to_do(edge: Edge) -> None:

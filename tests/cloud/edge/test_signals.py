@@ -131,6 +131,17 @@ def test_alerts_of_a_connection_at_their_limits() -> None:
         assert signals.link_signals(replace(LINK, skew=skew), True) == []
     for skew, told in ((timedelta(seconds=61), "+1.0"), (timedelta(days=-1), "-1440.0")):
         assert signals.link_signals(replace(LINK, skew=skew), False) == [signals.Signal("analyzer_clock", {"minutes": told})]
+    second = timedelta(seconds=1)
+    for found, ahead in (
+        ([minute], minute),
+        ([-minute, minute], -minute),  # slow by what is allowed: not slow
+        ([-minute - second, second], second),
+        ([-minute - second, 5 * minute, -2 * minute], -minute - second),
+        ([-9 * minute, 2 * minute, -10 * minute], 2 * minute),
+        ([-9 * minute, -8 * minute, -9 * minute], -8 * minute),
+        ([3 * minute, second], 3 * minute),  # what is ahead did not wait
+    ):
+        assert signals.clock_ahead(found) == ahead, found
     wrong = replace(silent, checksum_errors=11, unmapped=1, state="fault", skew=2 * minute)
     for signal in signals.link_signals(wrong, True):
         assert signals.WORDS[signal.kind] % {"name": "x", **signal.fields}
