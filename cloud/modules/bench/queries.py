@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Row, text
 
@@ -311,6 +311,19 @@ def specimen_of_test(uow: UnitOfWork, test_id: int) -> int | None:
     """The tube of a test."""
     query = text("SELECT specimen_id FROM test WHERE tenant_id = :t AND id = :i")
     return uow.s.execute(query, {"t": uow.tenant_id, "i": test_id}).scalar_one_or_none()
+
+
+_SECTION_OF = {
+    table: text(f"SELECT section_id FROM {table} WHERE tenant_id = :t AND id = :i") for table in ("test", "specimen", "follow_up")
+}
+
+
+def in_sections(uow: UnitOfWork, own: frozenset[str], what: Literal["test", "specimen", "follow_up"], row_id: int) -> bool:
+    """Whether a row of the bench is of one of these sections; none listed is all of them, and nothing is asked."""
+    if not own:
+        return True
+    section = uow.s.execute(_SECTION_OF[what], {"t": uow.tenant_id, "i": row_id}).scalar_one_or_none()
+    return section is not None and md.catalog(uow).sections[section].code in own
 
 
 def basis(tests: Iterable[tuple[int, int | None]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from flask import Response, request
@@ -35,6 +35,12 @@ WARN = '{"sound":"warn"}'
 def section_of(uow: UnitOfWork, code: str) -> md.SectionRow:
     """The section of the address, if this person works there; a foreign one is absent."""
     return md.own_section(uow, principal().sections, code)
+
+
+def at_own(uow: UnitOfWork, what: Literal["test", "specimen", "follow_up"], row_id: int) -> None:
+    """Refuse to write where this person does not work: the address names a section, the row it names must be of an own one too."""
+    if not queries.in_sections(uow, principal().sections, what, row_id):
+        raise NotFound("该标本")
 
 
 def sections(uow: UnitOfWork) -> list[md.SectionRow]:
@@ -149,6 +155,7 @@ def find(uow: UnitOfWork, code: str) -> Any:
 @VIEWS.post("/bench/test/<int:test_id>/enter", Perm.ENTER)
 def enter(uow: UnitOfWork, test_id: int) -> Any:
     """Save a typed value. Where one more answer is needed (reason, second typing, sure?) the line comes back asking for it."""
+    at_own(uow, "test", test_id)
     form = request.form
     version = form.get("version", type=int) or 0
     entry = service.Entry(test_id, version, form.get("value", ""), form.get("again", ""), form.get("sure") == "1", form.get("reason", ""))
@@ -165,6 +172,7 @@ def enter(uow: UnitOfWork, test_id: int) -> Any:
 @VIEWS.post("/bench/<code>/tube/<int:specimen_id>/values", Perm.ENTER)
 def enter_values(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     """Save what was typed so far for a tube in one go."""
+    at_own(uow, "specimen", specimen_id)
     section_of(uow, code)
     entered = service.enter_tube(uow, specimen_id, entries_of(request.form))
     entered.keep()
@@ -184,6 +192,7 @@ def differential(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
 @VIEWS.post("/bench/<code>/tube/<int:specimen_id>/diff", Perm.ENTER)
 def enter_differential(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     """Save the count; the tube comes back with its percentages."""
+    at_own(uow, "specimen", specimen_id)
     section, form = section_of(uow, code), request.form
     asked = {int(k[2:]): form[k].strip() for k in form if k.startswith("c-") and k[2:].isdecimal()}
     wrong = [v for v in asked.values() if v and not (v.isascii() and v.isdecimal() and len(v) < 4)]
@@ -198,6 +207,7 @@ def enter_differential(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
 @VIEWS.post("/bench/<code>/tube/<int:specimen_id>/rerun", Perm.ENTER)
 def rerun(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     """Ask for a rerun of the chosen tests (none chosen: of all), maybe diluted."""
+    at_own(uow, "specimen", specimen_id)
     section, form = section_of(uow, code), request.form
     tests = [int(i) for i in form.getlist("test") if i.isdecimal()]
     dilution = number_of(form.get("dilution", "") or "1", "稀释倍数", "dilution")
@@ -208,6 +218,7 @@ def rerun(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
 @VIEWS.post("/bench/<code>/follow/<int:follow_id>", Perm.ENTER)
 def settle(uow: UnitOfWork, code: str, follow_id: int) -> Any:
     """Take a proposed item on (``do`` = add), or say why it is not done (or not measured again)."""
+    at_own(uow, "follow_up", follow_id)
     section, form = section_of(uow, code), request.form
     if form.get("do") == "add":
         specimen_id = service.add_reflex(uow, follow_id)
@@ -253,6 +264,7 @@ def _log_asked() -> tuple[bool, Which, str]:
 @VIEWS.post("/bench/test/<int:test_id>/none", Perm.ENTER)
 def none(uow: UnitOfWork, test_id: int) -> Any:
     """No result, and why."""
+    at_own(uow, "test", test_id)
     service.set_no_result(uow, test_id, request.form.get("version", type=int) or 0, request.form.get("reason", ""))
     return _line(uow, test_id, OK)
 
@@ -260,6 +272,7 @@ def none(uow: UnitOfWork, test_id: int) -> Any:
 @VIEWS.post("/bench/test/<int:test_id>/choose", Perm.ENTER)
 def choose(uow: UnitOfWork, test_id: int) -> Any:
     """Choose one of two differing values."""
+    at_own(uow, "test", test_id)
     form = request.form
     chosen = form.get("chosen", type=int) or 0
     may_decide = principal().may(Perm.DECIDE)
@@ -279,6 +292,7 @@ def rivals(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
 @VIEWS.post("/bench/<code>/tube/<int:specimen_id>/choose", Perm.ENTER)
 def choose_all(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     """Save what was chosen of a tube's rivals; those left open stay open."""
+    at_own(uow, "specimen", specimen_id)
     section, form = section_of(uow, code), request.form
     service.choose_versions(uow, specimen_id, choices_of(form), form.get("reason", ""), principal().may(Perm.DECIDE))
     return fragment("bench/section.html", "tube", trigger=OK, section=section, detail=_detail(uow, specimen_id), now=uow.now)
@@ -287,6 +301,7 @@ def choose_all(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
 @VIEWS.post("/bench/test/<int:test_id>/dismiss", Perm.ENTER)
 def dismiss(uow: UnitOfWork, test_id: int) -> Any:
     """A value after the report changes nothing, and why."""
+    at_own(uow, "test", test_id)
     service.dismiss_late(uow, test_id, request.form.get("version", type=int) or 0, request.form.get("reason", ""))
     return _line(uow, test_id, OK)
 
@@ -294,6 +309,7 @@ def dismiss(uow: UnitOfWork, test_id: int) -> Any:
 @VIEWS.post("/bench/<code>/tube/<int:specimen_id>/accept", Perm.ENTER)
 def accept(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     """Accept the tube's held values that have no rival."""
+    at_own(uow, "specimen", specimen_id)
     section = section_of(uow, code)
     n = service.accept_holds(uow, specimen_id, request.form.get("revision", type=int) or 0)
     detail = _detail(uow, specimen_id)

@@ -12,7 +12,7 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.platform import lists
 from cloud.modules.qc import charts, entry, intake, ooc, plans, points, printing, queries, registers, rules
 from cloud.modules.qc.forms import CHINA, moment, stamp
-from cloud.modules.qc.models import QcOoc
+from cloud.modules.qc.models import QcOoc, QcResult
 from cloud.modules.qc.rules import Perm
 from cloud.web import i18n
 from cloud.web.faults import Invalid, NotFound
@@ -24,6 +24,25 @@ from common import values
 VIEWS = Views("qc", __name__)
 LIGHTS = ("bad", "warn", "ok")
 OK, BAD, WARN = '{"sound":"ok"}', '{"sound":"bad"}', '{"sound":"warn"}'
+
+
+def _at_own(uow: UnitOfWork, plan_id: int) -> None:
+    """Refuse to write to the quality control of an analyzer whose section is not one of the person's own: it is absent for them."""
+    found = queries.plan(uow, plan_id)
+    if found is None or not _works_at(uow, found.analyzer_id):
+        raise NotFound("该质控计划")
+
+
+def _works_at(uow: UnitOfWork, analyzer_id: int) -> bool:
+    known, own = md.catalog(uow), principal().sections
+    return not own or known.sections[known.analyzers[analyzer_id].section_id].code in own
+
+
+def _own_ooc(uow: UnitOfWork, ooc_id: int) -> None:
+    row = uow.s.get(QcOoc, (uow.tenant_id, ooc_id))
+    if row is None:
+        raise NotFound("该失控处理")
+    _at_own(uow, row.plan_id)
 
 
 # --- today ----------------------------------------------------------------------------------------------------------
@@ -80,6 +99,7 @@ def bypass(uow: UnitOfWork, plan_id: int) -> Any:
     hours = request.form.get("hours", type=float) or 0
     if not 0 < hours <= 4:
         raise Invalid("临时放行最长 4 小时，请填写 0.5 至 4。", "hours")
+    _at_own(uow, plan_id)
     ooc.bypass(uow, plan_id, request.form.get("reason", ""), uow.now + timedelta(hours=hours))
     return redirect_to("/qc/today")
 
@@ -118,6 +138,7 @@ def note(uow: UnitOfWork) -> Any:
     plan = queries.plan(uow, request.form.get("plan", type=int) or 0)
     if plan is None:
         raise NotFound("该质控计划")
+    _at_own(uow, plan.id)
     words, kind = request.form.get("text", ""), request.form.get("kind", "")
     item = plan.item_id if request.form.get("only") else None
     plans.add_note(uow, plan.analyzer_id, kind, moment(request.form.get("at", ""), uow.now), words, item)
@@ -127,6 +148,8 @@ def note(uow: UnitOfWork) -> Any:
 @VIEWS.post("/qc/result/<int:result_id>/exclude", Perm.PLAN)
 def exclude(uow: UnitOfWork, result_id: int) -> Any:
     """Take a rejected point out of the statistics, for a documented cause."""
+    point = uow.s.get(QcResult, (uow.tenant_id, result_id))
+    _at_own(uow, 0 if point is None else point.plan_id)
     plans.exclude(uow, result_id, request.form.get("cause", ""))
     return redirect_to(request.form.get("next") or "/qc/lj")
 
@@ -145,6 +168,8 @@ def save_entry(uow: UnitOfWork) -> Any:
     """Store what was typed; what looks wrong is asked back with everything typed still there."""
     form = request.form
     analyzer = form.get("analyzer", type=int)
+    if analyzer is not None and analyzer in md.catalog(uow).analyzers and not _works_at(uow, analyzer):
+        raise NotFound("该仪器")
     sheet = entry.sheet(uow, analyzer)
     checked = entry.check(uow, sheet, form, moment(form.get("at", ""), uow.now))
     if checked.problems or (checked.doubts and form.get("confirm") != checked.fingerprint):
@@ -156,8 +181,8 @@ def save_entry(uow: UnitOfWork) -> Any:
 def _entry(uow: UnitOfWork, analyzer: int | None, typed: dict[str, str], checked: entry.Checked, status: int = 200) -> Any:
     known = md.catalog(uow)
     with_plans = {p.analyzer_id for p in queries.plans(uow)}
-    analyzers = [a for a in known.analyzers.values() if a.id in with_plans]
-    chosen = analyzer if analyzer in with_plans else (analyzers[0].id if analyzers else None)
+    analyzers = [a for a in known.analyzers.values() if a.id in with_plans and _works_at(uow, a.id)]
+    chosen = analyzer if analyzer in {a.id for a in analyzers} else (analyzers[0].id if analyzers else None)
     sheet = entry.sheet(uow, chosen)
     now = uow.now.astimezone(CHINA).strftime("%Y-%m-%dT%H:%M")
     found = page(
@@ -197,6 +222,7 @@ def work(uow: UnitOfWork, ooc_id: int) -> Any:
 @VIEWS.post("/qc/ooc/<int:ooc_id>/investigate", Perm.ENTER)
 def investigate(uow: UnitOfWork, ooc_id: int) -> Any:
     """Take it on."""
+    _own_ooc(uow, ooc_id)
     ooc.investigate(uow, ooc_id, _version())
     return _again(uow, ooc_id)
 
@@ -205,6 +231,7 @@ def investigate(uow: UnitOfWork, ooc_id: int) -> Any:
 def correct(uow: UnitOfWork, ooc_id: int) -> Any:
     """Cause and action."""
     form = request.form
+    _own_ooc(uow, ooc_id)
     ooc.correct(uow, ooc_id, _version(), form.get("cause_class", ""), form.get("cause", ""), form.get("action", ""))
     return _again(uow, ooc_id)
 
@@ -212,6 +239,7 @@ def correct(uow: UnitOfWork, ooc_id: int) -> Any:
 @VIEWS.post("/qc/ooc/<int:ooc_id>/verify", Perm.ENTER)
 def verify(uow: UnitOfWork, ooc_id: int) -> Any:
     """Sign the in-control retest."""
+    _own_ooc(uow, ooc_id)
     ooc.verify(uow, ooc_id, _version(), principal())
     return _again(uow, ooc_id)
 
@@ -219,6 +247,7 @@ def verify(uow: UnitOfWork, ooc_id: int) -> Any:
 @VIEWS.post("/qc/ooc/<int:ooc_id>/decide", Perm.ENTER)
 def decide(uow: UnitOfWork, ooc_id: int) -> Any:
     """Ticked patients' results may be used, or are measured again."""
+    _own_ooc(uow, ooc_id)
     ooc.decide(uow, ooc_id, [int(i) for i in request.form.getlist("id") if i.isdecimal()], request.form.get("decision", ""))
     return _again(uow, ooc_id)
 
@@ -229,6 +258,7 @@ def examine(uow: UnitOfWork, ooc_id: int, result_id: int) -> Any:
     value = values.require(request.form.get("again", ""), "numeric", "复检值")
     if value.number is None or value.comparator:
         raise Invalid("复检值请填写数字。", "again")
+    _own_ooc(uow, ooc_id)
     beyond = ooc.examine(uow, ooc_id, result_id, value.number)
     return _again(uow, ooc_id, BAD if beyond else OK)
 
@@ -236,6 +266,7 @@ def examine(uow: UnitOfWork, ooc_id: int, result_id: int) -> Any:
 @VIEWS.post("/qc/ooc/<int:ooc_id>/close", Perm.CLOSE)
 def close(uow: UnitOfWork, ooc_id: int) -> Any:
     """The leader signs."""
+    _own_ooc(uow, ooc_id)
     ooc.close(uow, ooc_id, _version(), request.form.get("conclusion", ""), principal())
     return _again(uow, ooc_id)
 

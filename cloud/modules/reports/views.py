@@ -20,6 +20,7 @@ from cloud.modules.platform import glass, lists, signing
 from cloud.modules.platform import service as platform
 from cloud.modules.quality import queries as quality
 from cloud.modules.reports import acknowledge, figures, infectious, queries, rules, service
+from cloud.modules.reports.models import Report
 from cloud.modules.reports.rules import Perm
 from cloud.modules.reports.watch import UNREAD
 from cloud.web import span
@@ -42,6 +43,14 @@ def _section(uow: UnitOfWork, code: str) -> md.SectionRow:
     return md.own_section(uow, principal().sections, code)
 
 
+def _at_own(uow: UnitOfWork, report_id: int) -> int:
+    """The report's id, where this person works in its section; a foreign one is absent: a right given elsewhere changes nothing here."""
+    row = uow.s.get(Report, (uow.tenant_id, report_id))
+    if row is None or not rules.may_work_in(principal().sections, md.catalog(uow).sections[row.section_id].code):
+        raise NotFound("该报告")
+    return report_id
+
+
 def _mine(uow: UnitOfWork) -> list[md.SectionRow]:
     return md.own_sections(uow, principal().sections)
 
@@ -57,6 +66,10 @@ def review(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     """
     _section(uow, code)
     entries = entries_of(request.form)
+    # The right to type is asked for the address's section: what is typed must be for a tube of it.
+    own = frozenset({code}) if entries else principal().sections
+    if not bench_queries.in_sections(uow, own, "specimen", specimen_id):
+        raise NotFound("该标本")
     if entries and not principal().may("results:enter", code):
         raise Forbidden("results:enter")
     _must_see_all(uow, [specimen_id])
@@ -74,6 +87,8 @@ def review(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
 @VIEWS.post("/bench/<code>/tube/<int:specimen_id>/part", Perm.TEST)
 def review_part(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     """初审 of what is there, for a preliminary report; the screen goes on to the next tube."""
+    if not bench_queries.in_sections(uow, principal().sections, "specimen", specimen_id):
+        raise NotFound("该标本")
     _section(uow, code)
     _must_see_all(uow, [specimen_id])
     service.review_part(uow, specimen_id, request.form.get("revision", type=int), principal())
@@ -176,14 +191,14 @@ def release(uow: UnitOfWork, code: str) -> Any:
 @VIEWS.post("/review/report/<int:report_id>/back", Perm.RELEASE)
 def back(uow: UnitOfWork, report_id: int) -> Any:
     """Send a report back to the bench, with the reason."""
-    service.send_back(uow, report_id, request.form.get("reason", ""))
+    service.send_back(uow, _at_own(uow, report_id), request.form.get("reason", ""))
     return Response("", 204, {"HX-Trigger": f'{{"sound":"ok","reviewNext":{report_id}}}'})
 
 
 @VIEWS.post("/review/report/<int:report_id>/cocheck", Perm.RELEASE)
 def cocheck(uow: UnitOfWork, report_id: int) -> Any:
     """The second look at a report of solo duty."""
-    service.cocheck(uow, report_id, principal())
+    service.cocheck(uow, _at_own(uow, report_id), principal())
     return redirect_to(request.form.get("next") or "/review")
 
 
@@ -403,7 +418,7 @@ def reprint(uow: UnitOfWork, no: str) -> Any:
 @VIEWS.post("/reports/<no>/render", Perm.RELEASE)
 def render_again(uow: UnitOfWork, no: str) -> Any:
     """Ask for the PDF again after what stopped it was mended."""
-    service.render_again(uow, _told(uow, no).report_id)
+    service.render_again(uow, _at_own(uow, _told(uow, no).report_id))
     return redirect_to(f"/reports/{no}")
 
 
@@ -419,7 +434,9 @@ def amend(uow: UnitOfWork, no: str) -> Any:
     """Issue the amended version."""
     told, form = _told(uow, no), request.form
     changes = {int(k[2:]): v for k, v in form.items() if k.startswith("v-") and k[2:].isdecimal()}
-    asked = service.AmendRequest(told.report_id, form.get("version", type=int) or 0, changes, form.get("reason", ""), form.get("why", ""))
+    asked = service.AmendRequest(
+        _at_own(uow, told.report_id), form.get("version", type=int) or 0, changes, form.get("reason", ""), form.get("why", "")
+    )
     service.amend(uow, asked, principal(), desk())
     return redirect_to(f"/reports/{no}")
 
@@ -427,14 +444,14 @@ def amend(uow: UnitOfWork, no: str) -> Any:
 @VIEWS.post("/reports/<no>/recall", Perm.RECALL)
 def recall(uow: UnitOfWork, no: str) -> Any:
     """Withdraw a report: its values are hidden at once."""
-    service.recall(uow, _told(uow, no).report_id, request.form.get("reason", ""), principal())
+    service.recall(uow, _at_own(uow, _told(uow, no).report_id), request.form.get("reason", ""), principal())
     return redirect_to(f"/reports/{no}")
 
 
 @VIEWS.post("/reports/<no>/cancel", Perm.RECALL)
 def cancel(uow: UnitOfWork, no: str) -> Any:
     """A recalled report is cancelled for good."""
-    service.cancel(uow, _told(uow, no).report_id, request.form.get("reason", ""))
+    service.cancel(uow, _at_own(uow, _told(uow, no).report_id), request.form.get("reason", ""))
     return redirect_to(f"/reports/{no}")
 
 

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from cloud import admin
+from cloud.db.session import UnitOfWork
 from cloud.modules.catalog.models import Section
 from cloud.modules.platform import rules
 from cloud.modules.platform.rules import NOWHERE, Places, Scope
@@ -116,6 +117,38 @@ def test_a_right_given_for_one_campus_counts_nowhere_else(world: World) -> None:
     assert give(lab, "verifier", {"verifier": "campus:WEST"}) == 200
     assert release(verifier, "CHEM", report) == 200
     assert "（WEST院区）" in lab.client("secadmin").get(f"/admin/users/{lab.users[(lab.a, 'verifier')]}").text
+
+
+def test_no_result_is_written_and_no_report_changed_from_another_campus(world: World) -> None:
+    """By any address: of the test itself, or of an own section with another's tube, report or worklist."""
+    lab = world.lab
+    report, who = reviewed(world), lab.client("verifier")
+    lab.sign(who)
+    with lab.uow() as uow:
+        test, tube = uow.s.execute(text("SELECT id, specimen_id FROM test ORDER BY id LIMIT 1")).one()
+        before = state(uow)
+    campus(lab, "WEST", "CHEM")
+    campus(lab, "EAST", "HEM")
+    assert give(lab, "verifier", {"senior": "campus:EAST", "leader": "campus:EAST"}) == 200
+    value = {f"v-{test}": "9.9", f"n-{test}": "1", "value": "9.9", "version": "1", "sure": "1", "reason": "改", "test": str(test)}
+    for address, form in (
+        *((f"/bench/test/{test}/{verb}", value) for verb in ("enter", "none", "choose", "dismiss")),
+        *((f"/bench/HEM/tube/{tube}/{verb}", value) for verb in ("values", "diff", "rerun", "choose", "accept", "review", "part")),
+        *((f"/review/report/{report}/{verb}", {"reason": "退回"}) for verb in ("back", "cocheck")),
+    ):
+        answer = who.post(address, form, htmx=True)
+        assert answer.status_code in (403, 404), (address, answer.status_code, answer.text)
+    who.post("/bench/entry/HEM", value, htmx=True)  # a worklist skips what is not its own
+    with lab.uow() as uow:
+        assert state(uow) == before
+    assert give(lab, "verifier", {"verifier": "campus:WEST"}) == 200
+    assert who.post(f"/review/report/{report}/back", {"reason": "退回"}, htmx=True).status_code == 204
+
+
+def state(uow: UnitOfWork) -> list[Any]:
+    """Everything of results and reports that a write would change."""
+    tables = ("test", "result_version", "report", "follow_up", "specimen")
+    return [uow.s.execute(text(f"SELECT * FROM {t} ORDER BY id")).all() for t in tables]
 
 
 def test_each_page_is_judged_by_its_own_right(world: World) -> None:
