@@ -169,7 +169,7 @@ def save_entry(uow: UnitOfWork) -> Any:
     form = request.form
     analyzer = form.get("analyzer", type=int)
     if analyzer is not None and analyzer in md.catalog(uow).analyzers and not _works_at(uow, analyzer):
-        raise NotFound("该仪器")
+        raise NotFound("该质控计划")
     sheet = entry.sheet(uow, analyzer)
     checked = entry.check(uow, sheet, form, moment(form.get("at", ""), uow.now))
     if checked.problems or (checked.doubts and form.get("confirm") != checked.fingerprint):
