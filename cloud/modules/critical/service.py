@@ -136,7 +136,9 @@ def no_answer(uow: UnitOfWork, event_id: int, version: int, called: str, patient
 def shown(uow: UnitOfWork, event_ids: list[int]) -> bool:
     """The pop-up of these events stands on a screen of the ward; said once an event and person. True when something was written."""
     wrote = False
-    for event in uow.s.execute(select(CriticalEvent).where(CriticalEvent.id.in_(event_ids)).with_for_update()).scalars():
+    # In one order: two screens of a ward ask for the same rows.
+    query = select(CriticalEvent).where(CriticalEvent.id.in_(event_ids)).order_by(CriticalEvent.id).with_for_update()
+    for event in uow.s.execute(query).scalars():
         seen = select(CriticalAttempt.id).where(
             CriticalAttempt.event_id == event.id,
             CriticalAttempt.channel == Channel.POPUP.value,
