@@ -199,7 +199,7 @@ def test_the_tests_a_change_would_touch_are_a_list(world: World) -> None:
     both = leader.get("/md/waiting?item=K&item=NA&item=NONE").text
     assert both.count("<tr>") > shown.count("<tr>")
     book = leader.get("/md/waiting.xlsx?item=K")
-    rows = list(openpyxl.load_workbook(io.BytesIO(book.data)).active.values)  # type: ignore[union-attr]
+    rows = list(openpyxl.load_workbook(io.BytesIO(book.data)).active.values)  # type: ignore[union-attr]  # a book made just now has a sheet
     assert {row[0] for row in rows} >= barcodes and len([r for r in rows if r[0] in barcodes]) == 3
     assert leader.get("/md/waiting?item=NONE").status_code == 404 and leader.get("/md/waiting").status_code == 404
     assert clinician.get("/md/waiting?item=K").status_code == 403

@@ -46,6 +46,8 @@ def world(fresh_db: TestDatabase) -> Iterator[World]:
 class Play:
     """One tube in the hands of people, instruments and a broken network."""
 
+    names: tuple[str, ...] = ("typed", "sent", "sent", "again", "chosen", "accepted", "reviewed", "released", "amended", "dismissed")
+
     def __init__(self, world: World, seed: int) -> None:
         self.world, self.room, self.dice = world, Room(world), random.Random(seed)
         with world.lab.uow() as uow:
@@ -56,15 +58,14 @@ class Play:
 
     def step(self) -> None:
         """Any one thing that may happen next; what is refused changes nothing."""
-        name = self.dice.choice(["typed", "sent", "sent", "again", "chosen", "accepted", "reviewed", "released", "amended", "dismissed"])
-        before = self.current()
+        name, before = self.dice.choice(self.names), self.stands()
         try:
             with self.world.lab.uow() as uow:
                 getattr(self, name)(uow)
         except UserError as error:
             name += f" ({error.code})"
         self.log.append(name)
-        self.check(before, name)
+        self.holds(before, name)
 
     # -- what may happen --
 
@@ -122,12 +123,13 @@ class Play:
     def line(self, uow: UnitOfWork) -> bench_queries.TestLine:
         return bench_queries.tests_of(uow, [self.tube])[self.tube][0]
 
-    def current(self) -> tuple[str, str] | None:
+    def stands(self) -> Any:
+        """What is remembered of a moment, to be held against the next: source and text of the value that counts."""
         with self.world.lab.uow() as uow:
             now = self.line(uow).current
             return None if now is None else (now.source, now.reported_text)
 
-    def check(self, before: tuple[str, str] | None, name: str) -> None:
+    def holds(self, before: Any, name: str) -> None:
         with self.world.lab.uow() as uow:
             rows = uow.s.execute(VERSIONS, {"s": self.tube}).all()
             found = {r.id: tuple(r) for r in rows}

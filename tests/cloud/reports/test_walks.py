@@ -21,7 +21,6 @@ from cloud.modules.bench import service as bench
 from cloud.modules.bench.rules import TestState
 from cloud.modules.reports import queries, service
 from cloud.modules.reports.rules import State
-from common.errors import UserError
 from tests.cloud.bench.world import ITEMS, World, build
 from tests.cloud.reports.test_interleavings import VALUES, VERSIONS, Play
 from tests.cloud.reports.test_release import DESK
@@ -121,16 +120,6 @@ class Walk(Play):
         with self.world.lab.uow() as uow:
             lines = bench_queries.tests_of(uow, [self.tube])[self.tube]
             return {t.id: (t.state, t.current.source if t.current else "", t.current.reported_text if t.current else "") for t in lines}
-
-    def step(self) -> None:
-        name, before = self.dice.choice(self.names), self.stands()
-        try:
-            with self.world.lab.uow() as uow:
-                getattr(self, name)(uow)
-        except UserError as error:
-            name += f" ({error.code})"
-        self.log.append(name)
-        self.holds(before, name)
 
     def holds(self, before: dict[int, tuple[TestState, str, str]], name: str) -> None:
         after = self.stands()

@@ -1,0 +1,56 @@
+"""A tube that is lost, and a label that was never used: what becomes of the requests."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloud.modules.bench import service as bench
+from cloud.modules.bench.arrival_rules import Incoming
+from cloud.modules.specimens import service
+from cloud.modules.specimens.rules import Finding
+from common.errors import UserError
+from tests.cloud.specimens.test_service import act, collect, collected, one, ordered, receive, relabelled, statuses
+from tests.support.hospital import Hospital
+
+
+def test_a_lost_tube_needs_a_search_record(hospital: Hospital) -> None:
+    (code,) = collected(hospital, "1002")
+    with pytest.raises(UserError, match="找过"):
+        act(hospital, lambda u: service.mark_lost(u, one(hospital, code).id, ""))
+    act(hospital, lambda u: service.mark_lost(u, one(hospital, code).id, "转运箱、离心机、冰箱均无"))
+    assert receive(hospital, code).finding is Finding.REJECTED
+
+
+def test_a_lost_tube_is_drawn_again_unless_it_was_measured(hospital: Hospital) -> None:
+    order = ordered(hospital, "1002")
+    (first,) = relabelled(hospital, order)
+    assert collect(hospital, first).finding is Finding.OK and receive(hospital, first).finding is Finding.OK
+    act(hospital, lambda u: service.mark_lost(u, one(hospital, first).id, "离心机、冰箱"))
+    assert statuses(hospital, order) == ["rejected"]
+    act(hospital, lambda u: bench.on_withdrawn(u, {"specimen_id": one(hospital, first).id, "again": True}))
+    assert {r.state for r in hospital.rows("SELECT state FROM test")} == {"cancelled"}
+    # The ward prints another label for the same request.
+    (second,) = relabelled(hospital, order)
+    assert second != first and collect(hospital, second).finding is Finding.OK and receive(hospital, second).finding is Finding.OK
+    tube = one(hospital, second)
+    item = hospital.rows("SELECT item_id FROM test WHERE specimen_id = :s ORDER BY id", s=tube.id)[0].item_id
+    act(hospital, lambda u: bench.record_results(u, [Incoming(tube.id, item, None, None, "4.1", run_at=u.now)]))
+    act(hospital, lambda u: service.mark_lost(u, tube.id, "离心机、冰箱"))
+    assert statuses(hospital, order) == ["received"]
+    told = hospital.rows("SELECT payload->'again' AS again FROM outbox_event WHERE topic = 'specimen.lost' ORDER BY id")
+    assert [r.again for r in told] == [True, False]
+    act(hospital, lambda u: bench.on_withdrawn(u, {"specimen_id": tube.id, "again": False}))
+    assert "cancelled" not in {r.state for r in hospital.rows("SELECT state FROM test WHERE specimen_id = :s", s=tube.id)}
+
+
+def test_a_void_label_leaves_its_requests_waiting_for_another(hospital: Hospital) -> None:
+    order = ordered(hospital, "1002")
+    (code,) = relabelled(hospital, order)
+    with pytest.raises(UserError, match="作废标签的原因"):
+        act(hospital, lambda u: service.void(u, one(hospital, code).id, " "))
+    act(hospital, lambda u: service.void(u, one(hospital, code).id, "贴错试管"))
+    assert one(hospital, code).state == "cancelled" and statuses(hospital, order) == ["confirmed"]
+    (other,) = relabelled(hospital, order)
+    assert collect(hospital, other).finding is Finding.OK
+    with pytest.raises(UserError, match="已采集的请拒收"):
+        act(hospital, lambda u: service.void(u, one(hospital, other).id, "贴错试管"))
