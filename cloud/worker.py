@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import os
 import signal
@@ -12,7 +11,6 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -36,7 +34,6 @@ POLL_S = 1.0
 TIDY_S = 10.0
 # On a full machine people and analyzers go first: at nice 8 and 20 sessions a second, a result was seen after 211 ms instead of 310.
 NICE = 5
-AUTOGROUP = Path("/proc/self/autogroup")
 
 
 def all_handlers() -> dict[str, list[Handler]]:
@@ -97,22 +94,9 @@ def tenant_of(payload: str) -> int:
     return int(json.loads(payload)["t"])
 
 
-def step_back() -> None:
-    """Let people and analyzers go first.
-
-    A kernel with autogroups weighs sessions against each other and nice only inside of one: the supervisor starts each process in a
-    session of its own, where nice alone changed nothing. Who shares a session (a terminal's) leaves it as it is. Containers and systemd's
-    units are weighed by their control group: see infra/.
-    """
-    os.nice(NICE)
-    if os.getsid(0) == os.getpid():
-        with contextlib.suppress(OSError):
-            AUTOGROUP.write_text(str(NICE))
-
-
 def run_worker(settings: Settings) -> int:
     """Run until SIGTERM."""
-    step_back()
+    os.nice(NICE)
     memory.few_arenas()
     logs.setup(settings.log_level)
     s3.configure(settings)
