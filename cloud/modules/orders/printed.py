@@ -1,12 +1,13 @@
-"""The list of requests as it is filtered on its page, for paper or a workbook."""
+"""The lists of requests as their pages show them, for paper or a workbook: requests, verbal ones, refunds that wait."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from cloud.modules.orders.messages import Priority
-from cloud.modules.orders.queries import WORDS, ItemRow, ListRow
+from cloud.modules.orders.queries import WORDS, ItemRow, ListRow, RefundRow
 from cloud.reports.documents import Column, ListDocument
 from cloud.web.span import ZONE
 
@@ -37,3 +38,32 @@ def _said(item: ItemRow) -> str:
         f"已挂起：{item.hold}" if item.hold else "",
     )
     return "；".join(mark for mark in marks if mark)
+
+
+def verbal(found: Sequence[Any], hospital: str, by: str, now: datetime) -> ListDocument:
+    """Verbal requests without their written one."""
+    columns = (
+        Column("接听", 3), Column("接听人", 2), Column("患者", 3), Column("病历号", 3), Column("项目", 5), Column("来电人", 2),
+        Column("来电电话", 3), Column("医生", 2), Column("科室", 3), Column("补单期限", 3), Column("说明", 2),
+    )  # fmt: skip
+    lines = tuple(
+        (
+            f"{r.taken_at.astimezone(ZONE):%Y-%m-%d %H:%M}", r.taken_by, r.name, r.patient_no, r.names or "", r.caller, r.phone,
+            r.doctor or "", r.dept or "", f"{r.deadline.astimezone(ZONE):%Y-%m-%d %H:%M}", "逾期" if r.deadline <= now else "",
+        )
+        for r in found
+    )  # fmt: skip
+    return ListDocument(hospital, "等待补单的口头申请", columns, lines, now, by, f"共 {len(lines)} 条", landscape=True)
+
+
+def refunds(found: Sequence[RefundRow], hospital: str, by: str, now: datetime) -> ListDocument:
+    """Refunds that wait for the laboratory's consent."""
+    columns = (Column("时间", 3), Column("患者", 3), Column("病历号", 3), Column("项目", 5), Column("状态", 2), Column("原因", 6))
+    lines = tuple(
+        (
+            f"{r.requested_at.astimezone(ZONE):%Y-%m-%d %H:%M}", r.patient.name, r.patient.patient_no, r.item.his_name or r.item.his_code,
+            WORDS["status"][r.item.status], r.reason,
+        )
+        for r in found
+    )  # fmt: skip
+    return ListDocument(hospital, "等待处理的退费申请", columns, lines, now, by, f"共 {len(lines)} 条", landscape=True)

@@ -342,7 +342,7 @@ class RefundRow:
     patient: PatientRow
 
 
-def refunds(uow: UnitOfWork, state: str = "waiting") -> list[RefundRow]:
+def refunds(uow: UnitOfWork, state: str = "waiting", limit: int = PAGE) -> list[RefundRow]:
     """Refund requests of one state, oldest first."""
     query = _items().add_columns(
         *_PATIENT, RefundRequest.id, RefundRequest.version, RefundRequest.requested_at, RefundRequest.reason, RefundRequest.state,
@@ -350,7 +350,7 @@ def refunds(uow: UnitOfWork, state: str = "waiting") -> list[RefundRow]:
     )  # fmt: skip
     query = query.join(RefundRequest, and_(RefundRequest.tenant_id == OrderItem.tenant_id, RefundRequest.order_item_id == OrderItem.id))
     query = query.join(Patient, and_(Patient.tenant_id == LabOrder.tenant_id, Patient.id == LabOrder.patient_id))
-    rows: Any = uow.s.execute(query.where(RefundRequest.state == state).order_by(RefundRequest.id).limit(PAGE)).all()
+    rows: Any = uow.s.execute(query.where(RefundRequest.state == state).order_by(RefundRequest.id).limit(limit)).all()
     n, m = len(_ITEM), len(_ITEM) + len(_PATIENT)
     return [RefundRow(*[*row[m:], _item(row), PatientRow(*row[n:m])]) for row in rows]
 

@@ -71,9 +71,9 @@ def confirm(uow: UnitOfWork, verbal_id: int, version: int, written: str) -> None
     alerts.clear(uow, "orders.verbal", str(row.id))
 
 
-def waiting(uow: UnitOfWork) -> Sequence[Any]:
+def waiting(uow: UnitOfWork, limit: int = PAGE) -> Sequence[Any]:
     """Verbal requests without their written one, the most urgent first."""
-    return uow.s.execute(_WAITING, {"t": uow.tenant_id, "n": PAGE}).all()
+    return uow.s.execute(_WAITING, {"t": uow.tenant_id, "n": limit}).all()
 
 
 def held_count(uow: UnitOfWork) -> int:

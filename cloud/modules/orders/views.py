@@ -111,10 +111,24 @@ def confirm_verbal(uow: UnitOfWork, verbal_id: int) -> Any:
     return redirect_to("/orders/verbal")
 
 
+@VIEWS.post("/orders/verbal/export", Perm.FIGURES, reads=True)
+def verbal_export(uow: UnitOfWork) -> Any:
+    """Those that wait, on paper or in a workbook."""
+    made = printed.verbal(verbal.waiting(uow, printed.EXPORT_MOST), principal().tenant_name, principal().name, uow.now)
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), "/orders/verbal", identifying=True))
+
+
 @VIEWS.get("/orders/refund-requests", Perm.READ)
 def refunds(uow: UnitOfWork) -> Any:
     """Refunds that wait for the laboratory's consent."""
     return page("orders/refunds.html", "rows", rows=queries.refunds(uow), words=WORDS)
+
+
+@VIEWS.post("/orders/refund-requests/export", Perm.FIGURES, reads=True)
+def refunds_export(uow: UnitOfWork) -> Any:
+    """Those that wait, on paper or in a workbook."""
+    made = printed.refunds(queries.refunds(uow, limit=printed.EXPORT_MOST), principal().tenant_name, principal().name, uow.now)
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), "/orders/refund-requests", identifying=True))
 
 
 @VIEWS.post("/orders/refund-requests/<int:refund_id>", Perm.REFUND)

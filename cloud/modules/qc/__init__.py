@@ -7,7 +7,7 @@ EVERYBODY = ("tester", "verifier", "senior", "leader", "quality", "director", "i
 MODULE = Module(
     name="qc",
     title="室内质控",
-    views=("views:VIEWS", "settings_views:SETTINGS"),
+    views=("views:VIEWS", "settings_views:SETTINGS", "sheet_views:SHEETS"),
     depends=("catalog", "equipment", "platform", "reagents"),
     permissions={
         Perm.READ: EVERYBODY,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -16,7 +16,7 @@ from cloud.modules.qc import goals, metrics, months, rules, westgard
 from cloud.modules.qc.gate import Ask, Gate, gate_state, windows
 from cloud.modules.qc.models import QcMaterial, QcMonth, QcPlan, QcTarget
 from cloud.modules.qc.rules import Ooc, RunState
-from cloud.modules.qc.targets import stats
+from cloud.modules.qc.targets import Stats, provisional_problem, stats
 from common.say import Said, word
 
 PAGE = 100
@@ -140,12 +140,45 @@ def materials(uow: UnitOfWork, *, active: bool = True) -> list[QcMaterial]:
     return list(uow.s.execute(query.where(QcMaterial.active) if active else query).scalars())
 
 
+def ends(lots: Iterable[QcMaterial]) -> dict[int, datetime]:
+    """When each opened vial's stability is over."""
+    return {m.id: m.opened_at + timedelta(days=m.open_days) for m in lots if m.opened_at and m.open_days}
+
+
 def targets(uow: UnitOfWork, plan_ids: Iterable[int], *, current: bool = False) -> list[QcTarget]:
     """Targets of plans: all, or those in force now."""
     query = select(QcTarget).where(QcTarget.plan_id.in_(list(plan_ids)))
     if current:
         query = query.where(QcTarget.effective_at <= uow.now, QcTarget.ended_at.is_(None))
     return list(uow.s.execute(query.order_by(QcTarget.plan_id, QcTarget.level, QcTarget.id.desc())).scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A lot's statistics of half a year, with why they do not yet make a provisional target."""
+
+    level: int
+    material: int
+    stats: Stats
+    problem: str | None
+
+
+def measured(uow: UnitOfWork, plan_id: int, lots: Mapping[int, QcMaterial]) -> list[Measured]:
+    """What the values of half a year would make of each of a plan's lots."""
+    since = uow.now - timedelta(days=183)
+    by_lot: dict[tuple[int, int], list[ChartPoint]] = {}
+    lot_of = {m.lot: m.id for m in lots.values()}
+    for p in chart_points(uow, plan_id, since, uow.now + timedelta(minutes=1)):
+        if p.value is not None and not (p.rejected and p.excluded):
+            by_lot.setdefault((p.level, lot_of.get(p.lot, 0)), []).append(p)
+    out = []
+    for (level, material), points in sorted(by_lot.items()):
+        found = stats([p.value for p in points if p.value is not None])
+        assert found is not None  # a lot with at least one value
+        days = [p.at.astimezone(md.HOSPITAL_ZONE).date() for p in points]
+        problem = provisional_problem(days, material in lots and lots[material].short_life)
+        out.append(Measured(level, material, found, problem))
+    return out
 
 
 # --- charts ---------------------------------------------------------------------------------------------------------

@@ -39,7 +39,7 @@ def plan_list(uow: UnitOfWork) -> Any:
         new=request.args.get("new") is not None,
         catalog=known,
         materials=(lots := queries.materials(uow)),
-        ends={m.id: m.opened_at + timedelta(days=m.open_days) for m in lots if m.opened_at and m.open_days},
+        ends=queries.ends(lots),
         methods=rules.METHOD_WORDS,
         words=WORDS,
         chosen_rules=suggested or tuple(chosen.rules if chosen else DEFAULT_RULES),
@@ -126,7 +126,7 @@ def target_page(uow: UnitOfWork) -> Any:
     every = queries.plans(uow)
     lots = {m.id: m for m in queries.materials(uow, active=False)}
     found = [] if chosen is None else queries.targets(uow, [chosen.id])
-    measured = [] if chosen is None else _measured(uow, chosen.id, lots)
+    measured = [] if chosen is None else queries.measured(uow, chosen.id, lots)
     return page(
         "qc/targets.html",
         plans=every,
@@ -135,28 +135,11 @@ def target_page(uow: UnitOfWork) -> Any:
         lots=lots,
         targets=found,
         measured=measured,
-        own={t.material_id for t in found} | {m["material"] for m in measured},
+        own={t.material_id for t in found} | {m.material for m in measured},
         bases=targets.BASIS_WORDS,
         signs=qualitative.SIGN_WORDS,
         now=uow.now,
     )
-
-
-def _measured(uow: UnitOfWork, plan_id: int, lots: dict[int, Any]) -> list[dict[str, Any]]:
-    """Each lot's statistics of half a year, with why they do not yet make a provisional target."""
-    out = []
-    since = uow.now - timedelta(days=183)
-    by_lot: dict[tuple[int, int], list[queries.ChartPoint]] = {}
-    lot_of = {m.lot: m.id for m in lots.values()}
-    for p in queries.chart_points(uow, plan_id, since, uow.now + timedelta(minutes=1)):
-        if p.value is not None and not (p.rejected and p.excluded):
-            by_lot.setdefault((p.level, lot_of.get(p.lot, 0)), []).append(p)
-    for (level, material), points in sorted(by_lot.items()):
-        found = targets.stats([p.value for p in points if p.value is not None])
-        days = [p.at.astimezone(CHINA).date() for p in points]
-        short = material in lots and lots[material].short_life
-        out.append({"level": level, "material": material, "stats": found, "problem": targets.provisional_problem(days, short)})
-    return out
 
 
 @SETTINGS.post("/qc/targets", Perm.PLAN)

@@ -10,7 +10,7 @@ from flask import request
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import lists
-from cloud.modules.qc import charts, entry, intake, ooc, plans, points, printing, queries, registers, rules
+from cloud.modules.qc import board, charts, entry, intake, ooc, plans, points, printing, queries, registers, rules
 from cloud.modules.qc.forms import CHINA, moment, stamp
 from cloud.modules.qc.models import QcOoc, QcResult
 from cloud.modules.qc.rules import Perm
@@ -22,7 +22,6 @@ from cloud.web.view import Views, principal
 from common import values
 
 VIEWS = Views("qc", __name__)
-LIGHTS = ("bad", "warn", "ok")
 OK, BAD, WARN = '{"sound":"ok"}', '{"sound":"bad"}', '{"sound":"warn"}'
 
 
@@ -51,24 +50,17 @@ def _own_ooc(uow: UnitOfWork, ooc_id: int) -> None:
 @VIEWS.get("/qc/today", Perm.READ)
 def today(uow: UnitOfWork) -> Any:
     """Each analyzer's items: in control, warned, rejected, overdue; and what control results lie unplaced. ``section``: of one section."""
-    start = midnight(uow.now)
-    known = md.catalog(uow)
-    section = known.sections_by_code.get(request.args.get("section", ""))
-    found = {a: t for a, t in queries.tiles(uow).items() if section is None or known.analyzers[a].section_id == section.id}
-    every = [t for tiles in found.values() for t in tiles]
-    counts = {light: sum(t.light == light for t in every) for light in LIGHTS}
-    light = request.args.get("light", "") if request.args.get("light") in LIGHTS else ""
-    shown = {a: mine for a, tiles in found.items() if (mine := [t for t in tiles if light in ("", t.light)])}
+    found = board.load(uow, request.args.get("section", ""), request.args.get("light", ""))
     return page(
         "qc/today.html",
         block="board",
-        tiles=shown,
-        closed=[t for t in every if not t.gate.open],
-        catalog=known,
-        section=section,
-        light=light,
-        counts=counts,
-        unplaced=intake.unplaced(uow, start),
+        tiles=found.shown,
+        closed=[t for t in found.every if not t.gate.open],
+        catalog=md.catalog(uow),
+        section=found.section,
+        light=found.light,
+        counts=found.counts,
+        unplaced=intake.unplaced(uow, midnight(uow.now)),
         bypasses=queries.bypasses(uow, uow.now - timedelta(hours=24)),
         now=uow.now,
     )

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from cloud import relay
 from cloud.modules.orders import service
 from cloud.modules.orders.messages import Action
-from cloud.modules.orders.models import LabOrder, OrderItem, Patient
+from cloud.modules.orders.models import LabOrder, OrderItem, Patient, RefundRequest, VerbalOrder
 from cloud.modules.orders.service import ItemStatus
 from cloud.worker import all_handlers
 from tests.support.lab import Lab
@@ -145,3 +145,24 @@ def test_english_switch(lab: Lab) -> None:
     client.post("/lang/en")
     page = client.get("/orders").text
     assert "Requests" in page and "Manual registration" in page
+
+
+def test_refunds_that_wait_and_verbal_requests_go_to_excel(lab: Lab) -> None:
+    seed(lab)
+    with lab.uow() as uow:
+        collected = uow.s.scalars(select(OrderItem).where(OrderItem.order_item_no == "I1")).one()
+        patient = uow.s.get_one(Patient, (uow.tenant_id, uow.s.get_one(LabOrder, (uow.tenant_id, collected.order_id)).patient_id))
+        uow.s.add(RefundRequest(order_item_id=collected.id, requested_at=uow.now, reason="=HYPERLINK(1)"))
+        uow.s.add(
+            VerbalOrder(order_id=collected.order_id, caller="+护士", phone="8123", taken_by="前台", taken_at=uow.now, deadline=uow.now)
+        )
+    leader, nurse = lab.client("leader"), lab.client("nurse")
+    for path, cells in {"refund-requests": {"=HYPERLINK(1)"}, "verbal": {"+护士", "8123", "逾期"}}.items():
+        assert f'action="/orders/{path}/export"' in leader.get(f"/orders/{path}").text
+        assert "导出" not in nurse.get(f"/orders/{path}").text
+        assert nurse.post(f"/orders/{path}/export", {"kind": "xlsx"}).status_code == 403
+        job = leader.post(f"/orders/{path}/export", {"kind": "xlsx"}).headers["Location"]
+        relay.drain(lab.db, lab.a, all_handlers())
+        lines = list(openpyxl.load_workbook(io.BytesIO(leader.get(f"{job}/file").data)).worksheets[0].iter_rows())
+        (line,) = [row for row in lines if row[1].value == patient.name or row[2].value == patient.name]
+        assert cells | {patient.patient_no} <= {c.value for c in line} and all(c.data_type != "f" for c in line)
