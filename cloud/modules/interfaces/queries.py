@@ -16,6 +16,10 @@ from cloud.modules.orders import queries as orders
 
 PAGE = 100
 WAITING = tuple(s.value for s in rules.WAITING)
+DAY = timedelta(hours=24)
+# What the board counts as in error; the list it opens is narrowed by the same.
+_REFUSED = InboxMessage.answer_code.not_in(["AA", "CA"])
+_REPEATED = Delivery.attempts > 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +49,10 @@ class BoardRow:
 
 def board(uow: UnitOfWork) -> list[BoardRow]:
     """Every endpoint with its last 24 hours."""
-    since = uow.now - timedelta(hours=24)
-    came = select(InboxMessage.endpoint_id, func.count(), func.count().filter(InboxMessage.answer_code.not_in(["AA", "CA"])))
+    since = uow.now - DAY
+    came = select(InboxMessage.endpoint_id, func.count(), func.count().filter(_REFUSED))
     inbox = {e: (n, bad) for e, n, bad in uow.s.execute(came.where(InboxMessage.received_at >= since).group_by(InboxMessage.endpoint_id))}
-    went = select(Delivery.endpoint_id, func.count(), func.count().filter(Delivery.attempts > 1))
+    went = select(Delivery.endpoint_id, func.count(), func.count().filter(_REPEATED))
     outbox = {e: (n, bad) for e, n, bad in uow.s.execute(went.where(Delivery.created_at >= since).group_by(Delivery.endpoint_id))}
     queue = select(
         Delivery.endpoint_id,
@@ -76,6 +80,11 @@ class MessageFilter:
     direction: str = "out"
     state: str = ""
     text: str = ""
+    endpoint: str = ""
+    day: bool = False
+    """Of the last 24 hours, as the board counts."""
+    failed: bool = False
+    """What the board counts as in error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,52 +103,66 @@ class MessageRow:
     next_at: datetime | None
 
 
-def messages(uow: UnitOfWork, f: MessageFilter, before: int | None = None) -> list[MessageRow]:
+def messages(uow: UnitOfWork, f: MessageFilter, before: int | None = None, limit: int = PAGE) -> list[MessageRow]:
     """A page of messages, newest first."""
-    return _inbox(uow, f, before) if f.direction == "in" else _outbox(uow, f, before)
+    return _inbox(uow, f, before, limit) if f.direction == "in" else _outbox(uow, f, before, limit)
 
 
-def _inbox(uow: UnitOfWork, f: MessageFilter, before: int | None) -> list[MessageRow]:
+def _inbox(uow: UnitOfWork, f: MessageFilter, before: int | None, limit: int) -> list[MessageRow]:
     m = InboxMessage
     query = select(m.id, Endpoint.code, m.kind, m.control_id, m.subject, m.state, m.received_at, m.problem, m.repeats).join(
         Endpoint, (Endpoint.tenant_id == m.tenant_id) & (Endpoint.id == m.endpoint_id)
     )
     if f.state:
         query = query.where(m.state == f.state)
+    if f.endpoint:
+        query = query.where(Endpoint.code == f.endpoint)
+    if f.day:
+        query = query.where(m.received_at >= uow.now - DAY)
+    if f.failed:
+        query = query.where(_REFUSED)
     if f.text:
         query = query.where((m.control_id == f.text) | (f.text == any_(func.string_to_array(m.subject, " "))))
     if before is not None:
         query = query.where(m.id < before)
-    rows = uow.s.execute(query.order_by(m.id.desc()).limit(PAGE))
+    rows = uow.s.execute(query.order_by(m.id.desc()).limit(limit))
     return [MessageRow(i, e, k, c, s, st, at, p or "", n + 1, None) for i, e, k, c, s, st, at, p, n in rows]
 
 
-def quarantine(uow: UnitOfWork) -> tuple[list[MessageRow], int]:
+def quarantine(uow: UnitOfWork, limit: int = PAGE) -> tuple[list[MessageRow], int]:
     """Refused messages that wait for a person, oldest first (a page), and how many there are."""
     m = InboxMessage
     waiting = m.state.in_(inbox.WAITING)
     query = select(m.id, Endpoint.name, m.kind, m.control_id, m.subject, m.state, m.received_at, m.problem, m.repeats).join(
         Endpoint, (Endpoint.tenant_id == m.tenant_id) & (Endpoint.id == m.endpoint_id)
     )
-    rows = uow.s.execute(query.where(waiting).order_by(m.id).limit(PAGE))
+    rows = uow.s.execute(query.where(waiting).order_by(m.id).limit(limit))
     total = uow.s.execute(select(func.count()).select_from(m).where(waiting)).scalar_one()
     return [MessageRow(i, e, k, c, s, st, at, p or "", n + 1, None) for i, e, k, c, s, st, at, p, n in rows], total
 
 
-def _outbox(uow: UnitOfWork, f: MessageFilter, before: int | None) -> list[MessageRow]:
+def _outbox(uow: UnitOfWork, f: MessageFilter, before: int | None, limit: int) -> list[MessageRow]:
     m = Delivery
     query = select(m.id, Endpoint.code, m.kind, m.msg_id, m.subject, m.state, m.created_at, m.error, m.attempts, m.next_at).join(
         Endpoint, (Endpoint.tenant_id == m.tenant_id) & (Endpoint.id == m.endpoint_id)
     )
     if f.state == "unsent":
         query = query.where(m.state.not_in(["acked", "closed"]))
+    elif f.state == "waiting":
+        query = query.where(m.state.in_(WAITING))
     elif f.state:
         query = query.where(m.state == f.state)
+    if f.endpoint:
+        query = query.where(Endpoint.code == f.endpoint)
+    if f.day:
+        query = query.where(m.created_at >= uow.now - DAY)
+    if f.failed:
+        query = query.where(_REPEATED)
     if f.text:
         query = query.where((m.msg_id == f.text) | (m.subject == f.text) | (m.order_key == f.text))
     if before is not None:
         query = query.where(m.id < before)
-    rows = uow.s.execute(query.order_by(m.id.desc()).limit(PAGE))
+    rows = uow.s.execute(query.order_by(m.id.desc()).limit(limit))
     return [MessageRow(i, e, k, c, s, st, at, p or "", n, nx) for i, e, k, c, s, st, at, p, n, nx in rows]
 
 

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
+from urllib.parse import urlencode
 
 from flask import request
+from werkzeug.datastructures import MultiDict
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as catalog
 from cloud.modules.catalog import service as catalog_service
-from cloud.modules.interfaces import issues, masking, queries, rules, service
-from cloud.modules.interfaces.rules import Health, Perm
+from cloud.modules.interfaces import issues, masking, printed, queries, rules, service
+from cloud.modules.interfaces.rules import Perm
 from cloud.modules.orders import queries as orders
+from cloud.modules.platform import lists
 from cloud.modules.platform import service as platform
+from cloud.reports.documents import ListDocument
 from cloud.web.faults import Invalid, NotFound
 from cloud.web.page import page, redirect_to
 from cloud.web.view import Views, principal
 from common.say import say
 
 VIEWS = Views("interfaces", __name__)
-WORDS = {
-    "health": {Health.UP: "正常", Health.DEGRADED: "不稳定", Health.DOWN: "中断", Health.DISABLED: "停用", Health.IDLE: "尚无消息"},
+WORDS: dict[str, Mapping[str, str]] = {
+    "health": printed.HEALTH,
     "out": {s.value: text for s, text in rules.STATE_TEXT.items()},
     "in": {"applied": "已处理", "parked": "暂存等待", "quarantined": "隔离", "refused": "拒收", "closed": "已关闭"},
     "issue": issues.KINDS,
@@ -30,7 +36,8 @@ WORDS = {
 @VIEWS.get("/if/board", Perm.BOARD)
 def board(uow: UnitOfWork) -> Any:
     """Each endpoint's lag, errors and last success, and what waits for a person."""
-    return page("interfaces/board.html", "rows", rows=queries.board(uow), issues=queries.open_issues(uow), words=WORDS)
+    context: dict[str, Any] = {"rows": queries.board(uow), "issues": queries.open_issues(uow), "words": WORDS}
+    return page("interfaces/board.html", "rows", may_list=principal().may(Perm.MESSAGES), **context)
 
 
 @VIEWS.post("/if/issues/<int:issue_id>/close", Perm.RESEND)
@@ -44,10 +51,54 @@ def close_issue(uow: UnitOfWork, issue_id: int) -> Any:
 def messages(uow: UnitOfWork) -> Any:
     """Messages of one direction, newest first."""
     asked = request.args
-    f = queries.MessageFilter("in" if asked.get("dir") == "in" else "out", asked.get("state", ""), asked.get("q", "").strip())
+    f = _filter(asked)
     rows = queries.messages(uow, f, asked.get("before", None, int))
     context: dict[str, Any] = {"rows": rows, "f": f, "words": WORDS, "size": queries.PAGE, "clear": principal().may(Perm.RAW)}
-    return page("interfaces/messages.html", "rows", **context)
+    return page("interfaces/messages.html", "rows", narrowed=_narrowed(f), **context)
+
+
+@VIEWS.post("/if/board/export", Perm.BOARD, reads=True)
+def board_export(uow: UnitOfWork) -> Any:
+    """The endpoints on paper or in a workbook; ``what=issues``: what waits for a person."""
+    if request.form.get("what") == "issues":
+        return _asked(uow, printed.issues(queries.open_issues(uow), *_by(uow)), "/if/board")
+    return _asked(uow, printed.board(queries.board(uow), *_by(uow)), "/if/board")
+
+
+@VIEWS.post("/if/messages/export", Perm.MESSAGES, reads=True)
+def messages_export(uow: UnitOfWork) -> Any:
+    """The messages as they are narrowed, without what they are about."""
+    f = _filter(request.form)
+    made = printed.messages(queries.messages(uow, f, limit=lists.MOST), WORDS[f.direction], *_by(uow))
+    return _asked(uow, made, f"/if/messages?{urlencode(_narrowed(f))}")
+
+
+@VIEWS.post("/if/quarantine/export", Perm.MESSAGES, reads=True)
+def quarantine_export(uow: UnitOfWork) -> Any:
+    """The refused messages that wait, oldest first."""
+    rows, _total = queries.quarantine(uow, lists.MOST)
+    return _asked(uow, printed.messages(rows, WORDS["in"], *_by(uow), title="隔离的消息"), "/if/quarantine")
+
+
+def _asked(uow: UnitOfWork, made: ListDocument, back: str) -> Any:
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back))
+
+
+def _by(uow: UnitOfWork) -> tuple[str, str, datetime]:
+    return principal().tenant_name, principal().name, uow.now
+
+
+def _filter(asked: MultiDict[str, str]) -> queries.MessageFilter:
+    get = asked.get
+    direction = "in" if get("dir") == "in" else "out"
+    text, endpoint = get("q", "").strip(), get("endpoint", "").strip()
+    return queries.MessageFilter(direction, get("state", ""), text, endpoint, get("day") == "1", get("failed") == "1")
+
+
+def _narrowed(f: queries.MessageFilter) -> dict[str, str]:
+    """The filter as an address says it."""
+    said = {"dir": f.direction, "state": f.state, "q": f.text, "endpoint": f.endpoint, "day": "1" * f.day, "failed": "1" * f.failed}
+    return {name: value for name, value in said.items() if value}
 
 
 @VIEWS.get("/if/messages/in/<int:message_id>", Perm.MESSAGES)

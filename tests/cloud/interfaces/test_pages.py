@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import io
+import re
+from datetime import timedelta
+from urllib.parse import parse_qsl
+
+import openpyxl
 import pytest
 
+from cloud import relay
 from cloud.modules.interfaces import masking, service
 from cloud.modules.interfaces.deliver import Deliverer
 from cloud.modules.interfaces.listener import Gate
 from cloud.modules.interfaces.models import Delivery, InboxMessage, InterfaceIssue
 from cloud.ports.mllp import Peer
+from cloud.worker import all_handlers
 from common.protocol.hl7.mllp import Block
 from tests.cloud.interfaces.messages import order
 from tests.support.fake_his import FakeHis
-from tests.support.lab import Lab
+from tests.support.lab import Client, Lab
 from tests.support.orders import seed_catalog
 
 PEER = Peer("127.0.0.1:1")
@@ -115,9 +123,7 @@ def test_dead_letter_is_resent_or_closed_by_who_may(lab: Lab, gate: Gate) -> Non
 
 
 def test_code_is_mapped_and_the_waiting_order_goes_on(lab: Lab, gate: Gate) -> None:
-    from cloud import relay
     from cloud.modules.orders import queries as orders
-    from cloud.worker import all_handlers
 
     take(gate, order([("I1", "9999", "神秘项目")]))
     client = lab.client("infogroup")
@@ -145,3 +151,55 @@ def test_english_switch(lab: Lab, gate: Gate) -> None:
     client.post("/lang/en")
     page = client.get("/if/board").text
     assert "Interface board" in page and "Open issues" in page
+
+
+def test_each_number_of_the_board_opens_as_many_messages_and_both_go_to_excel(lab: Lab, gate: Gate) -> None:
+    take(gate, order(control="M1"))
+    take(gate, order([("I7", "CBC", "血常规")], form="F7", control="M2"))
+    take(gate, order(action="ZZ", control="M3"))
+    with lab.uow() as uow:
+        out = service.save_endpoint(uow, "HIS-OUT", "HIS", "out", {"host": "127.0.0.1", "port": 9, "answer_s": 1}, source="HIS")
+        other = service.save_endpoint(uow, "EMR-OUT", "=EMR", "out", {"host": "127.0.0.1", "port": 9, "answer_s": 1}, source="EMR")
+        made = [("acked", 1, out, 1), ("pending", 2, out, 1), ("dead_letter", 3, out, 1), ("pending", 1, other, 1), ("acked", 4, out, 30)]
+        for n, (state, attempts, endpoint, hours) in enumerate(made):
+            row = Delivery(endpoint_id=endpoint.id, event_key=f"e{n}", order_key=f"patient:{n}", subject=f"report:{n}", msg_id=f"O{n}")
+            row.kind, row.raw, row.state, row.attempts = "ORU F", b"MSH|", state, attempts
+            row.created_at, row.next_at, row.error = uow.now - timedelta(hours=hours), uow.now, "AE 甲"
+            uow.s.add(row)
+    client = lab.client("infogroup")
+    page = client.get("/if/board").text
+    links = re.findall(r'<a[^>]*href="(/if/messages[^"]+)">(?:✕ )?(\d+)</a>', page)
+    assert {(link.partition("?")[2].replace("&amp;", "&"), n) for link, n in links} == {
+        ("dir=in&endpoint=HIS-IN&day=1", "3"),
+        ("dir=in&endpoint=HIS-IN&day=1&failed=1", "1"),
+        ("dir=out&endpoint=HIS-OUT&day=1", "3"),
+        ("dir=out&endpoint=HIS-OUT&day=1&failed=1", "2"),
+        ("dir=out&endpoint=HIS-OUT&state=waiting", "1"),
+        ("dir=out&endpoint=HIS-OUT&state=dead_letter", "1"),
+        ("dir=out&endpoint=EMR-OUT&day=1", "1"),
+        ("dir=out&endpoint=EMR-OUT&state=waiting", "1"),
+    }
+    for link, n in links:
+        address = link.replace("&amp;", "&")
+        assert client.fragment(address).text.count('<tr tabindex="0"') == int(n), address
+        form = dict(parse_qsl(address.partition("?")[2]))
+        assert len(sheet(lab, client, "/if/messages/export", **form)) == int(n), address
+    board = sheet(lab, client, "/if/board/export")
+    mine = next(line for line in board if line[1] == "HIS-OUT")
+    assert mine[5:9] == ["3", "2", "66.7", "1"] and mine[10] == "1" and any(line[0] == "=EMR" for line in board)
+    assert any("ZZ" in line[2] for line in sheet(lab, client, "/if/board/export", what="issues"))
+    held = sheet(lab, client, "/if/quarantine/export")
+    assert [line[3] for line in held] == ["M3"] and all("P001" not in " ".join(line) for line in held)
+    director = lab.client("director")
+    page = director.get("/if/board").text
+    assert "HIS-OUT" in page and "/if/messages" not in page, "no address that refuses"
+    assert director.post("/if/messages/export", {"kind": "xlsx"}).status_code == 403
+
+
+def sheet(lab: Lab, client: Client, path: str, **form: str) -> list[list[str]]:
+    """The lines of the workbook a page makes; no text of it is a formula."""
+    job = client.post(path, {"kind": "xlsx"} | form).headers["Location"]
+    relay.drain(lab.db, lab.a, all_handlers())
+    found = openpyxl.load_workbook(io.BytesIO(client.get(f"{job}/file").data)).worksheets[0]
+    assert all(cell.data_type != "f" for line in found.iter_rows() for cell in line)
+    return [[str(cell.value or "") for cell in line] for line in found.iter_rows(min_row=3)]
