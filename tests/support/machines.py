@@ -66,7 +66,8 @@ WALKS: Mapping[tuple[str, str], Collection[tuple[Any, Any]]] = {
     # A tube in hand, or a request added to one: charged, labelled, collected and received in one form.
     ("order_item", "status"): {(Item.REQUESTED, Item.RECEIVED), (Item.CONFIRMED, Item.COLLECTED), (Item.CONFIRMED, Item.RECEIVED)},
     # Values and review in one post; what the rules cleared is reviewed and released.
-    ("test", "state"): {(T.EXPECTED, T.REVIEWED), (T.EXPECTED, T.RELEASED), (T.RECEIVED, T.RELEASED)},
+    # A reviewed one whose request ends is sent back and cancelled.
+    ("test", "state"): {(T.REVIEWED, T.CANCELLED), (T.EXPECTED, T.REVIEWED), (T.EXPECTED, T.RELEASED), (T.RECEIVED, T.RELEASED)},
     # The part that was told becomes the whole.
     ("report", "state"): {(P.PRELIMINARY, P.RELEASED)},
     # All that a tube went through between, when its results or its report come at once.

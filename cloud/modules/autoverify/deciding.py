@@ -90,7 +90,7 @@ def decide_tubes(uow: UnitOfWork, specimen_ids: Sequence[int], desk: Desk) -> di
     work = bench.lock_reported(uow, specimen_ids)
     parts = reports.open_parts(uow, [i for i, tests in work.by_tube.items() if any(t.state in TOLD for t in tests)])
     whole = [i for i in sorted(work.tubes) if work.sums(i).state in (READY, HELD, PARTIAL) and _untouched(work, i, i in parts)]
-    found = reports.details(uow, work, whole)
+    found = {i: d for i, d in reports.details(uow, work, whole).items() if not d.unasked}
     by_section = sets.deciding(uow, {d.tube.section_id for d in found.values()})
     cases = facts.cases(uow, {i: d for i, d in found.items() if d.tube.section_id in by_section})
     for i in critical.unchecked(uow, list(cases)):

@@ -21,9 +21,10 @@ MODULE = Module(
     ),
     jobs=(Job("bench.watch", "1m", "watch:look"), Job("bench.trace", "1m", "trace:note")),
     handlers={
-        "specimen.rejected": ("service:on_withdrawn",),
-        "specimen.cancelled": ("service:on_withdrawn",),
-        "specimen.lost": ("service:on_withdrawn",),
+        "specimen.rejected": ("ending:on_withdrawn",),
+        "specimen.cancelled": ("ending:on_withdrawn",),
+        "specimen.lost": ("ending:on_withdrawn",),
+        "order.item_status": ("ending:on_item_status",),
     },
     starts={Perm.ENTER: "start:waiting"},
 )

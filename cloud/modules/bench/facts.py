@@ -114,13 +114,13 @@ SELECT oi.specimen_id, oi.order_id, oi.id, oi.source, o.placer_no, oi.order_item
 FROM order_item oi
 JOIN lab_order o ON o.tenant_id = oi.tenant_id AND o.id = oi.order_id
 LEFT JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
-WHERE oi.tenant_id = :t AND oi.specimen_id = ANY(:ids)
+WHERE oi.tenant_id = :t AND oi.specimen_id = ANY(:ids) AND oi.status NOT IN ('cancelled', 'refunded')
 ORDER BY oi.specimen_id, oi.id
 """)
 
 
 def requests(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, list[Request]]:
-    """Specimen id → the request lines behind it."""
+    """Specimen id → the request lines behind it that stand."""
     ids = list(specimen_ids)
     out: dict[int, list[Request]] = {}
     if ids:

@@ -211,6 +211,14 @@ def first_versions(uow: UnitOfWork, test_ids: Sequence[int]) -> dict[int, Shown]
     return {r.test_id: Shown(*r) for r in uow.s.execute(query, {"t": uow.tenant_id, "ids": list(test_ids)})}
 
 
+_ENDED = text("SELECT item_id FROM test WHERE tenant_id = :t AND specimen_id = :s AND state = 'cancelled'")
+
+
+def ended_items(uow: UnitOfWork, specimen_id: int) -> set[int]:
+    """Items whose tests on this tube were cancelled: that is for good."""
+    return set(uow.s.scalars(_ENDED, {"t": uow.tenant_id, "s": specimen_id}))
+
+
 def requests_of(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, list[Request]]:
     """Specimen id → the request lines behind it."""
     return facts.requests(uow, specimen_ids)
@@ -383,6 +391,7 @@ __all__ = [
     "basis",
     "coming",
     "contradictions",
+    "ended_items",
     "find",
     "follow_up",
     "history",

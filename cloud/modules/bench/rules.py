@@ -55,6 +55,12 @@ TRANSITIONS: Mapping[TestState, frozenset[TestState]] = {
     _S.NO_RESULT: frozenset({_S.RECEIVED, _S.HELD, _S.RELEASED, _S.CANCELLED}),
 }
 
+
+def may_end(state: TestState) -> bool:
+    """Whether a test nobody asks for any more ends; a reviewed one is sent back first, what was told stays until it is recalled."""
+    return state is TestState.REVIEWED or may_move(state, TestState.CANCELLED)
+
+
 OPEN_STATES = frozenset({_S.EXPECTED, _S.RECEIVED, _S.HELD, _S.REVIEWED, _S.NO_RESULT})
 TOLD_STATES = frozenset({_S.RELEASED, _S.AMENDED})
 STATE_WORDS: Mapping[TestState, Said] = {

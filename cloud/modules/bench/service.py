@@ -39,21 +39,6 @@ from common import values
 from common.errors import UserError
 from common.say import say
 
-
-def on_withdrawn(uow: UnitOfWork, payload: dict[str, Any]) -> None:
-    """Event ``specimen.rejected``, ``cancelled`` or ``lost``: nobody waits for its untold tests any more.
-
-    What was measured from a tube that got lost afterwards (``again`` false) is still told.
-    """
-    if not payload.get("again", True):
-        return
-    work, _ = open_tube(uow, payload["specimen_id"])
-    for test in work.tests.values():
-        if rules.may_move(TestState(test.state), TestState.CANCELLED):
-            test.state, test.dirty = TestState.CANCELLED.value, True
-    save(work, "cancel", {})
-
-
 # --- a person's value -----------------------------------------------------------------------------------------------
 
 
@@ -404,7 +389,6 @@ __all__ = [
     "keep_pictures",
     "lock_reported",
     "lock_to_tell",
-    "on_withdrawn",
     "record_results",
     "reflex_added",
     "reflex_by_rule",

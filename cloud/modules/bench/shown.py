@@ -152,6 +152,13 @@ class Detail:
     """Sensitive tests left out, because the reader may not see them."""
 
     @property
+    def unasked(self) -> list[TestLine]:
+        """Open tests whose request was cancelled or refunded a moment ago: they end with it (``ending``), nothing of them is told."""
+        asked = {r.order_item_id for r in self.requests}
+        mine = [t for t in self.tests if t.order_item_id is not None and t.order_item_id not in asked]
+        return [t for t in mine if t.state in rules.OPEN_STATES]
+
+    @property
     def held(self) -> list[TestLine]:
         """Tests that wait for a decision."""
         return [t for t in self.tests if t.state is TestState.HELD or t.pending is not None]

@@ -53,12 +53,26 @@ _COLUMNS = (
 # Ids in one order, so that two callers never wait for each other.
 _LOCK = text(f"{_COLUMNS} WHERE tenant_id = :t AND id = ANY(:ids) ORDER BY id FOR UPDATE")
 _LOCK_OF_TUBE = text(f"{_COLUMNS} WHERE tenant_id = :t AND specimen_id = :s AND status = ANY(:states) ORDER BY id FOR UPDATE")
+# Behind the lock that a release holds: either it left before this question, or it finds the request ended.
+_TUBE = text("SELECT 1 FROM bench_tube WHERE tenant_id = :t AND specimen_id = :s FOR NO KEY UPDATE")
+_TOLD = text("""
+SELECT EXISTS (SELECT 1 FROM test t JOIN order_set_item m ON m.tenant_id = t.tenant_id AND m.item_id = t.item_id AND m.order_set_id = :o
+               WHERE t.tenant_id = :t AND t.specimen_id = :s AND t.state IN ('released', 'amended'))
+""")
 _SAVE = text("""
 UPDATE order_item i SET status = u.status, specimen_id = u.specimen_id, status_at = u.status_at, version = i.version + 1
 FROM unnest(CAST(:ids AS bigint[]), CAST(:statuses AS text[]), CAST(:specimens AS bigint[]), CAST(:times AS timestamptz[]))
      AS u(id, status, specimen_id, status_at)
 WHERE i.tenant_id = :t AND i.id = u.id
 """)
+
+
+def told(uow: UnitOfWork, item: OrderItem) -> bool:
+    """Whether a value that an item asked for has left the laboratory; none leaves before this transaction ends."""
+    given = {"t": uow.tenant_id, "s": item.specimen_id, "o": item.order_set_id}
+    if item.specimen_id is None or item.order_set_id is None or uow.s.execute(_TUBE, given).first() is None:
+        return False
+    return bool(uow.s.scalar(_TOLD, given))
 
 
 def lock(uow: UnitOfWork, item_ids: Iterable[int]) -> list[Line]:

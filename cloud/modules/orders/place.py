@@ -16,7 +16,7 @@ from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as catalog
-from cloud.modules.orders import charges, holds, merge, patients, rules, twins
+from cloud.modules.orders import charges, holds, line, merge, patients, rules, twins
 from cloud.modules.orders.line import Line
 from cloud.modules.orders.messages import Action, Charge, ItemData, OrderData, OrderMessage, Problem, Severity, Sex, VisitType
 from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, RefundRequest, Visit
@@ -151,16 +151,17 @@ def _judge(uow: UnitOfWork, message: OrderMessage, known: dict[str, OrderItem], 
         if found.patient is None or owners[stored.order_id] != patients.final_id(uow, found.patient.id):
             text = f"申请项目号 {item.order_item_no} 已属于另一患者"
             raise OrderRefused("item_of_other_patient", [Problem(_at(item, 2), DUPLICATE_KEY, text)])
-        problems += _item_problems(item, stored)
+        problems += _item_problems(uow, item, stored)
     if problems:
         raise OrderRefused("locked", problems)
 
 
-def _item_problems(item: ItemData, stored: OrderItem) -> list[Problem]:
+def _item_problems(uow: UnitOfWork, item: ItemData, stored: OrderItem) -> list[Problem]:
     status = ItemStatus(stored.status)
     if rules.wants_cancel(item.action, item.charge):
-        if rules.judge_cancel(status) is CancelAnswer.REFUSED:
-            return [Problem(_at(item, 2), LOCKED, f"项目 {item.order_item_no} {rules.STATUS_TEXT[status]}，不能取消或退费")]
+        if rules.judge_cancel(status, line.told(uow, stored)) is CancelAnswer.REFUSED:
+            state = rules.STATUS_TEXT[status if status is ItemStatus.PARTLY_REPORTED else ItemStatus.REPORTED]
+            return [Problem(_at(item, 2), LOCKED, f"项目 {item.order_item_no} {state}，不能取消或退费")]
         return []
     if rules.judge_update(_known(stored), item.code, item.charge) is Change.LOCKED:
         text = f"项目 {item.order_item_no} {rules.STATUS_TEXT[status]}，不能改为其他项目；请取消后重新申请"

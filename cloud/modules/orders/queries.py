@@ -17,6 +17,8 @@ from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patie
 from cloud.modules.orders.rules import ItemStatus
 
 PAGE = 100
+ENDED = tuple(sorted(s.value for s in rules.ENDED))
+"""What a request says of itself once nobody waits for it."""
 
 WORDS: Mapping[str, Mapping[str, str]] = {
     "status": {s.value: word for s, word in rules.STATUS_TEXT.items()},

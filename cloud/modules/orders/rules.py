@@ -201,10 +201,13 @@ class CancelAnswer(StrEnum):
     REFUSED = "refused"
 
 
-def judge_cancel(status: ItemStatus) -> CancelAnswer:
-    """R3: free until the laboratory has the tube, then only with its consent, never once reported."""
+def judge_cancel(status: ItemStatus, told: bool = False) -> CancelAnswer:
+    """R3: free until the laboratory has the tube, then only with its consent, never once reported. ``told``: a value of it left a moment
+    ago, and its status does not say so yet."""
     if status in ENDED:
         return CancelAnswer.ALREADY
+    if told:
+        return CancelAnswer.REFUSED
     if status in BEFORE_RECEIPT:
         return CancelAnswer.DONE
     if status in (S.PARTLY_REPORTED, S.REPORTED):

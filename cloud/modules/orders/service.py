@@ -125,7 +125,7 @@ def decide_refund(uow: UnitOfWork, refund_id: int, version: int, accept: bool, a
     if row.state != "waiting" or row.version != version:
         raise Conflict(say("这条退费申请已由 {decided_by} 处理，请刷新。", decided_by=row.decided_by or say("他人")))
     item = uow.s.get_one(OrderItem, (uow.tenant_id, row.order_item_id), with_for_update=True)
-    if accept and rules.judge_cancel(ItemStatus(item.status)) is CancelAnswer.REFUSED:
+    if accept and rules.judge_cancel(ItemStatus(item.status), line.told(uow, item)) is CancelAnswer.REFUSED:
         raise Conflict("该项目已出报告，不能退费；请选择“拒绝”并写明原因。")
     row.state, row.answer = ("accepted" if accept else "refused"), answer.strip()
     row.decided_at, row.decided_by = uow.now, uow.actor.name

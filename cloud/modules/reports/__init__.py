@@ -31,6 +31,7 @@ MODULE = Module(
         "report.preliminary": ("handlers:print_later",),
         "report.released": ("handlers:print_later",),
         "report.amended": ("handlers:print_later",),
+        "result.withdrawn": ("service:on_withdrawn",),
         "report.print": ("handlers:render_report",),
         "report.render": ("handlers:render_now",),
         "report.reprint": ("handlers:render_reprint",),

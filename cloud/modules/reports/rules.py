@@ -154,6 +154,8 @@ class Candidate:
     """Items whose quality control keeps them from leaving, each with the reason (M11)."""
     blocked: tuple[str, ...] = ()
     """Items measured on an analyzer that is out of order, each with what is wrong with it (R2)."""
+    unasked: tuple[str, ...] = ()
+    """Items whose request was cancelled or refunded since."""
     part: bool = False
     """Only what was reviewed leaves, as a preliminary report; what is missing or held follows."""
 
@@ -174,6 +176,8 @@ def release_problem(report: Candidate, who: Verifier) -> Said | None:
         return say("目前为“{state}”，不能发布。", state=WORDS[report.state])
     if not may_work_in(who.sections, report.section_code):
         return say("不属于您负责的专业组。")
+    if report.unasked:
+        return say("申请已取消或退费：{items}。请刷新后重新初审。", items=report.unasked)
     if report.missing and not report.part:
         return say("缺少必报项目：{items}。", items=report.missing)
     if report.held and not report.part:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select, text
@@ -98,10 +99,21 @@ def send_back(uow: UnitOfWork, report_id: int, reason: str) -> None:
     """退回初审: the tester looks again."""
     specimen_id = specimen_of(uow, report_id)
     bench.send_back(uow, specimen_id, reason)
-    report = lock(uow, [report_id])[0]
+    _back(uow, lock(uow, [report_id])[0], reason.strip())
+
+
+def on_withdrawn(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``result.withdrawn``: a request ended after the review; what is left is reviewed once more."""
+    if payload["reviewed"]:
+        query = select(Report).where(Report.specimen_id == payload["specimen_id"], Report.state == State.TESTED.value).with_for_update()
+        for report in uow.s.scalars(query):
+            _back(uow, report, payload["reason"])
+
+
+def _back(uow: UnitOfWork, report: Report, reason: str) -> None:
     move(report, State.PRELIMINARY if report.current_no else State.DRAFT)
-    uow.audit("report", report_id, "sent_back", reason=reason.strip())
-    uow.notify("report", {"id": report_id, "section_id": report.section_id})
+    uow.audit("report", report.id, "sent_back", reason=reason)
+    uow.notify("report", {"id": report.id, "section_id": report.section_id})
 
 
 # --- release --------------------------------------------------------------------------------------------------------
@@ -240,6 +252,7 @@ def _candidate(uow: UnitOfWork, report: Report, detail: Detail, closed: Mapping[
         qc_closed=tuple(f"{t.item.name}（{closed[t.id]}）" for t in live if t.id in closed and t.id in part),
         blocked=tuple(f"{t.item.name}（{blocked[t.id]}）" for t in live if t.id in blocked and t.id in part),
         reviewed=report.basis,
+        unasked=tuple(t.item.name for t in detail.unasked),
         found=bench_queries.basis((t.id, t.current.id if t.current is not None else None) for t in detail.tests if t.id in part),
         part=report.partial,
     )

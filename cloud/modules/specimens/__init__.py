@@ -58,6 +58,7 @@ MODULE = Module(
         "label.render": ("handlers:render_labels",),
         "order.item_status": ("follow:on_item_status",),
         "result.received": ("follow:on_result",),
+        "result.withdrawn": ("follow:on_withdrawn",),
         "report.released": ("follow:on_released", "storage:on_released"),
         "reflex.wanted": ("add_on:on_reflex",),
         "tube.seen": ("track:on_seen",),

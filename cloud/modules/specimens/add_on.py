@@ -25,7 +25,6 @@ from common.errors import UserError
 from common.say import say, word
 
 WALK = (orders.ItemStatus.LABELLED, orders.ItemStatus.COLLECTED, orders.ItemStatus.RECEIVED)
-GONE = ("cancelled", "refunded", "expired")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +94,7 @@ def on_reflex(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     tube = uow.s.execute(select(Specimen).where(Specimen.id == follow.specimen_id).with_for_update()).scalar_one()
     known, there = md.catalog(uow), facts.items(uow, [tube.id]).get(tube.id, [])
     wanted = _smallest(known, tube, follow.item_id)
-    order = next((i for i in there if i.status not in GONE), None)
+    order = next((i for i in there if i.status not in order_queries.ENDED), None)
     if wanted is None or order is None:
         why = "没有收费和采集要求与本管相同、含该项目的医嘱项目" if wanted is None else "标本没有有效的申请"
         bench.reflex_refused(uow, follow.id, f"不能自动加做：{why}。")
@@ -104,7 +103,8 @@ def on_reflex(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     table = _table(uow, tube, row, [])
     # A result is what sets a reflex off: a measured tube is as good as one on the analyzer, as long as nothing of it was told.
     state = State.ON_ANALYZER if State(tube.state) in TESTED else State(tube.state)
-    problem = add_on_problem(state, table.hours, _stable(known, wanted.id), table.left_ml, wanted.volume_ml)
+    problem = _ended(uow, known, tube.id, wanted.id)
+    problem = problem or add_on_problem(state, table.hours, _stable(known, wanted.id), table.left_ml, wanted.volume_ml)
     if problem is not None:
         bench.reflex_refused(uow, follow.id, f"不能自动加做：{problem}。")
         return
@@ -139,15 +139,22 @@ def _table(uow: UnitOfWork, tube: Specimen, row: TubeRow, waiting: Sequence[Wait
     known = md.catalog(uow)
     hours = None if tube.collected_at is None else Decimal((uow.now - tube.collected_at) // timedelta(seconds=1)) / 3600
     there = facts.items(uow, [tube.id]).get(tube.id, [])
-    used = [known.order_sets[i.order_set_id].volume_ml for i in there if i.order_set_id is not None and i.status not in GONE]
+    used = [known.order_sets[i.order_set_id].volume_ml for i in there if i.order_set_id is not None and i.status not in order_queries.ENDED]
     dead = Decimal(str(known.setting("specimens", "dead_volume_ml", "0.2")))
     left = known.containers[tube.container_id].nominal_ml - dead - sum(used, Decimal(0))
     rest, offers = left, []
     for each in waiting:
-        offers.append(Offer(each, each.his_name or each.his_code, _problem(known, tube, each, hours, rest)))
+        ended = None if each.order_set_id is None else _ended(uow, known, tube.id, each.order_set_id)
+        offers.append(Offer(each, each.his_name or each.his_code, ended or _problem(known, tube, each, hours, rest)))
         if together and each.order_set_id is not None:
             rest -= known.order_sets[each.order_set_id].volume_ml
     return Table(row, hours, left, offers)
+
+
+def _ended(uow: UnitOfWork, known: md.Catalog, specimen_id: int, order_set_id: int) -> str | None:
+    """A test that was cancelled with its request does not come back: whatever came for it since was turned away."""
+    ended = bench_queries.ended_items(uow, specimen_id) & set(known.set_items.get(order_set_id, ()))
+    return say("{items}在这管标本上已经取消，请重新采集", items=[known.items[i].name for i in sorted(ended)]) if ended else None
 
 
 def _problem(known: md.Catalog, tube: Specimen, item: Waiting, hours: Decimal | None, left: Decimal) -> str | None:

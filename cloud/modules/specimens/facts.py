@@ -173,7 +173,6 @@ class Item:
     visit_kind: str | None
 
 
-ENDED = ("cancelled", "refunded", "expired")
 """States of an order item in which nobody waits for it any more."""
 
 _ITEMS = text("""

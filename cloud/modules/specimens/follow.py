@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from cloud.db import kept
 from cloud.db.session import UnitOfWork
+from cloud.modules.orders import queries as orders
 from cloud.modules.specimens import facts, rules, service
 from cloud.modules.specimens.models import Specimen
 from cloud.modules.specimens.rules import State
@@ -25,13 +26,13 @@ def _walk(uow: UnitOfWork, tube: Specimen, ways: Iterable[State]) -> None:
 
 def on_item_status(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     """Event ``order.item_status``: a tube whose last item was cancelled, refunded or ran out is void."""
-    if payload.get("status") not in facts.ENDED or payload.get("specimen_id") is None:
+    if payload.get("status") not in orders.ENDED or payload.get("specimen_id") is None:
         return
     tube = uow.s.get(Specimen, (uow.tenant_id, payload["specimen_id"]), with_for_update=True)
     if tube is None or not rules.may_move(tube.state, State.CANCELLED):
         return
     items = facts.items(uow, [tube.id]).get(tube.id, [])
-    if all(each.status in facts.ENDED for each in items):
+    if all(each.status in orders.ENDED for each in items):
         service.move(
             uow, tube, State.CANCELLED, detail={"reason": payload.get("reason") or "申请已取消"}, reason=payload.get("reason") or None
         )
@@ -44,6 +45,13 @@ def on_result(uow: UnitOfWork, payload: dict[str, Any]) -> None:
         to = State.TESTED if facts.still_expected(uow, tube.id) == 0 else State.ON_ANALYZER
         if tube.state != to:
             _walk(uow, tube, [to])
+
+
+def on_withdrawn(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``result.withdrawn``: tests ended with their request; what is left of a tube on the analyzer may all be there."""
+    for tube in kept.locked(uow.s, Specimen, [int(payload["specimen_id"])]):
+        if tube.state == State.ON_ANALYZER and facts.still_expected(uow, tube.id) == 0:
+            _walk(uow, tube, [State.TESTED])
 
 
 def on_released(uow: UnitOfWork, payload: dict[str, Any]) -> None:

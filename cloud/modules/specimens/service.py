@@ -310,7 +310,7 @@ def _take(uow: UnitOfWork, tube: Specimen, items: list[facts.Item], place: str) 
 
 def _known(uow: UnitOfWork, tube: Specimen, items: list[facts.Item]) -> rules.Known:
     section = md.catalog(uow).sections[tube.section_id]
-    alive = [each for each in items if each.status not in facts.ENDED]
+    alive = [each for each in items if each.status not in order_queries.ENDED]
     unpaid = any(rules.must_pay_first(each.visit_kind, each.priority, each.charge_state) for each in alive)
     # The HIS may have cancelled the last item a moment ago; the event that voids the tube need not have run yet.
     gone = bool(items) and not alive and State(tube.state) in rules.BEFORE_TESTED
@@ -342,7 +342,7 @@ def _row(uow: UnitOfWork, specimen_id: int) -> TubeRow:
 
 def _set_items(uow: UnitOfWork, tube: Specimen, to: orders.ItemStatus, items: list[facts.Item] | None = None, reason: str = "") -> None:
     rows = facts.items(uow, [tube.id]).get(tube.id, []) if items is None else items
-    alive = [each.order_item_id for each in rows if each.status not in facts.ENDED]
+    alive = [each.order_item_id for each in rows if each.status not in order_queries.ENDED]
     orders.set_status(uow, alive, to, reason=reason, barcode=tube.barcode)
 
 
@@ -424,7 +424,8 @@ def reject(uow: UnitOfWork, code: str, reason_id: int, note: str = "", place: st
     uow.s.add(row)
     uow.s.flush()
     items = facts.items(uow, [tube.id]).get(tube.id, [])
-    uow.s.add_all(RejectionItem(rejection_id=row.id, order_item_id=each.order_item_id) for each in items if each.status not in facts.ENDED)
+    alive = [each for each in items if each.status not in order_queries.ENDED]
+    uow.s.add_all(RejectionItem(rejection_id=row.id, order_item_id=each.order_item_id) for each in alive)
     _set_items(uow, tube, orders.ItemStatus.REJECTED, items, reason.name)
     emit(uow, "rejected", tube, reason_code=reason.code, reason=reason.name, note=note.strip(), indicator=reason.indicator)
     uow.s.flush()

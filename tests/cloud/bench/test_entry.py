@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event, text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import messages, queries, service
+from cloud.modules.bench import ending, messages, queries, service
 from cloud.modules.bench.queries import TestLine
 from cloud.modules.bench.service import Entry
 from cloud.modules.catalog.models import TestItem
@@ -204,7 +204,7 @@ def test_what_the_request_asks_for_is_expected_once(world: World) -> None:
         tube = world.tube(uow)
         service.expect_tests(uow, [tube, tube])
         assert uow.s.execute(text("SELECT count(*) FROM test")).scalar_one() == 5
-        service.on_withdrawn(uow, {"specimen_id": tube})
+        ending.on_withdrawn(uow, {"specimen_id": tube})
         assert {t.state for t in queries.tests_of(uow, [tube])[tube]} == {"cancelled"}
 
 

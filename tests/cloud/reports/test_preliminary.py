@@ -11,6 +11,7 @@ import pytest
 from pypdf import PdfReader
 from sqlalchemy import text
 
+from cloud.modules.bench import ending
 from cloud.modules.bench import rules as bench_rules
 from cloud.modules.bench import service as bench
 from cloud.modules.bench.rules import ReviewItem, TestState, TubeState
@@ -211,7 +212,7 @@ def test_a_rest_without_results_or_cancelled_still_becomes_a_final_report_and_se
         for n, test in enumerate(ids):
             if n == 0:
                 bench.set_no_result(uow, test.id, test.version, "标本量不足")
-        bench.on_withdrawn(uow, {"specimen_id": tube})
+        ending.on_withdrawn(uow, {"specimen_id": tube})
         assert uow.s.execute(text("SELECT state FROM bench_tube WHERE specimen_id = :t"), {"t": tube}).scalar_one() == "released"
         report = service.review(uow, tube, None, room.person(uow, "tester"))
         assert report in [w.id for w in queries.queue(uow, room.world.section, 0)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from cloud.modules.bench import ending
 from cloud.modules.bench import service as bench
 from cloud.modules.bench.arrival_rules import Incoming
 from cloud.modules.specimens import service
@@ -27,7 +28,7 @@ def test_a_lost_tube_is_drawn_again_unless_it_was_measured(hospital: Hospital) -
     assert collect(hospital, first).finding is Finding.OK and receive(hospital, first).finding is Finding.OK
     act(hospital, lambda u: service.mark_lost(u, one(hospital, first).id, "离心机、冰箱"))
     assert statuses(hospital, order) == ["rejected"]
-    act(hospital, lambda u: bench.on_withdrawn(u, {"specimen_id": one(hospital, first).id, "again": True}))
+    act(hospital, lambda u: ending.on_withdrawn(u, {"specimen_id": one(hospital, first).id, "again": True}))
     assert {r.state for r in hospital.rows("SELECT state FROM test")} == {"cancelled"}
     # The ward prints another label for the same request.
     (second,) = relabelled(hospital, order)
@@ -39,7 +40,7 @@ def test_a_lost_tube_is_drawn_again_unless_it_was_measured(hospital: Hospital) -
     assert statuses(hospital, order) == ["received"]
     told = hospital.rows("SELECT payload->'again' AS again FROM outbox_event WHERE topic = 'specimen.lost' ORDER BY id")
     assert [r.again for r in told] == [True, False]
-    act(hospital, lambda u: bench.on_withdrawn(u, {"specimen_id": tube.id, "again": False}))
+    act(hospital, lambda u: ending.on_withdrawn(u, {"specimen_id": tube.id, "again": False}))
     assert "cancelled" not in {r.state for r in hospital.rows("SELECT state FROM test WHERE specimen_id = :s", s=tube.id)}
 
 
