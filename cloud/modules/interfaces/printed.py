@@ -28,7 +28,8 @@ def board(found: Sequence[BoardRow], hospital: str, by: str, now: datetime) -> L
     """Every endpoint with its last 24 hours."""
     columns = (
         Column("接口", 4), Column("编码", 3), Column("方向", 2), Column("状态", 2), Column("最近成功", 3),
-        Column("24 小时消息", 2, "right"), Column("出错", 2, "right"), Column("出错%", 2, "right"), Column("待送达", 2, "right"), Column("最早", 3),
+        Column("24 小时消息", 2, "right"), Column("出错", 2, "right"), Column("出错%", 2, "right"), Column("待送达", 2, "right"),
+        Column("最早", 3),
         Column("失败待处理", 2, "right"), Column("最近错误", 6), Column("错误时间", 3),
     )  # fmt: skip
     lines = tuple(
