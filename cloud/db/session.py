@@ -37,6 +37,14 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """Codes of sections and of wards: who is bound to them reads and writes nothing of others (M01)."""
+
+    sections: frozenset[str]
+    wards: frozenset[str]
+
+
+@dataclass(frozen=True)
 class Actor:
     """Who acts: a person, a machine or the system itself, and from where (C4)."""
 
@@ -45,6 +53,8 @@ class Actor:
     ip: str = ""
     workstation: str = ""
     request_id: str = ""
+    reach: Reach | None = None
+    """None: all of the hospital."""
 
 
 SYSTEM = Actor("system")

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
 
-from cloud.db.session import UnitOfWork
+from cloud.db.session import Reach, UnitOfWork
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,11 @@ class Principal:
         """The same person with the sections and wards where this permission counts."""
         at = self.bounds.get(str(permission))
         return self if at is None else replace(self, sections=at[0], wards=at[1])
+
+    @property
+    def reach(self) -> Reach | None:
+        """What bounds a person whose roles were given for a place; somebody's own sections or wards alone only choose what is shown."""
+        return Reach(self.sections, self.wards) if self.bounds and self.sections else None
 
 
 class Ended(StrEnum):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -26,7 +27,7 @@ def home(uow: UnitOfWork) -> Any:
     """The start page: what waits for this person now, by section; each number opens the list of exactly these."""
     who, found = principal(), dict[str, dict[str, Waiting]]()
     mine = [
-        (module, start)
+        (module, permission, start)
         for module, permission, start in current_app.extensions["starts"]
         if permission == Access.LOGIN or who.may(permission)
     ]
@@ -40,13 +41,16 @@ def home(uow: UnitOfWork) -> Any:
     return page("home.html", found=rows, failed=failed)
 
 
-def _asked(uow: UnitOfWork, who: Principal, mine: Sequence[tuple[str, Start]]) -> tuple[list[Waiting], list[str]]:
+def _asked(uow: UnitOfWork, who: Principal, mine: Sequence[tuple[str, str, Start]]) -> tuple[list[Waiting], list[str]]:
     """What waits by each module, and the modules that could not say: what of one is broken must not take everybody's first page away."""
     waiting, failed = list[Waiting](), list[str]()
     point = uow.s.begin_nested()
-    for module, start in mine:
+    everywhere = uow.actor
+    for module, permission, start in mine:
+        own = who if permission == Access.LOGIN else who.within(permission)
+        uow.actor = replace(everywhere, reach=own.reach)
         try:
-            waiting += list(start(uow, who))
+            waiting += list(start(uow, own))
         except Exception:  # whatever it is: the others are counted all the same
             log.exception("start_failed", module=module, request=uow.actor.request_id)
             # They only read: nothing of anybody's is lost with it.
@@ -54,6 +58,7 @@ def _asked(uow: UnitOfWork, who: Principal, mine: Sequence[tuple[str, Start]]) -
             point = uow.s.begin_nested()
             if module not in failed:
                 failed.append(module)
+    uow.actor = everywhere
     return waiting, failed
 
 

@@ -126,6 +126,7 @@ def _in_tenant(fn: Callable[..., Any], permission: str, while_locked: bool, read
             if permission != Access.LOGIN and not who.may(permission):
                 raise Forbidden(permission)
             g.principal = who = who.within(permission)
+            uow.actor = replace(uow.actor, reach=who.reach)
             if who.read_only and request.method != "GET" and not while_locked:
                 raise ReadOnly
             if who.hospital_read_only and request.method != "GET" and not (while_locked or reads):

@@ -22,7 +22,7 @@ ONLY_IN = {
     "boto3": ("cloud/ports/s3.py",),
 }
 # What other modules may use of a module. messages: the shapes its verbs take; alerts, lists, signing: the platform's, for all.
-FROM_OUTSIDE = {"service", "queries", "messages", "alerts", "glass", "lists", "signing"}
+FROM_OUTSIDE = {"service", "queries", "messages", "alerts", "glass", "lists", "places", "signing"}
 
 
 def is_pure(source: Source) -> bool:

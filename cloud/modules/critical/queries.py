@@ -9,10 +9,11 @@ from decimal import Decimal
 from statistics import median
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, func, or_, select, text
+from sqlalchemy import ColumnElement, func, or_, select, text, true
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.critical import rules
 from cloud.modules.critical.models import CriticalAttempt, CriticalCheck, CriticalContact, CriticalEvent, CriticalQuiet
@@ -63,9 +64,14 @@ def board(uow: UnitOfWork, limit: int = PAGE, section_id: int | None = None, *, 
     """Events that still wait for somebody: the untold first, or alone; oldest first; of one section or of all."""
     states = [s.value for s in (rules.UNTOLD if only_untold else rules.OPEN)]
     untold = CriticalEvent.state.in_([s.value for s in rules.UNTOLD])
-    query = select(CriticalEvent).where(CriticalEvent.state.in_(states))
+    query = select(CriticalEvent).where(CriticalEvent.state.in_(states), _here(uow))
     query = query if section_id is None else query.where(CriticalEvent.section_id == section_id)
     return _lines(uow, uow.s.execute(query.order_by(untold.desc(), CriticalEvent.id).limit(limit)).scalars().all())
+
+
+def _here(uow: UnitOfWork) -> ColumnElement[bool]:
+    own = places.sections(uow)
+    return true() if own is None else CriticalEvent.section_id.in_(own)
 
 
 def one(uow: UnitOfWork, event_id: int) -> Line | None:
@@ -166,7 +172,7 @@ def _span(wanted: Wanted) -> tuple[datetime, datetime]:
 def register(uow: UnitOfWork, wanted: Wanted, before: int | None = None, limit: int = PAGE) -> list[Line]:
     """The register's lines, newest first; ``before`` is the id of the last line of the page before."""
     start, end = _span(wanted)
-    query = select(CriticalEvent).where(CriticalEvent.found_at >= start, CriticalEvent.found_at < end)
+    query = select(CriticalEvent).where(CriticalEvent.found_at >= start, CriticalEvent.found_at < end, _here(uow))
     if before is not None:
         query = query.where(CriticalEvent.id < before)
     if wanted.dept_class:
@@ -246,7 +252,8 @@ class Stats:
 def stats(uow: UnitOfWork, first: date, last: date) -> Stats:
     """Counted by item of a tube: reruns of one tube count once (R7, F3), false alarms and merged repeats need nobody told."""
     start, end = _span(Wanted(first, last))
-    query = select(CriticalEvent).where(CriticalEvent.found_at >= start, CriticalEvent.found_at < end).order_by(CriticalEvent.round)
+    query = select(CriticalEvent).where(CriticalEvent.found_at >= start, CriticalEvent.found_at < end, _here(uow))
+    query = query.order_by(CriticalEvent.round)
     every = uow.s.execute(query).scalars().all()
     counted: dict[int, CriticalEvent] = {}
     for event in every:

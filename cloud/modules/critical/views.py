@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from flask import Response, request
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries, rules, service, veil
 from cloud.modules.critical.beside import beside
@@ -76,6 +77,7 @@ def tell(uow: UnitOfWork, event_id: int) -> Any:
 def no_answer(uow: UnitOfWork, event_id: int) -> Any:
     """Nobody answered; the third time it goes up."""
     form = request.form
+    _line(uow, event_id)
     service.no_answer(uow, event_id, _version(), form.get("called", ""), bool(form.get("patient")))
     return _event(uow, event_id)
 
@@ -83,6 +85,7 @@ def no_answer(uow: UnitOfWork, event_id: int) -> Any:
 @VIEWS.post("/critical/<int:event_id>/escalate", Perm.HANDLE)
 def escalate(uow: UnitOfWork, event_id: int) -> Any:
     """A person does not wait for the clock."""
+    _line(uow, event_id)
     service.escalate(uow, event_id, _version())
     return _event(uow, event_id)
 
@@ -90,6 +93,7 @@ def escalate(uow: UnitOfWork, event_id: int) -> Any:
 @VIEWS.post("/critical/<int:event_id>/handle", Perm.HANDLE)
 def handle(uow: UnitOfWork, event_id: int) -> Any:
     """What the ward did, as it was told."""
+    _line(uow, event_id)
     service.handle(uow, event_id, _version(), request.form.get("action", ""), request.form.get("by", ""))
     return _event(uow, event_id)
 
@@ -97,6 +101,7 @@ def handle(uow: UnitOfWork, event_id: int) -> Any:
 @VIEWS.post("/critical/<int:event_id>/close", Perm.HANDLE)
 def close(uow: UnitOfWork, event_id: int) -> Any:
     """The register's line is complete."""
+    _line(uow, event_id)
     service.close(uow, event_id, _version(), request.form.get("difficulty", ""))
     return _event(uow, event_id)
 
@@ -104,6 +109,7 @@ def close(uow: UnitOfWork, event_id: int) -> Any:
 @VIEWS.post("/critical/<int:event_id>/difficulty", Perm.HANDLE)
 def difficulty(uow: UnitOfWork, event_id: int) -> Any:
     """Why it took so long."""
+    _line(uow, event_id)
     service.note_difficulty(uow, event_id, _version(), request.form.get("difficulty", ""))
     return _event(uow, event_id)
 
@@ -392,7 +398,7 @@ def _shown(uow: UnitOfWork, event_id: int, problem: Any = None, typed: Any = Non
 
 def _line(uow: UnitOfWork, event_id: int) -> queries.Line:
     found = queries.one(uow, event_id)
-    if found is None:
+    if found is None or not places.covers(uow, found.event.section_id):
         raise NotFound("该危急值")
     platform.log_read(uow, found.event.patient_id, "critical", request.path)
     return queries.open_to(uow, principal(), [found])[0]

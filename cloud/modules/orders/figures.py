@@ -13,6 +13,7 @@ from enum import StrEnum
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.orders import places
 from cloud.modules.orders.rules import STATUS_TEXT, ItemStatus
 from cloud.reports.documents import Column, ListDocument
 from cloud.web.span import ZONE, Span
@@ -75,7 +76,7 @@ _FROM = f"""
 FROM order_item i JOIN lab_order o ON o.tenant_id = i.tenant_id AND o.id = i.order_id {{join}}
 LEFT JOIN visit v ON v.tenant_id = o.tenant_id AND v.id = o.visit_id
 WHERE i.tenant_id = :t AND {{at}} >= :start AND {{at}} < :end {{only}}
-  AND (:dept = '' OR {_DEPT} = :dept) AND (:status = '' OR i.status = :status)
+  AND {places.ITEM} AND (:dept = '' OR {_DEPT} = :dept) AND (:status = '' OR i.status = :status)
 """
 _LIST = f"""
 SELECT i.id, {{at}} AS at, p.name, p.patient_no, {_DEPT} AS dept, o.doctor, coalesce(nullif(i.his_name, ''), i.his_code) AS item,
@@ -116,7 +117,7 @@ def _from(figure: Figure) -> str:
 def _values(uow: UnitOfWork, wanted: Wanted) -> dict[str, object]:
     days = {"start": wanted.days.start, "end": wanted.days.end}
     now = {"now": uow.now} if wanted.figure is Figure.UNWRITTEN else {}
-    return {"t": uow.tenant_id, "dept": wanted.dept, "status": wanted.status, **days, **now}
+    return {"t": uow.tenant_id, "dept": wanted.dept, "status": wanted.status, **days, **now, **places.binds(uow)}
 
 
 def counts(uow: UnitOfWork, days: Span) -> dict[Figure, int]:

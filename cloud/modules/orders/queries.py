@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, text
+from sqlalchemy import ColumnElement, and_, func, or_, select, text, true
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.orders import patients, private, rules
+from cloud.modules.orders import patients, places, private, rules
 from cloud.modules.orders.messages import Charge, Priority, VisitType
 from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, PatientIdentifier, RefundRequest, Visit
 from cloud.modules.orders.rules import ItemStatus
@@ -284,10 +284,19 @@ _NEVER = and_(OrderItem.status.in_([s.value for s in rules.PAID_WAITING]), Order
 _LAPSED = and_(OrderItem.status == ItemStatus.EXPIRED.value, OrderItem.charge_state == Charge.PAID.value)
 
 
+def _here(uow: UnitOfWork) -> ColumnElement[bool]:
+    reach, sets = uow.actor.reach, md.catalog(uow).order_sets
+    if reach is None:
+        return true()
+    own = [each for each in sets if places.covers(uow, each, ())]
+    wards = (Visit.ward.in_(reach.wards), Visit.dept.in_(reach.wards), LabOrder.dept.in_(reach.wards))
+    return or_(OrderItem.order_set_id.in_(own), *wards)
+
+
 def order_list(uow: UnitOfWork, f: Filter, before: int | None = None, limit: int | None = None) -> list[ListRow]:
     """A page of items, newest first; ``before`` continues after the last id of the page shown."""
     query = _items().add_columns(*_PATIENT, LabOrder.heard_at)
-    query = query.join(Patient, and_(Patient.tenant_id == LabOrder.tenant_id, Patient.id == LabOrder.patient_id))
+    query = query.join(Patient, and_(Patient.tenant_id == LabOrder.tenant_id, Patient.id == LabOrder.patient_id)).where(_here(uow))
     if f.status:
         query = query.where(OrderItem.status == f.status)
     if f.unmapped:
@@ -322,11 +331,20 @@ def lapsed_of(uow: UnitOfWork, patient_id: int) -> list[ItemRow]:
 def counts(uow: UnitOfWork) -> dict[str, int]:
     """Open items by status, and ``unmapped``."""
     ended = [s.value for s in (*rules.ENDED, ItemStatus.REPORTED)]
-    query = select(OrderItem.status, func.count()).where(OrderItem.status.not_in(ended)).group_by(OrderItem.status)
+    query = _counted(uow, OrderItem.status, func.count()).where(OrderItem.status.not_in(ended)).group_by(OrderItem.status)
     out = {str(row[0]): int(row[1]) for row in uow.s.execute(query)}
-    out["held"] = uow.s.execute(select(func.count()).where(OrderItem.hold != "")).scalar_one()
-    out["unmapped"] = uow.s.execute(select(func.count()).where(OrderItem.order_set_id.is_(None))).scalar_one()
+    out["held"] = uow.s.execute(_counted(uow, func.count()).where(OrderItem.hold != "")).scalar_one()
+    out["unmapped"] = uow.s.execute(_counted(uow, func.count()).where(OrderItem.order_set_id.is_(None))).scalar_one()
     return out
+
+
+def _counted(uow: UnitOfWork, *what: Any) -> Any:
+    """Items to count, joined with what tells their place only for somebody who is bound to one."""
+    query = select(*what).select_from(OrderItem)
+    if uow.actor.reach is None:
+        return query
+    query = query.join(LabOrder, and_(LabOrder.tenant_id == OrderItem.tenant_id, LabOrder.id == OrderItem.order_id))
+    return query.outerjoin(Visit, and_(Visit.tenant_id == LabOrder.tenant_id, Visit.id == LabOrder.visit_id)).where(_here(uow))
 
 
 @dataclass(frozen=True, slots=True)
@@ -352,7 +370,7 @@ def refunds(uow: UnitOfWork, state: str = "waiting", limit: int = PAGE) -> list[
     )  # fmt: skip
     query = query.join(RefundRequest, and_(RefundRequest.tenant_id == OrderItem.tenant_id, RefundRequest.order_item_id == OrderItem.id))
     query = query.join(Patient, and_(Patient.tenant_id == LabOrder.tenant_id, Patient.id == LabOrder.patient_id))
-    rows: Any = uow.s.execute(query.where(RefundRequest.state == state).order_by(RefundRequest.id).limit(limit)).all()
+    rows: Any = uow.s.execute(query.where(RefundRequest.state == state, _here(uow)).order_by(RefundRequest.id).limit(limit)).all()
     n, m = len(_ITEM), len(_ITEM) + len(_PATIENT)
     return [RefundRow(*[*row[m:], _item(row), PatientRow(*row[n:m])]) for row in rows]
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import manual, rules, uncharged
+from cloud.modules.orders import manual, places, rules, uncharged
 from cloud.modules.orders.messages import Registration
 from cloud.modules.orders.models import VerbalOrder
 from cloud.modules.orders.place import Placed
@@ -18,13 +18,16 @@ from cloud.web.faults import Conflict, Invalid, NotFound, Stale
 from common.say import say
 
 PAGE = 200
-_WAITING = text("""
+_WAITING = text(f"""
 SELECT w.id, w.version, w.caller, w.phone, w.taken_by, w.taken_at, w.deadline, o.doctor, o.dept, p.name, p.patient_no,
   (SELECT string_agg(coalesce(nullif(i.his_name, ''), i.his_code), '、' ORDER BY i.id) FROM order_item i
     WHERE i.tenant_id = o.tenant_id AND i.order_id = o.id) AS names
 FROM verbal_order w JOIN lab_order o ON o.tenant_id = w.tenant_id AND o.id = w.order_id
 JOIN patient p ON p.tenant_id = o.tenant_id AND p.id = o.patient_id
-WHERE w.tenant_id = :t AND w.confirmed_at IS NULL ORDER BY w.deadline LIMIT :n
+LEFT JOIN visit v ON v.tenant_id = o.tenant_id AND v.id = o.visit_id
+WHERE w.tenant_id = :t AND w.confirmed_at IS NULL
+  AND (:everywhere OR EXISTS (SELECT 1 FROM order_item i WHERE i.tenant_id = o.tenant_id AND i.order_id = o.id AND {places.ITEM}))
+ORDER BY w.deadline LIMIT :n
 """)
 _REFUNDS = text("SELECT count(*) FROM refund_request WHERE tenant_id = :t AND state = 'waiting' AND requested_at < :before")
 # The same as the filters ``never`` and ``lapsed`` of the list, which these counts open.
@@ -73,7 +76,7 @@ def confirm(uow: UnitOfWork, verbal_id: int, version: int, written: str) -> None
 
 def waiting(uow: UnitOfWork, limit: int = PAGE) -> Sequence[Any]:
     """Verbal requests without their written one, the most urgent first."""
-    return uow.s.execute(_WAITING, {"t": uow.tenant_id, "n": limit}).all()
+    return uow.s.execute(_WAITING, {"t": uow.tenant_id, "n": limit, **places.binds(uow)}).all()
 
 
 def held_count(uow: UnitOfWork) -> int:

@@ -11,7 +11,7 @@ from flask import request
 from werkzeug.datastructures import MultiDict
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import expiry, figures, holds, printed, queries, rules, service, twins, uncharged, verbal
+from cloud.modules.orders import expiry, figures, holds, places, printed, queries, rules, service, twins, uncharged, verbal
 from cloud.modules.orders.messages import Registration
 from cloud.modules.orders.rules import Perm
 from cloud.modules.platform import lists
@@ -52,6 +52,7 @@ def _filter(asked: MultiDict[str, str]) -> queries.Filter:
 @VIEWS.get("/orders/item/<int:item_id>", Perm.READ)
 def item(uow: UnitOfWork, item_id: int) -> Any:
     """One item with its form and its patient."""
+    places.require_item(uow, item_id)
     found = queries.items(uow, [item_id])
     if not found:
         raise NotFound("这个申请项目")
@@ -65,6 +66,7 @@ def item(uow: UnitOfWork, item_id: int) -> Any:
 @VIEWS.post("/orders/item/<int:item_id>/clear", Perm.REGISTER)
 def clear_hold(uow: UnitOfWork, item_id: int) -> Any:
     """The ward was asked: a request that does not seem to fit is meant for this patient."""
+    places.require_item(uow, item_id)
     holds.clear(uow, item_id, request.form.get("version", 0, int), request.form.get("reason", ""))
     return redirect_to(f"/orders/item/{item_id}")
 
@@ -72,6 +74,7 @@ def clear_hold(uow: UnitOfWork, item_id: int) -> Any:
 @VIEWS.post("/orders/item/<int:item_id>/revive", Perm.REGISTER)
 def revive(uow: UnitOfWork, item_id: int) -> Any:
     """The patient of an expired request came after all."""
+    places.require_item(uow, item_id)
     expiry.revive(uow, item_id, request.form.get("version", 0, int), request.form.get("reason", ""))
     return redirect_to(f"/orders/item/{item_id}")
 
@@ -106,7 +109,8 @@ def take_verbal(uow: UnitOfWork) -> Any:
 
 @VIEWS.post("/orders/verbal/<int:verbal_id>", Perm.REGISTER)
 def confirm_verbal(uow: UnitOfWork, verbal_id: int) -> Any:
-    """The written request is here."""
+    """The written request is places."""
+    places.require_verbal(uow, verbal_id)
     verbal.confirm(uow, verbal_id, request.form.get("version", 0, int), request.form.get("written", ""))
     return redirect_to("/orders/verbal")
 
@@ -135,6 +139,7 @@ def refunds_export(uow: UnitOfWork) -> Any:
 def decide_refund(uow: UnitOfWork, refund_id: int) -> Any:
     """Consent or refuse, with words for the HIS."""
     form = request.form
+    places.require_refund(uow, refund_id)
     service.decide_refund(uow, refund_id, form.get("version", 0, int), form.get("accept") == "1", form.get("answer", ""))
     return redirect_to("/orders/refund-requests")
 
@@ -181,6 +186,7 @@ def uncharged_page(uow: UnitOfWork) -> Any:
 def settle_uncharged(uow: UnitOfWork, item_id: int) -> Any:
     """How a missing charge ended."""
     form = request.form
+    places.require_item(uow, item_id)
     uncharged.settle(uow, item_id, form.get("version", 0, int), form.get("how", ""), form.get("why", ""))
     return redirect_to("/orders/uncharged")
 

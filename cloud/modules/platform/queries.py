@@ -150,6 +150,11 @@ def open_tenants(db: Database) -> list[int]:
         return list(s.scalars(select(Tenant.id).where(Tenant.status != "closed").order_by(Tenant.id)))
 
 
+def campus_of(uow: UnitOfWork) -> dict[str, int]:
+    """Code of a section → the campus it works at; those that are at none are not in it."""
+    return {code: campus for campus, codes in uow.s.execute(select(Campus.id, Campus.sections).where(Campus.active)) for code in codes}
+
+
 def effective(uow: UnitOfWork, user_id: int) -> list[tuple[str, list[str]]]:
     """What a person may really do, and by which of the roles: (permission, role names)."""
     at = case((Campus.id.is_not(None), func.concat("（", Campus.name, "）")), else_=_SCOPED)

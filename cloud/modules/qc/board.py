@@ -28,7 +28,8 @@ def load(uow: UnitOfWork, section_code: str, light: str) -> Board:
     """``section_code``, ``light``: as the address says; what is none of them narrows nothing."""
     known = md.catalog(uow)
     section, light = known.sections_by_code.get(section_code), light if light in LIGHTS else ""
-    found = {a: t for a, t in queries.tiles(uow).items() if section is None or known.analyzers[a].section_id == section.id}
+    tiles = {a: t for a, t in queries.tiles(uow).items() if queries.here(uow, a)}
+    found = {a: t for a, t in tiles.items() if section is None or known.analyzers[a].section_id == section.id}
     every = [t for tiles in found.values() for t in tiles]
     shown = {a: mine for a, tiles in found.items() if (mine := [t for t in tiles if light in ("", t.light)])}
     return Board(section, light, every, shown, {name: sum(t.light == name for t in every) for name in LIGHTS})

@@ -93,16 +93,6 @@ class Drawn:
     """Every point of the month, also those that no chart shows."""
 
 
-def choose(uow: UnitOfWork, plan_id: int | None) -> QcPlan | None:
-    """The asked plan, or the first there is."""
-    if plan_id is not None:
-        found = queries.plan(uow, plan_id)
-        if found is not None:
-            return found
-    every = queries.plans(uow)
-    return every[0] if every else None
-
-
 def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked, translate: Translate = str) -> Drawn:
     """Five statements (the immediate method one more) and the catalog, whatever lies in the years before.
 

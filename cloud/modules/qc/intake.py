@@ -141,6 +141,12 @@ def take_again(uow: UnitOfWork) -> int:
     return _record(uow, ((each, each.run_at) for each in reversed(found)))
 
 
+def analyzer_of(uow: UnitOfWork, observation_id: int) -> int | None:
+    """Which analyzer a control observation came from."""
+    found = uow.s.execute(_BY_ID, {"t": uow.tenant_id, "ids": [observation_id]}).one_or_none()
+    return None if found is None else Observed(*found).analyzer_id
+
+
 def choose(uow: UnitOfWork, observation_id: int, material_id: int) -> int:
     """A person says which lot was measured: for all that the analyzer told of that tube in one message. How many found their place.
 

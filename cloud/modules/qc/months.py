@@ -122,6 +122,11 @@ def _cumulative(uow: UnitOfWork, month: date) -> dict[tuple[int, int, int], Stat
     return out
 
 
+def plans_of(uow: UnitOfWork, ids: Sequence[int]) -> set[int]:
+    """The plans these summaries are of."""
+    return set(uow.s.execute(select(QcMonth.plan_id).where(QcMonth.id.in_(list(ids)))).scalars())
+
+
 def sign(uow: UnitOfWork, ids: Sequence[int], comment: str, who: Principal) -> int:
     """The leader signs summaries of a month together, with a comment; returns how many."""
     window = platform.require_signing(uow, who)

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.qc import goals, metrics, months, rules, westgard
 from cloud.modules.qc.gate import Ask, Gate, gate_state, windows
@@ -308,15 +309,23 @@ _WORK = """
 SELECT o.id, o.plan_id, p.analyzer_id, p.item_id, o.rules, o.state, o.rejected_at, o.cause_class, o.cause, o.action,
   o.verified_at, o.closed_at
 FROM qc_ooc o JOIN qc_plan p ON p.tenant_id = o.tenant_id AND p.id = o.plan_id
-WHERE o.tenant_id = :t AND {where} AND o.id < :before ORDER BY o.id DESC LIMIT :n
+JOIN analyzer a ON a.tenant_id = p.tenant_id AND a.id = p.analyzer_id
+WHERE o.tenant_id = :t AND {where} AND (:everywhere OR a.section_id = ANY(:own_sections)) AND o.id < :before ORDER BY o.id DESC LIMIT :n
 """
 _REGISTER = {True: text(_WORK.format(where="o.state <> 'closed'")), False: text(_WORK.format(where="true"))}
 
 
 def register(uow: UnitOfWork, *, open_only: bool, before: int | None = None, limit: int = PAGE) -> list[Work]:
     """A page of the register, newest first."""
-    params = {"t": uow.tenant_id, "before": before or 2**62, "n": limit}
+    params = {"t": uow.tenant_id, "before": before or 2**62, "n": limit, **places.of_sections(uow)}
     return [Work(*r) for r in uow.s.execute(_REGISTER[open_only], params)]
+
+
+def here(uow: UnitOfWork, analyzer_id: int | None) -> bool:
+    """Whether a page may show what is of this analyzer to the person at work: its section decides."""
+    if analyzer_id is None:
+        return True
+    return places.covers(uow, md.catalog(uow).analyzers[analyzer_id].section_id)
 
 
 # --- months and sigma ------------------------------------------------------------------------------------------------
@@ -364,7 +373,7 @@ class SigmaRow:
 
 def sigma_rows(uow: UnitOfWork, days: int = 92) -> list[SigmaRow]:
     """Each plan's levels with at least ten counted values in the last quarter, pooled over lots by their CVs' newest lot."""
-    known, items = {p.id: p for p in plans(uow)}, md.catalog(uow).items
+    known, items = {p.id: p for p in plans(uow) if here(uow, p.analyzer_id)}, md.catalog(uow).items
     newest: dict[tuple[int, int], months.Group] = {}
     for g in months.groups(uow, uow.now - timedelta(days=days), uow.now):
         if g.plan_id in known:
@@ -412,7 +421,8 @@ WHERE v.tenant_id = :t AND v.at >= :start AND v.at < :end AND v.analyzer_id IS N
 def coverage(uow: UnitOfWork, start: datetime, end: datetime) -> Coverage:
     """The feed of the indicators 'QC carried out' and 'QC coefficient of variation in goal'."""
     pairs = {(r.analyzer_id, r.item_id) for r in uow.s.execute(_MEASURED, {"t": uow.tenant_id, "start": start, "end": end})}
-    known, items = {p.id: p for p in plans(uow)}, md.catalog(uow).items
+    pairs = {pair for pair in pairs if here(uow, pair[0])}
+    known, items = {p.id: p for p in plans(uow) if here(uow, p.analyzer_id)}, md.catalog(uow).items
     with_qc: set[int] = set()
     judged = met = 0
     missed = []

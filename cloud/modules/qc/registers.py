@@ -9,6 +9,7 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.qc import months, queries, rules
 from cloud.modules.qc.models import QcMonth
@@ -37,10 +38,13 @@ SELECT o.rejected_at, p.analyzer_id, p.item_id, o.rules, o.state, o.cause_class,
   (SELECT count(*) FROM qc_impact i WHERE i.tenant_id = o.tenant_id AND i.ooc_id = o.id AND i.exceeds) AS beyond
 FROM qc_ooc o
 JOIN qc_plan p ON p.tenant_id = o.tenant_id AND p.id = o.plan_id
+JOIN analyzer a ON a.tenant_id = p.tenant_id AND a.id = p.analyzer_id
 LEFT JOIN app_user c ON c.tenant_id = o.tenant_id AND c.id = o.corrected_by
 LEFT JOIN app_user v ON v.tenant_id = o.tenant_id AND v.id = o.verified_by
 LEFT JOIN app_user f ON f.tenant_id = o.tenant_id AND f.id = o.closed_by
-WHERE o.tenant_id = :t AND o.rejected_at >= :start AND o.rejected_at < :end ORDER BY o.rejected_at, o.id LIMIT :n
+WHERE o.tenant_id = :t AND o.rejected_at >= :start AND o.rejected_at < :end
+  AND (:everywhere OR a.section_id = ANY(:own_sections))
+ORDER BY o.rejected_at, o.id LIMIT :n
 """)
 
 
@@ -48,7 +52,7 @@ def ooc_register(uow: UnitOfWork, month: date, stamp: Stamp) -> ListDocument:
     """失控登记 of a month: what was out, why, what was done, the retest, the patients measured again, who signed."""
     known = md.catalog(uow)
     start, end = months.bounds(month, md.HOSPITAL_ZONE)
-    found = uow.s.execute(_WORK, {"t": uow.tenant_id, "start": start, "end": end, "n": MOST}).all()
+    found = uow.s.execute(_WORK, {"t": uow.tenant_id, "start": start, "end": end, "n": MOST, **places.of_sections(uow)}).all()
     rows = tuple(
         (
             _at(r.rejected_at),
@@ -88,6 +92,8 @@ def month_summary(uow: UnitOfWork, month: date, stamp: Stamp) -> ListDocument:
     rows = []
     for r in queries.summaries(uow, month):
         p = plans[r.plan_id]
+        if not places.covers(uow, known.analyzers[p.analyzer_id].section_id):
+            continue
         raw, kept, cumulative = (months.read(r.data.get(k)) for k in ("raw", "in", "cumulative"))
         named = (known.analyzers[p.analyzer_id].name, known.items[p.item_id].name, f"L{r.level}", lots[r.material_id].lot)
         rows.append((*named, *_stats(raw), *_stats(kept), *_stats(cumulative)[::3], _broken(r), _signed(r)))

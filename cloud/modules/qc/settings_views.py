@@ -11,7 +11,7 @@ from flask import request
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import lists
-from cloud.modules.qc import chart, charts, months, moving, patients, plans, qualitative, queries, registers, rules, targets
+from cloud.modules.qc import chart, charts, months, moving, own, patients, plans, qualitative, queries, registers, rules, targets
 from cloud.modules.qc.forms import CHINA, day, number, stamp
 from cloud.modules.qc.rules import Method, Perm
 from cloud.modules.qc.westgard import DEFAULT_RULES, DEFAULT_WARNINGS, WORDS, Freeze, Rule
@@ -29,12 +29,12 @@ OK = '{"sound":"ok"}'
 def plan_list(uow: UnitOfWork) -> Any:
     """All plans and lots; one opened for change."""
     known = md.catalog(uow)
-    chosen = queries.plan(uow, request.args.get("plan", type=int) or 0)
+    chosen = own.plan(uow, request.args.get("plan", type=int))
     suggested = tuple(r for r in request.args.get("rules", "").split(",") if r in set(Rule))
     return page(
         "qc/plans.html",
         suggested=suggested,
-        plans=queries.plans(uow, all_of_them=True),
+        plans=own.plans(uow, all_of_them=True),
         chosen=chosen,
         new=request.args.get("new") is not None,
         catalog=known,
@@ -59,6 +59,7 @@ def save_plan(uow: UnitOfWork) -> Any:
         warn = frozenset(Rule(r) for r in form.getlist("warnings")) & set(chosen)
     except ValueError as error:
         raise Invalid("规则或方法不在列表中，请重新选择。", "rules") from error
+    own.require_analyzer(uow, form.get("analyzer_id", 0, type=int))
     plan = plans.save_plan(
         uow,
         plans.NewPlan(
@@ -122,8 +123,8 @@ def retire_material(uow: UnitOfWork, material_id: int) -> Any:
 @SETTINGS.get("/qc/targets", Perm.READ)
 def target_page(uow: UnitOfWork) -> Any:
     """Targets of a plan: in force, proposed, ended; and what the values measured so far would make."""
-    chosen = charts.choose(uow, request.args.get("plan", type=int))
-    every = queries.plans(uow)
+    chosen = own.chosen(uow, request.args.get("plan", type=int))
+    every = own.plans(uow)
     lots = {m.id: m for m in queries.materials(uow, active=False)}
     found = [] if chosen is None else queries.targets(uow, [chosen.id])
     measured = [] if chosen is None else queries.measured(uow, chosen.id, lots)
@@ -164,6 +165,7 @@ def propose_target(uow: UnitOfWork) -> Any:
         expected=form.get("expected", ""),
         reason=form.get("reason", ""),
     )
+    own.require_plan(uow, new.plan_id)
     plans.propose_target(uow, new)
     return redirect_to(f"/qc/targets?plan={new.plan_id}")
 
@@ -171,6 +173,7 @@ def propose_target(uow: UnitOfWork) -> Any:
 @SETTINGS.post("/qc/targets/<int:target_id>/approve", Perm.APPROVE)
 def approve_target(uow: UnitOfWork, target_id: int) -> Any:
     """Another person approves."""
+    own.require_target(uow, target_id)
     plans.approve_target(uow, target_id, request.form.get("version", type=int) or 0)
     return redirect_to(request.form.get("next") or "/qc/targets")
 
@@ -178,6 +181,7 @@ def approve_target(uow: UnitOfWork, target_id: int) -> Any:
 @SETTINGS.post("/qc/targets/<int:target_id>/refuse", Perm.APPROVE)
 def refuse_target(uow: UnitOfWork, target_id: int) -> Any:
     """Another person does not approve."""
+    own.require_target(uow, target_id)
     plans.reject_target(uow, target_id, request.form.get("version", type=int) or 0, request.form.get("reason", ""))
     return redirect_to(request.form.get("next") or "/qc/targets")
 
@@ -188,14 +192,15 @@ def refuse_target(uow: UnitOfWork, target_id: int) -> Any:
 @SETTINGS.get("/qc/moving", Perm.READ)
 def moving_page(uow: UnitOfWork) -> Any:
     """Patients' smoothed values of a week, a plan's setting opened for change with the limits its past suggests."""
-    chosen = queries.plan(uow, request.args.get("plan", type=int) or 0)
-    found = [each for each in patients.lines(uow) if chosen is None or each.plan.id == chosen.id]
+    chosen = own.plan(uow, request.args.get("plan", type=int))
+    lines = [each for each in patients.lines(uow) if queries.here(uow, each.plan.analyzer_id)]
+    found = [each for each in lines if chosen is None or each.plan.id == chosen.id]
     line = found[0] if chosen is not None and found else None
     learn = moving.Setting(moving.Kind.AVERAGE, Decimal(0), Decimal(1)) if line is None or line.setting is None else line.setting
     span = chart.Span(uow.now - patients.SHOWN, uow.now + timedelta(hours=1), CHINA)
     return page(
         "qc/moving.html",
-        plans=queries.plans(uow),
+        plans=own.plans(uow),
         chosen=chosen,
         line=line,
         drawn=[(each, chart.moving(each.points, (each.setting.low, each.setting.high), span)) for each in found if each.setting],
@@ -227,6 +232,7 @@ def save_moving(uow: UnitOfWork) -> Any:
         number(form.get("trunc_high", ""), "截断上限"),
     )
     plan_id = form.get("plan", 0, type=int)
+    own.require_plan(uow, plan_id)
     patients.save(uow, plan_id, new, form.get("active") is not None, form.get("version", type=int))
     return redirect_to(f"/qc/moving?plan={plan_id}")
 
@@ -254,6 +260,8 @@ def sign_month(uow: UnitOfWork) -> Any:
     ids = [int(i) for i in request.form.getlist("id") if i.isdecimal()]
     if not ids:
         raise Invalid("请先勾选要签名的月总结。", "id")
+    for plan_id in months.plans_of(uow, ids):
+        own.require_plan(uow, plan_id)
     months.sign(uow, ids, request.form.get("comment", ""), principal())
     uow.s.flush()
     return fragment("qc/month.html", "lines", trigger=OK, **_month(uow, asked))
@@ -274,12 +282,13 @@ def print_sigma(uow: UnitOfWork) -> Any:
 
 
 def _month(uow: UnitOfWork, asked: charts.Asked) -> dict[str, Any]:
-    rows = queries.summaries(uow, asked.month)
+    known = {p.id: p for p in own.plans(uow, all_of_them=True)}
+    rows = [r for r in queries.summaries(uow, asked.month) if r.plan_id in known]
     start, end = months.bounds(asked.month, CHINA)
     return {
         "asked": asked,
         "rows": [(r, *(months.read(r.data.get(k)) for k in ("raw", "in", "cumulative"))) for r in rows],
-        "plans": {p.id: p for p in queries.plans(uow, all_of_them=True)},
+        "plans": known,
         "lots": {m.id: m for m in queries.materials(uow, active=False)},
         "catalog": md.catalog(uow),
         "coverage": queries.coverage(uow, start, end),

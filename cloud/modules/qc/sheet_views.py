@@ -9,7 +9,7 @@ from flask import request
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import lists
-from cloud.modules.qc import board, intake, patients, queries, sheets
+from cloud.modules.qc import board, intake, own, patients, queries, sheets
 from cloud.modules.qc.forms import stamp
 from cloud.modules.qc.models import QcPlan
 from cloud.modules.qc.rules import Perm
@@ -27,7 +27,7 @@ def today(uow: UnitOfWork) -> Any:
     """The board as it is narrowed; ``what=unplaced``: the control results of today that belong to no plan."""
     form, known = request.form, md.catalog(uow)
     if form.get("what") == "unplaced":
-        lying = intake.unplaced(uow, midnight(uow.now), sheets.MOST)
+        lying = [u for u in intake.unplaced(uow, midnight(uow.now), sheets.MOST) if queries.here(uow, u.seen.analyzer_id)]
         return _asked(uow, sheets.unplaced(known, lying, stamp(uow)), "/qc/today")
     found = board.load(uow, form.get("section", ""), form.get("light", ""))
     narrowed = [found.section.name] if found.section else []
@@ -45,7 +45,7 @@ def plans(uow: UnitOfWork) -> Any:
         lots = queries.materials(uow)
         made = sheets.materials(lots, queries.ends(lots), stamp(uow))
     else:
-        made = sheets.plans(md.catalog(uow), queries.plans(uow, all_of_them=True), stamp(uow))
+        made = sheets.plans(md.catalog(uow), own.plans(uow, all_of_them=True), stamp(uow))
     return _asked(uow, made, "/qc/plans")
 
 
@@ -64,7 +64,7 @@ def target_list(uow: UnitOfWork) -> Any:
 @SHEETS.post("/qc/moving/export", Perm.READ, reads=True)
 def moving(uow: UnitOfWork) -> Any:
     """Every plan's patient-based control; with a plan: its hours of the last week."""
-    found = patients.lines(uow)
+    found = [each for each in patients.lines(uow) if queries.here(uow, each.plan.analyzer_id)]
     if not request.form.get("plan"):
         return _asked(uow, sheets.moving_lines(md.catalog(uow), found, stamp(uow)), "/qc/moving")
     chosen = _plan(uow)
@@ -79,7 +79,7 @@ def _asked(uow: UnitOfWork, made: ListDocument, back: str) -> Any:
 
 
 def _plan(uow: UnitOfWork) -> QcPlan:
-    found = queries.plan(uow, request.form.get("plan", 0, type=int))
+    found = own.plan(uow, request.form.get("plan", 0, type=int))
     if found is None:
         raise NotFound("该质控计划")
     return found

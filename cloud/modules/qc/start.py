@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from sqlalchemy import func, select
+from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.qc.models import QcOoc
+from cloud.modules.catalog import places
 from cloud.modules.qc.rules import Ooc
 from cloud.web.module import Waiting
 from cloud.web.principal import Principal
 from common.say import say
 
+_OPEN = text("""
+SELECT count(*) FROM qc_ooc o JOIN qc_plan p ON p.tenant_id = o.tenant_id AND p.id = o.plan_id
+JOIN analyzer a ON a.tenant_id = p.tenant_id AND a.id = p.analyzer_id
+WHERE o.tenant_id = :t AND o.state <> :closed AND (:everywhere OR a.section_id = ANY(:own_sections))
+""")
+
 
 def out(uow: UnitOfWork, who: Principal) -> Iterator[Waiting]:
     """The open ones of the register."""
-    n = uow.s.execute(select(func.count()).select_from(QcOoc).where(QcOoc.state != Ooc.CLOSED.value)).scalar_one()
+    n = uow.s.execute(_OPEN, {"t": uow.tenant_id, "closed": Ooc.CLOSED.value, **places.of_sections(uow)}).scalar_one()
     yield Waiting(say("质控失控未关闭"), n, "/qc/ooc", light="bad")

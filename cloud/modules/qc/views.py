@@ -10,9 +10,9 @@ from flask import request
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import lists
-from cloud.modules.qc import board, charts, entry, intake, ooc, plans, points, printing, queries, registers, rules
+from cloud.modules.qc import board, charts, entry, intake, ooc, own, plans, points, printing, queries, registers, rules
 from cloud.modules.qc.forms import CHINA, moment, stamp
-from cloud.modules.qc.models import QcOoc, QcResult
+from cloud.modules.qc.models import QcOoc
 from cloud.modules.qc.rules import Perm
 from cloud.web import i18n
 from cloud.web.faults import Invalid, NotFound
@@ -23,25 +23,6 @@ from common import values
 
 VIEWS = Views("qc", __name__)
 OK, BAD, WARN = '{"sound":"ok"}', '{"sound":"bad"}', '{"sound":"warn"}'
-
-
-def _at_own(uow: UnitOfWork, plan_id: int) -> None:
-    """Refuse to write to the quality control of an analyzer whose section is not one of the person's own: it is absent for them."""
-    found = queries.plan(uow, plan_id)
-    if found is None or not _works_at(uow, found.analyzer_id):
-        raise NotFound("该质控计划")
-
-
-def _works_at(uow: UnitOfWork, analyzer_id: int) -> bool:
-    known, own = md.catalog(uow), principal().sections
-    return not own or known.sections[known.analyzers[analyzer_id].section_id].code in own
-
-
-def _own_ooc(uow: UnitOfWork, ooc_id: int) -> None:
-    row = uow.s.get(QcOoc, (uow.tenant_id, ooc_id))
-    if row is None:
-        raise NotFound("该失控处理")
-    _at_own(uow, row.plan_id)
 
 
 # --- today ----------------------------------------------------------------------------------------------------------
@@ -60,8 +41,8 @@ def today(uow: UnitOfWork) -> Any:
         section=found.section,
         light=found.light,
         counts=found.counts,
-        unplaced=intake.unplaced(uow, midnight(uow.now)),
-        bypasses=queries.bypasses(uow, uow.now - timedelta(hours=24)),
+        unplaced=[u for u in intake.unplaced(uow, midnight(uow.now)) if queries.here(uow, u.seen.analyzer_id)],
+        bypasses=[b for b in queries.bypasses(uow, uow.now - timedelta(hours=24)) if queries.here(uow, b.analyzer_id)],
         now=uow.now,
     )
 
@@ -81,6 +62,7 @@ def lot_chosen(uow: UnitOfWork) -> Any:
     observation, material = (request.form.get(name, type=int) for name in ("observation", "material"))
     if observation is None or material is None:
         raise Invalid("请选择批号。", "material")
+    own.require_observed(uow, observation)
     intake.choose(uow, observation, material)
     return redirect_to("/qc/today")
 
@@ -91,7 +73,7 @@ def bypass(uow: UnitOfWork, plan_id: int) -> Any:
     hours = request.form.get("hours", type=float) or 0
     if not 0 < hours <= 4:
         raise Invalid("临时放行最长 4 小时，请填写 0.5 至 4。", "hours")
-    _at_own(uow, plan_id)
+    own.require_plan(uow, plan_id)
     ooc.bypass(uow, plan_id, request.form.get("reason", ""), uow.now + timedelta(hours=hours))
     return redirect_to("/qc/today")
 
@@ -102,17 +84,17 @@ def bypass(uow: UnitOfWork, plan_id: int) -> Any:
 @VIEWS.get("/qc/lj", Perm.READ)
 def lj(uow: UnitOfWork) -> Any:
     """Levey-Jennings of an item on an analyzer for a month: by level, by z, or one level against another."""
-    chosen = charts.choose(uow, request.args.get("plan", type=int))
+    chosen = own.chosen(uow, request.args.get("plan", type=int))
     asked = charts.Asked.of(request.args.get("month", ""), request.args.get("view", ""), uow.now)
     drawn = None if chosen is None else charts.draw(uow, chosen, asked, i18n.gettext)
-    return page("qc/lj.html", block="chart", drawn=drawn, asked=asked, plans=queries.plans(uow), chosen=chosen, catalog=md.catalog(uow))
+    return page("qc/lj.html", block="chart", drawn=drawn, asked=asked, plans=own.plans(uow), chosen=chosen, catalog=md.catalog(uow))
 
 
 @VIEWS.post("/qc/lj/print", Perm.READ, reads=True)
 def print_lj(uow: UnitOfWork) -> Any:
     """The same chart on paper, with its figures and room for a signature."""
     form = request.form
-    chosen = queries.plan(uow, form.get("plan", 0, type=int))
+    chosen = own.plan(uow, form.get("plan", 0, type=int))
     if chosen is None:
         raise NotFound("该质控计划")
     asked = charts.Asked.of(form.get("month", ""), form.get("view", ""), uow.now)
@@ -130,7 +112,7 @@ def note(uow: UnitOfWork) -> Any:
     plan = queries.plan(uow, request.form.get("plan", type=int) or 0)
     if plan is None:
         raise NotFound("该质控计划")
-    _at_own(uow, plan.id)
+    own.require_plan(uow, plan.id)
     words, kind = request.form.get("text", ""), request.form.get("kind", "")
     item = plan.item_id if request.form.get("only") else None
     plans.add_note(uow, plan.analyzer_id, kind, moment(request.form.get("at", ""), uow.now), words, item)
@@ -140,8 +122,7 @@ def note(uow: UnitOfWork) -> Any:
 @VIEWS.post("/qc/result/<int:result_id>/exclude", Perm.PLAN)
 def exclude(uow: UnitOfWork, result_id: int) -> Any:
     """Take a rejected point out of the statistics, for a documented cause."""
-    point = uow.s.get(QcResult, (uow.tenant_id, result_id))
-    _at_own(uow, 0 if point is None else point.plan_id)
+    own.require_result(uow, result_id)
     plans.exclude(uow, result_id, request.form.get("cause", ""))
     return redirect_to(request.form.get("next") or "/qc/lj")
 
@@ -160,8 +141,8 @@ def save_entry(uow: UnitOfWork) -> Any:
     """Store what was typed; what looks wrong is asked back with everything typed still there."""
     form = request.form
     analyzer = form.get("analyzer", type=int)
-    if analyzer is not None and analyzer in md.catalog(uow).analyzers and not _works_at(uow, analyzer):
-        raise NotFound("该质控计划")
+    if analyzer is not None:
+        own.require_analyzer(uow, analyzer)
     sheet = entry.sheet(uow, analyzer)
     checked = entry.check(uow, sheet, form, moment(form.get("at", ""), uow.now))
     if checked.problems or (checked.doubts and form.get("confirm") != checked.fingerprint):
@@ -173,7 +154,7 @@ def save_entry(uow: UnitOfWork) -> Any:
 def _entry(uow: UnitOfWork, analyzer: int | None, typed: dict[str, str], checked: entry.Checked, status: int = 200) -> Any:
     known = md.catalog(uow)
     with_plans = {p.analyzer_id for p in queries.plans(uow)}
-    analyzers = [a for a in known.analyzers.values() if a.id in with_plans and _works_at(uow, a.id)]
+    analyzers = [a for a in known.analyzers.values() if a.id in with_plans and own.works_at(uow, a.id)]
     chosen = analyzer if analyzer in {a.id for a in analyzers} else (analyzers[0].id if analyzers else None)
     sheet = entry.sheet(uow, chosen)
     now = uow.now.astimezone(CHINA).strftime("%Y-%m-%dT%H:%M")
@@ -214,7 +195,7 @@ def work(uow: UnitOfWork, ooc_id: int) -> Any:
 @VIEWS.post("/qc/ooc/<int:ooc_id>/investigate", Perm.ENTER)
 def investigate(uow: UnitOfWork, ooc_id: int) -> Any:
     """Take it on."""
-    _own_ooc(uow, ooc_id)
+    own.require_ooc(uow, ooc_id)
     ooc.investigate(uow, ooc_id, _version())
     return _again(uow, ooc_id)
 
@@ -223,7 +204,7 @@ def investigate(uow: UnitOfWork, ooc_id: int) -> Any:
 def correct(uow: UnitOfWork, ooc_id: int) -> Any:
     """Cause and action."""
     form = request.form
-    _own_ooc(uow, ooc_id)
+    own.require_ooc(uow, ooc_id)
     ooc.correct(uow, ooc_id, _version(), form.get("cause_class", ""), form.get("cause", ""), form.get("action", ""))
     return _again(uow, ooc_id)
 
@@ -231,7 +212,7 @@ def correct(uow: UnitOfWork, ooc_id: int) -> Any:
 @VIEWS.post("/qc/ooc/<int:ooc_id>/verify", Perm.ENTER)
 def verify(uow: UnitOfWork, ooc_id: int) -> Any:
     """Sign the in-control retest."""
-    _own_ooc(uow, ooc_id)
+    own.require_ooc(uow, ooc_id)
     ooc.verify(uow, ooc_id, _version(), principal())
     return _again(uow, ooc_id)
 
@@ -239,7 +220,7 @@ def verify(uow: UnitOfWork, ooc_id: int) -> Any:
 @VIEWS.post("/qc/ooc/<int:ooc_id>/decide", Perm.ENTER)
 def decide(uow: UnitOfWork, ooc_id: int) -> Any:
     """Ticked patients' results may be used, or are measured again."""
-    _own_ooc(uow, ooc_id)
+    own.require_ooc(uow, ooc_id)
     ooc.decide(uow, ooc_id, [int(i) for i in request.form.getlist("id") if i.isdecimal()], request.form.get("decision", ""))
     return _again(uow, ooc_id)
 
@@ -250,7 +231,7 @@ def examine(uow: UnitOfWork, ooc_id: int, result_id: int) -> Any:
     value = values.require(request.form.get("again", ""), "numeric", "复检值")
     if value.number is None or value.comparator:
         raise Invalid("复检值请填写数字。", "again")
-    _own_ooc(uow, ooc_id)
+    own.require_ooc(uow, ooc_id)
     beyond = ooc.examine(uow, ooc_id, result_id, value.number)
     return _again(uow, ooc_id, BAD if beyond else OK)
 
@@ -258,7 +239,7 @@ def examine(uow: UnitOfWork, ooc_id: int, result_id: int) -> Any:
 @VIEWS.post("/qc/ooc/<int:ooc_id>/close", Perm.CLOSE)
 def close(uow: UnitOfWork, ooc_id: int) -> Any:
     """The leader signs."""
-    _own_ooc(uow, ooc_id)
+    own.require_ooc(uow, ooc_id)
     ooc.close(uow, ooc_id, _version(), request.form.get("conclusion", ""), principal())
     return _again(uow, ooc_id)
 
@@ -270,10 +251,9 @@ def _again(uow: UnitOfWork, ooc_id: int, sound: str = OK) -> Any:
 
 def _work(uow: UnitOfWork, ooc_id: int) -> dict[str, Any]:
     row = uow.s.get(QcOoc, (uow.tenant_id, ooc_id))
-    if row is None:
+    plan = None if row is None else own.plan(uow, row.plan_id)
+    if row is None or plan is None:
         raise NotFound("该失控处理")
-    plan = queries.plan(uow, row.plan_id)
-    assert plan is not None
     found = ooc.patients(uow, row, ooc.LIMIT)
     known = md.catalog(uow)
     newest = ooc.newest_run(uow, row.plan_id)

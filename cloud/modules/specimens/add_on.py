@@ -60,6 +60,7 @@ def add(uow: UnitOfWork, specimen_id: int, order_item_ids: Collection[int]) -> i
     tube = uow.s.execute(select(Specimen).where(Specimen.id == specimen_id).with_for_update()).scalar_one_or_none()
     if tube is None:
         raise UserError("not_found", "这管标本不存在，请核对后重试。")
+    facts.require_here(uow, specimen_id)
     people = order_queries.person_ids(uow, tube.patient_id)
     waiting = [w for w in facts.waiting_locked(uow, order_item_ids) if w.patient_id in people]
     if not waiting or len(waiting) != len(set(order_item_ids)):

@@ -55,6 +55,8 @@ def _put_in(uow: UnitOfWork, bag: SpecimenBag, tube_code: str) -> Answer:
     tube = uow.s.scalars(select(Specimen).where(Specimen.barcode == scan.code).with_for_update()).one_or_none()
     if tube is None:
         return Answer(Finding.UNKNOWN, "系统里没有这个条码，请核对标签。", scan.code)
+    if (not_here := facts.elsewhere(uow, tube.id)) is not None:
+        return Answer(Finding.SECTION, not_here, scan.code)
     row = facts.tubes(uow, [tube.id])[tube.id]
     if tube.state != State.COLLECTED:
         return Answer(Finding.STATE, say("这管“{state}”，不能装袋。", state=word(rules.STATE_WORDS[State(tube.state)])), scan.code, row)
@@ -245,7 +247,8 @@ def tubes_of(uow: UnitOfWork, bag_id: int) -> list[BagTube]:
 def lines(uow: UnitOfWork, bag_id: int) -> list[Line]:
     """The lines with their tubes: what lacks first, then what is too many."""
     found = tubes_of(uow, bag_id)
-    known = facts.tubes(uow, [t.specimen_id for t in found if t.specimen_id is not None])
+    tubes = facts.tubes(uow, [t.specimen_id for t in found if t.specimen_id is not None])
+    known = {number: tube for number, tube in tubes.items() if facts.is_here(uow, tube)}
     out = [Line(t.code, t.listed, t.scanned_at, t.scanned_by, t.specimen_id, known.get(t.specimen_id or 0)) for t in found]
     return sorted(out, key=lambda each: {"bad": 0, "warn": 1, "ok": 2}[each.mark])
 
@@ -281,7 +284,8 @@ def on_the_way(uow: UnitOfWork) -> list[Any]:
 
 
 def _row(uow: UnitOfWork, specimen_id: int | None) -> TubeRow | None:
-    return None if specimen_id is None else facts.tubes(uow, [specimen_id]).get(specimen_id)
+    found = None if specimen_id is None else facts.tubes(uow, [specimen_id]).get(specimen_id)
+    return found if found is not None and facts.is_here(uow, found) else None
 
 
 def _open_bag(uow: UnitOfWork, code: str) -> SpecimenBag | None:

@@ -8,7 +8,10 @@ from sqlalchemy import select, text
 from sqlalchemy.orm.attributes import flag_modified
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
+from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
+from cloud.modules.platform import queries as platform
 from cloud.modules.specimens import service, storage_queries
 from cloud.modules.specimens import storage_rules as rules
 from cloud.modules.specimens.models import Specimen
@@ -19,27 +22,34 @@ from common.errors import UserError
 from common.say import say
 
 MOST = 2_000
-_DUE = text("""
-SELECT t.id FROM stored_tube t JOIN specimen s ON s.tenant_id = t.tenant_id AND s.id = t.specimen_id
+_DUE = text(f"""
+SELECT t.id, s.section_id FROM stored_tube t JOIN specimen s ON s.tenant_id = t.tenant_id AND s.id = t.specimen_id
 WHERE t.tenant_id = :t AND t.taken_at IS NULL AND t.keep_until <= :now AND t.hold = '' AND s.state = 'archived'
-  AND (:rack = 0 OR t.rack_id = :rack)
+  AND (:rack = 0 OR t.rack_id = :rack) AND {places.TUBE}
   AND NOT EXISTS (SELECT 1 FROM discard_line l JOIN discard_batch b ON b.tenant_id = l.tenant_id AND b.id = l.batch_id
                   WHERE l.tenant_id = t.tenant_id AND l.stored_id = t.id AND b.state IN ('open', 'signed'))
 ORDER BY t.rack_id, t.slot LIMIT :most
 """)
 
 
-def due(uow: UnitOfWork, rack_id: int = 0) -> list[int]:
-    """Stays whose time is over and that stand in no open batch; of one rack, or (0) of all."""
-    values = {"t": uow.tenant_id, "now": uow.now, "rack": rack_id, "most": MOST}
-    return list(uow.s.execute(_DUE, values).scalars())
+def due(uow: UnitOfWork, rack_id: int = 0) -> list[tuple[int, int]]:
+    """Stays whose time is over and that stand in no open batch, with their sections; of one rack, or (0) of all."""
+    values = {"t": uow.tenant_id, "now": uow.now, "rack": rack_id, "most": MOST, **places.binds(uow)}
+    return [(stay, section) for stay, section in uow.s.execute(_DUE, values)]
 
 
 def propose(uow: UnitOfWork, rack_id: int = 0) -> DiscardBatch | None:
-    """A batch of what is due; None when nothing is."""
-    found = due(uow, rack_id)
-    if not found:
-        return None
+    """What is due as a batch, of each campus its own: whoever signs has the tubes in hand. The first, or None when nothing is due."""
+    known = md.catalog(uow).sections
+    at = platform.campus_of(uow)
+    by_campus: dict[int | None, list[int]] = {}
+    for stay, section in due(uow, rack_id):
+        by_campus.setdefault(at.get(known[section].code), []).append(stay)
+    made = [_propose(uow, rack_id, found) for found in by_campus.values()]
+    return made[0] if made else None
+
+
+def _propose(uow: UnitOfWork, rack_id: int, found: list[int]) -> DiscardBatch:
     batch = DiscardBatch(made_at=uow.now, made_by=uow.actor.name)
     uow.s.add(batch)
     uow.s.flush()
@@ -132,7 +142,7 @@ def _lines(uow: UnitOfWork, batch_id: int) -> list[DiscardLine]:
 
 def _get(uow: UnitOfWork, batch_id: int) -> DiscardBatch:
     found = uow.s.get(DiscardBatch, (uow.tenant_id, batch_id), with_for_update=True, populate_existing=True)
-    if found is None:
+    if found is None or not storage_queries.is_here(uow, batch_id):
         raise UserError("not_found", say("这张销毁单不存在，请核对后重试。"))
     return found
 

@@ -13,7 +13,11 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
+from cloud.modules.orders import places as requests
 from cloud.modules.orders import queries as orders
+from common.errors import UserError
+from common.say import Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +148,19 @@ class WaitingPatient:
 
 
 def waiting(uow: UnitOfWork, patient_id: int) -> list[Waiting]:
-    """A patient's items that still need a tube."""
-    return [Waiting(*row) for row in uow.s.execute(_WAITING_OF, {"t": uow.tenant_id, "people": orders.person_ids(uow, patient_id)})]
+    """A patient's items that still need a tube; those of the person's own place."""
+    asked = {"t": uow.tenant_id, "people": orders.person_ids(uow, patient_id)}
+    return [w for w in (Waiting(*row) for row in uow.s.execute(_WAITING_OF, asked)) if _waits_here(uow, w)]
 
 
 def waiting_locked(uow: UnitOfWork, order_item_ids: Collection[int]) -> list[Waiting]:
     """The same by id, locked: whoever comes second finds them labelled."""
-    return [Waiting(*row) for row in uow.s.execute(_WAITING_LOCKED, {"t": uow.tenant_id, "ids": list(order_item_ids)})]
+    rows = uow.s.execute(_WAITING_LOCKED, {"t": uow.tenant_id, "ids": list(order_item_ids)})
+    return [w for w in (Waiting(*row) for row in rows) if _waits_here(uow, w)]
+
+
+def _waits_here(uow: UnitOfWork, item: Waiting) -> bool:
+    return requests.covers(uow, item.order_set_id, (item.ward, item.dept))
 
 
 def waiting_patients(uow: UnitOfWork, since: datetime, wards: frozenset[str]) -> list[WaitingPatient]:
@@ -259,15 +269,65 @@ def tubes(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, TubeRow]:
 
 
 def tubes_of(uow: UnitOfWork, patient_id: int, states: Iterable[str]) -> list[TubeRow]:
-    """A patient's tubes in some states, newest first."""
+    """A patient's tubes in some states, newest first; of the person's own place."""
     values = {"t": uow.tenant_id, "people": orders.person_ids(uow, patient_id), "states": list(states)}
-    return [TubeRow(*row) for row in uow.s.execute(_TUBES_OF, values)]
+    return _here(uow, [TubeRow(*row) for row in uow.s.execute(_TUBES_OF, values)])
 
 
 def find(uow: UnitOfWork, code: str, day: date, section_ids: Collection[int]) -> list[TubeRow]:
-    """Tubes by barcode, today's sample number, patient number, card or name, newest first."""
+    """Tubes by barcode, today's sample number, patient number, card or name, newest first; of the person's own place."""
     values = {"t": uow.tenant_id, "code": code, "blind": uow.vault.blind(code), "day": day, "sections": list(section_ids)}
-    return [TubeRow(*row) for row in uow.s.execute(_FIND, values)]
+    return _here(uow, [TubeRow(*row) for row in uow.s.execute(_FIND, values)])
+
+
+def _here(uow: UnitOfWork, found: list[TubeRow]) -> list[TubeRow]:
+    return [each for each in found if is_here(uow, each)]
+
+
+def is_here(uow: UnitOfWork, tube: TubeRow) -> bool:
+    """Whether a tube is of the place of the person at work: examined there, or drawn there."""
+    return places.covers(uow, tube.section_id, (tube.ward, tube.dept))
+
+
+_PLACE = text("""
+SELECT s.section_id, coalesce(v.ward, '') AS ward, coalesce(v.dept, '') AS dept FROM specimen s
+LEFT JOIN visit v ON v.tenant_id = s.tenant_id AND v.id = s.visit_id WHERE s.tenant_id = :t AND s.id = :id
+""")
+
+
+def elsewhere(uow: UnitOfWork, specimen_id: int) -> Said | None:
+    """What to say of another place's tube, or None where the person at work may have it; costs nothing for who is bound to no place."""
+    if uow.actor.reach is None:
+        return None
+    row = uow.s.execute(_PLACE, {"t": uow.tenant_id, "id": specimen_id}).one_or_none()
+    if row is None or places.covers(uow, row.section_id, (row.ward, row.dept)):
+        return None
+    return places.elsewhere(uow, row.section_id)
+
+
+_PERSON_HERE = text(f"""
+SELECT EXISTS (SELECT 1 FROM visit v WHERE v.tenant_id = :t AND v.patient_id = ANY(:people)
+               AND (v.ward = ANY(:own_wards) OR v.dept = ANY(:own_wards)))
+  OR EXISTS (SELECT 1 FROM specimen s WHERE s.tenant_id = :t AND s.patient_id = ANY(:people) AND {places.TUBE})
+  OR EXISTS (SELECT 1 FROM lab_order o JOIN order_item i ON i.tenant_id = o.tenant_id AND i.order_id = o.id
+             JOIN order_set x ON x.tenant_id = i.tenant_id AND x.id = i.order_set_id
+             WHERE o.tenant_id = :t AND o.patient_id = ANY(:people) AND x.section_id = ANY(:own_sections))
+""")
+
+
+def person_is_here(uow: UnitOfWork, patient_id: int) -> bool:
+    """Whether a patient lies in a ward of the person's own place, or anything of theirs is examined there."""
+    if uow.actor.reach is None:
+        return True
+    asked = {"t": uow.tenant_id, "people": orders.person_ids(uow, patient_id), **places.binds(uow)}
+    return bool(uow.s.execute(_PERSON_HERE, asked).scalar_one())
+
+
+def require_here(uow: UnitOfWork, specimen_id: int) -> None:
+    """Refuse another place's tube: it is absent, and said to be where it belongs."""
+    said = elsewhere(uow, specimen_id)
+    if said is not None:
+        raise UserError("not_found", said)
 
 
 _SITE = text("SELECT site, name FROM tenant WHERE id = :t")

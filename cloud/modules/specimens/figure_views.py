@@ -38,7 +38,8 @@ def late_export(uow: UnitOfWork) -> Any:
 
 
 def _late(uow: UnitOfWork) -> tuple[Late, dict[Late, list[late.Row]]]:
-    wanted, wards = request.args.get("show", ""), principal().wards
+    # Who is bound to a place is shown what is of it; a nurse's own wards narrow the list of one who is not.
+    wanted, wards = request.args.get("show", ""), frozenset() if principal().reach else principal().wards
     found = {each: [r for r in late.rows(uow, each) if not wards or r.place in wards] for each in Late}
     return Late(wanted) if wanted in set(Late) else Late.ON_THE_WAY, found
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.specimens import late
 from cloud.modules.specimens.labels import ZONE
 from cloud.reports.documents import Column, ListDocument
@@ -85,7 +86,7 @@ _FROM = f"""
 FROM specimen s {{join}} {{reason}}
 LEFT JOIN visit v ON v.tenant_id = s.tenant_id AND v.id = s.visit_id
 LEFT JOIN app_user u ON u.tenant_id = s.tenant_id AND u.id = s.collector_id
-WHERE s.tenant_id = :t AND s.parent_id IS NULL AND {{at}} >= :start AND {{at}} < :end {{only}}
+WHERE s.tenant_id = :t AND s.parent_id IS NULL AND {{at}} >= :start AND {{at}} < :end AND {places.TUBE} {{only}}
   AND (:place = '' OR {_PLACE} = :place) AND (:collector = '' OR {_COLLECTOR} = :collector) {{named}}
 """
 _REASON = "JOIN reject_reason q ON q.tenant_id = r.tenant_id AND q.id = r.reason_id"
@@ -144,7 +145,7 @@ def _values(uow: UnitOfWork, wanted: Wanted) -> dict[str, object]:
         narrowed["reason"] = wanted.reason
     if wanted.figure is Figure.SLOW:
         narrowed |= {"limit": late.limits(uow)["collected"]}  # type: ignore[dict-item]
-    return {"t": uow.tenant_id, "start": wanted.days.start, "end": wanted.days.end, **narrowed}
+    return {"t": uow.tenant_id, "start": wanted.days.start, "end": wanted.days.end, **narrowed, **places.binds(uow)}
 
 
 def counts(uow: UnitOfWork, days: Span) -> dict[Figure, int]:
@@ -206,13 +207,14 @@ SELECT {_PLACE} AS place, count(*), percentile_cont(0.5) WITHIN GROUP (ORDER BY 
 FROM specimen s LEFT JOIN visit v ON v.tenant_id = s.tenant_id AND v.id = s.visit_id
 CROSS JOIN LATERAL (SELECT extract(epoch FROM s.received_at - s.collected_at) / 60 AS m) x
 WHERE s.tenant_id = :t AND s.parent_id IS NULL AND s.received_at >= :start AND s.received_at < :end AND s.collected_at <= s.received_at
+  AND {places.TUBE}
 GROUP BY 1 ORDER BY 4 DESC LIMIT 30
 """)
 
 
 def transport(uow: UnitOfWork, days: Span) -> list[Transport]:
     """Transport times by ward, the slowest first."""
-    values = {"t": uow.tenant_id, "start": days.start, "end": days.end, "limit": late.limits(uow)["collected"]}
+    values = {"t": uow.tenant_id, "start": days.start, "end": days.end, "limit": late.limits(uow)["collected"], **places.binds(uow)}
     return [Transport(str(r[0]), int(r[1]), float(r[2]), float(r[3]), int(r[4])) for r in uow.s.execute(_TRANSPORT, values)]
 
 

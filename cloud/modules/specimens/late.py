@@ -14,6 +14,7 @@ from enum import StrEnum
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.specimens.labels import ZONE
@@ -96,12 +97,13 @@ SELECT s.id, s.barcode, s.state, s.priority, p.name, p.patient_no, coalesce(null
          WHERE i.tenant_id = s.tenant_id AND i.specimen_id = s.id) AS names
 FROM specimen s JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
 LEFT JOIN visit v ON v.tenant_id = s.tenant_id AND v.id = s.visit_id {seen}
-WHERE s.tenant_id = :t AND s.parent_id IS NULL AND {where} ORDER BY (s.priority = 'routine'), since LIMIT :n
+WHERE s.tenant_id = :t AND s.parent_id IS NULL AND {where} AND {here} ORDER BY (s.priority = 'routine'), since LIMIT :n
 """
 _QUERIES = {
     late: text(
         _LATE.format(
             where=where,
+            here=places.TUBE,
             since=_SINCE[late],
             seen={Late.NOT_SEEN: _SEEN, Late.ON_THE_WAY: _OWN}.get(late, ""),
             why="CASE WHEN b.at IS NULL THEN 'sibling' ELSE 'bag' END" if late is Late.NOT_SEEN else "''",
@@ -124,7 +126,7 @@ def rows(uow: UnitOfWork, late: Late) -> list[Row]:
     allowed = limits(uow)
     ends = {name: uow.now - timedelta(minutes=n) for name, n in allowed.items()}
     values = {"t": uow.tenant_id, "back": uow.now - BACK, "n": PAGE, "sections": list(md.catalog(uow).sections), **ends}
-    values |= {"now": uow.now, "general": allowed["collected"]}
+    values |= {"now": uow.now, "general": allowed["collected"], **places.binds(uow)}
     return [Row(*row) for row in uow.s.execute(_QUERIES[late], values)]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import func, select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.specimens import facts, rules
 from cloud.modules.specimens.facts import Item, TubeRow
@@ -31,7 +32,7 @@ class Life:
 def life(uow: UnitOfWork, specimen_id: int) -> Life | None:
     """The closed loop of one tube; None when it is not there."""
     tube = facts.tubes(uow, [specimen_id]).get(specimen_id)
-    if tube is None:
+    if tube is None or not facts.is_here(uow, tube):
         return None
     events = uow.s.scalars(select(SpecimenEvent).where(SpecimenEvent.specimen_id == specimen_id).order_by(SpecimenEvent.id))
     return Life(tube, facts.items(uow, [specimen_id]).get(specimen_id, []), list(events))
@@ -45,17 +46,23 @@ def waiting_patients(uow: UnitOfWork, wards: frozenset[str]) -> list[facts.Waiti
 def received_today(uow: UnitOfWork) -> dict[int, int]:
     """Tubes received today by section; read along the unique key of sample numbers, so that each scan can afford it."""
     day = uow.now.astimezone(ZONE).date()
-    here = (Specimen.section_id.in_(list(md.catalog(uow).sections))) & (Specimen.sample_day == day)
+    own = [s for s in md.catalog(uow).sections if places.covers(uow, s)]
+    here = (Specimen.section_id.in_(own)) & (Specimen.sample_day == day)
     rows = uow.s.execute(select(Specimen.section_id, func.count()).where(here).group_by(Specimen.section_id))
     return {row[0]: row[1] for row in rows}
 
 
 def on_the_way(uow: UnitOfWork) -> tuple[int, int]:
     """Tubes collected and not received, of the last two days, and how many of them are urgent."""
-    here = Specimen.state.in_(("collected", "sent", "arrived")) & (Specimen.collected_at > uow.now - timedelta(days=2))
-    urgent = func.count().filter(Specimen.priority != "routine")
-    count, stat = uow.s.execute(select(func.count(), urgent).select_from(Specimen).where(here)).one()
+    values = {"t": uow.tenant_id, "since": uow.now - timedelta(days=2), **places.binds(uow)}
+    count, stat = uow.s.execute(_ON_THE_WAY, values).one()
     return count, stat
+
+
+_ON_THE_WAY = text(f"""
+SELECT count(*), count(*) FILTER (WHERE s.priority <> 'routine') FROM specimen s
+WHERE s.tenant_id = :t AND s.state IN ('collected', 'sent', 'arrived') AND s.collected_at > :since AND {places.TUBE}
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ class RejectionRow:
 # A rejection of before requests were written down has none: then it is those that still hang on the tube.
 REJECTED_DAYS = 3
 """So long a ward's list shows what was read."""
-_REJECTIONS = text("""
+_REJECTIONS = text(f"""
 WITH recent AS (SELECT * FROM rejection WHERE tenant_id = :t AND (ward_read_at IS NULL OR at > :since)),
 asked AS (
   SELECT r.id AS rejection_id, i.id, i.status, i.specimen_id, coalesce(nullif(i.his_name, ''), i.his_code) AS name
@@ -109,14 +116,15 @@ FROM recent r JOIN specimen s ON s.tenant_id = r.tenant_id AND s.id = r.specimen
 JOIN reject_reason q ON q.tenant_id = r.tenant_id AND q.id = r.reason_id
 JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
 LEFT JOIN visit v ON v.tenant_id = s.tenant_id AND v.id = s.visit_id
-WHERE (:everywhere OR v.ward = ANY(:wards) OR v.dept = ANY(:wards))
+WHERE (:all_wards OR v.ward = ANY(:wards) OR v.dept = ANY(:wards)) AND {places.TUBE}
 ORDER BY (r.ward_read_at IS NULL) DESC, r.id DESC LIMIT 200
 """)
 
 
 def rejections(uow: UnitOfWork, wards: frozenset[str], days: int = REJECTED_DAYS) -> list[RejectionRow]:
     """Unread rejections and those of the last days (of none: 0); a nurse with wards sees those of the own wards."""
-    values = {"t": uow.tenant_id, "wards": sorted(wards), "everywhere": not wards, "since": uow.now - timedelta(days=days)}
+    values = {"t": uow.tenant_id, "wards": sorted(wards), "all_wards": not wards, "since": uow.now - timedelta(days=days)}
+    values |= places.binds(uow)
     out = []
     for row in uow.s.execute(_REJECTIONS, values):
         new = [(int(n), code) for n, code in (each.split(" ", 1) for each in row[16])]

@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
-from cloud.modules.specimens import queries, rules, service, steps
+from cloud.modules.specimens import facts, queries, rules, service, steps
 from cloud.modules.specimens.labels import ZONE
 from cloud.modules.specimens.models import Referral, Specimen
 from cloud.modules.specimens.rules import Perm, State
@@ -95,6 +96,7 @@ def renumber(uow: UnitOfWork, specimen_id: int, number: str, reason: str) -> Non
     tube = uow.s.get(Specimen, (uow.tenant_id, specimen_id), with_for_update=True)
     if tube is None or tube.sample_day is None:
         raise UserError("not_found", say("这管标本不存在或还没有核收，请核对后重试。"))
+    facts.require_here(uow, specimen_id)
     if tube.state not in MAY_NUMBER:
         raise UserError("conflict", say("标本{state}，不能再改样本号。", state=rules.STATE_WORDS[State(tube.state)]))
     if not reason.strip():
@@ -118,19 +120,20 @@ def _tube(uow: UnitOfWork, code: str) -> Specimen:
     found = uow.s.scalars(select(Specimen).where(Specimen.barcode == scan.code).with_for_update()).one_or_none()
     if found is None:
         raise UserError("not_found", say("系统里没有这个条码，请核对标签。"))
+    facts.require_here(uow, found.id)
     return found
 
 
 # --- looks ----------------------------------------------------------------------------------------------------------
 
-_SENT = text("""
+_SENT = text(f"""
 SELECT f.id, s.id AS specimen_id, s.barcode, p.name, f.lab, f.contract, f.courier, f.due, f.sent_at, f.sent_by,
        f.returned_at, f.returned_by, f.outcome, s.state,
        (SELECT coalesce(string_agg(coalesce(nullif(i.his_name, ''), i.his_code), '、'), '') FROM order_item i
          WHERE i.tenant_id = s.tenant_id AND i.specimen_id = s.id) AS names
 FROM referral f JOIN specimen s ON s.tenant_id = f.tenant_id AND s.id = f.specimen_id
 JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
-WHERE f.tenant_id = :t AND f.id < :before AND (f.returned_at IS NULL) = :open
+WHERE f.tenant_id = :t AND f.id < :before AND (f.returned_at IS NULL) = :open AND {places.TUBE}
 ORDER BY f.id DESC LIMIT :n
 """)
 _GAPS = text("""
@@ -147,7 +150,8 @@ def sent(uow: UnitOfWork, open_only: bool = False, before: int | None = None, li
     """Sendings: all that are away, then those that came back, newest first; ``before`` pages the latter only."""
 
     def rows(away: bool, most: int) -> Sequence[Any]:
-        return uow.s.execute(_SENT, {"t": uow.tenant_id, "open": away, "before": before or 2**62, "n": most}).all()
+        asked = {"t": uow.tenant_id, "open": away, "before": before or 2**62, "n": most, **places.binds(uow)}
+        return uow.s.execute(_SENT, asked).all()
 
     away = rows(True, EXPORT_MOST) if before is None else []
     return away if open_only else [*away, *rows(False, limit)]
@@ -194,18 +198,18 @@ class Numbers:
 
 def numbers(uow: UnitOfWork, day: date) -> list[Numbers]:
     """Sample numbers of a day by section, with their gaps (M05: listed at the day's end)."""
-    known = md.catalog(uow)
-    keys = {f"sample:{s.id}:{kind}": (s, kind) for s in known.sections.values() for kind in ("routine", "stat")}
-    given: dict[int, set[str]] = {s: set() for s in known.sections}
-    for section, number in uow.s.execute(_GIVEN, {"t": uow.tenant_id, "sections": list(known.sections), "day": day}):
+    own = [s for s in md.catalog(uow).sections.values() if places.covers(uow, s.id)]
+    keys = {f"sample:{s.id}:{kind}": (s, kind) for s in own for kind in ("routine", "stat")}
+    given: dict[int, set[str]] = {s.id: set() for s in own}
+    for section, number in uow.s.execute(_GIVEN, {"t": uow.tenant_id, "sections": list(given), "day": day}):
         given[section].add(number)
-    gaps: dict[int, list[str]] = {s: [] for s in known.sections}
+    gaps: dict[int, list[str]] = {s: [] for s in given}
     for key, n in uow.s.execute(_GAPS, {"t": uow.tenant_id, "day": day, "keys": list(keys)}):
         section, kind = keys[key]
         number = rules.sample_number(section.sample_no_prefix, kind, n)
         if number is not None and number not in given[section.id]:
             gaps[section.id].append(number)
-    return [Numbers(s, len(given[s]), tuple(gaps[s])) for s in known.sections if given[s] or gaps[s]]
+    return [Numbers(s, len(given[s]), tuple(gaps[s])) for s in given if given[s] or gaps[s]]
 
 
 # --- the calendar ---------------------------------------------------------------------------------------------------

@@ -63,17 +63,21 @@ def find_person(uow: UnitOfWork, code: str) -> Person | None:
         return None
     if scan.kind is ids.CodeKind.TICKET and scan.ok:
         day = datetime.strptime(scan.code[2:7], "%y%j").replace(tzinfo=ZONE).date()
-        return facts.person_by_ticket(uow, day, ids.ticket_number(scan.code[7], int(scan.code[8:12])))
+        return _here(uow, facts.person_by_ticket(uow, day, ids.ticket_number(scan.code[7], int(scan.code[8:12]))))
     # A HIS may number its patients in small letters, which the folding of scans (C10) would hide.
     plain = code.strip()
     found = facts.person_by_code(uow, scan.code) or facts.person_by_code(uow, plain)
     # A request's number comes last: no number of a person is ever taken for it.
-    return found or facts.person_by_request(uow, (scan.code, plain))
+    return _here(uow, found or facts.person_by_request(uow, (scan.code, plain)))
 
 
 def person(uow: UnitOfWork, patient_id: int) -> Person | None:
     """A patient by id."""
-    return facts.person(uow, patient_id)
+    return _here(uow, facts.person(uow, patient_id))
+
+
+def _here(uow: UnitOfWork, found: Person | None) -> Person | None:
+    return found if found is not None and facts.person_is_here(uow, found.id) else None
 
 
 def is_tube_scan(scan: ids.Scan) -> bool:
@@ -100,6 +104,7 @@ def _by_id(uow: UnitOfWork, specimen_id: int) -> Specimen:
     found = uow.s.get(Specimen, (uow.tenant_id, specimen_id), with_for_update=True)
     if found is None:
         raise UserError("not_found", "这管标本不存在，请核对后重试。")
+    facts.require_here(uow, specimen_id)
     return found
 
 
@@ -251,6 +256,8 @@ def collect(uow: UnitOfWork, code: str, patient_id: int, place: str = "") -> Ans
     tube = None if wrong else _locked(uow, scan.code)
     if tube is None:
         return _nobody(uow, scan, wrong)
+    if (other := facts.elsewhere(uow, tube.id)) is not None:
+        return Answer(Finding.SECTION, other, scan.code)
     problem = rules.collect_problem(State(tube.state), order_queries.same_person(uow, tube.patient_id, patient_id))
     if problem is not None:
         first = _first_event(uow, tube.id, (State.COLLECTED,)) if problem[0] is Finding.DOUBLE else None
@@ -287,6 +294,8 @@ def receive(uow: UnitOfWork, code: str, sections: frozenset[str] = frozenset(), 
     tube = None if wrong else _locked(uow, scan.code)
     if tube is None:
         return _nobody(uow, scan, wrong)
+    if (other := facts.elsewhere(uow, tube.id)) is not None:
+        return Answer(Finding.SECTION, other, scan.code)
     items = facts.items(uow, [tube.id]).get(tube.id, [])
     problem = rules.receive_problem(_known(uow, tube, items), sections, uow.now, transport_limit(uow, [i.order_set_id for i in items]))
     if problem is not None:
@@ -366,7 +375,7 @@ def accept_conditionally(uow: UnitOfWork, specimen_id: int, caveat: str) -> None
 
 def mark(uow: UnitOfWork, specimen_id: int, issue: rules.Issue, why: str | None) -> None:
     """Set one thing about a tube that was found with others of it (``why``), or take it back (None); a tube that is told or gone stays."""
-    tube = _by_id(uow, specimen_id)
+    tube = uow.s.get_one(Specimen, (uow.tenant_id, specimen_id), with_for_update=True)
     now = [i.value for i in rules.Issue if (i is issue and why is not None) or (i is not issue and i.value in tube.issues)]
     if now == tube.issues or State(tube.state) not in rules.MAY_NOTE | rules.ON_THE_WAY:
         return
@@ -419,6 +428,7 @@ def reject(uow: UnitOfWork, code: str, reason_id: int, note: str = "", place: st
     tube = _locked(uow, recognise(uow, code).code)
     if tube is None:
         raise UserError("not_found", "系统里没有这个条码，请核对后重试。")
+    facts.require_here(uow, tube.id)
     move(uow, tube, State.REJECTED, place, {"reason": reason.code, "note": note.strip()}, reason.name)
     row = Rejection(specimen_id=tube.id, reason_id=reason.id, note=note.strip(), at=uow.now, by_id=uow.actor.user_id)
     uow.s.add(row)
@@ -438,6 +448,7 @@ def confirm_rejection(uow: UnitOfWork, rejection_id: int) -> None:
     row = uow.s.get(Rejection, (uow.tenant_id, rejection_id), with_for_update=True)
     if row is None:
         raise UserError("not_found", "这条拒收通知不存在。")
+    facts.require_here(uow, row.specimen_id)
     if row.ward_read_at is None:
         row.ward_read_at, row.ward_read_by = uow.now, uow.actor.name
         uow.audit("rejection", row.id, "read", after={"by": uow.actor.name})

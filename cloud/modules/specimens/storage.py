@@ -113,6 +113,8 @@ def scan(uow: UnitOfWork, rack_id: int | None, slot: int | None, code: str, move
     tube = uow.s.scalars(select(Specimen).where(Specimen.barcode == found.code).with_for_update()).one_or_none()
     if tube is None:
         return Scanned("bad", say("系统里没有这个条码。请核对标签；架号请先在“样本架”登记。"), found.code, here)
+    if (other := facts.elsewhere(uow, tube.id)) is not None:
+        return Scanned("bad", other, found.code, here)
     if here is None:
         return _where(uow, tube, found.code)
     return _store(uow, here, slot, tube, move)
@@ -205,6 +207,7 @@ def take_out(uow: UnitOfWork, specimen_id: int, why: str, returns: bool = True) 
     """A tube leaves its position, with the reason; ``returns``: it is expected back. UserErrors: invalid, conflict (not in a rack)."""
     if not why.strip():
         raise UserError("invalid", say("请写明取出的原因，例如复查、加做。"), field="why")
+    facts.require_here(uow, specimen_id)
     stay = standing(uow, specimen_id)
     if stay is None:
         raise UserError("conflict", say("这管现在不在任何架上，可能已被他人取出。请刷新。"))
@@ -226,6 +229,7 @@ def hold(uow: UnitOfWork, specimen_id: int, why: str, until: datetime | None = N
 
     ``until`` sets when a tube whose time a person decides (sensitive items) may be proposed.
     """
+    facts.require_here(uow, specimen_id)
     stay = standing(uow, specimen_id)
     if stay is None:
         raise UserError("conflict", say("这管现在不在任何架上，可能已被他人取出。请刷新。"))

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.specimens import storage_rules as rules
 from cloud.modules.specimens.storage_models import DiscardBatch
 
@@ -65,8 +66,8 @@ class Cell:
     by: str
 
 
-_CELLS = text("""
-SELECT t.slot, s.id, s.barcode, s.state, p.name, t.keep_until, t.hold, t.at, t.by
+_CELLS = text(f"""
+SELECT t.slot, s.id, s.barcode, s.state, CASE WHEN {places.TUBE} THEN p.name ELSE '' END, t.keep_until, t.hold, t.at, t.by
 FROM stored_tube t JOIN specimen s ON s.tenant_id = t.tenant_id AND s.id = t.specimen_id
 JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
 WHERE t.tenant_id = :t AND t.rack_id = :rack AND t.taken_at IS NULL ORDER BY t.slot
@@ -75,7 +76,7 @@ WHERE t.tenant_id = :t AND t.rack_id = :rack AND t.taken_at IS NULL ORDER BY t.s
 
 def cells(uow: UnitOfWork, rack_id: int) -> dict[int, Cell]:
     """What stands in a rack, by slot."""
-    return {row[0]: Cell(*row) for row in uow.s.execute(_CELLS, {"t": uow.tenant_id, "rack": rack_id})}
+    return {row[0]: Cell(*row) for row in uow.s.execute(_CELLS, {"t": uow.tenant_id, "rack": rack_id, **places.binds(uow)})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +130,18 @@ class OutRow:
     taken_why: str
 
 
-_OUT = text("""
+_OUT = text(f"""
 SELECT s.id, s.barcode, p.name, r.code, t.slot, r.cols, t.taken_at, t.taken_by, t.taken_why
 FROM stored_tube t JOIN specimen s ON s.tenant_id = t.tenant_id AND s.id = t.specimen_id
 JOIN storage_rack r ON r.tenant_id = t.tenant_id AND r.id = t.rack_id
 JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
-WHERE t.tenant_id = :t AND t.returns AND t.taken_at <= :before ORDER BY t.taken_at LIMIT :n
+WHERE t.tenant_id = :t AND t.returns AND t.taken_at <= :before AND {places.TUBE} ORDER BY t.taken_at LIMIT :n
 """)
 
 
 def out(uow: UnitOfWork, before: datetime) -> list[OutRow]:
     """Tubes taken out before a moment and not put back, longest first."""
-    rows = uow.s.execute(_OUT, {"t": uow.tenant_id, "before": before, "n": PAGE})
+    rows = uow.s.execute(_OUT, {"t": uow.tenant_id, "before": before, "n": PAGE, **places.binds(uow)})
     return [OutRow(r[0], r[1], r[2], r[3], rules.position(r[4], r[5]), *r[6:]) for r in rows]
 
 
@@ -163,24 +164,36 @@ class BatchRow:
     kept: int
 
 
-_BATCHES = text("""
+HERE = f"""(:everywhere OR NOT EXISTS (SELECT 1 FROM discard_line h JOIN stored_tube d ON d.tenant_id = h.tenant_id AND d.id = h.stored_id
+  JOIN specimen s ON s.tenant_id = d.tenant_id AND s.id = d.specimen_id
+  WHERE h.tenant_id = b.tenant_id AND h.batch_id = b.id AND NOT {places.TUBE}))"""
+"""A batch ``b`` is of one's own place when each of its tubes is."""
+_BATCHES = text(f"""
 SELECT b.id, b.state, b.made_at, b.made_by, b.first_by, b.first_at, b.second_by, b.second_at, b.method, b.autoclave, b.note,
   (SELECT count(*) FROM discard_line l WHERE l.tenant_id = b.tenant_id AND l.batch_id = b.id AND l.outcome <> 'kept') AS tubes,
   (SELECT count(*) FROM discard_line l WHERE l.tenant_id = b.tenant_id AND l.batch_id = b.id AND l.outcome = 'kept') AS kept
-FROM discard_batch b WHERE b.tenant_id = :t AND (NOT :open OR b.state IN ('open', 'signed')) AND b.id < :before
+FROM discard_batch b WHERE b.tenant_id = :t AND {HERE} AND (NOT :open OR b.state IN ('open', 'signed')) AND b.id < :before
 ORDER BY b.state IN ('open', 'signed') DESC, b.id DESC LIMIT :n
 """)
 
 
 def batches(uow: UnitOfWork, open_only: bool = False, before: int | None = None) -> list[BatchRow]:
     """Batches, those that wait first."""
-    values = {"t": uow.tenant_id, "open": open_only, "before": before or 2**62, "n": PAGE}
+    values = {"t": uow.tenant_id, "open": open_only, "before": before or 2**62, "n": PAGE, **places.binds(uow)}
     return [BatchRow(*row) for row in uow.s.execute(_BATCHES, values)]
 
 
 def batch(uow: UnitOfWork, batch_id: int) -> DiscardBatch | None:
-    """One batch."""
-    return uow.s.get(DiscardBatch, (uow.tenant_id, batch_id))
+    """One batch; another place's is absent."""
+    return uow.s.get(DiscardBatch, (uow.tenant_id, batch_id)) if is_here(uow, batch_id) else None
+
+
+_IS_HERE = text(f"SELECT {HERE} FROM discard_batch b WHERE b.tenant_id = :t AND b.id = :id")
+
+
+def is_here(uow: UnitOfWork, batch_id: int) -> bool:
+    """Whether all tubes of a batch are of the place of the person at work."""
+    return bool(uow.s.execute(_IS_HERE, {"t": uow.tenant_id, "id": batch_id, **places.binds(uow)}).scalar())
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +214,14 @@ class LineRow:
     why: str
 
 
-_LINES = """
+_LINES = f"""
 SELECT l.id, s.id, s.barcode, p.name, s.specimen_type_id, r.code, r.place, t.slot, r.cols, t.at, t.keep_until, l.outcome, l.why
 FROM discard_line l JOIN discard_batch b ON b.tenant_id = l.tenant_id AND b.id = l.batch_id
 JOIN stored_tube t ON t.tenant_id = l.tenant_id AND t.id = l.stored_id
 JOIN storage_rack r ON r.tenant_id = t.tenant_id AND r.id = t.rack_id
 JOIN specimen s ON s.tenant_id = t.tenant_id AND s.id = t.specimen_id
 JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
-WHERE l.tenant_id = :t AND
+WHERE l.tenant_id = :t AND {places.TUBE} AND
 """
 _LINES_OF = text(_LINES + "l.batch_id = :batch AND l.id > :after ORDER BY l.id LIMIT :n")
 _REGISTER = text(
@@ -220,12 +233,13 @@ _REGISTER = text(
 
 def lines(uow: UnitOfWork, batch_id: int, after: int = 0) -> list[LineRow]:
     """The tubes of a batch, rack by rack as they are fetched; a page at a time."""
-    return [_line(row) for row in uow.s.execute(_LINES_OF, {"t": uow.tenant_id, "batch": batch_id, "after": after, "n": PAGE})]
+    values = {"t": uow.tenant_id, "batch": batch_id, "after": after, "n": PAGE, **places.binds(uow)}
+    return [_line(row) for row in uow.s.execute(_LINES_OF, values)]
 
 
 def register(uow: UnitOfWork, first: date, last: date) -> list[tuple[LineRow, Sequence[object]]]:
     """What was discarded on these days, with (batch, method, autoclave, first, second, when)."""
-    values = {"t": uow.tenant_id, "first": first, "last": last, "n": REGISTER_MOST}
+    values = {"t": uow.tenant_id, "first": first, "last": last, "n": REGISTER_MOST, **places.binds(uow)}
     return [(_line(row), row[13:]) for row in uow.s.execute(_REGISTER, values)]
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.platform import alerts
 from cloud.modules.specimens import rules, service
 from cloud.modules.specimens.models import Specimen, SpecimenEvent, TubePosition
@@ -152,7 +153,7 @@ class Where:
     open_sections: list[str]
 
 
-_WHERE = """
+_WHERE = f"""
 SELECT q.id, q.code, q.specimen_id, q.step, q.said, q.place, q.device, q.at, s.priority, p.name, p.patient_no, m.barcode,
        ARRAY(SELECT DISTINCT c.name FROM test t JOIN section c ON c.tenant_id = t.tenant_id AND c.id = t.section_id
              WHERE t.tenant_id = q.tenant_id AND t.specimen_id = coalesce(s.parent_id, s.id) AND t.state = 'expected')
@@ -160,7 +161,7 @@ FROM tube_position q
 LEFT JOIN specimen s ON s.tenant_id = q.tenant_id AND s.id = q.specimen_id
 LEFT JOIN specimen m ON m.tenant_id = s.tenant_id AND m.id = s.parent_id
 LEFT JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
-WHERE q.tenant_id = :t AND q.noted_at > :since
+WHERE q.tenant_id = :t AND q.noted_at > :since AND (s.id IS NULL OR {places.TUBE})
 """
 SHOWS = {
     "line": "AND q.step NOT IN ('stored', 'unloaded')",
@@ -174,20 +175,22 @@ SHOWS = {
 def where(uow: UnitOfWork, show: str, before: int = 0, limit: int = PAGE) -> list[Where]:
     """A page of the line's tubes, the error lane first, then the newest; ``before``: how many were shown already."""
     sql = _WHERE + SHOWS[show] + " ORDER BY (q.step = 'error') DESC, q.noted_at DESC, q.id DESC LIMIT :n OFFSET :o"
-    rows = uow.s.execute(text(sql), {"t": uow.tenant_id, "since": uow.now - RECENT, "n": limit, "o": before})
+    rows = uow.s.execute(text(sql), {"t": uow.tenant_id, "since": uow.now - RECENT, "n": limit, "o": before, **places.binds(uow)})
     return [Where(*row) for row in rows]
 
 
-_COUNTS = text("""
-SELECT count(*) FILTER (WHERE step NOT IN ('stored','unloaded')) AS line, count(*) FILTER (WHERE step = 'error') AS error,
-       count(*) FILTER (WHERE specimen_id IS NULL) AS unknown, count(*) FILTER (WHERE step = 'stored') AS stored, count(*) AS all
-FROM tube_position WHERE tenant_id = :t AND noted_at > :since
+_COUNTS = text(f"""
+SELECT count(*) FILTER (WHERE q.step NOT IN ('stored','unloaded')) AS line, count(*) FILTER (WHERE q.step = 'error') AS error,
+       count(*) FILTER (WHERE q.specimen_id IS NULL) AS unknown, count(*) FILTER (WHERE q.step = 'stored') AS stored, count(*) AS all
+FROM tube_position q LEFT JOIN specimen s ON s.tenant_id = q.tenant_id AND s.id = q.specimen_id
+WHERE q.tenant_id = :t AND q.noted_at > :since AND (s.id IS NULL OR {places.TUBE})
 """)
 
 
 def counts(uow: UnitOfWork) -> dict[str, int]:
     """How many tubes each filter shows."""
-    return dict(uow.s.execute(_COUNTS, {"t": uow.tenant_id, "since": uow.now - RECENT}).mappings().one())
+    values = {"t": uow.tenant_id, "since": uow.now - RECENT, **places.binds(uow)}
+    return dict(uow.s.execute(_COUNTS, values).mappings().one())
 
 
 SHOW_WORDS = {"line": "在线上", "error": "异常道", "unknown": "不认识的条码", "stored": "已入库", "all": "全部"}

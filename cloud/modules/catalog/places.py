@@ -1,0 +1,48 @@
+"""Where the person at work may read and write (M01): a right given at a campus, in sections or for wards reaches no further.
+
+Nobody bounded, a job or a machine: everywhere. Work on results counts by the section alone; tubes and requests also by their ward.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from common.say import Said, say
+
+TUBE = """(:everywhere OR s.section_id = ANY(:own_sections) OR EXISTS (SELECT 1 FROM visit own WHERE own.tenant_id = s.tenant_id
+  AND own.id = s.visit_id AND (own.ward = ANY(:own_wards) OR own.dept = ANY(:own_wards))))"""
+"""For statements that list tubes ``s``, with ``binds``."""
+
+
+def covers(uow: UnitOfWork, section_id: int | None, wards: Collection[str] = ()) -> bool:
+    """Whether what is examined in this section, or came from one of these wards, is of the person's own place."""
+    reach = uow.actor.reach
+    if reach is None:
+        return True
+    section = None if section_id is None else md.catalog(uow).sections.get(section_id)
+    return (section is not None and section.code in reach.sections) or not reach.wards.isdisjoint(w for w in wards if w)
+
+
+def sections(uow: UnitOfWork) -> frozenset[int] | None:
+    """Ids of the sections of the person's own place; None: all."""
+    reach = uow.actor.reach
+    return None if reach is None else frozenset(s.id for s in md.catalog(uow).sections.values() if s.code in reach.sections)
+
+
+def binds(uow: UnitOfWork) -> Mapping[str, object]:
+    """The values of ``TUBE``."""
+    reach = uow.actor.reach
+    return {**of_sections(uow), "own_wards": [] if reach is None else sorted(reach.wards)}
+
+
+def of_sections(uow: UnitOfWork) -> Mapping[str, object]:
+    """The values of ``(:everywhere OR x.section_id = ANY(:own_sections))``, for what counts by the section alone."""
+    own = sections(uow)
+    return {"everywhere": own is None, "own_sections": sorted(own or ())}
+
+
+def elsewhere(uow: UnitOfWork, section_id: int) -> Said:
+    """What is said of another place's tube: where it belongs, and nothing of its patient."""
+    return say("这管标本由{section}检验，不归您所在的院区或专业组办理，请转送。", section=md.catalog(uow).sections[section_id].name)

@@ -1,0 +1,72 @@
+"""Whose quality control it is: an analyzer's section decides, and another campus's is absent (M01). For the pages."""
+
+from __future__ import annotations
+
+from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import queries as md
+from cloud.modules.qc import intake, queries
+from cloud.modules.qc.models import QcOoc, QcPlan, QcResult, QcTarget
+from cloud.web.faults import NotFound
+from cloud.web.view import principal
+
+
+def plans(uow: UnitOfWork, *, all_of_them: bool = False) -> list[QcPlan]:
+    """The plans a page may show."""
+    return [p for p in queries.plans(uow, all_of_them=all_of_them) if queries.here(uow, p.analyzer_id)]
+
+
+def plan(uow: UnitOfWork, plan_id: int | None) -> QcPlan | None:
+    """The plan of an address; another place's is absent."""
+    found = None if plan_id is None else queries.plan(uow, plan_id)
+    return found if found is not None and queries.here(uow, found.analyzer_id) else None
+
+
+def chosen(uow: UnitOfWork, plan_id: int | None) -> QcPlan | None:
+    """The plan of an address, or the first there is."""
+    return plan(uow, plan_id) or next(iter(plans(uow)), None)
+
+
+def works_at(uow: UnitOfWork, analyzer_id: int) -> bool:
+    """Whether this person works with the analyzer: writing needs an own section."""
+    known, own = md.catalog(uow), principal().sections
+    return not own or known.sections[known.analyzers[analyzer_id].section_id].code in own
+
+
+def require_plan(uow: UnitOfWork, plan_id: int) -> None:
+    """Refuse to write to the quality control of an analyzer whose section is not one of the person's own: it is absent for them."""
+    found = queries.plan(uow, plan_id)
+    if found is None or not works_at(uow, found.analyzer_id):
+        raise NotFound("该质控计划")
+
+
+def require_analyzer(uow: UnitOfWork, analyzer_id: int) -> None:
+    """The same by the analyzer; one that does not exist is left to who reads the rest of the form."""
+    if analyzer_id in md.catalog(uow).analyzers and not works_at(uow, analyzer_id):
+        raise NotFound("该质控计划")
+
+
+def require_observed(uow: UnitOfWork, observation_id: int) -> None:
+    """The same by a control observation that lies unplaced."""
+    analyzer_id = intake.analyzer_of(uow, observation_id)
+    if analyzer_id is not None:
+        require_analyzer(uow, analyzer_id)
+
+
+def require_ooc(uow: UnitOfWork, ooc_id: int) -> None:
+    """The same by out-of-control work."""
+    row = uow.s.get(QcOoc, (uow.tenant_id, ooc_id))
+    if row is None:
+        raise NotFound("该失控处理")
+    require_plan(uow, row.plan_id)
+
+
+def require_result(uow: UnitOfWork, result_id: int) -> None:
+    """The same by a point."""
+    row = uow.s.get(QcResult, (uow.tenant_id, result_id))
+    require_plan(uow, 0 if row is None else row.plan_id)
+
+
+def require_target(uow: UnitOfWork, target_id: int) -> None:
+    """The same by a target."""
+    row = uow.s.get(QcTarget, (uow.tenant_id, target_id))
+    require_plan(uow, 0 if row is None else row.plan_id)

@@ -1,0 +1,145 @@
+"""A right given at one campus reads and writes nothing of another: tubes, requests, critical values, quality control (M01)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+
+import pytest
+from sqlalchemy import text
+
+from cloud.modules.catalog.models import RejectReason, Section
+from common import ids
+from tests.cloud.bench.world import World, build
+from tests.cloud.platform.test_campuses import campus, give
+from tests.cloud.qc.shop import Shop, open_shop
+from tests.support import lab as labs
+from tests.support.database import TestDatabase
+
+RUN = datetime(2026, 5, 4, 2, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def shop(fresh_db: TestDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """All that there is lies in the section CHEM of the west campus; HEM and the ward 东一病区 are at the east one."""
+    lab = labs.make(fresh_db, data_dir=str(tmp_path_factory.mktemp("files")))
+    made = open_shop(build(lab))
+    with lab.uow() as uow:
+        uow.s.add_all([Section(code="HEM", name="血液组"), RejectReason(code="HEMO", name="溶血")])
+    campus(lab, "WEST", "CHEM", wards="内科一病区")
+    campus(lab, "EAST", "HEM", wards="东一病区")
+    yield made
+    lab.db.dispose()
+
+
+def tube(world: World, state: str, **more: str) -> tuple[int, str, str]:
+    """A tube's id, barcode and its patient's number."""
+    with world.lab.uow() as uow:
+        made = world.tube(uow, state=state, **more)  # type: ignore[arg-type]  # wards are words
+        code = ids.accession_number(1, date(2026, 5, 4), made)
+        uow.s.execute(text("UPDATE specimen SET barcode = :c, received_at = NULL WHERE id = :i"), {"c": code, "i": made})
+        sql = "SELECT p.patient_no FROM specimen s JOIN patient p ON p.id = s.patient_id WHERE s.id = :i"
+        return made, code, str(uow.s.execute(text(sql), {"i": made}).scalar_one())
+
+
+def state_of(world: World, specimen: int) -> str:
+    with world.lab.uow() as uow:
+        return str(uow.s.execute(text("SELECT state FROM specimen WHERE id = :i"), {"i": specimen}).scalar_one())
+
+
+def test_a_tube_of_another_campus_is_neither_received_nor_rejected_nor_found(shop: Shop) -> None:
+    world, lab = shop.world, shop.world.lab
+    way, code, patient_no = tube(world, "collected")
+    here, other, _ = tube(world, "received")
+    receiver = lab.client("receiver")
+    assert give(lab, "receiver", {"receiver": "campus:EAST"}) == 200
+    scanned = receiver.post("/sp/receive", {"code": code}, htmx=True)
+    assert scanned.status_code == 409 and "由生化组检验" in scanned.text and "张三丰" not in scanned.text
+    refused = receiver.post("/sp/reject", {"code": other, "reason_id": "1"}, htmx=True)
+    assert refused.status_code == 404 and "由生化组检验" in refused.text
+    for asked in (code, patient_no, "张三丰"):
+        assert "内科一病区" not in receiver.get("/sp/find", query_string={"code": asked}).text, asked
+    assert receiver.get(f"/sp/tubes/{here}").status_code == 404
+    assert receiver.post(f"/sp/tubes/{here}/issues", {"issue": "clot"}, htmx=True).status_code == 404
+    assert receiver.post(f"/sp/tubes/{here}/number", {"number": "99", "reason": "改"}, htmx=True).status_code == 404
+    assert (state_of(world, way), state_of(world, here)) == ("collected", "received")
+    assert patient_no not in receiver.get("/orders").text and receiver.get("/orders/item/1").status_code == 404
+    assert give(lab, "receiver", {"receiver": "campus:WEST"}) == 200
+    assert receiver.post("/sp/receive", {"code": code}, htmx=True).status_code == 200
+    assert receiver.get("/orders/item/1").status_code == 200 and patient_no in receiver.get("/orders").text
+
+
+def test_a_tube_from_a_ward_of_the_own_campus_is_received_there_wherever_it_is_examined(shop: Shop) -> None:
+    world, lab = shop.world, shop.world.lab
+    way, code, _ = tube(world, "collected", ward="东一病区")
+    receiver = lab.client("receiver")
+    assert give(lab, "receiver", {"receiver": "campus:EAST"}) == 200
+    assert receiver.get(f"/sp/tubes/{way}").status_code == 200
+    assert receiver.post("/sp/receive", {"code": code}, htmx=True).status_code == 200
+    # Its results are the other campus's all the same.
+    assert give(lab, "tester", {"tester": "campus:EAST"}) == 200
+    assert lab.client("tester").get(f"/bench/CHEM/tube/{way}").status_code == 404
+
+
+def test_a_critical_value_of_another_campus_is_not_called_from_here(shop: Shop) -> None:
+    world, lab = shop.world, shop.world.lab
+    with lab.uow() as uow:
+        world.send(uow, world.tube(uow), {"K": "6.8"}, RUN)
+        event, version = uow.s.execute(text("SELECT id, version FROM critical_event")).one()
+    tester = lab.client("tester")
+    assert give(lab, "tester", {"tester": "campus:EAST"}) == 200
+    page = "/critical/register?first=2026-01-01"
+    for shown in ("/critical/board", page, "/critical/stats?first=2026-01-01"):
+        found = tester.get(shown)
+        assert found.status_code == 200 and "内科一病区" not in found.text, shown
+    assert tester.get(f"/critical/phone/{event}").status_code == 404
+    call = {"version": version, "receiver": "王护士", "dept": "内科一病区", "readback": "6.8", "identity": "1"}
+    call |= {"reason": "x", "action": "y"}
+    verbs = ("confirm", "escalate", "handle", "close", "difficulty", "waive", "dismiss", "glass")
+    for address in (f"/critical/phone/{event}", f"/critical/phone/{event}/none", *(f"/critical/{event}/{verb}" for verb in verbs)):
+        assert tester.post(address, call, htmx=True).status_code == 404, address
+    with lab.uow() as uow:
+        assert uow.s.execute(text("SELECT version FROM critical_event")).scalar_one() == version
+    assert give(lab, "tester", {"tester": "campus:WEST"}) == 200
+    assert "内科一病区" in tester.get("/critical/board").text and "内科一病区" in tester.get(page).text
+    assert tester.post(f"/critical/{event}/confirm", call, htmx=True).status_code == 200
+
+
+def test_quality_control_of_another_campus_is_neither_shown_nor_set(shop: Shop) -> None:
+    world, lab = shop.world, shop.world.lab
+    plan, item = shop.plans["K"], world.items["K"]
+    with lab.uow() as uow:
+        at = uow.now
+        shop.good(uow, "K", at.replace(hour=0))
+        shop.bad(uow, "K", at)
+        work = shop.work(uow, "K").id
+        target = uow.s.execute(text("SELECT id FROM qc_target ORDER BY id LIMIT 1")).scalar_one()
+    before = settings(world)
+    leader, quality = lab.client("leader"), lab.client("quality")
+    lab.sign(leader)
+    for who, role in ((leader, "leader"), (quality, "quality")):
+        assert give(lab, role, {role: "campus:EAST"}) == 200
+        for page in ("today", "lj", "plans", f"plans?plan={plan}", f"targets?plan={plan}", f"moving?plan={plan}", "month", "sigma", "ooc"):
+            found = who.get(f"/qc/{page}")
+            assert found.status_code == 200 and "生化仪一号" not in found.text and "项目K" not in found.text, page
+        assert who.get(f"/qc/ooc/{work}").status_code == 404
+    form = {"plan": plan, "analyzer_id": world.analyzer, "item_id": item, "levels": "1", "method": "lj", "window_hours": "24"}
+    form |= {"rules": "1-3s", "version": "1", "kind": "average", "low": "1", "high": "9", "mean": "4", "sd": "1", "level": "1"}
+    form |= {"material": "1", "reason": "改", "cause": "x", "action": "y", "text": "校准", "analyzer": world.analyzer}
+    form |= {"hours": "1", "conclusion": "好", "size": "20", "weight": "0.1", "low": "1", "high": "9"}
+    for address in ("plans", "targets", "moving", "note", f"result/{1}/exclude", "entry", "lj/print"):
+        assert leader.post(f"/qc/{address}", form, htmx=True).status_code == 404, address
+    for verb in ("investigate", "correct", "verify", "decide", "close"):
+        assert leader.post(f"/qc/ooc/{work}/{verb}", form, htmx=True).status_code == 404, verb
+    for verb in ("approve", "refuse"):
+        assert quality.post(f"/qc/targets/{target}/{verb}", form, htmx=True).status_code == 404, verb
+    assert settings(world) == before
+    assert give(lab, "leader", {"leader": "campus:WEST"}) == 200
+    assert "生化仪一号" in leader.get("/qc/today").text and leader.get(f"/qc/ooc/{work}").status_code == 200
+    assert leader.post("/qc/moving", form, htmx=True).status_code == 204
+
+
+def settings(world: World) -> list[object]:
+    with world.lab.uow() as uow:
+        tables = ("qc_plan", "qc_target", "qc_moving", "qc_ooc", "qc_result", "qc_note", "qc_month")
+        return [uow.s.execute(text(f"SELECT * FROM {t} ORDER BY id")).all() for t in tables]
