@@ -12,7 +12,11 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.critical.models import CriticalEvent
 from cloud.modules.qc import queries as qc
 
-_TUBE = text("SELECT issues, caveat FROM specimen WHERE tenant_id = :t AND id = :id")
+_TUBE = text("""
+SELECT s.issues, s.caveat, coalesce((SELECT f.lab FROM referral f
+  WHERE f.tenant_id = s.tenant_id AND f.specimen_id = s.id ORDER BY f.id DESC LIMIT 1), '') AS referred
+FROM specimen s WHERE s.tenant_id = :t AND s.id = :id
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Beside:
     alarms: Sequence[str]
     issues: Sequence[str]
     caveat: str
+    referred: str = ""
+    """The laboratory that examined it for us (R8)."""
 
 
 def beside(uow: UnitOfWork, event: CriticalEvent) -> Beside:
@@ -44,4 +50,5 @@ def beside(uow: UnitOfWork, event: CriticalEvent) -> Beside:
         tuple(event.alarms),
         () if tube is None else tuple(tube.issues),
         "" if tube is None else tube.caveat,
+        "" if tube is None else tube.referred,
     )

@@ -113,7 +113,8 @@ def stats_document(found: queries.Stats, wanted: queries.Wanted, hospital: str, 
         landscape=True,
         notes=(
             "及时率：2015 年版自复核完成起，2025 年版自发现起至临床获得；同一标本复查计一次，非危急值和并入前次通知的不计。",
-            f"复述不一致 {found.failed_readbacks} 次，非危急值 {found.false_alarms}，并入前次通知 {found.merged}。",
+            f"复述不一致 {found.failed_events} 项（{found.failed_readbacks} 次），"
+            f"非危急值 {found.false_alarms}，并入前次通知 {found.merged}。",
         ),
     )
 

@@ -245,6 +245,9 @@ class Stats:
     depts: Sequence[Kpi]
     days: Sequence[Kpi]
     failed_readbacks: int
+    """Calls with a wrong read-back."""
+    failed_events: int
+    """Critical values that had at least one, as many as their list is long."""
     false_alarms: int
     merged: int
 
@@ -260,9 +263,10 @@ def stats(uow: UnitOfWork, first: date, last: date) -> Stats:
         if State(event.state) not in (State.FALSE_ALARM, State.MERGED):
             counted.setdefault(event.test_id, event)
     events = list(counted.values())
-    failed = select(func.count()).where(
+    failed = select(func.count(), func.count(CriticalAttempt.event_id.distinct())).where(
         CriticalAttempt.event_id.in_([e.id for e in every]), CriticalAttempt.outcome == rules.Result.MISMATCH.value
     )
+    calls, misheard = uow.s.execute(failed).one() if every else (0, 0)
     classes = [_kpi(rules.CLASS_WORDS[c], c.value, [e for e in events if e.dept_class == c]) for c in DeptClass]
     by_dept: dict[str, list[CriticalEvent]] = {}
     by_day: dict[str, list[CriticalEvent]] = {}
@@ -274,7 +278,8 @@ def stats(uow: UnitOfWork, first: date, last: date) -> Stats:
         [k for k in classes if k.needing],
         sorted((_kpi(name, name, found) for name, found in by_dept.items()), key=lambda k: -k.needing),
         [_kpi(day[5:], day, found) for day, found in sorted(by_day.items())],
-        uow.s.execute(failed).scalar_one() if every else 0,
+        calls,
+        misheard,
         sum(e.state == State.FALSE_ALARM for e in every),
         sum(e.state == State.MERGED for e in every),
     )

@@ -60,7 +60,7 @@ _WHERE = {
     Figure.RECALLED: "v.state = 'recalled' AND coalesce(v.recalled_at, v.released_at) >= :start"
     " AND coalesce(v.recalled_at, v.released_at) < :end",
     Figure.COCHECK: f"{_FIRST} AND r.cocheck_due IS NOT NULL",
-    Figure.PENDING: f"{_FIRST} AND r.cocheck_due IS NOT NULL AND r.cochecked_at IS NULL",
+    Figure.PENDING: f"{_FIRST} AND r.cocheck_due IS NOT NULL AND r.cochecked_at IS NULL AND r.state NOT IN ('recalled', 'cancelled')",
 }
 _FROM = """
 FROM report_version v

@@ -116,6 +116,7 @@ def cochecks(uow: UnitOfWork, section_id: int) -> Sequence[Any]:
         SELECT r.id, r.no, r.cocheck_due, r.released_at, u.name AS verifier FROM report r
         LEFT JOIN app_user u ON u.tenant_id = r.tenant_id AND u.id = r.verifier_id
         WHERE r.tenant_id = :t AND r.section_id = :s AND r.cocheck_due IS NOT NULL AND r.cochecked_at IS NULL
+          AND r.state NOT IN ('recalled','cancelled')
         ORDER BY r.cocheck_due LIMIT 100
     """)
     return uow.s.execute(query, {"t": uow.tenant_id, "s": section_id}).all()

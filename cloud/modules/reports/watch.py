@@ -37,7 +37,8 @@ GROUP BY r.no, n.version_no ORDER BY r.no DESC LIMIT :most
 COCHECK = text("""
 SELECT s.id, s.code, s.name, count(*) AS n FROM report r
 JOIN section s ON s.tenant_id = r.tenant_id AND s.id = r.section_id
-WHERE r.tenant_id = :t AND r.cocheck_due < :now AND r.cochecked_at IS NULL GROUP BY s.id, s.code, s.name
+WHERE r.tenant_id = :t AND r.cocheck_due < :now AND r.cochecked_at IS NULL
+  AND r.state NOT IN ('recalled','cancelled') GROUP BY s.id, s.code, s.name
 """)
 
 

@@ -20,8 +20,10 @@ from cloud.modules.critical import queries, service
 from cloud.modules.critical.rules import State
 from cloud.modules.platform import lists, signing
 from cloud.modules.reports import service as reports
+from cloud.modules.specimens import referral
 from cloud.reports.documents import Column, ListDocument
 from cloud.worker import all_handlers
+from common import ids
 from common.errors import UserError
 from tests.cloud.bench.world import World, build
 from tests.support import lab as labs
@@ -315,18 +317,52 @@ def test_every_number_of_the_indicators_opens_a_list_as_long(day: World) -> None
     """What is a false alarm or rests on an earlier call is counted nowhere, and stands in none of these lists."""
     told(day), confirmed(day)
     false, _ = found(day)
+    misheard = confirmed(day)
+    for _n in range(2):
+        url, said = f"/critical/phone/{misheard}", call("5.8") | {"version": version(day, misheard)}
+        assert "不一致" in day.lab.client("tester").post(url, said, htmx=True).text
     no = {"version": version(day, false), "why": "标本稀释", "reason": "标本稀释"}
     assert day.lab.client("tester").post(f"/critical/{false}/dismiss", no, htmx=True).status_code == 200
     with day.lab.uow() as uow:
         uow.s.execute(text("UPDATE critical_event SET ward = '', dept = '' WHERE id = :i"), {"i": confirmed(day)})
     tester = day.lab.client("tester")
     page = tester.get("/critical/stats").text
-    links = re.findall(r'href="(/critical/register\?[^"]*)"[^>]*>(\d+)</a>', page)
-    assert {"counted", "dept"} <= {name for href, _ in links for name in re.findall(r"(\w+)=", href)} and ("3" in {n for _, n in links})
+    assert "（共 2 次）" in page
+    links = re.findall(r'href="(/critical/register\?[^"]*)"[^>]*>(?:[^<\d]*)(\d+)(?: 项)?</a>', page)
+    assert {"counted", "dept"} <= {name for href, _ in links for name in re.findall(r"(\w+)=", href)} and ("4" in {n for _, n in links})
     for href, n in links:
         assert tester.get(href.replace("&amp;", "&")).text.count('<tr><td class="nowrap"><a href="/critical/phone/') == int(n), href
     for kind, status in (("pdf", 303), ("xlsx", 303), ("x", 422)):
         assert tester.post("/critical/stats/print", {"kind": kind}).status_code == status
+
+
+def test_a_referred_tubes_critical_value_follows_the_same_record(day: World) -> None:
+    """R8: typed from the other laboratory's report, it is found, checked, told and registered like any other."""
+    with day.lab.uow() as uow:
+        tube = day.tube(uow)
+        stem = str(uow.s.execute(text("SELECT barcode FROM specimen WHERE id = :i"), {"i": tube}).scalar_one())[:-1]
+        barcode = next(f"{stem}{n}" for n in range(10) if ids.recognise(f"{stem}{n}").ok)
+        uow.s.execute(text("UPDATE specimen SET barcode = :b WHERE id = :i"), {"i": tube, "b": barcode})
+        referral.send_out(uow, barcode, referral.Sending("省临检中心", due=uow.now.date()))
+    with day.lab.uow() as uow:
+        referral.came_back(uow, barcode, "SL-1")
+        test = uow.s.execute(text("SELECT id, version FROM test WHERE specimen_id = :s AND item_id = :i"), {"s": tube, "i": day.items["K"]})
+        row = test.one()
+        bench.enter_result(uow, bench.Entry(row.id, row.version, "6.8", again="6.8"))
+        [line] = queries.of_specimen(uow, tube)
+        event = line.event.id
+        assert line.event.state == State.DETECTED and queries.unchecked(uow, [tube]) == {tube: ["项目K"]}
+    tester = day.lab.client("tester")
+    assert "省临检中心" in tester.get(f"/critical/phone/{event}").text
+    for role in ("tester", "verifier"):
+        done = day.lab.client(role).post(f"/critical/{event}/confirm", {"version": version(day, event), "from": "phone"}, htmx=True)
+        assert done.status_code == 200, done.text
+    assert tester.post(f"/critical/phone/{event}", call() | {"version": version(day, event)}, htmx=True).status_code == 200
+    with day.lab.uow() as uow:
+        [line] = queries.register(uow, queries.Wanted(uow.now.date(), uow.now.date()))
+        assert (line.event.id, line.event.state, line.event.readback) == (event, State.RECEIVED, "6.8")
+        counted = queries.stats(uow, uow.now.date(), uow.now.date())
+        assert (counted.whole.needing, counted.whole.told) == (1, 1)
 
 
 def test_a_workbook_holds_texts_never_formulas() -> None:

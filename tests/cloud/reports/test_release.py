@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 import uuid
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import create_engine, event, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import listing
@@ -21,7 +22,7 @@ from cloud.modules.critical import service as critical
 from cloud.modules.equipment import service as equipment
 from cloud.modules.platform import signing
 from cloud.modules.platform.models import UserSession
-from cloud.modules.reports import document, queries, service
+from cloud.modules.reports import document, figures, queries, service
 from cloud.modules.reports.rules import State, VersionState
 from cloud.modules.scheduling import service as roster
 from cloud.web.principal import Principal
@@ -185,6 +186,12 @@ def test_ac_r_2_on_a_flagged_night_one_person_may_and_is_listed(room: Room) -> N
         service.release(uow, [report], tester, DESK)
         [listed] = queries.cochecks(uow, room.world.section)
         assert listed.id == report and listed.cocheck_due == uow.now + timedelta(hours=24)
+        # What is recalled meanwhile shows nothing any more that a second person could look at.
+        uow.s.execute(text("UPDATE report /* by hand */ SET state = 'recalled'"))
+        wanted = figures.Wanted(today, today, [room.world.section])
+        assert queries.cochecks(uow, room.world.section) == [] and figures.counts(uow, wanted)[figures.Figure.PENDING] == 0
+        uow.s.execute(text("UPDATE report /* by hand */ SET state = 'released'"))
+        assert figures.counts(uow, wanted)[figures.Figure.PENDING] == 1
         with pytest.raises(UserError, match="不能是原检验者"):
             service.cocheck(uow, report, tester)
         service.cocheck(uow, report, room.person(uow, "verifier"))
@@ -279,6 +286,46 @@ def test_an_optional_value_that_comes_after_the_report_is_late_and_supplemented(
         assert told is not None and told.lines[-1]["value"] == "12" and told.version_no == 2
         line = next(t for t in bench_queries.tests_of(uow, [tube])[tube] if t.item.code == "EXTRA")
         assert line.state == "amended" and line.pending is None
+
+
+def test_optional_tests_of_reports_told_by_an_earlier_release_are_closed(room: Room, fresh_db: TestDatabase) -> None:
+    """Until 045f25a a final report left them open: migration 0052."""
+    states = ("released", "amended", "recalled")
+    by_hand = "UPDATE test t /* by hand */ SET state = :s, current_id = CASE WHEN :keep THEN current_id END FROM report r, test_item i"
+    by_hand += " WHERE r.id = :r AND t.specimen_id = r.specimen_id AND i.id = t.item_id AND i.code = :c"
+    with room.world.lab.uow() as uow:
+        old = {state: room.tested(uow) for state in states}
+        stuck, part, draft = room.tested(uow, NORMAL | {"EXTRA": "12"}), room.tested(uow), room.tested(uow)
+        service.release(uow, [*old.values(), stuck, part], room.person(uow, "verifier"), DESK)
+        for state, report in old.items():
+            uow.s.execute(text("UPDATE report /* by hand */ SET state = :s WHERE id = :r"), {"s": state, "r": report})
+            uow.s.execute(text(by_hand), {"s": "expected", "keep": False, "r": report, "c": "EXTRA"})
+        for report, code, state in ((stuck, "EXTRA", "held"), (part, "EXTRA", "expected"), (part, "K", "reviewed")):
+            uow.s.execute(text(by_hand), {"s": state, "keep": state != "expected", "r": report, "c": code})
+    engine = create_engine(fresh_db.owner_url)
+    with engine.begin() as conn:
+        conn.execute(text("ALTER TABLE test DISABLE TRIGGER watch_test"))
+        importlib.import_module("cloud.db.migrations.versions.0052_optional_tests_of_told_reports").close(conn)
+    engine.dispose()
+    query = "SELECT r.id, t.state, t.pending_id, r.specimen_id FROM report r JOIN test t ON t.specimen_id = r.specimen_id"
+    query += " JOIN test_item i ON i.id = t.item_id WHERE i.code = 'EXTRA'"
+    with room.world.lab.uow() as uow:
+        found = {r.id: r for r in uow.s.execute(text(query))}
+        assert {i: r.state for i, r in found.items()} == {old[s]: s for s in states} | {
+            stuck: "released",
+            part: "expected",
+            draft: "expected",
+        }
+        assert {i for i, r in found.items() if r.pending_id is not None} == {stuck}
+        assert bench_queries.state_of(uow, found[stuck].specimen_id) == "held"
+        [recorded] = room.world.send(uow, found[old["released"]].specimen_id, {"EXTRA": "12"}, RUN + timedelta(minutes=40))
+        assert recorded.outcome == "late"
+    with room.world.lab.uow() as uow:  # what stood open in vain is told now
+        told = queries.released(uow, report_id=stuck)
+        assert told is not None
+        asked = service.AmendRequest(stuck, 1, {room.world.items["EXTRA"]: "12"}, "supplement", "补充项目")
+        service.amend(uow, asked, room.person(uow, "senior"), DESK)
+        assert bench_queries.state_of(uow, told.specimen_id) == "released"
 
 
 def test_a_batch_leaves_whole_or_not_at_all_and_signs_once(room: Room) -> None:
