@@ -13,6 +13,7 @@ MODULE = Module(
         "views_links:VIEWS",
         "views_instruments:VIEWS",
         "views_releases:VIEWS",
+        "views_lists:VIEWS",
     ),
     depends=("bench", "catalog", "platform", "queue"),
     permissions={

@@ -11,9 +11,10 @@ from sqlalchemy import func, select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import lookup, mapping, meanings, onboarding, recordings, sandbox, store
+from cloud.modules.edge import lookup, mapping, meanings, onboarding, problem_words, recordings, sandbox, store
 from cloud.modules.edge.models import Connection, MappingVersion, Observation, RawMessage
 from cloud.modules.edge.verdicts import Layer, Verdict
+from cloud.web.i18n import locale
 from common import visible
 from common.errors import UserError
 from common.instruments import pictures
@@ -59,6 +60,11 @@ def connection(uow: UnitOfWork, connection_id: int) -> Connection:
     if row is None:
         raise UserError("not_found", "连接不存在，请核对后重试。")
     return row
+
+
+def problem(text: str) -> str:
+    """A message's problem in the reader's language."""
+    return problem_words.told(text, locale() == "en")
 
 
 MESSAGES = 60

@@ -81,12 +81,12 @@ ORDER BY o.raw_message_id DESC, o.specimen_text LIMIT :n OFFSET :start
 """)
 
 
-def tray(uow: UnitOfWork, q: str = "", start: int = 0, raw: int = 0) -> list[Any]:
+def tray(uow: UnitOfWork, q: str = "", start: int = 0, raw: int = 0, limit: int | None = None) -> list[Any]:
     """Results that match no tube (or another patient's), a row a specimen and message, newest first; a page of them.
 
     ``q``: part of what the analyzer said of specimen or patient, or of the connection's name. ``raw``: of that message alone.
     """
-    return list(uow.s.execute(TRAY, {"t": uow.tenant_id, "n": PAGE, "q": q.strip(), "start": start, "raw": raw}))
+    return list(uow.s.execute(TRAY, {"t": uow.tenant_id, "n": limit or PAGE, "q": q.strip(), "start": start, "raw": raw}))
 
 
 def tray_one(uow: UnitOfWork, raw_id: int, specimen_text: str) -> Any | None:
@@ -103,17 +103,18 @@ GROUP BY o.analyzer_id, btrim(o.code) ORDER BY count(*) DESC, code LIMIT :n
 """)
 
 
-def unmapped(uow: UnitOfWork) -> list[Any]:
+def unmapped(uow: UnitOfWork, limit: int = PAGE) -> list[Any]:
     """Codes without an item, with counts and samples."""
-    return list(uow.s.execute(UNMAPPED, {"t": uow.tenant_id, "n": PAGE}))
+    return list(uow.s.execute(UNMAPPED, {"t": uow.tenant_id, "n": limit}))
 
 
-def quarantined(uow: UnitOfWork, before: int = 0) -> list[Any]:
+def quarantined(uow: UnitOfWork, before: int = 0, limit: int = PAGE) -> list[Any]:
     """Messages nobody could read, newest first; a page of them, from below one on."""
-    question = select(RawMessage.id, RawMessage.received_at, RawMessage.conn_key, RawMessage.state, RawMessage.problems, RawMessage.seq)
+    columns = (RawMessage.id, RawMessage.received_at, RawMessage.seq, RawMessage.state, RawMessage.problems)
+    question = select(*columns, RawMessage.conn_key.label("connection"))
     if before:
         question = question.where(RawMessage.id < before)
-    return list(uow.s.execute(question.where(RawMessage.state != "interpreted").order_by(RawMessage.id.desc()).limit(PAGE)))
+    return list(uow.s.execute(question.where(RawMessage.state != "interpreted").order_by(RawMessage.id.desc()).limit(limit)))
 
 
 def counts(uow: UnitOfWork) -> Any:

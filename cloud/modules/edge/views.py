@@ -240,7 +240,14 @@ def ignore_code(uow: UnitOfWork) -> Any:
 def quarantine(uow: UnitOfWork) -> Any:
     """Messages nobody could read."""
     before = max(0, request.args.get("before", 0, int))
-    return page("edge/quarantine.html", block="rows", rows=queries.quarantined(uow, before), before=before, size=queries.PAGE)
+    return page(
+        "edge/quarantine.html",
+        block="rows",
+        problem=console.problem,
+        rows=queries.quarantined(uow, before),
+        before=before,
+        size=queries.PAGE,
+    )
 
 
 @VIEWS.get("/edge/raw/<int:raw_id>", Perm.RAW)
@@ -250,7 +257,7 @@ def raw(uow: UnitOfWork, raw_id: int) -> Any:
     if found is None:
         raise NotFound(_("报文"))
     drawn = console.pictures_of(uow, found.raw)
-    return page("edge/raw.html", found=found, words=REASONS, may_map=principal().may(Perm.MAP), pictures=drawn)
+    return page("edge/raw.html", problem=console.problem, found=found, words=REASONS, may_map=principal().may(Perm.MAP), pictures=drawn)
 
 
 @VIEWS.get("/edge/raw/<int:raw_id>/picture/<int:number>", Perm.RAW)

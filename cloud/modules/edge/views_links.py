@@ -142,7 +142,8 @@ def replay(uow: UnitOfWork) -> Any:
         for patient_id in done.patients:
             platform.log_read(uow, patient_id, "replay", request.path)
     return page(
-        "edge/replay.html", links=facts.links(uow), connection_id=connection_id, picked=set(picked), versions=versions, words=mapping.WORDS,
+        "edge/replay.html", problem=console.problem,
+        links=facts.links(uow), connection_id=connection_id, picked=set(picked), versions=versions, words=mapping.WORDS,
         analyzers=md.catalog(uow).analyzers, drivers=sorted(DRIVERS.values(), key=lambda d: (d.vendor, d.model)), done=done,
         messages=console.messages(uow, connection_id, a.get("tube", "").strip(), below, at), size=console.MESSAGES,
         encodings=configuration.ENCODINGS, chosen=a,

@@ -16,6 +16,7 @@ from cloud.modules.edge import (
     approval,
     comparing,
     configuration,
+    console,
     mapping,
     marking,
     meanings,
@@ -87,7 +88,7 @@ def recording(uow: UnitOfWork, recording_id: int) -> Any:
     marks = marking.marks_of(row.site)
     layout = {**((row.site or {}).get("layout") or {}), **{k: v for k, v in request.args.items() if k in ("telegram", "starts")}}
     return page(
-        "edge/recording.html", rec=row, chosen=chosen, candidates=sandbox.candidates(row.body, row.encoding),
+        "edge/recording.html", problem=console.problem, rec=row, chosen=chosen, candidates=sandbox.candidates(row.body, row.encoding),
         codes=[(c, meanings.suggestions(uow, c.code, c.name, c.unit)) for c in sandbox.codes(chosen.said)],
         analyzers=md.catalog(uow).analyzers, drivers=sorted(DRIVERS.values(), key=lambda d: (d.vendor, d.model)),
         encodings=configuration.ENCODINGS, lines=visible.mask_lines(visible.readable(row.body[: queries.SHOWN_BYTES], row.encoding)),
@@ -261,7 +262,14 @@ def tried(uow: UnitOfWork, mapping_id: int, recording_id: int) -> Any:
     row, rec = onboarding.version_of(uow, mapping_id), recordings.recording_of(uow, recording_id)
     if row is None or rec is None:
         raise NotFound(_("这版对照"))
-    return page("edge/diff.html", m=row, title=rec.name, done=meanings.replayed(uow, row, rec.body), back=f"/edge/mappings/{mapping_id}")
+    return page(
+        "edge/diff.html",
+        problem=console.problem,
+        m=row,
+        title=rec.name,
+        done=meanings.replayed(uow, row, rec.body),
+        back=f"/edge/mappings/{mapping_id}",
+    )
 
 
 # --- acceptance --------------------------------------------------------------------------------------------------------
