@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from cloud.db.session import UnitOfWork
@@ -21,6 +21,16 @@ def of_section(uow: UnitOfWork, section_id: int) -> str:
     if key not in _kept:
         _kept[key] = hashlib.sha256(json.dumps(_parts(catalog, section_id), sort_keys=True, default=str).encode()).hexdigest()
     return _kept[key]
+
+
+def policy_hash(policy: Mapping[str, Any]) -> str:
+    """SHA-256 of what a set itself says."""
+    return hashlib.sha256(json.dumps(policy, sort_keys=True).encode()).hexdigest()
+
+
+def of_set(uow: UnitOfWork, section_id: int, policy: Mapping[str, Any]) -> str:
+    """One hash over a set and everything it judges by."""
+    return hashlib.sha256(f"{of_section(uow, section_id)} {policy_hash(policy)}".encode()).hexdigest()
 
 
 def logic_of(catalog: md.Catalog, section_id: int) -> list[Expression]:

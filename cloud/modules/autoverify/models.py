@@ -13,7 +13,10 @@ from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
 
 
 class RuleSet(Versioned, TenantTable, Base):
-    """A version of a section's rules. ``fingerprint``: hash of all it judges by when it was validated; ``shadow``: runs beside people."""
+    """A version of a section's rules. ``fingerprint``: hash of all it judges by when it was validated; ``shadow``: runs beside people.
+
+    ``makers``: who wrote, changed or validated it, none of whom approves it; ``activate_at``: approved and to be in use from then on.
+    """
 
     __tablename__ = "av_rule_set"
     __table_args__ = (
@@ -30,7 +33,9 @@ class RuleSet(Versioned, TenantTable, Base):
     fingerprint: Mapped[str] = mapped_column(default="", server_default="")
     created_by: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime]
+    makers: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     approved_by: Mapped[int | None] = mapped_column(BigInteger)
+    activate_at: Mapped[datetime | None]
     activated_at: Mapped[datetime | None]
     valid_until: Mapped[datetime | None]
     reason: Mapped[str] = mapped_column(default="", server_default="")
@@ -90,19 +95,25 @@ class Suspension(TenantTable, Base):
 
 
 class AvCase(TenantTable, Base):
-    """A validation case of a section: a report with its facts and what must come out (reasons; none = release)."""
+    """A validation case of a section: a report with its facts and what must come out (reasons; none = release). A retired one counts no
+    more; what was validated on it stands in the certificates."""
 
     __tablename__ = "av_case"
-    __table_args__ = (UniqueConstraint("tenant_id", "section_id", "name"), tenant_fk("section_id", "section"))
+    __table_args__ = (
+        Index("uq_av_case_name", "tenant_id", "section_id", "name", unique=True, postgresql_where=text("retired_at IS NULL")),
+        tenant_fk("section_id", "section"),
+    )
     section_id: Mapped[int] = mapped_column(BigInteger)
     name: Mapped[str]
     snapshot: Mapped[dict[str, Any]]
     expected: Mapped[list[Any]]
     by_id: Mapped[int | None] = mapped_column(BigInteger)
+    retired_at: Mapped[datetime | None]
 
 
 class Validation(TenantTable, Base):
-    """The certificate: cases and history a set was shown to be right on, by whom, of what exactly (``fingerprint``)."""
+    """The certificate: cases and history a set was shown to be right on, by whom, of what exactly (``fingerprint``). ``results``: each
+    case's name, what had to come out and what came out."""
 
     __tablename__ = "av_validation"
     __table_args__ = (Index("ix_av_validation_set", "tenant_id", "rule_set_id", "id"), tenant_fk("rule_set_id", "av_rule_set"))
@@ -114,13 +125,17 @@ class Validation(TenantTable, Base):
     policy_sha256: Mapped[str]
     cases: Mapped[int] = mapped_column(Integer)
     wrong: Mapped[int] = mapped_column(Integer)
+    results: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
     simulation_id: Mapped[int | None] = mapped_column(BigInteger)
     confusion: Mapped[dict[str, Any]]
     pass_rate: Mapped[Decimal]
 
 
 class Simulation(Versioned, TenantTable, Base):
-    """A set run over past reports: works in slices, goes on after a restart from ``cursor`` (report id), stops when cancelled."""
+    """A set run over past reports: works in slices, goes on after a restart from ``cursor`` (report id), stops when cancelled.
+
+    ``fingerprint``: the set and all it judged by; a change of it on the way ends the run, and a validation takes no run of another.
+    """
 
     __tablename__ = "av_simulation"
     __table_args__ = (
@@ -129,6 +144,7 @@ class Simulation(Versioned, TenantTable, Base):
     )
     rule_set_id: Mapped[int] = mapped_column(BigInteger)
     state: Mapped[str] = mapped_column(default="queued", server_default="queued")
+    fingerprint: Mapped[str] = mapped_column(default="", server_default="")
     total: Mapped[int] = mapped_column(Integer)
     done: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     cursor: Mapped[int | None] = mapped_column(BigInteger)

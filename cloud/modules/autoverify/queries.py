@@ -158,7 +158,12 @@ def validation(uow: UnitOfWork, validation_id: int) -> Any:
 
 def kept_cases(uow: UnitOfWork, section_id: int) -> list[tuple[Any, Expected]]:
     """A section's validation cases with what must come out of them."""
-    query = select(AvCase.id, AvCase.name, AvCase.expected).where(AvCase.section_id == section_id).order_by(AvCase.id).limit(500)
+    query = (
+        select(AvCase.id, AvCase.name, AvCase.expected)
+        .where(AvCase.section_id == section_id, AvCase.retired_at.is_(None))
+        .order_by(AvCase.id)
+        .limit(500)
+    )
     return [(row, Expected.of(row.expected)) for row in uow.s.execute(query)]
 
 

@@ -137,16 +137,25 @@ class Confusion:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Uncovered:
+    """What no case meets: categories where nothing was held, codes of rules never seen to hold, and of rules never seen to let pass."""
+
+    categories: frozenset[int] = frozenset()
+    holds: tuple[str, ...] = ()
+    passes: tuple[str, ...] = ()
+
+
 def percent(part: int, whole: int) -> Decimal:
     """In %, one decimal; 0 of nothing is 0."""
     return Decimal(0) if whole == 0 else (Decimal(100 * part) / whole).quantize(Decimal("0.1"))
 
 
 def validation_problem(
-    cases: int, wrong: Sequence[str], uncovered: Collection[int], found: Confusion, least: int, parts: bool = True
+    cases: int, wrong: Sequence[str], uncovered: Uncovered, found: Confusion, least: int, parts: bool = True
 ) -> str | None:
-    """Why a set cannot be validated (R5), or None: every case right, every category met, enough history, no false release. ``parts``:
-    where a part may leave, there are cases for it both ways."""
+    """Why a set cannot be validated (R5), or None: every case right, every category and rule met, enough history, no false release.
+    ``parts``: where a part may leave, there are cases for it both ways."""
     if cases == 0:
         return say("本组还没有验证用例，请先用一份完全正常的标本生成用例。")
     if wrong:
@@ -154,8 +163,16 @@ def validation_problem(
         return say(
             "验证用例 {cases} 个中有 {wrong} 个与预期不符：{names}。请修改规则后重新验证。", cases=cases, wrong=len(wrong), names=names
         )
-    if uncovered:
-        return say("以下类别没有验证用例：{names}。", names=tuple(str(n) for n in sorted(uncovered)))
+    if uncovered.categories:
+        return say("以下类别没有验证用例：{names}。", names=tuple(str(n) for n in sorted(uncovered.categories)))
+    if uncovered.holds:
+        return say(
+            "以下规则没有拦截用例：{names}。请换一份含这些项目的标本再生成，或在试算页保留一份应被它拦截的用例。", names=uncovered.holds
+        )
+    if uncovered.passes:
+        return say(
+            "以下规则没有放行用例：{names}。请换一份含这些项目的标本再生成，或在试算页保留一份不应被它拦截的用例。", names=uncovered.passes
+        )
     if not parts:
         return say("规则集允许部分发布，但没有用例写明哪些项目先发、哪些不得先发，请重新生成用例或在试算页保留用例。")
     if found.total < least:

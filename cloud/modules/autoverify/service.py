@@ -19,7 +19,7 @@ from cloud.modules.autoverify.fingerprint import of_section
 from cloud.modules.autoverify.models import Decision, RuleSet, Suspension
 from cloud.modules.autoverify.rules import WORDS, Perm, Scope, State, ends_soon, fell, must_revalidate, sample_size
 from cloud.modules.autoverify.simulation import cancel, start, step
-from cloud.modules.autoverify.validation import keep_case, locked, make_cases, move, problems, run_cases, validate
+from cloud.modules.autoverify.validation import keep_case, locked, make_cases, move, problems, retire_case, run_cases, validate
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Level
@@ -295,6 +295,7 @@ __all__ = [
     "on_results",
     "reproduce",
     "retire",
+    "retire_case",
     "run_cases",
     "set_shadow",
     "start",

@@ -14,6 +14,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify import early, facts, sets
 from cloud.modules.autoverify.case import Case
 from cloud.modules.autoverify.decision import Ready, decide
+from cloud.modules.autoverify.fingerprint import of_set
 from cloud.modules.autoverify.models import RuleSet, Simulation
 from cloud.modules.autoverify.rules import MIN_REPORTS, Confusion
 from cloud.modules.bench import queries as bench_queries
@@ -24,6 +25,7 @@ from common.errors import UserError
 SLICE = 200
 EXAMPLES = 50
 OPEN = ("queued", "running")
+CHANGED = "模拟途中规则集或其所依据的资料有变更，请重新模拟。"
 
 _PAST = text("""
 SELECT r.id, r.specimen_id, r.state FROM report r
@@ -51,7 +53,8 @@ def start(uow: UnitOfWork, rule_set_id: int, reports: int = MIN_REPORTS) -> Simu
     total = int(uow.s.execute(_COUNT, {"t": uow.tenant_id, "s": row.section_id, "n": reports}).scalar_one())
     if total == 0:
         raise UserError("conflict", "本组还没有人工发布过的报告，无法模拟。")
-    run = Simulation(rule_set_id=rule_set_id, total=total, requested_by=uow.actor.user_id, at=uow.now)
+    judged = of_set(uow, row.section_id, row.policy)
+    run = Simulation(rule_set_id=rule_set_id, total=total, fingerprint=judged, requested_by=uow.actor.user_id, at=uow.now)
     uow.s.add(run)
     uow.s.flush()
     uow.audit("av_simulation", run.id, "start", after={"rule_set": rule_set_id, "reports": total})
@@ -82,6 +85,12 @@ def step(uow: UnitOfWork, size: int = SLICE) -> bool:
     if run is None:
         return False
     row = uow.s.execute(select(RuleSet).where(RuleSet.id == run.rule_set_id)).scalar_one()
+    if run.fingerprint != of_set(uow, row.section_id, row.policy):
+        # Half of the reports by one set and half by another would be shown as one table.
+        run.state, run.finished_at, run.error = "failed", uow.now, CHANGED
+        uow.audit("av_simulation", run.id, "fail", reason=CHANGED)
+        uow.notify("av", {})
+        return True
     ready = sets.ready_of(uow, row)
     size = min(size, run.total - run.done)
     past = uow.s.execute(_PAST, {"t": uow.tenant_id, "s": row.section_id, "cursor": run.cursor, "n": size}).all() if size else []

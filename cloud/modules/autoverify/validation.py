@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify import sets
 from cloud.modules.autoverify.case import Action, Case, Policy, from_json, to_json
+from cloud.modules.autoverify.coverage import Met, Uncovered, uncovered
 from cloud.modules.autoverify.decision import decide
-from cloud.modules.autoverify.fingerprint import of_section
+from cloud.modules.autoverify.fingerprint import of_section, of_set, policy_hash
 from cloud.modules.autoverify.models import AvCase, RuleSet, Simulation, Validation
 from cloud.modules.autoverify.rules import MIN_REPORTS, VALID_FOR, WORDS, Confusion, State, may_move, validation_problem
 from cloud.modules.autoverify.simulation import case_of
-from cloud.modules.autoverify.variants import COVERED, Expected, variants
+from cloud.modules.autoverify.variants import Expected, variants
 from cloud.modules.catalog import queries as md
 from common.errors import UserError
 from common.say import say, word
@@ -84,7 +86,7 @@ def make_cases(uow: UnitOfWork, rule_set_id: int, specimen_id: int) -> int:
         raise UserError("conflict", "这支标本按现行规则不会放行，请选一份完全正常的报告作为模板。")
     if ready.policy.partial and not all(item.present for item in found.items):
         raise UserError("conflict", "规则集允许部分发布，模板须各项目（含非必报项目）都有结果，请另选一份。")
-    query = select(AvCase).where(AvCase.section_id == row.section_id)
+    query = select(AvCase).where(AvCase.section_id == row.section_id, AvCase.retired_at.is_(None))
     have = {c.name: c for c in uow.s.execute(query).scalars()}
     n = 0
     for made in variants(found, ready):
@@ -113,7 +115,7 @@ def keep_case(uow: UnitOfWork, rule_set_id: int, name: str, case: Case, reason: 
         raise UserError("invalid", say("用例中没有项目 {codes}，请填用例里的项目代码。", codes=tuple(unknown)), field="part")
     if codes and not reason.strip():
         raise UserError("invalid", "整份放行的用例不会有部分先发，请填写拦截原因，或清空“先发项目”。", field="part")
-    same = select(AvCase.id).where(AvCase.section_id == row.section_id, AvCase.name == name.strip())
+    same = select(AvCase.id).where(AvCase.section_id == row.section_id, AvCase.name == name.strip(), AvCase.retired_at.is_(None))
     if uow.s.execute(same).first() is not None:
         raise UserError("invalid", say("已有名为“{name}”的用例，请换一个名称。", name=name.strip()), field="name")
     kept = AvCase(section_id=row.section_id, name=name.strip()[:80])
@@ -123,30 +125,52 @@ def keep_case(uow: UnitOfWork, rule_set_id: int, name: str, case: Case, reason: 
     return kept
 
 
-Ran = tuple[list[tuple[str, list[str], list[str]]], int, frozenset[int], bool]
+def retire_case(uow: UnitOfWork, case_id: int, sections: Collection[int], reason: str) -> AvCase:
+    """A case that says what must no longer come out (a limit was changed, it was written wrongly) counts no more; the certificates keep
+    what was shown on it. UserErrors: not_found (of another section, too), invalid (no reason)."""
+    row = uow.s.execute(select(AvCase).where(AvCase.id == case_id, AvCase.section_id.in_(sections)).with_for_update()).scalar_one_or_none()
+    if row is None or row.retired_at is not None:
+        raise UserError("not_found", "该用例不存在或已停用，请刷新。")
+    if not reason.strip():
+        raise UserError("invalid", "请写明停用该用例的原因。", field="reason")
+    row.retired_at = uow.now
+    uow.audit("av_case", row.id, "retire", before={"name": row.name, "expected": row.expected}, reason=reason.strip()[:200])
+    return row
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A section's cases against a set. ``results``: name, what must come out, what came out, whether it is that; ``parts``: parts are met
+    both ways, one that leaves before the rest and one that must not (asked only of a set that allows it)."""
+
+    results: list[tuple[str, list[str], list[str], bool]]
+    uncovered: Uncovered
+    parts: bool
+
+    @property
+    def wrong(self) -> list[str]:
+        """Names of the cases that came out otherwise."""
+        return [name for name, _, _, right in self.results if not right]
 
 
 def run_cases(uow: UnitOfWork, row: RuleSet) -> Ran:
-    """The section's cases against a set: those that come out wrong (name, expected, found), how many there are, categories not met, and
-    whether parts are met both ways: one that leaves before the rest, and one that must not (asked only of a set that allows it)."""
+    """Every case in use, decided by the set as it stands."""
     ready = sets.ready_of(uow, row)
-    wrong: list[tuple[str, list[str], list[str]]] = []
-    met: set[int] = set()
+    results: list[tuple[str, list[str], list[str], bool]] = []
+    met: list[Met] = []
     parts: set[bool] = set()
-    n = 0
-    for each in uow.s.execute(select(AvCase).where(AvCase.section_id == row.section_id).order_by(AvCase.id)).scalars():
-        n += 1
-        verdict = decide(from_json(Case, each.snapshot), ready)
-        expected = Expected.of(each.expected)
-        if expected.met_by(verdict, ready.policy.partial):
-            met |= {f.category for f in verdict.failures if expected.reason and expected.names(f.text)}
+    query = select(AvCase).where(AvCase.section_id == row.section_id, AvCase.retired_at.is_(None))
+    for each in uow.s.execute(query.order_by(AvCase.id)).scalars():
+        case, expected = from_json(Case, each.snapshot), Expected.of(each.expected)
+        verdict = decide(case, ready)
+        right = expected.met_by(verdict, ready.policy.partial)
+        found = [f.text for f in verdict.failures] + ([f"PART {' '.join(verdict.cleared)}"] if verdict.cleared else [])
+        results.append((each.name, list(each.expected), found, right))
+        if right:
+            met.append(Met(case, verdict, expected))
             parts |= set() if expected.part is None or not expected.reason else {bool(expected.part)}
-        else:
-            found = [f.text for f in verdict.failures]
-            wrong.append((each.name, list(each.expected), [*found, f"PART {' '.join(verdict.cleared)}"] if verdict.cleared else found))
-    own = {n for n, rules in ((10, ready.logic), (11, ready.context)) if rules}
-    must = COVERED | own
-    return wrong, n, must - met, len(parts) == 2 or not ready.policy.partial
+    codes = sets.codes(md.catalog(uow))
+    return Ran(results, uncovered(ready, met, codes), len(parts) == 2 or not ready.policy.partial)
 
 
 def validate(uow: UnitOfWork, rule_set_id: int, least: int | None = None) -> Validation:
@@ -158,13 +182,12 @@ def validate(uow: UnitOfWork, rule_set_id: int, least: int | None = None) -> Val
     broken = sets.unreadable(uow, row)
     if broken is not None:
         raise UserError("conflict", say("不能验证。{broken} 请删除该规则或恢复项目后再验证。", broken=broken))
-    wrong, n, uncovered, parts = run_cases(uow, row)
-    query = select(Simulation).where(Simulation.rule_set_id == rule_set_id, Simulation.state == "done", Simulation.at >= row.created_at)
-    run = uow.s.execute(query.order_by(Simulation.id.desc()).limit(1)).scalar_one_or_none()
+    ran, run = run_cases(uow, row), _last_run(uow, row)
+    n = len(ran.results)
     found = Confusion(**run.confusion) if run is not None else Confusion()
     if least is None:
         least = int(md.catalog(uow).setting("autoverify", "min_reports", MIN_REPORTS))
-    problem = validation_problem(n, [name for name, *_ in wrong], uncovered, found, least, parts)
+    problem = validation_problem(n, ran.wrong, ran.uncovered, found, least, ran.parts)
     if problem is not None:
         raise UserError("conflict", problem)
     print_ = of_section(uow, row.section_id)
@@ -174,9 +197,10 @@ def validate(uow: UnitOfWork, rule_set_id: int, least: int | None = None) -> Val
         signer_id=uow.actor.user_id,
         signer=uow.actor.name,
         fingerprint=print_,
-        policy_sha256=hashlib.sha256(json.dumps(row.policy, sort_keys=True).encode()).hexdigest(),
+        policy_sha256=policy_hash(row.policy),
         cases=n,
         wrong=0,
+        results=[list(each[:3]) for each in ran.results],
         simulation_id=None if run is None else run.id,
         confusion={} if run is None else run.confusion,
         pass_rate=found.pass_rate,
@@ -190,4 +214,17 @@ def validate(uow: UnitOfWork, rule_set_id: int, least: int | None = None) -> Val
     return record
 
 
-__all__ = ["keep_case", "locked", "make_cases", "move", "problems", "run_cases", "validate"]
+def _last_run(uow: UnitOfWork, row: RuleSet) -> Simulation | None:
+    """The last finished simulation of exactly this set and all it judges by, newer than its last certificate: what was run before a change
+    shows nothing of what came after it, and a year needs a year's reports."""
+    since = select(func.max(Validation.at)).where(Validation.rule_set_id == row.id).scalar_subquery()
+    query = select(Simulation).where(
+        Simulation.rule_set_id == row.id,
+        Simulation.state == "done",
+        Simulation.fingerprint == of_set(uow, row.section_id, row.policy),
+        Simulation.at > func.coalesce(since, row.created_at - timedelta(seconds=1)),
+    )
+    return uow.s.execute(query.order_by(Simulation.id.desc()).limit(1)).scalar_one_or_none()
+
+
+__all__ = ["keep_case", "locked", "make_cases", "move", "problems", "retire_case", "run_cases", "validate"]

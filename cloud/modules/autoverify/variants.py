@@ -10,7 +10,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from cloud.expression.program import Program
-from cloud.modules.autoverify.case import Case, Delta, Identity, Item, Prior, awaited
+from cloud.modules.autoverify.case import Case, Delta, Identity, Item, Pattern, Prior, awaited
 from cloud.modules.autoverify.decision import Ready, Verdict, decide
 
 COVERED = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 13, 14})
@@ -99,6 +99,28 @@ def variants(clean: Case, ready: Ready) -> Iterator[Made]:
             broken = next((c for c in tries if expected.met_by(decide(c, ready), False)), None)
             if broken is not None:  # an expression that needs more than this gets its case from a person
                 yield Made(f"{n} {rule.code}", broken, expected)
+                yield Made(f"{n} {rule.code} 不触发", clean, Expected())
+    for pattern in policy.patterns:
+        shown = _contaminated(clean, one, pattern)
+        if Expected(pattern.code).met_by(decide(shown, ready), False):
+            yield Made(f"13 {pattern.code}", shown, Expected(pattern.code, ()))
+
+
+def _contaminated(clean: Case, one: Item, pattern: Pattern) -> Case:
+    """The report with every sign of a contamination; items that were not asked for are put beside it."""
+    at = one.run_at or clean.at
+    for sign in pattern.elements:
+        had = next((i for i in clean.items if i.code == sign.item), replace(one, code=sign.item, name=sign.item))
+        if sign.limit is not None:
+            value = sign.limit + max(abs(sign.limit) / 10, Decimal("0.1")) * (1 if sign.up else -1)
+            shown = replace(had, value=value, reported=value, text=f"{value:f}")
+        else:
+            change = (sign.change or Decimal(0)) / 100 * Decimal("1.1") * (1 if sign.up else -1)
+            value = had.value if had.value else Decimal(100)
+            shown = replace(had, value=value, priors=(Prior(at - timedelta(hours=1), "", value / (1 + change), "", had.method),))
+        rest = tuple(i for i in clean.items if i.code != sign.item)
+        clean = replace(clean, items=(*rest, replace(shown, comparator="", present=True, numeric=True)))
+    return clean
 
 
 def _others(clean: Case, *codes: str) -> tuple[str, ...]:

@@ -398,6 +398,13 @@ def make_cases(uow: UnitOfWork) -> Any:
     return redirect_to(f"/av/validation?section={md.catalog(uow).sections[row.section_id].code}")
 
 
+@VIEWS.post("/av/validation/cases/<int:case_id>/retire", Perm.WRITE)
+def retire_case(uow: UnitOfWork, case_id: int) -> Any:
+    """A case of an own section counts no more."""
+    kept = service.retire_case(uow, case_id, [s.id for s in _mine(uow)], request.form.get("reason", ""))
+    return redirect_to(f"/av/validation?section={md.catalog(uow).sections[kept.section_id].code}")
+
+
 @VIEWS.get("/av/validation/<int:validation_id>", Perm.READ)
 def certificate(uow: UnitOfWork, validation_id: int) -> Any:
     """One certificate, to print."""

@@ -263,7 +263,7 @@ def test_a_set_that_lets_parts_leave_is_validated_on_cases_that_say_which(floor:
     lab = floor.world.lab
     with lab.db.tenant(lab.a, floor.actor("leader")) as uow:
         row = uow.s.get_one(RuleSet, (uow.tenant_id, floor.rule_set))
-        assert service.run_cases(uow, row)[0] == [] and service.run_cases(uow, row)[3]
+        assert service.run_cases(uow, row).wrong == [] and service.run_cases(uow, row).parts
         uow.s.execute(text("UPDATE av_case SET expected = jsonb_build_array(expected->0) WHERE expected <> '[]'"))
         uow.s.expire_all()
         with pytest.raises(UserError, match="没有用例写明哪些项目先发"):
@@ -280,7 +280,7 @@ def test_a_set_that_lets_parts_leave_is_validated_on_cases_that_say_which(floor:
         service.keep_case(uow, row.id, "我的", case, "QC K", "NA")
         broken = uow.s.execute(text("SELECT snapshot FROM av_case WHERE name = '8 危急值'")).scalar_one()
         service.keep_case(uow, row.id, "危急值不先发", from_json(Case, broken), "CRITICAL", "")
-        assert service.validate(uow, row.id, least=0).cases == 19
+        assert service.validate(uow, row.id, least=0).cases == 21
         service.keep_case(uow, row.id, "写错了", case, "QC K", "K NA")
         with pytest.raises(UserError, match="不符：写错了"):
             service.validate(uow, row.id, least=0)

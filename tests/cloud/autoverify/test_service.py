@@ -18,6 +18,7 @@ from cloud.modules.autoverify.rules import (
     Scope,
     State,
     Stop,
+    Uncovered,
     ends_soon,
     fell,
     may_move,
@@ -74,13 +75,15 @@ def test_confusion_counts_both_ways() -> None:
 
 def test_validation_needs_cases_categories_history_and_no_false_release() -> None:
     good = Confusion(both_release=500)
-    assert validation_problem(20, [], (), good, 500) is None
-    assert "不符：5 质控" in (validation_problem(20, ["5 质控"], (), good, 500) or "")
-    assert "还没有" in (validation_problem(0, [], (), good, 500) or "")
-    assert "类别" in (validation_problem(20, [], {9}, good, 500) or "")
-    assert "至少" in (validation_problem(20, [], (), good, 501) or "")
-    assert "假发布" in (validation_problem(20, [], (), Confusion(500, 0, 1), 500) or "")
-    assert "部分发布" in (validation_problem(20, [], (), good, 500, parts=False) or "")
+    assert validation_problem(20, [], Uncovered(), good, 500) is None
+    assert "不符：5 质控" in (validation_problem(20, ["5 质控"], Uncovered(), good, 500) or "")
+    assert "还没有" in (validation_problem(0, [], Uncovered(), good, 500) or "")
+    assert "类别" in (validation_problem(20, [], Uncovered(frozenset({9})), good, 500) or "")
+    for lacks, word in ((Uncovered(holds=("TP_ALB",)), "拦截用例：TP_ALB"), (Uncovered(passes=("X", "Y")), "放行用例：X、Y")):
+        assert word in str(validation_problem(20, [], lacks, good, 500))
+    assert "至少" in (validation_problem(20, [], Uncovered(), good, 501) or "")
+    assert "假发布" in (validation_problem(20, [], Uncovered(), Confusion(500, 0, 1), 500) or "")
+    assert "部分发布" in (validation_problem(20, [], Uncovered(), good, 500, parts=False) or "")
 
 
 def test_revalidation_yearly_and_after_any_change() -> None:
