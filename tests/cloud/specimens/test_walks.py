@@ -23,7 +23,7 @@ from cloud.modules.bench.arrival_rules import Incoming
 from cloud.modules.orders import messages as m
 from cloud.modules.orders import service as orders
 from cloud.modules.reports import service as reports
-from cloud.modules.specimens import service
+from cloud.modules.specimens import add_on, service
 from cloud.worker import all_handlers
 from common.errors import UserError
 from tests.cloud.bench.world import World
@@ -80,7 +80,12 @@ class Walk:
     names = (
         *("order", "order", "cancelled", "refunded", "labels", "labels", "collect", "collect", "collect", "receive", "receive", "receive"),
         *("rejected", "lost", "void", "measure", "measure", "measure", "review", "review", "release", "release", "decide"),
+        *("add_on", "part", "recalled", "revoked", "amended", "nothing"),
     )
+    ways = {
+        "labelled": ("collect",), "collected": ("receive",), "received": ("measure",), "on_analyzer": ("measure", "part", "release"),
+        "tested": ("review", "release"),
+    }  # fmt: skip
     numbers = count(1)
 
     def __init__(self, room: Room, seed: int) -> None:
@@ -90,15 +95,23 @@ class Walk:
         self.step("order")
 
     def step(self, name: str = "") -> None:
-        name = name or self.dice.choice(self.names)
         try:
             with self.room.world.lab.uow() as uow:
+                name = name or self.next(uow)
                 getattr(self, name)(uow)
         except (UserError, orders.OrderRefused) as error:
             name += f" ({getattr(error, 'code', 'refused')})"
         self.log.append(name)
         if self.dice.random() < 0.8:
             self.settle()
+
+    def next(self, uow: UnitOfWork) -> str:
+        """Mostly what a tube waits for, so that walks get to reports; else anything."""
+        if self.dice.random() < 0.5:
+            rows = uow.s.execute(text("SELECT state FROM specimen WHERE patient_id = :p ORDER BY id"), {"p": self.patient}).all()
+            ways = [name for r in rows for name in self.ways.get(r.state, ())] or ["labels"]
+            return self.dice.choice(ways)
+        return self.dice.choice(self.names)
 
     def settle(self) -> None:
         """The worker does what it has to."""
@@ -128,7 +141,7 @@ class Walk:
 
     def order(self, uow: UnitOfWork) -> None:
         n = next(self.numbers)
-        charge = self.dice.choice([m.Charge.PAID, m.Charge.PAID, m.Charge.UNPAID])
+        charge = self.dice.choice([m.Charge.PAID] * 5 + [m.Charge.UNPAID])
         codes = self.dice.sample(CODES, self.dice.randrange(1, 4))
         made = [f"W{n}-{i}" for i in range(len(codes))]
         self.place(uow, tuple(m.ItemData(i, m.Action.NEW, code, code, charge) for i, code in zip(made, codes, strict=True)), f"W{n}")
@@ -176,10 +189,13 @@ class Walk:
 
     def review(self, uow: UnitOfWork) -> None:
         tube = self.pick(uow, "tested").id
+        self.accept(uow, tube)
+        reports.review(uow, tube, None, self.room.person(uow, "tester"))
+
+    def accept(self, uow: UnitOfWork, tube: int) -> None:
         revision = uow.s.scalars(text("SELECT revision FROM bench_tube WHERE specimen_id = :s"), {"s": tube}).first()
         if revision is not None:
             bench.accept_holds(uow, tube, revision)
-        reports.review(uow, tube, None, self.room.person(uow, "tester"))
 
     def release(self, uow: UnitOfWork) -> None:
         query = text("SELECT r.id FROM report r JOIN specimen s ON s.id = r.specimen_id WHERE s.patient_id = :p AND r.state = 'tested'")
@@ -192,6 +208,47 @@ class Walk:
         asked = uow.s.execute(query).one_or_none()
         if asked is not None:
             orders.decide_refund(uow, asked.id, asked.version, self.dice.random() < 0.6, "已核对")
+
+    def add_on(self, uow: UnitOfWork) -> None:
+        tube = self.pick(uow, "received", "on_analyzer")
+        self.order(uow)
+        self.room.person(uow, "leader")
+        found = add_on.table(uow, tube.barcode)
+        add_on.add(uow, found.tube.id, [o.item.order_item_id for o in found.offers if o.problem is None])
+
+    def part(self, uow: UnitOfWork) -> None:
+        tube = self.pick(uow, "on_analyzer").id
+        self.accept(uow, tube)
+        reports.review_part(uow, tube, None, self.room.person(uow, "tester"))
+
+    def told(self, uow: UnitOfWork) -> Any:
+        query = text("SELECT r.id, r.current_no FROM report r WHERE r.patient_id = :p AND r.current_no > 0 ORDER BY r.id DESC LIMIT 1")
+        row = uow.s.execute(query, {"p": self.patient}).one_or_none()
+        if row is None:
+            raise UserError("not_found", "no report")
+        return row
+
+    def recalled(self, uow: UnitOfWork) -> None:
+        reports.recall(uow, self.told(uow).id, "错", self.room.person(uow, "leader"))
+
+    def revoked(self, uow: UnitOfWork) -> None:
+        reports.cancel(uow, self.told(uow).id, "不再出报告")
+
+    def amended(self, uow: UnitOfWork) -> None:
+        row = self.told(uow)
+        query = text("SELECT t.item_id FROM test t JOIN report r ON r.specimen_id = t.specimen_id WHERE r.id = :r ORDER BY t.id")
+        item = self.dice.choice(uow.s.scalars(query, {"r": row.id}).all())
+        value = f"{self.dice.randrange(30, 90) / 10}"
+        asked = reports.AmendRequest(row.id, row.current_no, {item: value}, "result", "抄错")
+        reports.amend(uow, asked, self.room.person(uow, "senior"), DESK)
+
+    def nothing(self, uow: UnitOfWork) -> None:
+        tube = self.pick(uow, "received", "on_analyzer").id
+        query = text("SELECT id, version FROM test WHERE specimen_id = :s AND state = 'expected' ORDER BY id LIMIT 1")
+        row = uow.s.execute(query, {"s": tube}).one_or_none()
+        if row is not None:
+            self.room.person(uow, "tester")
+            bench.set_no_result(uow, row.id, row.version, "量少")
 
     # -- what must hold --
 
