@@ -6,7 +6,7 @@ from cloud.web.module import Job, MenuItem, Module
 MODULE = Module(
     name="orders",
     title="申请",
-    views=("views:VIEWS", "merge_views:MERGE"),
+    views=("views:VIEWS", "merge_views:MERGE", "outside_views:OUTSIDE"),
     depends=("catalog", "platform"),
     permissions={
         Perm.READ: ("nurse", "receiver", "guide", "tester", "verifier", "senior", "leader", "quality", "director"),
@@ -22,6 +22,7 @@ MODULE = Module(
         MenuItem("退费申请", "/orders/refund-requests", Perm.READ, "检验前", 12),
         MenuItem("漏费清单", "/orders/uncharged", Perm.FIGURES, "检验前", 13),
         MenuItem("申请统计", "/orders/figures", Perm.FIGURES, "检验前", 16),
+        MenuItem("外院互认报告", "/orders/outside", Perm.REGISTER, "检验前", 15),
         MenuItem("患者合并", "/patients/merge", Perm.MERGE, "检验前", 14),
     ),
     handlers={

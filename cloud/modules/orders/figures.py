@@ -28,6 +28,7 @@ class Figure(StrEnum):
 
     PLACED = "placed"
     TWINS = "twins"
+    OUTSIDE = "outside"
     AVOIDED = "avoided"
     HELD = "held"
     REFUNDS = "refunds"
@@ -39,7 +40,8 @@ class Figure(StrEnum):
 FIGURE_WORDS: Mapping[Figure, Said] = {
     Figure.PLACED: say("申请项目"),
     Figure.TWINS: say("重复提示"),
-    Figure.AVOIDED: say("其中已取消（避免重复）"),
+    Figure.OUTSIDE: say("外院互认提示"),
+    Figure.AVOIDED: say("提示后已取消（避免重复）"),
     Figure.HELD: say("性别或年龄不符"),
     Figure.REFUNDS: say("核收后退费申请"),
     Figure.VERBAL: say("口头申请"),
@@ -57,7 +59,8 @@ _JOIN = {
 _AT = {Figure.REFUNDS: "x.requested_at", Figure.VERBAL: "x.taken_at", Figure.UNWRITTEN: "x.taken_at"}
 _ONLY = {
     Figure.TWINS: "AND i.twin_id IS NOT NULL",
-    Figure.AVOIDED: f"AND i.twin_id IS NOT NULL AND {_ENDED}",
+    Figure.OUTSIDE: "AND i.outside_id IS NOT NULL",
+    Figure.AVOIDED: f"AND (i.twin_id IS NOT NULL OR i.outside_id IS NOT NULL) AND {_ENDED}",
     Figure.HELD: "AND (i.hold <> '' OR i.hold_cleared <> '')",
     Figure.UNWRITTEN: "AND x.confirmed_at IS NULL AND x.deadline < :now",
     Figure.ADDED: "AND (o.created_at > x.received_at OR i.source = 'lab')",

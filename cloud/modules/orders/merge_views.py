@@ -7,7 +7,7 @@ from typing import Any
 from flask import request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import manual, merge, patients, queries, rules
+from cloud.modules.orders import manual, merge, outside, patients, queries, rules
 from cloud.modules.orders.rules import MergeState, Perm
 from cloud.modules.platform import service as platform
 from cloud.web.faults import Invalid
@@ -64,7 +64,7 @@ def decide(uow: UnitOfWork, merge_id: int, verb: str) -> Any:
 
 @MERGE.get("/patients/like", Perm.REGISTER)
 def like(uow: UnitOfWork) -> Any:
-    """Who is known already with this name and birthday, while the form is being filled."""
+    """Who is known already with this name and birthday, and what was measured of them already, while the form is being filled."""
     asked = request.args
     try:
         birth = patients.instant(manual.day(asked.get("birth", ""), uow.now), None)
@@ -72,4 +72,6 @@ def like(uow: UnitOfWork) -> Any:
         birth = None
     number = asked.get("patient_no", "").strip()
     found = [] if number and merge.known_number(uow, number) else merge.like(uow, asked.get("name", ""), asked.get("sex", ""), birth)
-    return fragment("orders/_like.html", "like", found=found, other=asked.get("other_person") == "1", sexes=queries.WORDS["sex"])
+    told = outside.foreseen(uow, number, asked.getlist("order_set"))
+    context: dict[str, Any] = {"found": found, "told": told, "other": asked.get("other_person") == "1", "sexes": queries.WORDS["sex"]}
+    return fragment("orders/_like.html", "like", **context)

@@ -143,8 +143,9 @@ class OrderItem(Versioned, TenantTable, Base):
     """申请项目. ``order_set_id`` is None while the HIS code is 未对照; the row is kept, never lost.
 
     ``hold``: why it does not fit its patient (no label meanwhile), ``hold_cleared``: who let it go and why. ``twin_id``: the request inside
-    whose minimum interval this one came (R4). ``charged_at``: when its inpatient charge was posted, once; ``credited_at``: when that was
-    taken back. ``settled``: how a missing charge ended (charged | waived), with why and who.
+    whose minimum interval this one came (R4); ``outside_id``: another hospital's report that is recognised for it. ``charged_at``: when its
+    inpatient charge was posted, once; ``credited_at``: when that was taken back. ``settled``: how a missing charge ended (charged |
+    waived), with why and who.
     """
 
     __tablename__ = "order_item"
@@ -156,6 +157,7 @@ class OrderItem(Versioned, TenantTable, Base):
         Index("ix_order_item_unmapped", "tenant_id", "source", "his_code", postgresql_where=text("order_set_id IS NULL")),
         Index("ix_order_item_held", "tenant_id", "id", postgresql_where=text("hold <> ''")),
         Index("ix_order_item_twin", "tenant_id", "id", postgresql_where=text("twin_id IS NOT NULL")),
+        Index("ix_order_item_outside", "tenant_id", "outside_id", postgresql_where=text("outside_id IS NOT NULL")),
         tenant_fk("order_id", "lab_order"),
         tenant_fk("order_set_id", "order_set"),
         tenant_fk("specimen_id", "specimen"),
@@ -174,12 +176,37 @@ class OrderItem(Versioned, TenantTable, Base):
     hold: Mapped[str] = mapped_column(default="", server_default="")
     hold_cleared: Mapped[str] = mapped_column(default="", server_default="")
     twin_id: Mapped[int | None] = mapped_column(BigInteger)
+    outside_id: Mapped[int | None] = mapped_column(BigInteger)
     charged_at: Mapped[datetime | None]
     credited_at: Mapped[datetime | None]
     settled: Mapped[str] = mapped_column(default="", server_default="")
     settled_why: Mapped[str] = mapped_column(default="", server_default="")
     settled_by: Mapped[str] = mapped_column(default="", server_default="")
     settled_at: Mapped[datetime | None]
+
+
+class OutsideReport(Versioned, TenantTable, Base):
+    """外院互认报告 (R4): one item's result of another hospital, with the mark under which it is recognised (HR)."""
+
+    __tablename__ = "outside_report"
+    __table_args__ = (
+        Index("ix_outside_report_patient", "tenant_id", "patient_id"),
+        tenant_fk("patient_id", "patient"),
+        tenant_fk("item_id", "test_item"),
+    )
+    patient_id: Mapped[int] = mapped_column(BigInteger)
+    item_id: Mapped[int] = mapped_column(BigInteger)
+    hospital: Mapped[str]
+    report_no: Mapped[str] = mapped_column(default="", server_default="")
+    mark: Mapped[str]
+    value: Mapped[str]
+    unit: Mapped[str] = mapped_column(default="", server_default="")
+    sampled_at: Mapped[datetime]
+    entered_by: Mapped[str]
+    entered_at: Mapped[datetime]
+    withdrawn_at: Mapped[datetime | None]
+    withdrawn_by: Mapped[str] = mapped_column(default="", server_default="")
+    withdrawn_why: Mapped[str] = mapped_column(default="", server_default="")
 
 
 class RefundRequest(Versioned, TenantTable, Base):

@@ -16,7 +16,7 @@ from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as catalog
-from cloud.modules.orders import charges, holds, line, merge, patients, rules, twins
+from cloud.modules.orders import charges, holds, line, merge, outside, patients, rules
 from cloud.modules.orders.line import Line
 from cloud.modules.orders.messages import Action, Charge, ItemData, OrderData, OrderMessage, Problem, Severity, Sex, VisitType
 from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, RefundRequest, Visit
@@ -96,10 +96,8 @@ def _remarks(uow: UnitOfWork, patient: Patient, work: _Work, placed: Placed) -> 
     rows = [each for each in (*work.new, *work.recoded) if ItemStatus(each.status) not in rules.ENDED]
     for row in holds.judge(uow, patient, rows):
         placed.warn(asked[row.order_item_no], 4, NOT_FOR_PATIENT, f"{row.hold}，申请已保留并挂起，待核实")
-    for item_id, before in twins.earlier(uow, patient.id, work.new).items():
-        row = next(each for each in work.new if each.id == item_id)
-        row.twin_id = before.item_id
-        placed.warn(asked[row.order_item_no], 4, DUPLICATE_KEY, before.text)
+    for row, words in outside.repeats(uow, patient.id, work.new):
+        placed.warn(asked[row.order_item_no], 4, DUPLICATE_KEY, words)
 
 
 def move(uow: UnitOfWork, item: OrderItem | Line, to: ItemStatus, reason: str = "", barcode: str = "") -> None:
@@ -294,6 +292,8 @@ class _Work:
             if value and getattr(order, name) != value and (name != "priority" or not _only_cancels(data)):
                 before[name], after[name] = getattr(order, name), value
                 setattr(order, name, value)
+        if not _only_cancels(data):
+            self._form(order, data, before, after)
         if data.drugs is not None and order.drugs != data.drugs:
             before["drugs"], after["drugs"] = order.drugs, data.drugs
             order.drugs = data.drugs
@@ -311,6 +311,24 @@ class _Work:
         if "priority" in after:
             self.uow.emit("order.priority", f"order:{order.id}", {"order_id": order.id, "priority": order.priority})
         self._touch(order)
+
+    def _form(self, order: LabOrder, data: OrderData, before: dict[str, Any], after: dict[str, Any]) -> None:
+        """Who asked and for which day: until the first label is printed (R1); afterwards told, never dropped without a word."""
+        told = {"doctor": data.doctor, "dept": data.dept, "planned_at": data.planned_at}
+        new = {name: value for name, value in told.items() if value and getattr(order, name) != value}
+        if not new:
+            return
+        query = select(OrderItem.status).where(OrderItem.order_id == order.id)
+        if any(not rules.form_open(ItemStatus(status)) for status in self.uow.s.scalars(query)):
+            words = "、".join(_FORM_WORDS[name] for name in new)
+            text = f"申请单 {order.placer_no} 已打条码，{words}未更改；请取消后重新申请"
+            problem = Problem("ORC^1", LOCKED, text, Severity.WARNING)
+            self.placed.problems += [] if problem in self.placed.problems else [problem]  # once a form, however many items it has
+            return
+        for name, value in new.items():
+            was = getattr(order, name)
+            before[name], after[name] = str(was or ""), str(value)
+            setattr(order, name, value)
 
     def _pregnant_from(self, data: OrderData) -> date | None:
         """What the request says of a pregnancy, but of no man's."""
@@ -374,6 +392,9 @@ class _Work:
         self.known[item.order_item_no] = row
         if mapped is None:
             _unmapped(item, code, self.placed)
+
+
+_FORM_WORDS = {"doctor": "开单医生", "dept": "开单科室", "planned_at": "计划时间"}
 
 
 def _only_cancels(data: OrderData) -> bool:

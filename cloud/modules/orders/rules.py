@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -135,6 +136,16 @@ def may_move(status: ItemStatus, to: ItemStatus) -> bool:
     return to in TRANSITIONS[status]
 
 
+def in_scope(scope: str, mark: str) -> bool:
+    """R4: whether the mark on another hospital's report is one under which this laboratory recognises the item (HR, or HR,京津冀HR)."""
+    return mark.strip().upper() in {each.upper() for each in re.split(r"[,，、;；\s]+", scope) if each}
+
+
+def recognises(scope: str, mark: str, sampled_at: datetime, at: datetime, hours: float) -> bool:
+    """Whether it counts for what is asked at ``at``: of the item's own scope, and sampled within the minimum interval."""
+    return in_scope(scope, mark) and timedelta(0) <= at - sampled_at < timedelta(hours=hours)
+
+
 def expired(status: ItemStatus, ordered_at: datetime, planned_at: datetime | None, days: int, now: datetime) -> bool:
     """Whether a request that nobody collected has run out: ``days`` after it was made, or after the day it was planned for."""
     return may_move(status, S.EXPIRED) and now >= max(ordered_at, planned_at or ordered_at) + timedelta(days=days)
@@ -236,6 +247,11 @@ class Known:
     status: ItemStatus
     code: str
     charge: Charge
+
+
+def form_open(status: ItemStatus) -> bool:
+    """R1: whether this item lets doctor, department and day of its form still change: no label yet, or ended without one being needed."""
+    return status in BEFORE_LABEL or status in ENDED
 
 
 def judge_update(known: Known, code: str | None, charge: Charge | None) -> Change:

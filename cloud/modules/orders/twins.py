@@ -5,18 +5,19 @@ The interval is the hospital's own (setting ``orders``/``min_interval_h``: hours
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.orders import queries
 from cloud.modules.orders.models import OrderItem
 
+K = TypeVar("K")
 CHINA = ZoneInfo("Asia/Shanghai")
 # Told values only, and none that is sensitive: the sentence goes to other systems.
 _SQL = """
@@ -48,36 +49,33 @@ class Earlier:
     def text(self) -> str:
         """As the HIS and the reception read it."""
         days = self.hours / 24
-        span = f"{days:g} 天" if days >= 1 else f"{self.hours:g} 小时"
+        # Without an interval (the hospital has taken it away since) the repeat is still one.
+        span = f"{days:g} 天内" if days >= 1 else f"{self.hours:g} 小时内" if self.hours else ""
         result = f"，结果 {self.told[:80]}" if self.told else "，尚无结果"
-        return f"{span}内重复申请：{self.ordered_at.astimezone(CHINA):%Y-%m-%d %H:%M} 已申请{result}"
+        return f"{span}重复申请：{self.ordered_at.astimezone(CHINA):%Y-%m-%d %H:%M} 已申请{result}"
 
 
-def intervals(uow: UnitOfWork) -> Mapping[str, float]:
-    """Hours by order set's code, those that are set."""
-    found = md.catalog(uow).setting("orders", "min_interval_h", {})
-    return {code: float(hours) for code, hours in found.items() if float(hours) > 0}
+def hours_by_set(uow: UnitOfWork) -> Mapping[int, float]:
+    """Minimum interval in hours by order set, those that have one."""
+    known = md.catalog(uow)
+    found = {code: float(hours) for code, hours in known.setting("orders", "min_interval_h", {}).items()}
+    return {known.order_sets_by_code[code].id: h for code, h in found.items() if h > 0 and code in known.order_sets_by_code}
 
 
-def earlier(uow: UnitOfWork, patient_id: int, rows: Iterable[OrderItem]) -> dict[int, Earlier]:
-    """New item → the newest request of the same set inside its interval; two statements, none where no interval is set."""
-    hours = intervals(uow)
-    if not hours:
-        return {}
-    known, new = md.catalog(uow), list(rows)
-    sets_of = {r.id: r.order_set_id for r in new if r.order_set_id is not None}
-    asked = {item_id: hours.get(known.order_sets[set_id].code, 0.0) for item_id, set_id in sets_of.items()}
-    limited = {item_id: set_id for item_id, set_id in sets_of.items() if asked[item_id]}
+def earlier(uow: UnitOfWork, people: Sequence[int], wanted: Mapping[K, int], new: Sequence[int] = ()) -> dict[K, Earlier]:
+    """Of what is asked (key → order set) the newest request of the same set inside its interval, none of ``new``; two statements, none
+    where no interval is set."""
+    hours = hours_by_set(uow)
+    limited = {key: set_id for key, set_id in wanted.items() if set_id in hours}
     if not limited:
         return {}
-    since = uow.now - timedelta(hours=max(asked.values()))
-    people, sets = queries.person_ids(uow, patient_id), list(set(limited.values()))
-    values = {"t": uow.tenant_id, "people": people, "sets": sets, "new": [r.id for r in new], "since": since}
-    out: dict[int, Earlier] = {}
+    since = uow.now - timedelta(hours=max(hours[s] for s in limited.values()))
+    values = {"t": uow.tenant_id, "people": list(people), "sets": sorted(set(limited.values())), "new": list(new), "since": since}
+    out: dict[K, Earlier] = {}
     for set_id, item_id, at, told in uow.s.execute(_EARLIER, values):
-        for new_id, wanted in limited.items():
-            if wanted == set_id and new_id not in out and uow.now - at < timedelta(hours=asked[new_id]):
-                out[new_id] = Earlier(item_id, at, told, asked[new_id])
+        for key, asked in limited.items():
+            if asked == set_id and key not in out and uow.now - at < timedelta(hours=hours[set_id]):
+                out[key] = Earlier(item_id, at, told, hours[set_id])
     return out
 
 
@@ -88,5 +86,5 @@ def told(uow: UnitOfWork, item_id: int) -> str:
         return ""
     values = {"t": uow.tenant_id, "id": row.twin_id}
     before = uow.s.execute(_ONE, values).one()
-    hours = intervals(uow).get(md.catalog(uow).order_sets[row.order_set_id].code, 0.0)
+    hours = hours_by_set(uow).get(row.order_set_id, 0.0)
     return Earlier(row.twin_id, before.ordered_at, before.told, hours).text

@@ -11,7 +11,7 @@ from flask import request
 from werkzeug.datastructures import MultiDict
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import expiry, figures, holds, places, printed, queries, rules, service, twins, uncharged, verbal
+from cloud.modules.orders import expiry, figures, holds, outside, places, printed, queries, rules, service, twins, uncharged, verbal
 from cloud.modules.orders.messages import Registration
 from cloud.modules.orders.rules import Perm
 from cloud.modules.platform import lists
@@ -59,7 +59,7 @@ def item(uow: UnitOfWork, item_id: int) -> Any:
     patient = queries.patient(uow, found[0].patient_id)
     platform.log_read(uow, found[0].patient_id, "order", request.path)
     siblings, same = queries.items_of_order(uow, found[0].order_id), queries.twins(uow, found[0])
-    context: dict[str, Any] = {"siblings": siblings, "words": WORDS, "twins": same, "told": twins.told(uow, item_id)}
+    context: dict[str, Any] = {"siblings": siblings, "words": WORDS, "twins": same, "told": _repeats(uow, item_id)}
     return page("orders/item.html", "detail", item=found[0], patient=patient, gest=_weeks(found[0]), **context)
 
 
@@ -199,6 +199,11 @@ def uncharged_export(uow: UnitOfWork) -> Any:
     made = uncharged.document(found, days, settled, principal().tenant_name, principal().name, uow.now)
     back = f"/orders/uncharged?{days.query}{'&settled=1' if settled else ''}"
     return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back, identifying=True))
+
+
+def _repeats(uow: UnitOfWork, item_id: int) -> list[str]:
+    """R4: what came before it: the patient's own request within the interval, another hospital's report that is recognised."""
+    return [words for words in (twins.told(uow, item_id), outside.of_item(uow, item_id)) if words]
 
 
 def _wanted(uow: UnitOfWork) -> figures.Wanted:

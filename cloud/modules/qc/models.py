@@ -279,3 +279,36 @@ class QcMovingPoint(TenantTable, Base):
     n: Mapped[int] = mapped_column(Integer)
     value: Mapped[Decimal | None]
     out: Mapped[bool] = mapped_column(Boolean, default=False, server_default="false")
+
+
+class QcRobot(Versioned, TenantTable, Base):
+    """企业微信群机器人 that hears of rejections: of one section, or (None) of all. Its address is a secret."""
+
+    __tablename__ = "qc_robot"
+    __table_args__ = (tenant_fk("section_id", "section"),)
+    name: Mapped[str]
+    section_id: Mapped[int | None] = mapped_column(BigInteger)
+    url_sealed: Mapped[bytes]
+    made_at: Mapped[datetime]
+    active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+
+
+class QcNotice(TenantTable, Base):
+    """One message to one group about one rejected run: waits until ``sent_at``, or until it was given up (``ended_at``)."""
+
+    __tablename__ = "qc_notice"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "robot_id", "run_id"),
+        Index("ix_qc_notice_due", "tenant_id", "next_at", postgresql_where=text("sent_at IS NULL AND ended_at IS NULL")),
+        tenant_fk("robot_id", "qc_robot"),
+        tenant_fk("run_id", "qc_run"),
+    )
+    robot_id: Mapped[int] = mapped_column(BigInteger)
+    run_id: Mapped[int] = mapped_column(BigInteger)
+    words: Mapped[str]
+    made_at: Mapped[datetime]
+    next_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    problem: Mapped[str] = mapped_column(default="", server_default="")
+    sent_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]

@@ -14,7 +14,7 @@ from sqlalchemy import func, select, text
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
-from cloud.modules.qc import immediate, qualitative, rules, targets, westgard
+from cloud.modules.qc import immediate, qualitative, robot, rules, targets, westgard
 from cloud.modules.qc.models import QcMaterial, QcOoc, QcPlan, QcResult, QcRun, QcTarget, QcViolation
 from cloud.modules.qc.rules import Method, Ooc, RunState
 from cloud.modules.qc.westgard import Freeze, Point, Rule, Severity, Violation
@@ -416,6 +416,7 @@ def _reject(uow: UnitOfWork, plan: QcPlan, run: QcRun, rejected: Sequence[Broken
     message, url = "%(analyzer)s %(item)s 质控失控：%(rules)s", f"/qc/ooc/{ooc.id}"
     _alert(uow, plan, alerts.Alert("qc.rejected", f"plan:{plan.id}", alerts.Level.URGENT, message, url, rules.Perm.READ), words)
     uow.emit("qc.rejected", f"qc:{plan.id}", _payload(plan, run) | {"rules": words, "ooc_id": ooc.id})
+    robot.tell(uow, plan, run, words)
 
 
 def _last_good(uow: UnitOfWork, plan: QcPlan, run: QcRun) -> datetime | None:

@@ -11,7 +11,7 @@ from flask import request
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import lists
-from cloud.modules.qc import chart, charts, months, moving, own, patients, plans, qualitative, queries, registers, rules, targets
+from cloud.modules.qc import chart, charts, months, moving, own, patients, plans, qualitative, queries, registers, robot, rules, targets
 from cloud.modules.qc.forms import CHINA, day, number, stamp
 from cloud.modules.qc.rules import Method, Perm
 from cloud.modules.qc.westgard import DEFAULT_RULES, DEFAULT_WARNINGS, WORDS, Freeze, Rule
@@ -304,3 +304,29 @@ def sigma_page(uow: UnitOfWork) -> Any:
 def _tidy(sd: Decimal) -> Decimal:
     """Four significant digits, as people write an SD."""
     return Decimal(significant(sd, 4))
+
+
+@SETTINGS.get("/qc/robots", Perm.PLAN)
+def robot_list(uow: UnitOfWork) -> Any:
+    """Groups of WeChat-Work that hear of rejections, and what was sent to them."""
+    shown: dict[str, Any] = {"robots": robot.robots(uow), "notices": robot.notices(uow), "state": robot.state}
+    return page("qc/robots.html", catalog=md.catalog(uow), **shown)
+
+
+@SETTINGS.post("/qc/robots", Perm.PLAN)
+def add_robot(uow: UnitOfWork) -> Any:
+    """Register one."""
+    form = request.form
+    robot.add(uow, form.get("name", ""), form.get("section", type=int), form.get("url", ""))
+    return redirect_to("/qc/robots")
+
+
+@SETTINGS.post("/qc/robots/<int:robot_id>", Perm.PLAN)
+def switch_robot(uow: UnitOfWork, robot_id: int) -> Any:
+    """On or off, or a message to see that it is heard."""
+    form = request.form
+    if form.get("do") == "test":
+        robot.test(uow, robot_id, principal().tenant_name)
+        return fragment("qc/robots.html", "tested")
+    robot.switch(uow, robot_id, form.get("version", 0, int), form.get("do") == "on")
+    return redirect_to("/qc/robots")

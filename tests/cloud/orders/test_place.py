@@ -10,13 +10,13 @@ from sqlalchemy import event, func, select
 from cloud.db.audit import AuditLog
 from cloud.db.outbox import OutboxEvent
 from cloud.db.session import Database
-from cloud.modules.orders import queries, service
+from cloud.modules.orders import queries, rules, service
 from cloud.modules.orders.messages import Action, Charge, OrderMessage, PatientId, Priority, Sex, VisitType
 from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, PatientIdentifier, RefundRequest, Visit
 from cloud.modules.orders.service import ItemStatus, OrderRefused, Placed
 from cloud.web.faults import Conflict
 from tests.support.database import TestDatabase
-from tests.support.orders import HIS, SOURCE, Clock, hospitals, item, message, person
+from tests.support.orders import HIS, SOURCE, START, Clock, hospitals, item, message, person
 
 S = ItemStatus
 
@@ -122,6 +122,40 @@ def test_update_changes_everything_until_the_label(db: Database) -> None:
         (row,) = uow.s.scalars(select(OrderItem))
         assert (row.his_code, row.his_name) == ("GLU", "葡萄糖")
         assert uow.s.scalars(select(LabOrder.priority)).one() == "stat"
+
+
+def test_who_asked_and_for_which_day_changes_until_the_label_and_is_told_afterwards(db: Database) -> None:
+    def told(doctor: str, dept: str, day: datetime | None, action: Action = Action.CHANGE) -> OrderMessage:
+        whole = message(item("I1", "CBC", action), item("I2", "GLU", action))
+        return replace(whole, orders=(replace(whole.orders[0], doctor=doctor, dept=dept, planned_at=day),))
+
+    def form() -> tuple[str, str, datetime | None]:
+        with db.tenant(1) as uow:
+            return uow.s.execute(select(LabOrder.doctor, LabOrder.dept, LabOrder.planned_at)).one()._tuple()
+
+    day = START + timedelta(days=2)
+    place(db, told("李四", "心内科", None, Action.NEW))
+    assert place(db, told("王五", "呼吸科", day)).problems == [] and form() == ("王五", "呼吸科", day)
+    place(db, told("", "", None))
+    assert form() == ("王五", "呼吸科", day), "what a message does not say takes nothing away"
+    move(db, S.LABELLED)
+    (problem,) = place(db, told("赵六", "呼吸科", START)).problems
+    assert (problem.code, problem.severity) == ("206", "W") and "开单医生、计划时间未更改" in problem.text
+    assert form() == ("王五", "呼吸科", day)
+    assert place(db, told("王五", "呼吸科", day)).problems == []
+
+
+def test_the_form_of_a_cancellation_changes_nothing_of_it(db: Database) -> None:
+    place(db, message(item("I1", "CBC"), item("I2", "GLU")))
+    whole = message(item("I1", "CBC", Action.CANCEL))
+    place(db, replace(whole, orders=(replace(whole.orders[0], doctor="退费窗口", dept="收费处"),)))
+    with db.tenant(1) as uow:
+        assert tuple(uow.s.execute(select(LabOrder.doctor, LabOrder.dept)).one()) == ("李四", "心内科")
+
+
+@pytest.mark.parametrize("status", list(S))
+def test_a_form_is_open_while_no_item_of_it_has_its_label(status: S) -> None:
+    assert rules.form_open(status) is (status in {S.REQUESTED, S.CONFIRMED, S.REJECTED, S.CANCELLED, S.REFUNDED, S.EXPIRED})
 
 
 def test_after_the_label_only_priority_note_and_payment_change(db: Database) -> None:
