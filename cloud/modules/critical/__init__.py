@@ -20,6 +20,6 @@ MODULE = Module(
         MenuItem("危急值待确认", "/critical/clinic", Perm.CLINIC, "临床", 40),
     ),
     front=(Front(Perm.CLINIC, "/critical/clinic/waiting", "critical", ("critical.css",), ("critical.js", "review.js")),),
-    jobs=(Job("critical.watch", "10s", "service:watch"),),
+    jobs=(Job("critical.watch", "10s", "service:watch"), Job("critical.corrected", "30s", "corrected:watch")),
     starts={Perm.HANDLE: "start:untold", Perm.CLINIC: "start:at_ward"},
 )

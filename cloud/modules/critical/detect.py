@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.critical import rules
-from cloud.modules.critical.models import CriticalEvent, CriticalQuiet
+from cloud.modules.critical.models import CriticalAttempt, CriticalEvent, CriticalQuiet
 from cloud.modules.critical.rules import Handling, Sight, State
 from cloud.modules.orders import queries as orders
 
@@ -64,7 +64,8 @@ def detect(uow: UnitOfWork, found: Sequence[Found]) -> None:
     last = {each.test_id: each for each in found}
     known = _latest(uow, last)
     judged = _judged(uow, list(last.values()))
-    fresh = [each for each in judged if not _rerun(known.get(each.found.test_id), each)]
+    taken_back = _taken_back(uow, [e.id for e in known.values() if State(e.state) in rules.TOLD])
+    fresh = [each for each in judged if not _rerun(known.get(each.found.test_id), each, taken_back)]
     _open(uow, fresh, {i: e.round for i, e in known.items()})
     uow.audit("critical", ",".join(map(str, sorted(last))), "detect", after={"values": [e.value_text for e in last.values()]})
     uow.notify("critical", {})
@@ -73,6 +74,32 @@ def detect(uow: UnitOfWork, found: Sequence[Found]) -> None:
 def _latest(uow: UnitOfWork, test_ids: Iterable[int]) -> dict[int, CriticalEvent]:
     query = select(CriticalEvent).where(CriticalEvent.test_id.in_(list(test_ids))).order_by(CriticalEvent.round).with_for_update()
     return {event.test_id: event for event in uow.s.execute(query).scalars()}
+
+
+def _taken_back(uow: UnitOfWork, event_ids: Sequence[int]) -> set[int]:
+    """Of these events, those whose receiver was told that the value does not stand: it covers nothing any more."""
+    told = CriticalAttempt.outcome == rules.Result.CORRECTED.value
+    query = select(CriticalAttempt.event_id).where(CriticalAttempt.event_id.in_(event_ids), told)
+    return set(uow.s.execute(query).scalars()) if event_ids else set()
+
+
+def again(uow: UnitOfWork, events: Sequence[CriticalEvent]) -> None:
+    """Calls that rested on one which does not stand any more, or whose value was taken back and stands again: told by themselves now."""
+    detect(uow, [_found_now(uow, e) for e in events if State(e.state) not in rules.UNTOLD])
+    waiting = [e for e in events if State(e.state) in rules.UNTOLD]
+    for event, judged in zip(waiting, _judged(uow, [_found_now(uow, e) for e in waiting]) if waiting else [], strict=True):
+        if judged.how is Handling.FULL:
+            _in_full(event, judged)
+            uow.audit("critical", event.id, "in_full", after={"value": event.value_text})
+
+
+def _found_now(uow: UnitOfWork, e: CriticalEvent) -> Found:
+    return Found(
+        test_id=e.test_id, specimen_id=e.specimen_id or 0, item_id=e.item_id or 0, section_id=e.section_id or 0, patient_id=e.patient_id,
+        patient_name=e.patient_name, patient_no=e.patient_no, place=e.place, dept=e.dept, ward=e.ward, visit_kind=e.dept_class,
+        urgent=e.urgent, barcode=e.barcode, item_name=e.item_name, value_text=e.value_text, value=e.value, direction=e.direction,
+        unit=e.unit, limit_text=e.limit_text, found_at=uow.now, analyzer_id=e.analyzer_id, run_at=e.run_at, alarms=tuple(e.alarms),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +132,9 @@ def _sight(new: Found) -> Sight:
     return Sight(0, number, new.direction, new.found_at, _day(new.found_at))
 
 
-def _rerun(event: CriticalEvent | None, new: _Judged) -> bool:
+def _rerun(event: CriticalEvent | None, new: _Judged, taken_back: Collection[int]) -> bool:
     """Join the value to the tube's event; False when it must be told by itself."""
-    if event is None or event.state == State.FALSE_ALARM:
+    if event is None or event.state == State.FALSE_ALARM or event.id in taken_back:
         return False
     state, found = State(event.state), new.found
     turned = event.direction != found.direction
@@ -179,6 +206,12 @@ def _open(uow: UnitOfWork, found: Sequence[_Judged], rounds: Mapping[int, int]) 
         uow.s.flush()
 
 
+# A call whose value was corrected, recalled or cancelled since covers no other.
+_STANDS = text("""NOT EXISTS (SELECT 1 FROM test t LEFT JOIN result_version v ON v.tenant_id = t.tenant_id AND v.id = t.current_id
+  WHERE t.tenant_id = critical_event.tenant_id AND t.id = critical_event.test_id
+    AND (t.state IN ('recalled', 'cancelled') OR NOT v.critical))""")
+
+
 def _told_before(uow: UnitOfWork, found: Sequence[Found]) -> dict[tuple[int, int], list[Sight]]:
     people = orders.people(uow, (f.patient_id for f in found))  # records read together are one person's (M03 R7)
     query = (
@@ -189,7 +222,7 @@ def _told_before(uow: UnitOfWork, found: Sequence[Found]) -> dict[tuple[int, int
             CriticalEvent.item_id.in_({f.item_id for f in found}),
         )
         .where(CriticalEvent.found_at >= min(f.found_at for f in found) - max(rules.CHRONIC_WITHIN, timedelta(days=1)))
-        .where(CriticalEvent.state.in_([s.value for s in rules.TOLD]))
+        .where(CriticalEvent.state.in_([s.value for s in rules.TOLD]), _STANDS)
     )
     out: dict[tuple[int, int], list[Sight]] = {}
     for r in uow.s.execute(query):

@@ -67,6 +67,7 @@ def _row(line: Line) -> tuple[str, ...]:
             f"未复查：{e.rerun_waived}" if e.rerun_waived else "",
             e.difficulty,
             e.reason or "",
+            f"{line.stands}{'已告知更正' if line.corrected else ''}" if line.stands else "",
         )
         if x
     )

@@ -37,6 +37,10 @@ class Line:
     attempts: Sequence[CriticalAttempt]
     checks: Sequence[CriticalCheck]
     intervals: rules.Intervals
+    stands: Said | None = None
+    """Why the value does not stand any more: corrected, recalled; None while it does."""
+    now: str = ""
+    """The value that counts now where this one does not."""
     shut: bool = False
     """A sensitive item's value, hidden from this reader (veil.py)."""
 
@@ -54,6 +58,16 @@ class Line:
     def late(self) -> tuple[bool, bool]:
         """Late by the 2015 and by the 2025 edition; what was never told is late."""
         return tuple(not rules.timely(i, self.event.minutes) for i in (self.intervals.y2015, self.intervals.y2025))  # type: ignore[return-value]
+
+    @property
+    def corrected(self) -> bool:
+        """Whether who was told the value was told that it does not stand, as it is now."""
+        return any(a.outcome == rules.Result.CORRECTED and (self.shut or a.readback == self.now) for a in self.attempts)
+
+    @property
+    def dismissable(self) -> bool:
+        """Whether the call may be ended with a reason."""
+        return rules.dismiss_problem(State(self.event.state), self.stands) is None
 
     def told_by(self, channel: str) -> list[CriticalAttempt]:
         """Tries by one channel."""
@@ -80,6 +94,12 @@ def one(uow: UnitOfWork, event_id: int) -> Line | None:
     return found[0] if found else None
 
 
+def of_ids(uow: UnitOfWork, event_ids: Sequence[int]) -> list[Line]:
+    """These events, oldest first."""
+    query = select(CriticalEvent).where(CriticalEvent.id.in_(event_ids)).order_by(CriticalEvent.id)
+    return _lines(uow, uow.s.execute(query).scalars().all()) if event_ids else []
+
+
 _OF_SPECIMEN = text("SELECT id FROM critical_event WHERE tenant_id = :t AND specimen_id = :s")
 _UNCHECKED = text("""
 SELECT specimen_id, item_name FROM critical_event WHERE tenant_id = :t AND specimen_id = ANY(:ids) AND state = ANY(:states) ORDER BY id
@@ -91,8 +111,7 @@ def of_specimen(uow: UnitOfWork, specimen_id: int) -> list[Line]:
     found = uow.s.execute(_OF_SPECIMEN, {"t": uow.tenant_id, "s": specimen_id}).scalars().all()
     if not found:  # most tubes have none
         return []
-    query = select(CriticalEvent).where(CriticalEvent.id.in_(found)).order_by(CriticalEvent.id)
-    return _lines(uow, uow.s.execute(query).scalars().all())
+    return of_ids(uow, found)
 
 
 def untold(uow: UnitOfWork, section_id: int | None = None) -> Sequence[CriticalEvent]:
@@ -141,6 +160,19 @@ def waiting_at(uow: UnitOfWork, places: Collection[str]) -> int:
     states = [s.value for s in (*rules.TELLABLE, State.UNREACHABLE)]
     query = select(func.count()).select_from(CriticalEvent).where(CriticalEvent.state.in_(states), _at_places(places))
     return uow.s.execute(query).scalar_one()
+
+
+_SAW = text("""
+SELECT DISTINCT u FROM critical_event e LEFT JOIN critical_attempt a
+  ON a.tenant_id = e.tenant_id AND a.event_id = e.id AND a.channel = 'popup'
+CROSS JOIN LATERAL unnest(ARRAY[e.received_by_id, a.by_id]) AS u
+WHERE e.tenant_id = :t AND e.specimen_id = ANY(:s) AND u IS NOT NULL ORDER BY u
+""")
+
+
+def readers(uow: UnitOfWork, specimen_ids: Sequence[int]) -> list[int]:
+    """The people on whose screens a critical value of these tubes stood: they saw a value of the report without opening it."""
+    return list(uow.s.execute(_SAW, {"t": uow.tenant_id, "s": list(specimen_ids)}).scalars())
 
 
 # --- the register (登记本) ------------------------------------------------------------------------------------------
@@ -316,6 +348,7 @@ def _lines(uow: UnitOfWork, events: Sequence[CriticalEvent]) -> list[Line]:
     ids = [e.id for e in events]
     tried = _attempts(uow, ids)
     looked = _checks(uow, ids)
+    counts = _counting(uow, events)
     return [
         Line(
             e,
@@ -324,9 +357,31 @@ def _lines(uow: UnitOfWork, events: Sequence[CriticalEvent]) -> list[Line]:
             tried.get(e.id, []),
             looked.get(e.id, []),
             rules.intervals(e.found_at, e.confirmed_at, e.received_at),
+            *counts.get(e.id, (None, "")),
         )
         for e in events
     ]
+
+
+_COUNTING = text("""
+SELECT t.id, t.state, v.reported_text, coalesce(v.critical, false) AS critical FROM test t
+LEFT JOIN result_version v ON v.tenant_id = t.tenant_id AND v.id = t.current_id WHERE t.tenant_id = :t AND t.id = ANY(:ids)
+""")
+
+
+def _counting(uow: UnitOfWork, events: Sequence[CriticalEvent]) -> dict[int, tuple[Said, str]]:
+    """Event → why its value does not stand, and what counts instead; without those whose value stands, and those that ended untold."""
+    going = [e for e in events if e.state not in (State.FALSE_ALARM, State.MERGED)]
+    if not going:
+        return {}
+    tests = {r.id: r for r in uow.s.execute(_COUNTING, {"t": uow.tenant_id, "ids": [e.test_id for e in going]})}
+    out = {}
+    for event in going:
+        test = tests[event.test_id]
+        why = rules.standing(test.state, test.reported_text, test.critical)
+        if why is not None:
+            out[event.id] = (why, "" if test.state in ("recalled", "cancelled") else str(test.reported_text))
+    return out
 
 
 def _attempts(uow: UnitOfWork, ids: Sequence[int]) -> Mapping[int, list[CriticalAttempt]]:

@@ -41,9 +41,10 @@ _S = State
 TRANSITIONS: Mapping[State, frozenset[State]] = {
     _S.DETECTED: frozenset({_S.CONFIRMED, _S.FALSE_ALARM}),
     _S.CONFIRMED: frozenset({_S.NOTIFYING, _S.RECEIVED, _S.ESCALATED, _S.FALSE_ALARM}),
-    _S.NOTIFYING: frozenset({_S.RECEIVED, _S.ESCALATED, _S.UNREACHABLE}),
-    _S.UNREACHABLE: frozenset({_S.ESCALATED}),
-    _S.ESCALATED: frozenset({_S.RECEIVED}),
+    # R9: while somebody is being told it ends without receipt only where the value does not stand any more.
+    _S.NOTIFYING: frozenset({_S.RECEIVED, _S.ESCALATED, _S.UNREACHABLE, _S.FALSE_ALARM}),
+    _S.UNREACHABLE: frozenset({_S.ESCALATED, _S.FALSE_ALARM}),
+    _S.ESCALATED: frozenset({_S.RECEIVED, _S.FALSE_ALARM}),
     # R9: nothing closes without receipt; handled without a doctor's own acknowledgement is the table's received → handled.
     _S.RECEIVED: frozenset({_S.ACKNOWLEDGED, _S.HANDLED}),
     _S.ACKNOWLEDGED: frozenset({_S.HANDLED}),
@@ -77,6 +78,26 @@ WORDS: Mapping[State, Said] = {
 def may_move(state: State, to: State) -> bool:
     """Whether the table allows the move."""
     return to in TRANSITIONS[state]
+
+
+def standing(test_state: str, value: str | None, critical: bool) -> Said | None:
+    """Why a critical value that was found does not stand any more, or None: what its test is now, and the value that counts."""
+    if test_state == "recalled":
+        return say("报告已召回，此值请勿使用。")
+    if test_state == "cancelled":
+        return say("该检验已取消，此值请勿使用。")
+    if value is None or critical:
+        return None
+    return say("结果已更正为 {value}，不再是危急值。", value=value)
+
+
+def dismiss_problem(state: State, stands: Said | None) -> Said | None:
+    """Why this event may not be ended as no critical value, or None."""
+    if not may_move(state, State.FALSE_ALARM):
+        return say("该危急值目前为“{state}”，不能改为“{to}”。", state=WORDS[state], to=WORDS[State.FALSE_ALARM])
+    if state not in (State.DETECTED, State.CONFIRMED) and stands is None:
+        return say("该危急值正在通知临床，结果没有更正或召回，须等临床接收。")
+    return None
 
 
 # --- the unit that must be told, and how fast (R4) ------------------------------------------------------------------
@@ -231,6 +252,7 @@ class Result(StrEnum):
     QUEUED = "queued"
     UNSET = "unset"
     DUE = "due"
+    CORRECTED = "corrected"
 
 
 RESULT_WORDS = {
@@ -241,6 +263,7 @@ RESULT_WORDS = {
     Result.QUEUED: say("已交接口排队"),
     Result.UNSET: say("未配置"),
     Result.DUE: say("须电话通知"),
+    Result.CORRECTED: say("已告知更正"),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.critical import rules, veil
+from cloud.modules.critical import queries, rules, veil
 from cloud.modules.critical.detect import ZONE, Found, detect, direction_of
 from cloud.modules.critical.models import CriticalAttempt, CriticalCheck, CriticalEvent
 from cloud.modules.critical.rules import Call, Channel, Result, State
@@ -80,6 +80,10 @@ def dismiss(uow: UnitOfWork, event_id: int, version: int, reason: str) -> None:
     event = _locked(uow, event_id, version)
     if not reason.strip():
         raise UserError("invalid", say("请写明为什么不是危急值。"), field="reason")
+    line = queries.one(uow, event_id)
+    problem = rules.dismiss_problem(State(event.state), None if line is None else line.stands)
+    if problem is not None:
+        raise UserError("conflict", problem, state=event.state)
     _move(event, State.FALSE_ALARM)
     alerts.clear(uow, "critical.clock", f"event:{event_id}")
     event.reason, event.closed_at = reason.strip()[:500], uow.now

@@ -59,4 +59,5 @@ def _veiled(line: Line) -> Line:
         line.event, item_name=HIDDEN, value_text=HIDDEN, value=None, unit="", limit_text=HIDDEN, direction="", reruns=[], readback=kept
     )
     attempts = [cast(CriticalAttempt, _Veiled(a, readback=a.readback and HIDDEN, note="")) for a in line.attempts]
-    return replace(line, event=cast(CriticalEvent, event), attempts=attempts, shut=True)
+    stands = None if line.stands is None else say("结果已更正或召回。")
+    return replace(line, event=cast(CriticalEvent, event), attempts=attempts, stands=stands, now="", shut=True)

@@ -13,7 +13,7 @@ from flask import Response, request
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
-from cloud.modules.critical import queries, rules, service, veil
+from cloud.modules.critical import corrected, queries, rules, service, veil
 from cloud.modules.critical.beside import beside
 from cloud.modules.critical.printing import register_document, stats_document
 from cloud.modules.critical.rules import Perm
@@ -127,6 +127,14 @@ def dismiss(uow: UnitOfWork, event_id: int) -> Any:
     """Not a critical value after all, and why."""
     veil.require_open(_line(uow, event_id))
     service.dismiss(uow, event_id, _version(), request.form.get("reason", ""))
+    return _event(uow, event_id)
+
+
+@VIEWS.post("/critical/<int:event_id>/corrected", Perm.HANDLE)
+def told_corrected(uow: UnitOfWork, event_id: int) -> Any:
+    """Who was told the value knows now that it does not stand."""
+    veil.require_open(_line(uow, event_id))
+    corrected.tell(uow, event_id, request.form.get("whom", ""))
     return _event(uow, event_id)
 
 
@@ -393,6 +401,7 @@ def _shown(uow: UnitOfWork, event_id: int, problem: Any = None, typed: Any = Non
         "channels": rules.CHANNEL_WORDS,
         "results": rules.RESULT_WORDS,
         "levels": rules.LEVEL_WORDS,
+        "told_states": [s.value for s in rules.TOLD],
     }
 
 

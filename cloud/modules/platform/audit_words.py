@@ -100,6 +100,7 @@ ACTIONS: Words = {
     "edit": ("修改", "edited"), "emergency": ("紧急变更", "emergency change"), "end": ("结束", "ended"), "ended": ("结束", "ended"),
     "enrol": ("接入", "enrolled"), "enrol_code": ("发放登记码", "enrolment code issued"), "escalate": ("升级", "escalated"),
     "examine": ("复测", "examined again"), "exclude": ("剔除", "excluded"), "expire": ("到期", "expired"), "expired": ("过期", "expired"),
+    "corrected_told": ("告知更正", "correction told"), "in_full": ("改为立即通知", "to be told at once"),
     "export": ("导出", "exported"), "extra": ("袋中多出", "extra tube in the bag"), "fail": ("中止", "ended by itself"),
     "false_alarm": ("判为非危急值", "not critical"),
     "fits": ("核对相符", "fits"), "found": ("发现", "found"), "give": ("交出", "given"), "grant": ("授权", "granted"),

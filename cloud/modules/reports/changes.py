@@ -13,6 +13,7 @@ from cloud.modules.bench import service as bench
 from cloud.modules.bench.queries import TestLine
 from cloud.modules.bench.service import TestState
 from cloud.modules.catalog import queries as md
+from cloud.modules.critical import queries as critical
 from cloud.modules.platform import service as platform
 from cloud.modules.platform.signing import Desk
 from cloud.modules.quality import service as quality
@@ -117,12 +118,13 @@ _REQUESTERS = text("SELECT id FROM app_user WHERE tenant_id = :t AND name = ANY(
 
 
 def _notify_readers(uow: UnitOfWork, report: Report, who: Principal, doctors: Iterable[str]) -> int:
-    """Everyone who saw or printed an earlier version, and the requester where the doctor has an account here; how many."""
+    """Everyone who saw or printed an earlier version or its critical value, and the requester where the doctor has an account; how many."""
     seen = select(ReportView.user_id).where(ReportView.report_id == report.id).distinct()
     readers = {u for u in uow.s.execute(seen).scalars() if u is not None}
     names = sorted({d for d in doctors if d})
     if names:
         readers |= set(uow.s.execute(_REQUESTERS, {"t": uow.tenant_id, "names": names}).scalars())
+    readers |= set(critical.readers(uow, [report.specimen_id]))
     readers.discard(who.user_id)
     uow.s.add_all(ReportNotice(report_id=report.id, version_no=report.current_no, user_id=u, at=uow.now) for u in sorted(readers))
     return len(readers)

@@ -13,6 +13,7 @@ from typing import Any
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.critical import corrected, queries, rules
 from cloud.modules.critical import service as critical
 from cloud.modules.critical.rules import UNTOLD, Call, State
 from tests.cloud.bench.world import World
@@ -45,6 +46,8 @@ class Walk(test_walks.Walk):
         "handle",
         "close",
         "clock",
+        "watched",
+        "takenback",
     )
     sent_values = ("4.1", "6.8", "7.1", "2.1")
 
@@ -80,7 +83,8 @@ class Walk(test_walks.Walk):
 
     def dismiss(self, uow: UnitOfWork) -> None:
         self.room.person(uow, "senior")
-        event = self.event(uow, State.DETECTED, State.CONFIRMED)
+        gone = [State(x.event.state) for x in queries.of_specimen(uow, self.tube) if x.stands is not None and x.open]
+        event = self.event(uow, State.DETECTED, State.CONFIRMED, *gone)
         critical.dismiss(uow, event.id, event.version, "溶血")
 
     def handle(self, uow: UnitOfWork) -> None:
@@ -96,8 +100,32 @@ class Walk(test_walks.Walk):
     def clock(self, uow: UnitOfWork) -> None:
         critical.watch(uow)
 
+    def watched(self, uow: UnitOfWork) -> None:
+        corrected.watch(uow)
+
+    def takenback(self, uow: UnitOfWork) -> None:
+        self.room.person(uow, "tester")
+        gone = [x.event for x in queries.of_specimen(uow, self.tube) if x.stands is not None and not x.corrected]
+        corrected.tell(uow, self.dice.choice(gone).id if gone else 0, "王护士")
+
+    def in_order(self) -> None:
+        """After the clock's round: whoever knows a value that does not stand is being told, and what stands has a call of its own."""
+        with self.world.lab.uow() as uow:
+            lines = queries.of_specimen(uow, self.tube)
+            alarms = set(uow.s.scalars(text("SELECT subject FROM alert WHERE kind = 'critical.corrected' AND cleared_at IS NULL")))
+            told = uow.s.execute(text(TOLD), {"s": self.tube}).all()
+        for line in lines:
+            wrong = line.stands is not None and State(line.event.state) in rules.TOLD and not line.corrected
+            assert wrong == (f"event:{line.event.id}" in alarms), f"{line.event.state} {line.stands} after {self.log}"
+        for test in told:
+            if test.critical:
+                last = [x for x in lines if x.event.test_id == test.id][-1]
+                assert not (State(last.event.state) in rules.TOLD and any(a.outcome == "corrected" for a in last.attempts)), self.log
+
     def holds(self, before: Any, name: str) -> None:
         super().holds(before, name)
+        if name == "watched":
+            self.in_order()
         with self.world.lab.uow() as uow:
             events = uow.s.execute(text(EVENTS), {"s": self.tube}).all()
             told = uow.s.execute(text(TOLD), {"s": self.tube}).all()
