@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -232,3 +233,42 @@ def test_a_label_that_is_void_and_an_event_told_twice_change_nothing(room: Room)
         ending.on_item_status(uow, {"status": "received", "specimen_id": given})
         ending.on_item_status(uow, {"status": "refunded", "specimen_id": 10**9})
         assert one(uow, "SELECT revision FROM bench_tube WHERE specimen_id = :s", s=given) == before
+
+
+@pytest.mark.parametrize("first", ["refund", "release"])
+def test_release_and_refund_at_once_see_each_other(room: Room, first: str) -> None:
+    with room.world.lab.uow() as uow:
+        given, (asked,) = tube(room, uow, ("K", "NA"))
+        room.world.send(uow, given, {"K": "4.1", "NA": "140"}, NOW)
+    work(room)
+    with room.world.lab.uow() as uow:
+        report = service.review(uow, given, None, room.person(uow, "tester"))
+    refused: list[str] = []
+
+    def act(name: str, uow: UnitOfWork) -> None:
+        if name == "refund":
+            refund(uow, asked)
+        else:
+            service.release(uow, [report], room.person(uow, "verifier"), DESK)
+
+    def second() -> None:
+        try:
+            with room.world.lab.uow() as uow:
+                act("release" if first == "refund" else "refund", uow)
+        except (UserError, Conflict) as error:
+            refused.append(str(error))
+
+    other = threading.Thread(target=second)
+    with room.world.lab.uow() as uow:
+        act(first, uow)
+        uow.s.flush()
+        other.start()
+        other.join(0.5)  # it waits at the tube's lock; without one it would be done by now
+    other.join(30)
+    assert len(refused) == 1 and ("已取消或退费" if first == "refund" else "已出报告") in refused[0]
+    work(room)
+    with room.world.lab.uow() as uow:
+        told = one(uow, "SELECT count(*) FROM report_version")
+        assert (told, one(uow, "SELECT status FROM order_item WHERE id = :i", i=asked)) == (
+            (0, "refunded") if first == "refund" else (1, "reported")
+        )
