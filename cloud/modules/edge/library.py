@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from cloud.modules.edge import library_notes
+from common.instruments.driver import Driver
+
 CHINESE: Mapping[str, str] = {
     "A recorded message of this model (public repository), read by hand.": "本型号的真实报文（公开代码库），人工读过。",
     "A recorded message of this model (public repository senaite.astm, abbott_architect.txt), read by hand.": (
@@ -66,3 +69,8 @@ ENGLISH: Mapping[str, str] = {
 def told(text: str, english: bool) -> str:
     """A sentence of a driver in the reader's language; as it stands in the driver where nobody has put it into the other."""
     return (ENGLISH if english else CHINESE).get(text, text)
+
+
+def notes(driver: Driver, english: bool) -> str:
+    """What is particular to a driver, in the reader's language."""
+    return driver.notes if english else library_notes.CHINESE.get(driver.id, driver.notes)

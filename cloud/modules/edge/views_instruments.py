@@ -81,7 +81,8 @@ def _choices(driver: str, line: NewConnection) -> dict[str, Any]:
     return {
         "driver": DRIVERS.get(driver), "line": line, "vendors": instruments.models_by_vendor(), "protocols": configuration.PROTOCOL_WORDS,
         "encodings": configuration.ENCODINGS, "transports": configuration.TRANSPORT_WORDS, "verified": sandbox.verified,
-        "bauds": configuration.BAUDS, "parities": configuration.PARITY_WORDS, "told": library.told, "english": locale() == "en",
+        "bauds": configuration.BAUDS, "parities": configuration.PARITY_WORDS, "told": library.told, "notes": library.notes,
+        "english": locale() == "en",
     }  # fmt: skip
 
 

@@ -195,6 +195,7 @@ def profiles(uow: UnitOfWork) -> Any:
         total=len(DRIVERS),
         protocols=configuration.PROTOCOL_WORDS,
         told=library.told,
+        notes=library.notes,
         english=locale() == "en",
     )
 

@@ -15,7 +15,7 @@ from openpyxl import load_workbook
 from sqlalchemy import text
 
 from cloud import cli
-from cloud.modules.edge import library, reporting, terminal, updates, watch
+from cloud.modules.edge import library, library_notes, reporting, terminal, updates, watch
 from cloud.modules.edge.signals import WORDS
 from cloud.modules.platform.rules import Level
 from common import crypto, release
@@ -275,7 +275,13 @@ def test_evidence_is_told_in_the_readers_language(edge: Edge) -> None:
         for sentence in filter(None, (driver.evidence, driver.unverified, driver.answer_unverified, driver.two_way)):
             assert re.search("[一-鿿]", library.told(sentence, False)), f"{driver.id}: say it in Chinese in library.py"
             assert not re.search("[一-鿿]", library.told(sentence, True)), f"{driver.id}: say it in English in library.py"
+        if driver.notes:
+            chinese, english = (library.notes(driver, english) for english in (False, True))
+            assert re.search("[一-鿿]", chinese), f"{driver.id}: say its notes in Chinese in library_notes.py"
+            assert not re.search("[一-鿿]", english) and re.findall(r"[A-Z]+[.-]\d+", english) == re.findall(r"[A-Z]+[.-]\d+", chinese)
+    assert not set(library_notes.CHINESE) - {d.id for d in DRIVERS.values() if d.notes}, "notes of no driver"
     page = edge.lab.client("tester").get("/edge/profiles?q=kx").text
+    assert "标本号自第 11 列起" in page and "specimen id" not in page
     assert "没有见过真实记录" in page and "定位格式" in page
 
 
