@@ -64,3 +64,14 @@ def test_no_template_breaks_the_policy() -> None:
 )
 def test_each_breach_is_noticed(text: str) -> None:
     assert list(problems(text))
+
+
+def test_no_page_gives_a_key_of_every_page_another_meaning() -> None:
+    """The top bar stands first in every page: its keys win, and the button that shows the same key does something else."""
+    key = re.compile(r'data-key="([^"{]+)"')
+    usual = set(key.findall((REPO / "cloud/web/templates/base.html").read_text()))
+    assert "F9" in usual
+    shared = {
+        path.name: both for path in sorted((REPO / "cloud/modules").rglob("*.html")) if (both := usual & set(key.findall(path.read_text())))
+    }
+    assert shared == {}

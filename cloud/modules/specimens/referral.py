@@ -13,9 +13,9 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
-from cloud.modules.specimens import facts, queries, rules, service, steps
+from cloud.modules.specimens import facts, queries, rules, service, steps, ward
 from cloud.modules.specimens.labels import ZONE
-from cloud.modules.specimens.models import Referral, Specimen
+from cloud.modules.specimens.models import Referral, Rejection, Specimen
 from cloud.modules.specimens.rules import Perm, State
 from cloud.reports.documents import Column, ListDocument
 from common import ids
@@ -233,6 +233,8 @@ def look(uow: UnitOfWork) -> None:
     """Every 15 minutes: rejections the ward has not read, recollections that do not come, referrals overdue."""
     unread, late = [], []
     for row in queries.rejections(uow, frozenset()):
+        if not row.open and row.read_at is None:  # its requests were cancelled, or another tube came without a collection
+            ward.read(uow, uow.s.get_one(Rejection, (uow.tenant_id, row.id), with_for_update=True))
         fields = {"code": row.barcode, "ward": row.ward or row.dept or "—", "name": row.name}
         if row.open and row.read_at is None and uow.now - row.at > UNREAD:
             words = "%(ward)s %(name)s 的拒收通知（%(code)s）30 分钟没有人看，请电话告知"

@@ -267,6 +267,7 @@ def collect(uow: UnitOfWork, code: str, patient_id: int, place: str = "") -> Ans
     _set_items(uow, tube, orders.ItemStatus.COLLECTED)
     emit(uow, "collected", tube)
     uow.s.flush()
+    ward.drawn_again(uow, tube.id)
     left = _left(uow, patient_id)
     words = "全部采集完成。" if left == 0 else say("已采集，还有 {left} 管。", left=left)
     return Answer(Finding.OK, words, scan.code, _row(uow, tube.id), None, left)
@@ -449,10 +450,7 @@ def confirm_rejection(uow: UnitOfWork, rejection_id: int) -> None:
     if row is None:
         raise UserError("not_found", "这条拒收通知不存在。")
     facts.require_here(uow, row.specimen_id)
-    if row.ward_read_at is None:
-        row.ward_read_at, row.ward_read_by = uow.now, uow.actor.name
-        uow.audit("rejection", row.id, "read", after={"by": uow.actor.name})
-    ward.read(uow, row.id)
+    ward.read(uow, row)
 
 
 def void(uow: UnitOfWork, specimen_id: int, reason: str) -> None:

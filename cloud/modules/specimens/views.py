@@ -78,7 +78,11 @@ def print_labels(uow: UnitOfWork) -> Any:
     """Two identifiers checked: make the tubes and print."""
     items = [int(each) for each in request.form.getlist("item") if each.isascii() and each.isdecimal()]
     made, job = service.print_labels(uow, _number("patient_id"), items, request.form.getlist("identifier"))
-    return fragment("specimens/labels.html", "printed", trigger=_sound("ok"), documents=made, job_id=job.id, **_base(uow))
+    uow.s.flush()
+    patients = queries.waiting_patients(uow, principal().wards)  # who was just printed leaves the list beside it
+    return fragment(
+        "specimens/labels.html", "printed", trigger=_sound("ok"), documents=made, job_id=job.id, patients=patients, **_base(uow)
+    )
 
 
 @VIEWS.post("/sp/labels/reprint", Perm.LABEL)

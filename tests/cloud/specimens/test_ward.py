@@ -10,7 +10,7 @@ from sqlalchemy import text
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform import alerts, lists
 from cloud.modules.platform.models import ListJob
-from cloud.modules.specimens import figures, service
+from cloud.modules.specimens import figures, referral, service
 from cloud.modules.specimens.figures import By, Figure, Wanted
 from cloud.modules.specimens.models import SpecimenEvent
 from cloud.web import span
@@ -62,6 +62,67 @@ def test_a_ward_sees_its_own_alerts_only_until_it_has_read(lab: Lab) -> None:
     notice = nurse.get("/sp/rejections").text.split("/read")[0].rsplit("/", 1)[1]
     nurse.post(f"/sp/rejections/{notice}/read", htmx=True)
     assert "病人W1" not in nurse.get("/alerts").text
+
+
+def again(uow: UnitOfWork, patient_id: int, items: list[int]) -> None:
+    """Labels for these requests, and their tubes collected."""
+    made, _ = service.print_labels(uow, patient_id, items, ["name", "birth"])
+    for document in made:
+        service.collect(uow, document.barcode, patient_id)
+
+
+def test_a_notice_is_read_by_whoever_does_all_it_asks(lab: Lab) -> None:
+    """Two requests of one rejected tube: after the first was drawn again the notice still asks for the other."""
+    with lab.uow() as uow:
+        placed = place(uow, "1001", "1002", patient_no="W9", name="病人W9", ward="呼吸科", kind="inpatient")
+        made, _ = service.print_labels(uow, placed.patient_id, placed.item_ids, ["name", "birth"])
+        for document in made:
+            service.collect(uow, document.barcode, placed.patient_id)
+        reason = uow.s.execute(text("SELECT id FROM reject_reason ORDER BY id LIMIT 1")).scalar_one()
+        rows = [service.reject(uow, document.barcode, reason).id for document in made]
+        items = [
+            uow.s.execute(text("SELECT order_item_id FROM rejection_item WHERE rejection_id = :r"), {"r": row}).scalar_one() for row in rows
+        ]
+    nurse = lab.client("nurse")
+    assert nurse.get("/alerts").text.count("病人W9") == len(rows) == 2
+    with lab.uow() as uow:
+        again(uow, placed.patient_id, items[:1])
+    assert nurse.get("/alerts").text.count("病人W9") == 1 and nurse.get("/sp/rejections?unread=1").text.count("病人W9") == 1
+    with lab.uow() as uow:
+        again(uow, placed.patient_id, items[1:])
+    assert "病人W9" not in nurse.get("/alerts").text and "病人W9" not in nurse.get("/sp/rejections?unread=1").text
+    with lab.uow() as uow:
+        told = uow.s.execute(
+            text("SELECT count(*) FROM audit_log WHERE entity = 'rejection' AND action = 'read' AND entity_id = ANY(:r)"),
+            {"r": [str(r) for r in rows]},
+        )
+        assert told.scalar() == 2
+
+
+def test_a_notice_whose_requests_were_cancelled_asks_for_nothing(lab: Lab) -> None:
+    with lab.uow() as uow:
+        code = drawn(uow, "W10", "呼吸科")
+        reason = uow.s.execute(text("SELECT id FROM reject_reason ORDER BY id LIMIT 1")).scalar_one()
+        row = service.reject(uow, code, reason).id
+        item = "(SELECT order_item_id FROM rejection_item WHERE rejection_id = :r)"
+        uow.s.execute(text(f"UPDATE order_item /* by hand */ SET status = 'cancelled' WHERE id IN {item}"), {"r": row})
+    nurse = lab.client("nurse")
+    assert "病人W10" in nurse.get("/sp/rejections?unread=1").text
+    with lab.uow() as uow:
+        referral.look(uow)
+    assert "病人W10" not in nurse.get("/sp/rejections?unread=1").text and "病人W10" not in nurse.get("/alerts").text
+
+
+def test_who_was_printed_leaves_the_list_beside_it(lab: Lab) -> None:
+    with lab.uow() as uow:
+        placed = place(uow, "1002", patient_no="W11", name="病人W11", ward="呼吸科", kind="inpatient")
+        place(uow, "1002", patient_no="W12", name="病人W12", ward="呼吸科", kind="inpatient")
+    nurse = lab.client("nurse")
+    assert "病人W11" in nurse.get("/sp/labels").text
+    form = {"patient_id": placed.patient_id, "item": placed.item_ids, "identifier": ["name", "birth"]}
+    answer = nurse.post("/sp/labels/print", form, htmx=True).text
+    beside = answer.split('id="waiting" hx-swap-oob="true"')[1].split("</section>")[0]
+    assert "病人W12" in beside and "病人W11" not in beside and 'data-key="F7"' in answer
 
 
 def test_a_lost_tube_is_told_to_the_ward_and_the_laboratory(lab: Lab) -> None:
