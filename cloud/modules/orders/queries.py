@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, text, true
+from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select, text, true
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
@@ -358,15 +358,23 @@ class RefundRow:
     state: str
     decided_by: str | None
     answer: str
+    measured: int
+    """How many of its tests have a value, untold yet: they end with it."""
     item: ItemRow
     patient: PatientRow
+
+
+_MEASURED: ColumnElement[int] = literal_column("""(
+  SELECT count(*) FROM test t JOIN order_set_item m ON m.tenant_id = t.tenant_id AND m.item_id = t.item_id
+  WHERE t.tenant_id = order_item.tenant_id AND t.specimen_id = order_item.specimen_id AND m.order_set_id = order_item.order_set_id
+    AND t.current_id IS NOT NULL AND t.state <> 'cancelled')""")
 
 
 def refunds(uow: UnitOfWork, state: str = "waiting", limit: int = PAGE) -> list[RefundRow]:
     """Refund requests of one state, oldest first."""
     query = _items().add_columns(
         *_PATIENT, RefundRequest.id, RefundRequest.version, RefundRequest.requested_at, RefundRequest.reason, RefundRequest.state,
-        RefundRequest.decided_by, RefundRequest.answer,
+        RefundRequest.decided_by, RefundRequest.answer, _MEASURED,
     )  # fmt: skip
     query = query.join(RefundRequest, and_(RefundRequest.tenant_id == OrderItem.tenant_id, RefundRequest.order_item_id == OrderItem.id))
     query = query.join(Patient, and_(Patient.tenant_id == LabOrder.tenant_id, Patient.id == LabOrder.patient_id))

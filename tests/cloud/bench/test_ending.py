@@ -20,6 +20,7 @@ from cloud.modules.bench.rules import TestState
 from cloud.modules.catalog import models as md
 from cloud.modules.catalog import queries as catalog
 from cloud.modules.orders import models as orders
+from cloud.modules.orders import queries as order_queries
 from cloud.modules.orders import service as requests
 from cloud.modules.reports import service
 from cloud.modules.specimens import add_on
@@ -100,7 +101,11 @@ def test_a_refund_granted_after_all_was_measured_and_reviewed_ends_it_all(room: 
         report = service.review(uow, given, None, room.person(uow, "tester"))
     work(room)
     with room.world.lab.uow() as uow:
-        refund(uow, asked)
+        uow.s.add(orders.RefundRequest(order_item_id=asked, reason="患者要求", requested_at=uow.now))
+        uow.s.flush()
+        (waiting,) = order_queries.refunds(uow)
+        assert waiting.measured == 2
+        requests.decide_refund(uow, waiting.id, waiting.version, True, "同意")
     # Before the worker comes by, nothing leaves either.
     with room.world.lab.uow() as uow, pytest.raises(UserError, match="申请已取消或退费：项目K、项目NA"):
         service.release(uow, [report], room.person(uow, "verifier"), DESK)
