@@ -22,7 +22,8 @@ GENESIS = b"\0" * 32
 
 
 class AuditHead(Base):
-    """The chain's last hash, one row a tenant; only audit_append writes it."""
+    """The chain's last hash, one row a tenant; only audit_append writes it. The one table that asks whether its hospital exists: see
+    ``TenantTable``."""
 
     __tablename__ = "audit_head"
     tenant_id: Mapped[int] = mapped_column(Integer, ForeignKey("tenant.id"), primary_key=True)
@@ -38,7 +39,7 @@ class AuditLog(Base):
         Index("ix_audit_log_entity", "tenant_id", "entity", "entity_id", "seq"),
         Index("ix_audit_log_actor", "tenant_id", "actor_id", "seq"),
     )
-    tenant_id: Mapped[int] = mapped_column(Integer, ForeignKey("tenant.id"), primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(Integer, primary_key=True)
     seq: Mapped[int] = mapped_column(BigInteger, primary_key=True)
     at: Mapped[datetime]
     actor_id: Mapped[int | None] = mapped_column(BigInteger)

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, ClassVar
 
-from sqlalchemy import BigInteger, DateTime, ForeignKey, ForeignKeyConstraint, Identity, Integer, MetaData, Numeric, Text
+from sqlalchemy import BigInteger, DateTime, ForeignKeyConstraint, Identity, Integer, MetaData, Numeric, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, declared_attr, mapped_column
 
@@ -40,11 +40,16 @@ class Base(DeclarativeBase):
 
 
 class TenantTable:
-    """Mixin of a table whose rows belong to one hospital (row security is forced on it, see tenancy.py)."""
+    """Mixin of a table whose rows belong to one hospital (row security is forced on it, see tenancy.py).
+
+    ``tenant_id`` itself is no foreign key: each row written would look its hospital up and lock it, a hundred times a tube, and those who
+    write at the same time would queue for that one row. Row security accepts no other hospital than the transaction's, hospitals are never
+    deleted, and the audit chain, without which nothing is written, has the foreign key (``AuditHead``).
+    """
 
     @declared_attr
     def tenant_id(cls) -> Mapped[int]:
-        return mapped_column(Integer, ForeignKey("tenant.id"), primary_key=True, sort_order=-2)
+        return mapped_column(Integer, primary_key=True, sort_order=-2)
 
     @declared_attr
     def id(cls) -> Mapped[int]:

@@ -105,3 +105,9 @@ def test_every_view_may_be_asked_in_english(lab: Lab) -> None:
     page = client.get("/audit").text
     assert 'lang="en"' in page
     assert "校验链条" not in page
+
+
+def test_a_hospital_that_is_not_registered_has_no_chain_and_so_no_change(lab: Lab) -> None:
+    # No other table asks: see cloud.db.base.TenantTable.
+    with pytest.raises(DBAPIError, match="fk_audit_head_tenant_id"), lab.db.tenant(987654) as uow:
+        uow.audit("thing", 1, "made")
