@@ -28,7 +28,7 @@ MODULE = Module(
         Perm.STOP: ("tester", "verifier", "senior", "leader", "quality", "director"),
         Perm.AUDIT: ("verifier", "senior", "leader", "quality"),
     },
-    menu=(MenuItem("自动审核", "/av/board", Perm.READ, "检验", 34),),
+    menu=(MenuItem("自动审核", "/av/board", Perm.READ, "检验", 36),),
     handlers={"result.received": ("service:on_results",), "result.settled": ("service:on_results",)},
     jobs=(Job("autoverify.watch", "15m", "service:watch"),),
 )

@@ -15,9 +15,9 @@ MODULE = Module(
     },
     menu=(
         MenuItem("检验工作台", "/bench", Perm.READ, "检验", 30),
-        MenuItem("复查与加做", "/bench/rerun", Perm.READ, "检验", 31),
-        MenuItem("手工工作单", "/bench/entry", Perm.ENTER, "检验", 32),
-        MenuItem("检验统计", "/bench/figures", Perm.READ, "检验", 36),
+        MenuItem("复查与加做", "/bench/rerun", Perm.READ, "检验", 33),
+        MenuItem("手工工作单", "/bench/entry", Perm.ENTER, "检验", 31),
+        MenuItem("检验统计", "/bench/figures", Perm.READ, "检验", 41),
     ),
     jobs=(Job("bench.watch", "1m", "watch:look"), Job("bench.trace", "1m", "trace:note")),
     handlers={

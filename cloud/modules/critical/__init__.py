@@ -15,8 +15,8 @@ MODULE = Module(
         Perm.CLINIC: ("clinician", "nurse"),
     },
     menu=(
-        MenuItem("危急值", "/critical/board", Perm.READ, "检验", 33),
-        MenuItem("危急值登记本", "/critical/register", Perm.READ, "检验", 34),
+        MenuItem("危急值", "/critical/board", Perm.READ, "检验", 34),
+        MenuItem("危急值登记本", "/critical/register", Perm.READ, "检验", 35),
         MenuItem("危急值待确认", "/critical/clinic", Perm.CLINIC, "临床", 40),
     ),
     front=(Front(Perm.CLINIC, "/critical/clinic/waiting", "critical", ("critical.css",), ("critical.js", "review.js")),),

@@ -24,7 +24,7 @@ MODULE = Module(
         "servicedesk",
     ),  # fmt: skip
     permissions={Perm.READ: (*BENCH, "quality", "director", "infogroup"), Perm.WRITE: BENCH},
-    menu=(MenuItem("交接班", "/bench/handover", Perm.READ, "检验", 29), MenuItem("科室日志", "/bench/daylog", Perm.READ, "检验", 37)),
+    menu=(MenuItem("交接班", "/bench/handover", Perm.READ, "检验", 29), MenuItem("科室日志", "/bench/daylog", Perm.READ, "检验", 42)),
     jobs=(Job("handover.watch", "15m", "watch:untaken"),),
     starts={Perm.WRITE: "start:given"},
 )

@@ -20,11 +20,11 @@ MODULE = Module(
         Perm.NOTIFY: ("leader", "quality", "director", "infogroup"),
     },
     menu=(
-        MenuItem("审核发布", "/review", Perm.RELEASE, "检验", 31),
-        MenuItem("报告查询", "/reports", Perm.READ, "检验", 32),
-        MenuItem("传染病阳性", "/reports/infectious", Perm.NOTIFY, "检验", 36),
-        MenuItem("修改与召回通知", "/reports/notices", Perm.AMEND, "检验", 34),
-        MenuItem("报告统计", "/reports/figures", Perm.READ, "检验", 35),
+        MenuItem("审核发布", "/review", Perm.RELEASE, "检验", 32),
+        MenuItem("报告查询", "/reports", Perm.READ, "检验", 37),
+        MenuItem("传染病阳性", "/reports/infectious", Perm.NOTIFY, "检验", 39),
+        MenuItem("修改与召回通知", "/reports/notices", Perm.AMEND, "检验", 38),
+        MenuItem("报告统计", "/reports/figures", Perm.READ, "检验", 40),
         MenuItem("报告格式", "/templates", Perm.LAYOUTS, "基础数据", 232),
     ),
     handlers={
