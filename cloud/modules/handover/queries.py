@@ -22,11 +22,12 @@ from cloud.modules.reagents import queries as reagents
 from cloud.modules.reports import queries as reports
 from cloud.modules.scheduling import queries as scheduling
 from cloud.modules.servicedesk import queries as desk
+from common.say import say, word
 
 SOON = timedelta(hours=24)
 PAGE = 30
-CALIBRATION = {"none": "无校准记录", "failed": "校准不合格", "expired": "校准已过期", "soon": "校准将到期"}
-PACK = {"none": "无在机试剂记录", "unaccepted": "批号未验证", "expired": "在机过期", "soon": "在机将到期"}
+CALIBRATION = {"none": say("无校准记录"), "failed": say("校准不合格"), "expired": say("校准已过期"), "soon": say("校准将到期")}
+PACK = {"none": say("无在机试剂记录"), "unaccepted": say("批号未验证"), "expired": say("在机过期"), "soon": say("在机将到期")}
 
 
 def figures(uow: UnitOfWork, section: md.SectionRow) -> list[Figure]:
@@ -45,12 +46,16 @@ def figures(uow: UnitOfWork, section: md.SectionRow) -> list[Figure]:
         *_quality(uow, analyzers, code),
         figure(Code.CALIBRATION, _calibrations(uow, catalog, measured, uow.now + SOON), "/eq/due"),
         figure(Code.REAGENT, _packs(uow, catalog, measured, uow.now + SOON), "/rg/open"),
-        figure(Code.LINK, [f"{name} {word}" for name, word in links], "/edge/board"),
+        figure(Code.LINK, [say("{name} {state}", name=name, state=word(state)) for name, state in links], "/edge/board"),
         figure(Code.FAULT, [f"{analyzers[f.analyzer_id]} {f.symptom}" for f in faults], "/eq/due"),
         figure(Code.CRITICAL, [_told(uow, e) for e in critical.untold(uow, section.id)], f"/critical/board?section={code}&show=untold"),
         figure(Code.HELD, bench.names(uow, section.id, "held"), f"/bench/{code}?show=held", counts.held),
         figure(Code.LATE, bench.names(uow, section.id, "late"), f"/bench/{code}?show=late", counts.late),
-        figure(Code.RERUN, [f"{r.barcode} {r.item}{r.row.word}" for r in reruns], f"/bench/rerun?section={code}"),
+        figure(
+            Code.RERUN,
+            [say("{code} {item}{state}", code=r.barcode, item=r.item, state=word(r.row.word)) for r in reruns],
+            f"/bench/rerun?section={code}",
+        ),
         figure(Code.REVIEW, [], f"/review/{code}", reports.count_waiting(uow, [section.id]).get(section.id, 0)),
         figure(Code.WAITING, [], f"/bench/{code}?show=all", counts.waiting),
         figure(Code.ORPHAN, [], "/edge/orphans", edge.counts(uow).tray),
@@ -65,25 +70,35 @@ def _quality(uow: UnitOfWork, analyzers: dict[int, str], code: str) -> list[Figu
         for tile in tiles if analyzer in analyzers else ():
             state = tile.gate.state.value
             if state not in ("open", "no_plan"):
-                out[state == "overdue"].append(f"{tile.item.name}（{analyzers[analyzer]}）{tile.gate.word}")
+                named = {"item": tile.item.name, "analyzer": analyzers[analyzer], "state": word(tile.gate.word)}
+                out[state == "overdue"].append(say("{item}（{analyzer}）{state}", **named))
     url = f"/qc/today?section={code}"
     return [figure(Code.QC_OUT, out[False], url), figure(Code.QC_DUE, out[True], url)]
 
 
 def _items(catalog: md.Catalog, ids: Sequence[int]) -> str:
-    return catalog.items[ids[0]].name if len(ids) == 1 else f"{len(ids)} 项"
+    return catalog.items[ids[0]].name if len(ids) == 1 else say("{n} 项", n=len(ids))
 
 
 def _calibrations(uow: UnitOfWork, catalog: md.Catalog, measured: dict[int, set[int]], until: datetime) -> list[str]:
     due = equipment.due(uow, measured, until)
-    return [f"{catalog.analyzers[d.analyzer_id].name} {_items(catalog, d.items)}{CALIBRATION[d.why]}" for d in due]
+    return [
+        say(
+            "{analyzer} {items}{state}",
+            analyzer=catalog.analyzers[d.analyzer_id].name,
+            items=_items(catalog, d.items),
+            state=CALIBRATION[d.why],
+        )
+        for d in due
+    ]
 
 
 def _packs(uow: UnitOfWork, catalog: md.Catalog, measured: dict[int, set[int]], until: datetime) -> list[str]:
-    out = []
+    out: list[str] = []
     for e in reagents.ending(uow, measured, until):
         at = "" if e.until is None else f" {e.until.astimezone(md.HOSPITAL_ZONE):%m-%d %H:%M}"
-        out.append(f"{catalog.analyzers[e.analyzer_id].name} {_items(catalog, e.items)}{e.lot_no and ' ' + e.lot_no} {PACK[e.why]}{at}")
+        named = {"analyzer": catalog.analyzers[e.analyzer_id].name, "items": _items(catalog, e.items), "state": PACK[e.why]}
+        out.append(say("{analyzer} {items}{lot} {state}{at}", lot=e.lot_no and f" {e.lot_no}", at=at, **named))
     return out
 
 
@@ -105,7 +120,7 @@ def _stops(uow: UnitOfWork, catalog: md.Catalog, section: md.SectionRow, analyze
         if mine[stop.scope]:
             out.append(f"{stop.target_name} {stop.reason}")
     paused = [r for r in autoverify.sets(uow, section.id) if r.state == "suspended"]
-    return out + [f"规则集 {r.number} 暂停：{r.reason}" for r in paused]
+    return out + [say("规则集 {number} 暂停：{reason}", number=r.number, reason=r.reason) for r in paused]
 
 
 def on_duty(uow: UnitOfWork, section_id: int) -> list[scheduling.OnDuty]:

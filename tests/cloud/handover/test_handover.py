@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
@@ -19,6 +20,7 @@ from cloud.modules.equipment import service as equipment
 from cloud.modules.handover import queries, rules
 from cloud.modules.handover.rules import Code, Figure, State, figure
 from cloud.modules.servicedesk import service as desk
+from common.say import Said, say, word
 from tests.cloud.autoverify.floor import MORNING, Floor, open_floor
 from tests.support import lab as labs
 from tests.support.database import TestDatabase, TestServer
@@ -255,3 +257,15 @@ def test_each_number_counts_its_list_and_drills_to_it(floor: Floor) -> None:
     assert tester.get("/bench/CHEM?show=late").text.count('<tr id="t') == 1
     assert tester.get("/bench/CHEM?show=held").text.count('<tr id="t') == 0
     assert "扫码枪坏" in tester.get("/desk?section=CHEM").text
+
+
+def test_what_is_open_is_named_in_the_readers_language() -> None:
+    """The names on the screen are sentences that can be said again; the note keeps them in Chinese."""
+    assert all(isinstance(each, Said) for each in (*queries.CALIBRATION.values(), *queries.PACK.values()))
+    found = figure(Code.LINK, [say("{name} {state}", name="血球仪", state=word("离线"))], "/edge/board")
+    assert json.dumps(found.to_json(), ensure_ascii=False).count("血球仪 离线") == 1
+    (name,) = found.names
+    assert (
+        isinstance(name, Said)
+        and name.in_words_of({"{name} {state}": "{name}: {state}", "离线": "offline"}.__getitem__) == "血球仪: offline"
+    )
