@@ -7,7 +7,7 @@ A view is called as ``view(uow, **url_args)`` inside one tenant transaction that
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -18,7 +18,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from werkzeug.wrappers import Response as BaseResponse
 
 from cloud.config import Settings
-from cloud.db.session import Actor, Database
+from cloud.db.session import Actor, Database, UnitOfWork
 from cloud.web import cookie, csrf
 from cloud.web.faults import Forbidden, HospitalReadOnly, NotFound, OutsideEdition, ReadOnly, Stale
 from cloud.web.principal import Ended, Identity, Principal
@@ -62,10 +62,15 @@ def opens(url: str) -> bool:
     return permission in Access.__members__.values() or principal().may(permission)
 
 
-class Views:
-    """All URLs of a module in one table."""
+Places = Mapping[str, Callable[[UnitOfWork, Any], bool]]
+"""Argument of an address → whether the row it names is of the place of the person at work; asked only for who is bound to one."""
 
-    def __init__(self, name: str, import_name: str) -> None:
+
+class Views:
+    """All URLs of a module in one table. ``at``: where what an address names must be of one's own place."""
+
+    def __init__(self, name: str, import_name: str, at: Places | None = None) -> None:
+        self.at = at or {}
         self.blueprint = Blueprint(name, import_name, template_folder="templates")
         self.declared: dict[str, str] = {}
         self.while_locked: set[str] = set()
@@ -78,7 +83,7 @@ class Views:
         def add(fn: Callable[..., Any]) -> Callable[..., Any]:
             endpoint = f"{self.blueprint.name}.{fn.__name__}"
             self.declared[endpoint] = str(permission)
-            self.blueprint.add_url_rule(rule, fn.__name__, _guard(fn, str(permission), while_locked, reads), methods=list(methods))
+            self.blueprint.add_url_rule(rule, fn.__name__, _guard(fn, str(permission), while_locked, reads, self.at), methods=list(methods))
             return fn
 
         return add
@@ -92,17 +97,19 @@ class Views:
         return self.route(rule, permission, methods=("POST",), **kw)
 
 
-def _guard(fn: Callable[..., Any], permission: str, while_locked: bool, reads: bool) -> Callable[..., BaseResponse]:
+def _guard(fn: Callable[..., Any], permission: str, while_locked: bool, reads: bool, at: Places) -> Callable[..., BaseResponse]:
     @functools.wraps(fn)
     def call(**kwargs: Any) -> BaseResponse:
         if permission == Access.PUBLIC:
             return make_response(fn(**kwargs))
-        return _in_tenant(fn, permission, while_locked, reads, kwargs)
+        return _in_tenant(fn, permission, while_locked, reads, at, kwargs)
 
     return call
 
 
-def _in_tenant(fn: Callable[..., Any], permission: str, while_locked: bool, reads: bool, kwargs: dict[str, Any]) -> BaseResponse:
+def _in_tenant(
+    fn: Callable[..., Any], permission: str, while_locked: bool, reads: bool, at: Places, kwargs: dict[str, Any]
+) -> BaseResponse:
     ext = web()
     found = cookie.read(request.cookies)
     if found is None:
@@ -127,6 +134,8 @@ def _in_tenant(fn: Callable[..., Any], permission: str, while_locked: bool, read
                 raise Forbidden(permission)
             g.principal = who = who.within(permission)
             uow.actor = replace(uow.actor, reach=who.reach)
+            if who.reach is not None and not all(at[name](uow, value) for name, value in kwargs.items() if name in at):
+                raise NotFound
             if who.read_only and request.method != "GET" and not while_locked:
                 raise ReadOnly
             if who.hospital_read_only and request.method != "GET" and not (while_locked or reads):

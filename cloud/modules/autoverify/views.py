@@ -11,7 +11,7 @@ from typing import Any
 from flask import request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.autoverify import identity_form, queries, service, sets, simulation
+from cloud.modules.autoverify import identity_form, places, queries, service, sets, simulation
 from cloud.modules.autoverify.case import Action, Case, Expression, Identity, Policy, Range, Reach, from_json, to_json
 from cloud.modules.autoverify.decision import decide
 from cloud.modules.autoverify.models import RuleSet
@@ -27,7 +27,7 @@ from common import ids
 from common.errors import UserError
 from common.say import say
 
-VIEWS = Views("autoverify", __name__)
+VIEWS = Views("autoverify", __name__, places.AT)
 ACTIONS = {
     Action.HOLD: say("转人工"),
     Action.MUST: say("不成立即转人工（成立才放行）"),

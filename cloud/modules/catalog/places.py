@@ -5,7 +5,9 @@ Nobody bounded, a job or a machine: everywhere. Work on results counts by the se
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+
+from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
@@ -41,6 +43,18 @@ def of_sections(uow: UnitOfWork) -> Mapping[str, object]:
     """The values of ``(:everywhere OR x.section_id = ANY(:own_sections))``, for what counts by the section alone."""
     own = sections(uow)
     return {"everywhere": own is None, "own_sections": sorted(own or ())}
+
+
+def of_row(sql: str) -> Callable[[UnitOfWork, int], bool]:
+    """Whether the row ``:id`` is of the person's own place, by the section that ``sql`` finds for it; one that has none, or does not
+    exist, is left to whoever reads it."""
+    statement = text(sql)
+
+    def here(uow: UnitOfWork, row_id: int) -> bool:
+        section = uow.s.execute(statement, {"t": uow.tenant_id, "id": row_id}).scalar_one_or_none()
+        return section is None or covers(uow, section)
+
+    return here
 
 
 def elsewhere(uow: UnitOfWork, section_id: int) -> Said:

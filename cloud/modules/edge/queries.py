@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
+from cloud.modules.catalog import queries as md
 from cloud.modules.edge import facts, rules, verdicts
 from cloud.modules.edge.alarms import KINDS
-from cloud.modules.edge.models import Agent, EdgeAlarm, RawMessage
+from cloud.modules.edge.models import Agent, Connection, EdgeAlarm, RawMessage
+from cloud.modules.edge.places import OF_ANALYZER
 from cloud.modules.platform import alerts
 from common import visible
 
@@ -63,7 +66,7 @@ def troubled(uow: UnitOfWork, analyzer_ids: Collection[int]) -> list[tuple[str, 
 
 # --- trays -----------------------------------------------------------------------------------------------------------
 
-TRAY = text("""
+TRAY = text(f"""
 SELECT o.raw_message_id AS raw_id, o.specimen_text, min(o.received_at) AS received_at, count(*) AS n,
        min(o.patient_text) AS patient_text, min(o.patient_name) AS patient_name, min(o.time_text) AS time_text,
        string_agg(DISTINCT o.reason, ',') AS reasons, string_agg(DISTINCT o.state, ',') AS states,
@@ -75,6 +78,7 @@ LEFT JOIN connection c ON c.tenant_id = o.tenant_id AND c.id = o.connection_id
 LEFT JOIN specimen s ON s.tenant_id = o.tenant_id AND s.id = o.specimen_id
 LEFT JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
 WHERE o.tenant_id = :t AND o.state IN ('orphan', 'mismatch') AND o.closed_at IS NULL AND (:raw = 0 OR o.raw_message_id = :raw)
+  AND {OF_ANALYZER.format(analyzer="o.analyzer_id")}
   AND (:q = '' OR strpos(lower(concat_ws(' ', o.specimen_text, o.patient_text, o.patient_name, c.name)), lower(:q)) > 0)
 GROUP BY o.raw_message_id, o.specimen_text
 ORDER BY o.raw_message_id DESC, o.specimen_text LIMIT :n OFFSET :start
@@ -86,7 +90,8 @@ def tray(uow: UnitOfWork, q: str = "", start: int = 0, raw: int = 0, limit: int 
 
     ``q``: part of what the analyzer said of specimen or patient, or of the connection's name. ``raw``: of that message alone.
     """
-    return list(uow.s.execute(TRAY, {"t": uow.tenant_id, "n": limit or PAGE, "q": q.strip(), "start": start, "raw": raw}))
+    values = {"t": uow.tenant_id, "n": limit or PAGE, "q": q.strip(), "start": start, "raw": raw, **places.of_sections(uow)}
+    return list(uow.s.execute(TRAY, values))
 
 
 def tray_one(uow: UnitOfWork, raw_id: int, specimen_text: str) -> Any | None:
@@ -94,18 +99,19 @@ def tray_one(uow: UnitOfWork, raw_id: int, specimen_text: str) -> Any | None:
     return next((r for r in tray(uow, raw=raw_id) if (r.specimen_text or "") == specimen_text), None)
 
 
-UNMAPPED = text("""
+UNMAPPED = text(f"""
 SELECT o.analyzer_id, btrim(o.code) AS code, count(*) AS n, max(o.received_at) AS last_at,
        (array_agg(DISTINCT left(coalesce(o.value, '') || ' ' || coalesce(o.unit, ''), 40)))[1:4] AS samples,
        max(o.raw_message_id) AS raw_id, max(o.unit) AS unit
 FROM observation o WHERE o.tenant_id = :t AND o.state = 'unmapped' AND o.closed_at IS NULL AND o.code IS NOT NULL
+  AND {OF_ANALYZER.format(analyzer="o.analyzer_id")}
 GROUP BY o.analyzer_id, btrim(o.code) ORDER BY count(*) DESC, code LIMIT :n
 """)
 
 
 def unmapped(uow: UnitOfWork, limit: int = PAGE) -> list[Any]:
     """Codes without an item, with counts and samples."""
-    return list(uow.s.execute(UNMAPPED, {"t": uow.tenant_id, "n": limit}))
+    return list(uow.s.execute(UNMAPPED, {"t": uow.tenant_id, "n": limit, **places.of_sections(uow)}))
 
 
 def quarantined(uow: UnitOfWork, before: int = 0, limit: int = PAGE) -> list[Any]:
@@ -114,6 +120,11 @@ def quarantined(uow: UnitOfWork, before: int = 0, limit: int = PAGE) -> list[Any
     question = select(*columns, RawMessage.conn_key.label("connection"))
     if before:
         question = question.where(RawMessage.id < before)
+    own = places.sections(uow)
+    if own is not None:  # a line that is assigned to no analyzer yet is everybody's
+        theirs = [a.id for a in md.catalog(uow).analyzers.values() if a.section_id not in own]
+        lines = select(Connection.id).where(Connection.analyzer_id.in_(theirs))
+        question = question.where(func.coalesce(RawMessage.connection_id, 0).not_in(lines))
     return list(uow.s.execute(question.where(RawMessage.state != "interpreted").order_by(RawMessage.id.desc()).limit(limit)))
 
 

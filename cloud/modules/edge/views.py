@@ -18,6 +18,7 @@ from cloud.modules.edge import (
     mapping,
     meanings,
     onboarding,
+    places,
     queries,
     service,
     signals,
@@ -34,7 +35,7 @@ from cloud.web.view import Access, Views, principal, web
 from common.errors import UserError
 
 ENROLMENTS = Attempts(20, "登记尝试过于频繁，请一分钟后再试。")  # codes are 192 bit; this only keeps noise away
-VIEWS = Views("edge", __name__)
+VIEWS = Views("edge", __name__, places.AT)
 
 
 def _zone() -> ZoneInfo:
@@ -167,6 +168,7 @@ def attach(uow: UnitOfWork, raw_id: int) -> Any:
     """Whose result it is: barcode and patient, with a reason."""
     f = request.form
     given = service.Attachment(raw_id, f.get("specimen", ""), f.get("barcode", ""), f.get("patient", ""), f.get("reason", ""))
+    places.require_tube(uow, given.barcode)
     done = service.attach(uow, given, _zone())
     said = _("已附加 %(n)s 个结果。", n=done.get("matched", 0))
     if done.get("unmapped"):
@@ -220,6 +222,7 @@ def map_code(uow: UnitOfWork) -> Any:
     f = request.form
     who = principal()
     analyzer, raw_id = _number("analyzer_id"), f.get("raw_id", "")
+    places.require_analyzer(uow, analyzer)
     onboarding.add_code(uow, analyzer, f.get("code", ""), _number("item_id"), who.user_id, f.get("reason", ""))
     if raw_id.isdecimal() and who.may(Perm.RAW):
         onboarding.seen_in(uow, analyzer, f.get("code", ""), int(raw_id))
@@ -229,6 +232,7 @@ def map_code(uow: UnitOfWork) -> Any:
 @VIEWS.post("/edge/unmapped/ignore", Perm.MAP)
 def ignore_code(uow: UnitOfWork) -> Any:
     """A code is no result."""
+    places.require_analyzer(uow, _number("analyzer_id"))
     service.ignore_code(uow, _number("analyzer_id"), request.form.get("code", ""), request.form.get("reason", ""), _zone())
     return redirect_to("/edge/unmapped")
 

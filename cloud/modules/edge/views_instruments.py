@@ -8,7 +8,7 @@ from flask import request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.edge import configuration, instruments, library, sandbox
+from cloud.modules.edge import configuration, instruments, library, places, sandbox
 from cloud.modules.edge.configuration import NewConnection
 from cloud.modules.edge.rules import Perm
 from cloud.web.faults import NotFound
@@ -18,7 +18,7 @@ from cloud.web.view import Views, principal
 from common.errors import UserError
 from common.instruments.drivers import DRIVERS
 
-VIEWS = Views("edge_instruments", __name__)
+VIEWS = Views("edge_instruments", __name__, places.AT)
 
 
 @VIEWS.get("/edge/analyzers", Perm.READ)

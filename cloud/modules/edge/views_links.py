@@ -18,6 +18,7 @@ from cloud.modules.edge import (
     library,
     mapping,
     onboarding,
+    places,
     recordings,
     reporting,
     rules,
@@ -35,7 +36,7 @@ from cloud.web.page import fragment, page, redirect_to
 from cloud.web.view import Views, principal, web
 from common.instruments.drivers import DRIVERS
 
-VIEWS = Views("edge_links", __name__)
+VIEWS = Views("edge_links", __name__, places.AT)
 TAIL = 8
 """Messages of the live tail."""
 
@@ -135,6 +136,8 @@ def replay(uow: UnitOfWork) -> Any:
     hour, days = a.get("hour", type=int), min(max(a.get("days", 7, type=int), 1), 31)
     at = None if hour is None else console.Hours(hour, days, _zone())
     picked = [int(v) for v in a.getlist("raw") if v.isdecimal()][: recordings.MAX_RAW]
+    if uow.actor.reach is not None:
+        picked = [v for v in picked if places.raw_here(uow, v)]
     versions = onboarding.versions(uow)
     new = console.new_way(a.get("version", type=int), a.get("driver", ""), a.get("encoding", ""))
     done = console.replay(uow, picked, new) if picked else None

@@ -21,6 +21,7 @@ from cloud.modules.edge import (
     marking,
     meanings,
     onboarding,
+    places,
     queries,
     recordings,
     sandbox,
@@ -37,7 +38,7 @@ from common import visible
 from common.errors import UserError
 from common.instruments.drivers import DRIVERS
 
-VIEWS = Views("edge_onboard", __name__)
+VIEWS = Views("edge_onboard", __name__, places.AT)
 SAMPLES = 40
 """Results of a reading shown beside another one."""
 

@@ -105,14 +105,14 @@ def due(uow: UnitOfWork, measured: Mapping[int, Collection[int]], until: datetim
 
 
 _SHOWN = text("""
-SELECT c.id, a.name AS analyzer, i.name AS item, c.certificate, c.done_at, c.valid_until, c.passed
+SELECT c.id, c.analyzer_id, a.name AS analyzer, i.name AS item, c.certificate, c.done_at, c.valid_until, c.passed
 FROM calibration c
 JOIN analyzer a ON a.tenant_id = c.tenant_id AND a.id = c.analyzer_id
 LEFT JOIN test_item i ON i.tenant_id = c.tenant_id AND i.id = c.item_id
 WHERE c.tenant_id = :t ORDER BY c.valid_until DESC, c.id DESC LIMIT 200
 """)
 _OPEN = text("""
-SELECT f.id, a.name AS analyzer, f.started_at, f.symptom FROM equipment_fault f
+SELECT f.id, f.analyzer_id, a.name AS analyzer, f.started_at, f.symptom FROM equipment_fault f
 JOIN analyzer a ON a.tenant_id = f.tenant_id AND a.id = f.analyzer_id
 WHERE f.tenant_id = :t AND f.ended_at IS NULL ORDER BY f.started_at LIMIT 200
 """)

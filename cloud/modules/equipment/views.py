@@ -8,14 +8,30 @@ from typing import Any
 from flask import request
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.equipment import queries, service
 from cloud.modules.equipment.rules import Perm
-from cloud.web.faults import Invalid
+from cloud.web.faults import Invalid, NotFound
 from cloud.web.page import page, redirect_to
 from cloud.web.view import Views
 
-VIEWS = Views("equipment", __name__)
+_FAULT = """SELECT a.section_id FROM equipment_fault f JOIN analyzer a ON a.tenant_id = f.tenant_id AND a.id = f.analyzer_id
+            WHERE f.tenant_id = :t AND f.id = :id"""
+VIEWS = Views("equipment", __name__, {"fault_id": places.of_row(_FAULT)})
+
+
+def _here(uow: UnitOfWork, analyzer_id: int | None) -> bool:
+    found = None if analyzer_id is None else md.catalog(uow).analyzers.get(analyzer_id)
+    return found is None or places.covers(uow, found.section_id)
+
+
+def _analyzer(uow: UnitOfWork) -> int:
+    """The analyzer a form names, of the own place."""
+    found = request.form.get("analyzer", type=int) or 0
+    if not _here(uow, found):
+        raise NotFound("这台仪器")
+    return found
 
 
 @VIEWS.get("/eq/due", Perm.READ)
@@ -24,9 +40,9 @@ def due(uow: UnitOfWork) -> Any:
     catalog = md.catalog(uow)
     return page(
         "equipment/due.html",
-        faults=queries.open_faults(uow),
-        calibrations=queries.shown(uow),
-        analyzers=[a for a in catalog.analyzers.values() if a.active],
+        faults=[f for f in queries.open_faults(uow) if _here(uow, f.analyzer_id)],
+        calibrations=[c for c in queries.shown(uow) if _here(uow, c.analyzer_id)],
+        analyzers=[a for a in catalog.analyzers.values() if a.active and _here(uow, a.id)],
         items=[i for i in catalog.items.values() if i.active],
         now=uow.now,
     )
@@ -38,7 +54,7 @@ def calibrate(uow: UnitOfWork) -> Any:
     form = request.form
     service.calibrate(
         uow,
-        form.get("analyzer", type=int) or 0,
+        _analyzer(uow),
         form.get("item", type=int),
         form.get("certificate", ""),
         _moment("done_at"),
@@ -51,7 +67,7 @@ def calibrate(uow: UnitOfWork) -> Any:
 @VIEWS.post("/eq/faults", Perm.FAULT)
 def report_fault(uow: UnitOfWork) -> Any:
     """Say that an analyzer is out of order."""
-    service.report_fault(uow, request.form.get("analyzer", type=int) or 0, request.form.get("symptom", ""))
+    service.report_fault(uow, _analyzer(uow), request.form.get("symptom", ""))
     return redirect_to("/eq/due")
 
 

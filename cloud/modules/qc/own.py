@@ -45,6 +45,12 @@ def require_analyzer(uow: UnitOfWork, analyzer_id: int) -> None:
         raise NotFound("该质控计划")
 
 
+def require_material(uow: UnitOfWork, material_id: int) -> None:
+    """A lot is changed by who works with every analyzer that it is used on."""
+    for plan_id in queries.plans_of_lot(uow, material_id):
+        require_plan(uow, plan_id)
+
+
 def require_observed(uow: UnitOfWork, observation_id: int) -> None:
     """The same by a control observation that lies unplaced."""
     analyzer_id = intake.analyzer_of(uow, observation_id)

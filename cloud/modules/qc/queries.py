@@ -146,6 +146,11 @@ def ends(lots: Iterable[QcMaterial]) -> dict[int, datetime]:
     return {m.id: m.opened_at + timedelta(days=m.open_days) for m in lots if m.opened_at and m.open_days}
 
 
+def plans_of_lot(uow: UnitOfWork, material_id: int) -> set[int]:
+    """The plans that have a target with this lot."""
+    return set(uow.s.execute(select(QcTarget.plan_id).where(QcTarget.material_id == material_id)).scalars())
+
+
 def targets(uow: UnitOfWork, plan_ids: Iterable[int], *, current: bool = False) -> list[QcTarget]:
     """Targets of plans: all, or those in force now."""
     query = select(QcTarget).where(QcTarget.plan_id.in_(list(plan_ids)))

@@ -109,6 +109,7 @@ def change_material(uow: UnitOfWork, material_id: int) -> Any:
     """A new vial is opened, or more is in stock."""
     form = request.form
     new = plans.Opening(day(form.get("opened", ""), "opened"), form.get("open_days", type=int), form.get("added", type=int))
+    own.require_material(uow, material_id)
     plans.change_material(uow, material_id, form.get("version", 0, type=int), new)
     return redirect_to("/qc/plans")
 
@@ -116,6 +117,7 @@ def change_material(uow: UnitOfWork, material_id: int) -> Any:
 @SETTINGS.post("/qc/materials/<int:material_id>/retire", Perm.PLAN)
 def retire_material(uow: UnitOfWork, material_id: int) -> Any:
     """A lot is used up."""
+    own.require_material(uow, material_id)
     plans.retire_material(uow, material_id, request.form.get("version", type=int) or 0)
     return redirect_to("/qc/plans")
 

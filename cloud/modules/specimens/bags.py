@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.specimens import bag_rules, facts, logger, rules, service, steps
@@ -260,21 +261,35 @@ def balance_of(uow: UnitOfWork, bag_id: int) -> Balance:
 
 
 def bag(uow: UnitOfWork, bag_id: int) -> SpecimenBag | None:
-    """One bag."""
-    return uow.s.get(SpecimenBag, (uow.tenant_id, bag_id))
+    """One bag; absent where each of its tubes is another place's."""
+    return uow.s.get(SpecimenBag, (uow.tenant_id, bag_id)) if _is_here(uow, bag_id) else None
 
 
-_LIST = text("""
+_HERE = f"""(:everywhere OR NOT EXISTS (SELECT 1 FROM bag_tube h WHERE h.tenant_id = b.tenant_id AND h.bag_id = b.id)
+  OR EXISTS (SELECT 1 FROM bag_tube h JOIN specimen s ON s.tenant_id = h.tenant_id AND s.id = h.specimen_id
+             WHERE h.tenant_id = b.tenant_id AND h.bag_id = b.id AND {places.TUBE}))"""
+_IS_HERE = text(f"SELECT {_HERE} FROM specimen_bag b WHERE b.tenant_id = :t AND b.id = :id")
+
+
+def _is_here(uow: UnitOfWork, bag_id: int) -> bool:
+    if uow.actor.reach is None:
+        return True
+    uow.s.flush()
+    return bool(uow.s.execute(_IS_HERE, {"t": uow.tenant_id, "id": bag_id, **places.binds(uow)}).scalar())
+
+
+_LIST = text(f"""
 SELECT b.id, b.code, b.origin, b.courier, b.state, b.packed_at, b.sent_at, b.closed_at, b.note,
   (SELECT count(*) FROM bag_tube t WHERE t.tenant_id = b.tenant_id AND t.bag_id = b.id AND t.listed) AS listed,
   (SELECT count(*) FROM bag_tube t WHERE t.tenant_id = b.tenant_id AND t.bag_id = b.id AND t.scanned_at IS NOT NULL) AS scanned
-FROM specimen_bag b WHERE b.tenant_id = :t AND (b.state <> 'closed' OR b.closed_at > :since) ORDER BY b.state = 'closed', b.id DESC LIMIT :n
+FROM specimen_bag b WHERE b.tenant_id = :t AND {_HERE} AND (b.state <> 'closed' OR b.closed_at > :since)
+ORDER BY b.state = 'closed', b.id DESC LIMIT :n
 """)
 
 
 def bag_list(uow: UnitOfWork, since: datetime) -> list[Any]:
     """Bags that are not closed, then those closed since a moment."""
-    return list(uow.s.execute(_LIST, {"t": uow.tenant_id, "since": since, "n": PAGE}))
+    return list(uow.s.execute(_LIST, {"t": uow.tenant_id, "since": since, "n": PAGE, **places.binds(uow)}))
 
 
 def on_the_way(uow: UnitOfWork) -> list[Any]:
@@ -290,12 +305,15 @@ def _row(uow: UnitOfWork, specimen_id: int | None) -> TubeRow | None:
 
 def _open_bag(uow: UnitOfWork, code: str) -> SpecimenBag | None:
     query = select(SpecimenBag).where(SpecimenBag.code == code, SpecimenBag.state != BagState.CLOSED).with_for_update()
-    return uow.s.scalars(query).one_or_none()
+    found = uow.s.scalars(query).one_or_none()
+    if found is not None and not _is_here(uow, found.id):
+        raise UserError("not_found", "这个袋子不存在，请核对后重试。")
+    return found
 
 
 def _get(uow: UnitOfWork, bag_id: int) -> SpecimenBag:
     found = uow.s.get(SpecimenBag, (uow.tenant_id, bag_id), with_for_update=True, populate_existing=True)
-    if found is None:
+    if found is None or not _is_here(uow, bag_id):
         raise UserError("not_found", "这个袋子不存在，请核对后重试。")
     return found
 

@@ -67,7 +67,8 @@ class Cell:
 
 
 _CELLS = text(f"""
-SELECT t.slot, s.id, s.barcode, s.state, CASE WHEN {places.TUBE} THEN p.name ELSE '' END, t.keep_until, t.hold, t.at, t.by
+SELECT t.slot, s.id, CASE WHEN {places.TUBE} THEN s.barcode ELSE '—' END, s.state, CASE WHEN {places.TUBE} THEN p.name ELSE '' END,
+       t.keep_until, t.hold, t.at, t.by
 FROM stored_tube t JOIN specimen s ON s.tenant_id = t.tenant_id AND s.id = t.specimen_id
 JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
 WHERE t.tenant_id = :t AND t.rack_id = :rack AND t.taken_at IS NULL ORDER BY t.slot
