@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -226,9 +226,16 @@ class Work:
 
     def alert_again(self) -> None:
         """M10 R1: at review each critical value that counts has its event, whatever happened when it arrived."""
+        self._alert_where(lambda test, state: state is None)
+
+    def alert_told(self) -> None:
+        """What a recalled report tells again: a critical value whose call was ended meanwhile needs another."""
+        self._alert_where(lambda test, state: TestState(test.state) in rules.TOLD_STATES and state in (None, "false_alarm"))
+
+    def _alert_where(self, wanted: Callable[[TestRow, str | None], bool]) -> None:
         counts = [(t, c) for t in self.tests.values() if (c := self.current.get(t.id)) is not None and c.critical]
         known = critical_queries.states_of(self.uow, [t.id for t, _ in counts]) if counts else {}
-        missed = [(t, c) for t, c in counts if t.id not in known]
+        missed = [(t, c) for t, c in counts if wanted(t, known.get(t.id))]
         readings = [(t, self.reader.read(t.item_id, c.known.analyzer_id, c.known.reported_text, self.tubes[t.specimen_id]), c)
                     for t, c in missed]  # fmt: skip
         critical.detect(self.uow, [_found(t, r, self.uow.now, self.tubes[t.specimen_id], c) for t, r, c in readings])

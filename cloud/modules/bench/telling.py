@@ -10,7 +10,7 @@ from sqlalchemy import text
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries, rows, rules
 from cloud.modules.bench.arrival_rules import Known
-from cloud.modules.bench.calculate import calculate
+from cloud.modules.bench.calculate import SOURCE, calculate
 from cloud.modules.bench.opening import store, to
 from cloud.modules.bench.record import Work
 from cloud.modules.bench.rows import NewVersion, TestRow, VersionRow
@@ -82,9 +82,13 @@ def release(
     store(work, specimen_ids, told)
 
 
-def amend(work: Work, changed: dict[int, tuple[str, str]]) -> None:
-    """Told values that a new report version replaces: test id → (new text, reason). The old versions stay."""
-    new = []
+def amend(work: Work, changed: dict[int, tuple[str, str]], reread: str = "") -> None:
+    """Told values that a new report version replaces: test id → (new text, reason). The old versions stay.
+
+    ``reread``: patient or tube were told wrongly, and why; the other told values are judged by what is known now.
+    """
+    back = any(t.state == TestState.RECALLED for t in work.tests.values())
+    new = _judged_anew(work, changed, reread) if reread else []
     for test in work.tests.values():
         if test.id in changed:
             entered, reason = changed[test.id]
@@ -95,7 +99,9 @@ def amend(work: Work, changed: dict[int, tuple[str, str]]) -> None:
             new.append(NewVersion(test, no, patient, "amendment", reading, at, entered_by=who, reason=reason))
     rows.insert_versions(work.uow, new)
     for version in new:
-        version.test.current_id, version.test.pending_id, version.test.dirty = version.id, None, True
+        version.test.current_id, version.test.dirty = version.id, True
+        if version.test.id in changed:  # what waited beside it is decided with it
+            version.test.pending_id = None
         work.current[version.test.id] = version
     new += calculate(work, list(work.tubes), told=True, reason="所用项目已修改，重新计算")
     _mark_told(work.uow, [v.id for v in new])
@@ -104,6 +110,31 @@ def amend(work: Work, changed: dict[int, tuple[str, str]]) -> None:
         new += calculate(work, list(work.tubes), reason="所用项目已修改，重新计算")
     work.alert(new)
     retell(work, TestState.AMENDED)
+    if back:  # what a recall took back is told again
+        work.alert_told()
+
+
+_JUDGED = text("SELECT id, ref_text, flag, critical FROM result_version WHERE tenant_id = :t AND id = ANY(:ids)")
+
+
+def _judged_anew(work: Work, changed: Collection[int], why: str) -> list[NewVersion]:
+    """New versions of the told values whose interval, flag or limit is another for the patient and tube as they are known now."""
+    told = {t.id: (t, work.current[t.id]) for t in work.tests.values() if t.state in (*rules.TOLD_STATES, TestState.RECALLED)
+            and t.id not in changed and t.id in work.current}  # fmt: skip
+    found = work.uow.s.execute(_JUDGED, {"t": work.uow.tenant_id, "ids": [v.id for _, v in told.values()]})
+    judged = {r.id: (r.ref_text, r.flag, r.critical) for r in found}
+    new = []
+    for test, old in told.values():
+        reading = work.reader.read(test.item_id, old.known.analyzer_id, old.known.reported_text, work.tubes[test.specimen_id])
+        if old.known.source != SOURCE and (reading.ref_text, reading.flag, reading.critical) != judged[old.id]:
+            no = max(v.known.version_no for v in work.versions[test.id]) + 1
+            new.append(
+                NewVersion(
+                    test, no, work.tubes[test.specimen_id].patient_id, "amendment", reading, work.uow.now,
+                    analyzer_id=old.known.analyzer_id, run_at=old.known.run_at, entered_by=work.uow.actor.user_id, reason=why,
+                )
+            )  # fmt: skip
+    return new
 
 
 def retell(work: Work, to: TestState) -> None:

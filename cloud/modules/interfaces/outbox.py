@@ -271,7 +271,7 @@ def report_out(
         tester=(str(signed["tester"][0]), signed["tester"][1]),
         verifier=(str(signed["verifier"][0]), signed["verifier"][1]),
         doctor=printed.get("doctor") or "",
-        note=subject.get("note") or "",
+        note="；".join(each for each in (subject.get("note"), document.get("remark")) if each),
         amendment_reason=reason,
         pdf_url=printed.get("verify_url") or "",
     )

@@ -63,6 +63,7 @@ def release_auto(uow: UnitOfWork, work: bench.Work, cleared: Sequence[Cleared], 
     uow.s.add_all(reports.values())
     uow.s.flush()
     away = tubes.referral_labs(uow, ids)
+    remarks = issue.remarks(uow, list(reports.values()))
     made_of: list[tuple[Report, dict[str, Any], int]] = []
     for one in cleared:
         report = reports[one.specimen_id]
@@ -77,6 +78,7 @@ def release_auto(uow: UnitOfWork, work: bench.Work, cleared: Sequence[Cleared], 
             referral_lab=lab,
             part=parts.get(one.specimen_id),
             layout=known.layout(report.section_id),
+            remark=remarks.get(report.id, ""),
         )
         signed = document.Signed(*one.operator, one.authoriser[0], f"{one.authoriser[1]}{MARK}", uow.now)
         made = document.build(found[one.specimen_id], version, signed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select, text
@@ -10,7 +10,7 @@ from sqlalchemy import delete, select, text
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
-from cloud.modules.bench.queries import TestLine
+from cloud.modules.bench.queries import Detail, TestLine
 from cloud.modules.bench.service import TestState
 from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries as critical
@@ -20,6 +20,7 @@ from cloud.modules.quality import service as quality
 from cloud.modules.reports import document, infectious, issue, rules
 from cloud.modules.reports.issue import details, freeze, lock, move, names_of, sign, specimen_of, tell, tell_part, version_of
 from cloud.modules.reports.models import Report, ReportNotice, ReportView
+from cloud.modules.reports.queries import Told
 from cloud.modules.reports.rules import State, VersionState
 from cloud.modules.specimens import queries as tubes
 from cloud.reports.documents import Amendment, Change
@@ -28,6 +29,7 @@ from common.errors import UserError
 from common.say import say
 from common.units import readable
 
+REMARK_MOST = 200
 AMENDABLE = bench.TOLD_STATES | {TestState.RECALLED}
 
 
@@ -40,6 +42,8 @@ class AmendRequest:
     changes: Mapping[int, str]
     reason: str
     why: str
+    remark: str | None = None
+    """补充说明 as it is to stand from now on; None: as it is."""
 
 
 def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> int:
@@ -54,19 +58,28 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
     tests = {t.item.id: t for t in before.tests}
     old = {str(i): _told(tests[i]) for i in asked.changes if i in tests}
     new = {str(i): v.strip() for i, v in asked.changes.items() if i in tests and v.strip() and v.strip() != old[str(i)]}
-    problem = rules.amend_problem(State(report.state), asked.reason, asked.why, old, new)
-    if problem is not None:
-        raise UserError("conflict" if not rules.may_amend(State(report.state)) else "invalid", problem)
+    if not rules.may_amend(State(report.state)):
+        raise UserError("conflict", rules.cannot_amend(State(report.state)))
     first = version_of(uow, report.id, report.current_no)
+    remarked = str(first.document.get("remark", ""))
+    remark = remarked if asked.remark is None else asked.remark.strip()[:REMARK_MOST]
+    # Patient and tube are told as they are known now; by itself that is a reason only where somebody says so.
+    facts = document.corrected_facts(first.document["subject"], before, asked.reason == rules.Reason.PATIENT)
+    other = remark != remarked or (bool(facts) and asked.reason in (rules.Reason.PATIENT, rules.Reason.SPECIMEN))
+    problem = rules.amend_problem(State(report.state), asked.reason, asked.why, old, new, other)
+    if problem is not None:
+        raise UserError("invalid", problem)
     untold = [tests[int(i)].item.name for i in new if first.preliminary and tests[int(i)].state not in AMENDABLE]
     if untold:
         raise UserError("conflict", say("{items} 还没有发布，请在检验工作台处理，不走修改报告。", items=untold))
     new = {i: bench.check_entry(uow, int(i), value) for i, value in new.items()}
-    bench.amend(work, {tests[int(i)].id: (v, asked.why.strip()) for i, v in new.items()})
+    bench.amend(work, {tests[int(i)].id: (v, asked.why.strip()) for i, v in new.items()}, asked.why.strip() if facts else "")
     after = details(uow, work, [report.specimen_id])[report.specimen_id]
-    changes = tuple(Change(t.item.name, _with_unit(tests[t.item.id]), _with_unit(t)) for t in after.tests if str(t.item.id) in new)
-    if all(c.before == c.after for c in changes):
+    values = [Change(t.item.name, _with_unit(tests[t.item.id]), _with_unit(t)) for t in after.tests if str(t.item.id) in new]
+    if not other and all(c.before == c.after for c in values):
         raise UserError("invalid", say("内容没有变化，无需修改。"))
+    reworded = [Change(document.REMARK, remarked or "无", remark or "无")] if remark != remarked else []
+    changes = (*values, *_judged_anew(tests, after, new), *facts, *reworded)
     # A recalled version stays recalled: its values come back to nobody.
     if first.state == VersionState.CURRENT:
         first.state = VersionState.SUPERSEDED.value
@@ -87,6 +100,7 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
         tubes.referral_labs(uow, [report.specimen_id]).get(report.specimen_id, ""),
         part,
         md.catalog(uow).layout(report.section_id),
+        remark,
     )
     signed = document.Signed(report.tester_id or 0, names.get(report.tester_id or 0, ""), who.user_id, names[who.user_id], uow.now)
     made = document.build(after, version, signed)
@@ -106,8 +120,30 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
     return told
 
 
+def facts_now(uow: UnitOfWork, told: Told) -> list[Change]:
+    """What the form says before: patient and tube as they are known now, where the report tells them otherwise."""
+    found = bench_queries.tube(uow, told.specimen_id)
+    return [] if found is None else document.corrected_facts(told.subject, found, True)
+
+
 def _told(test: TestLine) -> str:
     return test.current.reported_text if test.current is not None else ""
+
+
+def _judged_anew(before: Mapping[int, TestLine], after: Detail, typed: Collection[str]) -> list[Change]:
+    """What is told otherwise though nobody typed it: recalculated, or judged by the interval that fits the corrected patient."""
+    out = []
+    for test in after.tests:
+        was, now = before[test.item.id].current, test.current
+        if str(test.item.id) in typed or test.index or was is None or now is None or was.id == now.id:
+            continue
+        if was.reported_text != now.reported_text:
+            out.append(Change(test.item.name, _with_unit(before[test.item.id]), _with_unit(test)))
+        elif was.ref_text != now.ref_text:
+            out.append(Change(f"{test.item.name} 参考区间", was.ref_text or "无", now.ref_text or "无"))
+        elif was.mark != now.mark:
+            out.append(Change(f"{test.item.name} 提示", was.mark or "无", now.mark or "无"))
+    return out
 
 
 def _with_unit(test: TestLine) -> str:

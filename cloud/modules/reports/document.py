@@ -9,9 +9,9 @@ from typing import Any
 
 from cloud.modules.bench.queries import MAX_PRINTED, Detail, Print, TestLine
 from cloud.modules.bench.service import TestState
-from cloud.modules.catalog.queries import LayoutRow
+from cloud.modules.catalog.queries import HOSPITAL_ZONE, LayoutRow
 from cloud.modules.reports.rules import is_positive
-from cloud.reports.documents import Amendment, Paper, ReportDocument, ReportImage, ReportKind, ReportRow, report_from_json, to_json
+from cloud.reports.documents import Amendment, Change, Paper, ReportDocument, ReportImage, ReportKind, ReportRow, report_from_json, to_json
 
 TEMPLATE_VERSION = "report-1"
 LAB = "检验科"
@@ -46,6 +46,8 @@ class Issue:
     """The only tests it tells (a preliminary report); None: all."""
     layout: LayoutRow | None = None
     """How the hospital wants it to look; frozen with the document."""
+    remark: str = ""
+    """补充说明: what an amendment adds in words; later versions keep it."""
 
 
 def build(detail: Detail, issue: Issue, signed: Signed) -> dict[str, Any]:
@@ -61,6 +63,7 @@ def build(detail: Detail, issue: Issue, signed: Signed) -> dict[str, Any]:
             "verifier": [signed.verifier_id, signed.verifier],
             "at": signed.at.isoformat(),
         },
+        **({"remark": issue.remark} if issue.remark else {}),
         "template": TEMPLATE_VERSION if issue.layout is None else f"{TEMPLATE_VERSION}+{issue.layout.id}.{issue.layout.version}",
     }
 
@@ -131,7 +134,13 @@ def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Sign
         diagnosis=tube.diagnosis,
         sample_no=tube.sample_no or "",
         specimen_note=tube.caveat,
-        comments=(*_to_follow(detail, issue), *_fed(detail), *(each for t in tests for each in _comments(t)), *_not_printed(detail, issue)),
+        comments=(
+            *_to_follow(detail, issue),
+            *_remark(issue),
+            *_fed(detail),
+            *(each for t in tests for each in _comments(t)),
+            *_not_printed(detail, issue),
+        ),
         images=() if issue.part is not None else tuple(ReportImage(p.title, p.data) for p in _drawn(detail)),
         kind=kind_of(issue),
         version=issue.version,
@@ -144,8 +153,45 @@ def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Sign
         accreditation_no="、".join(
             dict.fromkeys(t.item.accredited for t in tests if t.item.accredited and t.current and not issue.referral_lab)
         ),
-        mutual_recognition_scope="、".join(dict.fromkeys(t.item.mutual_recognition for t in tests if t.item.mutual_recognition)),
+        mutual_recognition_scope="、".join(
+            dict.fromkeys(t.item.mutual_recognition for t in tests if t.item.mutual_recognition and t.current)
+        ),
     )
+
+
+REMARK = "补充说明"
+
+
+def _remark(issue: Issue) -> list[str]:
+    return [f"{REMARK}：{issue.remark}"] if issue.remark else []
+
+
+# What of patient and tube a reader relies on, and whether it is told of every amendment or only of one made for it: a patient moves.
+_FACTS = {
+    "name": ("患者姓名", True), "sex": ("性别", True), "birth": ("出生日期", True), "patient_no": ("病历号", True),
+    "specimen_type": ("标本类型", True), "collected_at": ("采集时间", True), "received_at": ("接收时间", True),
+    "note": ("标本说明", True), "dept": ("科室", False), "ward": ("病区", False),
+}  # fmt: skip
+
+
+def corrected_facts(told: Mapping[str, Any], detail: Detail, moved: bool) -> list[Change]:
+    """What a told document says otherwise of patient and tube than is known now. ``moved``: also where the patient is."""
+    now = _subject(detail)
+    return [
+        Change(word, _fact(name, told.get(name)), _fact(name, now[name]))
+        for name, (word, always) in _FACTS.items()
+        if (always or moved) and (told.get(name) or "") != (now[name] or "")
+    ]
+
+
+def _fact(name: str, value: str | None) -> str:
+    if not value:
+        return "无"
+    if name == "sex":
+        return SEXES.get(value, "未知")
+    if name in ("collected_at", "received_at"):
+        return f"{datetime.fromisoformat(value).astimezone(HOSPITAL_ZONE):%Y-%m-%d %H:%M}"
+    return f"{datetime.fromisoformat(value).astimezone(HOSPITAL_ZONE):%Y-%m-%d}" if name == "birth" else value
 
 
 def _fed(detail: Detail) -> list[str]:

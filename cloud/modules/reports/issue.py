@@ -161,6 +161,19 @@ def supersede(uow: UnitOfWork, reports: Iterable[Report]) -> None:
         uow.s.execute(_SUPERSEDE, {"t": uow.tenant_id, "r": [i for i, _ in told], "n": [n for _, n in told]})
 
 
+_REMARKS = text("""
+SELECT report_id, document->>'remark' AS remark FROM report_version WHERE tenant_id = :t AND document ? 'remark'
+  AND (report_id, version_no) IN (SELECT * FROM unnest(CAST(:r AS bigint[]), CAST(:n AS int[])))
+""")
+
+
+def remarks(uow: UnitOfWork, reports: Iterable[Report]) -> dict[int, str]:
+    """What an amended part said in words: the version about to be told (numbered already) keeps it."""
+    told = [(r.id, r.current_no - 1) for r in reports if r.current_no > 1]
+    given = {"t": uow.tenant_id, "r": [i for i, _ in told], "n": [n for _, n in told]}
+    return {r.report_id: r.remark for r in uow.s.execute(_REMARKS, given)} if told else {}
+
+
 def count_told(report: Report, detail: Detail, part: Collection[int] | None) -> None:
     """How many of the told values are remarkable: readers' lists say no more than the report does."""
     shown = [t.current for t in detail.tests if t.current is not None and t.state is not TestState.CANCELLED and not t.index]

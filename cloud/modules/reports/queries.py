@@ -215,7 +215,8 @@ def without_sensitive(told: Told, items: Mapping[int, md.ItemRow]) -> Told:
         return told
     amendment = sheet.get("amendment")
     if amendment:
-        amendment = {**amendment, "changes": [c for c in amendment["changes"] if c["item"] not in names]}
+        open_to = [c for c in amendment["changes"] if not any(n in f"{c['item']} {c['before']} {c['after']}" for n in names)]
+        amendment = {**amendment, "changes": open_to}
     kept = {
         **sheet,
         "rows": [r for r in sheet.get("rows", ()) if r["name"] not in names],
@@ -223,7 +224,9 @@ def without_sensitive(told: Told, items: Mapping[int, md.ItemRow]) -> Told:
         "amendment": amendment,
     }
     lines = [line for line in told.lines if line["name"] not in names]
-    return replace(told, document={**told.document, "print": kept, "lines": lines}, hidden=len(told.lines) - len(lines))
+    # Somebody who sees only a part of the remark must not save it.
+    remark = "" if any(n in told.document.get("remark", "") for n in names) else told.document.get("remark", "")
+    return replace(told, document={**told.document, "print": kept, "lines": lines, "remark": remark}, hidden=len(told.lines) - len(lines))
 
 
 @functools.cache

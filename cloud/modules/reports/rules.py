@@ -215,15 +215,23 @@ def may_amend(state: State) -> bool:
     return state is State.PRELIMINARY or may_move(state, State.AMENDED)
 
 
-def amend_problem(state: State, reason: str, reason_text: str, before: Mapping[str, str], after: Mapping[str, str]) -> Said | None:
-    """Why an amendment is refused, or None. ``before`` and ``after`` are item → value of what is to change."""
+def cannot_amend(state: State) -> Said:
+    """What is said where it may not."""
+    return say("报告目前为“{state}”，不能修改。", state=WORDS[state])
+
+
+def amend_problem(
+    state: State, reason: str, reason_text: str, before: Mapping[str, str], after: Mapping[str, str], other: bool = False
+) -> Said | None:
+    """Why an amendment is refused, or None. ``before`` and ``after`` are item → value of what is to change; ``other``: something else
+    does (what is said of the patient or the tube, the remark)."""
     if not may_amend(state):
-        return say("报告目前为“{state}”，不能修改。", state=WORDS[state])
+        return cannot_amend(state)
     if reason not in tuple(Reason):
         return say("请选择修改原因类别。")
     if not reason_text.strip():
         return say("请写明修改原因。")
-    if all(before.get(item) == value for item, value in after.items()):
+    if not other and all(before.get(item) == value for item, value in after.items()):
         return say("内容没有变化，无需修改。")
     return None
 

@@ -25,7 +25,7 @@ from cloud.modules.platform.signing import Desk
 from cloud.modules.qc import queries as qc
 from cloud.modules.reports import document, follow, issue, rules
 from cloud.modules.reports.auto import Cleared, release_auto
-from cloud.modules.reports.changes import AmendRequest, amend, cancel, recall
+from cloud.modules.reports.changes import REMARK_MOST, AmendRequest, amend, cancel, facts_now, recall
 from cloud.modules.reports.issue import (
     details,
     lock,
@@ -149,6 +149,7 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
             report.cocheck_due, report.cochecked_by, report.cochecked_at = uow.now + rules.CHECK_WITHIN, None, None
     kept.save(uow.s, reports)
     away = tubes.referral_labs(uow, [r.specimen_id for r in reports])
+    remarks = issue.remarks(uow, reports)
     made = {
         r.id: document.build(
             found[r.specimen_id],
@@ -161,6 +162,7 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
                 referral_lab=away.get(r.specimen_id, ""),
                 part=parts.get(r.specimen_id),
                 layout=known.layout(r.section_id),
+                remark=remarks.get(r.id, ""),
             ),  # fmt: skip
             document.Signed(r.tester_id or 0, names.get(r.tester_id or 0, ""), who.user_id, names[who.user_id], uow.now),
         )
@@ -376,6 +378,7 @@ def _own_section(who: Principal, catalog: md.Catalog, section_id: int) -> None:
 
 __all__ = [
     "AmendRequest",
+    "REMARK_MOST",
     "Cleared",
     "Desk",
     "amend",
@@ -383,6 +386,7 @@ __all__ = [
     "cancel",
     "cocheck",
     "details",
+    "facts_now",
     "recall",
     "not_rendered",
     "open_parts",

@@ -425,8 +425,10 @@ def render_again(uow: UnitOfWork, no: str) -> Any:
 @VIEWS.get("/reports/<no>/amend", Perm.AMEND)
 def amend_form(uow: UnitOfWork, no: str) -> Any:
     """The form of an amendment: old value beside the new one."""
+    told = _told(uow, no, inside=True)
+    facts = service.facts_now(uow, told)
     known = md.catalog(uow).items
-    return page("reports/amend.html", told=_told(uow, no, inside=True), reasons=rules.REASON_WORDS, known=known)
+    return page("reports/amend.html", told=told, reasons=rules.REASON_WORDS, known=known, facts=facts, most=service.REMARK_MOST)
 
 
 @VIEWS.post("/reports/<no>/amend", Perm.AMEND)
@@ -435,7 +437,12 @@ def amend(uow: UnitOfWork, no: str) -> Any:
     told, form = _told(uow, no), request.form
     changes = {int(k[2:]): v for k, v in form.items() if k.startswith("v-") and k[2:].isdecimal()}
     asked = service.AmendRequest(
-        _at_own(uow, told.report_id), form.get("version", type=int) or 0, changes, form.get("reason", ""), form.get("why", "")
+        _at_own(uow, told.report_id),
+        form.get("version", type=int) or 0,
+        changes,
+        form.get("reason", ""),
+        form.get("why", ""),
+        form.get("remark"),
     )
     service.amend(uow, asked, principal(), desk())
     return redirect_to(f"/reports/{no}")
