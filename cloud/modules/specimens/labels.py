@@ -127,7 +127,7 @@ def document(known: md.Catalog, tube: TubeRow, abbrs: Iterable[str], at: datetim
         patient_no=tube.patient_no,
         specimen_type=kind.name,
         container=f"{container.colour} {container.additive or container.name}",
-        items=tuple(abbrs),
+        items=tuple(dict.fromkeys(abbrs)),  # asked for twice is drawn once and named once
         printed_at=at,
         department=tube.ward or tube.dept,
         bed=tube.bed,

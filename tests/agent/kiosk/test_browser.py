@@ -173,3 +173,21 @@ def test_english_by_one_touch_and_chinese_again_for_the_next(page: Page, desk: D
     assert paper.lines()[1].startswith("【离线】") and paper.lines()[-1].startswith("check in again")
     page.clock.run_for(13_000)
     assert page.is_visible("#card") and page.inner_text("#go") == "下一步" and page.get_attribute("html", "lang") == "zh-CN"
+
+
+@pytest.mark.parametrize("size", [(375, 667), (375, 812), (768, 1024), (1080, 1920), (1024, 600)])
+def test_all_steps_fit_the_screen_they_are_shown_on(page: Page, size: tuple[int, int]) -> None:
+    """From a phone to a standing kiosk: nothing is cut off at the side, and no target is too small for a finger."""
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    over = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    for language in ("zh", "en"):
+        assert page.evaluate(over) <= 0 and small_targets(page) == [], language
+        page.click("#lang")
+    for digit in "20260042":
+        page.click(f'[data-digit="{digit}"]')
+    page.click("#go")
+    page.wait_for_selector(".question:not([hidden])")
+    assert page.evaluate(over) <= 0 and small_targets(page) == []
+    page.click('[data-answer="yes"]')
+    page.wait_for_selector("#ticket:not([hidden])")
+    assert page.evaluate(over) <= 0 and small_targets(page) == []

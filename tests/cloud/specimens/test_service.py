@@ -97,6 +97,12 @@ def test_ac_sp_2_on_real_orders(hospital: Hospital) -> None:
     assert [(d.number, d.total) for d in documents] == [(1, 4), (2, 4), (3, 4), (4, 4)]
 
 
+def test_what_is_asked_for_twice_is_named_once_on_its_tube(hospital: Hospital) -> None:
+    order = ordered(hospital, "1001", "1001", patient_no="P300")
+    ((document,), _job) = act(hospital, lambda u: service.print_labels(u, order.patient_id, order.item_ids, ["name", "birth"]))
+    assert document.items == ("CBC",)
+
+
 def test_barcodes_count_up_within_the_day_and_start_again(hospital: Hospital) -> None:
     first, second = labelled(hospital, "1001", "1002")
     assert (first, second) == ("126326000018", "126326000026")

@@ -59,7 +59,9 @@ def test_a_ward_sees_its_own_alerts_only_until_it_has_read(lab: Lab) -> None:
         assert [row[1] for row in exported.rows] == ["病人W1"], "a ward exports its own"
         assert exported.watermark, "names patients: marked with who and when"
     assert lab.client("screen").post("/sp/rejections/export", {"kind": "xlsx"}).status_code == 403
-    notice = nurse.get("/sp/rejections").text.split("/read")[0].rsplit("/", 1)[1]
+    shown = nurse.get("/sp/rejections").text
+    assert shown.count('data-key="F4"') == 1, "the next unread one is a key away"
+    notice = shown.split("/read")[0].rsplit("/", 1)[1]
     nurse.post(f"/sp/rejections/{notice}/read", htmx=True)
     assert "病人W1" not in nurse.get("/alerts").text
 
