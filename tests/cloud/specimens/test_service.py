@@ -98,9 +98,9 @@ def test_ac_sp_2_on_real_orders(hospital: Hospital) -> None:
 
 
 def test_what_is_asked_for_twice_is_named_once_on_its_tube(hospital: Hospital) -> None:
-    order = ordered(hospital, "1001", "1001", patient_no="P300")
+    order = ordered(hospital, "1002", "1002", patient_no="P300")
     ((document,), _job) = act(hospital, lambda u: service.print_labels(u, order.patient_id, order.item_ids, ["name", "birth"]))
-    assert document.items == ("CBC",)
+    assert document.items == ("LYTES",)
 
 
 def test_barcodes_count_up_within_the_day_and_start_again(hospital: Hospital) -> None:
