@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -11,6 +12,7 @@ from flask import request
 from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify import listing
 from cloud.modules.autoverify.rules import Perm
+from cloud.modules.bench import queries as bench
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import lists
 from cloud.web.faults import Invalid
@@ -26,11 +28,14 @@ NAMES = ("days", "hour", "outcome", "category", "code", "item", "unchanged", "sa
 def decisions(uow: UnitOfWork) -> Any:
     """Decisions of the own sections by outcome, reason, item or hour, newest first."""
     wanted, get = _wanted(uow), request.args.get
+    read = listing.rows(uow, wanted, get("before", 0, type=int))
+    rows, withheld = listing.veiled(read, _shut(uow, read), wanted)
     context: dict[str, Any] = {
         "wanted": wanted,
-        "rows": listing.rows(uow, wanted, get("before", 0, type=int)),
+        "rows": rows,
+        "withheld": withheld,
+        "more": read[-1].id if len(read) == listing.PAGE else 0,
         "total": listing.count(uow, wanted),
-        "page_size": listing.PAGE,
         "outcomes": listing.OUTCOMES,
         "query": _query(),
         "sample": listing.SAMPLE,
@@ -43,9 +48,15 @@ def decisions(uow: UnitOfWork) -> Any:
 @LISTS.post("/av/decisions/export", Perm.READ, reads=True)
 def export(uow: UnitOfWork) -> Any:
     """The list on paper or in a workbook."""
-    found = listing.rows(uow, _wanted(uow), limit=listing.EXPORT_MOST)
+    wanted = _wanted(uow)
+    read = listing.rows(uow, wanted, limit=listing.EXPORT_MOST)
+    found, _ = listing.veiled(read, _shut(uow, read), wanted)
     made = listing.document(found, principal().tenant_name, principal().name, uow.now)
     return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), f"/av/decisions?{_query()}"))
+
+
+def _shut(uow: UnitOfWork, found: Sequence[listing.Row]) -> set[int]:
+    return bench.shut_tubes(uow, principal(), {r.specimen_id for r in found})
 
 
 def _query() -> str:

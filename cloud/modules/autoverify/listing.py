@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -60,10 +60,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A decision as it stands in a list, its reasons in words."""
+    """A decision as it stands in a list, its reasons in words. ``shut``: it has a sensitive item the reader may not see (M01 R8), so
+    nothing is said of its values."""
 
     id: int
     at: datetime
+    specimen_id: int
     barcode: str
     section: str
     outcome: str
@@ -71,6 +73,7 @@ class Row:
     said: tuple[Said, ...]
     audit_agrees: bool | None = None
     audit_note: str = ""
+    shut: bool = False
 
     @property
     def audited(self) -> tuple[str, ...]:
@@ -94,7 +97,7 @@ WHERE d.tenant_id = :t AND d.shadow = (:shadow <> 0) AND (:shadow = 0 OR d.rule_
 """
 _COUNT = f"SELECT count(*) {_WHERE}"
 _ROWS = f"""
-SELECT d.id, d.at, sp.barcode, d.section_id, d.outcome, coalesce(r.no, '') AS no, d.reasons, d.logic,
+SELECT d.id, d.at, d.specimen_id, sp.barcode, d.section_id, d.outcome, coalesce(r.no, '') AS no, d.reasons, d.logic,
        rs.policy->'context' AS context, d.audit_agrees, d.audit_note {_WHERE}
   AND (:before = 0 OR d.id < :before) ORDER BY d.id DESC LIMIT :n
 """
@@ -124,6 +127,7 @@ def rows(uow: UnitOfWork, wanted: Wanted, before: int = 0, limit: int = PAGE) ->
         Row(
             r.id,
             r.at,
+            r.specimen_id,
             r.barcode,
             known.sections[r.section_id].name,
             r.outcome,
@@ -139,6 +143,15 @@ def rows(uow: UnitOfWork, wanted: Wanted, before: int = 0, limit: int = PAGE) ->
 def _messages(row: Any) -> dict[str, str]:
     """Code of each expression of the set as it decided → its own words."""
     return {e["code"]: e.get("message", "") for e in (*row.logic, *(row.context or ()))}
+
+
+def veiled(found: Sequence[Row], shut: Collection[int], wanted: Wanted) -> tuple[list[Row], int]:
+    """The rows as somebody may read them to whom these tubes are shut, and how many are left out: a list of one reason or one item
+    would say by their being there what stays unsaid."""
+    if wanted.code or wanted.item or wanted.category >= 0:
+        left = [r for r in found if r.specimen_id not in shut]
+        return left, len(found) - len(left)
+    return [replace(r, said=(), audit_note="", shut=True) if r.specimen_id in shut else r for r in found], 0
 
 
 COLUMNS = (Column("时间", 2), Column("条码", 3), Column("专业组", 2), Column("判断", 2), Column("报告号", 3), Column("原因", 12))
@@ -157,7 +170,7 @@ def document(found: Sequence[Row], hospital: str, by: str, now: datetime) -> Lis
                 r.section,
                 OUTCOMES[r.outcome],
                 r.no,
-                " ".join((*r.audited, *(s.zh for s in r.said))),
+                "含您不能查看的敏感项目" if r.shut else " ".join((*r.audited, *(s.zh for s in r.said))),
             )
             for r in found
         ),

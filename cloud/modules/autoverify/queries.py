@@ -144,16 +144,26 @@ def examples(uow: UnitOfWork, runs: Iterable[Simulation]) -> dict[int, list[Exam
     }
 
 
-def validations(uow: UnitOfWork) -> Sequence[Any]:
-    """Certificates, the newest first: (validation, set)."""
+def validations(uow: UnitOfWork, sections: Sequence[int]) -> Sequence[Any]:
+    """Certificates of these sections, the newest first: (validation, set)."""
     query = select(Validation, RuleSet).join(RuleSet, (RuleSet.tenant_id == Validation.tenant_id) & (RuleSet.id == Validation.rule_set_id))
-    return uow.s.execute(query.order_by(Validation.id.desc()).limit(PAGE)).all()
+    return uow.s.execute(query.where(RuleSet.section_id.in_(sections)).order_by(Validation.id.desc()).limit(PAGE)).all()
 
 
 def validation(uow: UnitOfWork, validation_id: int) -> Any:
     """A certificate with its set, or None."""
     query = select(Validation, RuleSet).join(RuleSet, (RuleSet.tenant_id == Validation.tenant_id) & (RuleSet.id == Validation.rule_set_id))
     return uow.s.execute(query.where(Validation.id == validation_id)).one_or_none()
+
+
+def set_of_run(uow: UnitOfWork, simulation_id: int) -> int:
+    """The set a simulation is of; 0: there is no such run."""
+    return uow.s.execute(select(Simulation.rule_set_id).where(Simulation.id == simulation_id)).scalar_one_or_none() or 0
+
+
+def section_of(uow: UnitOfWork, decision_id: int) -> int | None:
+    """The section of a decision."""
+    return uow.s.execute(select(Decision.section_id).where(Decision.id == decision_id)).scalar_one_or_none()
 
 
 def kept_cases(uow: UnitOfWork, section_id: int) -> list[tuple[Any, Expected]]:

@@ -46,6 +46,11 @@ def _section(uow: UnitOfWork) -> md.SectionRow | None:
     return next((s for s in mine if s.code == code), mine[0] if mine else None)
 
 
+def _own(uow: UnitOfWork, section_id: int | None) -> bool:
+    """Whether a section is one this person works in; what belongs to no section is everybody's."""
+    return section_id is None or section_id in {s.id for s in _mine(uow)}
+
+
 def _set(uow: UnitOfWork, rule_set_id: int) -> RuleSet:
     row = queries.one_set(uow, rule_set_id)
     if row is None or row.section_id not in {s.id for s in _mine(uow)}:
@@ -241,6 +246,8 @@ def test_run(uow: UnitOfWork) -> Any:
         case = _pasted(pasted)
     else:
         found = bench.find(uow, ids.recognise(form.get("code", "")).code)
+        if found is not None and bench.shut_tubes(uow, principal(), [found[0]]):
+            raise UserError("forbidden", "标本中有您不能查看的敏感项目，不能取出；需要时请在工作台说明理由后查看。")
         made = simulation.case_of(uow, found[0]) if found is not None and found[1] in {s.id for s in _mine(uow)} else None
         if made is None:
             raise UserError("not_found", "检验工作台没有这个条码的标本，请核对后再试。")
@@ -320,6 +327,7 @@ def simulate_start(uow: UnitOfWork) -> Any:
 @VIEWS.post("/av/simulate/<int:simulation_id>/cancel", Perm.WRITE)
 def simulate_cancel(uow: UnitOfWork, simulation_id: int) -> Any:
     """Stop a run after its present slice."""
+    _set(uow, queries.set_of_run(uow, simulation_id))
     service.cancel(uow, simulation_id)
     return redirect_to(request.form.get("next") or "/av/simulate")
 
@@ -341,6 +349,8 @@ def board(uow: UnitOfWork) -> Any:
 @VIEWS.post("/av/audit/<int:decision_id>", Perm.AUDIT)
 def audit(uow: UnitOfWork, decision_id: int) -> Any:
     """The second look at a report of the sample."""
+    if queries.section_of(uow, decision_id) not in {s.id for s in _mine(uow)}:
+        raise NotFound("该抽查记录")
     service.answer_audit(uow, decision_id, request.form.get("agrees") == "1", request.form.get("note", ""))
     return redirect_to("/av/board")
 
@@ -348,16 +358,28 @@ def audit(uow: UnitOfWork, decision_id: int) -> Any:
 @VIEWS.get("/av/switch", Perm.READ)
 def switch(uow: UnitOfWork) -> Any:
     """What is stopped, and the buttons to stop more."""
-    catalog = md.catalog(uow)
+    catalog, mine = md.catalog(uow), _mine(uow)
+    own = {s.id for s in mine}
+    stops = queries.open_stops(uow)
     return page(
         "autoverify/switch.html",
         tab="switch",
-        stops=queries.open_stops(uow),
+        stops=stops,
+        may_end={s.id for s in stops if _own(uow, _place(uow, Scope(s.scope), s.target_id))},
         past=queries.past_stops(uow),
-        sections=catalog.sections.values(),
-        analyzers=[a for a in catalog.analyzers.values() if a.active],
-        items=[i for i in catalog.items.values() if i.active],
+        sections=mine,
+        analyzers=[a for a in catalog.analyzers.values() if a.active and a.section_id in own],
+        items=[i for i in catalog.items.values() if i.active and i.section_id in own],
     )
+
+
+def _place(uow: UnitOfWork, scope: Scope, target: int | None) -> int | None:
+    """The section a stop belongs to; None: the whole hospital's, or of something that is not there."""
+    catalog = md.catalog(uow)
+    if scope is Scope.SECTION or target is None:
+        return target
+    found = {Scope.ANALYZER: catalog.analyzers, Scope.ITEM: catalog.items}.get(scope, {}).get(target)
+    return None if found is None else found.section_id
 
 
 @VIEWS.post("/av/switch", Perm.STOP)
@@ -366,13 +388,19 @@ def stop(uow: UnitOfWork) -> Any:
     scope, _, target = request.form.get("what", "").partition(":")
     if scope not in tuple(Scope):
         raise Invalid("请选择停用范围。", "what")
-    service.stop(uow, Scope(scope), int(target) if target.isdecimal() else None, request.form.get("reason", ""))
+    found = int(target) if target.isdecimal() and len(target) < 19 else None
+    if not _own(uow, _place(uow, Scope(scope), found)):
+        raise NotFound("要停用的专业组、仪器或项目")
+    service.stop(uow, Scope(scope), found, request.form.get("reason", ""))
     return redirect_to("/av/switch")
 
 
 @VIEWS.post("/av/switch/<int:suspension_id>/end", Perm.AUDIT)
 def end_stop(uow: UnitOfWork, suspension_id: int) -> Any:
-    """Let new results pass again."""
+    """Let new results pass again: in the own sections, and what the whole hospital stopped."""
+    found = next((s for s in queries.open_stops(uow) if s.id == suspension_id), None)
+    if found is not None and not _own(uow, _place(uow, Scope(found.scope), found.target_id)):
+        raise NotFound("该停用")
     service.end_stop(uow, suspension_id, request.form.get("reason", ""))
     return redirect_to("/av/switch")
 
@@ -384,7 +412,9 @@ def validations(uow: UnitOfWork) -> Any:
     cases = queries.kept_cases(uow, section.id) if section is not None else []
     rows = queries.sets(uow, section.id) if section is not None else []
     context: dict[str, Any] = {"section": section, "sections": _mine(uow), "cases": cases, "sets": rows, "words": _words()}
-    return page("autoverify/validation.html", tab="validation", certificates=queries.validations(uow), **context)
+    return page(
+        "autoverify/validation.html", tab="validation", certificates=queries.validations(uow, [s.id for s in _mine(uow)]), **context
+    )
 
 
 @VIEWS.post("/av/validation/cases", Perm.WRITE)
@@ -419,8 +449,12 @@ def certificate(uow: UnitOfWork, validation_id: int) -> Any:
 
 @VIEWS.get("/av/reasons/<int:specimen_id>", Perm.READ)
 def reasons(uow: UnitOfWork, specimen_id: int) -> Any:
-    """Why a tube was held, one sentence a reason, for the bench and the review page."""
-    return fragment("autoverify/reasons.html", "reasons", told=queries.reasons(uow, specimen_id))
+    """Why a tube was held, one sentence a reason, for the bench and the review page. Values stand in the sentences: a tube of another
+    section is absent, and one with a sensitive item that is shut says only what became of it (M01 R8)."""
+    if bench.section_of_tube(uow, specimen_id) not in {s.id for s in _mine(uow)}:
+        raise NotFound("该标本")
+    shut = bool(bench.shut_tubes(uow, principal(), [specimen_id]))
+    return fragment("autoverify/reasons.html", "reasons", told=queries.reasons(uow, specimen_id), shut=shut)
 
 
 __all__ = ["VIEWS", "State"]

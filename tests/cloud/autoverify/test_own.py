@@ -1,0 +1,95 @@
+"""What of autoverification is another section's stays theirs: stops, sample, runs, reasons; and what stands of sensitive values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+
+from cloud.modules.autoverify import service
+from cloud.modules.autoverify.rules import Scope
+from cloud.modules.autoverify.sets import starting_policy
+from cloud.modules.catalog.models import Section, raise_version
+from tests.cloud.autoverify.floor import Floor, open_floor
+from tests.support import lab as labs
+from tests.support.database import TestDatabase
+
+
+@pytest.fixture
+def floor(fresh_db: TestDatabase) -> Iterator[Floor]:
+    lab = labs.make(fresh_db)
+    made = open_floor(lab)
+    with lab.uow() as uow:
+        uow.s.add(Section(code="HEM", name="血液组"))
+    yield made
+    lab.db.dispose()
+
+
+def elsewhere(floor: Floor, role: str) -> labs.Client:
+    """A person of this role who works in haematology only."""
+    with floor.world.lab.uow() as uow:
+        given = {"u": floor.world.lab.users[(uow.tenant_id, role)]}
+        uow.s.execute(text("UPDATE app_user SET sections = '{HEM}' WHERE id = :u"), given)
+    return floor.world.lab.client(role)
+
+
+@pytest.mark.parametrize("scope", [Scope.SECTION, Scope.ANALYZER, Scope.ITEM])
+def test_another_sections_stop_is_neither_made_nor_ended(floor: Floor, scope: Scope) -> None:
+    lab, world = floor.world.lab, floor.world
+    target = {Scope.SECTION: world.section, Scope.ANALYZER: world.analyzer, Scope.ITEM: world.items["K"]}[scope]
+    with lab.uow() as uow:
+        own, whole = service.stop(uow, scope, target, "换水").id, service.stop(uow, Scope.TENANT, None, "停电").id
+    away = elsewhere(floor, "verifier")
+    page = away.get("/av/switch").text
+    assert f"/av/switch/{own}/end" not in page and f"/av/switch/{whole}/end" in page and f'value="{scope.value}:{target}"' not in page
+    assert away.post("/av/switch", {"what": f"{scope.value}:{target}", "reason": "x"}).status_code == 404
+    assert away.post(f"/av/switch/{own}/end", {"reason": "好了"}).status_code == 404
+    assert away.post(f"/av/switch/{whole}/end", {"reason": "来电"}).status_code == 303
+    here = lab.client("senior")
+    assert f'value="{scope.value}:{target}"' in here.get("/av/switch").text
+    assert here.post(f"/av/switch/{own}/end", {"reason": "水质合格"}).status_code == 303
+
+
+def test_another_sections_sample_run_and_certificates_are_absent(floor: Floor) -> None:
+    lab = floor.world.lab
+    tube = floor.tube()
+    floor.decide()
+    with lab.uow() as uow:
+        decision = uow.s.execute(text("UPDATE av_decision SET audit = true WHERE NOT shadow RETURNING id")).scalars().first()
+        run = uow.s.execute(
+            text("""INSERT INTO av_simulation (tenant_id, rule_set_id, version, total, at) VALUES (:t, :r, 1, 5, now()) RETURNING id"""),
+            {"t": uow.tenant_id, "r": floor.rule_set},
+        ).scalar_one()
+    away = elsewhere(floor, "leader")
+    assert away.post(f"/av/audit/{decision}", {"agrees": "1"}).status_code == 404
+    assert away.post(f"/av/simulate/{run}/cancel").status_code == 404 == away.post("/av/simulate/99999/cancel").status_code
+    assert away.fragment(f"/av/reasons/{tube}").status_code == 404 == away.fragment("/av/reasons/99999").status_code
+    assert "V1" not in away.get("/av/validation").text and away.get("/av/validation/1").status_code == 404
+    with lab.uow() as uow:
+        assert uow.s.execute(text("SELECT count(*) FROM av_decision WHERE audited_at IS NOT NULL")).scalar() == 0
+        assert uow.s.execute(text("SELECT state FROM av_simulation")).scalars().all() == ["queued"]
+        uow.s.execute(text("UPDATE app_user SET sections = '{}'"))
+    here = lab.client("leader")
+    assert here.post(f"/av/audit/{decision}", {"agrees": "1"}).status_code == 303
+    assert here.post(f"/av/simulate/{run}/cancel").status_code == 303
+    assert here.fragment(f"/av/reasons/{tube}").status_code == 200 and "V1" in here.get("/av/validation").text
+
+
+def test_a_sensitive_value_stands_in_no_reason_for_whom_it_is_shut(floor: Floor) -> None:
+    lab = floor.world.lab
+    tube = floor.tube({"K": "6.8", "NA": "156"})
+    floor.decide()
+    with lab.uow() as uow:
+        barcode = uow.s.execute(text("SELECT barcode FROM specimen WHERE id = :i"), {"i": tube}).scalar_one()
+        uow.s.execute(text("UPDATE test_item SET sensitive = true WHERE code = 'K'"))
+        raise_version(uow.s)
+        made = service.create_set(uow, floor.world.section, "试", starting_policy()).id
+    shut, opened = lab.client("infogroup"), lab.client("leader")
+    for client, sees in ((shut, False), (opened, True)):
+        reasons, listed = client.fragment(f"/av/reasons/{tube}").text, client.get("/av/decisions?outcome=held").text
+        assert ("6.8" in reasons) is sees and ("6.8" in listed) is sees and barcode in listed
+        assert ("不能查看" in reasons) is not sees and ("不能查看" in listed) is not sees
+        by_item = client.get("/av/decisions?item=K").text
+        assert (barcode in by_item) is sees and ("另有 1 份" in by_item) is not sees
+        assert client.post("/av/test", {"set": made, "code": barcode}).status_code == (200 if sees else 403)
