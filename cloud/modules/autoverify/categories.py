@@ -117,17 +117,21 @@ def quality(case: Case, _policy: Policy) -> Iterator[Failure]:
 
 
 def range_settled(case: Case, _policy: Policy) -> Iterator[Failure]:
-    """6 Inside the measuring range, or diluted into the reportable one; ``<low`` only at the range's own end."""
+    """6 Inside the measuring range, or diluted into the reportable one; ``<low`` only at the undiluted range's own end. What was measured
+    of a diluted tube must itself have been inside the range: a value times twenty may look fine and have been no measurement."""
     for item in _measured(case):
         if not item.numeric or item.value is None:
             continue
-        high = item.crr_high if item.dilution > 1 else item.amr_high
-        if item.amr_low is None or high is None:
+        high, low = item.amr_high, item.amr_low
+        if item.dilution > 1:
+            low = None if low is None else low * item.dilution
+            high = item.crr_high if high is None or item.crr_high is None else min(item.crr_high, high * item.dilution)
+        if low is None or high is None:
             yield Failure(6, "AMR_NONE", item.code)
         elif item.comparator in (">", "≥"):
             yield Failure(6, "DILUTE", item.code, item.text)
-        elif item.value < item.amr_low or (item.comparator and item.value != item.amr_low):
-            yield Failure(6, "AMR", item.code, f"{item.value:f}<{item.amr_low:f}")
+        elif item.value < low or (item.comparator and (item.value != low or item.dilution > 1)):
+            yield Failure(6, "AMR", item.code, f"{item.comparator}{item.value:f}<{low:f}" if item.value < low else item.text)
         elif item.value > high:
             yield Failure(6, "AMR", item.code, f"{item.value:f}>{high:f}")
 

@@ -98,12 +98,14 @@ def part(case: Case, ready: Ready, failures: Iterable[Failure]) -> tuple[str, ..
     against the whole tube or still could, or where it cannot be said which item a failure means. A calculated value stays with what it is
     made of, and what a rule compares with an item that is not there yet waits for it."""
     held: set[str] = set()
-    rules = {rule.code: program.references for rule, program in (*ready.logic, *ready.context) if not rule.whole}
+    # By category too: a hospital's rule and one of the set may have one code and name other items.
+    both = ((10, ready.logic), (11, ready.context))
+    rules = {(n, rule.code): () if rule.whole else program.references for n, some in both for rule, program in some}
     for failure in failures:
-        named = rules.get(failure.item, frozenset()) if failure.category in (10, 11) else {failure.item} - {""}
+        named = rules.get((failure.category, failure.item), ()) if failure.category in (10, 11) else {failure.item} - {""}
         if failure.category in WHOLE or not named:
             return ()
-        held |= named
+        held |= set(named)
     coming = [item for item in case.items if not item.present]
     if not ready.policy.partial or not held or (coming and mixup.may_turn(case, ready.policy, coming)):
         return ()
@@ -157,7 +159,10 @@ def environment(case: Case, items: Mapping[str, Item]) -> Env:
     def prev(code: str) -> Decimal | NotCalculable:
         item = items.get(code)
         prior = item.priors[0] if item is not None and item.priors else None
-        return prior.value if prior is not None and prior.value is not None else NotCalculable(Cause.MISSING, f"prev {code}")
+        if prior is None or prior.value is None:
+            return NotCalculable(Cause.MISSING, f"prev {code}")
+        # "<0.5" is no 0.5: what cannot be compared holds, where an earlier value that is not there does not.
+        return NotCalculable(Cause.CENSORED, f"prev {code}") if prior.comparator else prior.value
 
     def said(word: str) -> bool | NotCalculable:
         if word in f"{case.diagnosis} {case.drugs or ''}":

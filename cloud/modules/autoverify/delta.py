@@ -75,17 +75,20 @@ def check(item: Item, rules: Sequence[Delta], at: datetime) -> list[Failure]:
 
 
 def _group(item: Item, rules: Sequence[Delta], at: datetime) -> list[Failure]:
-    parts: list[str] = []
+    """One rule that nothing can be compared by, or that the change keeps to, lets the group pass, in whatever order they stand; only what
+    is left then is held for not being evaluable."""
+    measured: list[tuple[Delta, Measured | None]] = []
     for rule in rules:
         prior = previous(item, at, rule.window_h)
         if prior is None:
             return []
-        found = measure(rule, item, prior, at)
-        if found is None:
-            return [Failure(9, "DELTA_NE", item.code)] if rule.not_evaluable == "hold" else []
-        if not found.failed:
-            return []
-        parts.append(f"{CODES[rule.kind]} {item.code} {figures(rule, found)}")
+        measured.append((rule, measure(rule, item, prior, at)))
+    if any(found is not None and not found.failed for _, found in measured):
+        return []
+    unclear = [rule for rule, found in measured if found is None]
+    if unclear:
+        return [Failure(9, "DELTA_NE", item.code)] if any(rule.not_evaluable == "hold" for rule in unclear) else []
+    parts = [f"{CODES[rule.kind]} {item.code} {figures(rule, found)}" for rule, found in measured if found is not None]
     joined = " & ".join(parts)
     code, _, rest = joined.partition(" ")
     return [Failure(9, code, item.code, rest.partition(" ")[2])]

@@ -82,12 +82,12 @@ def _ask(test: TestLine, shown: Shown) -> qc.Ask:
 
 
 _PRIORS = text(f"""
-SELECT a.n, h.at, h.run_at, h.raw_text, h.reported_text, h.method, h.factor, h.shift
+SELECT a.n, h.at, h.run_at, h.raw_text, h.reported_text, h.method, h.factor, h.shift, h.dilution
 FROM unnest(CAST(:n AS int[]), CAST(:patients AS bigint[]), CAST(:items AS bigint[]), CAST(:before AS timestamptz[]),
             CAST(:tubes AS bigint[]), CAST(:types AS bigint[])) AS a(n, patient_id, item_id, before, tube, type_id)
 CROSS JOIN LATERAL (
   SELECT v.at, v.run_at, v.raw_text, v.reported_text, v.snapshot->>'method' AS method,
-         v.snapshot->'map'->>0 AS factor, v.snapshot->'map'->>1 AS shift
+         v.snapshot->'map'->>0 AS factor, v.snapshot->'map'->>1 AS shift, v.snapshot->>'dilution' AS dilution
   FROM result_version v
   JOIN test t ON t.tenant_id = v.tenant_id AND t.id = v.test_id AND t.current_id = v.id AND t.state IN ('released','amended')
   JOIN specimen s ON s.tenant_id = t.tenant_id AND s.id = t.specimen_id AND s.specimen_type_id = a.type_id
@@ -117,16 +117,18 @@ def _priors(uow: UnitOfWork, lines: Sequence[tuple[Detail, TestLine, Shown | Non
     found: dict[tuple[int, int], list[Prior]] = {}
     for r in uow.s.execute(_PRIORS, params):
         detail, test, _ = lines[r.n]
-        value = _unrounded(r.raw_text, test.item.result_type, r.factor, r.shift)
+        value = _unrounded(r.raw_text, test.item.result_type, r.factor, r.shift, _decimal(r.dilution) or Decimal(1))
         prior = Prior(r.run_at or r.at, r.reported_text, value.number, value.comparator, r.method or "")
         found.setdefault((detail.tube.specimen_id, test.item.id), []).append(prior)
     return {key: tuple(priors[:PRIORS]) for key, priors in found.items()}
 
 
-def _unrounded(raw: str, kind: str, factor: Any, shift: Any) -> values.Value:
-    """The value before it was rounded for print: what the instrument sent, through its channel's factor and offset."""
+def _unrounded(raw: str, kind: str, factor: Any, shift: Any, dilution: Decimal) -> values.Value:
+    """The value before it was rounded for print: what the instrument sent, through its channel's factor and offset, times what the tube
+    was diluted by."""
     value = values.parse(raw, kind)
-    return value if factor is None or shift is None else values.scaled(value, Decimal(str(factor)), Decimal(str(shift)))
+    mapped = value if factor is None or shift is None else values.scaled(value, Decimal(str(factor)), Decimal(str(shift)))
+    return values.scaled(mapped, dilution)
 
 
 def _case(uow: UnitOfWork, catalog: md.Catalog, detail: Detail, around: Around, past: bool) -> Case:
@@ -205,7 +207,8 @@ def _item(catalog: md.Catalog, detail: Detail, test: TestLine, age: md.Age | Non
         return Item(row.code, row.name, numeric, row.mandatory, False, holds=holds, pending=pending, priors=priors)
     run = shown.run_at or shown.at
     factor, shift = shown.snapshot.get("map") or (None, None)
-    value = _unrounded(shown.raw_text, row.result_type, factor, shift)
+    dilution = _decimal(shown.snapshot.get("dilution")) or Decimal(1)
+    value = _unrounded(shown.raw_text, row.result_type, factor, shift, dilution)
     numeric = row.result_type == "numeric"
     critical = shown.snapshot.get("critical") or [None, None, None]
     key = (row.id, tube.sex, age)
@@ -236,7 +239,7 @@ def _item(catalog: md.Catalog, detail: Detail, test: TestLine, age: md.Age | Non
         amr_low=row.amr_low,
         amr_high=row.amr_high,
         crr_high=row.crr_high,
-        dilution=_decimal(shown.snapshot.get("dilution")) or Decimal(1),
+        dilution=dilution,
         calibration=_calibration(around, shown.analyzer_id, row.id, run),
         reagent=reagent,
         lot=lot,

@@ -272,7 +272,7 @@ def reproduce(uow: UnitOfWork, decision_id: int) -> tuple[list[Any], Verdict]:
     """A stored decision decided again from its own snapshot: (stored reasons, verdict now) (R2)."""
     row = uow.s.execute(select(Decision).where(Decision.id == decision_id)).scalar_one()
     policy = uow.s.execute(select(RuleSet.policy).where(RuleSet.id == row.rule_set_id)).scalar_one()
-    ready = sets.again(policy, row.logic, sets.codes(md.catalog(uow)))
+    ready = sets.again(policy, row.logic, sets.codes(md.catalog(uow), retired=True))
     return row.reasons, decide(from_json(Case, row.snapshot), ready)
 
 

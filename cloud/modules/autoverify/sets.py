@@ -95,9 +95,9 @@ def as_written(row: RuleSet, catalog: md.Catalog) -> Policy:
     return replace(policy, logic=(*logic_of(catalog, row.section_id), *policy.logic))
 
 
-def codes(catalog: md.Catalog) -> Mapping[str, bool]:
-    """Item code → numeric, of the items in use."""
-    return {i.code: i.result_type == "numeric" for i in catalog.items.values() if i.active}
+def codes(catalog: md.Catalog, retired: bool = False) -> Mapping[str, bool]:
+    """Item code → numeric, of the items in use; ``retired``: of those that were, too, for what was decided then."""
+    return {i.code: i.result_type == "numeric" for i in catalog.items.values() if i.active or retired}
 
 
 def deciding(uow: UnitOfWork, sections: Collection[int]) -> dict[int, list[Loaded]]:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import permutations
 
 import pytest
 
@@ -41,3 +42,32 @@ def test_a_fall_is_judged_by_the_same_limit(value: str) -> None:
 
 def test_outside_the_window_nothing_is_compared() -> None:
     assert check(crea("300", days=91), [RCV], NOW) == []
+
+
+ABS, PCT = Delta("absolute", Decimal(1), Decimal(1), window_h=999), Delta("percent", Decimal(50), Decimal(50), window_h=999)
+NARROW = replace(ABS, window_h=24)
+
+
+@pytest.mark.parametrize(
+    ("value", "before", "rules", "found"),
+    [
+        ("3", "0", (ABS, replace(PCT, not_evaluable="hold")), "DELTA_NE"),  # 3 more, and of a percentage of nothing nobody can say
+        ("1", "0", (ABS, replace(PCT, not_evaluable="hold")), ""),  # 1 is not more than 1: the group passes, whatever the percentage
+        ("3", "0", (ABS, PCT), ""),
+        ("3", "2", (replace(ABS, up=Decimal("0.5")), replace(PCT, up=Decimal(49))), "fails"),
+        ("3", "2", (ABS, PCT), ""),
+        ("9", "2", (NARROW, PCT), ""),  # the one that has nothing to compare with lets the group pass
+        ("9", "0", (NARROW, replace(PCT, not_evaluable="hold")), ""),
+    ],
+)
+def test_rules_of_a_group_must_all_fail_in_whatever_order_they_stand(value: str, before: str, rules: tuple[Delta, ...], found: str) -> None:
+    first = {"absolute": "DELTA_ABS", "percent": "DELTA_PCT"}
+    for order in permutations(rules):
+        expected = {"": [], "DELTA_NE": ["DELTA_NE"], "fails": [first[order[0].kind]]}[found]
+        assert [f.code for f in check(crea(value, before), order, NOW)] == expected
+
+
+def test_each_group_speaks_for_itself() -> None:
+    other = replace(PCT, group=2, up=Decimal(10))
+    assert [f.code for f in check(crea("3", "2"), [ABS, other], NOW)] == ["DELTA_PCT"]
+    assert [f.code for f in check(crea("4", "2"), [ABS, other], NOW)] == ["DELTA_ABS", "DELTA_PCT"]
