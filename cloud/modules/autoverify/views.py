@@ -378,7 +378,7 @@ def _place(uow: UnitOfWork, scope: Scope, target: int | None) -> int | None:
     catalog = md.catalog(uow)
     if scope is Scope.SECTION or target is None:
         return target
-    found = {Scope.ANALYZER: catalog.analyzers, Scope.ITEM: catalog.items}.get(scope, {}).get(target)
+    found = catalog.analyzers.get(target) if scope is Scope.ANALYZER else catalog.items.get(target) if scope is Scope.ITEM else None
     return None if found is None else found.section_id
 
 

@@ -50,7 +50,7 @@ def test_a_diluted_value_is_judged_as_it_is_told_and_not_as_it_was_sent(floor: F
     tube = floor.tube({"K": "4.1", "NA": "140"}, patient)
     diluted(floor, tube, 5)
     item = seen(floor, tube)
-    assert (item.value, item.reported, item.dilution) == (700, 700, 5)
+    assert (item.value, item.reported, item.dilution) == (D(700), D(700), D(5))
     floor.decide()
     assert "AV_RANGE NA 700>155" in floor.reasons(tube)
     with floor.world.lab.uow() as uow:  # and as the earlier value of the next one
