@@ -37,8 +37,9 @@ def board(agents: Sequence[AgentView], stamp: Stamp) -> ListDocument:
                     "" if fine else f"{verdicts.LAYER_WORDS[v.layer]}：{v.why % v.args if v.args else v.why}",
                 )
             )  # fmt: skip
-    left = (("采集端", 3), ("连接", 3), ("仪器", 3), ("状态", 2), ("最近结果", 3), ("静默 / 平常（分）", 3), ("近 1 小时", 2))
-    right = (("24 小时收到", 2), ("已解析", 2), ("排队", 1), ("待解析", 2), ("校验错误 / 帧", 3), ("问题所在", 6))
+    left = (("采集端", 4), ("连接", 4), ("仪器", 4), ("状态", 3), ("最近结果", 3), ("静默 / 平常（分）", 3, "right"))
+    hour = (("近 1 小时", 2, "right"), ("24 小时收到", 2, "right"), ("已解析", 2, "right"), ("排队", 2, "right"), ("待解析", 2, "right"))
+    right = (*hour, ("校验错误 / 帧", 3, "right"), ("问题所在", 6))
     return _list("仪器状态", (*left, *right), rows, stamp)
 
 
@@ -66,7 +67,7 @@ def orphans(found: Sequence[Any], stamp: Stamp) -> ListDocument:
         )
         for r in found
     ]  # fmt: skip
-    head = (("收到", 3), ("标本号", 3), ("仪器说的患者", 3), ("连接", 3), ("结果数", 1), ("原因", 4), ("结果", 8))
+    head = (("收到", 3), ("标本号", 3), ("仪器说的患者", 3), ("连接", 3), ("结果数", 2, "right"), ("原因", 4), ("结果", 8))
     return _list("无主结果", head, rows, stamp)
 
 
@@ -79,10 +80,10 @@ def unmapped(found: Sequence[Any], analyzers: Mapping[int, AnalyzerRow], stamp: 
         )
         for r in found
     ]  # fmt: skip
-    return _list("未对照代码", (("仪器", 4), ("代码", 3), ("次数", 1), ("样例", 8), ("单位", 2), ("最近", 3)), rows, stamp)
+    return _list("未对照代码", (("仪器", 4), ("代码", 3), ("次数", 2, "right"), ("样例", 8), ("单位", 2), ("最近", 3)), rows, stamp)
 
 
-def _list(title: str, head: Sequence[tuple[str, int]], rows: Sequence[tuple[str, ...]], stamp: Stamp, narrowed: str = "") -> ListDocument:
+def _list(title: str, head: Sequence[tuple[Any, ...]], rows: Sequence[tuple[str, ...]], stamp: Stamp, narrowed: str = "") -> ListDocument:
     hospital, by, now = stamp
     subtitle = "　".join(text for text in (narrowed, f"共 {len(rows)} 条") if text)
     return ListDocument(hospital, title, tuple(Column(*each) for each in head), tuple(rows), now, by, subtitle, landscape=True)

@@ -40,7 +40,7 @@ def today(known: Catalog, found: Mapping[int, Sequence[Tile]], narrowed: str, st
         ("项目", 3),
         ("最近质控", 3),
         ("规则", 3),
-        ("各水平测定值（z）", 5),
+        ("各水平测定值（z）", 7),
         ("时间", 3),
         ("发布", 3),
         ("有效至 / 原因", 4),
