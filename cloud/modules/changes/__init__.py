@@ -7,7 +7,7 @@ MODULE = Module(
     name="changes",
     title="变更控制",
     depends=("autoverify", "catalog", "bench", "platform", "qc"),
-    views=("views:VIEWS",),
+    views=("views:VIEWS", "review_views:REVIEWS"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup", "engineer", "receiver"),
         Perm.PROPOSE: ("leader", "infogroup", "quality", "engineer"),
@@ -20,6 +20,7 @@ MODULE = Module(
     menu=(
         MenuItem("公式", "/md/formulas", Perm.READ, "基础数据", 740),
         MenuItem("变更控制", "/md/changes", Perm.READ, "基础数据", 760),
+        MenuItem("界限年度复核", "/md/review", Perm.READ, "基础数据", 765),
         MenuItem("导入", "/md/import", Perm.PROPOSE, "基础数据", 770),
     ),
     handlers={"catalog.trial": ("trial:step",)},

@@ -83,3 +83,16 @@ class ItemBox(TenantTable, Base):
     note: Mapped[str]
     by_name: Mapped[str]
     at: Mapped[datetime]
+
+
+class LimitReview(TenantTable, Base):
+    """An item's intervals (``kind`` ri) or critical limits (critical) were looked at and still hold: by whom, on what ground."""
+
+    __tablename__ = "limit_review"
+    __table_args__ = (Index("ix_limit_review_item", "tenant_id", "item_id", "kind", "at"), tenant_fk("item_id", "test_item"))
+    item_id: Mapped[int] = mapped_column(BigInteger)
+    kind: Mapped[str]
+    at: Mapped[datetime]
+    by_id: Mapped[int | None] = mapped_column(BigInteger)
+    by_name: Mapped[str]
+    note: Mapped[str]

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from common.say import say, word
+from common.say import Said, say, word
 
 EMERGENCY_LIMIT = timedelta(hours=24)
 SAMPLE = 500
+REVIEWED_EVERY = timedelta(days=365)
+LIMITS: Mapping[str, Said] = {"ri": say("参考区间"), "critical": say("危急值界限")}
+"""Kinds of rows that are reviewed every year."""
 
 
 class Perm(StrEnum):
@@ -124,3 +127,8 @@ BOXES: tuple[tuple[str, str], ...] = (
 def open_boxes(closed: Mapping[str, bool]) -> list[str]:
     """Words of the boxes still open."""
     return [word for code, word in BOXES if not closed.get(code)]
+
+
+def limits_due(last: datetime | None, now: datetime) -> bool:
+    """Whether limits last looked at then are to be reviewed; what nobody ever did is."""
+    return last is None or now >= last + REVIEWED_EVERY

@@ -1,4 +1,4 @@
-"""What master data leaves undone, as alerts: no WS/T 886 code, interval gaps, retired inputs, unmapped HIS codes, late approvals."""
+"""What master data leaves undone, as alerts: no WS/T 886 code, gaps, retired inputs, unmapped HIS codes, late approvals and reviews."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import text
 from cloud.db.session import UnitOfWork
 from cloud.expression import ExpressionError, Kind, compile
 from cloud.modules.catalog import queries as md
-from cloud.modules.changes import queries
+from cloud.modules.changes import queries, reviews
 from cloud.modules.changes.rules import Perm, overdue
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Alert, Level
@@ -31,6 +31,7 @@ def look(uow: UnitOfWork) -> None:
     alerts.sync(uow, "catalog.formula", _formulas(known))
     alerts.sync(uow, "catalog.unmapped", _unmapped(uow))
     alerts.sync(uow, "changes.emergency", _late(uow))
+    alerts.sync(uow, "changes.review", reviews.overdue(uow))
 
 
 def _no_code(known: md.Catalog) -> Iterator[Alert]:
