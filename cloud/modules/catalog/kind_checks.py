@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -15,7 +15,7 @@ from cloud.modules.catalog.kinds import Values
 from cloud.modules.catalog.queries import Catalog, ItemRow
 from cloud.modules.catalog.rows import LogicRow, ReflexRow
 from cloud.modules.catalog.rules import Ages, Interval, ambiguous_ages, describe, overlapping, problems
-from common.say import say, word
+from common.say import Listed, say, word
 from common.units import is_ucum
 from common.values import LISTED
 
@@ -72,7 +72,7 @@ def item(known: Catalog, target: int | None, values: Values, batch: Sequence[Val
         out.append(say("可报告上限 {top} 小于分析测量范围上限 {high}。", top=f"{top:f}", high=f"{high:f}"))
     if any((number(each) or 0) <= 1 for each in values.get("dilutions") or ()):
         out.append("稀释梯度要是大于 1 的倍数，例如 2,5,10。")
-    return out + _choices(values) + _tea(values.get("tea") or {}) + _left_behind(known, target, values)
+    return out + _choices(values) + _tea(values.get("tea") or {}) + _left_behind(known, target, values) + _other_unit(known, target, values)
 
 
 def _choices(values: Values) -> list[str]:
@@ -120,6 +120,48 @@ def _left_behind(known: Catalog, target: int | None, values: Values) -> list[str
         sets = [known.order_sets[key] for key, members in known.set_items.items() if target in members]
         out += _ordered_by([each.name for each in sets if each.active])
     return out
+
+
+def _other_unit(known: Catalog, target: int | None, values: Values) -> list[str]:
+    """An item in use keeps its unit: limits, formulas and past results are numbers of it, and none of them would change along.
+
+    The way to another unit is a new item with limits of its own; a unit nobody counts in yet may be corrected.
+    """
+    was = None if target is None else known.items.get(target)
+    if was is None or (values.get("unit") or "") == was.unit:
+        return []
+    kept = (
+        ("参考区间", known.intervals), ("危急值", known.criticals), ("差值规则", known.deltas), ("自动审核范围", known.av_ranges),
+    )  # fmt: skip
+    users = [say("{what} {n} 行", what=word(what), n=len(rows[was.id])) for what, rows in kept if rows.get(was.id)]
+    channels = sum(each.item_id == was.id for each in known.channels.values())
+    users += [say("仪器通道 {n} 个", n=channels)] if channels else []
+    if was.id in known.judgements:
+        users.append(say("结果判断公式"))
+    users += [
+        say("公式“{name}”", name=each.row.name)
+        for each in known.calculations
+        if each.item_id == was.id or was.code in each.row.units or was.code in each.inputs
+    ]
+    rules: list[LogicRow | ReflexRow] = [*known.logic_rules, *known.reflex_rules]
+    users += [say("规则“{name}”", name=each.name) for each in rules if was.code in _references(known, each.expression)]
+    if not users:
+        return []
+    return [
+        say(
+            "单位不能从 {before} 改为 {after}：{users}都按原单位书写，改后会被错读。请另建新单位的项目，停用这一个。",
+            before=was.unit or say("无单位"),
+            after=values.get("unit") or say("无单位"),
+            users=Listed(users, "、"),
+        )
+    ]
+
+
+def _references(known: Catalog, expression: str) -> Collection[str]:
+    try:
+        return compile(expression, formulas.rule_symbols(known.items.values()), ValueKind.BOOL).references
+    except ExpressionError:
+        return ()
 
 
 def _breaks(expression: str, before: Iterable[ItemRow], after: Iterable[ItemRow], calculates: bool = False) -> bool:
