@@ -67,7 +67,7 @@ def release_auto(uow: UnitOfWork, work: bench.Work, cleared: Sequence[Cleared], 
     made_of: list[tuple[Report, dict[str, Any], int]] = []
     for one in cleared:
         report = reports[one.specimen_id]
-        url = f"{desk.base_url}/reports/verify/{report.no}"
+        url = f"{desk.base_url}/reports/verify/{report.no}?v={report.current_no}"
         name, lab = sections[report.section_id].name, away.get(one.specimen_id, "")
         version = document.Issue(
             str(report.no),

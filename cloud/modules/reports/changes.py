@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, func, select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench_queries
@@ -19,9 +20,10 @@ from cloud.modules.platform.signing import Desk
 from cloud.modules.quality import service as quality
 from cloud.modules.reports import document, infectious, issue, rules
 from cloud.modules.reports.issue import details, freeze, lock, move, names_of, sign, specimen_of, tell, tell_part, version_of
-from cloud.modules.reports.models import Report, ReportNotice, ReportView
+from cloud.modules.reports.models import Report, ReportNotice, ReportVersion, ReportView
 from cloud.modules.reports.queries import Told
 from cloud.modules.reports.rules import State, VersionState
+from cloud.modules.scheduling import queries as roster
 from cloud.modules.specimens import queries as tubes
 from cloud.reports.documents import Amendment, Change
 from cloud.web.principal import Principal
@@ -61,6 +63,9 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
     if not rules.may_amend(State(report.state)):
         raise UserError("conflict", rules.cannot_amend(State(report.state)))
     first = version_of(uow, report.id, report.current_no)
+    alone = who.user_id == report.tester_id
+    if alone and report.section_id not in roster.alone(uow, who.user_id, uow.now):
+        raise UserError("conflict", say("您是这份报告的检验者，修改须由他人签发。"))
     remarked = str(first.document.get("remark", ""))
     remark = remarked if asked.remark is None else asked.remark.strip()[:REMARK_MOST]
     # Patient and tube are told as they are known now; by itself that is a reason only where somebody says so.
@@ -87,6 +92,8 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
     part = document.part_of(after, bench.TOLD_STATES) if first.preliminary else None
     move(report, State.AMENDED if part is None else State.PRELIMINARY)
     report.current_no += 1
+    if alone:  # at night, on solo duty: a second person looks at what was told last (R1)
+        report.cocheck_due, report.cochecked_by, report.cochecked_at = uow.now + rules.CHECK_WITHIN, None, None
     issue.count_told(report, after, part)
     names = names_of(uow, {who.user_id, report.tester_id or 0})
     word = f"{rules.REASON_WORDS[rules.Reason(asked.reason)]}：{asked.why.strip()}"
@@ -95,8 +102,8 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
         report.current_no,
         who.tenant_name,
         md.catalog(uow).sections[report.section_id].name,
-        f"{desk.base_url}/reports/verify/{report.no}",
-        Amendment(first.released_at, word, changes),
+        f"{desk.base_url}/reports/verify/{report.no}?v={report.current_no}",
+        Amendment(_first_told(uow, first), word, changes),
         tubes.referral_labs(uow, [report.specimen_id]).get(report.specimen_id, ""),
         part,
         md.catalog(uow).layout(report.section_id),
@@ -118,6 +125,12 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
         title = f"报告 {report.no} 因错误修改为第 {report.current_no} 版"
         _nonconformity(uow, report, quality.Source.AMENDMENT, title, f"{word}；{listed}")
     return told
+
+
+def _first_told(uow: UnitOfWork, version: ReportVersion) -> datetime:
+    """When the report was told first: the original is what every later version names. A part that went before is no original of it."""
+    same = (ReportVersion.report_id == version.report_id) & (ReportVersion.preliminary == version.preliminary)
+    return uow.s.execute(select(func.min(ReportVersion.released_at)).where(same)).scalar_one()
 
 
 def facts_now(uow: UnitOfWork, told: Told) -> list[Change]:

@@ -158,7 +158,7 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
                 r.current_no,
                 who.tenant_name,
                 sections[r.section_id].name,
-                f"{desk.base_url}/reports/verify/{r.no}",
+                f"{desk.base_url}/reports/verify/{r.no}?v={r.current_no}",
                 referral_lab=away.get(r.specimen_id, ""),
                 part=parts.get(r.specimen_id),
                 layout=known.layout(r.section_id),
@@ -268,8 +268,11 @@ def cocheck(uow: UnitOfWork, report_id: int, who: Principal) -> None:
     report = lock(uow, [report_id])[0]
     if report.cocheck_due is None or report.cochecked_at is not None:
         raise UserError("conflict", say("该报告没有待复核的单人值班记录。"))
-    if who.user_id in (report.tester_id, report.verifier_id):
+    if who.user_id in (report.tester_id, version_of(uow, report_id, report.current_no).released_by):
         raise UserError("conflict", say("复核人不能是原检验者或审核者。"))
+    # Looking is verifying: nobody whose authorisation does not cover the items does it (M01 R4).
+    items = {t.item.id for t in bench_queries.tests_of(uow, [report.specimen_id])[report.specimen_id] if t.state is not TestState.CANCELLED}
+    personnel.require(uow, who.user_id, personnel.Function.VERIFY, [(str(report.no), report.section_id, items)])
     report.cochecked_by, report.cochecked_at = who.user_id, uow.now
     uow.audit("report", report_id, "cocheck", after={"by": who.employee_no})
 

@@ -119,6 +119,7 @@ def queue(uow: UnitOfWork, code: str) -> Any:
         waiting=waiting,
         now=uow.now,
         chosen=chosen,
+        more=queries.count_waiting(uow, [section.id]).get(section.id, 0) - len(waiting) if len(waiting) == queries.PAGE else 0,
         one=shown,
         detail=detail,
         **_beside(uow, detail),
@@ -468,7 +469,8 @@ def verify(uow: UnitOfWork, no: str) -> Any:
     told = queries.released(uow, no)
     if told is None:
         raise NotFound("该报告")
-    return page("reports/verify.html", told=told, holds=queries.signature_holds(uow, told.report_id, told.version_no))
+    paper = request.args.get("v", told.current_no, type=int)
+    return page("reports/verify.html", told=told, paper=paper, holds=queries.signature_holds(uow, told.report_id, told.version_no))
 
 
 def _told(uow: UnitOfWork, no: str, inside: bool = False) -> queries.Told:

@@ -16,6 +16,8 @@ SOON = timedelta(minutes=10)
 REVIEWED = timedelta(minutes=30)
 UNREAD = timedelta(minutes=30)
 MOST = 50
+CHANGED = "修改报告 %(no)s：%(n)s 人 30 分钟仍未确认"
+RECALLED = "召回报告 %(no)s：%(n)s 人 30 分钟仍未确认"
 
 DUE = text("""
 SELECT s.id, s.code, s.name, count(*) FILTER (WHERE b.due_at < :now) AS overdue, count(*) AS soon
@@ -29,10 +31,10 @@ JOIN section s ON s.tenant_id = r.tenant_id AND s.id = r.section_id
 WHERE r.tenant_id = :t AND r.state = 'tested' AND r.tested_at < :before GROUP BY s.id, s.code, s.name
 """)
 UNTAKEN = text("""
-SELECT r.no, n.version_no, count(*) AS n FROM report_notice n
+SELECT r.no, n.version_no, r.state, count(*) AS n FROM report_notice n
 JOIN report r ON r.tenant_id = n.tenant_id AND r.id = n.report_id
 WHERE n.tenant_id = :t AND n.read_at IS NULL AND n.at < :before AND n.version_no = r.current_no AND n.kind <> 'final'
-GROUP BY r.no, n.version_no ORDER BY r.no DESC LIMIT :most
+GROUP BY r.no, n.version_no, r.state ORDER BY r.no DESC LIMIT :most
 """)
 COCHECK = text("""
 SELECT s.id, s.code, s.name, count(*) AS n FROM report r
@@ -85,7 +87,7 @@ def watch(uow: UnitOfWork) -> None:
                 "reports.unread",
                 f"{r.no}:{r.version_no}",
                 Level.WARNING,
-                "修改报告 %(no)s：%(n)s 人 30 分钟仍未确认",
+                RECALLED if r.state in ("recalled", "cancelled") else CHANGED,
                 "/reports/notices",
                 Perm.AMEND,
                 {"no": r.no, "n": r.n},

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, time
 
 import pytest
 from sqlalchemy import text
 
+from cloud.jobs import all_jobs, run_job
 from cloud.modules.catalog import models as md
 from cloud.modules.critical import queries as critical
 from cloud.modules.reports import queries, service
 from cloud.modules.reports.queries import Told
+from cloud.modules.scheduling import service as roster
 from common.errors import UserError
 from tests.cloud.bench.world import NORMAL, build
 from tests.cloud.reports.test_preliminary import EARLY, part
@@ -104,7 +107,10 @@ def test_a_remark_is_added_kept_and_taken_out(room: Room) -> None:
     assert 'value="已电话与临床核对。"' in lab.client("senior").get(f"/reports/{no}/amend").text
     with pytest.raises(UserError, match="没有变化"):
         amend(room, no, "supplement", "已电话与临床核对。")
+    first = told.sheet["amendment"]["original_reported_at"]
+    lab.clock.advance(hours=1)
     kept = amend(room, no, "result", values={"GLU": "5.50"})
+    assert kept.sheet["amendment"]["original_reported_at"] == first  # the original is the first that was told
     assert "补充说明：已电话与临床核对。" in kept.sheet["comments"] and len(changes(kept)) == 1
     gone = amend(room, no, "supplement", "")
     assert changes(gone) == [("补充说明", "已电话与临床核对。", "无")] and not any("补充说明" in c for c in gone.sheet["comments"])
@@ -139,3 +145,78 @@ def test_a_report_recalled_by_mistake_comes_back_with_a_word(room: Room) -> None
     assert told.lines[0]["value"] == "6.8" and told.state == "amended"
     with lab.uow() as uow:  # its call was ended as no critical value: there is one again
         assert [x.event.state for x in critical.of_specimen(uow, report.specimen_id)] == ["false_alarm", "detected"]
+
+
+def by(room: Room, role: str, no: str) -> None:
+    with room.world.lab.uow() as uow:
+        told = queries.released(uow, no)
+        assert told is not None
+        asked = service.AmendRequest(told.report_id, told.version_no, {room.world.items["GLU"]: "5.50"}, "result", "录入错误")
+        service.amend(uow, asked, room.person(uow, role), DESK)
+
+
+def test_who_tested_it_does_not_sign_its_amendment_but_alone_at_night(room: Room) -> None:
+    """R1 holds for every version: tester and verifier are two persons, or the rota says so and a second one looks."""
+    lab = room.world.lab
+    lab.clock.set(datetime(2026, 5, 4, 15, 0, tzinfo=UTC))  # 23:00 local
+    with lab.uow() as uow:
+        tube = room.world.tube(uow)
+        room.world.send(uow, tube, NORMAL, RUN)
+        report = service.review(uow, tube, None, room.person(uow, "senior"))
+        [no] = service.release(uow, [report], room.person(uow, "verifier"), DESK)
+    with pytest.raises(UserError, match="由他人签发"):
+        by(room, "senior", no)
+    with lab.uow() as uow:
+        room.person(uow, "leader")
+        night = roster.add_shift(uow, "N", "夜班", time(22), time(8))
+        today = date(2026, 5, 4)
+        roster.assign(uow, lab.users[(lab.a, "senior")], room.world.section, night.id, today, today, alone=True)
+    by(room, "senior", no)
+    with lab.uow() as uow:
+        assert [c.no for c in queries.cochecks(uow, room.world.section)] == [no]
+        who = room.person(uow, "verifier")
+        authorised = text("UPDATE authorization_grant /* by hand */ SET state = 'suspended' WHERE user_id = :u")
+        uow.s.execute(authorised, {"u": who.user_id})
+        with pytest.raises(UserError, match="授权"):
+            service.cocheck(uow, report, who)
+        service.cocheck(uow, report, room.person(uow, "leader"))
+
+
+def test_a_paper_of_an_earlier_version_says_so_at_its_code(room: Room) -> None:
+    lab = room.world.lab
+    with lab.uow() as uow:
+        no = room.told(uow)
+        told = queries.released(uow, no)
+        assert told is not None and told.sheet["verify_url"].endswith(f"/reports/verify/{no}?v=1")
+    client = lab.client("clinician")
+    assert "签名有效" in client.get(f"/reports/verify/{no}?v=1").text
+    by(room, "senior", no)
+    old = client.get(f"/reports/verify/{no}?v=1").text
+    assert "第 1 版，已被第 2 版替代" in old and "签名有效" not in old
+    for url in (f"/reports/verify/{no}", f"/reports/verify/{no}?v=2", f"/reports/verify/{no}?v=x"):
+        assert "签名有效" in client.get(url).text, url
+
+
+def test_unread_recalls_are_told_as_recalls(room: Room) -> None:
+    lab = room.world.lab
+    with lab.uow() as uow:
+        no = room.told(uow)
+        told = queries.released(uow, no)
+        assert told is not None
+        uow.actor = replace(uow.actor, user_id=lab.users[(lab.a, "nurse")], name="nurse")
+        service.seen(uow, told.report_id, 1)
+        service.recall(uow, told.report_id, "标本混淆", room.person(uow, "leader"))
+    lab.clock.advance(minutes=31)
+    assert run_job(lab.db, all_jobs()["reports.watch"], [lab.a]) == 0
+    with lab.uow() as uow:
+        query = "SELECT message FROM alert WHERE kind = 'reports.unread' AND cleared_at IS NULL"
+        assert uow.s.execute(text(query)).scalar_one().startswith("召回报告")
+
+
+def test_a_queue_longer_than_its_page_says_how_much_longer(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries, "PAGE", 2)
+    monkeypatch.setattr(queries.queue, "__defaults__", (2,))
+    with room.world.lab.uow() as uow:
+        for _ in range(5):
+            room.tested(uow)
+    assert "另有 3 份未列出" in room.world.lab.client("verifier").get("/review/CHEM").text

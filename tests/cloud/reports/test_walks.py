@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import rerun
 from cloud.modules.bench import service as bench
 from cloud.modules.bench.rules import TestState
+from cloud.modules.catalog.models import RefInterval
 from cloud.modules.reports import queries, service
 from cloud.modules.reports.rules import State
 from tests.cloud.bench.world import ITEMS, World, build
@@ -37,7 +39,10 @@ TOLD = (TestState.RELEASED, TestState.AMENDED)
 @pytest.fixture
 def world(fresh_db: TestDatabase) -> Iterator[World]:
     lab = labs.make(fresh_db)
-    yield build(lab, items=[row if row[0] != "NA" else (*row[:2], 1, *row[3:]) for row in ITEMS if row[0] in CODES])
+    made = build(lab, items=[row if row[0] != "NA" else (*row[:2], 1, *row[3:]) for row in ITEMS if row[0] in CODES])
+    with lab.uow() as uow:  # a corrected sex is judged otherwise
+        uow.s.add(RefInterval(item_id=made.items["K"], low=Decimal("3.0"), high=Decimal("6.9"), sex="F"))
+    yield made
     lab.db.dispose()
 
 
@@ -63,8 +68,9 @@ class Walk(Play):
             "released",
             "amended",
         ),
-        *("dismissed", "rerun", "withdrawn", "nothing", "part", "back", "recalled", "cancelled"),
+        *("dismissed", "rerun", "withdrawn", "nothing", "part", "back", "recalled", "cancelled", "remarked", "renamed"),
     )
+    remark = asked = ""
 
     def arrives(self, uow: UnitOfWork, value: str, run_at: Any) -> None:
         # The same dice for the same message: what is sent again is equal, item by item.
@@ -82,6 +88,23 @@ class Walk(Play):
         if row is not None:
             change = {self.world.items[self.dice.choice(CODES)]: self.dice.choice(VALUES)}
             asked = service.AmendRequest(row.id, row.current_no, change, "result", "核对原始数据")
+            service.amend(uow, asked, self.room.person(uow, "senior"), DESK)
+
+    def remarked(self, uow: UnitOfWork) -> None:
+        """Words without a value, now and then taken out again."""
+        row = uow.s.execute(text("SELECT id, current_no FROM report WHERE specimen_id = :s"), {"s": self.tube}).one_or_none()
+        self.asked = self.dice.choice(["已与临床核对", "标本少", ""])
+        asked = service.AmendRequest(row.id if row else 0, row.current_no if row else 0, {}, "supplement", "补充", self.asked)
+        service.amend(uow, asked, self.room.person(uow, "senior"), DESK)
+
+    def renamed(self, uow: UnitOfWork) -> None:
+        """The hospital corrects who the patient is; mostly the report follows."""
+        new = {"n": self.dice.choice(["张三丰", "张三峰", "无名氏"]), "x": self.dice.choice("MF"), "s": self.tube}
+        query = "UPDATE patient SET name = :n, sex = :x FROM specimen sp WHERE sp.id = :s AND patient.id = sp.patient_id"
+        uow.s.execute(text(query), new)
+        row = uow.s.execute(text("SELECT id, current_no FROM report WHERE specimen_id = :s"), {"s": self.tube}).one_or_none()
+        if row is not None and self.dice.random() < 0.7:
+            asked = service.AmendRequest(row.id, row.current_no, {}, "patient", "HIS 更正")
             service.amend(uow, asked, self.room.person(uow, "senior"), DESK)
 
     def rerun(self, uow: UnitOfWork) -> None:
@@ -149,6 +172,12 @@ class Walk(Play):
             stand = {t.item.code: t.current.reported_text for t in lines if t.state in TOLD and t.current is not None}
             shown = {each["code"]: each["value"] for each in told.lines if each["value"] not in ("无结果", "")}
             assert shown == stand, f"told something else: {shown}, {stand} after {self.log}"
+            self.remark = self.asked if name == "remarked" else self.remark
+            assert told.document.get("remark", "") == self.remark, f"words lost or left: {self.remark} after {self.log}"
+            assert any(self.remark in c for c in told.sheet["comments"]) or not self.remark, f"words not printed after {self.log}"
+            known = {t.item.code: t.current.ref_text for t in lines if t.state in TOLD and t.current is not None}
+            printed = {each["code"]: each["interval"] for each in told.lines if "version_id" in each}
+            assert printed == known, f"told another interval: {printed}, {known} after {self.log}"
 
 
 def test_walks_tell_what_stands(world: World) -> None:
