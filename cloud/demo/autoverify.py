@@ -72,7 +72,15 @@ def seed(uow: UnitOfWork) -> None:
         for code, source, words, section in LOGIC
     )
     uow.s.add_all(
-        ReflexRule(code=r.code, name=r.name, expression=r.expression, item_id=items[r.item].id, action=r.action, message=r.message)
+        ReflexRule(
+            code=r.code,
+            name=r.name,
+            expression=r.expression,
+            item_id=items[r.item].id,
+            action=r.action,
+            authority="standing",
+            message=r.message,
+        )
         for r in STARTING_REFLEXES
         if r.items <= items.keys()
     )

@@ -17,9 +17,10 @@ MODULE = Module(
         MenuItem("检验工作台", "/bench", Perm.READ, "检验", 30),
         MenuItem("复查与加做", "/bench/rerun", Perm.READ, "检验", 33),
         MenuItem("手工工作单", "/bench/entry", Perm.ENTER, "检验", 31),
+        MenuItem("确证送检", "/bench/confirm", Perm.READ, "检验", 34),
         MenuItem("检验统计", "/bench/figures", Perm.READ, "检验", 41),
     ),
-    jobs=(Job("bench.watch", "1m", "watch:look"), Job("bench.trace", "1m", "trace:note")),
+    jobs=(Job("bench.watch", "1m", "watch:look"), Job("bench.trace", "1m", "trace:note"), Job("bench.confirm", "15m", "confirming:look")),
     handlers={
         "specimen.rejected": ("ending:on_withdrawn",),
         "specimen.cancelled": ("ending:on_withdrawn",),

@@ -8,6 +8,7 @@ from typing import Any
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import measure
+from cloud.modules.bench.consequences import reactive
 from cloud.modules.bench.opening import fresh, must_be_open, open_test, open_tube, save, settled, to
 from cloud.modules.bench.record import Work
 from cloud.modules.bench.rows import TestRow
@@ -66,6 +67,8 @@ def _choose(work: Work, test: TestRow, choice: Choice, reason: str, may_decide: 
         raise UserError("conflict", say("{item} 只有一个结果，没有可选用的另一个，请刷新后重试。", item=name))
     if rerun is not None and not may_decide:
         raise UserError("conflict", say("{item} 的复查结果与首次相差较大或须确证，请由高年资或组长选用。", item=name))
+    if rerun is not None and rerun.kind is measure.Kind.CONFIRM and reactive(work, test, chosen.id):
+        raise UserError("conflict", say("{item} 仍有反应，首次报告不得报阳性：请选“报待复检并送确证”。", item=name))
     if rerun is not None and not reason.strip():
         raise UserError("invalid", say("选用 {item} 的复查结果请写明理由。", item=name), field="reason")
     if rerun is not None:

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from sqlalchemy import text
+
 from cloud.expression import Cause, Env, ExpressionError, NotCalculable, Program, compile
 from cloud.expression import Kind as Typed
 from cloud.modules.bench import followup, measure
@@ -113,9 +115,9 @@ def reflect(work: Work, specimen_id: int) -> None:
     tests = {work.catalog.items[t.item_id].code: t for t in work.by_tube.get(specimen_id, ())}
     stand = {code for code, t in tests.items() if TestState(t.state) in _SETTLED and t.id in work.current}
     before = work.follow.get(specimen_id, [])
-    known = {f.rule for f in before if f.rule}
     for rule in work.catalog.reflex_rules:
-        if rule.code in known:
+        known = any(f.rule == rule.code and (f.open or rule.action != Kind.CONFIRM.value) for f in before)
+        if known:
             continue
         program = _program(work, rule)
         if program is None or not program.references or not program.references <= stand:
@@ -126,8 +128,10 @@ def reflect(work: Work, specimen_id: int) -> None:
         depth = 1 + max((f.depth for f in before if f.item_id in {t.item_id for t in triggers}), default=0)
         wanted = work.catalog.items[rule.item_id]
         target = tests.get(wanted.code)
+        if rule.action == Kind.CONFIRM.value and target is not None and _confirmed(work, target):
+            continue
         on_tube = target is not None and target.state != TestState.CANCELLED
-        kind = measure.reflex_kind(rule.action, depth, on_tube, False)
+        kind = measure.reflex_kind(rule.action, depth, on_tube, known, rule.authority == "standing")
         if kind is None:
             continue
         said = "，".join(f"{work.catalog.items[t.item_id].name} {work.current[t.id].known.reported_text}" for t in triggers)
@@ -190,6 +194,31 @@ def _program(work: Work, rule: md.ReflexRow) -> Program | None:
     return _programs[key]
 
 
+_CONFIRMED = text("SELECT 1 FROM confirmation WHERE tenant_id = :t AND test_id = :i AND state = 'back' LIMIT 1")
+
+
+def _confirmed(work: Work, test: TestRow) -> bool:
+    """Whether the confirmatory laboratory has spoken: what it says may be told."""
+    return work.uow.s.execute(_CONFIRMED, {"t": work.uow.tenant_id, "i": test.id}).first() is not None
+
+
+def reactive(work: Work, test: TestRow, version_id: int) -> bool:
+    """Whether a rule says that this value of a test must be confirmed before it is told (R5)."""
+    version = next((v for v in work.versions.get(test.id, ()) if v.id == version_id), None)
+    stood, tests = work.current.get(test.id), {work.catalog.items[t.item_id].code: t for t in work.by_tube[test.specimen_id]}
+    if version is None or _confirmed(work, test):
+        return False
+    work.current[test.id] = version
+    try:
+        programs = (_program(work, r) for r in work.catalog.reflex_rules if r.action == Kind.CONFIRM.value and r.item_id == test.item_id)
+        return any(p is not None and p.evaluate(_environment(work, test.specimen_id, tests)) is True for p in programs)
+    finally:
+        if stood is None:
+            del work.current[test.id]
+        else:
+            work.current[test.id] = stood
+
+
 def _environment(work: Work, specimen_id: int, tests: Mapping[str, TestRow]) -> Env:
     tube = work.tubes[specimen_id]
     found: dict[str, Value] = {code: v for code, t in tests.items() if (v := exact(work, t)) is not None}
@@ -207,4 +236,4 @@ def _environment(work: Work, specimen_id: int, tests: Mapping[str, TestRow]) -> 
     return Env(found, md.person(tube.sex, work.reader.age(tube)), {"flag": flag, "prev": prev})
 
 
-__all__ = ["ask", "settle"]
+__all__ = ["ask", "reactive", "settle"]

@@ -95,7 +95,7 @@ VALUES (:t, :specimen, :section, :test, :item, :kind, :rule, :depth, :reason, :d
 """)
 _SAVE = text("""
 UPDATE follow_up SET state = :state, second_id = :second, settled_at = :at, settled_by = :by, settled_name = :name, outcome = :outcome,
-       kind = :kind
+       kind = :kind, reason = :reason
 WHERE tenant_id = :t AND id = :i
 """)
 
@@ -164,6 +164,6 @@ def save(uow: UnitOfWork, rows: Iterable[FollowRow]) -> None:
             uow.s.execute(
                 _SAVE,
                 {"t": uow.tenant_id, "i": row.id, "state": row.state, "second": row.second_id, "at": row.settled_at, "by": row.settled_by,
-                 "name": row.settled_name, "outcome": row.outcome, "kind": row.kind.value},
+                 "name": row.settled_name, "outcome": row.outcome, "kind": row.kind.value, "reason": row.reason},
             )  # fmt: skip
             row.dirty = False

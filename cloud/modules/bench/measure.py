@@ -277,16 +277,35 @@ AGAIN = frozenset({Kind.RERUN, Kind.CONFIRM})
 KIND_WORDS = {Kind.RERUN: say("复查"), Kind.ADD: say("加做"), Kind.SUGGEST: say("建议加做"), Kind.CONFIRM: say("复检确证")}
 
 
-def reflex_kind(action: str, depth: int, on_tube: bool, known: bool) -> Kind | None:
+TO_CONFIRM = "待复检"
+"""What the report says of a reactive screen before a confirmatory laboratory has answered."""
+
+
+class Confirming(StrEnum):
+    """Where a screen that is to be confirmed stands."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    BACK = "back"
+
+
+CONFIRMING_WORDS = {Confirming.WAITING: say("待送确证"), Confirming.SENT: say("已送确证"), Confirming.BACK: say("确证已回报")}
+
+
+def reflex_kind(action: str, depth: int, on_tube: bool, known: bool, standing: bool = True) -> Kind | None:
     """What a rule that is true sets off, or None. Chains end at depth 2; a rule speaks once a tube; what is on the tube is not added.
 
-    ``action`` of the catalog: add, suggest, repeat, confirm; ``on_tube``: its item is asked of this tube already.
+    ``action`` of the catalog: add, suggest, repeat, confirm; ``on_tube``: its item is asked of this tube already; ``known``: it has spoken
+    (a confirmation: one is open). ``standing``: the requesters have agreed beforehand; else what would be added is proposed.
     """
+    if action == "confirm":
+        # It adds nothing, so no chain grows by it: however often it was put aside, what is still reactive is still to be confirmed.
+        return Kind.CONFIRM if on_tube and not known else None
     if known or depth > MAX_DEPTH:
         return None
-    if action in ("repeat", "confirm"):
-        return (Kind.RERUN if action == "repeat" else Kind.CONFIRM) if on_tube else None
-    return None if on_tube else Kind(action)
+    if action == "repeat":
+        return Kind.RERUN if on_tube else None
+    return None if on_tube else Kind(action) if standing else Kind.SUGGEST
 
 
 # --- what stands beside a value -------------------------------------------------------------------------------------

@@ -37,6 +37,38 @@ class Test(Versioned, TenantTable, Base):
     notes: Mapped[list[Any]] = mapped_column(default=list, server_default="[]")
 
 
+class Confirmation(Versioned, TenantTable, Base):
+    """送确证 (R5): a test told as 待复检, until a confirmatory laboratory has answered. ``screened``: the values of the screen and its
+    duplicate, told to nobody; ``state``: waiting → sent → back."""
+
+    __tablename__ = "confirmation"
+    __table_args__ = (
+        Index("ix_confirmation_section", "tenant_id", "section_id", "id"),
+        Index("ix_confirmation_test", "tenant_id", "test_id"),
+        tenant_fk("specimen_id", "specimen"),
+        tenant_fk("section_id", "section"),
+        tenant_fk("test_id", "test"),
+        tenant_fk("item_id", "test_item"),
+    )
+    specimen_id: Mapped[int] = mapped_column(BigInteger)
+    section_id: Mapped[int] = mapped_column(BigInteger)
+    test_id: Mapped[int] = mapped_column(BigInteger)
+    item_id: Mapped[int] = mapped_column(BigInteger)
+    state: Mapped[str] = mapped_column(default="waiting", server_default="waiting")
+    screened: Mapped[str]
+    reason: Mapped[str]
+    asked_at: Mapped[datetime]
+    asked_by: Mapped[str]
+    lab: Mapped[str] = mapped_column(default="", server_default="")
+    carrier: Mapped[str] = mapped_column(default="", server_default="")
+    sent_at: Mapped[datetime | None]
+    sent_by: Mapped[str] = mapped_column(default="", server_default="")
+    report_no: Mapped[str] = mapped_column(default="", server_default="")
+    conclusion: Mapped[str] = mapped_column(default="", server_default="")
+    back_at: Mapped[datetime | None]
+    back_by: Mapped[str] = mapped_column(default="", server_default="")
+
+
 class FollowUp(TenantTable, Base):
     """What is done on top of a result before its tube may leave: a rerun of a test (R4), or an item its result sets off (R5).
 

@@ -322,11 +322,12 @@ def specimen_of_test(uow: UnitOfWork, test_id: int) -> int | None:
 
 
 _SECTION_OF = {
-    table: text(f"SELECT section_id FROM {table} WHERE tenant_id = :t AND id = :i") for table in ("test", "specimen", "follow_up")
+    table: text(f"SELECT section_id FROM {table} WHERE tenant_id = :t AND id = :i")
+    for table in ("test", "specimen", "follow_up", "confirmation")
 }
 
 
-def in_sections(uow: UnitOfWork, own: frozenset[str], what: Literal["test", "specimen", "follow_up"], row_id: int) -> bool:
+def in_sections(uow: UnitOfWork, own: frozenset[str], what: Literal["test", "specimen", "follow_up", "confirmation"], row_id: int) -> bool:
     """Whether a row of the bench is of one of these sections; none listed is all of them, and nothing is asked."""
     if not own:
         return True

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import followup, measure
-from cloud.modules.bench.consequences import ask
+from cloud.modules.bench.consequences import ask, reactive
 from cloud.modules.bench.followup import FollowRow
 from cloud.modules.bench.measure import Kind
 from cloud.modules.bench.opening import open_tube, save, settled, store
@@ -123,8 +123,11 @@ def withdraw(uow: UnitOfWork, follow_id: int, reason: str, may_decide: bool) -> 
         raise UserError("conflict", say("复检确证只能由高年资或组长撤销。"))
     if row.state == "back":
         raise UserError("conflict", say("复查结果已回，请选用其中一个。"))
-    row.settle(uow, "cancelled", f"不做：{reason.strip()}")
     test = next(t for t in work.tests.values() if t.id == row.test_id)
+    if row.kind is Kind.CONFIRM and test.current_id is not None and reactive(work, test, test.current_id):
+        name = work.catalog.items[test.item_id].name
+        raise UserError("conflict", say("{item} 有反应，不能撤销确证：请选“报待复检并送确证”，或登记无结果（F8）。", item=name))
+    row.settle(uow, "cancelled", f"不做：{reason.strip()}")
     test.notes, test.dirty = [n for n in test.notes if n["code"] != measure.NoteCode.CONFIRM], True
     current = work.current.get(test.id)
     held = (current is not None and current.held) or any(n.holds for n in measure.notes_from(test.notes))
@@ -135,11 +138,18 @@ def withdraw(uow: UnitOfWork, follow_id: int, reason: str, may_decide: bool) -> 
     return row.specimen_id
 
 
-def add_reflex(uow: UnitOfWork, follow_id: int) -> int:
-    """A person takes a proposed item on (or tries again what the specimens refused); returns the tube. UserError conflict."""
+def add_reflex(uow: UnitOfWork, follow_id: int, agreed: str = "") -> int:
+    """A person takes a proposed item on (or tries again what the specimens refused); returns the tube. ``agreed``: who of the requesters
+    wants it, needed where they have not agreed beforehand (R5). UserErrors: conflict, invalid (``agreed``)."""
     work, row = _open(uow, follow_id)
     if row.again or not (row.kind is Kind.SUGGEST or row.state == "refused"):
         raise UserError("conflict", say("该项目已在加做，或不是加做建议。"))
+    rule = next((r for r in work.catalog.reflex_rules if r.code == row.rule), None)
+    if row.kind is Kind.SUGGEST and (rule is None or rule.authority != "standing"):
+        if not agreed.strip():
+            words = say("加做须开单医生同意：请写明哪位医生、何时同意的，例如：张医生 10:20 电话。")
+            raise UserError("invalid", words, field="agreed")
+        row.reason = f"{row.reason[:200]}；同意加做：{agreed.strip()[:80]}"
     row.kind, row.state, row.outcome, row.dirty = Kind.ADD, "asked", "", True
     payload = {"follow_id": row.id, "specimen_id": row.specimen_id, "item_id": row.item_id, "dilution": "1", "reason": row.reason}
     uow.emit("reflex.wanted", work.tubes[row.specimen_id].barcode, payload)

@@ -8,9 +8,10 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import queries, rows, rules
+from cloud.modules.bench import measure, queries, rows, rules
 from cloud.modules.bench.arrival_rules import Known
 from cloud.modules.bench.calculate import SOURCE, calculate
+from cloud.modules.bench.confirming import unanswered
 from cloud.modules.bench.opening import store, to
 from cloud.modules.bench.record import Work
 from cloud.modules.bench.rows import NewVersion, TestRow, VersionRow
@@ -86,7 +87,11 @@ def amend(work: Work, changed: dict[int, tuple[str, str]], reread: str = "") -> 
     """Told values that a new report version replaces: test id → (new text, reason). The old versions stay.
 
     ``reread``: patient or tube were told wrongly, and why; the other told values are judged by what is known now.
-    """
+    UserError conflict for a 待复检 whose confirmatory laboratory has not answered (R5)."""
+    out = unanswered(work.uow, changed)
+    if out:
+        names = [work.catalog.items[t.item_id].name for t in work.tests.values() if t.id in out]
+        raise UserError("conflict", say("{items} 的确证实验室还没有回报，不能修改；回报后请先在“确证送检”登记。", items=names))
     back = any(t.state == TestState.RECALLED for t in work.tests.values())
     new = _judged_anew(work, changed, reread) if reread else []
     for test in work.tests.values():
@@ -120,7 +125,8 @@ _JUDGED = text("SELECT id, ref_text, flag, critical FROM result_version WHERE te
 def _judged_anew(work: Work, changed: Collection[int], why: str) -> list[NewVersion]:
     """New versions of the told values whose interval, flag or limit is another for the patient and tube as they are known now."""
     told = {t.id: (t, work.current[t.id]) for t in work.tests.values() if t.state in (*rules.TOLD_STATES, TestState.RECALLED)
-            and t.id not in changed and t.id in work.current}  # fmt: skip
+            and t.id not in changed and t.id in work.current
+            and work.current[t.id].known.reported_text != measure.TO_CONFIRM}  # fmt: skip
     found = work.uow.s.execute(_JUDGED, {"t": work.uow.tenant_id, "ids": [v.id for _, v in told.values()]})
     judged = {r.id: (r.ref_text, r.flag, r.critical) for r in found}
     new = []

@@ -12,6 +12,7 @@ from flask import Response, request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import figures, listing, pictures, queries, service, trace
+from cloud.modules.bench.confirming import send_to_confirm
 from cloud.modules.bench.followup import Which
 from cloud.modules.bench.listing import Show
 from cloud.modules.bench.messages import choices_of, entries_of
@@ -37,7 +38,7 @@ def section_of(uow: UnitOfWork, code: str) -> md.SectionRow:
     return md.own_section(uow, principal().sections, code)
 
 
-def at_own(uow: UnitOfWork, what: Literal["test", "specimen", "follow_up"], row_id: int) -> None:
+def at_own(uow: UnitOfWork, what: Literal["test", "specimen", "follow_up", "confirmation"], row_id: int) -> None:
     """Refuse to write where this person does not work: the address names a section, the row it names must be of an own one too."""
     if not queries.in_sections(uow, principal().sections, what, row_id):
         raise NotFound("该标本")
@@ -221,7 +222,11 @@ def settle(uow: UnitOfWork, code: str, follow_id: int) -> Any:
     at_own(uow, "follow_up", follow_id)
     section, form = section_of(uow, code), request.form
     if form.get("do") == "add":
-        specimen_id = service.add_reflex(uow, follow_id)
+        specimen_id = service.add_reflex(uow, follow_id, form.get("agreed", ""))
+    elif form.get("do") == "confirm":
+        at_own(uow, "test", form.get("test", 0, int))
+        version = form.get("version", 0, int)
+        specimen_id = send_to_confirm(uow, form.get("test", 0, int), version, form.get("reason", ""), principal().may(Perm.DECIDE))
     else:
         specimen_id = service.withdraw(uow, follow_id, form.get("reason", ""), principal().may(Perm.DECIDE))
     return fragment("bench/section.html", "tube", trigger=OK, section=section, detail=_detail(uow, specimen_id), now=uow.now)
@@ -276,6 +281,9 @@ def choose(uow: UnitOfWork, test_id: int) -> Any:
     form = request.form
     chosen = form.get("chosen", type=int) or 0
     may_decide = principal().may(Perm.DECIDE)
+    if form.get("do") == "confirm":
+        send_to_confirm(uow, test_id, form.get("version", 0, int), form.get("reason", ""), may_decide)
+        return _line(uow, test_id, OK)
     service.choose_version(uow, test_id, form.get("version", type=int) or 0, chosen, form.get("reason", ""), may_decide)
     return _line(uow, test_id, OK)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -9,10 +10,10 @@ from urllib.parse import urlencode
 from flask import request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import figures, worklist
+from cloud.modules.bench import confirming, figures, measure, queries, worklist
 from cloud.modules.bench.messages import entries_of
 from cloud.modules.bench.rules import Perm
-from cloud.modules.bench.views import OK, WARN, section_of, sections
+from cloud.modules.bench.views import OK, WARN, at_own, section_of, sections
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import glass, lists
 from cloud.web.faults import Invalid
@@ -145,3 +146,45 @@ def export(uow: UnitOfWork, code: str) -> Any:
     made = figures.document(uow, request.form.get("what", ""), section, first, last, who.tenant_name, who.name)
     back = f"/bench/figures/{section.code}?from={first}&to={last}"
     return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back, identifying=request.form.get("what") == "rerun"))
+
+
+@VIEWS.get("/bench/confirm", Perm.READ)
+def confirmations(uow: UnitOfWork) -> Any:
+    """Screens told as 待复检: to be sent to a confirmatory laboratory, away, back."""
+    mine = sections(uow)
+    if not mine:
+        return page("bench/none.html")
+    section, done = section_of(uow, request.args.get("section") or mine[0].code), request.args.get("done") == "1"
+    found = confirming.listed(uow, section.id, not done, request.args.get("before", type=int))
+    shown: dict[str, Any] = {"section": section, "sections": mine, "done": done, "full": len(found) == confirming.PAGE}
+    open_rows = _open_to(uow, found)
+    context: dict[str, Any] = {"rows": open_rows, "hidden": len(found) - len(open_rows), "last": found[-1].row.id if found else 0}
+    return page("bench/confirm.html", words=measure.CONFIRMING_WORDS, **context, **shown)
+
+
+@VIEWS.post("/bench/confirm/export", Perm.READ, reads=True)
+def confirmations_export(uow: UnitOfWork) -> Any:
+    """The register, on paper or in a workbook."""
+    section, done = section_of(uow, request.args.get("section", "")), request.args.get("done") == "1"
+    found = _open_to(uow, confirming.listed(uow, section.id, not done, limit=confirming.EXPORT_MOST))
+    made = confirming.document(found, section, principal().tenant_name, principal().name, uow.now)
+    back = f"/bench/confirm?section={section.code}{'&done=1' if done else ''}"
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back, identifying=True))
+
+
+@VIEWS.post("/bench/confirm/<int:row_id>", Perm.ENTER)
+def confirmation(uow: UnitOfWork, row_id: int) -> Any:
+    """It was sent, or the confirmatory report is here."""
+    at_own(uow, "confirmation", row_id)
+    form, version = request.form, request.form.get("version", 0, int)
+    if form.get("do") == "back":
+        confirming.back(uow, row_id, version, form.get("report_no", ""), form.get("conclusion", ""))
+    else:
+        confirming.sent(uow, row_id, version, form.get("lab", ""), form.get("carrier", ""))
+    return redirect_to(f"/bench/confirm?section={form.get('section', '')[:20]}")
+
+
+def _open_to(uow: UnitOfWork, found: Sequence[confirming.Line]) -> list[confirming.Line]:
+    """Without sensitive items of tubes that are shut to this person (M01 R8)."""
+    shut = queries.shut_tubes(uow, principal(), {each.row.specimen_id for each in found if each.sensitive})
+    return [each for each in found if not (each.sensitive and each.row.specimen_id in shut)]

@@ -21,6 +21,8 @@ _ACTIVE = Field("active", "在用", "bool", default=True)
 _LIMITS = (Field("low", "下限", "decimal"), Field("high", "上限", "decimal"))
 _HOLD = (("hold", "拦截"), ("comment", "加备注"))
 _HIL = (*_HOLD, ("reject", "不报告"))
+_AUTHORITY = (("ask", "每次由开单医生同意"), ("standing", "临床事先约定，直接加做"))
+_CHARGE = (("charge", "按项目收费"), ("free", "不另收费"))
 _REFLEX = (("suggest", "建议"), ("add", "自动加做"), ("repeat", "重做"), ("confirm", "复检确证前不报告"))
 _PAPERS = (("a5-landscape", "A5 横向"), ("a5-portrait", "A5 纵向"), ("a4", "A4"))
 _TYPES = (
@@ -198,6 +200,8 @@ _KINDS = (
             Field("expression", "条件", "long", required=True),
             Field("item", "项目", "item", required=True, hint="加做的项目；重做或确证时为同一项目"),
             Field("action", "处理", "choice", choices=_REFLEX, default="suggest"),
+            Field("authority", "加做的依据", "choice", choices=_AUTHORITY, default="ask"),
+            Field("charge", "加做的收费", "choice", choices=_CHARGE, default="charge"),
             Field("message", "提示"),
             _ACTIVE,
         ),

@@ -260,6 +260,8 @@ class ReflexRow:
     expression: str
     item_id: int
     action: str
+    authority: str
+    charge: str
     message: str
     placeholder: bool
     version: int

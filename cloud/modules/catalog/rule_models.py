@@ -100,7 +100,8 @@ class AvRange(_Rule, Base):
 
 class ReflexRule(_Rule, Base):
     """反射检验: when ``expression`` is true, ``item_id`` is added (``action`` add), proposed (suggest), measured again (repeat), or
-    confirmed before anything of it is told (confirm)."""
+    confirmed before anything of it is told (confirm). ``authority``: standing (the requesters agreed beforehand) or ask (a doctor is
+    asked each time); ``charge``: charge (by the item's price) or free (waived by the laboratory)."""
 
     __tablename__ = "reflex_rule"
     __table_args__ = (UniqueConstraint("tenant_id", "code"), tenant_fk("item_id", "test_item"))
@@ -109,6 +110,8 @@ class ReflexRule(_Rule, Base):
     expression: Mapped[str]
     item_id: Mapped[int] = mapped_column(BigInteger)
     action: Mapped[str] = mapped_column(default="suggest", server_default="suggest")
+    authority: Mapped[str] = mapped_column(default="ask", server_default="ask")
+    charge: Mapped[str] = mapped_column(default="charge", server_default="charge")
     message: Mapped[str] = mapped_column(default="", server_default="")
 
 

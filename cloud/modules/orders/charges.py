@@ -18,7 +18,7 @@ from cloud.modules.orders.rules import ItemStatus
 _POST = text("""
 UPDATE order_item i SET charged_at = :now FROM lab_order o JOIN visit v ON v.tenant_id = o.tenant_id AND v.id = o.visit_id
 WHERE i.tenant_id = :t AND i.id = ANY(:ids) AND o.tenant_id = i.tenant_id AND o.id = i.order_id AND v.kind = 'inpatient'
-  AND i.charged_at IS NULL AND i.charge_state = 'unpaid'
+  AND i.charged_at IS NULL AND i.charge_state = 'unpaid' AND i.settled = ''
 RETURNING i.id, i.order_item_no, CASE WHEN i.source = 'lab' THEN o.source ELSE i.source END AS source, i.specimen_id
 """)
 # What the laboratory added itself is charged by the system that the request came from.

@@ -31,7 +31,7 @@ class Line:
     specimen_id: int | None
     status_at: datetime | None
     owed: bool
-    """Its charge was neither paid nor posted."""
+    """Its charge was neither paid nor posted, nor settled by hand or waived: that is charged by nobody once more."""
     before: tuple[Any, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -48,7 +48,7 @@ class Line:
 
 _COLUMNS = (
     "SELECT id, order_id, source, order_item_no, his_code, his_name, status, specimen_id, status_at, "
-    "charge_state = 'unpaid' AND charged_at IS NULL FROM order_item"
+    "charge_state = 'unpaid' AND charged_at IS NULL AND settled = '' FROM order_item"
 )
 # Ids in one order, so that two callers never wait for each other.
 _LOCK = text(f"{_COLUMNS} WHERE tenant_id = :t AND id = ANY(:ids) ORDER BY id FOR UPDATE")
@@ -85,7 +85,7 @@ def just_placed(items: Iterable[OrderItem], item_ids: Collection[int]) -> list[L
     return [
         Line(
             each.id, each.order_id, each.source, each.order_item_no, each.his_code, each.his_name, each.status, each.specimen_id,
-            each.status_at, each.charge_state == "unpaid" and each.charged_at is None,
+            each.status_at, each.charge_state == "unpaid" and each.charged_at is None and not each.settled,
         )
         for each in items if each.id in item_ids
     ]  # fmt: skip

@@ -89,8 +89,9 @@ def walk(
     charges.post(uow, lines, steps)
 
 
-def add_item(uow: UnitOfWork, beside_id: int, order_set_id: int, number: str, reason: str) -> int:
-    """The laboratory orders one more item on the request that another one belongs to (reflex); the new item, not yet charged."""
+def add_item(uow: UnitOfWork, beside_id: int, order_set_id: int, number: str, reason: str, free: str = "") -> int:
+    """The laboratory orders one more item on the request that another one belongs to (reflex); the new item, not yet charged. ``free``:
+    why it never is."""
     beside = uow.s.get_one(OrderItem, (uow.tenant_id, beside_id))
     wanted = md.catalog(uow).order_sets[order_set_id]
     item = OrderItem(
@@ -103,9 +104,12 @@ def add_item(uow: UnitOfWork, beside_id: int, order_set_id: int, number: str, re
         note=reason[:200],
         status_at=uow.now,
     )
+    if free:
+        item.settled, item.settled_why, item.settled_by, item.settled_at = rules.Settled.WAIVED.value, free[:200], uow.actor.name, uow.now
     uow.s.add(item)
     uow.s.flush()
-    uow.audit("order_item", item.id, "reflex", after={"order_set": wanted.code, "number": number}, reason=reason[:300])
+    after = {"order_set": wanted.code, "number": number, "settled": item.settled}
+    uow.audit("order_item", item.id, "reflex", after=after, reason=reason[:300])
     return item.id
 
 

@@ -109,7 +109,9 @@ def on_reflex(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     if problem is not None:
         bench.reflex_refused(uow, follow.id, f"不能自动加做：{problem}。")
         return
-    made = orders.add_item(uow, order.order_item_id, wanted.id, f"RX{follow.id}", follow.reason)
+    rule = next((r for r in known.reflex_rules if r.code == follow.rule), None)
+    free = f"反射规则“{rule.name}”约定不另收费" if rule is not None and rule.charge == "free" else ""
+    made = orders.add_item(uow, order.order_item_id, wanted.id, f"RX{follow.id}", follow.reason, free)
     orders.walk(uow, [made], WALK, specimen_id=tube.id, barcode=tube.barcode)
     uow.s.flush()
     bench.expect_tests(uow, [tube.id])

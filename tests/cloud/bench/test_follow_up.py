@@ -289,7 +289,16 @@ def test_a_rerun_needs_a_reason_and_a_possible_dilution(uow: UnitOfWork, world: 
 # --- reflex ----------------------------------------------------------------------------------------------------------
 
 
-def reflex(uow: UnitOfWork, world: World, action: str, item: str = "FT4", expression: str = '"K" > 5', code: str = "R1") -> None:
+def reflex(
+    uow: UnitOfWork,
+    world: World,
+    action: str,
+    item: str = "FT4",
+    expression: str = '"K" > 5',
+    code: str = "R1",
+    authority: str = "standing",
+    charge: str = "charge",
+) -> None:
     if item not in world.items:
         row = md.TestItem(code=item, name=f"项目{item}", abbr=item, section_id=world.section, stability_h=1000000)
         alone = md.OrderSet(code=f"S{item}", name=f"组合{item}", abbr=item, section_id=world.section, volume_ml=Decimal(1),
@@ -298,7 +307,10 @@ def reflex(uow: UnitOfWork, world: World, action: str, item: str = "FT4", expres
         uow.s.flush()
         uow.s.add(md.OrderSetItem(order_set_id=alone.id, item_id=row.id))
         world.items[item] = row.id
-    uow.s.add(rules.ReflexRule(code=code, name="规则", expression=expression, item_id=world.items[item], action=action, message="请做"))
+    rests = {"authority": authority, "charge": charge}
+    uow.s.add(
+        rules.ReflexRule(code=code, name="规则", expression=expression, item_id=world.items[item], action=action, message="请做", **rests)
+    )
     uow.s.flush()
 
 
@@ -365,17 +377,36 @@ def test_a_proposed_item_is_added_when_a_person_says_so(uow: UnitOfWork, world: 
     assert line(uow, tube, "FT4").state == "expected"
 
 
-def test_a_reactive_screen_is_repeated_and_only_a_senior_ends_the_confirmation(uow: UnitOfWork, world: World) -> None:
-    reflex(uow, world, "confirm", "K", '"K" > 5')
+@pytest.mark.parametrize("action", ["add", "suggest"])
+def test_what_the_requesters_have_not_agreed_to_is_proposed_and_needs_a_doctors_word(uow: UnitOfWork, world: World, action: str) -> None:
+    reflex(uow, world, action, authority="ask")
     tube = world.tube(uow)
     world.send(uow, tube, {**NORMAL, "K": "5.20"}, RUN)
-    world.send(uow, tube, {"K": "5.20"}, LATER)  # the duplicate agrees, and is still nobody's release
-    found = line(uow, tube, "K")
-    assert found.state == "held" and found.rerun is not None and not found.by_key and found.pending is not None
-    with pytest.raises(UserError, match="高年资"):
-        service.choose_version(uow, found.id, found.version, found.pending.id, "一致", False)
-    service.choose_version(uow, found.id, found.version, found.pending.id, "确证实验室回报", True)
-    assert line(uow, tube, "K").state == "received" and line(uow, tube, "K").notes == []
+    assert wanted(uow) == []
+    asked = line(uow, tube, "K").waits[0].id
+    for nobody in ("", "  "):
+        with pytest.raises(UserError, match="开单医生同意"):
+            service.add_reflex(uow, asked, nobody)
+    service.add_reflex(uow, asked, "张医生 10:20 电话")
+    add_on.on_reflex(uow, wanted(uow)[0])
+    found = line(uow, tube, "FT4")
+    note = uow.s.execute(text("SELECT note FROM order_item WHERE id = :i"), {"i": found.order_item_id}).scalar_one()
+    assert found.state == "expected" and "张医生 10:20 电话" in note
+
+
+@pytest.mark.parametrize(("charge", "posted"), [("charge", 1), ("free", 0)])
+def test_what_is_added_is_charged_as_its_rule_says(uow: UnitOfWork, world: World, charge: str, posted: int) -> None:
+    reflex(uow, world, "add", charge=charge)
+    tube = world.tube(uow)
+    uow.s.execute(text("UPDATE visit SET kind = 'inpatient'"))
+    uow.s.get_one(Specimen, (world.tenant, tube)).state = "tested"
+    world.send(uow, tube, {**NORMAL, "K": "5.20"}, RUN)
+    before = len(events(uow, "order.charge"))
+    add_on.on_reflex(uow, wanted(uow)[0])
+    item = line(uow, tube, "FT4").order_item_id
+    row = uow.s.execute(text("SELECT settled, settled_why, charged_at FROM order_item WHERE id = :i"), {"i": item}).one()
+    assert len(events(uow, "order.charge")) - before == posted and (row.charged_at is not None) is bool(posted)
+    assert (row.settled, "约定不另收费" in row.settled_why) == (("", False) if posted else ("waived", True))
 
 
 def test_chains_of_reflexes_end(uow: UnitOfWork, world: World) -> None:

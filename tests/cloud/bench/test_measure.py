@@ -182,13 +182,18 @@ def test_near_zero_the_absolute_limit_counts() -> None:
         ("repeat", 1, False, False, None),
         ("confirm", 1, True, False, Kind.CONFIRM),
         ("confirm", 1, True, True, None),
-        ("confirm", 3, True, False, None),
+        ("confirm", 3, True, False, Kind.CONFIRM),  # it adds nothing: however often it was put aside
+        ("confirm", 1, False, False, None),
+        ("repeat", 1, True, True, None),
+        ("repeat", 3, True, False, None),
     ],
 )
 def test_reflex_adds_within_depth_once_and_never_what_is_there(
     action: str, depth: int, on_tube: bool, known: bool, kind: Kind | None
 ) -> None:
     assert measure.reflex_kind(action, depth, on_tube, known) is kind
+    # Where the requesters have not agreed beforehand, what would be added is proposed; what is on the tube needs nobody's word.
+    assert measure.reflex_kind(action, depth, on_tube, known, standing=False) is (Kind.SUGGEST if kind is Kind.ADD else kind)
 
 
 def test_a_limit_or_a_word_confirms_nothing() -> None:
