@@ -74,6 +74,8 @@ class UnitOfWork:
     now: datetime
     vault: Vault
     """Seals and opens what this hospital keeps private."""
+    place: tuple[str, int]
+    """Database and hospital: whose a copy is that the process keeps."""
     _closing: Closing = field(default_factory=Closing)
     _gathered: dict[Callable[[UnitOfWork, list[Any]], None], list[Any]] = field(default_factory=dict)
 
@@ -222,6 +224,7 @@ class Database:
         self.clock = clock
         self._secret = secret
         self._room = Room(at_once)
+        self._name = str(self.engine.url)
         self._maker = sessionmaker(self.engine, class_=PlainSession, expire_on_commit=False)
         event.listen(self._maker, "before_flush", _fill_tenant)
 
@@ -231,7 +234,7 @@ class Database:
         lock before it fails; 0: as long as it takes."""
         with self._room.place(), self._maker(info={"tenant_id": tenant_id}) as s:
             _begin(s.connection(), tenant_id, lock_ms)
-            uow = UnitOfWork(s, tenant_id, actor, self.clock(), Vault(self._secret, tenant_id))
+            uow = UnitOfWork(s, tenant_id, actor, self.clock(), Vault(self._secret, tenant_id), (self._name, tenant_id))
             try:
                 yield uow
                 uow.finish()

@@ -17,7 +17,7 @@ _kept: dict[tuple[str, int, int, int], str] = {}
 def of_section(uow: UnitOfWork, section_id: int) -> str:
     """SHA-256 over items, limits, rules, formulas, channels and drivers of a section, as the catalog stands now."""
     catalog = md.catalog(uow)
-    key = (str(uow.s.get_bind().engine.url), uow.tenant_id, section_id, catalog.number)
+    key = (*uow.place, section_id, catalog.number)
     if key not in _kept:
         _kept[key] = hashlib.sha256(json.dumps(_parts(catalog, section_id), sort_keys=True, default=str).encode()).hexdigest()
     return _kept[key]

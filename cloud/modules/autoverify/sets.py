@@ -76,7 +76,7 @@ _compiled: dict[tuple[Any, ...], Ready] = {}
 def ready_of(uow: UnitOfWork, row: RuleSet) -> Ready:
     """A set's policy with the catalog's logic rules, compiled; kept by set version and catalog number. Raises ExpressionError."""
     catalog = md.catalog(uow)
-    key = (str(uow.s.get_bind().engine.url), uow.tenant_id, row.id, row.version, catalog.number)
+    key = (*uow.place, row.id, row.version, catalog.number)
     if md.is_own(uow):
         # A catalog this transaction changed may be rolled back, and its number given to another: nothing of it is kept.
         return _prepared(row, catalog)

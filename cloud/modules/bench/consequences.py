@@ -185,7 +185,7 @@ def ask(
 
 def _program(work: Work, rule: md.ReflexRow) -> Program | None:
     """The rule ready to run; None for one that an item's change left unreadable: an alert says so, and no result waits for it."""
-    key = (str(work.uow.s.get_bind().engine.url), work.uow.tenant_id, work.catalog.number, rule.id, rule.expression)
+    key = (*work.uow.place, work.catalog.number, rule.id, rule.expression)
     if key not in _programs:
         try:
             _programs[key] = compile(rule.expression, md.rule_symbols(work.catalog.items.values()), Typed.BOOL)

@@ -226,12 +226,11 @@ def catalog(uow: UnitOfWork) -> Catalog:
         # What this transaction changed itself may still be rolled back: others must not see it.
         return _whole(uow, _number(uow))
     number = uow.s.info[_ALONG] or 0 if _ALONG in uow.s.info else _number(uow)
-    key = (str(uow.s.get_bind().engine.url), uow.tenant_id)
-    found = _kept.get(key)
+    found = _kept.get(uow.place)
     if found is None or found.number != number:
         found = _whole(uow, number)
         with _lock:
-            _kept[key] = found
+            _kept[uow.place] = found
     uow.s.info["catalog"] = found
     return found
 
