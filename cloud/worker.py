@@ -47,7 +47,8 @@ def all_handlers() -> dict[str, list[Handler]]:
 
 @dataclass(frozen=True)
 class Task:
-    """What the worker does for one hospital when ``channel`` names it: ``gather`` seconds later, with all that came meanwhile."""
+    """What the worker does for one hospital when ``channel`` names it: at once after a rest, else ``gather`` seconds after the last time,
+    with all that came meanwhile. A round of many events reads what they have in common as often as a round of one does."""
 
     name: str
     channel: str
@@ -81,12 +82,13 @@ class Loop(threading.Thread):
                 told, everybody = set(self.tenants()), now + POLL_S
             for tenant_id in sorted(told):
                 self.task.step(tenant_id)
+            rested = time.monotonic() + self.task.gather
             if now >= tidy:
                 memory.give_back()
                 tidy = now + TIDY_S
             told = {tenant_of(n.payload) for n in conn.notifies(timeout=max(0.0, everybody - time.monotonic()), stop_after=1)}
             if told:
-                told |= {tenant_of(n.payload) for n in conn.notifies(timeout=self.task.gather)}
+                told |= {tenant_of(n.payload) for n in conn.notifies(timeout=max(0.0, rested - time.monotonic()))}
 
 
 def tenant_of(payload: str) -> int:
@@ -111,10 +113,9 @@ def run_worker(settings: Settings) -> int:
 
     sender = Deliverer(db)
     tasks = (
-        Task("relay", "outbox", lambda tenant_id: relay.drain(db, tenant_id, handlers, later=False), gather=0.03),
+        Task("relay", "outbox", lambda tenant_id: relay.drain(db, tenant_id, handlers, later=False), gather=0.2),
         Task("print", "print", lambda tenant_id: relay.drain(db, tenant_id, handlers, later=True), gather=0.2),
         Task("deliver", "delivery", sender.deliver_due, gather=0.03),
-        # A decision of ten tubes reads its facts as often as one of a single tube.
         Task("autoverify", "av", lambda tenant_id: autoverify.work(db, tenant_id), gather=0.2),
     )
     loops = [Loop(task, dsn, lambda: jobs.tenant_ids(db), stop) for task in tasks]
