@@ -24,6 +24,9 @@ ENGLISH: dict[str, str] = {
     "{name}只能从列表中选择：{choices}。“{text}”没有保存。": "{name} is chosen from its list: {choices}. “{text}” was not saved.",
     "{name}“{text}”不是滴度，请写成 1:160 的形式。": "{name}: “{text}” is no titre; write it like 1:160.",
     "{name}“{text}”是滴度，这个项目要填数值。": "{name}: “{text}” is a titre; this item takes a number.",
+    "{name}“{text}”用了逗号：若是千位请填 {whole}，若是小数点请用“.”。没有保存。": (
+        "{name} “{text}” has a comma: for thousands enter {whole}, for a decimal point “.”. Nothing was saved."
+    ),
     "{name}“{text}”用了逗号，小数点请用“.”，例如 {right}。": (
         "{name}: “{text}” has a comma; write the decimal point as “.”, for example {right}."
     ),

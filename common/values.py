@@ -28,7 +28,8 @@ _NUMBER = re.compile(_SIGN + r"\s*(?P<digits>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?
 _DIGITS = re.compile(r"-?[0-9]{1,15}(?:\.[0-9]{1,15})?", re.ASCII)
 _WORDS = frozenset({"text", "image", "organism"})
 _TITRE = re.compile(_SIGN + r"\s*1\s*[:∶]\s*(?P<digits>[0-9]{1,9})")
-_COMMA = re.compile(r"[+-]?[0-9]+,[0-9]+")
+_COMMA = re.compile(r"[<>≤≥=]{0,2}[+-]?[0-9]+,[0-9]+")
+_GROUPS = re.compile(r"[<>≤≥=]{0,2}[+-]?[1-9][0-9]{0,2}(?:,[0-9]{3})+(?:\.[0-9]+)?")
 # "-----", "****", "--.--", "...": an instrument's way to print "no value"; a single "-" is a negative strip field.
 _NOTHING = re.compile(r"(?=(?:.*[-*.]){2})[-*.\s]+|\*")
 
@@ -204,6 +205,10 @@ def _why_no_number(value: Value, name: str) -> str:
     if value.kind is ValueKind.TITRE:
         return say("{name}“{text}”是滴度，这个项目要填数值。", name=name, text=value.text)
     plain_text = value.raw.translate(_FULL_WIDTH).strip()
+    if _GROUPS.fullmatch(plain_text):
+        # Five thousand or five: nobody is told one of them as the right one.
+        whole = plain_text.replace(",", "")
+        return say("{name}“{text}”用了逗号：若是千位请填 {whole}，若是小数点请用“.”。没有保存。", name=name, text=plain_text, whole=whole)
     if _COMMA.fullmatch(plain_text):
         right = plain_text.replace(",", ".")
         return say("{name}“{text}”用了逗号，小数点请用“.”，例如 {right}。", name=name, text=plain_text, right=right)

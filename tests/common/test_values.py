@@ -84,6 +84,11 @@ def test_a_grade_is_only_read_where_the_item_has_grades() -> None:
     ("text", "kind", "words"),
     [
         ("1,5", "numeric", "“1,5”用了逗号，小数点请用“.”，例如 1.5"),
+        ("<0,5", "numeric", "“<0,5”用了逗号，小数点请用“.”，例如 <0.5"),
+        ("1，5", "numeric", "例如 1.5"),
+        ("0,500", "numeric", "例如 0.500"),
+        ("5,000", "numeric", "若是千位请填 5000"),
+        (">1,234,567.8", "numeric", "若是千位请填 >1234567.8"),
         ("12a", "numeric", "“a”不是数字"),
         ("5.3.1", "numeric", "不是一个数"),
         ("1:160", "numeric", "是滴度"),
