@@ -39,6 +39,13 @@ def present(uow: UnitOfWork, kind: Kind, target: int | None) -> dict[str, Any] |
     return None if row is None else kinds.plain(kind, row, catalog(uow))
 
 
+def rows(uow: UnitOfWork, kind: Kind) -> list[tuple[int, dict[str, Any]]]:
+    """Every row of a kind with its id, as plain values; without the retired ones where a sheet could not say that they are."""
+    query = select(kind.table).order_by(kind.table.id)
+    found = uow.s.scalars(query if kind.field("active") is not None else query.where(kind.table.active))
+    return [(row.id, kinds.plain(kind, row, catalog(uow))) for row in found]
+
+
 def write(uow: UnitOfWork, kind: Kind, target: int | None, before: Values | None, after: Values | None, audit: bool = True) -> int:
     """Write one row and return its id. ``audit`` False is for a trial that is rolled back.
 

@@ -7,8 +7,8 @@ text, references as the other row's code, so that a proposal can be read without
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -153,6 +153,19 @@ def _choice(each: Field, text: str) -> str:
 def problems(kind: Kind, known: Catalog, target: int | None, values: Values, batch: Sequence[Values] = ()) -> list[str]:
     """What is wrong with readable values, in sentences; ``batch``: other rows of the same proposal, ``target``: the row they replace."""
     return kind.check(known, target, values, batch)
+
+
+_BY_ITEM = {"ri": "intervals", "critical": "criticals", "av_range": "av_ranges", "hil": "hil_limits"}
+
+
+def without(known: Catalog, kind: str, ids: Collection[int]) -> Catalog:
+    """The catalog without rows that change in the same proposal: a row is looked at beside what they become, not what they were."""
+    attribute = _BY_ITEM.get(kind)
+    if attribute is None or not ids:
+        return known
+    rows = {item: tuple(r for r in found if r.id not in ids) for item, found in getattr(known, attribute).items()}
+    changed: dict[str, Any] = {attribute: rows}
+    return replace(known, **changed)
 
 
 def columns(kind: Kind, values: Values, known: Catalog) -> dict[str, Any]:

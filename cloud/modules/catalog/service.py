@@ -10,10 +10,10 @@ from sqlalchemy import delete, select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import models, wst886
-from cloud.modules.catalog.apply import present, write
+from cloud.modules.catalog.apply import present, rows, write
 from cloud.modules.catalog.kind_checks import retiring
 from cloud.modules.catalog.kind_table import KINDS
-from cloud.modules.catalog.kinds import Field, Kind, Wrong, name_of, parse, shown
+from cloud.modules.catalog.kinds import Field, Kind, Wrong, name_of, parse, shown, without
 from cloud.modules.catalog.kinds import problems as kind_problems
 from cloud.modules.catalog.queries import Catalog, catalog
 from cloud.modules.catalog.rules import Interval, describe, overlapping, problems
@@ -206,7 +206,9 @@ __all__ = [
     "name_of",
     "parse",
     "present",
+    "rows",
     "retiring",
     "shown",
+    "without",
     "write",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -94,13 +95,19 @@ def _read_branch(line: str) -> dict[str, str]:
 # --- Excel ---------------------------------------------------------------------------------------------------------
 
 
-def template(kind: catalog.Kind, known: md.Catalog) -> bytes:
-    """The sheet to fill in: one head, no rows; what each column may hold stands on the second sheet."""
+ROW = "行号"
+"""The column that names the row a line changes; empty for a new one."""
+
+
+def template(uow: UnitOfWork, kind: catalog.Kind, filled: bool = False) -> bytes:
+    """The sheet to fill in: a head, then nothing or (``filled``) the rows there are; what a column may hold stands on the second sheet."""
     notes = [f"{kind.title}：一行一条，第一行的列名不要改；必填列以 * 结尾。整份文件要么全部导入，要么一行也不导入。"]
+    notes.append(f"{ROW}：修改已有的一行时填写它的行号（在“现有数据”里已填好）；新增请留空。没有改动的行不会进入变更，删去的列保持原值。")
     for each in kind.fields:
         options = "，只能是：" + "、".join(label for _, label in each.choices) if each.choices else ""
         notes.append(f"{each.label}{'（必填）' if each.required else ''}{options}{'，' + each.hint if each.hint else ''}")
-    return sheet.write(kind.title, [_head(each) for each in kind.fields], [], notes)
+    lines = [[number, *(text_of(f, row.get(f.name)) for f in kind.fields)] for number, row in catalog.rows(uow, kind)] if filled else []
+    return sheet.write(kind.title, [ROW, *(_head(each) for each in kind.fields)], lines, notes)
 
 
 def export(kind: catalog.Kind, rows: Sequence[Mapping[str, Any]]) -> bytes:
@@ -112,38 +119,74 @@ def _head(each: catalog.Field) -> str:
     return f"{each.label}*" if each.required else each.label
 
 
-def read_sheet(uow: UnitOfWork, kind: catalog.Kind, data: bytes) -> tuple[Rows, list[tuple[int, str]]]:
-    """The rows of an uploaded sheet and everything wrong with them as (line of the sheet, sentence); nothing is written."""
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What an uploaded sheet would do: rows to write, errors as (line of the sheet, sentence), how many lines are as they were."""
+
+    rows: Rows
+    wrong: list[tuple[int, str]]
+    same: int = 0
+    total: int = 0
+
+    @property
+    def new(self) -> int:
+        """How many rows are added."""
+        return sum(target is None for target, _ in self.rows)
+
+
+def read_sheet(uow: UnitOfWork, kind: catalog.Kind, data: bytes) -> Sheet:
+    """The rows of an uploaded sheet and everything wrong with them; nothing is written."""
     lines = sheet.read(data)
     if not lines:
         raise UserError("invalid", "文件是空的，请用下载的模板填写。", field="file")
     by_head = {_head(each): each for each in kind.fields} | {each.label: each for each in kind.fields}
     head = [by_head.get(word) for word in lines[0]]
-    unknown = [word for word, each in zip(lines[0], head, strict=True) if each is None and word]
+    unknown = [word for word, each in zip(lines[0], head, strict=True) if each is None and word and word != ROW]
     if unknown or not any(head):
         raise UserError(
             "invalid",
             say("第一行有不认识的列：{unknown}。请用{kind}的模板。", unknown=tuple(unknown) or say("（空）"), kind=word(kind.title)),
             field="file",
         )
-    known, wrong, rows, numbers = md.catalog(uow), [], [], []
+    at = lines[0].index(ROW) if ROW in lines[0] else None
+    present, seen = dict(catalog.rows(uow, kind)) if at is not None else {}, set[int]()
+    known, wrong, readable, lines_of = md.catalog(uow), list[tuple[int, str]](), Rows(), list[int]()
+    same = total = 0
     for number, line in enumerate(lines[1:], 2):
         if not any(line):
             continue
+        total += 1
         given = {each.name: line[i] for i, each in enumerate(head) if each is not None and i < len(line)}
-        values, problems = values_of(kind, given, known)
+        typed = line[at].strip() if at is not None and at < len(line) else ""
+        target = int(typed) if typed.isascii() and typed.isdecimal() and len(typed) < 18 else None
+        if typed and (target not in present or target in seen):
+            twice, none = (
+                say("行号 {row} 在本表中出现两次。", row=typed),
+                say("{kind}没有第 {row} 行；新增请把行号留空。", kind=word(kind.title), row=typed),
+            )
+            wrong.append((number, twice if target in seen else none))
+            continue
+        was = {} if target is None else present[target]
+        if target is not None:
+            seen.add(target)
+            if all(said.strip() == text_of(f, was.get(f.name)).strip() for f in kind.fields if (said := given.get(f.name)) is not None):
+                same += 1  # as it is, whatever a new row would have to say more
+                continue
+        values, problems = values_of(kind, {f.name: text_of(f, was.get(f.name)) for f in kind.fields if was} | given, known)
+        values |= {f.name: was[f.name] for f in kind.fields if was and f.name not in given}
         wrong += [(number, each.message) for each in problems]
-        rows.append((None, values))
-        numbers.append((number, bool(problems)))
-    readable: Rows = [row for row, (_, bad) in zip(rows, numbers, strict=True) if not bad]
-    lines_of = [number for number, bad in numbers if not bad]
+        if target is not None and not problems and values == was:
+            same += 1
+        elif not problems:
+            readable.append((target, values))
+            lines_of.append(number)
     wrong += [(lines_of[n - 1], message) for n, message in service.check(uow, kind.code, readable)]
-    return list(rows), sorted(wrong)
+    return Sheet(readable, sorted(wrong), same, total)
 
 
 def import_sheet(uow: UnitOfWork, kind: catalog.Kind, data: bytes, reason: str) -> int:
     """All rows of a sheet as one change, or nothing at all and every error by line."""
-    rows, wrong = read_sheet(uow, kind, data)
-    if wrong:
-        raise UserError("invalid", say("没有导入任何一行：{n} 处错误。", n=len(wrong)), problems=wrong)
-    return service.propose(uow, kind.code, rows, reason)
+    found = read_sheet(uow, kind, data)
+    if found.wrong:
+        raise UserError("invalid", say("没有导入任何一行：{n} 处错误。", n=len(found.wrong)), problems=found.wrong)
+    return service.propose(uow, kind.code, found.rows, reason)

@@ -67,13 +67,15 @@ def check(uow: UnitOfWork, kind_code: str, rows: Sequence[tuple[int | None, dict
     kind, known = kind_of(kind_code), md.catalog(uow)
     batch = [after for _, after in rows if after is not None]
     out = []
+    targets = {target for target, _ in rows if target is not None}
     for number, (target, after) in enumerate(rows, 1):
         if after is None:
             present = catalog.present(uow, kind, target)
             if target is not None and present is not None:
                 out += [(number, message) for message in catalog.retiring(kind_code, known, target, present)]
             continue
-        out += [(number, message) for message in catalog.kind_problems(kind, known, target, after, batch)]
+        beside = catalog.without(known, kind_code, targets - {target}) if len(targets) > 1 or target not in targets else known
+        out += [(number, message) for message in catalog.kind_problems(kind, beside, target, after, batch)]
         if kind_code == "item" and target is not None and after.get("active") and not known.items[target].active:
             boxes = open_boxes(queries.boxes(uow, known.items[target]))
             if boxes:

@@ -301,8 +301,9 @@ def _import(uow: UnitOfWork, kind: str, done: str | None, wrong: list[tuple[int,
 
 @VIEWS.get("/md/import/<kind>.xlsx", Perm.PROPOSE)
 def template(uow: UnitOfWork, kind: str) -> Any:
-    """The empty sheet of a kind."""
-    return _download(f"template-{kind}", forms.template(_kind(kind), md.catalog(uow)))
+    """The sheet of a kind: empty, or (``rows=1``) with the rows there are, to be changed and brought back."""
+    filled = request.args.get("rows") == "1"
+    return _download(f"{'rows' if filled else 'template'}-{kind}", forms.template(uow, _kind(kind), filled))
 
 
 @VIEWS.post("/md/import", Perm.PROPOSE)
@@ -313,10 +314,13 @@ def import_sheet(uow: UnitOfWork) -> Any:
     if file is None or not file.filename:
         raise Invalid("请选择填写好的 Excel 文件。", "file")
     data = file.read(sheet.MAX_BYTES + 1)
-    rows, wrong = forms.read_sheet(uow, found, data)
-    if wrong or request.form.get("try"):
-        done = None if wrong else say("试导入通过：{n} 行，没有写入任何内容。", n=len(rows))
-        return _import(uow, kind, done, wrong, len(rows))
+    tried = forms.read_sheet(uow, found, data)
+    if tried.wrong or request.form.get("try"):
+        new, changed = tried.new, len(tried.rows) - tried.new
+        words = say(
+            "试导入通过：新增 {new} 行，修改 {changed} 行，{same} 行没有变化。没有写入任何内容。", new=new, changed=changed, same=tried.same
+        )
+        return _import(uow, kind, None if tried.wrong else words, tried.wrong, tried.total)
     change_id = forms.import_sheet(uow, found, data, request.form.get("reason", ""))
     return redirect_to(f"/md/changes/{change_id}")
 

@@ -86,17 +86,17 @@ def test_m02_bad_input_import_with_3_bad_rows_of_200_writes_nothing(world: World
     """import with 3 bad rows of 200 → nothing written, 3 errors listed (all-or-nothing)"""
     kind = catalog.KINDS["ri"]
     with world.lab.uow() as uow:
-        head = sheet.read(forms.template(kind, md.catalog(uow)))[0]
+        head = sheet.read(forms.template(uow, kind))[0]
     names = {f"{f.label}{'*' if f.required else ''}": f.name for f in kind.fields}
     rows = [{"item": "GLU", "method": f"M{n}", "low": "1", "high": "2", "source": "说明书"} for n in range(200)]
     rows[9]["low"], rows[99]["item"], rows[150]["high"] = "3", "NOPE", "两"
-    data = sheet.write("x", head, [[row.get(names[word], "") for word in head] for row in rows])
+    data = sheet.write("x", head, [[row.get(names.get(word, ""), "") for word in head] for row in rows])
     form = {"kind": "ri", "file": (io.BytesIO(data), "a.xlsx"), "reason": "换试剂"}
     answer = world.lab.client("infogroup").post("/md/import", form, content_type="multipart/form-data")
     assert answer.status_code == 422
     assert all(words in answer.text for words in ("下限 3 不小于上限 2", "没有编码为“NOPE”的检验项目", "“两”不是数值"))
     with world.lab.uow() as uow:
-        _, wrong = forms.read_sheet(uow, kind, data)
+        wrong = forms.read_sheet(uow, kind, data).wrong
         assert [line for line, _ in wrong] == [11, 101, 152], "each by the line of the sheet"
         assert queries.listed(uow, "all") == ([], 0)
 
@@ -121,7 +121,7 @@ def two(kind: str, first: dict[str, str], second: dict[str, str], world: World) 
     with world.lab.uow() as uow:
         head = [f"{f.label}{'*' if f.required else ''}" for f in described.fields]
         texts = [[row.get(f.name, "") for f in described.fields] for row in (first, second)]
-        return forms.read_sheet(uow, described, sheet.write("x", head, texts))[1]
+        return forms.read_sheet(uow, described, sheet.write("x", head, texts)).wrong
 
 
 CRITICAL = {"item": "EXTRA", "high": "30"}
