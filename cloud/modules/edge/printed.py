@@ -85,8 +85,7 @@ def unmapped(found: Sequence[Any], analyzers: Mapping[int, AnalyzerRow], stamp: 
 
 def _list(title: str, head: Sequence[tuple[Any, ...]], rows: Sequence[tuple[str, ...]], stamp: Stamp, narrowed: str = "") -> ListDocument:
     hospital, by, now = stamp
-    subtitle = "　".join(text for text in (narrowed, f"共 {len(rows)} 条") if text)
-    return ListDocument(hospital, title, tuple(Column(*each) for each in head), tuple(rows), now, by, subtitle, landscape=True)
+    return ListDocument(hospital, title, tuple(Column(*each) for each in head), tuple(rows), now, by, narrowed, landscape=True)
 
 
 def _name(row: Any) -> str:

@@ -46,7 +46,7 @@ def issues(found: Sequence[InterfaceIssue], hospital: str, by: str, now: datetim
     """What waits for a person, oldest first."""
     columns = (Column("首次", 3), Column("类别", 3), Column("内容", 12), Column("次数", 1, "right"))
     lines = tuple((_at(i.opened_at), str(kinds.KINDS.get(i.kind, i.kind)), i.text, str(i.count)) for i in found)
-    return ListDocument(hospital, "接口待处理事项", columns, lines, now, by, f"共 {len(lines)} 项", landscape=True)
+    return ListDocument(hospital, "接口待处理事项", columns, lines, now, by, landscape=True)
 
 
 def messages(
@@ -64,7 +64,7 @@ def messages(
         )
         for r in found
     )  # fmt: skip
-    return ListDocument(hospital, title, columns, lines, now, by, f"共 {len(lines)} 条", landscape=True)
+    return ListDocument(hospital, title, columns, lines, now, by, landscape=True)
 
 
 def _at(at: datetime | None) -> str:

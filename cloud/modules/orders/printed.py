@@ -53,7 +53,7 @@ def verbal(found: Sequence[Any], hospital: str, by: str, now: datetime) -> ListD
         )
         for r in found
     )  # fmt: skip
-    return ListDocument(hospital, "等待补单的口头申请", columns, lines, now, by, f"共 {len(lines)} 条", landscape=True)
+    return ListDocument(hospital, "等待补单的口头申请", columns, lines, now, by, landscape=True)
 
 
 def refunds(found: Sequence[RefundRow], hospital: str, by: str, now: datetime) -> ListDocument:
@@ -66,4 +66,4 @@ def refunds(found: Sequence[RefundRow], hospital: str, by: str, now: datetime) -
         )
         for r in found
     )  # fmt: skip
-    return ListDocument(hospital, "等待处理的退费申请", columns, lines, now, by, f"共 {len(lines)} 条", landscape=True)
+    return ListDocument(hospital, "等待处理的退费申请", columns, lines, now, by, landscape=True)

@@ -98,14 +98,14 @@ def month_summary(uow: UnitOfWork, month: date, stamp: Stamp) -> ListDocument:
         named = (known.analyzers[p.analyzer_id].name, known.items[p.item_id].name, f"L{r.level}", lots[r.material_id].lot)
         rows.append((*named, *_stats(raw), *_stats(kept), *_stats(cumulative)[::3], _broken(r), _signed(r)))
     numbers = ("n", "均值", "SD", "CV%")
-    left = (("仪器", 4), ("项目", 4), ("水平", 2), ("批号", 3))
+    left = (("仪器", 4), ("项目", 5), ("水平", 2), ("批号", 3))
     return ListDocument(
         hospital=stamp.hospital,
         title="室内质控月总结",
         subtitle=f"{month:%Y-%m}",
         columns=(
             *(Column(name, weight) for name, weight in left),
-            *(Column(f"{whole}{n}", 2, "right") for whole in ("全部 ", "计入 ") for n in numbers),
+            *(Column(f"{whole}{n}", 3 if n == "均值" else 2, "right") for whole in ("全部 ", "计入 ") for n in numbers),
             Column("累积 n", 2, "right"),
             Column("累积 CV%", 2, "right"),
             Column("违反规则", 4),

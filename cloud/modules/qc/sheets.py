@@ -173,7 +173,7 @@ def _list(
     return ListDocument(
         hospital=stamp.hospital,
         title=title,
-        subtitle="　".join(text for text in (narrowed, f"共 {len(rows)} 项") if text),
+        subtitle=narrowed,
         columns=tuple(Column(name, weight) for name, weight in head),
         rows=tuple(rows),
         printed_at=stamp.now,
