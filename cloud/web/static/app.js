@@ -88,10 +88,51 @@
   document.addEventListener("htmx:afterRequest", (e) => {
     const f = e.target.closest && e.target.closest("[data-scan-again]");
     if (!f) return;
-    // Where the answer wants the next key, it goes there: a choice by digit must not land in the scan field.
+    // Where the answer wants the next key, it goes there: a choice by digit must not land in the scan field. Not in the middle of a scan.
     const i = $("[data-scan-here]", f) || $("[data-scan-here]"), next = e.detail.target && $("[data-focus]", e.detail.target);
-    if (i) i.value = "";
-    if (next || i) (next || i).focus();
+    const more = (i && i.value) || waiting.length;
+    if (next || i) (next && !more ? next : i || next).focus();
+  });
+  // Scan after scan, also faster than the answers come: the field is free as soon as its code is on its way, what is scanned meanwhile waits
+  // its turn, and an answer that brings a new field takes along what was typed into the old one.
+  const waiting = [];
+  let onWay = null, carried = "";
+  const scans = (form) => form && form.matches && form.matches("form[data-scan-again]") && $("[data-scan-here]", form);
+  document.addEventListener("submit", (e) => {
+    const i = scans(e.target);
+    if (!i || !onWay) return;
+    e.preventDefault(); e.stopImmediatePropagation();
+    if (i.value.trim()) waiting.push(i.value);
+    i.value = "";
+  }, true);
+  document.addEventListener("htmx:beforeRequest", (e) => {
+    const i = scans(e.detail.elt);
+    if (!i) return;
+    onWay = { action: e.detail.elt.getAttribute("action"), code: i.value };
+    i.value = "";
+  });
+  document.addEventListener("htmx:beforeSwap", (e) => {
+    const i = e.detail.target.querySelector && $("[data-scan-here]", e.detail.target);
+    carried = i ? i.value : "";
+  });
+  document.addEventListener("htmx:afterSwap", () => {
+    const i = carried && $("[data-scan-here]");
+    if (i && !i.value) i.value = carried;
+    carried = "";
+  });
+  document.addEventListener("htmx:afterRequest", (e) => {
+    const from = e.detail.requestConfig && e.detail.requestConfig.elt;
+    if (!onWay || !from || !from.matches("form[data-scan-again]") || from.getAttribute("action") !== onWay.action) return;
+    const { action, code } = onWay;
+    onWay = null;
+    const form = [...document.querySelectorAll("form[data-scan-again]")].find((f) => f.getAttribute("action") === action), i = scans(form);
+    if (!i) { waiting.length = 0; return; }
+    if (!e.detail.xhr.status) { waiting.length = 0; if (!i.value) { i.value = code; i.select(); } return; } // it never came there
+    setTimeout(() => { // once htmx has let go of the form
+      if (onWay || !waiting.length || !form.isConnected) return;
+      const typed = i.value;
+      i.value = waiting.shift(); form.requestSubmit(); i.value = typed;
+    });
   });
   // What a page asks by itself keeps nobody logged in: the server hears how long ago a person last did something.
   let touched = performance.now();
