@@ -20,6 +20,7 @@ from cloud.config import Settings
 from cloud.db.base import JOBS_SCHEMA
 from cloud.db.session import Actor, Database, UnitOfWork
 from cloud.modules.platform.models import Tenant
+from cloud.modules.platform.rules import EDITIONS
 from cloud.modules.registry import MODULES
 
 log = structlog.get_logger("jobs")
@@ -32,11 +33,13 @@ class Loaded:
     name: str
     when: str
     run: Callable[[UnitOfWork], object]
+    module: str = ""
+    cleans: bool = False
 
 
 def all_jobs() -> dict[str, Loaded]:
     """Every registered job by name."""
-    return {j.name: Loaded(j.name, j.when, m.load(j.run)) for m in MODULES for j in m.jobs}
+    return {j.name: Loaded(j.name, j.when, m.load(j.run), m.name, j.cleans) for m in MODULES for j in m.jobs}
 
 
 def tenant_ids(db: Database) -> list[int]:
@@ -45,10 +48,21 @@ def tenant_ids(db: Database) -> list[int]:
         return [i for (i,) in s.execute(select(Tenant.id).where(Tenant.status != "closed").order_by(Tenant.id))]
 
 
+def lacking(db: Database, job: Loaded) -> frozenset[int]:
+    """Hospitals whose edition lacks the job's module: nobody there could open what it tells. What only takes away goes on."""
+    editions = [edition for edition, without in EDITIONS.items() if job.module in without]
+    if job.cleans or not editions:
+        return frozenset()
+    with db.registry() as s:
+        return frozenset(s.execute(select(Tenant.id).where(Tenant.edition.in_(editions))).scalars())
+
+
 def run_job(db: Database, job: Loaded, tenants: Iterable[int] | None = None) -> int:
-    """Run a job for each hospital; returns how many failed (each logged)."""
-    failed = 0
+    """Run a job for each hospital that has its module; returns how many failed (each logged)."""
+    failed, apart = 0, lacking(db, job)
     for tenant_id in tenant_ids(db) if tenants is None else tenants:
+        if tenant_id in apart:
+            continue
         try:
             with db.tenant(tenant_id, Actor(f"job:{job.name}")) as uow:
                 job.run(uow)

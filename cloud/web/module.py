@@ -25,6 +25,8 @@ class Job:
     name: str
     when: str
     run: str
+    cleans: bool = False
+    """It only takes away: it goes on in a hospital whose edition lacks the module."""
 
 
 @dataclass(frozen=True)

@@ -90,7 +90,8 @@ class Checked:
 
 def check(known: md.Catalog, form: Mapping[str, Any]) -> Checked:
     """Check the editor's text and run it on the test bench."""
-    source, kind = str(form.get("expression", "")), str(form.get("kind", "calc"))
+    # A browser sends its lines with two characters between them, and counts one.
+    source, kind = str(form.get("expression", "")).replace("\r\n", "\n"), str(form.get("kind", "calc"))
     judge = kind == "judge"
     item = known.items_by_code.get(str(form.get("item", "")))
     try:
@@ -140,6 +141,9 @@ def _name(name: str, typed: str) -> Any:
 def _judge(known: md.Catalog, form: Mapping[str, Any], item: md.ItemRow | None) -> Checked:
     if item is None:
         return Checked(error="请先选择检验项目。")
+    misread = _misread(str(form.get("expression", "")).replace("\r\n", "\n"), item)
+    if misread is not None:
+        return misread
     kind = catalog.KINDS["judge"]
     values, wrong = forms.values_of(kind, {"item": item.code, "branches": str(form.get("expression", ""))}, known)
     if wrong:
@@ -156,6 +160,23 @@ def _judge(known: md.Catalog, form: Mapping[str, Any], item: md.ItemRow | None) 
     if isinstance(found, NotCalculable):
         return Checked(names=names, why=found.text)
     return Checked(names=names, value=f"{value.text} → {found[0]} {found[1]}".strip())
+
+
+def _misread(source: str, item: md.ItemRow) -> Checked | None:
+    """The first branch of a judgement that cannot be read, with its place in the whole text; None when all can."""
+    begin = 0
+    for line in source.split("\n"):
+        start, begin = begin + len(line) - len(line.lstrip()), begin + len(line) + 1
+        condition, arrow, _ = line.strip().rpartition("=>")
+        if line.strip() and not arrow:
+            return Checked(error=forms.BRANCH, position=start, length=len(line.strip()))
+        if condition.strip() in ("", "*", "其他"):
+            continue
+        try:
+            compile(condition.strip(), md.judge_symbols(item), Kind.BOOL)
+        except ExpressionError as error:
+            return Checked(error=error.message, position=start + error.position, length=max(1, len(error.token)))
+    return None
 
 
 def values(uow: UnitOfWork, known: md.Catalog, form: Mapping[str, Any]) -> tuple[str, int | None, dict[str, Any]]:

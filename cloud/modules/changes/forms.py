@@ -83,10 +83,13 @@ def _read_step(line: str) -> dict[str, str]:
     return {"to": str(Decimal(limit.lstrip("≤"))), **step} if limit else step
 
 
+BRANCH = "每个分支一行：条件 => 文字 | 提示，默认分支的条件写 *。"
+
+
 def _read_branch(line: str) -> dict[str, str]:
     condition, arrow, rest = line.rpartition("=>")
     if not arrow:
-        raise ValueError("每个分支一行：条件 => 文字 | 提示，默认分支的条件写 *。")
+        raise ValueError(BRANCH)
     text, _, flag = rest.partition("|")
     branch = {"text": text.strip(), "flag": flag.strip()}
     return branch if condition.strip() in ("*", "其他") else {"when": condition.strip(), **branch}

@@ -21,5 +21,5 @@ MODULE = Module(
         MenuItem("大厅屏幕", "/queue/screen", Perm.SCREEN, "采血排队", 130),
     ),
     handlers={"ticket.render": ("handlers:render_ticket",)},
-    jobs=(Job("queue.purge_tickets", "03:25", "handlers:purge_jobs"),),
+    jobs=(Job("queue.purge_tickets", "03:25", "handlers:purge_jobs", cleans=True),),
 )

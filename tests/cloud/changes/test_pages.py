@@ -209,3 +209,28 @@ def test_the_items_page_draws_what_its_intervals_cover(world: World) -> None:
     for shown in (tester.get("/md/items/K").text, tester.fragment("/md/items/K").text, tester.get("/md/ri?item=K").text):
         assert '<svg class="coverage"' in shown
     assert "formulas.css" in tester.get("/md/items/K").text and "formulas.css" in tester.get("/md/items").text
+
+
+@pytest.mark.parametrize(
+    ("text_", "wrong"),
+    [
+        ("x < 3 => 低 | L\nx < nope => 高\n* => 可", "nope"),
+        ("x < 3 => 低 | L\r\n  x <  => 高\r\n* => 可", ""),
+        ("x < 3 => 低 | L\r\nnope > 1 => 高\r\n* => 可", "nope"),
+        ("x < 3 => 低 | L\r\n 没有箭头\r\n* => 可", "没有箭头"),
+        ("  没有箭头", "没有箭头"),
+    ],
+)
+def test_a_judgement_that_cannot_be_read_leads_to_its_place(world: World, text_: str, wrong: str) -> None:
+    """The place counts in the whole text as the browser counts it, one for the end of a line."""
+    answer = world.lab.client("leader").post("/md/formulas/check", {"kind": "judge", "item": "K", "expression": text_})
+    found = re.search(r'data-at="(-?\d+)" data-length="(\d+)"', answer.text)
+    assert found is not None and "data-goto" in answer.text, answer.text
+    at, length, shown = int(found[1]), int(found[2]), text_.replace("\r\n", "\n")
+    assert shown[at : at + length] == wrong if wrong else shown[:at].rstrip().endswith("x <"), (at, length)
+
+
+def test_a_formula_of_several_lines_leads_to_its_place_as_the_browser_counts(world: World) -> None:
+    answer = world.lab.client("leader").post("/md/formulas/check", {"kind": "calc", "expression": '"K"\r\n+ 1\r\n+ nope'})
+    found = re.search(r'data-at="(\d+)"', answer.text)
+    assert found is not None and '"K"\n+ 1\n+ nope'[int(found[1]) :] == "nope"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from cloud import admin
+from cloud import admin, jobs
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog.models import Section
 from cloud.modules.platform import rules
@@ -249,3 +249,23 @@ def test_a_module_outside_the_edition_is_not_in_the_menu_and_answers_in_words(la
     for code, to in (("a", "gold"), ("nobody", "full")):
         with pytest.raises(UserError):
             admin.set_edition(lab.settings, code, to)
+
+
+def test_a_module_outside_the_edition_works_at_nothing_by_itself_either(lab: Lab) -> None:
+    """Nobody there could open what its jobs tell; what only takes old things away goes on."""
+    ran: list[int] = []
+    job = jobs.Loaded("handover.watch", "15m", lambda uow: ran.append(uow.tenant_id), "handover")
+    purge = jobs.Loaded("queue.purge_tickets", "03:25", lambda uow: ran.append(-uow.tenant_id), "queue", cleans=True)
+    admin.set_edition(lab.settings, "a", "basic")
+    assert jobs.run_job(lab.db, job) == 0 and jobs.run_job(lab.db, job, [lab.a]) == 0 and jobs.run_job(lab.db, purge) == 0
+    assert ran == [lab.b, -lab.a, -lab.b]
+    ran.clear()
+    admin.set_edition(lab.settings, "a", "standard")  # it has handovers
+    assert jobs.run_job(lab.db, job) == 0 and ran == [lab.a, lab.b]
+
+
+def test_only_jobs_of_modules_that_an_edition_lacks_may_rest() -> None:
+    """What a result, its checks and its report rest on watches in every edition."""
+    lacked = frozenset().union(*rules.EDITIONS.values())
+    resting = {job.name for job in jobs.all_jobs().values() if job.module in lacked and not job.cleans}
+    assert resting == {"handover.watch", "servicedesk.watch"}
