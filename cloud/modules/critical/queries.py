@@ -65,6 +65,11 @@ class Line:
         return any(a.outcome == rules.Result.CORRECTED and (self.shut or a.readback == self.now) for a in self.attempts)
 
     @property
+    def gone(self) -> bool:
+        """Recalled or cancelled: the ward sees no value any more (M09 R5)."""
+        return self.stands is not None and self.now == ""
+
+    @property
     def dismissable(self) -> bool:
         """Whether the call may be ended with a reason."""
         return rules.dismiss_problem(State(self.event.state), self.stands) is None
@@ -144,6 +149,11 @@ def _at_places(places: Collection[str]) -> ColumnElement[bool]:
     return or_(CriticalEvent.ward.in_(places), CriticalEvent.dept.in_(places))
 
 
+# What was recalled is answered by nobody: the laboratory ends that call.
+_NOT_GONE = text("""NOT EXISTS (SELECT 1 FROM test t
+  WHERE t.tenant_id = critical_event.tenant_id AND t.id = critical_event.test_id AND t.state IN ('recalled', 'cancelled'))""")
+
+
 def for_wards(uow: UnitOfWork, places: Collection[str], limit: int = 50) -> list[Line]:
     """What a ward must answer, and what it has answered without saying yet what was done."""
     if not places:
@@ -158,7 +168,7 @@ def waiting_at(uow: UnitOfWork, places: Collection[str]) -> int:
     if not places:
         return 0
     states = [s.value for s in (*rules.TELLABLE, State.UNREACHABLE)]
-    query = select(func.count()).select_from(CriticalEvent).where(CriticalEvent.state.in_(states), _at_places(places))
+    query = select(func.count()).select_from(CriticalEvent).where(CriticalEvent.state.in_(states), _at_places(places), _NOT_GONE)
     return uow.s.execute(query).scalar_one()
 
 

@@ -210,7 +210,7 @@ def handled(uow: UnitOfWork, event_id: int) -> Any:
 def _ward(uow: UnitOfWork, problems: Any = None, typed: Any = None) -> dict[str, Any]:
     who = principal()
     lines = queries.open_to(uow, who, queries.for_wards(uow, who.wards))
-    if service.shown(uow, [line.event.id for line in lines if line.tellable]):
+    if service.shown(uow, [line.event.id for line in lines if line.tellable and not line.gone]):
         uow.s.flush()
         lines = queries.open_to(uow, who, queries.for_wards(uow, who.wards))
     for line in lines:

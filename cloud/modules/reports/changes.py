@@ -83,7 +83,7 @@ def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> i
     values = [Change(t.item.name, _with_unit(tests[t.item.id]), _with_unit(t)) for t in after.tests if str(t.item.id) in new]
     if not other and all(c.before == c.after for c in values):
         raise UserError("invalid", say("内容没有变化，无需修改。"))
-    reworded = [Change(document.REMARK, remarked or "无", remark or "无")] if remark != remarked else []
+    reworded = [Change(document.REMARK, remarked or "无", "见备注" if remark else "无")] if remark != remarked else []
     changes = (*values, *_judged_anew(tests, after, new), *facts, *reworded)
     # A recalled version stays recalled: its values come back to nobody.
     if first.state == VersionState.CURRENT:

@@ -117,6 +117,21 @@ def test_whoever_saw_the_pop_up_is_told_of_the_amendment(day: World) -> None:
         assert [n.name for n in reports.notices(uow, report)] == ["护士/采血员一号"]
 
 
+def test_the_ward_sees_no_value_of_a_recalled_report_and_need_not_answer_it(day: World) -> None:
+    event = confirmed(day)
+    report, _ = report_of(day, event)
+    with day.lab.uow() as uow:
+        uow.s.execute(text("UPDATE app_user SET wards = ARRAY['内科一病区'] WHERE employee_no = 'nurse1'"))
+    nurse = day.lab.client("nurse")
+    assert "6.8" in nurse.get("/critical/clinic").text and "cv-popup" in nurse.get("/critical/clinic/waiting").text
+    with day.lab.uow() as uow:
+        service.recall(uow, report, "标本混淆", Room(day).person(uow, "leader"))
+    page = nurse.get("/critical/clinic").text
+    assert "报告已召回，此值请勿使用" in page and "6.8" not in page and 'name="readback"' not in page
+    assert nurse.get("/critical/clinic/waiting").text == ""
+    assert "6.8" in day.lab.client("tester").get(f"/critical/phone/{event}").text  # the laboratory ends the call, and must see which
+
+
 def test_nothing_rests_on_a_call_that_was_taken_back(day: World) -> None:
     with day.lab.uow() as uow:
         patient = day.patient(uow)

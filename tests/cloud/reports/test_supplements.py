@@ -100,7 +100,7 @@ def test_a_remark_is_added_kept_and_taken_out(room: Room) -> None:
         no = room.told(uow)
         uow.s.execute(text("UPDATE app_user SET wards = ARRAY['内科一病区'] WHERE employee_no = 'clinician1'"))
     told = amend(room, no, "supplement", "  已电话与临床核对。 ")
-    assert changes(told) == [("补充说明", "无", "已电话与临床核对。")]
+    assert changes(told) == [("补充说明", "无", "见备注")]
     assert "补充说明：已电话与临床核对。" in told.sheet["comments"]
     for client, url in ((lab.client("clinician"), f"/clinic/report/{no}"), (lab.client("senior"), f"/reports/{no}")):
         assert "补充说明：已电话与临床核对。" in client.get(url).text, url
