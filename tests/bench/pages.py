@@ -1,4 +1,4 @@
-"""Server time of the worklist and of a patient's page with 10 000 and with 1 000 000 results in the database.
+"""Server time of the worklist, a patient's page and a busy person's start page with 10 000 and with 1 000 000 results in the database.
 
     python -m tests.bench.pages [--quick]
 
@@ -21,6 +21,7 @@ SIZES = (10_000, 1_000_000)
 QUICK = (2_000, 20_000)
 SECTION = "SH"
 BASE = 1_000_000_000
+BUSY = ("tester", "leader", "senior", "receiver", "nurse", "clinician", "quality", "infogroup")
 WARM = 40  # both workers have met the page, and its statements are prepared on their connections
 
 
@@ -52,12 +53,12 @@ def main() -> int:
     sizes, count, before, base = QUICK if quick else SIZES, 30 if quick else 200, 0, BASE
     first: dict[str, float] = {}
     with tempfile.TemporaryDirectory(prefix="jl-bench-") as name, product.running(Path(name)) as lab:
-        tester, clinician = lab.person("tester"), lab.person("clinician")
+        tester, clinician, busy = lab.person("tester"), lab.person("clinician"), lab.person(*BUSY)
         for size in sizes:
             seconds = grow(lab, size, before, base)
             # Patients of the first filling: they are there at both sizes. Each has five tubes of ten results.
             patients = [f"/clinic/patient/{BASE + 1 + n}" for n in range(bulk.patients(sizes[0]))]
-            pages = {"worklist": (tester, [f"/bench/{SECTION}"]), "patient page": (clinician, patients)}
+            pages = {"worklist": (tester, [f"/bench/{SECTION}"]), "patient page": (clinician, patients), "start page": (busy, ["/"])}
             for what, (browser, paths) in pages.items():
                 times = server_times(browser, paths, count)
                 p95 = round(percentile(times, 0.95), 1)
