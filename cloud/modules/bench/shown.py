@@ -169,10 +169,17 @@ class Detail:
         return [t for t in self.tests if t.index and t.current is not None]
 
     @property
+    def may_have_none(self) -> list[TestLine]:
+        """Tests that may be said to have no result, first those that are held or never came: for them one asks."""
+        first = {TestState.HELD: 0, TestState.EXPECTED: 1, TestState.RECEIVED: 2}
+        return sorted((t for t in self.tests if t.state in first and not t.index), key=lambda t: first[t.state])
+
+    @property
     def repeatable(self) -> list[TestLine]:
-        """Tests that may be measured again."""
+        """Tests that may be measured again, first those that are held."""
         may = [t for t in self.tests if t.state in (TestState.RECEIVED, TestState.HELD) and not t.index and t.rerun is None]
-        return [t for t in may if t.current is not None and t.current.source != "calc" and t.pending is None]
+        found = [t for t in may if t.current is not None and t.current.source != "calc" and t.pending is None]
+        return sorted(found, key=lambda t: t.state != TestState.HELD)
 
     @property
     def rivals(self) -> int:

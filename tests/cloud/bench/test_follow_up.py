@@ -405,7 +405,7 @@ def test_what_is_added_is_charged_as_its_rule_says(uow: UnitOfWork, world: World
     add_on.on_reflex(uow, wanted(uow)[0])
     item = line(uow, tube, "FT4").order_item_id
     row = uow.s.execute(text("SELECT settled, settled_why, charged_at FROM order_item WHERE id = :i"), {"i": item}).one()
-    assert len(events(uow, "order.charge")) - before == posted and (row.charged_at is not None) is bool(posted)
+    assert (len(events(uow, "order.charge")) - before, row.charged_at is not None) == (posted, bool(posted))
     assert (row.settled, "约定不另收费" in row.settled_why) == (("", False) if posted else ("waived", True))
 
 
@@ -424,6 +424,19 @@ def test_chains_of_reflexes_end(uow: UnitOfWork, world: World) -> None:
 
 
 # --- the page (last: what it writes stays) -----------------------------------------------------------------------------
+
+
+def test_what_is_held_stands_first_where_a_rerun_or_no_result_is_asked_for(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        world.send(uow, tube, {**NORMAL, "CREA": "----"}, RUN)
+        found, held = detail(uow, tube), line(uow, tube, "CREA")
+    assert held.state == "held" and found.repeatable[0].id == held.id and found.may_have_none[0].id == held.id
+    page = world.lab.client("tester").get(f"/bench/{world.section_code}?show=held&tube={tube}").text
+    box = page[page.index('id="rerun-box"') :]
+    assert box.count(" checked") == 1 and f'value="{held.id}" checked' in box
+    none = box[box.index('id="none-box"') :]
+    assert none.index(f"/bench/test/{held.id}/none") == none.index("/bench/test/")
 
 
 def test_the_bench_asks_shows_and_ends_a_rerun(world: World) -> None:
