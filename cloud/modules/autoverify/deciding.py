@@ -16,8 +16,9 @@ from cloud.modules.autoverify.actions import acted
 from cloud.modules.autoverify.case import Action, Case, Failure, Policy, to_json
 from cloud.modules.autoverify.decision import Verdict, decide
 from cloud.modules.autoverify.models import Decision
-from cloud.modules.autoverify.rules import Perm
+from cloud.modules.autoverify.rules import Perm, State
 from cloud.modules.autoverify.sets import Loaded
+from cloud.modules.autoverify.validation import locked, move
 from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
 from cloud.modules.bench.queries import Detail
@@ -85,6 +86,31 @@ def decide_due(uow: UnitOfWork, desk: Desk, limit: int = BATCH) -> int:
     return len(ids)
 
 
+def due(uow: UnitOfWork, limit: int = BATCH) -> list[int]:
+    """The tubes a batch would take."""
+    query = text("SELECT specimen_id FROM av_due WHERE tenant_id = :t AND at <= :now ORDER BY id LIMIT :n")
+    return list(uow.s.execute(query, {"t": uow.tenant_id, "n": limit, "now": uow.now}).scalars())
+
+
+def decide_one(uow: UnitOfWork, desk: Desk, specimen_id: int) -> None:
+    """Take one tube that is due and decide it by itself."""
+    _drop(uow, specimen_id)
+    decide_tubes(uow, [specimen_id], desk)
+
+
+def give_up(uow: UnitOfWork, specimen_id: int, error: Exception) -> None:
+    """A tube whose facts cannot even be read stays with people, and somebody is told; the others are decided."""
+    _drop(uow, specimen_id)
+    message = "自动审核无法判断标本 %(barcode)s（程序出错：%(error)s）：该标本由人工审核，请通知信息管理组。"
+    given = {"barcode": bench_queries.barcodes(uow, [specimen_id]).get(specimen_id, ""), "error": type(error).__name__}
+    found = alerts.Alert("autoverify.engine", f"specimen:{specimen_id}", Level.URGENT, message, "/av/board", Perm.READ, given)
+    alerts.raise_alert(uow, found)
+
+
+def _drop(uow: UnitOfWork, specimen_id: int) -> None:
+    uow.s.execute(text("DELETE FROM av_due WHERE tenant_id = :t AND specimen_id = :i"), {"t": uow.tenant_id, "i": specimen_id})
+
+
 def decide_tubes(uow: UnitOfWork, specimen_ids: Sequence[int], desk: Desk) -> dict[int, Verdict]:
     """Decide whole tubes nobody has reviewed yet; specimen id → the verdict of the set that counts. Shadows are stored beside it."""
     work = bench.lock_reported(uow, specimen_ids)
@@ -126,7 +152,8 @@ def decide_tubes(uow: UnitOfWork, specimen_ids: Sequence[int], desk: Desk) -> di
                 if verdict.released or part:
                     cleared.append((one, case))
                     ahead |= {} if verdict.released else {i: frozenset(part)}
-    told = _release(uow, work, cleared, ahead, found, desk)
+    broken = _suspend_broken(uow, verdicts, rows)
+    told = _release(uow, work, [pair for pair in cleared if pair[0].id not in broken], ahead, found, desk)
     for row in rows:
         row["report_id"] = told.get(row["specimen_id"]) if not row["shadow"] else None
         if row["report_id"] is None and not row["shadow"]:
@@ -138,6 +165,21 @@ def decide_tubes(uow: UnitOfWork, specimen_ids: Sequence[int], desk: Desk) -> di
     for i in verdicts:
         uow.notify("bench", {"section_id": found[i].tube.section_id, "specimen_id": i})
     return verdicts
+
+
+def _suspend_broken(uow: UnitOfWork, verdicts: Mapping[int, Verdict], rows: list[dict[str, Any]]) -> set[int]:
+    """A set whose rules failed on one report is not trusted with the next: everything goes to people until somebody has looked (Alerts)."""
+    failed = {i: f.figures for i, verdict in verdicts.items() for f in verdict.failures if f.code == "ENGINE"}
+    broken = {row["rule_set_id"] for row in rows if row["specimen_id"] in failed and not row["shadow"]}
+    for one in sorted(broken):
+        row = locked(uow, one)
+        if State(row.state) is State.ACTIVE:
+            row.reason = "程序出错，由信息管理组查明后恢复"
+            move(uow, row, State.SUSPENDED, row.reason)
+    for row in rows:
+        if row["rule_set_id"] in broken and row["outcome"] != HELD:
+            row["outcome"], row["part"], row["reasons"] = HELD, [], [[0, "ENGINE", "", min(failed.values())]]
+    return broken
 
 
 def judge(uow: UnitOfWork, case: Case, one: Loaded) -> Verdict:
@@ -154,7 +196,7 @@ def judge(uow: UnitOfWork, case: Case, one: Loaded) -> Verdict:
 
 
 def _engine_alert(one: Loaded, error: Exception) -> alerts.Alert:
-    message = "自动审核程序出错（规则集 %(number)s，%(error)s）：结果全部转人工，请通知信息管理组。"
+    message = "自动审核程序出错（规则集 %(number)s，%(error)s）：规则集已暂停，结果全部转人工，请通知信息管理组。"
     given = {"number": one.number, "error": type(error).__name__}
     return alerts.Alert("autoverify.engine", f"rule_set:{one.id}", Level.URGENT, message, "/av/board", Perm.READ, given)
 

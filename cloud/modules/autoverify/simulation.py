@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
+import structlog
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
@@ -22,9 +23,11 @@ from cloud.modules.bench.queries import Detail, TestLine
 from cloud.modules.catalog.queries import HIL_PREFIX
 from common.errors import UserError
 
+log = structlog.get_logger("autoverify")
 SLICE = 200
 EXAMPLES = 50
 OPEN = ("queued", "running")
+BROKEN = "模拟程序出错，请通知信息管理组。"
 CHANGED = "模拟途中规则集或其所依据的资料有变更，请重新模拟。"
 
 _PAST = text("""
@@ -91,6 +94,19 @@ def step(uow: UnitOfWork, size: int = SLICE) -> bool:
         uow.audit("av_simulation", run.id, "fail", reason=CHANGED)
         uow.notify("av", {})
         return True
+    try:
+        with uow.s.begin_nested():
+            _slice(uow, run, row, size)
+    except Exception as error:
+        # It stands in one transaction with the tubes just decided: what it cannot do must not undo them, now and in every round.
+        log.error("simulation", run=run.id, error=f"{type(error).__name__}: {error}"[:300])
+        run.state, run.finished_at, run.error = "failed", uow.now, BROKEN
+        uow.audit("av_simulation", run.id, "fail", reason=BROKEN)
+    uow.notify("av", {})
+    return True
+
+
+def _slice(uow: UnitOfWork, run: Simulation, row: RuleSet, size: int) -> None:
     ready = sets.ready_of(uow, row)
     size = min(size, run.total - run.done)
     past = uow.s.execute(_PAST, {"t": uow.tenant_id, "s": row.section_id, "cursor": run.cursor, "n": size}).all() if size else []
@@ -99,8 +115,7 @@ def step(uow: UnitOfWork, size: int = SLICE) -> bool:
     if not past or run.done >= run.total:
         run.state, run.finished_at = "done", uow.now
         uow.audit("av_simulation", run.id, "done", after=run.confusion)
-    uow.notify("av", {})
-    return True
+    uow.s.flush()
 
 
 def _compare(uow: UnitOfWork, run: Simulation, ready: Ready, past: Any) -> None:
