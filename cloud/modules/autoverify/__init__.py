@@ -24,11 +24,11 @@ MODULE = Module(
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup"),
         Perm.WRITE: ("leader",),
-        Perm.APPROVE: ("quality",),
+        Perm.APPROVE: ("quality", "infogroup"),
         Perm.STOP: ("tester", "verifier", "senior", "leader", "quality", "director"),
         Perm.AUDIT: ("verifier", "senior", "leader", "quality"),
     },
     menu=(MenuItem("自动审核", "/av/board", Perm.READ, "检验", 36),),
     handlers={"result.received": ("service:on_results",), "result.settled": ("service:on_results",)},
-    jobs=(Job("autoverify.watch", "15m", "service:watch"),),
+    jobs=(Job("autoverify.watch", "15m", "service:watch"), Job("autoverify.take_over", "1m", "service:take_over")),
 )

@@ -172,10 +172,10 @@ def _suspend_broken(uow: UnitOfWork, verdicts: Mapping[int, Verdict], rows: list
     failed = {i: f.figures for i, verdict in verdicts.items() for f in verdict.failures if f.code == "ENGINE"}
     broken = {row["rule_set_id"] for row in rows if row["specimen_id"] in failed and not row["shadow"]}
     for one in sorted(broken):
-        row = locked(uow, one)
-        if State(row.state) is State.ACTIVE:
-            row.reason = "程序出错，由信息管理组查明后恢复"
-            move(uow, row, State.SUSPENDED, row.reason)
+        rule_set = locked(uow, one)
+        if State(rule_set.state) is State.ACTIVE:
+            rule_set.reason = "程序出错，由信息管理组查明后恢复"
+            move(uow, rule_set, State.SUSPENDED, rule_set.reason)
     for row in rows:
         if row["rule_set_id"] in broken and row["outcome"] != HELD:
             row["outcome"], row["part"], row["reasons"] = HELD, [], [[0, "ENGINE", "", min(failed.values())]]

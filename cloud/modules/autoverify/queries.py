@@ -34,6 +34,8 @@ class Told:
     shadow: bool
     number: int
     said: tuple[Said, ...]
+    rule_set: int
+    section: str
 
 
 def words(uow: UnitOfWork, failures: Sequence[Failure], messages: Mapping[str, str]) -> tuple[Said, ...]:
@@ -60,7 +62,8 @@ def reasons(uow: UnitOfWork, specimen_id: int) -> list[Told]:
         failures = [Failure(*each) for each in row.reasons]
         names = {i.code: i.name for i in md.catalog(uow).items.values()}
         said = together(failures, names, {e.code: e.message for e in expressions})
-        out.append(Told(row.id, row.at, row.outcome, row.shadow, number, said))
+        section = md.catalog(uow).sections[row.section_id].code
+        out.append(Told(row.id, row.at, row.outcome, row.shadow, number, said, row.rule_set_id, section))
     return sorted(out, key=lambda t: (t.shadow, -t.id))
 
 

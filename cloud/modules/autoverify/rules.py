@@ -208,6 +208,13 @@ def sample_size(released: int, share: Decimal, least: int) -> int:
     return min(released, max(least, int(wanted)))
 
 
+def least_by(least: int, passed: timedelta) -> int:
+    """How much of a day's least sample is drawn when so much of the day has passed. All of it at once would always be the first reports
+    after midnight, and everybody would know that the rest of the day is not looked at."""
+    part = min(Decimal(1), Decimal(passed.total_seconds()) / Decimal(86400))
+    return int((least * part).to_integral_value(ROUND_CEILING))
+
+
 def fell(before: tuple[int, int], now: tuple[int, int], points: int = 10) -> bool:
     """Whether the pass rate (released, decided) fell by more than so many points from one hour to the next; small hours do not count."""
     if min(before[1], now[1]) < 20:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,9 +17,10 @@ from cloud.modules.autoverify.deciding import decide_due, decide_tubes, on_resul
 from cloud.modules.autoverify.decision import Verdict, decide
 from cloud.modules.autoverify.fingerprint import of_section
 from cloud.modules.autoverify.models import Decision, RuleSet, Suspension
-from cloud.modules.autoverify.rules import WORDS, Perm, Scope, State, ends_soon, fell, must_revalidate, sample_size
+from cloud.modules.autoverify.rules import WORDS, Perm, Scope, State, ends_soon, fell, least_by, must_revalidate, sample_size
 from cloud.modules.autoverify.simulation import cancel, start, step
-from cloud.modules.autoverify.validation import keep_case, locked, make_cases, move, problems, retire_case, run_cases, validate
+from cloud.modules.autoverify.validation import keep_case, locked, made_by, make_cases, move, problems, retire_case, run_cases, validate
+from cloud.modules.bench import queries as bench
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Level
@@ -28,6 +29,10 @@ from common.errors import UserError
 from common.say import say, word
 
 # --- rule sets ------------------------------------------------------------------------------------------------------
+
+
+AHEAD = timedelta(days=90)
+"""How far ahead a set may be scheduled [C]: what was validated and approved does not wait for half of its year."""
 
 
 def create_set(uow: UnitOfWork, section_id: int, name: str, policy: Policy | None = None) -> RuleSet:
@@ -44,7 +49,9 @@ def create_set(uow: UnitOfWork, section_id: int, name: str, policy: Policy | Non
         policy=to_json(policy or sets.starting_policy()),
         created_by=uow.actor.user_id,
         created_at=uow.now,
+        makers=[],
     )
+    made_by(row, uow.actor.user_id)
     uow.s.add(row)
     uow.s.flush()
     uow.audit("av_rule_set", row.id, "create", after={"section": section_id, "number": row.number, "name": row.name})
@@ -74,6 +81,7 @@ def drop_rule(uow: UnitOfWork, rule_set_id: int, version: int, name: str) -> Non
 def _rewrite(uow: UnitOfWork, row: RuleSet, policy: Policy) -> None:
     before = row.policy
     row.policy, row.state, row.fingerprint = to_json(policy), State.DRAFT.value, ""
+    made_by(row, uow.actor.user_id)
     uow.s.flush()
     uow.audit("av_rule_set", row.id, "edit", before=before, after=row.policy)
 
@@ -90,12 +98,40 @@ def _open_for_change(uow: UnitOfWork, rule_set_id: int, version: int) -> RuleSet
 
 
 def approve(uow: UnitOfWork, rule_set_id: int) -> None:
-    """The quality or technical lead approves; never who made it (C12)."""
+    """The quality or technical lead or the information group approves; never who made, changed or validated it, in whatever role (C12)."""
     row = locked(uow, rule_set_id)
-    if uow.actor.user_id is not None and uow.actor.user_id == row.created_by:
-        raise UserError("conflict", "编制人不能批准自己的规则集，请由他人批准。")
+    if uow.actor.user_id is not None and uow.actor.user_id in {row.created_by, *row.makers}:
+        raise UserError("conflict", "编制、修改或验证过规则集的人不能批准它，请由他人批准。")
     move(uow, row, State.APPROVED)
     row.approved_by = uow.actor.user_id
+
+
+def schedule(uow: UnitOfWork, rule_set_id: int, at: datetime | None) -> None:
+    """An approved set is to take over at a moment to come (C8); None: no more. UserErrors: conflict (not approved), invalid (not ahead)."""
+    row = locked(uow, rule_set_id)
+    if State(row.state) is not State.APPROVED:
+        raise UserError("conflict", say("规则集目前为“{state}”，不能排期。", state=word(WORDS[State(row.state)])))
+    if at is not None and not uow.now < at < uow.now + AHEAD:
+        raise UserError("invalid", "生效时间应在现在之后、90 天之内。", field="at")
+    before, row.activate_at = row.activate_at, at
+    whens = [{"activate_at": None if each is None else each.isoformat()} for each in (before, at)]
+    uow.audit("av_rule_set", row.id, "unschedule" if at is None else "schedule", before=whens[0], after=whens[1])
+
+
+def take_over(uow: UnitOfWork) -> None:
+    """Every minute: what was scheduled and is due is in use from now on; what may no longer be so stays out, and somebody is told."""
+    query = select(RuleSet.id).where(RuleSet.state == State.APPROVED.value, RuleSet.activate_at <= uow.now).order_by(RuleSet.id)
+    for rule_set_id in uow.s.execute(query).scalars().all():
+        try:
+            with uow.s.begin_nested():
+                activate(uow, rule_set_id)
+        except UserError as error:
+            row = locked(uow, rule_set_id)
+            schedule(uow, rule_set_id, None)
+            message = "自动审核规则集 %(number)s 没有按排期启用：%(why)s"
+            given = {"number": row.number, "why": error.message}
+            told = alerts.Alert("autoverify.schedule", f"rule_set:{row.id}", Level.WARNING, message, "/av/rules", Perm.READ, given)
+            alerts.raise_alert(uow, told)
 
 
 def activate(uow: UnitOfWork, rule_set_id: int) -> None:
@@ -110,7 +146,7 @@ def activate(uow: UnitOfWork, rule_set_id: int) -> None:
         for old in uow.s.execute(query.with_for_update()).scalars():
             move(uow, old, State.RETIRED, f"由版本 {row.number} 代替")
         uow.s.flush()
-        row.activated_at, row.shadow = uow.now, False
+        row.activated_at, row.activate_at, row.shadow = uow.now, None, False
     move(uow, row, State.ACTIVE)
     row.reason = ""
 
@@ -199,37 +235,47 @@ def answer_audit(uow: UnitOfWork, decision_id: int, agrees: bool, note: str) -> 
     uow.audit("av_decision", decision_id, "audit", after={"agrees": agrees}, reason=note.strip() or None)
     if not agrees:
         message = "自动审核抽查不同意（标本 %(specimen)s）：%(note)s"
-        given = {"specimen": row.specimen_id, "note": note.strip()[:80]}
+        barcode = bench.barcodes(uow, [row.specimen_id]).get(row.specimen_id, "")
+        given = {"specimen": barcode, "note": note.strip()[:80]}
         found = alerts.Alert("autoverify.audit", f"decision:{row.id}", Level.URGENT, message, "/av/board", Perm.READ, given)
         alerts.raise_alert(uow, found)
-        title = f"自动审核抽查不同意（规则集 {row.rule_set_id}，判断 {row.id}）"
+        title = f"自动审核抽查不同意（标本 {barcode}）"
         what = Mishap(Source.AUDIT, f"av_decision:{row.id}", title, note.strip(), Severity.MAJOR, row.section_id, "/av/board")
         open_once(uow, what)
 
 
-_TODAY = text("""
+_DAY = text("""
 SELECT count(*) AS n, count(*) FILTER (WHERE audit) AS chosen FROM av_decision
-WHERE tenant_id = :t AND at >= :since AND outcome IN ('released', 'partial') AND NOT shadow
+WHERE tenant_id = :t AND at >= :since AND at < :until AND outcome IN ('released', 'partial') AND NOT shadow
 """)
 _UNCHOSEN = text(
-    "SELECT id FROM av_decision WHERE tenant_id = :t AND at >= :since AND outcome IN ('released', 'partial')"
+    "SELECT id FROM av_decision WHERE tenant_id = :t AND at >= :since AND at < :until AND outcome IN ('released', 'partial')"
     " AND NOT shadow AND NOT audit ORDER BY id"
 )
 
 
 def draw_sample(uow: UnitOfWork) -> int:
-    """Bring the day's random sample up to its size (1 % or five a day, [C]); the number of decisions newly chosen."""
+    """Bring the random sample up to its size (1 % or five a day, [C]), yesterday's to its whole and today's as the day goes on; the number
+    of decisions newly chosen."""
     day = datetime.combine(uow.now.astimezone(md.HOSPITAL_ZONE).date(), time(), md.HOSPITAL_ZONE)
-    found = uow.s.execute(_TODAY, {"t": uow.tenant_id, "since": day}).one()
+    return sum(_draw(uow, since, min(uow.now - since, timedelta(days=1))) for since in (day - timedelta(days=1), day))
+
+
+def _draw(uow: UnitOfWork, since: datetime, passed: timedelta) -> int:
+    given = {"t": uow.tenant_id, "since": since, "until": since + timedelta(days=1)}
+    found = uow.s.execute(_DAY, given).one()
     catalog = md.catalog(uow)
     share = Decimal(str(catalog.setting("autoverify", "audit_percent", 1)))
-    wanted = sample_size(found.n, share, int(catalog.setting("autoverify", "audit_least", 5))) - found.chosen
+    least = least_by(int(catalog.setting("autoverify", "audit_least", 5)), passed)
+    wanted = sample_size(found.n, share, least) - found.chosen
     if wanted <= 0:
         return 0
-    ids = list(uow.s.execute(_UNCHOSEN, {"t": uow.tenant_id, "since": day}).scalars())
+    ids = list(uow.s.execute(_UNCHOSEN, given).scalars())
     chosen = random.SystemRandom().sample(ids, min(wanted, len(ids)))
     query = text("UPDATE av_decision SET audit = true WHERE tenant_id = :t AND id = ANY(:ids)")
     uow.s.execute(query, {"t": uow.tenant_id, "ids": chosen})
+    for each in sorted(chosen):
+        uow.audit("av_decision", each, "sample")
     return len(chosen)
 
 
@@ -297,11 +343,13 @@ __all__ = [
     "retire",
     "retire_case",
     "run_cases",
+    "schedule",
     "set_shadow",
     "start",
     "step",
     "stop",
     "suspend",
+    "take_over",
     "validate",
     "watch",
 ]

@@ -30,6 +30,11 @@ def problems(uow: UnitOfWork, policy: Policy) -> None:
         item = catalog.items_by_code.get(code)
         if item is None or not item.active:
             raise UserError("invalid", say("规则引用了不存在或已停用的项目 {code}，请删除该规则或恢复项目。", code=code))
+    told = {e.item for p in policy.patterns for e in p.elements} | {*policy.identity.weights, *policy.identity.fixed, *policy.identity.only}
+    for code in sorted(told):  # what the starting set names and this laboratory never had may stay
+        item = catalog.items_by_code.get(code)
+        if item is not None and not item.active:
+            raise UserError("invalid", say("污染类型或混淆权重引用了已停用的项目 {code}，请删除或恢复项目。", code=code))
     strange = sorted(set(policy.reach.analyzers) - {a.code for a in catalog.analyzers.values() if a.active})
     if strange:
         raise UserError("invalid", say("没有在用的仪器 {codes}，请从列表中选择。", codes=tuple(strange)), field="analyzers")
@@ -46,7 +51,8 @@ def problems(uow: UnitOfWork, policy: Policy) -> None:
         for limit, amr, low in ((found.low, item.amr_low, True), (found.high, item.crr_high or item.amr_high, False)):
             if limit is not None and amr is not None and (limit < amr if low else limit > amr):
                 raise UserError(
-                    "invalid", say("{name} 自动审核界限 {limit} 超出测量范围 {amr}，请改小。", name=item.name, limit=limit, amr=amr)
+                    "invalid",
+                    say("{name} 自动审核界限 {limit} 超出测量范围（界限 {amr}），请改到范围以内。", name=item.name, limit=limit, amr=amr),
                 )
         # A set's range holds for every patient, so it stays inside the limits of each department and age.
         for critical in catalog.criticals.get(item.id, ()):
@@ -64,6 +70,12 @@ def locked(uow: UnitOfWork, rule_set_id: int) -> RuleSet:
     if row is None:
         raise UserError("not_found", "该规则集不存在，请刷新后重试。")
     return row
+
+
+def made_by(row: RuleSet, user_id: int | None) -> None:
+    """This person had a hand in it."""
+    if user_id is not None and user_id not in row.makers:
+        row.makers = [*row.makers, user_id]
 
 
 def move(uow: UnitOfWork, row: RuleSet, to: State, reason: str = "") -> None:
@@ -107,6 +119,13 @@ def keep_case(uow: UnitOfWork, rule_set_id: int, name: str, case: Case, reason: 
     """A person's own case with what must come out: a reason (none: it is released) and the items that may leave before the rest (none:
     nothing). UserErrors: invalid (no name, a name that is taken, items the case does not have)."""
     row = locked(uow, rule_set_id)
+    try:
+        decide(case, sets.ready_of(uow, row))
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        # Kept, it would end every validation of the section with an error.
+        raise UserError(
+            "invalid", say("粘贴的内容不是完整的用例（{error}），请从“取出”得到一份后再改。", error=error), field="case"
+        ) from error
     codes = tuple(part.replace(",", " ").replace("，", " ").split())
     unknown = [c for c in codes if c not in {item.code for item in case.items}]
     if not name.strip():
@@ -206,6 +225,7 @@ def validate(uow: UnitOfWork, rule_set_id: int, least: int | None = None) -> Val
         pass_rate=found.pass_rate,
     )
     uow.s.add(record)
+    made_by(row, uow.actor.user_id)
     row.fingerprint, row.valid_until = print_, uow.now + VALID_FOR
     if row.state == State.DRAFT:
         move(uow, row, State.VALIDATED)
@@ -227,4 +247,4 @@ def _last_run(uow: UnitOfWork, row: RuleSet) -> Simulation | None:
     return uow.s.execute(query.order_by(Simulation.id.desc()).limit(1)).scalar_one_or_none()
 
 
-__all__ = ["keep_case", "locked", "make_cases", "move", "problems", "retire_case", "run_cases", "validate"]
+__all__ = ["keep_case", "locked", "made_by", "make_cases", "move", "problems", "retire_case", "run_cases", "validate"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -212,10 +212,12 @@ def approve(uow: UnitOfWork, rule_set_id: int) -> Any:
 
 @VIEWS.post("/av/rules/<int:rule_set_id>/state", Perm.WRITE)
 def state(uow: UnitOfWork, rule_set_id: int) -> Any:
-    """Activate, suspend, resume, retire, or let it run as a shadow."""
+    """Activate now or at a moment to come, suspend, resume, retire, or let it run as a shadow."""
     row, to, reason = _set(uow, rule_set_id), request.form.get("to", ""), request.form.get("reason", "")
     if to in ("activate", "resume"):
         service.activate(uow, rule_set_id)
+    elif to in ("schedule", "unschedule"):
+        service.schedule(uow, rule_set_id, _moment() if to == "schedule" else None)
     elif to == "suspend":
         service.suspend(uow, rule_set_id, reason)
     elif to == "retire":
@@ -227,13 +229,21 @@ def state(uow: UnitOfWork, rule_set_id: int) -> Any:
     return _back(uow, row)
 
 
+def _moment() -> datetime:
+    try:
+        return datetime.fromisoformat(request.form.get("at", "")).replace(tzinfo=md.HOSPITAL_ZONE)
+    except ValueError as error:
+        raise Invalid(say("请填写生效的日期和时间。"), "at") from error
+
+
 # --- test and simulation --------------------------------------------------------------------------------------------
 
 
 @VIEWS.get("/av/test", Perm.READ)
 def test_page(uow: UnitOfWork) -> Any:
-    """Paste a case or scan a tube."""
-    return _test(uow, None, None, "")
+    """Paste a case or scan a tube; from a tube's reasons with its set and barcode filled in."""
+    asked = request.args.get("set", type=int)
+    return _test(uow, _set(uow, asked) if asked else None, None, "", request.args.get("code", ""))
 
 
 @VIEWS.post("/av/test", Perm.READ)
@@ -277,7 +287,7 @@ def _patient(uow: UnitOfWork, specimen_id: int) -> int:
     return bench.details_of(uow, [specimen_id])[specimen_id].tube.patient_id
 
 
-def _test(uow: UnitOfWork, row: RuleSet | None, case: Case | None, shown: str) -> Any:
+def _test(uow: UnitOfWork, row: RuleSet | None, case: Case | None, shown: str, code: str = "") -> Any:
     choices = [(s, r) for s in _mine(uow) for r in queries.sets(uow, s.id)]
     said: Any = None
     part: tuple[str, ...] = ()
@@ -285,9 +295,13 @@ def _test(uow: UnitOfWork, row: RuleSet | None, case: Case | None, shown: str) -
     if row is not None and case is not None:
         ready = sets.ready_of(uow, row)
         messages = {e.code: e.message for e in (*ready.policy.logic, *ready.policy.context)}
-        verdict = decide(case, ready)
+        try:
+            verdict = decide(case, ready)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            raise Invalid(say("粘贴的内容不是完整的用例（{error}），请从“取出”得到一份后再改。", error=error), "case") from error
         said, part, partial = queries.words(uow, verdict.failures, messages), verdict.cleared, ready.policy.partial
     context: dict[str, Any] = {"choices": choices, "row": row, "case": case, "said": said, "part": part, "partial": partial, "shown": shown}
+    context |= {"code": code, "section": "" if row is None else md.catalog(uow).sections[row.section_id].code}
     return page("autoverify/test.html", tab="test", words=_words(), **context)
 
 
@@ -454,7 +468,8 @@ def reasons(uow: UnitOfWork, specimen_id: int) -> Any:
     if bench.section_of_tube(uow, specimen_id) not in {s.id for s in _mine(uow)}:
         raise NotFound("该标本")
     shut = bool(bench.shut_tubes(uow, principal(), [specimen_id]))
-    return fragment("autoverify/reasons.html", "reasons", told=queries.reasons(uow, specimen_id), shut=shut)
+    barcode = bench.barcodes(uow, [specimen_id]).get(specimen_id, "")
+    return fragment("autoverify/reasons.html", "reasons", told=queries.reasons(uow, specimen_id), shut=shut, barcode=barcode)
 
 
 __all__ = ["VIEWS", "State"]

@@ -77,6 +77,9 @@ def test_m08_bad_input_rule_referencing_retired_item_cannot_validate(draft: Draf
         assert 'value="NAK"' in page and 'value="NA"' in page, "each can be deleted"
         assert draft.edit(what="drop", name="NA").status_code == 204
         refused = draft.leader.post(f"/av/rules/{draft.id}/validate", htmx=True)
+        assert refused.status_code == 422 and "污染类型或混淆权重引用了已停用的项目 NA" in refused.text
+        assert draft.edit(what="drop", name="CONTAM_DRIP").status_code == 204
+        refused = draft.leader.post(f"/av/rules/{draft.id}/validate", htmx=True)
         assert refused.status_code == 409 and "不能验证。规则引用了已停用或不存在的项目" in refused.text and "NA" in refused.text
         assert draft.edit(what="drop", name="NAK").status_code == 204
         assert "不能验证，也不放行" not in draft.page()
@@ -87,8 +90,8 @@ def test_m08_bad_input_rule_referencing_retired_item_cannot_validate(draft: Draf
 @pytest.mark.parametrize(
     ("low", "high", "words"),
     [
-        ("0.5", "5", "项目K 自动审核界限 0.5 超出测量范围 1，请改小。"),
-        ("3", "10.1", "项目K 自动审核界限 10.1 超出测量范围 10，请改小。"),
+        ("0.5", "5", "项目K 自动审核界限 0.5 超出测量范围（界限 1），请改到范围以内。"),
+        ("3", "10.1", "项目K 自动审核界限 10.1 超出测量范围（界限 10），请改到范围以内。"),
     ],
 )
 def test_m08_bad_input_limit_outside_amr(draft: Draft, low: str, high: str, words: str) -> None:

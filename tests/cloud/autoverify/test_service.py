@@ -21,6 +21,7 @@ from cloud.modules.autoverify.rules import (
     Uncovered,
     ends_soon,
     fell,
+    least_by,
     may_move,
     must_revalidate,
     sample_size,
@@ -97,6 +98,11 @@ def test_revalidation_yearly_and_after_any_change() -> None:
 
 def test_sample_is_one_percent_and_at_least_five() -> None:
     assert [sample_size(n, D(1), 5) for n in (0, 3, 5, 400, 600, 601, 1000)] == [0, 3, 5, 5, 6, 7, 10]
+
+
+def test_the_least_sample_is_spread_over_the_day() -> None:
+    hour = timedelta(hours=1)
+    assert [least_by(5, n * hour) for n in (0, 1, 4.8, 5, 9.6, 12, 19.2, 19.3, 24, 30)] == [0, 1, 1, 2, 2, 3, 4, 5, 5, 5]
 
 
 def test_a_fall_of_more_than_ten_points_is_told() -> None:
@@ -306,7 +312,7 @@ def test_a_set_is_not_in_use_before_it_was_shown_and_its_maker_approves_nothing(
             service.activate(uow, row.id)
         with pytest.raises(UserError, match="至少需要|不符|没有验证用例|还没有"):
             service.validate(uow, row.id)
-    with lab.db.tenant(lab.a, floor.actor("leader")) as uow, pytest.raises(UserError, match="编制人"):
+    with lab.db.tenant(lab.a, floor.actor("leader")) as uow, pytest.raises(UserError, match="编制、修改或验证过"):
         service.approve(uow, row.id)
 
 
@@ -318,8 +324,19 @@ def test_audit_sample_is_drawn_answered_and_a_disagreement_is_alerted(floor: Flo
     with lab.uow() as uow:
         service.watch(uow)
         chosen = uow.s.execute(text("SELECT id FROM av_decision WHERE audit ORDER BY id")).scalars().all()
-        assert len(chosen) == 5
+        assert len(chosen) == 2  # 09:30: not the first five of the day, whatever comes later
         assert service.draw_sample(uow) == 0
+    lab.clock.advance(hours=5)
+    for _ in range(2):
+        floor.tube()
+    floor.decide()
+    with lab.uow() as uow:
+        assert service.draw_sample(uow) == 2
+    lab.clock.advance(hours=11)  # the next day: what is missing of the whole
+    with lab.uow() as uow:
+        assert service.draw_sample(uow) == 1 and service.draw_sample(uow) == 0
+        chosen = uow.s.execute(text("SELECT id FROM av_decision WHERE audit ORDER BY id")).scalars().all()
+        assert len(chosen) == 5
     with lab.db.tenant(lab.a, floor.actor("senior")) as uow:
         service.answer_audit(uow, chosen[0], True, "")
         with pytest.raises(UserError, match="原因"):
