@@ -34,11 +34,7 @@ OK, BAD = '{"sound":"ok"}', '{"sound":"bad"}'
 @VIEWS.get("/critical/board", Perm.READ)
 def board(uow: UnitOfWork) -> Any:
     """Open critical values, the untold first (``show=untold``: alone), each with its clock; ``section``: of one section."""
-    section = md.catalog(uow).sections_by_code.get(request.args.get("section", ""))
-    untold = request.args.get("show") == "untold"
-    found = queries.board(uow, section_id=None if section is None else section.id, only_untold=untold)
-    lines = queries.open_to(uow, principal(), found)
-    return page("critical/board.html", block="rows", lines=lines, states=rules.State, section=section, untold=untold)
+    return page("critical/board.html", block="rows", states=rules.State, **_board(uow))
 
 
 @VIEWS.get("/critical/phone/<int:event_id>", Perm.HANDLE)
@@ -381,9 +377,17 @@ def _called_at(uow: UnitOfWork) -> datetime:
     return found if found.tzinfo is not None else found.replace(tzinfo=_zone())
 
 
+def _board(uow: UnitOfWork) -> dict[str, Any]:
+    section = md.catalog(uow).sections_by_code.get(request.args.get("section", ""))
+    untold = request.args.get("show") == "untold"
+    found = queries.board(uow, section_id=None if section is None else section.id, only_untold=untold)
+    return {"lines": queries.open_to(uow, principal(), found), "section": section, "untold": untold}
+
+
 def _rows(uow: UnitOfWork) -> Any:
+    """The board as the page asked for it: the same section, only the untold."""
     uow.s.flush()
-    return fragment("critical/board.html", "rows", trigger=OK, lines=queries.open_to(uow, principal(), queries.board(uow)))
+    return fragment("critical/board.html", "rows", trigger=OK, **_board(uow))
 
 
 def _event(uow: UnitOfWork, event_id: int) -> Any:

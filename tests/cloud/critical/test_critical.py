@@ -99,6 +99,16 @@ def test_two_persons_check_before_anybody_is_told(day: World) -> None:
         assert uow.s.execute(text("SELECT count(*) FROM outbox_event WHERE topic = 'critical.confirmed'")).scalar_one() == 1
 
 
+def test_a_check_leaves_the_board_as_it_was_asked_for(day: World) -> None:
+    done, open_one = told(day), found(day)[0]
+    tester = day.lab.client("tester")
+    url = "/critical/board?section=CHEM&show=untold"
+    page = tester.get(url).text
+    assert f"/critical/{open_one}/confirm?section=CHEM&amp;show=untold" in page and f"/critical/phone/{done}" not in page
+    after = tester.post(f"/critical/{open_one}/confirm?section=CHEM&show=untold", {"version": version(day, open_one)}, htmx=True).text
+    assert f"/critical/phone/{open_one}" in after and f"/critical/phone/{done}" not in after
+
+
 def test_ac_cv_4_readback_5_8_for_6_8_is_refused_and_logged(day: World) -> None:
     event = confirmed(day)
     tester = day.lab.client("tester")
