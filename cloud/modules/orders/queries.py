@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select, text, true
+from sqlalchemy.orm import aliased
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
@@ -191,21 +192,21 @@ def patient_by_code(uow: UnitOfWork, code: str) -> PatientRow | None:
 
 
 def search_patients(uow: UnitOfWork, typed: str, limit: int = 20) -> list[PatientRow]:
-    """By number or telephone, or by the beginning of the name, its pinyin or its initials (C11)."""
+    """By number or telephone, or by the beginning of the name, its pinyin or its initials (C11); a merged record's own number, which stands
+    on its tubes and in the HIS, finds the person it is read together with."""
     wanted = typed.strip()
     if not wanted:
         return []
     low = wanted.casefold()
     by_id = select(PatientIdentifier.patient_id).where(PatientIdentifier.value.in_(private.codes(uow, wanted)))
-    match = or_(
-        Patient.patient_no == wanted,
-        Patient.id.in_(by_id),
-        Patient.phone_key == uow.vault.blind(wanted),
-        _starts(Patient.name, wanted),
-        _starts(Patient.pinyin, low),
-        _starts(Patient.initials, low),
-    )
-    query = select(*_PATIENT, Patient.phone, Patient.phone_sealed).where(match, Patient.merged_into.is_(None))
+
+    def match(p: type[Patient]) -> ColumnElement[bool]:
+        names = (_starts(p.name, wanted), _starts(p.pinyin, low), _starts(p.initials, low))
+        return or_(p.patient_no == wanted, p.id.in_(by_id), p.phone_key == uow.vault.blind(wanted), *names)
+
+    person = aliased(Patient)
+    meant = select(func.coalesce(person.merged_into, person.id)).where(match(person))
+    query = select(*_PATIENT, Patient.phone, Patient.phone_sealed).where(Patient.id.in_(meant))
     return [_called(uow, row) for row in uow.s.execute(query.order_by(Patient.name.collate("C"), Patient.id).limit(limit))]
 
 
@@ -312,7 +313,8 @@ def order_list(uow: UnitOfWork, f: Filter, before: int | None = None, limit: int
         start = patients.midnight(f.day)
         query = query.where(LabOrder.ordered_at >= start, LabOrder.ordered_at < start + timedelta(days=1))
     if f.text:
-        found = [p.id for p in search_patients(uow, f.text, 200)]
+        persons = people(uow, (p.id for p in search_patients(uow, f.text, 200)))
+        found = [record for records in persons.values() for record in records]
         query = query.where(or_(LabOrder.patient_id.in_(found), LabOrder.placer_no == f.text, OrderItem.order_item_no == f.text))
     if before is not None:
         query = query.where(OrderItem.id < before)

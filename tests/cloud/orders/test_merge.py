@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, text
 
+from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench
 from cloud.modules.orders import merge, queries, rules, service
 from cloud.modules.orders.models import LabOrder, Patient, PatientMerge
@@ -47,6 +48,10 @@ def two(lab: Lab) -> tuple[int, int]:
         other = service.place_order(uow, message(item("I2"), who=person("P002"), form="F2"), SOURCE)
         assert [p.text for p in other.problems] == ["可能与已有患者 P001 是同一人，已列入患者合并核对"]
     return one.patient_id, other.patient_id
+
+
+def listed(uow: UnitOfWork, typed: str) -> set[str]:
+    return {row.item.order_item_no for row in queries.order_list(uow, queries.Filter(text=typed))}
 
 
 def open_row(lab: Lab) -> tuple[int, int]:
@@ -101,6 +106,10 @@ def test_merged_records_are_read_together_and_undone_without_a_trace_of_one_in_t
         later = service.place_order(uow, message(item("I3"), who=person("P002"), form="F3"), SOURCE)
         assert later.patient_id == other
         assert {i.order_item_no for i in queries.open_items(uow, one)} == {"I1", "I2", "I3"}
+        # Whichever number is searched (the merged one stands on its tubes), the person and all the requests are found.
+        for typed in ("P001", "P002", "张三", "zsf", "13800000000"):
+            assert [p.id for p in queries.search_patients(uow, typed)] == [one], typed
+            assert listed(uow, typed) == {"I1", "I2", "I3"}, typed
         owners = dict(uow.s.execute(select(LabOrder.placer_no, LabOrder.patient_id)).all())
         assert owners == {"F1": one, "F2": other, "F3": other}
         _, version = 0, uow.s.get_one(PatientMerge, (lab.a, merge_id)).version
@@ -109,6 +118,8 @@ def test_merged_records_are_read_together_and_undone_without_a_trace_of_one_in_t
     with lab.uow() as uow:
         assert {i.order_item_no for i in queries.open_items(uow, one)} == {"I1"}
         assert {i.order_item_no for i in queries.open_items(uow, other)} == {"I2", "I3"}
+        assert [p.id for p in queries.search_patients(uow, "P002")] == [other]
+        assert (listed(uow, "P001"), listed(uow, "P002")) == ({"I1"}, {"I2", "I3"})
         acts = list(uow.s.execute(text("SELECT action FROM audit_log WHERE entity = 'patient_merge' ORDER BY seq")).scalars())
         assert acts == ["proposed", "merged", "undone"]
     shown = leader.get("/patients/merge?done=1").text
