@@ -24,7 +24,7 @@ MODULE = Module(
         Perm.MAP: ("leader", "infogroup"),
         Perm.PROPOSE: ("leader", "infogroup", "engineer"),
         Perm.INSTALL: ("leader", "infogroup", "engineer", "sysadmin"),
-        Perm.CONSENT: ("infogroup", "director"),
+        Perm.CONSENT: ("infogroup",),  # the laboratory's group, and nobody besides it (M29 R1)
         Perm.APPROVE: ("leader", "infogroup", "quality", "director"),
     },
     menu=(

@@ -9,7 +9,7 @@ MODULE = Module(
     views=("views:VIEWS",),
     depends=("catalog", "platform"),
     permissions={
-        Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "scheduler"),
+        Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup", "scheduler"),
         Perm.PUBLISH: ("leader", "director", "scheduler"),
         Perm.ALONE: ("leader", "director"),
     },
