@@ -218,3 +218,33 @@ def test_an_acceptance_holds_for_the_values_it_was_given_for() -> None:
     told = measure.beside([], measure.Interference(Action.COMMENT, ("轻度溶血。",)), "7:H30", "")[0]
     assert told.code is NoteCode.HIL_COMMENT and not told.holds
     assert measure.notes_from([told.to_json()]) == [told]
+
+
+@pytest.mark.parametrize("factor", ["0", "-1"])
+def test_no_value_is_multiplied_by_nothing(factor: str) -> None:
+    with pytest.raises(ValueError):
+        measure.in_range("", D("5"), D(factor), measure.Span())
+
+
+@pytest.mark.parametrize(
+    ("typed", "unit", "kept"),
+    [
+        ("5.2", "mmol/L", "5.2"),
+        ("5.2 mmol/L", "mmol/L", "5.2"),
+        ("<0.5mmol/L", "mmol/L", "<0.5"),
+        ("12 ×10^9/L", "10^9/L", "12"),
+        ("80 µmol/L", "umol/L", "80"),
+        ("45%", "%", "45"),
+        ("5.2 mg/dL", "mmol/L", None),
+        ("45%", "", None),
+        ("45 g/L", "%", None),
+        ("5.2 a", "mmol/L", "5.2 a"),
+    ],
+)
+def test_a_typed_unit_is_the_items_own_or_refused(typed: str, unit: str, kept: str | None) -> None:
+    if kept is not None:
+        assert measure.without_unit(typed, unit, "钾") == kept
+        return
+    with pytest.raises(UserError, match="请换算") as refused:
+        measure.without_unit(typed, unit, "钾")
+    assert refused.value.code == "invalid" and refused.value.fields["given"] == typed
