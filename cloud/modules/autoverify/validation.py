@@ -44,6 +44,10 @@ def problems(uow: UnitOfWork, policy: Policy) -> None:
             raise UserError("invalid", say("规则 {rule}：请选择要加做的项目，且项目须在用。", rule=rule.code), field="add")
     for code, found in policy.ranges.items():
         item = catalog.items_by_code[code]
+        if found.low is None and found.high is None:
+            raise UserError(
+                "invalid", say("请填写 {name} 放行范围的下限或上限；要恢复项目资料中的范围，请删除本规则集的范围。", name=item.name)
+            )
         if found.low is not None and found.high is not None and found.low >= found.high:
             raise UserError(
                 "invalid", say("{name} 自动审核范围下限 {low} 不小于上限 {high}。", name=item.name, low=found.low, high=found.high)

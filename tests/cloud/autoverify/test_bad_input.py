@@ -134,6 +134,13 @@ def test_m08_bad_input_a_range_crosses_the_critical_limit_of_any_department_or_a
         uow.s.delete(uow.s.get_one(md.CriticalLimit, (uow.tenant_id, made)))
 
 
+def test_m08_bad_input_a_range_without_limits_is_refused(draft: Draft) -> None:
+    """It would hold every report of the item, and look like an empty field."""
+    refused = draft.edit(what="range", item="K", low="", high=" ")
+    assert refused.status_code == 422 and "请填写 项目K 放行范围的下限或上限" in refused.text
+    assert draft.edit(what="range", item="K", low="3", high="").status_code == 204
+
+
 def test_m08_a_condition_that_cannot_be_read_is_named_by_its_place(draft: Draft) -> None:
     before = draft.row()
     refused = draft.edit(what="context", code="BAD", source='"K" >', message="x")

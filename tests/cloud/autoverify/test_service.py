@@ -108,6 +108,18 @@ def test_the_least_sample_is_spread_over_the_day() -> None:
 def test_a_fall_of_more_than_ten_points_is_told() -> None:
     assert fell((80, 100), (69, 100)) and not fell((80, 100), (70, 100))
     assert not fell((10, 10), (0, 10))
+    # From twenty of each hour on; a rise is none.
+    assert fell((20, 20), (17, 20)) and not fell((19, 19), (0, 20)) and not fell((20, 20), (0, 19)) and not fell((17, 20), (20, 20))
+
+
+def test_early_parts_are_counted_by_their_minutes() -> None:
+    found = Confusion().plus(False, True, early=10).plus(False, True, early=21).plus(False, True).plus(False, True, early=0, kept=True)
+    assert (found.early, found.early_min, found.early_mean, found.early_kept) == (3, 31, 10, 1) and Confusion().early_mean == 0
+
+
+def test_no_more_than_five_wrong_cases_are_named() -> None:
+    said = str(validation_problem(9, [f"例{n}" for n in range(7)], Uncovered(), Confusion(), 0))
+    assert "9 个中有 7 个" in said and "例4" in said and "例5" not in said
 
 
 # --- deciding -------------------------------------------------------------------------------------------------------
