@@ -92,6 +92,8 @@
     const i = $("[data-scan-here]", f) || $("[data-scan-here]"), next = e.detail.target && $("[data-focus]", e.detail.target);
     const more = (i && i.value) || waiting.length;
     if (next || i) (next && !more ? next : i || next).focus();
+    // A single key that came before its answer was meant for nothing that could be seen yet: it is no scan.
+    if (next && more && i && i.value.length === 1) setTimeout(() => { if (i.value.length === 1) { i.value = ""; next.focus(); } }, 80);
   });
   // Scan after scan, also faster than the answers come: the field is free as soon as its code is on its way, what is scanned meanwhile waits
   // its turn, and an answer that brings a new field takes along what was typed into the old one.

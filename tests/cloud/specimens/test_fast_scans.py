@@ -94,3 +94,17 @@ def test_a_code_that_never_reached_the_server_stays_in_the_field(lab: Lab) -> No
         page.keyboard.press("Enter")
         expect(page.locator("#notice .bad")).to_be_visible()
         assert page.input_value("input[data-scan-here]") == "126124999990"
+
+
+def test_a_key_that_came_before_its_answer_stays_in_no_field(lab: Lab) -> None:
+    patient, (code,) = labelled(lab, "H1", "1001")
+    with lab.uow() as uow:
+        service.collect(uow, code, patient)
+    with browser(lab.client("receiver")) as page:
+        page.goto(f"{BASE}/sp/reject")
+        page.route("**/sp/reject?*", lambda route: (time.sleep(0.2), route.fallback()))
+        page.focus("input[data-scan-here]")
+        type_like_a_scanner(page, [code])
+        page.keyboard.press("3")
+        expect(page.locator("#form [data-focus]")).to_be_focused()
+        assert page.input_value("input[data-scan-here]") == "" and page.locator("input[name=reason_id]:checked").count() == 0
