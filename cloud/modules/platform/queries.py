@@ -74,13 +74,15 @@ def matrix(uow: UnitOfWork) -> dict[str, set[str]]:
 
 
 def people_and_roles(uow: UnitOfWork) -> Sequence[Any]:
-    """Everybody who has not left, with role names, sections and places: the other half of the matrix on file."""
-    names = func.coalesce(func.string_agg(Role.name, aggregate_order_by(literal("、"), Role.id)), "").label("roles")
+    """Everybody who has not left, with role names and where each counts, sections and places: the other half of the matrix on file."""
+    at = case((Campus.id.is_not(None), func.concat("（", Campus.name, "）")), else_=_SCOPED)
+    names = func.coalesce(func.string_agg(Role.name + at, aggregate_order_by(literal("、"), Role.id)), "").label("roles")
     who = (User.employee_no, User.name, User.dept, User.title, User.status, User.sections, User.wards)
     query = (
         select(*who, names)
         .outerjoin(UserRole, (UserRole.tenant_id == User.tenant_id) & (UserRole.user_id == User.id))
         .outerjoin(Role, (Role.tenant_id == UserRole.tenant_id) & (Role.id == UserRole.role_id))
+        .outerjoin(Campus, (Campus.tenant_id == UserRole.tenant_id) & (Campus.id == UserRole.campus_id))
         .where(User.status != "left")
         .group_by(User.id, *who)
     )

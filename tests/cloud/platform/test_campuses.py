@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from typing import Any
 
+import openpyxl
 import pytest
 from sqlalchemy import text
 
@@ -269,3 +271,13 @@ def test_only_jobs_of_modules_that_an_edition_lacks_may_rest() -> None:
     lacked = frozenset().union(*rules.EDITIONS.values())
     resting = {job.name for job in jobs.all_jobs().values() if job.module in lacked and not job.cleans}
     assert resting == {"handover.watch", "servicedesk.watch"}
+
+
+def test_the_right_matrix_on_file_says_where_each_role_counts(world: World) -> None:
+    lab = world.lab
+    campus(lab, "EAST", "HEM")
+    assert give(lab, "verifier", {"verifier": "campus:EAST", "tester": "tenant"}) == 200
+    assert give(lab, "tester", {"tester": "section"}, sections="HEM") == 200
+    book = openpyxl.load_workbook(io.BytesIO(lab.client("secadmin").post("/admin/roles/export").data))
+    told = {row[0]: str(row[5]) for row in book["人员与角色"].iter_rows(values_only=True) if row[0]}
+    assert told["verifier1"] == "检验者、审核者（EAST院区）" and told["tester1"] == "检验者（本人专业组）" and told["leader1"] == "专业组长"
