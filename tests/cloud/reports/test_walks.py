@@ -80,6 +80,14 @@ class Walk(Play):
     def line(self, uow: UnitOfWork) -> bench_queries.TestLine:
         return self.dice.choice(bench_queries.tests_of(uow, [self.tube])[self.tube])
 
+    def chosen(self, uow: UnitOfWork) -> None:
+        """Of the values that wait for a choice where there are any: a line by chance mostly has none."""
+        self.room.person(uow, "tester")
+        lines = bench_queries.tests_of(uow, [self.tube])[self.tube]
+        test = self.dice.choice([t for t in lines if t.pending is not None] or lines)
+        pick = self.dice.choice([v for v in (test.current, test.pending) if v is not None] or [None])
+        bench.choose_version(uow, test.id, test.version, pick.id if pick else 0, "核对原始数据")
+
     def report(self, uow: UnitOfWork) -> int:
         return uow.s.execute(text("SELECT id FROM report WHERE specimen_id = :s"), {"s": self.tube}).scalar() or 0
 
