@@ -11,9 +11,12 @@ from jinja2_fragments import render_block
 from cloud.web import i18n
 
 
-def page(template: str, block: str | None = None, status: int = 200, **context: Any) -> Response:
-    """Render ``template``; for an htmx request that is not boosted only its ``block`` when one is named."""
-    return make_response(filled(template, block if block is not None and is_fragment() else None, **context), status)
+def page(template: str, block: str | None = None, status: int = 200, trigger: str | None = None, **context: Any) -> Response:
+    """Render ``template``; for an htmx request that is not boosted only its ``block`` when one is named. ``trigger`` as for a fragment."""
+    response = make_response(filled(template, block if block is not None and is_fragment() else None, **context), status)
+    if trigger:
+        response.headers["HX-Trigger"] = trigger
+    return response
 
 
 def fragment(template: str, block: str, status: int = 200, trigger: str | None = None, **context: Any) -> Response:

@@ -14,7 +14,7 @@ from cloud.modules.specimens import add_on, bag_rules, bags, logger, rules
 from cloud.modules.specimens.models import SpecimenBag
 from cloud.modules.specimens.rules import Perm
 from cloud.web.faults import Invalid, NotFound
-from cloud.web.page import fragment, page, redirect_to
+from cloud.web.page import is_fragment, page, redirect_to
 from cloud.web.view import Views, principal
 from common.say import say
 
@@ -40,7 +40,7 @@ def pack(uow: UnitOfWork) -> Any:
     """One tube into the bag."""
     bag_id, answer = bags.pack(uow, request.form.get("bag", ""), request.form.get("code", ""), principal().workstation)
     context = {"bag": bags.bag(uow, bag_id), "answer": answer, "lines": bags.lines(uow, bag_id), **_base(uow)}
-    return fragment("specimens/pack.html", "packed", trigger=_sound(answer.sound), **context)
+    return page("specimens/pack.html", "packed", trigger=_sound(answer.sound), **context)
 
 
 @BAGS.post("/sp/bag/<int:bag_id>/send", Perm.COLLECT)
@@ -67,7 +67,7 @@ def scan(uow: UnitOfWork, bag_id: int) -> Any:
     """One tube out of the bag: compared and received."""
     answer = bags.scan_out(uow, bag_id, request.form.get("code", ""), place=principal().workstation)
     uow.s.flush()
-    return fragment("specimens/bag.html", "compared", trigger=_sound(answer.sound), answer=answer, again=True, **_bag(uow, bag_id))
+    return page("specimens/bag.html", "compared", trigger=_sound(answer.sound), answer=answer, again=is_fragment(), **_bag(uow, bag_id))
 
 
 @BAGS.post("/sp/bags/<int:bag_id>/temperature", Perm.RECEIVE)
@@ -75,7 +75,7 @@ def temperature(uow: UnitOfWork, bag_id: int) -> Any:
     """What the bag's logger showed."""
     out = bags.read_logger(uow, bag_id, request.form.get("low", ""), request.form.get("high", ""))
     trigger = _sound("ok" if out is None else "bad")
-    return fragment("specimens/bag.html", "compared", trigger=trigger, answer=None, again=True, **_bag(uow, bag_id))
+    return page("specimens/bag.html", "compared", trigger=trigger, answer=None, again=is_fragment(), **_bag(uow, bag_id))
 
 
 @BAGS.post("/sp/bags/<int:bag_id>/logger", Perm.RECEIVE)

@@ -18,7 +18,7 @@ from cloud.modules.specimens.labels import ZONE
 from cloud.modules.specimens.rules import STATE_WORDS, Perm
 from cloud.modules.specimens.storage import NewRack, Scanned
 from cloud.web.faults import Invalid, NotFound
-from cloud.web.page import fragment, page, redirect_to
+from cloud.web.page import page, redirect_to
 from cloud.web.view import Views, principal
 
 STORAGE = Views("specimen_storage", __name__)
@@ -59,7 +59,7 @@ def archive_scan(uow: UnitOfWork) -> Any:
     answer = storage.scan(uow, _number("rack"), _number("slot"), request.form.get("code", ""), request.form.get("move") == "1")
     if answer.tube is not None:
         platform.log_read(uow, answer.tube.patient_id, "标本归档", request.path)
-    return fragment("specimens/archive.html", "work", trigger=json.dumps({"sound": answer.sound}), **_work(uow, answer, answer.rack))
+    return page("specimens/archive.html", "work", trigger=json.dumps({"sound": answer.sound}), **_work(uow, answer, answer.rack))
 
 
 def _work(uow: UnitOfWork, answer: Scanned | None, here: Any) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def take(uow: UnitOfWork) -> Any:
     here = storage.rack(uow, stay.rack_id)
     at = rules.position(stay.slot, here.cols)
     context = {**_work(uow, None, None), "taken": f"{here.place} {here.code} {at}"}
-    return fragment("specimens/archive.html", "work", trigger=json.dumps({"sound": "ok"}), **context)
+    return page("specimens/archive.html", "work", trigger=json.dumps({"sound": "ok"}), **context)
 
 
 @STORAGE.post("/sp/archive/hold", Perm.DISCARD)

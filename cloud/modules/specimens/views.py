@@ -20,7 +20,7 @@ from cloud.modules.specimens import queries, rules, service, storage_queries
 from cloud.modules.specimens.rules import Finding, Perm
 from cloud.modules.specimens.service import Answer
 from cloud.web.faults import Invalid, NotFound
-from cloud.web.page import fragment, page, redirect_to
+from cloud.web.page import fragment, is_fragment, page, redirect_to
 from cloud.web.view import Views, principal, web
 
 VIEWS = Views("specimens", __name__)
@@ -143,7 +143,7 @@ def collect_scan(uow: UnitOfWork) -> Any:
     tubes = [] if person is None else service.open_tubes(uow, person.id)
     sound = answer.sound if answer else "ok"
     context = {"person": person, "answer": answer, "tubes": tubes, **_base(uow)}
-    return fragment("specimens/collect.html", "work", status=_status(answer), trigger=_sound(sound), **context)
+    return page("specimens/collect.html", "work", status=_status(answer), trigger=_sound(sound), **context)
 
 
 def _no_patient(code: str, tube: bool) -> Answer:
@@ -158,9 +158,12 @@ def _no_patient(code: str, tube: bool) -> Answer:
 @VIEWS.get("/sp/receive", Perm.RECEIVE)
 def receive(uow: UnitOfWork) -> Any:
     """The receiving desk."""
+    return page("specimens/receive.html", answer=None, **_desk(uow), **_base(uow))
+
+
+def _desk(uow: UnitOfWork) -> dict[str, Any]:
     coming, urgent = queries.on_the_way(uow)
-    counts: dict[str, Any] = {"received": queries.received_today(uow), "coming": coming, "urgent": urgent}
-    return page("specimens/receive.html", answer=None, strays=queries.strays(uow), **counts, **_base(uow))
+    return {"received": queries.received_today(uow), "coming": coming, "urgent": urgent, "strays": queries.strays(uow)}
 
 
 @VIEWS.post("/sp/receive", Perm.RECEIVE)
@@ -168,15 +171,17 @@ def receive_scan(uow: UnitOfWork) -> Any:
     """One scan: the big answer, and a line in the list of this session."""
     sections = principal().sections if request.form.get("own") else frozenset()
     answer = service.receive(uow, request.form.get("code", ""), frozenset(sections))
-    context = {"answer": answer, "received": queries.received_today(uow), **_base(uow)}
-    return fragment("specimens/receive.html", "scanned", status=_status(answer), trigger=_sound(answer.sound), **context)
+    # A scan before the page's scripts are there is sent by the browser itself, which shows what comes as a page.
+    around = {"received": queries.received_today(uow)} if is_fragment() else _desk(uow)
+    context = {"answer": answer, "alone": is_fragment(), **around, **_base(uow)}
+    return page("specimens/receive.html", "scanned", status=_status(answer), trigger=_sound(answer.sound), **context)
 
 
 @VIEWS.post("/sp/receive/stray", Perm.RECEIVE)
 def stray(uow: UnitOfWork) -> Any:
     """登记为无主标本."""
     service.register_stray(uow, request.form.get("code", ""), request.form.get("note", ""))
-    return fragment("specimens/receive.html", "strays", trigger=_sound("ok"), strays=queries.strays(uow), **_base(uow))
+    return page("specimens/receive.html", "strays", trigger=_sound("ok"), answer=None, **_desk(uow), **_base(uow))
 
 
 @VIEWS.get("/sp/register", Perm.REGISTER)
@@ -242,7 +247,7 @@ def _rejectable(state: str) -> bool:
 def reject(uow: UnitOfWork) -> Any:
     """Reject a tube."""
     row = service.reject(uow, request.form.get("code", ""), _number("reason_id"), request.form.get("note", ""))
-    return fragment("specimens/reject.html", "rejected", trigger=_sound("ok"), row=row, code=request.form.get("code", ""), **_base(uow))
+    return page("specimens/reject.html", "rejected", trigger=_sound("ok"), row=row, code=request.form.get("code", ""), **_base(uow))
 
 
 @VIEWS.get("/sp/rejections", Perm.NOTICE)
