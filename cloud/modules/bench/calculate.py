@@ -24,20 +24,28 @@ if TYPE_CHECKING:
 
 SOURCE = "calc"
 _OPEN = frozenset({TestState.EXPECTED, TestState.RECEIVED, TestState.HELD, TestState.REVIEWED})
+_TELLING = rules.TOLD_STATES | {TestState.RECALLED}
 
 
-def calculate(work: Work, specimen_ids: Iterable[int], told: bool = False, reason: str = "") -> list[NewVersion]:
-    """Run the formulas of these tubes, insert what changed, point the tests at it, and return it. ``told``: a report is being amended."""
+Said = tuple[str, str, bool]
+"""Interval, flag and whether critical."""
+
+
+def calculate(
+    work: Work, specimen_ids: Iterable[int], told: bool = False, reason: str = "", judged: Mapping[int, Said] | None = None
+) -> list[NewVersion]:
+    """Run the formulas of these tubes, insert what changed, point the tests at it, and return it. ``told``: a report is being amended,
+    maybe a recalled one, all of which is told again. ``judged``: version → how it was judged: an equal value judged otherwise is new."""
     if not work.catalog.calculations:
         return []
     new = []
-    states = rules.TOLD_STATES if told else _OPEN
+    states = _TELLING if told else _OPEN
     for specimen_id in specimen_ids:
         tests = {each.item_id: each for each in work.by_tube.get(specimen_id, ())}
         for formula in work.catalog.calculations:
             test = tests.get(formula.item_id)
             if test is not None and TestState(test.state) in states and _ours(work, test):
-                version = _run(work, formula, test, tests, reason)
+                version = _run(work, formula, test, tests, reason, judged or {})
                 if version is not None:
                     work.current[test.id] = version  # the next formula may read it
                     new.append(version)
@@ -59,7 +67,9 @@ def _source(version: VersionRow | NewVersion) -> str:
     return version.known.source
 
 
-def _run(work: Work, formula: md.Calculation, test: TestRow, tests: Mapping[int, TestRow], reason: str) -> NewVersion | None:
+def _run(
+    work: Work, formula: md.Calculation, test: TestRow, tests: Mapping[int, TestRow], reason: str, judged: Mapping[int, Said]
+) -> NewVersion | None:
     names = {name: work.catalog.setting("formula", name, code) for name, code in md.MEASURED_ITEMS.items()}
     used = set() if formula.program is None else formula.program.names
     measured = {name: code for name, code in names.items() if used & set(md.with_aliases({name: None}))}
@@ -75,7 +85,9 @@ def _run(work: Work, formula: md.Calculation, test: TestRow, tests: Mapping[int,
     reading = _reading(work, test, result)
     before = work.current.get(test.id)
     if before is not None and before.known.raw_text == reading.raw_text and before.known.reported_text == reading.reported_text:
-        return None
+        said = (reading.ref_text, reading.flag, reading.critical)
+        if judged.get(before.id, said) == said:
+            return None
     used_values = {code: None if value is None else value.raw for code, value in inputs.items()}
     frozen: dict[str, Any] = {"formula": {"id": formula.row.id, "version": formula.row.version, "name": formula.row.name,
                                           "expression": formula.row.expression, "inputs": used_values}}  # fmt: skip

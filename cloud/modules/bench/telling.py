@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
+from functools import partial
 
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import measure, queries, rows, rules
 from cloud.modules.bench.arrival_rules import Known
-from cloud.modules.bench.calculate import SOURCE, calculate
+from cloud.modules.bench.calculate import SOURCE, Said, calculate
 from cloud.modules.bench.confirming import unanswered
 from cloud.modules.bench.opening import store, to
+from cloud.modules.bench.reading import Reading
 from cloud.modules.bench.record import Work
 from cloud.modules.bench.rows import NewVersion, TestRow, VersionRow
 from cloud.modules.bench.rules import TestState
@@ -93,7 +95,8 @@ def amend(work: Work, changed: dict[int, tuple[str, str]], reread: str = "") -> 
         names = [work.catalog.items[t.item_id].name for t in work.tests.values() if t.id in out]
         raise UserError("conflict", say("{items} 的确证实验室还没有回报，不能修改；回报后请先在“确证送检”登记。", items=names))
     back = any(t.state == TestState.RECALLED for t in work.tests.values())
-    new = _judged_anew(work, changed, reread) if reread else []
+    judged = _judged(work) if reread else {}
+    new = _judged_anew(work, changed, judged, reread)
     for test in work.tests.values():
         if test.id in changed:
             entered, reason = changed[test.id]
@@ -108,7 +111,7 @@ def amend(work: Work, changed: dict[int, tuple[str, str]], reread: str = "") -> 
         if version.test.id in changed:  # what waited beside it is decided with it
             version.test.pending_id = None
         work.current[version.test.id] = version
-    new += calculate(work, list(work.tubes), told=True, reason="所用项目已修改，重新计算")
+    new += calculate(work, list(work.tubes), told=True, reason="所用项目已修改，重新计算" if changed else reread, judged=judged)
     _mark_told(work.uow, [v.id for v in new])
     # Of a preliminary report's tube, what is still open may stand on the corrected value too.
     if any(t.state in (TestState.RECEIVED, TestState.HELD, TestState.REVIEWED) for t in work.tests.values()):
@@ -122,17 +125,26 @@ def amend(work: Work, changed: dict[int, tuple[str, str]], reread: str = "") -> 
 _JUDGED = text("SELECT id, ref_text, flag, critical FROM result_version WHERE tenant_id = :t AND id = ANY(:ids)")
 
 
-def _judged_anew(work: Work, changed: Collection[int], why: str) -> list[NewVersion]:
-    """New versions of the told values whose interval, flag or limit is another for the patient and tube as they are known now."""
-    told = {t.id: (t, work.current[t.id]) for t in work.tests.values() if t.state in (*rules.TOLD_STATES, TestState.RECALLED)
-            and t.id not in changed and t.id in work.current
-            and work.current[t.id].known.reported_text != measure.TO_CONFIRM}  # fmt: skip
-    found = work.uow.s.execute(_JUDGED, {"t": work.uow.tenant_id, "ids": [v.id for _, v in told.values()]})
-    judged = {r.id: (r.ref_text, r.flag, r.critical) for r in found}
+def _judged(work: Work) -> dict[int, Said]:
+    """Version → how what is told, or was until its recall, was judged."""
+    ids = [
+        work.current[t.id].id for t in work.tests.values() if t.state in (*rules.TOLD_STATES, TestState.RECALLED) and t.id in work.current
+    ]
+    return {r.id: (r.ref_text, r.flag, r.critical) for r in work.uow.s.execute(_JUDGED, {"t": work.uow.tenant_id, "ids": ids})}
+
+
+def _judged_anew(work: Work, changed: Collection[int], judged: Mapping[int, Said], why: str) -> list[NewVersion]:
+    """New versions of the told values whose interval, flag or limit is another for the patient and tube as they are known now. What a
+    formula said is its own to judge."""
     new = []
-    for test, old in told.values():
-        reading = work.reader.read(test.item_id, old.known.analyzer_id, old.known.reported_text, work.tubes[test.specimen_id])
-        if old.known.source != SOURCE and (reading.ref_text, reading.flag, reading.critical) != judged[old.id]:
+    for test in work.tests.values():
+        old = work.current.get(test.id)
+        if not isinstance(old, VersionRow) or old.id not in judged or test.id in changed:
+            continue
+        if old.known.source == SOURCE or old.known.reported_text == measure.TO_CONFIRM:
+            continue
+        reading = _read_again(work, test, old)
+        if (reading.reported_text, reading.ref_text, reading.flag, reading.critical) != (old.known.reported_text, *judged[old.id]):
             no = max(v.known.version_no for v in work.versions[test.id]) + 1
             new.append(
                 NewVersion(
@@ -141,6 +153,17 @@ def _judged_anew(work: Work, changed: Collection[int], why: str) -> list[NewVers
                 )
             )  # fmt: skip
     return new
+
+
+def _read_again(work: Work, test: TestRow, old: VersionRow) -> Reading:
+    """What was measured, read for the patient as known now: formulas go on from the unrounded value, and a judgement is one of the number,
+    not of its own words. Where master data changed since would print another value, the value told stays as it was told."""
+    tube, (factor, offset) = work.tubes[test.specimen_id], old.map or ("1", "0")
+    read = partial(work.reader.read, test.item_id, old.known.analyzer_id, tube=tube)
+    reading = read(raw_text=old.known.raw_text, factor=Decimal(str(factor)), offset=Decimal(str(offset)), dilution=old.dilution)
+    if reading.reported_text == old.known.reported_text or test.item_id in work.catalog.judgements:
+        return reading
+    return read(raw_text=old.known.reported_text)
 
 
 def retell(work: Work, to: TestState) -> None:

@@ -6,11 +6,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import models, service
-from cloud.modules.bench.rules import Hold
+from cloud.modules.bench.rules import Hold, TestState
 from cloud.modules.catalog import models as md
 from cloud.modules.catalog import rule_models
 from cloud.modules.catalog.formulas import EGFR, STARTING, Starting
@@ -217,7 +217,7 @@ def test_calculated_values_are_flagged_and_critical_like_any_other(world: World)
 
 def test_judgement_at_its_edges(world: World) -> None:
     """HBsAg S/CO: <0.90 阴性; <1.10 灰区(复检); else 阳性, judged on the reported value."""
-    for raw, text, flag in (
+    for raw, said, flag in (
         ("0.89", "阴性(0.89)", ""),
         ("0.90", "灰区(复检)(0.90)", "A"),
         ("1.09", "灰区(复检)(1.09)", "A"),
@@ -231,7 +231,7 @@ def test_judgement_at_its_edges(world: World) -> None:
             tube = world.tube(uow)
             world.send(uow, tube, {"HBSAG": raw})
             version = current(uow, world, tube, "HBSAG")
-            assert version is not None and (version.reported_text, version.flag) == (text, flag) and version.snapshot["judge"]
+            assert version is not None and (version.reported_text, version.flag) == (said, flag) and version.snapshot["judge"]
 
 
 def test_a_judgement_that_cannot_tell_holds(world: World) -> None:
@@ -255,3 +255,75 @@ def test_an_amended_input_amends_what_was_calculated(world: World) -> None:
         assert shown(uow, world, tube, "GLO") == "25.5" and row_of(uow, world, tube, "GLO").state == "amended"
         version = current(uow, world, tube, "GLO")
         assert version is not None and version.released_at is not None
+
+
+def told(world: World, values: dict[str, str]) -> int:
+    """A tube of a man whose report is out."""
+    with world.lab.uow() as uow:
+        tube = world.tube(uow, world.patient(uow, sex="M"))
+        world.send(uow, tube, values)
+        for test in uow.s.scalars(select(models.Test).where(models.Test.specimen_id == tube)):
+            test.state = "released" if test.current_id else "cancelled"
+    return tube
+
+
+def corrected(world: World, tube: int) -> None:
+    """It was a woman's."""
+    with world.lab.uow() as uow:
+        uow.s.execute(text("UPDATE patient SET sex = 'F' FROM specimen s WHERE s.id = :s AND patient.id = s.patient_id"), {"s": tube})
+        service.amend(service.lock_reported(uow, [tube]), {}, "HIS 更正")
+
+
+def interval(uow: UnitOfWork, world: World, code: str, low: str, high: str, sex: str) -> None:
+    uow.s.add(md.RefInterval(item_id=world.items[code], low=Decimal(low), high=Decimal(high), sex=sex))
+
+
+def test_what_is_calculated_is_judged_again_for_the_corrected_patient(world: World) -> None:
+    """The value stays equal, its interval and its arrow do not; a formula goes on owning it."""
+    with world.lab.uow() as uow:
+        for sex, low, high in (("M", "20", "30"), ("F", "10", "25")):
+            interval(uow, world, "GLO", low, high, sex)
+    tube = told(world, {"TP": "72.0", "ALB": "44.5"})
+    corrected(world, tube)
+    with world.lab.uow() as uow:
+        version = current(uow, world, tube, "GLO")
+        assert version is not None and (version.reported_text, version.ref_text, version.flag) == ("27.5", "10–25", "H")
+        assert version.source == "calc" and version.reason == "HIS 更正" and version.released_at is not None
+        ratio = current(uow, world, tube, "A/G")
+        assert ratio is not None and ratio.version_no == 1, "judged alike: no version for nothing"
+        service.amend(service.lock_reported(uow, [tube]), {row_of(uow, world, tube, "TP").id: ("70.0", "录入错误")})
+        assert shown(uow, world, tube, "GLO") == "25.5"
+
+
+def test_a_judgement_for_the_corrected_patient_rounds_nothing_that_formulas_read(world: World) -> None:
+    with world.lab.uow() as uow:
+        for sex, low in (("M", "60"), ("F", "65")):
+            interval(uow, world, "TP", low, "85", sex)
+    tube = told(world, {"TP": "72.04", "ALB": "44.48"})
+    corrected(world, tube)
+    with world.lab.uow() as uow:
+        version = current(uow, world, tube, "TP")
+        assert version is not None and (version.reported_text, version.ref_text, version.version_no) == ("72.0", "65–85", 2)
+        assert shown(uow, world, tube, "GLO") == "27.6", "72.04 - 44.48, not 72.0 - 44.5"
+
+
+def test_a_positive_stays_positive_for_the_corrected_patient(world: World) -> None:
+    """A judgement is one of the number: read again from its own words it would lose its flag."""
+    with world.lab.uow() as uow:
+        for sex, high in (("M", "0.9"), ("F", "1.0")):
+            interval(uow, world, "HBSAG", "0", high, sex)
+    tube = told(world, {"HBSAG": "5.25"})
+    corrected(world, tube)
+    with world.lab.uow() as uow:
+        version = current(uow, world, tube, "HBSAG")
+        assert version is not None and (version.reported_text, version.flag, version.ref_text) == ("阳性(5.25)", "A", "0–1.0")
+
+
+def test_an_amended_input_of_a_recalled_report_amends_what_was_calculated(world: World) -> None:
+    tube = told(world, {"TP": "72.0", "ALB": "44.5"})
+    with world.lab.uow() as uow:
+        service.retell(service.lock_reported(uow, [tube]), TestState.RECALLED)
+    with world.lab.uow() as uow:
+        service.amend(service.lock_reported(uow, [tube]), {row_of(uow, world, tube, "TP").id: ("70.0", "录入错误")})
+    with world.lab.uow() as uow:
+        assert shown(uow, world, tube, "GLO") == "25.5" and row_of(uow, world, tube, "GLO").state == "amended"
