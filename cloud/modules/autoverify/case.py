@@ -8,7 +8,7 @@ from __future__ import annotations
 import types
 import typing
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -161,6 +161,12 @@ class Case:
     def complete(self) -> bool:
         """Whether every item that must be there has a result."""
         return all(item.present or not item.mandatory for item in self.items)
+
+
+def anonymous(case: Case) -> Case:
+    """The same report of nobody, for what is kept or taken out: whether there is a name and a number is all that a rule reads of them."""
+    no, name = "0" if case.patient_no else "", "（匿名）" if case.patient_name else ""
+    return replace(case, specimen_id=0, patient_no=no, patient_name=name)
 
 
 class Action(StrEnum):

@@ -51,6 +51,11 @@ class Ready:
     acting: tuple[tuple[Expression, Program], ...] = ()
     """Expressions that do more than hold, or something else (actions.py)."""
 
+    @property
+    def messages(self) -> dict[str, str]:
+        """Code of each expression → its own words."""
+        return {e.code: e.message for e in (*self.policy.logic, *self.policy.context)}
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:

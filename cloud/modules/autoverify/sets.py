@@ -64,11 +64,6 @@ class Loaded:
     ready: Ready
     logic: tuple[Expression, ...]
 
-    @property
-    def messages(self) -> dict[str, str]:
-        """Code of an expression → its own words."""
-        return {e.code: e.message for e in (*self.ready.policy.logic, *self.ready.policy.context)}
-
 
 _compiled: dict[tuple[Any, ...], Ready] = {}
 

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify import sets
-from cloud.modules.autoverify.case import Action, Case, Policy, from_json, to_json
+from cloud.modules.autoverify.case import Action, Case, Policy, anonymous, from_json, to_json
 from cloud.modules.autoverify.coverage import Met, Uncovered, uncovered
 from cloud.modules.autoverify.decision import decide
 from cloud.modules.autoverify.fingerprint import of_section, of_set, policy_hash
@@ -18,6 +18,7 @@ from cloud.modules.autoverify.models import AvCase, RuleSet, Simulation, Validat
 from cloud.modules.autoverify.rules import MIN_REPORTS, VALID_FOR, WORDS, Confusion, State, may_move, validation_problem
 from cloud.modules.autoverify.simulation import case_of
 from cloud.modules.autoverify.variants import Expected, variants
+from cloud.modules.autoverify.words import sentences, together
 from cloud.modules.catalog import queries as md
 from common.errors import UserError
 from common.say import say, word
@@ -98,8 +99,11 @@ def make_cases(uow: UnitOfWork, rule_set_id: int, specimen_id: int) -> int:
     if found is None:
         raise UserError("not_found", "没有这支标本，请核对条码。")
     ready = sets.ready_of(uow, row)
-    if decide(found, ready).failures:
-        raise UserError("conflict", "这支标本按现行规则不会放行，请选一份完全正常的报告作为模板。")
+    failures = decide(found, ready).failures
+    if failures:
+        names = {i.code: i.name for i in md.catalog(uow).items.values()}
+        why = sentences(together(failures, names, ready.messages))
+        raise UserError("conflict", say("这支标本按现行规则不会放行：\n{reasons}\n请选一份完全正常的报告作为模板。", reasons=why))
     if ready.policy.partial and not all(item.present for item in found.items):
         raise UserError("conflict", "规则集允许部分发布，模板须各项目（含非必报项目）都有结果，请另选一份。")
     query = select(AvCase).where(AvCase.section_id == row.section_id, AvCase.retired_at.is_(None))
@@ -115,7 +119,7 @@ def make_cases(uow: UnitOfWork, rule_set_id: int, specimen_id: int) -> int:
 
 
 def _keep(uow: UnitOfWork, row: AvCase, case: Case, expected: Expected) -> None:
-    row.snapshot, row.expected, row.by_id = to_json(case), expected.stored(), uow.actor.user_id
+    row.snapshot, row.expected, row.by_id = to_json(anonymous(case)), expected.stored(), uow.actor.user_id
     uow.s.add(row)
 
 

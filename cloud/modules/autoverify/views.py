@@ -12,7 +12,7 @@ from flask import request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify import identity_form, places, queries, service, sets, simulation
-from cloud.modules.autoverify.case import Action, Case, Expression, Identity, Policy, Range, Reach, from_json, to_json
+from cloud.modules.autoverify.case import Action, Case, Expression, Identity, Policy, Range, Reach, anonymous, from_json, to_json
 from cloud.modules.autoverify.decision import decide
 from cloud.modules.autoverify.models import RuleSet
 from cloud.modules.autoverify.rules import WORDS, Confusion, Perm, Scope, State
@@ -256,13 +256,13 @@ def test_run(uow: UnitOfWork) -> Any:
         case = _pasted(pasted)
     else:
         found = bench.find(uow, ids.recognise(form.get("code", "")).code)
-        if found is not None and bench.shut_tubes(uow, principal(), [found[0]]):
-            raise UserError("forbidden", "标本中有您不能查看的敏感项目，不能取出；需要时请在工作台说明理由后查看。")
+        if found is not None:
+            _open(uow, found[0])
         made = simulation.case_of(uow, found[0]) if found is not None and found[1] in {s.id for s in _mine(uow)} else None
         if made is None:
             raise UserError("not_found", "检验工作台没有这个条码的标本，请核对后再试。")
         platform.log_read(uow, _patient(uow, made.specimen_id), "autoverify", request.path)
-        case = made
+        case = anonymous(made)  # it is copied and kept, by people who see patients masked too
     return _test(uow, row, case, json.dumps(to_json(case), ensure_ascii=False, indent=1))
 
 
@@ -283,6 +283,12 @@ def keep(uow: UnitOfWork) -> Any:
     return redirect_to(f"/av/validation?section={md.catalog(uow).sections[row.section_id].code}")
 
 
+def _open(uow: UnitOfWork, specimen_id: int) -> None:
+    """Refuses a tube whose values would be said to somebody they are shut to (M01 R8)."""
+    if bench.shut_tubes(uow, principal(), [specimen_id]):
+        raise UserError("forbidden", "标本中有您不能查看的敏感项目，不能取出；需要时请在工作台说明理由后查看。")
+
+
 def _patient(uow: UnitOfWork, specimen_id: int) -> int:
     return bench.details_of(uow, [specimen_id])[specimen_id].tube.patient_id
 
@@ -294,12 +300,11 @@ def _test(uow: UnitOfWork, row: RuleSet | None, case: Case | None, shown: str, c
     partial = False
     if row is not None and case is not None:
         ready = sets.ready_of(uow, row)
-        messages = {e.code: e.message for e in (*ready.policy.logic, *ready.policy.context)}
         try:
             verdict = decide(case, ready)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise Invalid(say("粘贴的内容不是完整的用例（{error}），请从“取出”得到一份后再改。", error=error), "case") from error
-        said, part, partial = queries.words(uow, verdict.failures, messages), verdict.cleared, ready.policy.partial
+        said, part, partial = queries.words(uow, verdict.failures, ready.messages), verdict.cleared, ready.policy.partial
     context: dict[str, Any] = {"choices": choices, "row": row, "case": case, "said": said, "part": part, "partial": partial, "shown": shown}
     context |= {"code": code, "section": "" if row is None else md.catalog(uow).sections[row.section_id].code}
     return page("autoverify/test.html", tab="test", words=_words(), **context)
@@ -438,6 +443,7 @@ def make_cases(uow: UnitOfWork) -> Any:
     found = bench.find(uow, ids.recognise(request.form.get("code", "")).code)
     if found is None or found[1] != row.section_id:
         raise UserError("not_found", "本组没有这个条码的标本，请核对后再试。")
+    _open(uow, found[0])
     service.make_cases(uow, row.id, found[0])
     return redirect_to(f"/av/validation?section={md.catalog(uow).sections[row.section_id].code}")
 

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cloud.modules.autoverify.case import Failure
+from common import say as common
 
 CATEGORIES = (
     ("停用", "stop"),
@@ -135,6 +136,27 @@ class Said:
     item: str
     zh: str
     en: str
+
+
+class InBoth(common.Said):
+    """A reason as a value of another sentence: it carries its English itself and is looked up nowhere."""
+
+    __slots__ = ("en",)
+    en: str
+
+    def in_words_of(self, translate: Callable[[str], str], english: bool = True) -> str:
+        """The reason in the reader's language."""
+        return self.en if english else str(self)
+
+
+def sentences(said: Iterable[Said]) -> common.Listed:
+    """Reasons inside a message, a line each."""
+    out = []
+    for each in said:
+        made = InBoth(each.zh)
+        made.key, made.values, made.en = each.zh, {}, each.en
+        out.append(made)
+    return common.Listed(out, "\n")
 
 
 def explain(failure: Failure, names: Mapping[str, str], messages: Mapping[str, str] | None = None) -> Said:
