@@ -110,7 +110,7 @@
   document.addEventListener("htmx:beforeRequest", (e) => {
     const i = scans(e.detail.elt);
     if (!i) return;
-    onWay = { action: e.detail.elt.getAttribute("action"), code: i.value };
+    onWay = { action: e.detail.elt.getAttribute("action"), code: i.value, writes: e.detail.elt.matches("[hx-post][action]") };
     i.value = "";
   });
   document.addEventListener("htmx:beforeSwap", (e) => {
@@ -125,17 +125,45 @@
   document.addEventListener("htmx:afterRequest", (e) => {
     const from = e.detail.requestConfig && e.detail.requestConfig.elt;
     if (!onWay || !from || !from.matches("form[data-scan-again]") || from.getAttribute("action") !== onWay.action) return;
-    const { action, code } = onWay;
+    const { action, code, writes } = onWay, lost = (codes) => { waiting.length = 0; if (writes) keepUnsent(codes); };
     onWay = null;
+    if (/^\/(login|lock)\b/.test(e.detail.xhr.getResponseHeader("HX-Redirect") || "")) { lost([...unsent(), code, ...waiting]); return; }
+    if (e.detail.xhr.status) keepUnsent(unsent().filter((c) => !same(c, code)));
     const form = [...document.querySelectorAll("form[data-scan-again]")].find((f) => f.getAttribute("action") === action), i = scans(form);
-    if (!i) { waiting.length = 0; return; }
-    if (!e.detail.xhr.status) { waiting.length = 0; if (!i.value) { i.value = code; i.select(); } return; } // it never came there
+    if (!i) { lost([...unsent(), ...waiting]); return; }
+    if (!e.detail.xhr.status) { // it never came there
+      lost([...unsent(), ...(i.value ? [code] : []), ...waiting]);
+      if (!i.value) { i.value = code; i.select(); }
+      return;
+    }
     setTimeout(() => { // once htmx has let go of the form
       if (onWay || !waiting.length || !form.isConnected) return;
       const typed = i.value;
       i.value = waiting.shift(); form.requestSubmit(); i.value = typed;
     });
   });
+  // What was scanned and never answered is named on every page until it is scanned again or put aside. It is never sent by itself:
+  // by then it may be another person's turn.
+  const unsent = () => JSON.parse(sessionStorage.getItem("jl-unsent") || "[]"), same = (a, b) => a.trim().toUpperCase() === b.trim().toUpperCase();
+  const keepUnsent = (codes) => {
+    if (codes.length) sessionStorage.setItem("jl-unsent", JSON.stringify(codes)); else sessionStorage.removeItem("jl-unsent");
+    showUnsent();
+  };
+  const showUnsent = () => {
+    const codes = unsent(), n = $("#notice"), old = $("#unsent"), en = document.documentElement.lang === "en";
+    if (old) old.remove();
+    if (!codes.length || !n || $("#password")) return;
+    const box = document.createElement("div"), list = document.createElement("span"), button = document.createElement("button");
+    box.id = "unsent"; box.className = "notice bad"; box.setAttribute("role", "alert");
+    list.className = "code"; list.textContent = codes.join("  ");
+    button.type = "button"; button.className = "second small right"; button.textContent = en ? "Done" : "知道了";
+    button.addEventListener("click", () => { keepUnsent([]); focusScan(); });
+    box.append(en ? "✕ Scanned but not answered, scan again: " : "✕ 扫过但没有得到答复，请重新扫描：", list, button);
+    n.before(box);
+  };
+  addEventListener("pageshow", showUnsent);
+  addEventListener("beforeunload", (e) => { if (waiting.length && onWay && onWay.writes) { e.preventDefault(); e.returnValue = ""; } });
+  addEventListener("pagehide", () => { if (onWay && onWay.writes) keepUnsent([...unsent(), onWay.code, ...waiting]); onWay = null; waiting.length = 0; });
   // What a page asks by itself keeps nobody logged in: the server hears how long ago a person last did something.
   let touched = performance.now();
   for (const kind of ["keydown", "pointerdown", "wheel"]) document.addEventListener(kind, (e) => { if (e.isTrusted) touched = performance.now(); }, { capture: true, passive: true });

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from urllib.parse import parse_qs
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Dialog, Page, Route, expect
 
 from cloud.modules.specimens import service
+from cloud.web import cookie
 from tests.cloud.catalog.seed import seed
 from tests.support.browse import BASE, browser
 from tests.support.database import TestDatabase
@@ -106,3 +107,65 @@ def test_a_key_that_came_before_its_answer_stays_in_no_field(lab: Lab) -> None:
         page.evaluate(hands, code)  # the key falls between the scan and its answer
         expect(page.locator("#form [data-focus]")).to_be_focused()
         assert page.input_value("input[data-scan-here]") == "" and page.locator("input[name=reason_id]:checked").count() == 0
+
+
+def test_what_is_left_behind_unanswered_is_asked_about_and_named_until_it_is_scanned_again(lab: Lab) -> None:
+    """Left in the middle of a row of scans: the browser asks first; who leaves all the same is told which tubes are to be scanned again."""
+    codes = []
+    for n in range(3):
+        patient, (code,) = labelled(lab, f"U{n}", "1001")
+        with lab.uow() as uow:
+            service.collect(uow, code, patient)
+        codes.append(code)
+    with browser(lab.client("receiver")) as page:
+        page.goto(f"{BASE}/sp/receive")
+        held: list[Route] = []
+        page.route("**/sp/receive", lambda route: held.append(route) if route.request.method == "POST" else route.fallback())
+        page.focus("input[data-scan-here]")
+        type_like_a_scanner(page, codes)
+        page.wait_for_function("!document.querySelector('[data-scan-here]').value")
+        asked: list[str] = []
+
+        def answer(dialog: Dialog) -> None:
+            asked.append(dialog.type)
+            dialog.accept()
+
+        page.on("dialog", answer)
+        page.goto(f"{BASE}/sp/late")
+        assert asked == ["beforeunload"] and len(held) == 1
+        assert page.locator("#unsent .code").text_content() == "  ".join(codes)
+        page.unroute("**/sp/receive")
+        page.goto(f"{BASE}/sp/receive")
+        page.focus("input[data-scan-here]")
+        type_like_a_scanner(page, codes[:1])
+        expect(page.locator("#scans li.ok")).to_have_count(1)
+        expect(page.locator("#unsent .code")).to_have_text("  ".join(codes[1:]))
+        page.locator("#unsent button").click()
+        assert page.locator("#unsent").count() == 0 and page.evaluate("document.activeElement.name") == "code"
+        page.goto(f"{BASE}/sp/late")
+        assert page.locator("#unsent").count() == 0 and asked == ["beforeunload"]
+
+
+def test_what_waited_behind_a_code_that_never_came_there_is_named(lab: Lab) -> None:
+    with browser(lab.client("receiver")) as page:
+        page.goto(f"{BASE}/sp/receive")
+        held: list[Route] = []
+        page.route("**/sp/receive", lambda route: held.append(route) if route.request.method == "POST" else route.fallback())
+        page.focus("input[data-scan-here]")
+        type_like_a_scanner(page, ["126124999990", "126124999991"])
+        page.wait_for_function("!document.querySelector('[data-scan-here]').value")
+        held[0].abort()
+        expect(page.locator("#unsent .code")).to_have_text("126124999991")
+        assert page.input_value("input[data-scan-here]") == "126124999990"
+
+
+def test_a_scan_after_the_session_ended_is_named_after_the_login_and_not_before_it(lab: Lab) -> None:
+    person = lab.client("receiver")
+    with browser(person) as page:
+        page.goto(f"{BASE}/sp/receive")
+        person.c.delete_cookie(cookie.NAME, domain="localhost")
+        page.focus("input[data-scan-here]")
+        type_like_a_scanner(page, ["126124999990"])
+        page.wait_for_url("**/login**")
+        assert page.locator("#unsent").count() == 0
+        assert page.evaluate("sessionStorage.getItem('jl-unsent')") == '["126124999990"]'
