@@ -14,7 +14,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify import listing
 from cloud.modules.autoverify.case import Expression, Failure, from_json
 from cloud.modules.autoverify.models import AvCase, Decision, RuleSet, Simulation, Suspension, Validation
-from cloud.modules.autoverify.rules import percent
+from cloud.modules.autoverify.rules import State, percent
 from cloud.modules.autoverify.variants import Expected
 from cloud.modules.autoverify.words import Said, explain, together
 from cloud.modules.autoverify.would import compared as compared
@@ -103,6 +103,11 @@ def sets(uow: UnitOfWork, section_id: int) -> Sequence[RuleSet]:
 def one_set(uow: UnitOfWork, rule_set_id: int) -> RuleSet | None:
     """A set by id."""
     return uow.s.execute(select(RuleSet).where(RuleSet.id == rule_set_id)).scalar_one_or_none()
+
+
+def releasing(uow: UnitOfWork) -> set[int]:
+    """Sections with a set in use: where the end of a hospital's stop lets results pass."""
+    return set(uow.s.execute(select(RuleSet.section_id).where(RuleSet.state == State.ACTIVE)).scalars())
 
 
 def open_stops(uow: UnitOfWork) -> Sequence[Suspension]:
@@ -222,7 +227,7 @@ FROM report r JOIN specimen s ON s.tenant_id = r.tenant_id AND s.id = r.specimen
 WHERE r.tenant_id = :t AND NOT r.auto AND r.state <> 'preliminary' AND r.released_at >= :since AND r.section_id = ANY(:sections)
 """)
 _AUDIT = text("""
-SELECT d.id, d.at, b.barcode, r.no, d.audit_agrees, d.audit_note FROM av_decision d
+SELECT d.id, d.at, d.specimen_id, b.barcode, r.no, d.audit_agrees, d.audit_note FROM av_decision d
 JOIN bench_tube b ON b.tenant_id = d.tenant_id AND b.specimen_id = d.specimen_id
 LEFT JOIN report r ON r.tenant_id = d.tenant_id AND r.id = d.report_id
 WHERE d.tenant_id = :t AND d.audit AND d.section_id = ANY(:sections) AND (d.audited_at IS NULL OR d.audited_at >= :since)

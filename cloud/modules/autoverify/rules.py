@@ -78,6 +78,12 @@ class Stop:
     words: str
 
 
+def may_end(whole: bool, there: bool, everywhere: bool, made: bool) -> bool:
+    """Whether somebody with the right may let results pass again: a part where they may stop it (``there``); the whole hospital who may
+    stop it in every section where rules release (``everywhere``), or who made this stop. Making one is open to all, as the safe side."""
+    return everywhere or made if whole else there
+
+
 def stops_for(stops: Collection[Stop], section_id: int, analyzers: Collection[int], items: Collection[int]) -> tuple[str, ...]:
     """The words of the stops that touch a report."""
     touched = {Scope.SECTION: {section_id}, Scope.ANALYZER: set(analyzers), Scope.ITEM: set(items)}

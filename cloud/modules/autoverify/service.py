@@ -236,7 +236,9 @@ def answer_audit(uow: UnitOfWork, decision_id: int, agrees: bool, note: str) -> 
     if not agrees:
         message = "自动审核抽查不同意（标本 %(specimen)s）：%(note)s"
         barcode = bench.barcodes(uow, [row.specimen_id]).get(row.specimen_id, "")
-        given = {"specimen": barcode, "note": note.strip()[:80]}
+        # An alert has one text for all who read it: a value shut to some of them does not stand in it (M01 R8).
+        shut = row.specimen_id in bench.sensitive_tubes(uow, [row.specimen_id])
+        given = {"specimen": barcode, "note": say("含敏感项目，原因见自动审核看板。") if shut else note.strip()[:80]}
         found = alerts.Alert("autoverify.audit", f"decision:{row.id}", Level.URGENT, message, "/av/board", Perm.READ, given)
         alerts.raise_alert(uow, found)
         title = f"自动审核抽查不同意（标本 {barcode}）"

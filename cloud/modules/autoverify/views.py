@@ -14,8 +14,8 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify import identity_form, places, queries, service, sets, simulation
 from cloud.modules.autoverify.case import Action, Case, Expression, Identity, Policy, Range, Reach, anonymous, from_json, to_json
 from cloud.modules.autoverify.decision import decide
-from cloud.modules.autoverify.models import RuleSet
-from cloud.modules.autoverify.rules import WORDS, Confusion, Perm, Scope, State
+from cloud.modules.autoverify.models import RuleSet, Suspension
+from cloud.modules.autoverify.rules import WORDS, Confusion, Perm, Scope, State, may_end
 from cloud.modules.autoverify.words import CATEGORIES, short
 from cloud.modules.bench import queries as bench
 from cloud.modules.catalog import queries as md
@@ -362,7 +362,9 @@ def board(uow: UnitOfWork) -> Any:
     found = queries.board(uow, [s.id for s in mine], uow.now - timedelta(days=days))
     names = {i.code: i.name for i in md.catalog(uow).items.values()}
     stops = queries.open_stops(uow)
-    return page("autoverify/board.html", tab="board", board=found, days=days, names=names, categories=CATEGORIES, stops=stops)
+    shut = bench.shut_tubes(uow, principal(), {a.specimen_id for a in found.audit})
+    context: dict[str, Any] = {"board": found, "days": days, "names": names, "stops": stops, "shut": shut}
+    return page("autoverify/board.html", tab="board", categories=CATEGORIES, **context)
 
 
 @VIEWS.post("/av/audit/<int:decision_id>", Perm.AUDIT)
@@ -384,7 +386,7 @@ def switch(uow: UnitOfWork) -> Any:
         "autoverify/switch.html",
         tab="switch",
         stops=stops,
-        may_end={s.id for s in stops if _own(uow, _place(uow, Scope(s.scope), s.target_id))},
+        may_end={s.id for s in stops if _may_end(uow, s)},
         past=queries.past_stops(uow),
         sections=mine,
         analyzers=[a for a in catalog.analyzers.values() if a.active and a.section_id in own],
@@ -399,6 +401,14 @@ def _place(uow: UnitOfWork, scope: Scope, target: int | None) -> int | None:
         return target
     found = catalog.analyzers.get(target) if scope is Scope.ANALYZER else catalog.items.get(target) if scope is Scope.ITEM else None
     return None if found is None else found.section_id
+
+
+def _may_end(uow: UnitOfWork, stop: Suspension) -> bool:
+    who = principal()
+    own = {s.id for s in _mine(uow) if who.may(Perm.STOP, s.code)}
+    place = _place(uow, Scope(stop.scope), stop.target_id)
+    whole = stop.scope == Scope.TENANT
+    return who.may(Perm.STOP) and may_end(whole, place is None or place in own, own >= queries.releasing(uow), stop.by_id == who.user_id)
 
 
 @VIEWS.post("/av/switch", Perm.STOP)
@@ -416,10 +426,12 @@ def stop(uow: UnitOfWork) -> Any:
 
 @VIEWS.post("/av/switch/<int:suspension_id>/end", Perm.AUDIT)
 def end_stop(uow: UnitOfWork, suspension_id: int) -> Any:
-    """Let new results pass again: in the own sections, and what the whole hospital stopped."""
+    """Let new results pass again: in the own sections; in the whole hospital who may stop all of it."""
     found = next((s for s in queries.open_stops(uow) if s.id == suspension_id), None)
     if found is not None and not _own(uow, _place(uow, Scope(found.scope), found.target_id)):
         raise NotFound("该停用")
+    if found is not None and not _may_end(uow, found):
+        raise UserError("forbidden", "解除停用须有停用自动审核的权限；全院停用由停用者本人或负责全部专业组的人员解除。")
     service.end_stop(uow, suspension_id, request.form.get("reason", ""))
     return redirect_to("/av/switch")
 

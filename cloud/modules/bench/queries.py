@@ -362,12 +362,17 @@ WHERE t.tenant_id = :t AND t.specimen_id = ANY(:ids)
 """)
 
 
+def sensitive_tubes(uow: UnitOfWork, specimen_ids: Iterable[int]) -> dict[int, int]:
+    """Of these tubes, those with a sensitive item, each with its patient."""
+    return {r.specimen_id: r.patient_id for r in uow.s.execute(_SENSITIVE, {"t": uow.tenant_id, "ids": list(specimen_ids)})}
+
+
 def shut_tubes(uow: UnitOfWork, who: Principal, specimen_ids: Iterable[int]) -> set[int]:
     """Of these tubes, those with a sensitive item shut to a person (M01 R8); costs nothing for who may see them."""
     ids = list(specimen_ids)
     if not ids or who.may(glass.Perm.SENSITIVE):
         return set()
-    found = {r.specimen_id: r.patient_id for r in uow.s.execute(_SENSITIVE, {"t": uow.tenant_id, "ids": ids})}
+    found = sensitive_tubes(uow, ids)
     shut = glass.shut_patients(uow, who, set(found.values()))
     return {specimen for specimen, patient in found.items() if patient in shut}
 
@@ -412,6 +417,7 @@ __all__ = [
     "reruns_asked",
     "rivals",
     "section_of_tube",
+    "sensitive_tubes",
     "shut_tubes",
     "specimen_of_test",
     "state_word",

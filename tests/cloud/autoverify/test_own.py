@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from cloud.modules.autoverify import service
-from cloud.modules.autoverify.rules import Scope
+from cloud.modules.autoverify.rules import Scope, may_end
 from cloud.modules.autoverify.sets import starting_policy
 from cloud.modules.catalog.models import Section, raise_version
 from tests.cloud.autoverify.floor import Floor, open_floor
@@ -42,13 +42,50 @@ def test_another_sections_stop_is_neither_made_nor_ended(floor: Floor, scope: Sc
         own, whole = service.stop(uow, scope, target, "换水").id, service.stop(uow, Scope.TENANT, None, "停电").id
     away = elsewhere(floor, "verifier")
     page = away.get("/av/switch").text
-    assert f"/av/switch/{own}/end" not in page and f"/av/switch/{whole}/end" in page and f'value="{scope.value}:{target}"' not in page
+    assert f"/av/switch/{own}/end" not in page and f"/av/switch/{whole}/end" not in page and f'value="{scope.value}:{target}"' not in page
     assert away.post("/av/switch", {"what": f"{scope.value}:{target}", "reason": "x"}).status_code == 404
     assert away.post(f"/av/switch/{own}/end", {"reason": "好了"}).status_code == 404
-    assert away.post(f"/av/switch/{whole}/end", {"reason": "来电"}).status_code == 303
+    assert away.post(f"/av/switch/{whole}/end", {"reason": "来电"}).status_code == 403
     here = lab.client("senior")
     assert f'value="{scope.value}:{target}"' in here.get("/av/switch").text
     assert here.post(f"/av/switch/{own}/end", {"reason": "水质合格"}).status_code == 303
+    assert f"/av/switch/{whole}/end" in here.get("/av/switch").text
+    assert here.post(f"/av/switch/{whole}/end", {"reason": "来电"}).status_code == 303
+
+
+def test_a_stop_of_the_whole_hospital_is_ended_by_its_maker_or_who_may_stop_it_all(floor: Floor) -> None:
+    lab = floor.world.lab
+    away = elsewhere(floor, "verifier")
+    # Stopping is the safe direction and open to everybody with the right; who pressed it by mistake takes it back.
+    assert away.post("/av/switch", {"what": "tenant:", "reason": "误按"}).status_code == 303
+    with lab.uow() as uow:
+        own = uow.s.execute(text("SELECT max(id) FROM av_suspension")).scalar_one()
+    assert f"/av/switch/{own}/end" in away.get("/av/switch").text
+    assert away.post(f"/av/switch/{own}/end", {"reason": "误按"}).status_code == 303
+    with lab.uow() as uow:
+        whole, part = service.stop(uow, Scope.TENANT, None, "停电").id, service.stop(uow, Scope.SECTION, floor.world.section, "换水").id
+        uow.s.execute(text("DELETE FROM role_permission WHERE permission = 'autoverify:stop'"))
+    senior = lab.client("senior")
+    for stop in (whole, part):
+        assert f"/av/switch/{stop}/end" not in senior.get("/av/switch").text
+        refused = senior.post(f"/av/switch/{stop}/end", {"reason": "来电"})
+        assert refused.status_code == 403 and "停用自动审核的权限" in refused.text
+    with lab.uow() as uow:
+        assert uow.s.execute(text("SELECT count(*) FROM av_suspension WHERE ended_at IS NULL")).scalar() == 2
+
+
+@pytest.mark.parametrize(
+    ("whole", "there", "everywhere", "made", "may"),
+    [
+        (True, True, False, False, False),
+        (True, True, True, False, True),
+        (True, True, False, True, True),
+        (False, True, False, False, True),
+        (False, False, False, True, False),
+    ],
+)
+def test_who_may_end_a_stop(whole: bool, there: bool, everywhere: bool, made: bool, may: bool) -> None:
+    assert may_end(whole, there, everywhere, made) is may
 
 
 def test_another_sections_sample_run_and_certificates_are_absent(floor: Floor) -> None:
@@ -85,11 +122,17 @@ def test_a_sensitive_value_stands_in_no_reason_for_whom_it_is_shut(floor: Floor)
         uow.s.execute(text("UPDATE test_item SET sensitive = true WHERE code = 'K'"))
         raise_version(uow.s)
         made = service.create_set(uow, floor.world.section, "试", starting_policy()).id
+        sampled = "UPDATE av_decision SET audit = true WHERE specimen_id = :i AND NOT shadow RETURNING id"
+        service.answer_audit(uow, uow.s.execute(text(sampled), {"i": tube}).scalar_one(), False, "钾 6.8 应当复查")
+        alert = uow.s.execute(text("SELECT fields::text FROM alert WHERE kind = 'autoverify.audit'")).scalar_one()
+        assert barcode in alert and "6.8" not in alert and "原因见自动审核看板" in alert
     shut, opened = lab.client("infogroup"), lab.client("leader")
     for client, sees in ((shut, False), (opened, True)):
         reasons, listed = client.fragment(f"/av/reasons/{tube}").text, client.get("/av/decisions?outcome=held").text
         assert ("6.8" in reasons) is sees and ("6.8" in listed) is sees and barcode in listed
         assert ("不能查看" in reasons) is not sees and ("不能查看" in listed) is not sees
+        board = client.get("/av/board").text
+        assert ("钾 6.8 应当复查" in board) is sees and ("原因不显示" in board) is not sees
         by_item = client.get("/av/decisions?item=K").text
         assert (barcode in by_item) is sees and ("另有 1 份" in by_item) is not sees
         assert client.post("/av/test", {"set": made, "code": barcode}).status_code == (200 if sees else 403)
