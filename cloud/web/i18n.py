@@ -159,6 +159,7 @@ def init(app: Flask, folders: list[Path]) -> None:
     app.jinja_env.filters["digits"] = significant
     app.jinja_env.filters["words"] = joined
     app.jinja_env.filters["unit"] = unit_as_written
+    app.jinja_env.filters["either"] = lambda limits: joined(limits.split(" 或 "), " 或 ")
     app.jinja_env.filters["hm"] = day_hour
     assert isinstance(app.jinja_env, Pages)
     app.extensions["pages"] = {"zh": app.jinja_env, "en": app.jinja_env.speaking(english.gettext, gettext)}

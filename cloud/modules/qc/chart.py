@@ -18,6 +18,8 @@ from common.values import significant
 
 WIDTH, LEFT, RIGHT = 1000, 78, 70
 PANEL, TOP, FOOT = 176, 30, 34
+SHEET, LOW = 395, 100
+"""What a landscape sheet has room for at its full width, and the least a panel needs for the words of its axis."""
 EDGE = Decimal(4)
 FACE = "Noto Sans SC, Noto Sans CJK SC, Microsoft YaHei, sans-serif"
 INK, MUTED, HIGH, WARN, ACCENT = "#1c2426", "#5f6c70", "#b3261e", "#8a5a00", "#0b6e6e"
@@ -71,15 +73,16 @@ class Span:
         return LEFT + (WIDTH - LEFT - RIGHT) * ((at - self.start) / (self.end - self.start))
 
 
-def levey_jennings(panels: Sequence[Panel], dots: Iterable[Dot], marks: Sequence[Mark], span: Span) -> Markup:
-    """One panel a level, its axis in the item's unit."""
+def levey_jennings(panels: Sequence[Panel], dots: Iterable[Dot], marks: Sequence[Mark], span: Span, *, paper: bool = False) -> Markup:
+    """One panel a level, its axis in the item's unit; for ``paper`` as low as lets the drawing have the sheet's width."""
     found = list(dots)
-    height = len(panels) * PANEL + TOP + FOOT
+    each = max(LOW, min(PANEL, (SHEET - TOP - FOOT) // max(1, len(panels)))) if paper else PANEL
+    height = len(panels) * each + TOP + FOOT
     body = [_marks(marks, span, TOP, height - FOOT)]
     for n, panel in enumerate(panels):
-        top = TOP + n * PANEL
-        body.append(_grid(panel, top))
-        body.append(_series([d for d in found if d.level == panel.level], span, top, ACCENT, ""))
+        top = TOP + n * each
+        body.append(_grid(panel, top, each))
+        body.append(_series([d for d in found if d.level == panel.level], span, top, ACCENT, "", each))
     body.append(_days(span, height - FOOT))
     return _svg(WIDTH, height, body)
 

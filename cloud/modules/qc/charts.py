@@ -93,10 +93,10 @@ class Drawn:
     """Every point of the month, also those that no chart shows."""
 
 
-def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked, translate: Translate = str) -> Drawn:
+def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked, translate: Translate = str, *, paper: bool = False) -> Drawn:
     """Five statements (the immediate method one more) and the catalog, whatever lies in the years before.
 
-    ``translate`` puts its words into the reader's language.
+    ``translate`` puts its words into the reader's language; ``paper`` is for a sheet to sign.
     """
     start, end = months.bounds(asked.month, md.HOSPITAL_ZONE)
     known = md.catalog(uow)
@@ -116,7 +116,7 @@ def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked, translate: Translate = str
         named = [Panel(p.level, translate(say("水平 {level}", level=p.level)), p.mean, p.sd) for p in panels]
         picture = chart.z_chart(named, dots, marks, span)
     else:
-        picture = chart.levey_jennings(panels, dots, marks, span)
+        picture = chart.levey_jennings(panels, dots, marks, span, paper=paper)
     return Drawn(
         picture,
         f"{known.analyzers[plan.analyzer_id].name} · {item.name}",

@@ -98,7 +98,7 @@ def print_lj(uow: UnitOfWork) -> Any:
     if chosen is None:
         raise NotFound("该质控计划")
     asked = charts.Asked.of(form.get("month", ""), form.get("view", ""), uow.now)
-    drawn, back = charts.draw(uow, chosen, asked), f"/qc/lj?plan={chosen.id}&month={asked.text}&view={asked.view}"
+    drawn, back = charts.draw(uow, chosen, asked, paper=True), f"/qc/lj?plan={chosen.id}&month={asked.text}&view={asked.view}"
     if form.get("what") == "points" or not drawn.n:  # what draws no chart is printed as its list
         rows = points.document(drawn.title, asked.text, drawn.lines, stamp(uow))
         return redirect_to(lists.ask(uow, rows, form.get("kind", lists.Kind.PDF), back))

@@ -125,6 +125,8 @@ def test_ac_cv_4_readback_5_8_for_6_8_is_refused_and_logged(day: World) -> None:
     assert english.status_code in (200, 302, 303)
     told = tester.post(f"/critical/phone/{event}", call("5.8") | {"version": version(day, event)}, htmx=True)
     assert "was read back, the value is 6.8" in told.text  # refusals with values speak the reader's language
+    shown = tester.get(f"/critical/phone/{event}").text
+    assert " or &gt;" in shown and " 或 " not in shown  # and so do the limits
     good = tester.post(f"/critical/phone/{event}", call() | {"version": version(day, event)}, htmx=True)
     assert good.status_code == 200 and state(day, event) == "received"
     with day.lab.uow() as uow:

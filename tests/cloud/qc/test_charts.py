@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from decimal import Decimal
 
+import pytest
 from sqlalchemy import event, text
 
 from cloud.modules.catalog import queries as md
@@ -97,3 +99,18 @@ def test_a_power_in_a_drawing_is_raised_and_its_words_are_still_checked_before_p
     assert '7.20 ± 0.16 ×10<tspan dy="-4" font-size="9">9</tspan><tspan dy="4">/L</tspan></text>' in drawn
     paper = ChartDocument("甲医院", "质控图", "", str(drawn), (), T0, "")
     assert "靶值 7.20 ± 0.16 ×109/L" in chart_payload(paper, default_fonts())["chart_words"]
+
+
+@pytest.mark.parametrize(("levels", "width_mm"), [(1, 273), (2, 273), (3, 273), (4, 232)])
+def test_a_printed_chart_has_the_width_of_its_sheet(levels: int, width_mm: int) -> None:
+    """A landscape A4 sheet is 273 mm wide inside its margins, and the drawing at most 108 mm high: figures and signatures come below."""
+    span = chart.Span(T0, T0 + DAY, md.HOSPITAL_ZONE)
+    panels = [chart.Panel(n, f"水平 {n}", Decimal("7.20"), Decimal("0.16")) for n in range(1, levels + 1)]
+    dots = [chart.Dot(T0 + DAY / 2, n, Decimal(4), "7.84", "reject", 0) for n in range(1, levels + 1)]
+    drawn = chart.levey_jennings(panels, dots, [], span, paper=True)
+    ratio = chart_payload(ChartDocument("甲医院", "质控图", "", str(drawn), (), T0, ""), default_fonts())["ratio"]
+    assert int(min(273, 108 / ratio)) == width_mm
+    heights = [float(y) for y in re.findall(r'<line x1="[^"]+" y1="([^"]+)"', str(drawn))]
+    assert heights and max(heights) < ratio * chart.WIDTH
+    on_screen = chart.levey_jennings(panels, dots, [], span)
+    assert f'viewBox="0 0 {chart.WIDTH} {levels * chart.PANEL + chart.TOP + chart.FOOT}"' in on_screen
