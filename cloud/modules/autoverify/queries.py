@@ -44,6 +44,11 @@ def words(uow: UnitOfWork, failures: Sequence[Failure], messages: Mapping[str, s
     return tuple(explain(f, names, messages) for f in failures)
 
 
+def each_once(uow: UnitOfWork, failures: Sequence[Failure], messages: Mapping[str, str]) -> tuple[Said, ...]:
+    """The same, one sentence for all items with the same reason."""
+    return together(failures, {i.code: i.name for i in md.catalog(uow).items.values()}, messages)
+
+
 def reasons(uow: UnitOfWork, specimen_id: int) -> list[Told]:
     """The latest word of each set about a tube, the one that counts first; names as stored with it."""
     query = (
@@ -60,8 +65,7 @@ def reasons(uow: UnitOfWork, specimen_id: int) -> list[Told]:
         seen.add(row.rule_set_id)
         expressions = [from_json(Expression, e) for e in (*row.logic, *policy.get("context", ()))]
         failures = [Failure(*each) for each in row.reasons]
-        names = {i.code: i.name for i in md.catalog(uow).items.values()}
-        said = together(failures, names, {e.code: e.message for e in expressions})
+        said = each_once(uow, failures, {e.code: e.message for e in expressions})
         section = md.catalog(uow).sections[row.section_id].code
         out.append(Told(row.id, row.at, row.outcome, row.shadow, number, said, row.rule_set_id, section))
     return sorted(out, key=lambda t: (t.shadow, -t.id))
@@ -234,13 +238,13 @@ WHERE d.tenant_id = :t AND d.audit AND d.section_id = ANY(:sections) AND (d.audi
 ORDER BY d.audited_at IS NOT NULL, d.id DESC LIMIT 60
 """)
 _SHADOW = text(f"""
-SELECT s.number, s.name, d.rule_set_id, count(*) AS n,
+SELECT s.number, s.name, s.section_id, d.rule_set_id, count(*) AS n,
        {", ".join(f"count(*) FILTER (WHERE {sql}) AS {name}" for name, sql in listing.AGAINST_SQL.items())}
 FROM av_decision d
 JOIN av_rule_set s ON s.tenant_id = d.tenant_id AND s.id = d.rule_set_id
 LEFT JOIN report r ON r.tenant_id = d.tenant_id AND r.specimen_id = d.specimen_id
 {listing.PART_TOLD}
-WHERE d.tenant_id = :t AND d.shadow AND d.at >= :since AND d.section_id = ANY(:sections) GROUP BY 1, 2, 3 ORDER BY 3
+WHERE d.tenant_id = :t AND d.shadow AND d.at >= :since AND d.section_id = ANY(:sections) GROUP BY 1, 2, 3, 4 ORDER BY 3, 4
 """)
 
 

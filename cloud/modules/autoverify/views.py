@@ -304,7 +304,7 @@ def _test(uow: UnitOfWork, row: RuleSet | None, case: Case | None, shown: str, c
             verdict = decide(case, ready)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             raise Invalid(say("粘贴的内容不是完整的用例（{error}），请从“取出”得到一份后再改。", error=error), "case") from error
-        said, part, partial = queries.words(uow, verdict.failures, ready.messages), verdict.cleared, ready.policy.partial
+        said, part, partial = queries.each_once(uow, verdict.failures, ready.messages), verdict.cleared, ready.policy.partial
     context: dict[str, Any] = {"choices": choices, "row": row, "case": case, "said": said, "part": part, "partial": partial, "shown": shown}
     context |= {"code": code, "section": "" if row is None else md.catalog(uow).sections[row.section_id].code}
     return page("autoverify/test.html", tab="test", words=_words(), **context)
@@ -364,6 +364,7 @@ def board(uow: UnitOfWork) -> Any:
     stops = queries.open_stops(uow)
     shut = bench.shut_tubes(uow, principal(), {a.specimen_id for a in found.audit})
     context: dict[str, Any] = {"board": found, "days": days, "names": names, "stops": stops, "shut": shut}
+    context["sections"] = md.catalog(uow).sections
     return page("autoverify/board.html", tab="board", categories=CATEGORIES, **context)
 
 

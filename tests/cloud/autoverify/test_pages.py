@@ -50,6 +50,10 @@ def test_pasted_cases_and_wrong_ones(floor: Floor) -> None:
     leader = floor.world.lab.client("leader")
     case = {"specimen_id": 1, "at": "2026-05-04T01:30:00+00:00", "items": [{"code": "K", "name": "钾", "present": False}]}
     assert "MISSING K" in leader.post("/av/test", {"set": floor.rule_set, "case": json.dumps(case)}).text
+    # One sentence for all items with one reason, as on the bench.
+    both = case | {"items": [{"code": code, "name": code, "present": False} for code in ("K", "NA")]}
+    said = leader.post("/av/test", {"set": floor.rule_set, "case": json.dumps(both)}).text
+    assert "MISSING K NA" in said and "项目K、项目NA" in said and said.count("MISSING") == 1
     for wrong in ("{", "[]", '{"at": 5}', '{"specimen_id": 1}'):
         assert leader.post("/av/test", {"set": floor.rule_set, "case": wrong}).status_code == 422
     assert leader.post("/av/test", {"set": floor.rule_set, "code": "nothing"}).status_code == 404
@@ -130,6 +134,7 @@ def test_every_number_of_the_board_opens_a_list_as_long(floor: Floor) -> None:
         uow.s.execute(text(gone), {"s": passed, "i": floor.world.items["NA"]})
     board = leader.get("/av/board").text
     # Of an item's reports, not of all: the one without sodium counts for nothing against it.
+    assert "<td>生化组 2 影子</td>" in board
     rates = dict(re.findall(r'<td>([^<]+)</td><td class="num"><a[^>]*item=[^>]*>\d+</a></td><td class="num muted">([^<]+?) *<', board))
     assert {name: rate.split("%")[0] for name, rate in rates.items()} == {"项目K": "66.7", "项目NA": "50.0"}
     assert "2/3</span>" in board and "1/2</span>" in board
