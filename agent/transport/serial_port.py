@@ -191,7 +191,7 @@ class _Watched:
         if data:
             channel.received(data)
         else:
-            self._end(OSError("the device answers with end of file"))
+            self._end(OSError("设备已不在（读到文件结尾）"))
 
     def _writable(self) -> None:
         sent = self._send(bytes(self._out))

@@ -175,6 +175,25 @@ def test_a_device_server_that_is_off_is_told_by_its_socket() -> None:
             serial_port.present(f"{scheme}://127.0.0.1:{free_port()}?logging=debug")
 
 
+@pytest.mark.skipif(os.name != "posix", reason="on Windows a thread reads the port")
+def test_a_cable_pulled_out_is_told_in_the_words_of_its_reader() -> None:
+    """What ends a line stands on the engineer's page as it is."""
+    ours, theirs = os.pipe()
+
+    async def pulled() -> None:
+        line = SimpleNamespace(loop=asyncio.get_running_loop())
+        port = SimpleNamespace(fileno=lambda: ours, close=lambda: os.close(ours))
+        link = serial_port._Watched(port, line)  # type: ignore[arg-type]  # its loop is all it needs of a line
+        try:
+            os.close(theirs)
+            with pytest.raises(OSError, match="设备已不在"):
+                await asyncio.wait_for(link.pump(None), 20)  # type: ignore[arg-type]  # nothing arrives
+        finally:
+            link.close()
+
+    asyncio.run(pulled())
+
+
 def test_the_service_finds_blanks_in_paths_quoted() -> None:
     data = PureWindowsPath(r"D:\检验 数据\Jianlian agent")
     made = windows_service.install_commands(data, r"C:\Program Files\Python 3.11\python.exe", r"C:\P\site-packages")  # type: ignore[arg-type]

@@ -175,6 +175,8 @@ def _grid(panel: Panel, top: int, height: int = PANEL) -> Markup:
         colour, width, dash = styles[abs(k)]
         y = _y(Decimal(k), top, height)
         out.append(_line(LEFT, y, WIDTH - RIGHT, y, colour, width, dash))
+        if k % 3 and (height - 26) / 8 < 13:
+            continue  # lines closer than their words are high: only the middle and ±3 SD are named
         out.append(_text(WIDTH - RIGHT + 6, y + 4, "x̄" if k == 0 else f"{k:+d}SD", MUTED))
         if panel.mean is not None and panel.sd is not None:
             out.append(_text(LEFT - 8, y + 4, f"{_short(panel.mean + k * panel.sd)}", INK if k == 0 else MUTED, "end"))

@@ -112,5 +112,6 @@ def test_a_printed_chart_has_the_width_of_its_sheet(levels: int, width_mm: int) 
     assert int(min(273, 108 / ratio)) == width_mm
     heights = [float(y) for y in re.findall(r'<line x1="[^"]+" y1="([^"]+)"', str(drawn))]
     assert heights and max(heights) < ratio * chart.WIDTH
+    assert (drawn.count("+3SD</text>"), drawn.count("+2SD</text>")) == (levels, levels if levels < 3 else 0)  # words never lie on words
     on_screen = chart.levey_jennings(panels, dots, [], span)
     assert f'viewBox="0 0 {chart.WIDTH} {levels * chart.PANEL + chart.TOP + chart.FOOT}"' in on_screen
