@@ -119,10 +119,16 @@ def open_stops(uow: UnitOfWork) -> Sequence[Suspension]:
     return uow.s.execute(select(Suspension).where(Suspension.ended_at.is_(None)).order_by(Suspension.id.desc())).scalars().all()
 
 
-def past_stops(uow: UnitOfWork) -> Sequence[Suspension]:
-    """Stops that ended."""
-    query = select(Suspension).where(Suspension.ended_at.is_not(None)).order_by(Suspension.id.desc()).limit(30)
-    return uow.s.execute(query).scalars().all()
+_PAST_STOPS = text("""
+SELECT s.target_name, s.reason, s.by_name, s.from_at, s.ended_at, s.end_reason, coalesce(u.name, '') AS ended_by FROM av_suspension s
+LEFT JOIN app_user u ON u.tenant_id = s.tenant_id AND u.id = s.ended_by
+WHERE s.tenant_id = :t AND s.ended_at IS NOT NULL ORDER BY s.id DESC LIMIT 30
+""")
+
+
+def past_stops(uow: UnitOfWork) -> Sequence[Any]:
+    """Stops that ended, with who let results pass again."""
+    return uow.s.execute(_PAST_STOPS, {"t": uow.tenant_id}).all()
 
 
 def simulations(uow: UnitOfWork, rule_set_id: int) -> Sequence[Simulation]:

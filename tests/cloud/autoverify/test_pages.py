@@ -72,6 +72,10 @@ def test_one_click_stops_and_only_a_verifier_lets_it_go_on(floor: Floor) -> None
         stop = uow.s.execute(text("SELECT id FROM av_suspension")).scalar_one()
     assert tester.post(f"/av/switch/{stop}/end", {"reason": "好了"}).status_code == 403
     assert lab.client("verifier").post(f"/av/switch/{stop}/end", {"reason": "质控在控"}).status_code == 303
+    with lab.uow() as uow:
+        ended = uow.s.execute(text("SELECT u.name FROM app_user u JOIN av_suspension s ON s.ended_by = u.id AND s.id = :i"), {"i": stop})
+        by = ended.scalar_one()
+    assert re.search(rf"解除 {by} [0-9: -]+ 质控在控", tester.get("/av/switch").text)
 
 
 def test_a_draft_is_edited_validated_and_approved_on_the_page(floor: Floor) -> None:
