@@ -9,7 +9,7 @@ from decimal import Decimal
 from statistics import median
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, func, or_, select, text, true
+from sqlalchemy import ColumnElement, func, not_, or_, select, text, true
 from sqlalchemy.dialects.postgresql import distinct_on
 
 from cloud.db.session import UnitOfWork
@@ -204,6 +204,8 @@ class Wanted:
     """Only what the indicators count: an item of a tube once, no false alarm, nothing merged."""
     section: str = ""
     """The code of a section."""
+    told: str = ""
+    """Only what was told ('any'), or told within the limit by one edition ('2015', '2025')."""
 
 
 def _span(wanted: Wanted) -> tuple[datetime, datetime]:
@@ -235,16 +237,18 @@ def register(uow: UnitOfWork, wanted: Wanted, before: int | None = None, limit: 
     if wanted.failed_readback:
         failed = select(CriticalAttempt.event_id).where(CriticalAttempt.outcome == rules.Result.MISMATCH.value)
         query = query.where(CriticalEvent.id.in_(failed))
+    if wanted.told:
+        query = query.where(CriticalEvent.received_at.is_not(None) if wanted.told == "any" else not_(_late(wanted.told)))
     if wanted.late:
-        since = CriticalEvent.confirmed_at if wanted.late == "2015" else CriticalEvent.found_at
-        late = or_(
-            CriticalEvent.received_at.is_(None),
-            since.is_(None),
-            CriticalEvent.received_at - since > func.make_interval(0, 0, 0, 0, 0, CriticalEvent.minutes),
-        )
         counted = CriticalEvent.state.not_in([State.FALSE_ALARM.value, State.MERGED.value])
-        query = query.where(counted, late)
+        query = query.where(counted, _late(wanted.late))
     return _lines(uow, uow.s.execute(query.order_by(CriticalEvent.id.desc()).limit(limit)).scalars().all())
+
+
+def _late(edition: str) -> ColumnElement[bool]:
+    since = CriticalEvent.confirmed_at if edition == "2015" else CriticalEvent.found_at
+    limit = func.make_interval(0, 0, 0, 0, 0, CriticalEvent.minutes)
+    return or_(CriticalEvent.received_at.is_(None), since.is_(None), CriticalEvent.received_at - since > limit)
 
 
 # --- indicators -----------------------------------------------------------------------------------------------------

@@ -268,7 +268,7 @@ def _wanted(uow: UnitOfWork, days: int = 0) -> queries.Wanted:
     if first > last:
         raise Invalid(say("开始日期晚于结束日期，请核对。"), "first")
     known = {c.value for c in rules.DeptClass}
-    late = get("late", "")
+    late, told = get("late", ""), get("told", "")
     return queries.Wanted(
         first,
         last,
@@ -279,13 +279,16 @@ def _wanted(uow: UnitOfWork, days: int = 0) -> queries.Wanted:
         get("dept", "")[:100],
         get("counted") == "1",
         get("section", "")[:40],
+        told if told in ("any", "2015", "2025") else "",
     )
 
 
 def _query(w: queries.Wanted) -> str:
     failed = "&failed=1" if w.failed_readback else ""
     dept = f"&dept={quote(w.dept)}" if w.dept else ""
-    counted = ("&counted=1" if w.counted else "") + (f"&section={quote(w.section)}" if w.section else "")
+    counted = (
+        ("&counted=1" if w.counted else "") + (f"&section={quote(w.section)}" if w.section else "") + (f"&told={w.told}" if w.told else "")
+    )
     return f"first={w.first}&last={w.last}&class={w.dept_class}&late={w.late}&state={w.state}{failed}{dept}{counted}"
 
 

@@ -327,7 +327,13 @@ def test_the_register_prints_and_exports_what_it_shows(day: World) -> None:
 
 def test_every_number_of_the_indicators_opens_a_list_as_long(day: World) -> None:
     """What is a false alarm or rests on an earlier call is counted nowhere, and stands in none of these lists."""
-    told(day), confirmed(day)
+    quick, _ = told(day), confirmed(day)
+    for since in ("confirmed_at", "found_at"):  # one second late by one edition alone, one exactly in time
+        exact, late = told(day), told(day)
+        for event, seconds in ((exact, 0), (late, 1)):
+            query = f"UPDATE critical_event SET {since} = received_at - make_interval(secs => minutes * 60 + :s) WHERE id = :i"
+            with day.lab.uow() as uow:
+                uow.s.execute(text(query), {"s": seconds, "i": event})
     false, _ = found(day)
     misheard = confirmed(day)
     for _n in range(2):
@@ -341,9 +347,12 @@ def test_every_number_of_the_indicators_opens_a_list_as_long(day: World) -> None
     page = tester.get("/critical/stats").text
     assert "（共 2 次）" in page
     links = re.findall(r'href="(/critical/register\?[^"]*)"[^>]*>(?:[^<\d]*)(\d+)(?: 项)?</a>', page)
-    assert {"counted", "dept"} <= {name for href, _ in links for name in re.findall(r"(\w+)=", href)} and ("4" in {n for _, n in links})
+    assert {"counted", "dept"} <= {name for href, _ in links for name in re.findall(r"(\w+)=", href)} and ("8" in {n for _, n in links})
     for href, n in links:
         assert tester.get(href.replace("&amp;", "&")).text.count('<tr><td class="nowrap"><a href="/critical/phone/') == int(n), href
+    whole = {filter_: int(n) for filter_, n in re.findall(r'counted=1(?:&amp;|&)told=(\w+)"[^>]*>(\d+)</a>', page)}
+    assert whole == {"any": 5, "2015": 4, "2025": 4}
+    assert f"/critical/phone/{quick}" in tester.get("/critical/register?counted=1&told=2025").text
     for kind, status in (("pdf", 303), ("xlsx", 303), ("x", 422)):
         assert tester.post("/critical/stats/print", {"kind": kind}).status_code == status
 
