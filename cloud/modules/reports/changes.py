@@ -148,9 +148,11 @@ def _judged_anew(before: Mapping[int, TestLine], after: Detail, typed: Collectio
     out = []
     for test in after.tests:
         was, now = before[test.item.id].current, test.current
-        if str(test.item.id) in typed or test.index or was is None or now is None or was.id == now.id:
+        if str(test.item.id) in typed or test.index or now is None or (was is not None and was.id == now.id):
             continue
-        if was.reported_text != now.reported_text:
+        if test.state not in bench.TOLD_STATES:  # recalculated with it, but open: a preliminary report tells nothing of it
+            continue
+        if was is None or was.reported_text != now.reported_text:
             out.append(Change(test.item.name, _with_unit(before[test.item.id]), _with_unit(test)))
         elif was.ref_text != now.ref_text:
             out.append(Change(f"{test.item.name} 参考区间", was.ref_text or "无", now.ref_text or "无"))

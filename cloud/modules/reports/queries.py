@@ -435,6 +435,7 @@ class Found:
     n_critical: int
     released_at: datetime
     verifier: str | None
+    """Who signed the version that stands: of an amended one not who verified the first."""
     rendered: bool
     preliminary: bool
     specimen_id: int
@@ -450,7 +451,7 @@ JOIN patient p ON p.tenant_id = r.tenant_id AND p.id = r.patient_id
 JOIN specimen sp ON sp.tenant_id = r.tenant_id AND sp.id = r.specimen_id
 JOIN section se ON se.tenant_id = r.tenant_id AND se.id = r.section_id
 JOIN report_version v ON v.tenant_id = r.tenant_id AND v.report_id = r.id AND v.version_no = r.current_no
-LEFT JOIN app_user u ON u.tenant_id = r.tenant_id AND u.id = r.verifier_id
+LEFT JOIN app_user u ON u.tenant_id = v.tenant_id AND u.id = v.released_by
 WHERE r.tenant_id = :t AND r.released_at IS NOT NULL AND r.section_id = ANY(:sections) AND {where}
 ORDER BY r.id DESC LIMIT :n
 """

@@ -99,7 +99,10 @@ def send_back(uow: UnitOfWork, report_id: int, reason: str) -> None:
     """退回初审: the tester looks again."""
     specimen_id = specimen_of(uow, report_id)
     bench.send_back(uow, specimen_id, reason)
-    _back(uow, lock(uow, [report_id])[0], reason.strip())
+    report = lock(uow, [report_id])[0]
+    if report.state != State.TESTED:  # a page opened before its recall, say: sent back, it would be a preliminary report nobody recalled
+        raise UserError("conflict", say("报告目前为“{state}”，没有待审核的内容，不能退回。", state=rules.WORDS[State(report.state)]))
+    _back(uow, report, reason.strip())
 
 
 def on_withdrawn(uow: UnitOfWork, payload: dict[str, Any]) -> None:

@@ -205,6 +205,19 @@ def test_a_recalled_preliminary_report_is_hidden_at_once_also_while_the_rest_is_
             service.recall(uow, draft, "错", room.person(uow, "leader"))
 
 
+def test_what_was_recalled_or_waits_for_no_verifier_is_not_sent_back(room: Room) -> None:
+    """From a page opened before its recall: a recalled report would stand as a preliminary one."""
+    tube, _ = part(room)
+    with room.world.lab.uow() as uow:
+        report = uow.s.execute(text("SELECT id FROM report WHERE specimen_id = :s"), {"s": tube}).scalar_one()
+        with pytest.raises(UserError, match="没有待审核的内容，不能退回"):
+            service.send_back(uow, report, "请核对")
+    with room.world.lab.uow() as uow:
+        service.recall(uow, report, "标本混淆", room.person(uow, "leader"))
+    with room.world.lab.uow() as uow, pytest.raises(UserError, match="已召回.*不能退回"):
+        service.send_back(uow, report, "请核对")
+
+
 def test_a_rest_without_results_or_cancelled_still_becomes_a_final_report_and_sent_back_it_stays_told(room: Room) -> None:
     tube, no = part(room)
     with room.world.lab.uow() as uow:

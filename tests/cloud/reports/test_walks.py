@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -16,22 +17,28 @@ import pytest
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.bench import facts, rerun
 from cloud.modules.bench import queries as bench_queries
-from cloud.modules.bench import rerun
 from cloud.modules.bench import service as bench
+from cloud.modules.bench.reading import Reader
 from cloud.modules.bench.rules import TestState
+from cloud.modules.catalog import queries as md
 from cloud.modules.catalog.models import RefInterval
+from cloud.modules.catalog.rule_models import CalcFormula
 from cloud.modules.reports import queries, service
 from cloud.modules.reports.rules import State
-from tests.cloud.bench.world import ITEMS, World, build
+from tests.cloud.bench.world import BORN, ITEMS, World, build
 from tests.cloud.reports.test_interleavings import VALUES, VERSIONS, Play
-from tests.cloud.reports.test_release import DESK
+from tests.cloud.reports.test_release import DESK, RUN
 from tests.support import lab as labs
 from tests.support.database import TestDatabase
 
 WALKS = max(12, int(os.environ.get("JIANLIAN_WALKS", "0")))
 STEPS = 24
 CODES = ("K", "NA", "EXTRA")
+SODIUM = ("NA", "mmol/L", 1, "3.0", "4.6", None, None, True)  # critical, it would stop every report here
+DERIVED = ("AG", "mmol/L", 1, "0.5", "9.0", None, None, False)
+BIRTHS = (BORN, datetime(2015, 3, 1, tzinfo=UTC))
 MACHINE = ("sent", "again")
 TOLD = (TestState.RELEASED, TestState.AMENDED)
 
@@ -39,9 +46,17 @@ TOLD = (TestState.RELEASED, TestState.AMENDED)
 @pytest.fixture
 def world(fresh_db: TestDatabase) -> Iterator[World]:
     lab = labs.make(fresh_db)
-    made = build(lab, items=[row if row[0] != "NA" else (*row[:2], 1, *row[3:]) for row in ITEMS if row[0] in CODES])
-    with lab.uow() as uow:  # a corrected sex is judged otherwise
-        uow.s.add(RefInterval(item_id=made.items["K"], low=Decimal("3.0"), high=Decimal("6.9"), sex="F"))
+    made = build(lab, items=[SODIUM if row[0] == "NA" else row for row in ITEMS if row[0] in CODES] + [DERIVED])
+    with lab.uow() as uow:  # a corrected sex or birth is judged otherwise, what is calculated too
+        for code, low, high, sex, age in (
+            *(("K", "3.0", "6.9", "F", None), ("NA", "2.0", "4.2", None, 18)),
+            *(("AG", "0.1", "8.5", "F", None), ("AG", "0.2", "4.3", "M", 18)),
+        ):
+            fits = {"sex": sex, "age_low": None if age is None else 0, "age_high": age}
+            uow.s.add(RefInterval(item_id=made.items[code], low=Decimal(low), high=Decimal(high), **fits))
+        uow.s.add(
+            CalcFormula(item_id=made.items["AG"], name="差", expression="K + NA - 4", units=dict.fromkeys(("K", "NA", "AG"), "mmol/L"))
+        )
     yield made
     lab.db.dispose()
 
@@ -68,9 +83,26 @@ class Walk(Play):
             "released",
             "amended",
         ),
-        *("dismissed", "rerun", "withdrawn", "nothing", "part", "back", "recalled", "cancelled", "remarked", "renamed"),
+        *(
+            "dismissed",
+            "rerun",
+            "withdrawn",
+            "nothing",
+            "part",
+            "back",
+            "recalled",
+            "cancelled",
+            "remarked",
+            *("renamed",) * 3,
+            *("finished",) * 3,
+        ),
     )
     remark = asked = ""
+    judged: Counter[str]
+
+    def __init__(self, world: World, seed: int) -> None:
+        super().__init__(world, seed)
+        self.judged = Counter()
 
     def arrives(self, uow: UnitOfWork, value: str, run_at: Any) -> None:
         # The same dice for the same message: what is sent again is equal, item by item.
@@ -107,13 +139,29 @@ class Walk(Play):
 
     def renamed(self, uow: UnitOfWork) -> None:
         """The hospital corrects who the patient is; mostly the report follows."""
-        new = {"n": self.dice.choice(["张三丰", "张三峰", "无名氏"]), "x": self.dice.choice("MF"), "s": self.tube}
-        query = "UPDATE patient SET name = :n, sex = :x FROM specimen sp WHERE sp.id = :s AND patient.id = sp.patient_id"
+        new = {
+            "n": self.dice.choice(["张三丰", "张三峰", "无名氏"]),
+            "x": self.dice.choice("MF"),
+            "b": self.dice.choice(BIRTHS),
+            "s": self.tube,
+        }
+        query = "UPDATE patient SET name = :n, sex = :x, birth = :b FROM specimen sp WHERE sp.id = :s AND patient.id = sp.patient_id"
         uow.s.execute(text(query), new)
         row = uow.s.execute(text("SELECT id, current_no FROM report WHERE specimen_id = :s"), {"s": self.tube}).one_or_none()
         if row is not None and self.dice.random() < 0.7:
             asked = service.AmendRequest(row.id, row.current_no, {}, "patient", "HIS 更正")
             service.amend(uow, asked, self.room.person(uow, "senior"), DESK)
+            self.fits(uow)
+
+    def fits(self, uow: UnitOfWork) -> None:
+        """Whatever is told now is judged for the patient as known now."""
+        reader, tube = Reader(md.catalog(uow), uow.now), facts.tubes(uow, [self.tube])[self.tube]
+        for test in bench_queries.tests_of(uow, [self.tube])[self.tube]:
+            if test.state in TOLD and (now := test.current) is not None and not now.reported_text.startswith("无法计算"):
+                due = reader.read(test.item.id, now.analyzer_id, now.reported_text, tube)
+                self.judged[now.source] += 1
+                said = (now.ref_text, now.flag, now.critical)
+                assert said == (due.ref_text, due.flag, due.critical), f"{test.item.code} judged for somebody else after {self.log}"
 
     def rerun(self, uow: UnitOfWork) -> None:
         self.room.person(uow, "tester")
@@ -135,6 +183,12 @@ class Walk(Play):
     def back(self, uow: UnitOfWork) -> None:
         self.room.person(uow, "verifier")
         service.send_back(uow, self.report(uow), "请核对")
+
+    def finished(self, uow: UnitOfWork) -> None:
+        """Straight to a told report: by single steps most walks never come to what may happen to one."""
+        self.world.send(uow, self.tube, {c: self.dice.choice(VALUES) for c in CODES}, RUN + timedelta(minutes=self.dice.randrange(3)))
+        for step in (self.accepted, self.reviewed, self.released):
+            step(uow)
 
     def recalled(self, uow: UnitOfWork) -> None:
         if self.dice.random() < 0.3:
@@ -182,7 +236,11 @@ class Walk(Play):
             assert shown == stand, f"told something else: {shown}, {stand} after {self.log}"
             self.remark = self.asked if name == "remarked" else self.remark
             assert told.document.get("remark", "") == self.remark, f"words lost or left: {self.remark} after {self.log}"
+            assert told.sheet, f"nothing shown: {row} {live} {told.state} {told.version_state} after {self.log}"
             assert any(self.remark in c for c in told.sheet["comments"]) or not self.remark, f"words not printed after {self.log}"
+            open_ = {t.item.name for t in lines if t.state not in TOLD}
+            listed = {c["item"].split(" ")[0] for c in (told.sheet.get("amendment") or {}).get("changes", ())}
+            assert not listed & open_, f"a change of what is not told: {listed} after {self.log}"
             known = {t.item.code: t.current.ref_text for t in lines if t.state in TOLD and t.current is not None}
             printed = {each["code"]: each["interval"] for each in told.lines if "version_id" in each}
             assert printed == known, f"told another interval: {printed}, {known} after {self.log}"
@@ -190,9 +248,12 @@ class Walk(Play):
 
 def test_walks_tell_what_stands(world: World) -> None:
     seen: Counter[str] = Counter()
+    judged: Counter[str] = Counter()
     for seed in range(WALKS):
         walk = Walk(world, seed)
         for _ in range(STEPS):
             walk.step()
         seen.update(walk.log)
+        judged.update(walk.judged)
+    print(judged, seen)
     assert set(Walk.names) - {"cancelled", "dismissed", "part", "recalled"} <= set(seen), seen
