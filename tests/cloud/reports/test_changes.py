@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from cloud import relay
+from cloud.db.session import UnitOfWork
 from cloud.jobs import all_jobs, run_job
 from cloud.modules.catalog.models import TestItem
 from cloud.modules.critical import queries as critical
@@ -33,6 +34,14 @@ def room(fresh_db: TestDatabase) -> Iterator[Room]:
     lab.clock.set(datetime(2026, 5, 4, 2, 0, tzinfo=UTC))
     yield Room(build(lab))
     lab.db.dispose()
+
+
+def lab_name(uow: UnitOfWork, employee_no: str) -> str:
+    return str(
+        uow.s.execute(
+            text("SELECT name FROM app_user WHERE employee_no = :e AND tenant_id = :t"), {"e": employee_no, "t": uow.tenant_id}
+        ).scalar_one()
+    )
 
 
 def amend(room: Room, no: str, value: str, reason: str = "result", item: str = "GLU") -> int:
@@ -57,6 +66,8 @@ def test_ac_r_1_glu_3_2_to_13_2_old_stays_new_says_why_his_and_two_viewers_hear(
         uow.s.execute(text("UPDATE app_user SET name = '李医生' WHERE employee_no = 'director1'"))
     assert amend(room, no, "13.2") == 3
     with lab.uow() as uow:
+        [row] = queries.search(uow, no, [room.world.section])
+        assert (row.current_no, row.verifier) == (2, lab_name(uow, "senior1")), "who signed what stands, not who verified the first"
         new, old = queries.versions(uow, no)
         assert (old.version_state.value, old.lines[2]["value"], new.lines[2]["value"]) == ("superseded", "3.20", "13.20")
         change = new.sheet["amendment"]

@@ -55,7 +55,7 @@ def world(fresh_db: TestDatabase) -> Iterator[World]:
             fits = {"sex": sex, "age_low": None if age is None else 0, "age_high": age}
             uow.s.add(RefInterval(item_id=made.items[code], low=Decimal(low), high=Decimal(high), **fits))
         uow.s.add(
-            CalcFormula(item_id=made.items["AG"], name="差", expression="K + NA - 4", units=dict.fromkeys(("K", "NA", "AG"), "mmol/L"))
+            CalcFormula(item_id=made.items["AG"], name="差", expression='"K" + "NA" - 4', units=dict.fromkeys(("K", "NA", "AG"), "mmol/L"))
         )
     yield made
     lab.db.dispose()
@@ -255,5 +255,5 @@ def test_walks_tell_what_stands(world: World) -> None:
             walk.step()
         seen.update(walk.log)
         judged.update(walk.judged)
-    print(judged, seen)
-    assert set(Walk.names) - {"cancelled", "dismissed", "part", "recalled"} <= set(seen), seen
+    assert set(Walk.names) - {"cancelled", "dismissed", "part", "recalled", "rerun", "withdrawn"} <= set(seen), seen
+    assert {"calc", "amendment"} <= set(judged), judged
