@@ -257,3 +257,18 @@ def test_walks_tell_what_stands(world: World) -> None:
         judged.update(walk.judged)
     assert set(Walk.names) - {"cancelled", "dismissed", "part", "recalled", "rerun", "withdrawn"} <= set(seen), seen
     assert {"calc", "amendment"} <= set(judged), judged
+
+
+def test_an_amended_part_names_no_open_value_that_is_calculated_with_it(world: World) -> None:
+    walk = Walk(world, 0)
+    with world.lab.uow() as uow:
+        world.send(uow, walk.tube, {"K": "4.1"}, RUN)
+        walk.part(uow)
+        walk.released(uow)
+    with world.lab.uow() as uow:
+        world.send(uow, walk.tube, {"NA": "4.4"}, RUN)
+        asked = service.AmendRequest(walk.report(uow), 1, {world.items["K"]: "5.0"}, "result", "核对原始数据")
+        service.amend(uow, asked, walk.room.person(uow, "senior"), DESK)
+        told, open_ = queries.released(uow, report_id=walk.report(uow)), bench_queries.tests_of(uow, [walk.tube])[walk.tube]
+        assert told is not None and [c["item"] for c in told.sheet["amendment"]["changes"]] == ["项目K"]
+        assert [t.current.reported_text for t in open_ if t.item.code == "AG" and t.current is not None] == ["5.4"]
