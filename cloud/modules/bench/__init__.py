@@ -25,6 +25,7 @@ MODULE = Module(
         "specimen.rejected": ("ending:on_withdrawn",),
         "specimen.cancelled": ("ending:on_withdrawn",),
         "specimen.lost": ("ending:on_withdrawn",),
+        "patient.corrected": ("corrected:on_corrected",),
         "order.item_status": ("ending:on_item_status",),
     },
     starts={Perm.ENTER: "start:waiting"},

@@ -192,7 +192,7 @@ class Work:
             touched = sorted({v.test.specimen_id for v in new})
             rows.save(self.uow, self.tests.values(), [self.sums(i) for i in touched])
             self.alert(new)
-            self._tell(new, touched)
+            self.tell(new, touched)
         return [_recorded(t) for t in taken]
 
     def save_follow(self) -> None:
@@ -240,7 +240,8 @@ class Work:
                     for t, c in missed]  # fmt: skip
         critical.detect(self.uow, [_found(t, r, self.uow.now, self.tubes[t.specimen_id], c) for t, r, c in readings])
 
-    def _tell(self, new: Sequence[NewVersion], touched: Sequence[int]) -> None:
+    def tell(self, new: Sequence[NewVersion], touched: Sequence[int]) -> None:
+        """Event, audit entry and notice of new versions."""
         by_tube: dict[int, list[NewVersion]] = {}
         for version in new:
             by_tube.setdefault(version.test.specimen_id, []).append(version)

@@ -122,7 +122,7 @@ def amend(work: Work, changed: dict[int, tuple[str, str]], reread: str = "") -> 
         work.alert_told()
 
 
-_JUDGED = text("SELECT id, ref_text, flag, critical FROM result_version WHERE tenant_id = :t AND id = ANY(:ids)")
+JUDGED = text("SELECT id, ref_text, flag, critical FROM result_version WHERE tenant_id = :t AND id = ANY(:ids)")
 
 
 def _judged(work: Work) -> dict[int, Said]:
@@ -130,7 +130,7 @@ def _judged(work: Work) -> dict[int, Said]:
     ids = [
         work.current[t.id].id for t in work.tests.values() if t.state in (*rules.TOLD_STATES, TestState.RECALLED) and t.id in work.current
     ]
-    return {r.id: (r.ref_text, r.flag, r.critical) for r in work.uow.s.execute(_JUDGED, {"t": work.uow.tenant_id, "ids": ids})}
+    return {r.id: (r.ref_text, r.flag, r.critical) for r in work.uow.s.execute(JUDGED, {"t": work.uow.tenant_id, "ids": ids})}
 
 
 def _judged_anew(work: Work, changed: Collection[int], judged: Mapping[int, Said], why: str) -> list[NewVersion]:
@@ -143,7 +143,7 @@ def _judged_anew(work: Work, changed: Collection[int], judged: Mapping[int, Said
             continue
         if old.known.source == SOURCE or old.known.reported_text == measure.TO_CONFIRM:
             continue
-        reading = _read_again(work, test, old)
+        reading = read_again(work, test, old)
         if (reading.reported_text, reading.ref_text, reading.flag, reading.critical) != (old.known.reported_text, *judged[old.id]):
             no = max(v.known.version_no for v in work.versions[test.id]) + 1
             new.append(
@@ -155,7 +155,7 @@ def _judged_anew(work: Work, changed: Collection[int], judged: Mapping[int, Said
     return new
 
 
-def _read_again(work: Work, test: TestRow, old: VersionRow) -> Reading:
+def read_again(work: Work, test: TestRow, old: VersionRow) -> Reading:
     """What was measured, read for the patient as known now: formulas go on from the unrounded value, and a judgement is one of the number,
     not of its own words. Where master data changed since would print another value, the value told stays as it was told."""
     tube, (factor, offset) = work.tubes[test.specimen_id], old.map or ("1", "0")

@@ -71,6 +71,7 @@ def place_order(
     patient = patients.store(uow, message.patient, found)
     if before is not None and before != (patient.sex, patient.birth):
         holds.recheck(uow, patient)
+        uow.emit("patient.corrected", f"patient:{patient.id}", {"patient_id": patient.id})
     placed = Placed(patient.id, problems=rules.person_problems(message.patient, _today(uow)))
     if found.patient is None and not alone:
         twins = merge.propose_like(uow, patient)
