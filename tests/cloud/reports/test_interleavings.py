@@ -56,9 +56,9 @@ class Play:
         self.versions: dict[int, tuple[Any, ...]] = {}
         self.log: list[str] = []
 
-    def step(self) -> None:
-        """Any one thing that may happen next; what is refused changes nothing."""
-        name, before = self.dice.choice(self.names), self.stands()
+    def step(self, name: str = "") -> None:
+        """The thing named, or any one that may happen next; what is refused changes nothing."""
+        name, before = name or self.dice.choice(self.names), self.stands()
         try:
             with self.world.lab.uow() as uow:
                 getattr(self, name)(uow)
