@@ -99,7 +99,7 @@ def test_an_import_with_3_bad_rows_of_200_writes_nothing(world: World) -> None:
     rows[9]["low"], rows[99]["item"], rows[150]["method"] = "1", "GLU", "M150"
     good = sheet.write("x", head, [[row.get(names.get(word, ""), "") for word in head] for row in rows])
     tried = upload(group, good, **{"try": "1"})
-    assert "试导入通过：新增 200 行" in tried.text  # type: ignore[attr-defined]
+    assert "试导入通过：新增 200 行" in tried.text  # type: ignore[attr-defined]  # a page's answer
     with world.lab.uow() as uow:
         assert queries.listed(uow, "all")[1] == 0
     assert upload(group, good, reason="换试剂").status_code == 303  # type: ignore[attr-defined]
