@@ -37,7 +37,7 @@ def on_withdrawn(uow: UnitOfWork, payload: dict[str, Any]) -> None:
 
     What was measured from a tube that got lost afterwards (``again`` false) is still told.
     """
-    if not payload.get("again", True) or not _measured(uow, payload["specimen_id"]):
+    if not payload.get("again", True) or not _at_bench(uow, payload["specimen_id"]):
         return
     work, _ = open_tube(uow, payload["specimen_id"])
     _end(work, {test.id for test in work.tests.values()}, str(payload.get("reason") or ""))
@@ -46,7 +46,7 @@ def on_withdrawn(uow: UnitOfWork, payload: dict[str, Any]) -> None:
 def on_item_status(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     """Event ``order.item_status``: a request that was cancelled or refunded takes its untold tests along, measured or not (M03 R3)."""
     specimen_id = payload.get("specimen_id")
-    if payload.get("status") not in orders.ENDED or specimen_id is None or not _measured(uow, specimen_id):
+    if payload.get("status") not in orders.ENDED or specimen_id is None or not _at_bench(uow, specimen_id):
         return
     work, _ = open_tube(uow, specimen_id)
     given = {"t": uow.tenant_id, "s": specimen_id, "ended": list(orders.ENDED)}
@@ -54,7 +54,7 @@ def on_item_status(uow: UnitOfWork, payload: dict[str, Any]) -> None:
     _end(work, set(uow.s.scalars(_UNASKED, given)), str(payload.get("reason") or ""))
 
 
-def _measured(uow: UnitOfWork, specimen_id: int) -> bool:
+def _at_bench(uow: UnitOfWork, specimen_id: int) -> bool:
     """Whether the bench has the tube at all: a label that is void never came here."""
     return bool(uow.s.scalar(_ANY, {"t": uow.tenant_id, "s": specimen_id}))
 
