@@ -84,6 +84,19 @@ def may_end(whole: bool, there: bool, everywhere: bool, made: bool) -> bool:
     return everywhere or made if whole else there
 
 
+def end_problem(audits: bool, stops: bool, whole: bool, allowed: bool) -> Said | None:
+    """Why a stop is not this person's to end, saying who may (``allowed``: ``may_end``); None: it is."""
+    if not audits:
+        return say("解除须有审核权限：请审核者、组长或质量主管解除。")
+    if not stops:
+        return say("解除须有停用自动审核的权限，请系统管理员核对角色。")
+    if allowed:
+        return None
+    if whole:
+        return say("全院停用由停用者本人或负责全部专业组的人员解除。")
+    return say("其他专业组的停用，请该组人员解除。")
+
+
 def stops_for(stops: Collection[Stop], section_id: int, analyzers: Collection[int], items: Collection[int]) -> tuple[str, ...]:
     """The words of the stops that touch a report."""
     touched = {Scope.SECTION: {section_id}, Scope.ANALYZER: set(analyzers), Scope.ITEM: set(items)}

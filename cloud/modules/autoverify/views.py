@@ -15,7 +15,7 @@ from cloud.modules.autoverify import identity_form, places, queries, service, se
 from cloud.modules.autoverify.case import Action, Case, Expression, Identity, Policy, Range, Reach, anonymous, from_json, to_json
 from cloud.modules.autoverify.decision import decide
 from cloud.modules.autoverify.models import RuleSet, Suspension
-from cloud.modules.autoverify.rules import WORDS, Confusion, Perm, Scope, State, may_end
+from cloud.modules.autoverify.rules import WORDS, Confusion, Perm, Scope, State, end_problem, may_end
 from cloud.modules.autoverify.words import CATEGORIES, short
 from cloud.modules.bench import queries as bench
 from cloud.modules.catalog import queries as md
@@ -25,7 +25,7 @@ from cloud.web.page import fragment, page, redirect_to
 from cloud.web.view import Views, principal
 from common import ids
 from common.errors import UserError
-from common.say import say
+from common.say import Said, say
 
 VIEWS = Views("autoverify", __name__, places.AT)
 ACTIONS = {
@@ -387,7 +387,7 @@ def switch(uow: UnitOfWork) -> Any:
         "autoverify/switch.html",
         tab="switch",
         stops=stops,
-        may_end={s.id for s in stops if _may_end(uow, s)},
+        problems={s.id: _end_problem(uow, s) for s in stops},
         past=queries.past_stops(uow),
         sections=mine,
         analyzers=[a for a in catalog.analyzers.values() if a.active and a.section_id in own],
@@ -404,12 +404,13 @@ def _place(uow: UnitOfWork, scope: Scope, target: int | None) -> int | None:
     return None if found is None else found.section_id
 
 
-def _may_end(uow: UnitOfWork, stop: Suspension) -> bool:
+def _end_problem(uow: UnitOfWork, stop: Suspension) -> Said | None:
     who = principal()
     own = {s.id for s in _mine(uow) if who.may(Perm.STOP, s.code)}
     place = _place(uow, Scope(stop.scope), stop.target_id)
     whole = stop.scope == Scope.TENANT
-    return who.may(Perm.STOP) and may_end(whole, place is None or place in own, own >= queries.releasing(uow), stop.by_id == who.user_id)
+    allowed = may_end(whole, place is None or place in own, own >= queries.releasing(uow), stop.by_id == who.user_id)
+    return end_problem(who.may(Perm.AUDIT), who.may(Perm.STOP), whole, allowed)
 
 
 @VIEWS.post("/av/switch", Perm.STOP)
@@ -431,8 +432,9 @@ def end_stop(uow: UnitOfWork, suspension_id: int) -> Any:
     found = next((s for s in queries.open_stops(uow) if s.id == suspension_id), None)
     if found is not None and not _own(uow, _place(uow, Scope(found.scope), found.target_id)):
         raise NotFound("该停用")
-    if found is not None and not _may_end(uow, found):
-        raise UserError("forbidden", "解除停用须有停用自动审核的权限；全院停用由停用者本人或负责全部专业组的人员解除。")
+    problem = None if found is None else _end_problem(uow, found)
+    if problem is not None:
+        raise UserError("forbidden", problem)
     service.end_stop(uow, suspension_id, request.form.get("reason", ""))
     return redirect_to("/av/switch")
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from cloud.modules.autoverify import service
-from cloud.modules.autoverify.rules import Scope, may_end
+from cloud.modules.autoverify.rules import Scope, end_problem, may_end
 from cloud.modules.autoverify.sets import starting_policy
 from cloud.modules.catalog.models import Section, raise_version
 from tests.cloud.autoverify.floor import Floor, open_floor
@@ -43,6 +43,7 @@ def test_another_sections_stop_is_neither_made_nor_ended(floor: Floor, scope: Sc
     away = elsewhere(floor, "verifier")
     page = away.get("/av/switch").text
     assert f"/av/switch/{own}/end" not in page and f"/av/switch/{whole}/end" not in page and f'value="{scope.value}:{target}"' not in page
+    assert "其他专业组的停用，请该组人员解除。" in page and "全院停用由停用者本人或负责全部专业组的人员解除。" in page
     assert away.post("/av/switch", {"what": f"{scope.value}:{target}", "reason": "x"}).status_code == 404
     assert away.post(f"/av/switch/{own}/end", {"reason": "好了"}).status_code == 404
     assert away.post(f"/av/switch/{whole}/end", {"reason": "来电"}).status_code == 403
@@ -86,6 +87,23 @@ def test_a_stop_of_the_whole_hospital_is_ended_by_its_maker_or_who_may_stop_it_a
 )
 def test_who_may_end_a_stop(whole: bool, there: bool, everywhere: bool, made: bool, may: bool) -> None:
     assert may_end(whole, there, everywhere, made) is may
+
+
+@pytest.mark.parametrize(
+    ("audits", "stops", "whole", "allowed", "said"),
+    [
+        (False, True, True, True, "请审核者、组长或质量主管解除"),
+        (False, False, False, False, "请审核者、组长或质量主管解除"),
+        (True, False, False, True, "停用自动审核的权限"),
+        (True, True, True, False, "停用者本人"),
+        (True, True, False, False, "该组人员"),
+        (True, True, True, True, None),
+        (True, True, False, True, None),
+    ],
+)
+def test_why_a_stop_cannot_be_ended_is_said(audits: bool, stops: bool, whole: bool, allowed: bool, said: str | None) -> None:
+    problem = end_problem(audits, stops, whole, allowed)
+    assert problem is None if said is None else said in str(problem)
 
 
 def test_another_sections_sample_run_and_certificates_are_absent(floor: Floor) -> None:

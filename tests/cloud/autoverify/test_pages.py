@@ -71,6 +71,7 @@ def test_one_click_stops_and_only_a_verifier_lets_it_go_on(floor: Floor) -> None
     with lab.uow() as uow:
         stop = uow.s.execute(text("SELECT id FROM av_suspension")).scalar_one()
     assert tester.post(f"/av/switch/{stop}/end", {"reason": "好了"}).status_code == 403
+    assert "请审核者、组长或质量主管解除" in tester.get("/av/switch").text
     assert lab.client("verifier").post(f"/av/switch/{stop}/end", {"reason": "质控在控"}).status_code == 303
     with lab.uow() as uow:
         ended = uow.s.execute(text("SELECT u.name FROM app_user u JOIN av_suspension s ON s.ended_by = u.id AND s.id = :i"), {"i": stop})
