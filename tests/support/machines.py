@@ -42,6 +42,7 @@ MACHINES: Mapping[tuple[str, str], Table] = {
     ("app_user", "status"): platform.USER_MOVES,
     ("authorization_grant", "state"): personnel.TRANSITIONS,
     ("catalog_change", "state"): changes.TRANSITIONS,
+    ("confirmation", "state"): bench.CONFIRMING_MOVES,
     ("critical_event", "state"): critical.TRANSITIONS,
     ("delivery", "state"): interfaces.TRANSITIONS,
     ("discard_batch", "state"): storage_rules.BATCH_TRANSITIONS,

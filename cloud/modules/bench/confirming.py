@@ -1,11 +1,12 @@
 """待复检 (M07 R5): a screen that stays reactive is told as 待复检, never as positive, and its tube goes to a confirmatory laboratory.
 
-A row follows it: waits to be sent, is sent, is back with the other laboratory's words, which become the report's by an amendment.
+A row follows it: waits to be sent, is sent, is back with the other laboratory's words, which become the report's by an amendment; or it
+ends without any, and the report goes on saying 待复检.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,11 +16,12 @@ from sqlalchemy import select, text
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import measure, rows
 from cloud.modules.bench.consequences import reactive
-from cloud.modules.bench.measure import Confirming, Kind
+from cloud.modules.bench.measure import Kind
 from cloud.modules.bench.models import Confirmation
 from cloud.modules.bench.opening import fresh, must_be_open, open_test, save, settled, to
-from cloud.modules.bench.rows import NewVersion
-from cloud.modules.bench.rules import Perm, TestState
+from cloud.modules.bench.record import Work
+from cloud.modules.bench.rows import NewVersion, TestRow
+from cloud.modules.bench.rules import CONFIRMING_MOVES, CONFIRMING_WORDS, Confirming, Perm, TestState
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.reports.documents import Column, ListDocument
@@ -29,6 +31,7 @@ from common.say import say
 
 PAGE = 100
 EXPORT_MOST = 5000
+_OUT = (Confirming.WAITING.value, Confirming.SENT.value)
 UNSENT, UNANSWERED = timedelta(hours=24), timedelta(days=14)
 """[C] A screen that needs a confirmation leaves within a day and is back within two weeks."""
 
@@ -64,20 +67,31 @@ def send_to_confirm(uow: UnitOfWork, test_id: int, version: int, reason: str, ma
     test.notes = [n for n in test.notes if n["code"] != measure.NoteCode.CONFIRM]
     test.current_id, test.pending_id = made.id, None
     work.current[test.id] = made
-    row = Confirmation(
-        specimen_id=test.specimen_id, section_id=work.tubes[test.specimen_id].section_id, test_id=test.id, item_id=test.item_id,
-        screened="、".join(seen), reason=reason.strip()[:200], asked_at=uow.now, asked_by=uow.actor.name,
-    )  # fmt: skip
-    uow.s.add(row)
-    uow.s.flush()
+    row = _row_of(work, test, seen, reason.strip()[:200])
     settled(work, test.specimen_id)
     save(work, "to_confirm", {"item": name, "value": measure.TO_CONFIRM, "confirmation": row.id}, {"value": seen}, reason.strip())
     return test.specimen_id
 
 
+def _row_of(work: Work, test: TestRow, seen: Sequence[str], reason: str) -> Confirmation:
+    """A new row; or the one that is out, told of what was measured since: one tube is sent once."""
+    uow, query = work.uow, select(Confirmation).where(Confirmation.test_id == test.id, Confirmation.state.in_(_OUT))
+    row = uow.s.scalars(query.with_for_update()).one_or_none()
+    if row is None:
+        row = Confirmation(
+            specimen_id=test.specimen_id, section_id=work.tubes[test.specimen_id].section_id, test_id=test.id, item_id=test.item_id,
+            screened="、".join(seen), reason=reason, asked_at=uow.now, asked_by=uow.actor.name,
+        )  # fmt: skip
+        uow.s.add(row)
+    else:
+        row.screened, row.reason = "、".join([row.screened, *seen]), reason
+    uow.s.flush()
+    return row
+
+
 def sent(uow: UnitOfWork, row_id: int, version: int, lab: str, carrier: str) -> None:
     """The tube is on its way to the confirmatory laboratory."""
-    row = _open(uow, row_id, version, Confirming.WAITING)
+    row = _open(uow, row_id, version, Confirming.SENT)
     if not lab.strip():
         raise Invalid(say("请填写确证实验室，例如：市疾控中心。"), "lab")
     row.state, row.lab, row.carrier = Confirming.SENT.value, lab.strip()[:100], carrier.strip()[:60]
@@ -87,7 +101,7 @@ def sent(uow: UnitOfWork, row_id: int, version: int, lab: str, carrier: str) -> 
 
 def back(uow: UnitOfWork, row_id: int, version: int, report_no: str, conclusion: str) -> None:
     """The confirmatory laboratory's report is here; ours is amended by it."""
-    row = _open(uow, row_id, version, Confirming.SENT)
+    row = _open(uow, row_id, version, Confirming.BACK)
     if not report_no.strip():
         raise Invalid(say("请填写确证报告号。"), "report_no")
     if not conclusion.strip():
@@ -97,21 +111,33 @@ def back(uow: UnitOfWork, row_id: int, version: int, report_no: str, conclusion:
     uow.audit("confirmation", row.id, "returned", after={"report_no": row.report_no, "conclusion": row.conclusion})
 
 
-def _open(uow: UnitOfWork, row_id: int, version: int, wanted: Confirming) -> Confirmation:
+def end(uow: UnitOfWork, row_id: int, version: int, reason: str, may_decide: bool) -> None:
+    """There will be no answer: the tube cannot be sent, or was refused there. The report stays as it was told; a new tube begins anew."""
+    row = _open(uow, row_id, version, Confirming.ENDED)
+    if not may_decide:
+        raise Conflict(say("确证只能由高年资或组长结束。"))
+    if not reason.strip():
+        raise Invalid(say("请写明原因，例如：标本量不足，确证实验室退回，已请病区重采。"), "reason")
+    row.state, row.conclusion = Confirming.ENDED.value, reason.strip()[:200]
+    row.back_at, row.back_by = uow.now, uow.actor.name
+    uow.audit("confirmation", row.id, "ended", after={"specimen": row.specimen_id}, reason=row.conclusion)
+
+
+def _open(uow: UnitOfWork, row_id: int, version: int, to: Confirming) -> Confirmation:
     row = uow.s.get(Confirmation, (uow.tenant_id, row_id), with_for_update=True)
     if row is None:
         raise NotFound("这条确证记录")
-    if row.state != wanted:
-        raise Conflict(say("这条确证记录已为“{state}”，请刷新。", state=measure.CONFIRMING_WORDS[Confirming(row.state)]))
+    if to not in CONFIRMING_MOVES[Confirming(row.state)]:
+        raise Conflict(say("这条确证记录已为“{state}”，请刷新。", state=CONFIRMING_WORDS[Confirming(row.state)]))
     if row.version != version:
         raise Stale
     return row
 
 
 def unanswered(uow: UnitOfWork, test_ids: Collection[int]) -> set[int]:
-    """Those of these tests that wait for a confirmatory laboratory."""
-    query = select(Confirmation.test_id).where(Confirmation.test_id.in_(list(test_ids)), Confirmation.state != Confirming.BACK.value)
-    return set(uow.s.scalars(query))
+    """Those of these tests that are told as 待复检 and of which no confirmatory laboratory has spoken."""
+    rows = uow.s.execute(select(Confirmation.test_id, Confirmation.state).where(Confirmation.test_id.in_(list(test_ids)))).all()
+    return {row.test_id for row in rows} - {row.test_id for row in rows if row.state == Confirming.BACK}
 
 
 _LIST = text("""
@@ -119,13 +145,14 @@ SELECT c.id, c.version, c.state, c.screened, c.reason, c.asked_at, c.asked_by, c
        c.conclusion, c.back_at, c.back_by, c.item_id, c.specimen_id, s.barcode, s.sample_no, s.patient_id, p.name, p.patient_no
 FROM confirmation c JOIN specimen s ON s.tenant_id = c.tenant_id AND s.id = c.specimen_id
 JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
-WHERE c.tenant_id = :t AND c.section_id = :s AND (c.state <> 'back') = :open AND (CAST(:before AS bigint) IS NULL OR c.id < :before)
+WHERE c.tenant_id = :t AND c.section_id = :s AND (c.state IN ('waiting','sent')) = :open
+  AND (CAST(:before AS bigint) IS NULL OR c.id < :before)
 ORDER BY c.id DESC LIMIT :n
 """)
 
 
 def listed(uow: UnitOfWork, section_id: int, open_only: bool, before: int | None = None, limit: int = PAGE) -> list[Line]:
-    """A section's confirmations that are still out, or those that are back; newest first."""
+    """A section's confirmations that are still out, or those that are back or ended; newest first."""
     given = {"t": uow.tenant_id, "s": section_id, "open": open_only, "before": before, "n": limit}
     items = md.catalog(uow).items
     return [Line(r, items[r.item_id].name, items[r.item_id].sensitive) for r in uow.s.execute(_LIST, given)]
@@ -187,4 +214,4 @@ class Line:
     sensitive: bool
 
 
-__all__ = ["Line", "back", "document", "listed", "look", "send_to_confirm", "sent", "unanswered"]
+__all__ = ["Line", "back", "document", "end", "listed", "look", "send_to_confirm", "sent", "unanswered"]

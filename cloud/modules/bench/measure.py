@@ -281,17 +281,6 @@ TO_CONFIRM = "待复检"
 """What the report says of a reactive screen before a confirmatory laboratory has answered."""
 
 
-class Confirming(StrEnum):
-    """Where a screen that is to be confirmed stands."""
-
-    WAITING = "waiting"
-    SENT = "sent"
-    BACK = "back"
-
-
-CONFIRMING_WORDS = {Confirming.WAITING: say("待送确证"), Confirming.SENT: say("已送确证"), Confirming.BACK: say("确证已回报")}
-
-
 def reflex_kind(action: str, depth: int, on_tube: bool, known: bool, standing: bool = True) -> Kind | None:
     """What a rule that is true sets off, or None. Chains end at depth 2; a rule speaks once a tube; what is on the tube is not added.
 

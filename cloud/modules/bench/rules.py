@@ -81,6 +81,30 @@ def may_move(state: TestState, to: TestState) -> bool:
     return to in TRANSITIONS[state]
 
 
+class Confirming(StrEnum):
+    """Where a screen that was told as 待复检 stands (R5)."""
+
+    WAITING = "waiting"
+    SENT = "sent"
+    BACK = "back"
+    ENDED = "ended"
+
+
+CONFIRMING_MOVES: Mapping[Confirming, frozenset[Confirming]] = {
+    Confirming.WAITING: frozenset({Confirming.SENT, Confirming.ENDED}),
+    # The other laboratory may refuse the tube: too little, too old. Nothing is confirmed then, and a new tube is screened anew.
+    Confirming.SENT: frozenset({Confirming.BACK, Confirming.ENDED}),
+    Confirming.BACK: frozenset(),
+    Confirming.ENDED: frozenset(),
+}
+CONFIRMING_WORDS: Mapping[Confirming, Said] = {
+    Confirming.WAITING: say("待送确证"),
+    Confirming.SENT: say("已送确证"),
+    Confirming.BACK: say("确证已回报"),
+    Confirming.ENDED: say("未能确证"),
+}
+
+
 class TubeState(StrEnum):
     """Where a tube stands on the bench: the sum of its tests."""
 

@@ -93,7 +93,9 @@ def amend(work: Work, changed: dict[int, tuple[str, str]], reread: str = "") -> 
     out = unanswered(work.uow, changed)
     if out:
         names = [work.catalog.items[t.item_id].name for t in work.tests.values() if t.id in out]
-        raise UserError("conflict", say("{items} 的确证实验室还没有回报，不能修改；回报后请先在“确证送检”登记。", items=names))
+        raise UserError(
+            "conflict", say("{items} 没有确证结果，不能修改：回报后请先在“确证送检”登记，未能确证的请重采后另行检验。", items=names)
+        )
     back = any(t.state == TestState.RECALLED for t in work.tests.values())
     judged = _judged(work) if reread else {}
     new = _judged_anew(work, changed, judged, reread)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from flask import request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import confirming, figures, measure, queries, worklist
+from cloud.modules.bench import confirming, figures, queries, rules, worklist
 from cloud.modules.bench.messages import entries_of
 from cloud.modules.bench.rules import Perm
 from cloud.modules.bench.views import OK, WARN, at_own, section_of, sections
@@ -159,7 +159,7 @@ def confirmations(uow: UnitOfWork) -> Any:
     shown: dict[str, Any] = {"section": section, "sections": mine, "done": done, "full": len(found) == confirming.PAGE}
     open_rows = _open_to(uow, found)
     context: dict[str, Any] = {"rows": open_rows, "hidden": len(found) - len(open_rows), "last": found[-1].row.id if found else 0}
-    return page("bench/confirm.html", words=measure.CONFIRMING_WORDS, **context, **shown)
+    return page("bench/confirm.html", words=rules.CONFIRMING_WORDS, **context, **shown)
 
 
 @VIEWS.post("/bench/confirm/export", Perm.READ, reads=True)
@@ -174,11 +174,13 @@ def confirmations_export(uow: UnitOfWork) -> Any:
 
 @VIEWS.post("/bench/confirm/<int:row_id>", Perm.ENTER)
 def confirmation(uow: UnitOfWork, row_id: int) -> Any:
-    """It was sent, or the confirmatory report is here."""
+    """It was sent, the confirmatory report is here, or there will be none."""
     at_own(uow, "confirmation", row_id)
     form, version = request.form, request.form.get("version", 0, int)
     if form.get("do") == "back":
         confirming.back(uow, row_id, version, form.get("report_no", ""), form.get("conclusion", ""))
+    elif form.get("do") == "end":
+        confirming.end(uow, row_id, version, form.get("reason", ""), principal().may(Perm.DECIDE))
     else:
         confirming.sent(uow, row_id, version, form.get("lab", ""), form.get("carrier", ""))
     return redirect_to(f"/bench/confirm?section={form.get('section', '')[:20]}")

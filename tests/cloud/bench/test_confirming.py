@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from itertools import product
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import confirming, queries, service
+from cloud.modules.bench.models import Confirmation
 from cloud.modules.bench.queries import TestLine
+from cloud.modules.bench.rules import CONFIRMING_MOVES, Confirming
 from cloud.modules.bench.service import Entry
 from cloud.modules.catalog import queries as md
 from cloud.modules.catalog import rule_models as rules
@@ -22,6 +25,7 @@ from tests.cloud.bench.world import NORMAL, World, build
 from tests.support import lab as labs
 from tests.support.database import TestDatabase, TestServer
 
+C = Confirming
 RUN = datetime(2026, 5, 4, 2, 0, tzinfo=UTC)
 NOW = RUN + timedelta(hours=1)
 LATER = NOW + timedelta(minutes=4)
@@ -103,6 +107,9 @@ def test_a_reactive_screen_is_never_told_as_such_whatever_is_tried(uow: UnitOfWo
         service.withdraw(uow, again.rerun.id, "标本不足", True)
     confirming.send_to_confirm(uow, again.id, again.version, "标本量不足以复检", True)
     service.review(uow, tube)
+    # The tube is the same one and leaves once: one row, with all that was measured.
+    (row,) = [c.row for c in confirming.listed(uow, world.section, True) if c.row.specimen_id == tube]
+    assert (row.screened, row.reason) == ("5.2、5.2、5.2", "标本量不足以复检")
 
 
 def test_a_duplicate_without_a_reaction_is_a_seniors_choice(uow: UnitOfWork, world: World) -> None:
@@ -134,7 +141,7 @@ def test_a_confirmation_is_sent_answered_and_only_then_amended(uow: UnitOfWork, 
         service.amend(locked, {found.id: (value, "确证")})
 
     assert row().state == "waiting" and row().screened == "5.2、5.2"
-    with pytest.raises(UserError, match="确证实验室还没有回报"):
+    with pytest.raises(UserError, match="没有确证结果"):
         amended("5.20")
     with pytest.raises(Conflict):
         confirming.back(uow, row().id, row().version, "Q1", "阳性")
@@ -145,7 +152,7 @@ def test_a_confirmation_is_sent_answered_and_only_then_amended(uow: UnitOfWork, 
     confirming.sent(uow, row().id, row().version, "市疾控", "小王")
     with pytest.raises(Conflict):
         confirming.sent(uow, row().id, row().version, "市疾控", "")
-    with pytest.raises(UserError, match="确证实验室还没有回报"):
+    with pytest.raises(UserError, match="没有确证结果"):
         amended("5.20")
     for number, conclusion in (("", "阳性"), ("Q1", " ")):
         with pytest.raises(Invalid):
@@ -155,6 +162,66 @@ def test_a_confirmation_is_sent_answered_and_only_then_amended(uow: UnitOfWork, 
     amended("5.20")
     now = line(uow, tube, "K").current
     assert now is not None and now.reported_text.startswith("5.2")
+
+
+STEPS = {(C.WAITING, C.SENT), (C.WAITING, C.ENDED), (C.SENT, C.BACK), (C.SENT, C.ENDED)}
+
+
+@pytest.mark.parametrize(("state", "to"), list(product(C, C)))
+def test_every_step_of_a_confirmation_is_in_the_table_or_refused(uow: UnitOfWork, world: World, state: Confirming, to: Confirming) -> None:
+    assert ((state, to) in STEPS) is (to in CONFIRMING_MOVES[state])
+    tube = reactive_tube(uow, world)
+    found = line(uow, tube, "K")
+    confirming.send_to_confirm(uow, found.id, found.version, "双份均有反应", True)
+    uow.s.execute(text("UPDATE confirmation /* by hand */ SET state = :s"), {"s": state.value})
+    uow.s.expire_all()
+    row = uow.s.scalars(select(Confirmation)).one()
+    verbs = {
+        C.SENT: lambda: confirming.sent(uow, row.id, row.version, "市疾控", ""),
+        C.BACK: lambda: confirming.back(uow, row.id, row.version, "Q1", "阴性"),
+        C.ENDED: lambda: confirming.end(uow, row.id, row.version, "标本不足", True),
+    }
+    if to not in verbs:  # nothing leads back to the beginning
+        assert all((state, C.WAITING) not in STEPS for state in C)
+        return
+    if (state, to) in STEPS:
+        verbs[to]()
+        uow.s.flush()
+        uow.s.refresh(row)
+        assert row.state == to
+        return
+    with pytest.raises(Conflict, match="请刷新"):
+        verbs[to]()
+    uow.s.flush()
+    uow.s.refresh(row)
+    assert row.state == state
+
+
+def test_a_tube_nobody_can_confirm_ends_and_its_report_still_says_no_more(uow: UnitOfWork, world: World) -> None:
+    tube = reactive_tube(uow, world)
+    found = line(uow, tube, "K")
+    confirming.send_to_confirm(uow, found.id, found.version, "双份均有反应", True)
+    service.review(uow, tube)
+    work, _ = service.lock_to_tell(uow, [tube])
+    service.release(work, [tube])
+    row = uow.s.scalars(select(Confirmation).where(Confirmation.specimen_id == tube)).one()
+    confirming.sent(uow, row.id, row.version, "市疾控", "")
+    uow.s.flush()
+    with pytest.raises(Conflict, match="高年资或组长"):
+        confirming.end(uow, row.id, row.version, "标本不足", False)
+    with pytest.raises(Invalid, match="原因"):
+        confirming.end(uow, row.id, row.version, " ", True)
+    with pytest.raises(Stale):
+        confirming.end(uow, row.id, row.version + 1, "标本不足", True)
+    confirming.end(uow, row.id, row.version, "标本不足，市疾控退回", True)
+    uow.s.flush()
+    uow.s.execute(text("UPDATE confirmation SET sent_at = sent_at - interval '90 days', asked_at = asked_at - interval '90 days'"))
+    confirming.look(uow)
+    assert uow.s.execute(text("SELECT count(*) FROM alert WHERE kind = 'bench.confirm' AND cleared_at IS NULL")).scalar_one() == 0
+    assert [c.row.conclusion for c in confirming.listed(uow, world.section, False)] == ["标本不足，市疾控退回"]
+    assert confirming.unanswered(uow, [found.id]) == {found.id}
+    with pytest.raises(UserError, match="没有确证结果"):
+        service.amend(service.lock_reported(uow, [tube]), {found.id: ("5.20", "确证")})
 
 
 def test_after_its_confirmation_the_value_may_be_told_at_once(uow: UnitOfWork, world: World) -> None:
@@ -207,7 +274,8 @@ def test_the_bench_and_the_register_follow_a_reactive_screen(world: World) -> No
     assert tester.post(f"/bench/test/{found.id}/choose", form, htmx=True).status_code == 409
     assert "待复检" in senior.post(f"/bench/test/{found.id}/choose", form, htmx=True).text
     register = tester.get(f"/bench/confirm?section={section}").text
-    assert "待送确证" in register and "5.2、5.2" in register
+    assert "待送确证" in register and "5.2、5.2" in register and 'value="end"' not in register
+    assert 'value="end"' in senior.get(f"/bench/confirm?section={section}").text
     with world.lab.uow() as uow:
         (row,) = [c.row for c in confirming.listed(uow, world.section, True)]
     url = f"/bench/confirm/{row.id}"
@@ -222,6 +290,8 @@ def test_the_bench_and_the_register_follow_a_reactive_screen(world: World) -> No
     assert "没有待送或待回报" in tester.get(f"/bench/confirm?section={section}").text
     done = tester.get(f"/bench/confirm?section={section}&done=1").text
     assert "Q1" in done and "市疾控" in done
+    ending = {"version": row.version, "do": "end", "reason": "标本不足", "section": section}
+    assert senior.post(url, ending, htmx=True).status_code == 409  # it is back
     assert world.lab.client("nurse").get(f"/bench/confirm?section={section}").status_code == 403
     assert tester.post("/bench/confirm/999", back, htmx=True).status_code == 404
     with world.lab.uow() as uow:
