@@ -76,7 +76,7 @@ def send_to_confirm(uow: UnitOfWork, test_id: int, version: int, reason: str, ma
 def _row_of(work: Work, test: TestRow, seen: Sequence[str], reason: str) -> Confirmation:
     """A new row; or the one that is out, told of what was measured since: one tube is sent once."""
     uow, query = work.uow, select(Confirmation).where(Confirmation.test_id == test.id, Confirmation.state.in_(_OUT))
-    row = uow.s.scalars(query.with_for_update()).one_or_none()
+    row = uow.s.scalars(query.order_by(Confirmation.id).with_for_update()).first()
     if row is None:
         row = Confirmation(
             specimen_id=test.specimen_id, section_id=work.tubes[test.specimen_id].section_id, test_id=test.id, item_id=test.item_id,

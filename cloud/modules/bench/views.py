@@ -72,6 +72,12 @@ def worklist(uow: UnitOfWork, code: str) -> Any:
     if is_fragment() and request.args.get("after"):
         return fragment("bench/section.html", "lines", **context)
     chosen = request.args.get("tube", type=int) or (lines[0].specimen_id if lines else None)
+    at = None if chosen is None else queries.section_of_tube(uow, chosen)
+    if at is not None and at != section.id:
+        other = next((s for s in sections(uow) if s.id == at), None)
+        if other is None:
+            raise NotFound("该标本")
+        return redirect_to(f"/bench/{other.code}?tube={chosen}")
     detail = None if chosen is None else _detail(uow, chosen)
     extra: dict[str, Any] = {"sections": sections(uow), "counts": listing.counts(uow, section.id), "chosen": chosen, "detail": detail}
     return page("bench/section.html", block="list", **context, **extra)
@@ -149,6 +155,8 @@ def find(uow: UnitOfWork, code: str) -> Any:
     if found[1] != section.id:
         other = md.catalog(uow).sections[found[1]]
         raise Invalid(say("条码 {code} 属于{name}，请到该组工作台处理。", code=scan.code, name=other.name), "code")
+    if not is_fragment():  # sent by the browser itself, before the page's scripts are there
+        return redirect_to(f"/bench/{section.code}?tube={found[0]}")
     detail = _detail(uow, found[0])
     return fragment("bench/section.html", "tube", trigger=OK, section=section, detail=detail, now=uow.now)
 

@@ -110,7 +110,11 @@ def queue(uow: UnitOfWork, code: str) -> Any:
     if is_fragment():
         return fragment("reports/queue.html", "rows", section=section, waiting=waiting, now=uow.now)
     chosen = request.args.get("report", type=int) or (waiting[0].id if waiting else None)
-    shown = next((w for w in waiting if w.id == chosen), None)
+    return _whole(uow, section, waiting, next((w for w in waiting if w.id == chosen), None))
+
+
+def _whole(uow: UnitOfWork, section: md.SectionRow, waiting: list[queries.Waiting], shown: queries.Waiting | None) -> Any:
+    """The queue with one of its reports beside it."""
     detail = _detail(uow, shown.specimen_id) if shown is not None else None
     return page(
         "reports/queue.html",
@@ -118,7 +122,7 @@ def queue(uow: UnitOfWork, code: str) -> Any:
         sections=_mine(uow),
         waiting=waiting,
         now=uow.now,
-        chosen=chosen,
+        chosen=None if shown is None else shown.id,
         more=queries.count_waiting(uow, [section.id]).get(section.id, 0) - len(waiting) if len(waiting) == queries.PAGE else 0,
         one=shown,
         detail=detail,
@@ -138,6 +142,8 @@ def find(uow: UnitOfWork, code: str) -> Any:
     found = None if tube is None else queries.waiting(uow, section.id, tube[0], principal().user_id)
     if tube is None or found is None:
         raise NotFound(say("条码 {code} 的待审报告", code=scan.code))
+    if not is_fragment():  # sent by the browser itself, before the page's scripts are there
+        return _whole(uow, section, _queue(uow, section), queries.veiled(uow, principal(), [found])[0])
     detail = _detail(uow, tube[0])
     context: dict[str, Any] = {"section": section, "one": found, "detail": detail, "may_verify": _may_verify(uow, section.id, detail)}
     return fragment("reports/queue.html", "report", trigger='{"sound":"ok"}', **context, **_beside(uow, detail))

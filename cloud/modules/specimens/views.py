@@ -201,7 +201,7 @@ def register(uow: UnitOfWork) -> Any:
     keep = {n: form.get(n, "") for n in ("kind", "dept", "doctor", "paid", "collector")} | {"order_sets": registration.order_sets}
     context = _register(uow, keep if form.get("keep") else {})
     sound = "bad" if taken.limit is not None else "warn" if taken.again else "ok"
-    return fragment("specimens/register.html", "work", trigger=_sound(sound), taken=taken, **context)
+    return page("specimens/register.html", "work", trigger=_sound(sound), taken=taken, **context)
 
 
 def _register(uow: UnitOfWork, keep: dict[str, Any]) -> dict[str, Any]:
@@ -311,7 +311,9 @@ def issues(uow: UnitOfWork, specimen_id: int) -> Any:
         return redirect_to(f"/sp/tubes/{specimen_id}")
     uow.s.flush()
     found = queries.life(uow, specimen_id)
-    return fragment("specimens/receive.html", "noted", trigger=_sound("ok"), tube=None if found is None else found.tube, **_base(uow))
+    tube = None if found is None else found.tube
+    around = {} if is_fragment() else _desk(uow)
+    return page("specimens/receive.html", "noted", trigger=_sound("ok"), tube=tube, answer=None, **around, **_base(uow))
 
 
 @VIEWS.post("/sp/tubes/<int:specimen_id>/lost", Perm.LOST)

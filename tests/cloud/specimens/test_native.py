@@ -14,11 +14,11 @@ __all__ = ["lab"]
 TEMPLATES = "cloud/modules/specimens/templates/specimens"
 
 
-def whole(answer: Any, action: str) -> str:
+def whole(answer: Any, action: str, style: str = "row scanrow") -> str:
     """The page, which can be worked with: its own scan form is there once, and nothing in it waits for htmx to place it."""
     page = str(answer.text)
     assert page.count("<html") == 1 and page.count("</html>") == 1
-    assert len(re.findall(rf'<form class="row scanrow" method="(?:post|get)" action="{action}"', page)) == 1
+    assert len(re.findall(rf'<form class="{style}" method="(?:post|get)" action="{action}"', page)) == 1
     assert "hx-swap-oob" not in page
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(ids) == len(set(ids)), sorted(i for i in ids if ids.count(i) > 1)
@@ -74,6 +74,32 @@ def test_bags_are_packed_sent_opened_and_compared_without_scripts(lab: Lab) -> N
     at = opened.headers["Location"]
     page = whole(desk.post(f"{at}/scan", {"code": code}), f"{at}/scan")
     assert 'class="answer huge ok"' in page and f'action="{at}/close"' in page
+
+
+def test_a_tube_in_hand_and_what_is_seen_on_a_tube_answer_with_their_pages(lab: Lab) -> None:
+    desk = lab.client("receiver")
+    offered = re.search(r'name="order_set" value="(\w+)"', desk.get("/sp/register").text)
+    assert offered is not None
+    form: dict[str, Any] = {"key": "5" * 32, "patient_no": "NV5", "name": "登记甲", "sex": "M", "birth": "1980-01-02"}
+    form |= {
+        "kind": "exam",
+        "priority": "routine",
+        "doctor": "王医生",
+        "paid": "1",
+        "order_set": offered[1],
+        "identifier": ["name", "birth"],
+    }
+    page = whole(desk.post("/sp/register", form), "/sp/register", "card")
+    assert "已登记并核收" in page and 'data-key="F8"' in page
+    piece = desk.post("/sp/register", {**form, "key": "6" * 32, "patient_no": "NV6", "name": "登记乙"}, htmx=True).text
+    assert "<html" not in piece and "已登记并核收" in piece
+    (code,) = collected(lab, "NV7", "1001")
+    answered = desk.post("/sp/receive", {"code": code}).text
+    url = re.search(r'action="(/sp/tubes/\d+/issues)"', answered)
+    assert url is not None
+    page = whole(desk.post(url[1], {"at": "desk", "issue": "haemolysis"}), "/sp/receive")
+    assert re.search(r'<p id="noted"><span class="tag warn">! [^<]*溶血', page) and code in page
+    assert "<html" not in desk.post(url[1], {"at": "desk", "issue": "haemolysis"}, htmx=True).text
 
 
 @pytest.mark.parametrize("name", ["receive", "collect", "reject", "bag", "bags", "pack", "archive"])
