@@ -80,11 +80,13 @@ def intervals(uow: UnitOfWork) -> Any:
     known = queries.catalog(uow)
     item = known.items_by_code.get(request.args.get("item", ""))
     if item is None:
-        rows = [(each, known.intervals.get(each.id, ())) for each in known.search_items("") if each.active]
+        section = queries.own_section(uow, (), request.args["section"]) if request.args.get("section") else None
+        mine = [each for each in known.search_items("") if each.active and (section is None or each.section_id == section.id)]
+        rows = [(each, known.intervals.get(each.id, ())) for each in mine]
         overview = [(each, len(own), coverage.gaps(own, each.method or None) if own else None) for each, own in rows]
         show = request.args.get("show", "gaps")
-        shown = [each for each in overview if show == "all" or each[2] is None or each[2]]
-        return page("catalog/ri.html", "rows", item=None, overview=shown, total=len(overview), show=show, known=known)
+        shown = [each for each in overview if show == "all" or each[2] or (each[2] is None and show != "holes")]
+        return page("catalog/ri.html", "rows", item=None, overview=shown, show=show, section=section, known=known)
     own = _own(known, item)
     return page("catalog/ri.html", item=item, known=known, rows=own, map=_map(known, item, own), describe=describe)
 

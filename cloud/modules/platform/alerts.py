@@ -7,16 +7,16 @@ the module's ``en.po`` with ``%(name)s`` fields (values, sentences of ``say``, l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import models
+from cloud.modules.platform import models, rules
 from cloud.modules.platform.rules import Level as Level
 from cloud.web.faults import Conflict, Invalid, NotFound
 from common.say import kept
@@ -142,16 +142,26 @@ def counts(uow: UnitOfWork, permissions: frozenset[str], wards: frozenset[str] =
 
 
 def visible(
-    uow: UnitOfWork, permissions: frozenset[str], wards: frozenset[str] = NOWHERE, *, cleared: bool = False, before: int | None = None
+    uow: UnitOfWork,
+    permissions: frozenset[str],
+    wards: frozenset[str] = NOWHERE,
+    *,
+    roles: Collection[str] = (),
+    cleared: bool = False,
+    before: int | None = None,
 ) -> Sequence[models.Alert]:
-    """A page of what this person may see: open ones by level then age, or those cleared within a week, newest first."""
+    """A page of what this person may see: open ones by level, then what the roles act on, then age; or those cleared within a week,
+    newest first."""
     t = models.Alert
     query = select(t).where(_mine(permissions, wards))
     if cleared:
         query = query.where(t.cleared_at >= uow.now - CLEARED_SHOWN).order_by(t.id.desc())
         query = query.where(t.id < before) if before else query
     else:
-        query = query.where(t.cleared_at.is_(None)).order_by(t.acknowledged_at.is_not(None), t.level.desc(), t.raised_at)
+        rank = {family: n for n, family in enumerate(rules.first_families(roles))}
+        family = func.split_part(t.kind, ".", 1)
+        order = case(rank, value=family, else_=len(rank)) if rank else literal(0)
+        query = query.where(t.cleared_at.is_(None)).order_by(t.acknowledged_at.is_not(None), t.level.desc(), order, t.raised_at, t.id)
     return uow.s.execute(query.limit(PAGE)).scalars().all()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum, StrEnum
@@ -91,6 +91,33 @@ STANDARD_ROLES: tuple[tuple[str, str, bool], ...] = (
     ("auditadmin", "审计管理员", True),
     ("screen", "候诊大屏", False),
 )
+
+
+# What each role acts on, by the family of an alert's kind ("edge" of "edge.offline"): of two equally grave ones this stands first.
+_FIRST: Mapping[str, Sequence[str]] = {
+    "tester": ("critical", "bench", "qc", "reports", "specimen", "handover"),
+    "verifier": ("critical", "reports", "autoverify", "bench", "qc"),
+    "senior": ("critical", "reports", "autoverify", "bench", "qc"),
+    "leader": ("critical", "reports", "qc", "autoverify", "bench", "handover", "changes", "catalog"),
+    "quality": ("qc", "quality", "autoverify", "reports"),
+    "director": ("critical", "reports", "qc", "quality", "autoverify", "changes"),
+    "infogroup": ("catalog", "changes", "interfaces", "orders", "edge", "platform"),
+    "clinician": ("critical", "reports"),
+    "engineer": ("edge", "interfaces", "servicedesk"),
+    "supervision": ("servicedesk",),
+    "nurse": ("critical", "specimen", "orders"),
+    "receiver": ("specimen", "orders"),
+    "sysadmin": ("platform", "edge", "interfaces"),
+}
+
+
+def first_families(roles: Collection[str]) -> Sequence[str]:
+    """The families of alerts that these roles act on, in the order in which they come first; of several roles by the best place."""
+    best = dict[str, int]()
+    for role in roles:
+        for place, family in enumerate(_FIRST.get(role, ())):
+            best[family] = min(place, best.get(family, place))
+    return sorted(best, key=lambda family: (best[family], family))
 
 
 def role_changed(offered: Collection[str], held: Collection[str], known: Collection[str]) -> bool:

@@ -14,10 +14,12 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.orders import queries as orders
 from cloud.modules.portal.rules import TREND_POINTS, Point, Show
 from cloud.modules.reports import queries as reports
-from cloud.modules.reports.queries import Brief, Told
+from cloud.modules.reports.queries import Brief, Flagged, Told
 from cloud.web.principal import Principal
 
 LIST_DAYS = 7
+PAGE = 200
+_FLAGGED = {Show.ABNORMAL: Flagged.ABNORMAL, Show.CRITICAL: Flagged.CRITICAL}
 COLUMNS = 6
 
 _PLACES = text(f"SELECT ward, dept FROM visit WHERE tenant_id = :t AND patient_id IN {orders.PERSON_SQL}")
@@ -30,17 +32,25 @@ def places(uow: UnitOfWork, patient_id: int) -> list[str]:
 
 
 def mine(uow: UnitOfWork, who: Principal, show: Show) -> list[Brief]:
-    """Told reports of one's own wards in the last days: not yet seen first, then critical, then newest."""
-    found = reports.veiled(uow, who, reports.of_places(uow, who.wards, who.user_id, uow.now - timedelta(days=LIST_DAYS)))
+    """Told reports of one's own wards in the last days, at most a page: not yet seen first, then critical, then newest."""
+    since, flagged = uow.now - timedelta(days=LIST_DAYS), _FLAGGED.get(show, Flagged.ANY)
+    told = reports.of_places(uow, who.wards, who.user_id, since, unread=show is Show.UNREAD, flagged=flagged, limit=PAGE)
+    found = reports.veiled(uow, who, told)
+    # Once more behind the veil: a shut report must not be known for abnormal by standing here.
     keep = {
         Show.ALL: lambda b: True,
-        Show.UNREAD: lambda b: b.unread or b.notice,
+        Show.UNREAD: lambda b: True,
         Show.ABNORMAL: lambda b: b.n_abnormal > 0,
         Show.CRITICAL: lambda b: b.n_critical > 0,
     }[show]
     return sorted(
         filter(keep, found), key=lambda b: (not (b.unread or b.notice), not b.n_critical, not b.n_abnormal, -b.released_at.timestamp())
     )
+
+
+def unread(uow: UnitOfWork, who: Principal) -> int:
+    """How many of them the reader does not know."""
+    return reports.count_unread(uow, who.wards, who.user_id, uow.now - timedelta(days=LIST_DAYS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +71,10 @@ class Table:
     hidden: int = 0
 
 
-def cumulative(uow: UnitOfWork, briefs: list[Brief], hide: bool = False) -> Table:
+def cumulative(uow: UnitOfWork, newest: list[Brief], hide: bool = False) -> Table:
     """The last told reports side by side; an item measured once is still a row. ``hide``: without sensitive items."""
     items = md.catalog(uow).items
-    told = [t for t in reports.current(uow, [b.id for b in briefs[:COLUMNS]]) if not t.recalled]
+    told = [t for t in reports.current(uow, [b.id for b in newest[:COLUMNS]]) if not t.recalled]
     told = [reports.without_sensitive(t, items) for t in told] if hide else told
     hidden = sum(t.hidden for t in told)
     rows: dict[int, tuple[str, str, list[Cell | None]]] = {}

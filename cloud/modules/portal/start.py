@@ -14,4 +14,4 @@ from common.say import say
 
 def unread(uow: UnitOfWork, who: Principal) -> Iterator[Waiting]:
     """New, amended and recalled ones."""
-    yield Waiting(say("未读报告"), len(queries.mine(uow, who, Show.UNREAD)), f"/clinic?show={Show.UNREAD.value}")
+    yield Waiting(say("未读报告"), queries.unread(uow, who), f"/clinic?show={Show.UNREAD.value}")

@@ -30,7 +30,9 @@ def mine(uow: UnitOfWork) -> Any:
     who = principal()
     wanted = request.args.get("show", "all")
     show = Show(wanted) if wanted in set(Show) else Show.ALL
-    return page("portal/mine.html", "rows", briefs=queries.mine(uow, who, show), show=show, shows=list(Show))
+    rows = queries.mine(uow, who, show)
+    unread = queries.unread(uow, who) if len(rows) == queries.PAGE else 0
+    return page("portal/mine.html", "rows", briefs=rows, show=show, shows=list(Show), most=queries.PAGE, unread=unread)
 
 
 @VIEWS.get("/clinic/find", Perm.READ)
@@ -59,16 +61,16 @@ def patient(uow: UnitOfWork, patient_id: int) -> Any:
         found = service.open_patient(uow, principal(), patient_id, request.path)
     except service.ReasonNeeded as needed:
         return _ask_reason(needed.patient.id, request.path)
-    briefs = reports.veiled(uow, principal(), reports.of_patient(uow, found.id, principal().user_id))
+    told = reports.veiled(uow, principal(), reports.of_patient(uow, found.id, principal().user_id))
     hide = _hides(uow, found.id)
     age = md.subject_age(found.birth, found.age_text, uow.now)
     return page(
         "portal/patient.html",
         patient=found,
         age=age.text() if age else found.age_text or "",
-        briefs=briefs,
+        briefs=told,
         coming=queries.coming(uow, found.id, hide),
-        table=queries.cumulative(uow, briefs, hide),
+        table=queries.cumulative(uow, told, hide),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -13,9 +13,13 @@ from sqlalchemy import TextClause, select, text
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench
 from cloud.modules.catalog import queries as md
-from cloud.modules.orders import queries as orders
 from cloud.modules.platform import signing
 from cloud.modules.reports import rules
+from cloud.modules.reports.briefs import Brief as Brief
+from cloud.modules.reports.briefs import Flagged as Flagged
+from cloud.modules.reports.briefs import count_unread as count_unread
+from cloud.modules.reports.briefs import of_patient as of_patient
+from cloud.modules.reports.briefs import of_places as of_places
 from cloud.modules.reports.follow import differences as differences
 from cloud.modules.reports.models import ReportVersion
 from cloud.modules.reports.rules import State
@@ -348,73 +352,6 @@ def notices(uow: UnitOfWork, report_id: int) -> Sequence[Any]:
 
 
 # --- for readers ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Brief:
-    """A told report in a list."""
-
-    id: int
-    no: str
-    state: str
-    patient_id: int
-    patient_no: str
-    name: str
-    sex: str
-    dept: str
-    ward: str
-    bed: str
-    section: str
-    titles: str
-    urgent: int
-    n_abnormal: int
-    n_critical: int
-    current_no: int
-    released_at: datetime
-    unread: bool
-    notice: str
-    """What this reader does not know yet of a newer version (rules.Notice; the strongest of several): corrected, differs, final; ""."""
-    preliminary: bool
-    """What was told last is a part."""
-    changed: bool
-    """What was told last corrects what was told before."""
-    specimen_id: int
-    shut: bool = False
-    """A sensitive item is in it that the reader may not see."""
-
-
-_BRIEF = """
-SELECT r.id, r.no, r.state, r.patient_id, p.patient_no, p.name, p.sex, r.dept, r.ward, coalesce(vi.bed, '') AS bed, se.name AS section,
-       coalesce((SELECT string_agg(DISTINCT os.name, '、') FROM order_item oi
-          JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
-         WHERE oi.tenant_id = r.tenant_id AND oi.specimen_id = r.specimen_id), '') AS titles,
-       r.urgent, r.n_abnormal, r.n_critical, r.current_no, r.released_at,
-       NOT EXISTS (SELECT 1 FROM report_view w WHERE w.tenant_id = r.tenant_id AND w.report_id = r.id AND w.user_id = :user
-                   AND w.version_no = r.current_no) AS unread,
-       coalesce((SELECT min(n.kind) FROM report_notice n WHERE n.tenant_id = r.tenant_id AND n.report_id = r.id AND n.user_id = :user
-                 AND n.read_at IS NULL), '') AS notice, v.preliminary, v.reason_class IS NOT NULL AS changed, r.specimen_id
-FROM report r
-JOIN report_version v ON v.tenant_id = r.tenant_id AND v.report_id = r.id AND v.version_no = r.current_no
-JOIN patient p ON p.tenant_id = r.tenant_id AND p.id = r.patient_id
-JOIN section se ON se.tenant_id = r.tenant_id AND se.id = r.section_id
-JOIN specimen sp ON sp.tenant_id = r.tenant_id AND sp.id = r.specimen_id
-LEFT JOIN visit vi ON vi.tenant_id = sp.tenant_id AND vi.id = sp.visit_id
-WHERE r.tenant_id = :t AND r.released_at IS NOT NULL AND {where}
-ORDER BY r.released_at DESC LIMIT :n
-"""
-
-
-def of_patient(uow: UnitOfWork, patient_id: int, user_id: int, limit: int = 60) -> list[Brief]:
-    """A patient's told reports, newest first, of all records read as this person's."""
-    params = {"t": uow.tenant_id, "people": orders.person_ids(uow, patient_id), "user": user_id, "n": limit}
-    return [Brief(*row) for row in uow.s.execute(text(_BRIEF.format(where="r.patient_id = ANY(:people)")), params)]
-
-
-def of_places(uow: UnitOfWork, places: Collection[str], user_id: int, since: datetime, limit: int = 200) -> list[Brief]:
-    """Reports told to these wards or departments since a moment, newest first."""
-    where = "(r.ward = ANY(:places) OR r.dept = ANY(:places)) AND r.released_at >= :since"
-    params = {"t": uow.tenant_id, "places": list(places), "user": user_id, "since": since, "n": limit}
-    return [Brief(*row) for row in uow.s.execute(text(_BRIEF.format(where=where)), params)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """The pages of master data as their people use them: propose, test, approve, import, formulas, coverage, exports."""
 
+import html
 import io
 import re
 from collections.abc import Iterator
@@ -173,7 +174,13 @@ def test_what_is_left_undone_alerts(world: World) -> None:
         watch.look(uow)
     leader = world.lab.client("leader")
     shown = leader.get("/alerts").text
-    assert "没有 WS/T 886 代码" in shown and "项目GLU 的参考区间有空缺：男 0小时–18岁" in shown and "公式不能计算" in shown
+    assert "没有 WS/T 886 代码" in shown and "公式不能计算" in shown
+    # One a section, and its link shows exactly the items it counts.
+    [(link, words)] = re.findall(r'<a href="(/md/ri\?[^"]*)">([^<]*)</a>', shown)
+    assert words.startswith("生化组有 1 个项目的参考区间有空缺：项目GLU"), words
+    listed = leader.get(html.unescape(link)).text
+    assert re.findall(r'href="/md/ri\?item=(\w+)"', listed) == ["GLU"] and "男 0小时–18岁" in listed
+    assert leader.get("/md/ri?show=holes&section=NOPE").status_code == 404
     with world.lab.uow() as uow:
         row = uow.s.query(models.RefInterval).filter_by(item_id=world.items["GLU"]).one()
         row.age_low = None

@@ -1,10 +1,13 @@
 """One alert facility for every module: raised once, quiet once acknowledged, gone with its cause, seen by whom it concerns."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from cloud.modules.platform import alerts
+from cloud import modules
+from cloud.modules.platform import alerts, rules
 from cloud.modules.platform.alerts import Alert
 from cloud.modules.platform.rules import Level
 from cloud.web.faults import Conflict, Invalid, NotFound
@@ -53,6 +56,43 @@ def test_a_job_opens_what_it_finds_and_clears_what_it_does_not(lab: Lab) -> None
         assert [a.subject for a in alerts.visible(uow, MINE)] == ["agent:2"]
         alerts.sync(uow, A.kind, [])
         assert alerts.visible(uow, MINE) == []
+
+
+def test_of_equally_grave_ones_what_a_role_acts_on_stands_first(lab: Lab) -> None:
+    seen = frozenset({"edge:read", "catalog:propose"})
+    gap = Alert("catalog.ri_gap", "CHEM", Level.WARNING, "空缺", "/md/ri", "catalog:propose")
+    with lab.uow() as uow:
+        for alert in (gap, replace(gap, subject="HEM"), A, replace(A, subject="agent:2"), replace(gap, subject="bad", level=Level.URGENT)):
+            alerts.raise_alert(uow, alert)
+        wanted = {"engineer": ["bad", "agent:1", "agent:2", "CHEM", "HEM"], "infogroup": ["bad", "CHEM", "HEM", "agent:1", "agent:2"]}
+        for role, order in wanted.items():
+            assert [a.subject for a in alerts.visible(uow, seen, roles=[role])] == order, role
+        # A role that acts on neither, and none: by age.
+        for roles in ([], ["guide"]):
+            assert [a.subject for a in alerts.visible(uow, seen, roles=roles)] == ["bad", "CHEM", "HEM", "agent:1", "agent:2"]
+
+
+def test_the_families_of_several_roles_each_by_its_best_place() -> None:
+    assert rules.first_families([]) == rules.first_families(["no such role"]) == []
+    assert list(rules.first_families(["engineer"])) == ["edge", "interfaces", "servicedesk"]
+    both = list(rules.first_families(["engineer", "infogroup"]))
+    assert both[:2] == ["catalog", "edge"] and both.index("interfaces") < both.index("orders") and len(set(both)) == len(both)
+    # Each role and family named there exists; a misspelt one would rank nothing.
+    assert set(rules._FIRST) <= {code for code, _, _ in rules.STANDARD_ROLES}
+    sources = "".join(path.read_text() for path in Path(modules.__path__[0]).rglob("*.py"))
+    assert [f for f in {f for some in rules._FIRST.values() for f in some} if not re.search(rf'"{f}\.[a-z_]+"', sources)] == []
+
+
+def test_more_alerts_than_a_page_say_so(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerts, "PAGE", 2)
+    with lab.uow() as uow:
+        for n in range(3):
+            alerts.raise_alert(uow, replace(A, subject=f"agent:{n}"))
+    assert "只显示最前的 2 条" in lab.client("tester").get("/alerts").text
+    with lab.uow() as uow:
+        alerts.clear(uow, A.kind, "agent:0")
+        alerts.clear(uow, A.kind, "agent:1")
+    assert "只显示最前的" not in lab.client("tester").get("/alerts").text
 
 
 def test_only_for_whom_it_concerns_and_only_in_the_own_hospital(lab: Lab) -> None:
