@@ -100,7 +100,7 @@ def of_places(
     which = f"{_AT_PLACES} {_FLAGGED[flagged]} {f'AND {_UNREAD}' if unread else ''}"
     first = f"{'' if unread else f'{_UNREAD} DESC, '}r.released_at DESC"
     # What is shown of a report is looked up for those of the page alone: a ward has thousands in a week.
-    where = f"r.id IN (SELECT r.id FROM report r WHERE {which} ORDER BY {first} LIMIT :n)"
+    where = f"r.id = ANY(ARRAY(SELECT r.id FROM report r WHERE {which} ORDER BY {first} LIMIT :n))"
     params = {"t": uow.tenant_id, "places": list(places), "user": user_id, "since": since, "n": limit}
     return [Brief(*row) for row in uow.s.execute(text(_BRIEF.format(where=where)), params)]
 
