@@ -141,14 +141,32 @@ def _in_tenant(
             if who.hospital_read_only and request.method != "GET" and not (while_locked or reads):
                 raise HospitalReadOnly
             if who.recorded:
-                ext.identity.visited(uow, who, f"{request.method} {request.path}")
+                ext.identity.visited(uow, who, _step())
             return make_response(fn(uow, **kwargs))
     except NotFound:
         with ext.db.tenant(tenant_id, actor) as uow:
             ext.identity.failed_lookup(uow, g.get("principal"), request.path)
+        _attempted(tenant_id, actor)
         raise
     except StaleDataError as exc:
+        _attempted(tenant_id, actor)
         raise Stale from exc
+    except Exception:
+        _attempted(tenant_id, actor)
+        raise
+
+
+def _step() -> str:
+    """What was asked for, with what it was searched by."""
+    return f"{request.method} {request.full_path.rstrip('?')}"[:300]
+
+
+def _attempted(tenant_id: int, actor: Actor) -> None:
+    """What an outside engineer was refused, or what failed, is recorded too (M01 R7); its transaction went with the refusal."""
+    who: Principal | None = g.get("principal")
+    if who is not None and who.recorded:
+        with web().db.tenant(tenant_id, actor) as uow:
+            web().identity.visited(uow, who, f"{_step()} ✕")
 
 
 def _module(fn: Callable[..., Any]) -> str:

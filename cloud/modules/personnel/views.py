@@ -29,7 +29,7 @@ def matrix(uow: UnitOfWork) -> Any:
         "personnel/matrix.html",
         rows=rows,
         more=rows[-1].id if len(rows) == queries.PAGE else None,
-        people=people.users(uow),
+        people=people.at_work(uow),
         sections=catalog.sections.values(),
         groups=[g for g in catalog.order_sets.values() if g.active],
         functions=FUNCTION_WORDS,

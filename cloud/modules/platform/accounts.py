@@ -33,6 +33,16 @@ class Changes:
     """Role → where it counts: a scope, or ``campus:`` and its code; a role that is not named keeps what it has, a new one gets all."""
 
 
+def open_account(uow: UnitOfWork, new: service.NewUser, secret: str) -> User:
+    """A new account by the page of accounts; its first roles are a change of rights like any later one."""
+    if not new.employee_no or not new.name:
+        raise Invalid(say("请填写工号和姓名。"), "name" if new.employee_no else "employee_no")
+    user = service.create_user(uow, new, secret)
+    if new.roles:
+        tell_privilege(uow, f"user:{user.id}", user.name, sorted(new.roles), ())
+    return user
+
+
 def load(uow: UnitOfWork, user_id: int) -> User:
     """The account, locked for a change; NotFound when it is none of this hospital."""
     user = uow.s.execute(select(User).where(User.id == user_id).with_for_update()).scalar_one_or_none()

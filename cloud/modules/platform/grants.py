@@ -1,6 +1,7 @@
 """Access just in time for people from outside (M01 R7): asked for, approved by the information group, at most 8 hours, recorded.
 
-Without a change ticket it only reads. Whoever holds a role of ``rules.JUST_IN_TIME`` cannot log in without one.
+Without a change ticket it only reads. What was done in these hours stands on the access's own page (``looks.visit``). Whoever
+holds a role of ``rules.JUST_IN_TIME`` cannot log in without one.
 """
 
 from __future__ import annotations
@@ -66,7 +67,7 @@ def decide(uow: UnitOfWork, grant_id: int, to: GrantState) -> AccessGrant:
     user = uow.s.execute(select(User).where(User.id == row.user_id).with_for_update()).scalar_one()
     before, row.state = row.state, to
     if to is GrantState.ENDED:
-        user.valid_until = uow.now
+        row.until = user.valid_until = uow.now
         living = UserSession.user_id == user.id, UserSession.revoked_at.is_(None)
         uow.s.execute(update(UserSession).where(*living).values(revoked_at=uow.now))
     else:

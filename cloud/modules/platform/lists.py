@@ -55,6 +55,8 @@ def ask(uow: UnitOfWork, document: ListDocument | ChartDocument, kind: str, back
     if identifying and isinstance(document, ListDocument):
         document = replace(document, watermark=f"{uow.actor.name} {uow.now.astimezone(ZONE):%Y-%m-%d %H:%M}")
     job_id = reserve(uow, kind, document.title, back, to_json(document))
+    if identifying:
+        uow.s.get_one(ListJob, (uow.tenant_id, job_id)).rows = rows
     if rules.needs_approval(rows, identifying):
         _wait(uow, job_id, rows)
     else:
@@ -68,7 +70,7 @@ def ask(uow: UnitOfWork, document: ListDocument | ChartDocument, kind: str, back
 
 def _wait(uow: UnitOfWork, job_id: int, rows: int) -> None:
     job = uow.s.get_one(ListJob, (uow.tenant_id, job_id))
-    job.rows, job.approval = rows, "asked"
+    job.approval = "asked"
     words = "%(who)s 申请导出含患者身份的清单“%(title)s”，共 %(n)s 行"
     fields = {"who": uow.actor.name, "title": job.title, "n": rows}
     told = alerts.Alert("platform.export", f"list:{job_id}", alerts.Level.WARNING, words, "/admin/exports", rules.Perm.EXPORTS, fields)

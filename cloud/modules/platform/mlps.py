@@ -46,7 +46,8 @@ SELECT
   (SELECT count(*) FROM app_user u WHERE u.tenant_id = :t AND u.status = 'active') AS users,
   (SELECT count(DISTINCT u.id) FROM app_user u JOIN user_role ur ON ur.tenant_id = u.tenant_id AND ur.user_id = u.id
      JOIN role r ON r.tenant_id = ur.tenant_id AND r.id = ur.role_id AND r.second_factor
-     WHERE u.tenant_id = :t AND u.status = 'active' AND u.totp_sealed IS NULL AND u.cert_sha256 IS NULL) AS no_factor,
+     WHERE u.tenant_id = :t AND u.status = 'active' AND u.totp_sealed IS NULL AND u.cert_sha256 IS NULL
+       AND (u.wework_id IS NULL OR NOT EXISTS (SELECT 1 FROM wework_app w WHERE w.tenant_id = :t AND w.active))) AS no_factor,
   (SELECT count(*) FROM near_network n WHERE n.tenant_id = :t) AS networks,
   (SELECT count(*) FROM login_event e WHERE e.tenant_id = :t AND e.at > :month AND e.outcome = 'remote') AS kept_out,
   (SELECT count(*) FROM app_user u WHERE u.tenant_id = :t AND u.status = 'active' AND u.password_set_at < :old) AS old_passwords,
@@ -59,7 +60,9 @@ SELECT
   (SELECT count(*) FROM break_glass b WHERE b.tenant_id = :t AND b.reviewed_at IS NULL AND b.at < :month) AS late_looks,
   (SELECT count(*) FROM signature s WHERE s.tenant_id = :t AND s.ca_state = 'pending') AS pending,
   (SELECT max(a.last_seq) FROM audit_archive a WHERE a.tenant_id = :t) AS archived,
-  (SELECT count(*) FROM audit_archive a WHERE a.tenant_id = :t AND a.problem <> '') AS bad_archives
+  (SELECT count(*) FROM audit_archive a WHERE a.tenant_id = :t AND a.problem <> '') AS bad_archives,
+  (SELECT count(*) FROM patient p WHERE p.tenant_id = :t AND p.phone IS NOT NULL)
+    + (SELECT count(*) FROM patient_identifier i WHERE i.tenant_id = :t AND i.kind = 'id_card' AND i.sealed IS NULL) AS plain
 """)
 
 
@@ -86,8 +89,8 @@ def _identity(f: Any) -> list[Control]:
         ),
         Control(
             say("身份鉴别"),
-            say("管理和审核角色用两种鉴别方式（密码 + 动态口令或 UKey）"),
-            say("应启用而未启用动态口令的账号 {n} 个（不能登录）", n=f.no_factor),
+            say("管理和审核角色用两种鉴别方式（密码 + 动态口令、UKey 或企业微信扫码）"),
+            say("应有而没有第二种鉴别方式的账号 {n} 个（不能登录）", n=f.no_factor),
             _mark(f.no_factor == 0),
             "/admin/users",
         ),
@@ -159,9 +162,15 @@ def _data(f: Any, settings: Settings) -> list[Control]:
         ),
         Control(
             say("数据保密性"),
-            say("证件号与电话列加密、国密 SM2/3/4"),
-            say("未启用：须由部署方以磁盘或数据库加密补足"),
-            Mark.WANTING,
+            say("患者证件号、电话和人员电话加密保存，按带密钥的哈希查找"),
+            say("尚未加密的旧记录 {n} 条（每天自动处理）", n=f.plain) if f.plain else say("全部已加密"),
+            _mark(f.plain == 0),
+        ),
+        Control(
+            say("数据保密性"),
+            say("国密 SM2/3/4"),
+            say("本软件用 AES、SHA-256 和 TLS；要求国密时由 CA、加密网关或磁盘加密补足"),
+            Mark.OUTSIDE,
         ),
         Control(
             say("剩余信息保护"),

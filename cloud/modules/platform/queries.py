@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import case, func, literal, select
+from sqlalchemy import case, func, literal, or_, select, text
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 from cloud.db import audit as chain
 from cloud.db.audit import AuditLog
 from cloud.db.session import Database, UnitOfWork
 from cloud.modules.platform.models import (
-    AccessLog,
     Campus,
     LoginEvent,
     Role,
@@ -26,7 +25,7 @@ from cloud.modules.platform.models import (
     UserSession,
     Workstation,
 )
-from cloud.modules.platform.rules import DORMANT, SCOPE_WORDS, Scope
+from cloud.modules.platform.rules import DORMANT, SCOPE_WORDS, SESSION_LIFE, Scope
 
 PAGE = 100
 _SCOPED = case(*((UserRole.scope == s.value, f"（{SCOPE_WORDS[s]}）") for s in (Scope.SECTION, Scope.OWN)), else_="")
@@ -50,6 +49,12 @@ def users(uow: UnitOfWork, after: int = 0, q: str = "") -> Sequence[Any]:
 def edition(uow: UnitOfWork) -> str:
     """Which edition the hospital has."""
     return str(uow.s.execute(select(Tenant.edition).where(Tenant.id == uow.tenant_id)).scalar_one())
+
+
+def at_work(uow: UnitOfWork) -> Sequence[Any]:
+    """Everybody whose account is in use, for a choice: id, number, name, department, by number."""
+    query = select(User.id, User.employee_no, User.name, User.dept).where(User.status.in_(("pending", "active", "locked")))
+    return uow.s.execute(query.order_by(User.employee_no)).all()
 
 
 def exists(uow: UnitOfWork, user_id: int) -> bool:
@@ -89,8 +94,8 @@ def people_and_roles(uow: UnitOfWork) -> Sequence[Any]:
     return uow.s.execute(query.order_by(User.employee_no)).all()
 
 
-def sessions(uow: UnitOfWork) -> Sequence[Any]:
-    """Living sessions, newest first."""
+def sessions(uow: UnitOfWork, q: str = "") -> Sequence[Any]:
+    """Living sessions, newest first; ``q`` is the start of an employee number, of a name or of an address, or a workstation."""
     query = (
         select(
             UserSession.id,
@@ -102,16 +107,24 @@ def sessions(uow: UnitOfWork) -> Sequence[Any]:
             UserSession.seen_at,
         )
         .join(User, (User.tenant_id == UserSession.tenant_id) & (User.id == UserSession.user_id))
-        .where(UserSession.revoked_at.is_(None))
+        .where(UserSession.revoked_at.is_(None), UserSession.created_at > uow.now - SESSION_LIFE)
         .order_by(UserSession.seen_at.desc())
         .limit(PAGE)
     )
+    if q:
+        starts = [column.startswith(q, autoescape=True) for column in (User.employee_no, User.name, UserSession.ip)]
+        query = query.where(or_(*starts, UserSession.workstation == q))
     return uow.s.execute(query).all()
 
 
-def workstations(uow: UnitOfWork) -> Sequence[Workstation]:
-    """Registered workstations."""
-    return uow.s.execute(select(Workstation).order_by(Workstation.code).limit(PAGE)).scalars().all()
+def workstations(uow: UnitOfWork, after: str = "", q: str = "") -> Sequence[Workstation]:
+    """A page of registered workstations by code; ``q`` is the start of a code or of a name, or a place or section."""
+    w = Workstation
+    query = select(w).where(w.code > after).order_by(w.code).limit(PAGE)
+    if q:
+        starts = [column.startswith(q, autoescape=True) for column in (w.code, w.name, w.location)]
+        query = query.where(or_(*starts, w.section_code == q.upper()))
+    return uow.s.execute(query).scalars().all()
 
 
 @dataclass(frozen=True)
@@ -193,21 +206,37 @@ def failed_logins(uow: UnitOfWork, days: int = 30) -> Sequence[Any]:
     return uow.s.execute(query.group_by(e.employee_no, e.outcome, e.ip).order_by(func.count().desc()).limit(PAGE)).all()
 
 
-PRIVILEGED = ("user", "role", "access_grant", "sso_source", "workstation", "tenant")
+PRIVILEGED = (
+    "user", "role", "access_grant", "delegation", "sso_source", "wework_app", "near_network", "workstation", "campus", "tenant", "mlps",
+    "audit",
+)  # fmt: skip
+"""Objects that administrators and who gives rights deal with."""
+PRIVILEGED_STEPS = ("kick", "gone_outside")
+"""What happens to a session by somebody else's hand; coming and going is no privileged action."""
 
 
 def privileged(uow: UnitOfWork, before_seq: int | None = None, limit: int = PAGE) -> Sequence[AuditLog]:
     """What administrators did, newest first."""
-    query = select(AuditLog).where(AuditLog.entity.in_(PRIVILEGED))
+    ended = (AuditLog.entity == "session") & AuditLog.action.in_(PRIVILEGED_STEPS)
+    query = select(AuditLog).where(AuditLog.entity.in_(PRIVILEGED) | ended)
     query = query.where(AuditLog.seq < before_seq) if before_seq else query
     return uow.s.execute(query.order_by(AuditLog.seq.desc()).limit(limit)).scalars().all()
 
 
-def readers(uow: UnitOfWork, since: datetime) -> list[tuple[int, str, int]]:
-    """(user id, name, different patients read) since a moment, most first."""
-    a = AccessLog
-    n = func.count(a.patient_id.distinct())
-    query = select(a.user_id, func.max(a.actor), n).where(a.at >= since, a.user_id.is_not(None), a.patient_id.is_not(None))
-    return [
-        (u, str(name), int(k)) for u, name, k in uow.s.execute(query.group_by(a.user_id).order_by(n.desc()).limit(PAGE)) if u is not None
-    ]
+_READERS = text("""
+SELECT r.user_id, u.employee_no, u.name, r.n FROM (
+  SELECT user_id, sum(n)::int AS n FROM (
+    SELECT user_id, count(DISTINCT patient_id) AS n FROM access_log
+    WHERE tenant_id = :t AND at >= :since AND at < :until AND user_id IS NOT NULL AND patient_id IS NOT NULL GROUP BY user_id
+    UNION ALL
+    SELECT by_id, sum(rows) FROM list_job WHERE tenant_id = :t AND at >= :since AND at < :until AND rows > 0
+      AND approval NOT IN ('asked', 'refused') GROUP BY by_id
+  ) x GROUP BY user_id
+) r JOIN app_user u ON u.tenant_id = :t AND u.id = r.user_id ORDER BY r.n DESC, r.user_id LIMIT :n
+""")
+
+
+def readers(uow: UnitOfWork, since: datetime, until: datetime) -> list[tuple[int, str, str, int]]:
+    """(user id, number, name, different patients read and rows naming patients exported) between two moments, most first."""
+    found = uow.s.execute(_READERS, {"t": uow.tenant_id, "since": since, "until": until, "n": PAGE})
+    return [(row.user_id, row.employee_no, row.name, row.n) for row in found]

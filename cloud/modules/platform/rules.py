@@ -474,9 +474,13 @@ LOGIN_WORDS = {
 """Why somebody did not come in."""
 
 
-def is_bulk_view(patients: int, local_hour: int) -> bool:
-    """True when one person's reading of many patients in an hour outside office hours must be told (M01 alerts)."""
-    return patients > BULK_PATIENTS and not OFFICE_HOURS[0] <= local_hour < OFFICE_HOURS[1]
+def off_hours(now: datetime) -> tuple[datetime, datetime] | None:
+    """The part of the hour before ``now`` that lies outside office hours; None: there is none (M01 alerts: off-hours bulk view)."""
+    until = now.astimezone(ZONE)
+    since = until - timedelta(hours=1)
+    morning, evening = (until.replace(hour=hour, minute=0, second=0, microsecond=0) for hour in OFFICE_HOURS)
+    since, until = (max(since, evening), until) if until > evening else (since, min(until, morning))
+    return (since, until) if since < until else None
 
 
 def pin_problem(pin: str) -> str | None:

@@ -61,7 +61,7 @@ def add_user(uow: UnitOfWork) -> Any:
         totp_seed=seed,
         temporary=True,
     )
-    service.create_user(uow, new, web().settings.secret)
+    accounts.open_account(uow, new, web().settings.secret)
     return page("platform/users.html", users=queries.users(uow), roles=queries.roles(uow), page_size=queries.PAGE, seed=seed, made=new)
 
 
@@ -348,7 +348,8 @@ def close_campus(uow: UnitOfWork, campus_id: int) -> Any:
 @VIEWS.get("/sessions", Perm.SESSIONS)
 def sessions(uow: UnitOfWork) -> Any:
     """Who is in, and from where."""
-    return page("platform/sessions.html", "rows", sessions=queries.sessions(uow))
+    q = request.args.get("q", "").strip()
+    return page("platform/sessions.html", "rows", sessions=queries.sessions(uow, q), q=q, page_size=queries.PAGE)
 
 
 @VIEWS.post("/sessions/<int:session_id>/kick", Perm.SESSIONS)
@@ -356,7 +357,8 @@ def kick(uow: UnitOfWork, session_id: int) -> Any:
     """End a session."""
     if not service.kick(uow, session_id):
         raise NotFound("这个会话")
-    return page("platform/sessions.html", "rows", sessions=queries.sessions(uow))
+    q = request.form.get("q", "").strip()
+    return page("platform/sessions.html", "rows", sessions=queries.sessions(uow, q), q=q, page_size=queries.PAGE)
 
 
 @VIEWS.get("/workstations", Perm.WORKSTATIONS)
@@ -367,7 +369,9 @@ def workstation_list(uow: UnitOfWork) -> Any:
 
 def _workstations(uow: UnitOfWork, token: str = "") -> Any:
     here = workstations.of_token(uow, token or request.cookies.get(WORKSTATION_COOKIE, ""))
-    return page("platform/workstations.html", workstations=queries.workstations(uow), here=here, campuses=campuses.at_work(uow))
+    q = request.args.get("q", "").strip()
+    rows = queries.workstations(uow, request.args.get("after", ""), q)
+    return page("platform/workstations.html", workstations=rows, here=here, campuses=campuses.at_work(uow), q=q, page_size=queries.PAGE)
 
 
 @VIEWS.post("/workstations", Perm.WORKSTATIONS)

@@ -11,7 +11,7 @@ from flask import Response, request
 
 from cloud.db.audit import AuditLog
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import alerts, archive, audit_words, glass, lists, mlps, queries, registers, rules
+from cloud.modules.platform import alerts, archive, audit_words, glass, lists, looks, mlps, queries, registers, rules
 from cloud.modules.platform.rules import Level, Perm
 from cloud.web.faults import Invalid, NotFound
 from cloud.web.i18n import locale
@@ -81,6 +81,21 @@ def print_breaks(uow: UnitOfWork) -> Any:
     return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), "/admin/breaks?all=1", identifying=True))
 
 
+@VIEWS.get("/admin/breaks/sensitive", Perm.BREAKS)
+def sensitive(uow: UnitOfWork) -> Any:
+    """Who has seen patients with sensitive items within thirty days; with ``?user=`` which patients."""
+    one = request.args.get("user", None, type=int)
+    patients = () if one is None else looks.of_reader(uow, one)
+    return page("platform/sensitive.html", rows=looks.readers(uow), one=one, patients=patients)
+
+
+@VIEWS.post("/admin/breaks/sensitive/export", Perm.BREAKS, reads=True)
+def export_sensitive(uow: UnitOfWork) -> Any:
+    """The review of sensitive items on paper or in a workbook."""
+    made = looks.sensitive_register(looks.readers(uow), principal().tenant_name, principal().name, uow.now)
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), "/admin/breaks/sensitive"))
+
+
 @VIEWS.get("/admin/exports", Perm.EXPORTS)
 def exports(uow: UnitOfWork) -> Any:
     """Exports of many rows that name patients: what waits for approval, and what was decided."""
@@ -128,6 +143,13 @@ def _spoken(entries: Sequence[AuditLog]) -> list[dict[str, Any]]:
     return out
 
 
+@VIEWS.get("/admin/grants/<int:grant_id>", Perm.GRANTS)
+def grant_page(uow: UnitOfWork, grant_id: int) -> Any:
+    """What was done under one access, step by step."""
+    visit = looks.visit(uow, grant_id)
+    return page("platform/grant.html", visit=visit, changes=_spoken(visit.changes))
+
+
 @VIEWS.post("/audit/verify", Perm.AUDIT)
 def audit_verify(uow: UnitOfWork) -> Any:
     """Walk the hash chain and name the first broken entry."""
@@ -145,6 +167,30 @@ def audit_archive_file(uow: UnitOfWork, archive_id: int) -> Any:
     return Response(
         archive.content(uow, row), mimetype="application/gzip", headers={"Content-Disposition": f'attachment; filename="{name}"'}
     )
+
+
+def _looked_for(uow: UnitOfWork, given: Any) -> tuple[looks.Asked, int]:
+    days = min(max(given.get("days", 30, type=int), 1), 3650)
+    until = given.get("until", "", type=str)
+    at = datetime.fromtimestamp(int(until), UTC) if until.isascii() and until.isdigit() and len(until) < 11 else None
+    since = at - timedelta(hours=1) if at is not None else uow.now - timedelta(days=days)
+    who, patient = given.get("who", "").strip(), given.get("patient", "").strip()
+    return looks.Asked(who, patient, since, at, given.get("before", None, type=int)), days
+
+
+@VIEWS.get("/audit/access", Perm.AUDIT)
+def access(uow: UnitOfWork) -> Any:
+    """Who looked at which patient; with ``?until=`` (epoch seconds) the hour before it."""
+    asked, days = _looked_for(uow, request.args)
+    return page("platform/access.html", "rows", rows=looks.page(uow, asked), f=asked, days=days, page_size=looks.PAGE)
+
+
+@VIEWS.post("/audit/access/export", Perm.AUDIT, reads=True)
+def export_access(uow: UnitOfWork) -> Any:
+    """The same on paper or in a workbook."""
+    asked, _days = _looked_for(uow, request.form)
+    made = looks.register(looks.page(uow, asked, looks.MOST), asked, principal().tenant_name, principal().name, uow.now)
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), "/audit/access", identifying=True))
 
 
 @VIEWS.get("/mlps", Perm.MLPS)

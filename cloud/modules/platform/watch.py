@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
-from zoneinfo import ZoneInfo
+from urllib.parse import urlencode
 
 from sqlalchemy import update
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform import alerts, queries, rules
 from cloud.modules.platform.models import AccessGrant
-
-HOUR = timedelta(hours=1)
-CHINA = ZoneInfo("Asia/Shanghai")
 
 
 def dormant(uow: UnitOfWork) -> None:
@@ -37,17 +35,22 @@ def dormant(uow: UnitOfWork) -> None:
 
 
 def bulk_views(uow: UnitOfWork) -> None:
-    """Every 15 minutes: who read more than 200 patients within the last hour, at night or early in the morning."""
-    local = uow.now.astimezone(CHINA)
-    at = local.strftime("%Y%m%d%H")
-    for user_id, name, patients in queries.readers(uow, uow.now - HOUR):
-        if rules.is_bulk_view(patients, local.hour):
-            words = "%(who)s 在非工作时间一小时内查看了 %(n)s 名患者，请核实。"
-            fields = {"who": name, "n": patients}
-            told = alerts.Alert(
-                "platform.bulk_view", f"user:{user_id}@{at}", rules.Level.URGENT, words, "/audit", rules.Perm.AUDIT, fields, once=True
-            )
-            alerts.raise_alert(uow, told)
+    """Every 15 minutes: who read more than 200 patients within the last hour, outside office hours; what was exported counts."""
+    part = rules.off_hours(uow.now)
+    if part is None:
+        return
+    since, until = part
+    for user_id, number, name, patients in queries.readers(uow, since, until):
+        if patients <= rules.BULK_PATIENTS:
+            continue
+        words = "%(who)s 在非工作时间一小时内查看或导出了 %(n)s 名患者，请核实。"
+        url = f"/audit/access?{urlencode({'who': number, 'until': math.ceil(until.timestamp())})}"
+        at = f"{until - timedelta(microseconds=1):%Y%m%d%H}"
+        told = alerts.Alert(
+            "platform.bulk_view", f"user:{user_id}@{at}", rules.Level.URGENT, words, url, rules.Perm.AUDIT, {"who": name, "n": patients},
+            once=True,
+        )  # fmt: skip
+        alerts.raise_alert(uow, told)
 
 
 def end_grants(uow: UnitOfWork) -> None:

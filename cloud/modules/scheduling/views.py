@@ -32,7 +32,7 @@ def duty(uow: UnitOfWork) -> Any:
         now_on=now,
         planned=queries.planned(uow),
         shifts=queries.shifts(uow),
-        people=people.users(uow),
+        people=people.at_work(uow),
         today=uow.now.astimezone(md.HOSPITAL_ZONE).date(),
     )
 

@@ -327,27 +327,6 @@ def test_dormant_accounts_are_told_until_somebody_uses_them(lab: Lab) -> None:
         assert "nurse1" in told and "tester1" not in told
 
 
-@pytest.mark.parametrize(
-    ("patients", "hour", "told"), [(201, 6, True), (200, 6, False), (201, 7, False), (201, 18, False), (201, 19, True)]
-)
-def test_many_records_read_at_night(patients: int, hour: int, told: bool) -> None:
-    assert rules.is_bulk_view(patients, hour) is told
-
-
-def test_many_records_read_at_night_raise_one_alert(lab: Lab) -> None:
-    lab.clock.set(datetime(2026, 11, 23, 18, 30, tzinfo=UTC))  # 02:30 in China
-    with lab.uow() as uow:
-        add = "INSERT INTO access_log (tenant_id, at, user_id, actor, patient_id, purpose, path, request_id)"
-        values = "SELECT :t, :at, :u, '夜班', n, 'view', '/clinic', 'r' FROM generate_series(1, 201) n"
-        uow.s.execute(text(f"{add} {values}"), {"t": lab.a, "at": uow.now, "u": lab.users[(lab.a, "tester")]})
-    for _ in range(2):
-        with lab.uow() as uow:
-            watch.bulk_views(uow)
-    with lab.uow() as uow:
-        (told,) = [a for a in alerts.visible(uow, frozenset({rules.Perm.AUDIT})) if a.kind == "platform.bulk_view"]
-        assert told.fields == {"who": "夜班", "n": 201}
-
-
 def test_the_security_reports(lab: Lab) -> None:
     login(lab, "tester1", "Wrong-Word-1")
     lab.client("secadmin").post(f"/admin/users/{lab.users[(lab.a, 'nurse')]}/move", {"to": "suspended"})
