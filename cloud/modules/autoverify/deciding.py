@@ -30,6 +30,8 @@ from cloud.modules.reports import service as reports
 
 log = structlog.get_logger("autoverify")
 BATCH = 50
+SOON = timedelta(seconds=1)
+"""When a tube is looked at again whose values are still judged for a patient who has been corrected since."""
 READY, HELD, PARTIAL = "ready", "held", "partial"
 OPEN = frozenset({"expected", "received", "held", "no_result", "cancelled"})
 TOLD = frozenset({"released", "amended"})
@@ -116,7 +118,8 @@ def decide_tubes(uow: UnitOfWork, specimen_ids: Sequence[int], desk: Desk) -> di
     work = bench.lock_reported(uow, specimen_ids)
     parts = reports.open_parts(uow, [i for i, tests in work.by_tube.items() if any(t.state in TOLD for t in tests)])
     whole = [i for i in sorted(work.tubes) if work.sums(i).state in (READY, HELD, PARTIAL) and _untouched(work, i, i in parts)]
-    found = {i: d for i, d in reports.details(uow, work, whole).items() if not d.unasked}
+    later: dict[int, datetime] = dict.fromkeys(bench.awaited(uow, whole), uow.now + SOON) if whole else {}
+    found = {i: d for i, d in reports.details(uow, work, whole).items() if not d.unasked and i not in later}
     by_section = sets.deciding(uow, {d.tube.section_id for d in found.values()})
     cases = facts.cases(uow, {i: d for i, d in found.items() if d.tube.section_id in by_section})
     for i in critical.unchecked(uow, list(cases)):
@@ -128,7 +131,6 @@ def decide_tubes(uow: UnitOfWork, specimen_ids: Sequence[int], desk: Desk) -> di
     cleared: list[tuple[Loaded, Case]] = []
     ahead: dict[int, frozenset[int]] = {}
     verdicts: dict[int, Verdict] = {}
-    later: dict[int, datetime] = {}
     for i, case in cases.items():
         basis = _basis(found[i])
         for one in by_section[found[i].tube.section_id]:

@@ -36,6 +36,20 @@ def calculate(
 ) -> list[NewVersion]:
     """Run the formulas of these tubes, insert what changed, point the tests at it, and return it. ``told``: a report is being amended,
     maybe a recalled one, all of which is told again. ``judged``: version → how it was judged: an equal value judged otherwise is new."""
+    new = found(work, specimen_ids, told, reason, judged)
+    rows.insert_versions(work.uow, new)
+    for version in new:
+        test = version.test
+        test.current_id, test.dirty = version.id, True
+        if not told:
+            test.state = (TestState.HELD if version.holds else TestState.RECEIVED).value
+    return new
+
+
+def found(
+    work: Work, specimen_ids: Iterable[int], told: bool = False, reason: str = "", judged: Mapping[int, Said] | None = None
+) -> list[NewVersion]:
+    """What ``calculate`` would insert; only ``work`` knows of it."""
     if not work.catalog.calculations:
         return []
     new = []
@@ -49,12 +63,6 @@ def calculate(
                 if version is not None:
                     work.current[test.id] = version  # the next formula may read it
                     new.append(version)
-    rows.insert_versions(work.uow, new)
-    for version in new:
-        test = version.test
-        test.current_id, test.dirty = version.id, True
-        if not told:
-            test.state = (TestState.HELD if version.holds else TestState.RECEIVED).value
     return new
 
 

@@ -1,8 +1,9 @@
 """A sex or birthday corrected after the measurement: what is measured and not told yet is judged anew, by interval, flag and limit, and
-calculated again where a formula asks who the patient is. What was told is the business of an amendment."""
+calculated again where a formula asks who the patient is. What was told is the business of an amendment (reports.corrected)."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import text
@@ -27,6 +28,17 @@ _REST = text("""
 SELECT id, observation_id, entered_by, instrument_flags, holds, snapshot->'alarm' AS alarms FROM result_version
 WHERE tenant_id = :t AND id = ANY(:ids)
 """)
+TOPIC = "patient.corrected"
+_AWAITED = text("""
+SELECT DISTINCT s.id FROM specimen s
+JOIN outbox_event e ON e.tenant_id = s.tenant_id AND e.done_at IS NULL AND e.topic = :topic AND e.key = 'patient:' || s.patient_id
+WHERE s.tenant_id = :t AND s.id = ANY(:ids)
+""")
+
+
+def awaited(uow: UnitOfWork, specimen_ids: Iterable[int]) -> set[int]:
+    """Tubes of patients corrected a moment ago, whose values are still judged for the person known before: nothing of them leaves."""
+    return set(uow.s.scalars(_AWAITED, {"t": uow.tenant_id, "ids": list(specimen_ids), "topic": TOPIC}))
 
 
 def on_corrected(uow: UnitOfWork, payload: dict[str, Any]) -> None:

@@ -14,6 +14,7 @@ from cloud.modules.bench import arrival_rules, facts, measure, opening, rows, ru
 from cloud.modules.bench.arrival_rules import Incoming, Outcome, Recorded, answers_rerun
 from cloud.modules.bench.choosing import Choice, accept_holds, choose_version, choose_versions
 from cloud.modules.bench.consequences import settle
+from cloud.modules.bench.corrected import awaited
 from cloud.modules.bench.expect import expect_tests
 from cloud.modules.bench.messages import Entry
 from cloud.modules.bench.opening import fresh, must_be_open, open_test, open_tube, review_item, save, store, to
@@ -33,7 +34,7 @@ from cloud.modules.bench.rerun import (
 )
 from cloud.modules.bench.rows import NewVersion, TestRow
 from cloud.modules.bench.rules import TOLD_STATES, Hold, TestState
-from cloud.modules.bench.telling import amend, clear, lock_reported, lock_to_tell, release, retell
+from cloud.modules.bench.telling import amend, clear, judged_otherwise, lock_reported, lock_to_tell, release, retell
 from cloud.modules.catalog import queries as md
 from common import values
 from common.errors import UserError
@@ -376,6 +377,7 @@ __all__ = [
     "add_reflex",
     "amend",
     "answers_rerun",
+    "awaited",
     "check_entry",
     "choose_version",
     "choose_versions",
@@ -386,6 +388,7 @@ __all__ = [
     "enter_result",
     "enter_tube",
     "expect_tests",
+    "judged_otherwise",
     "keep_pictures",
     "lock_reported",
     "lock_to_tell",

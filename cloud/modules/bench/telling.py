@@ -11,7 +11,7 @@ from sqlalchemy import text
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import measure, queries, rows, rules
 from cloud.modules.bench.arrival_rules import Known
-from cloud.modules.bench.calculate import SOURCE, Said, calculate
+from cloud.modules.bench.calculate import SOURCE, Said, calculate, found
 from cloud.modules.bench.confirming import unanswered
 from cloud.modules.bench.opening import store, to
 from cloud.modules.bench.reading import Reading
@@ -155,6 +155,14 @@ def _judged_anew(work: Work, changed: Collection[int], judged: Mapping[int, Said
                 )
             )  # fmt: skip
     return new
+
+
+def judged_otherwise(uow: UnitOfWork, specimen_id: int) -> list[str]:
+    """The items of a told report that would be told otherwise for the patient and tube as known now, by name; nothing is changed."""
+    work = lock_reported(uow, [specimen_id])
+    judged = _judged(work)
+    new = [*_judged_anew(work, (), judged, ""), *found(work, [specimen_id], told=True, judged=judged)]
+    return [work.catalog.items[version.test.item_id].name for version in new]
 
 
 def read_again(work: Work, test: TestRow, old: VersionRow) -> Reading:

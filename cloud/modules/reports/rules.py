@@ -200,6 +200,11 @@ def unchecked_problem(items: Sequence[str]) -> Said:
     return say("危急值尚未复核：{items}。请先完成两次复核，或登记为非危急值。", items=list(items))
 
 
+def awaited_problem() -> Said:
+    """The patient's sex or birthday was corrected, and the values are still judged for the person known before."""
+    return say("患者性别或出生日期刚刚更正，正在按新的信息重新判断，请稍候再试。")
+
+
 def needs_second_look(report: Candidate, who: Verifier) -> bool:
     """The verifier made this report, or typed a value of it: four eyes, or solo duty and a second look within 24 h."""
     return who.user_id == report.tester_id or who.user_id in report.hands

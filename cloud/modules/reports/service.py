@@ -191,12 +191,14 @@ def _check(uow: UnitOfWork, reports: Sequence[Report], details: Mapping[int, Det
     # Most releases are by a second person: only the others ask for the roster.
     if any(rules.needs_second_look(c, verifier) for c in candidates):
         verifier = replace(verifier, alone_in=roster.alone(uow, who.user_id, uow.now))
-    unchecked = critical.unchecked(uow, list(details))
+    unchecked, awaited = critical.unchecked(uow, list(details)), bench.awaited(uow, details)
     problems, solo = [], set()
     for report, candidate in zip(reports, candidates, strict=True):
         why = rules.release_problem(candidate, verifier)
         if why is None and report.specimen_id in unchecked:
             why = rules.unchecked_problem(unchecked[report.specimen_id])
+        if why is None and report.specimen_id in awaited:
+            why = rules.awaited_problem()
         if why is not None:
             problems.append((candidate.name, why))
         elif rules.needs_second_look(candidate, verifier):

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
+from cloud import relay
 from cloud.modules.autoverify import deciding, facts, loop, service, simulation
 from cloud.modules.autoverify.case import Case
 from cloud.modules.autoverify.decision import Ready, Verdict, decide
 from cloud.modules.autoverify.sets import starting_policy
-from tests.cloud.autoverify.floor import DESK, Floor, open_floor
+from cloud.worker import all_handlers
+from tests.cloud.autoverify.floor import DESK, MORNING, Floor, open_floor
 from tests.cloud.autoverify.test_shown import released
 from tests.support import lab as labs
 from tests.support.database import TestDatabase
@@ -138,3 +141,23 @@ def test_a_simulation_that_fails_undoes_no_decision_and_ends(floor: Floor, monke
     with lab.uow() as uow:
         row = uow.s.execute(text("SELECT state, done, error FROM av_simulation WHERE id = :i"), {"i": run}).one()
         assert (row.state, row.done, row.error) == ("failed", 0, simulation.BROKEN)
+
+
+def test_a_tube_whose_patient_was_corrected_a_moment_ago_is_decided_once_it_is_judged_anew(floor: Floor) -> None:
+    tube, other = floor.tube(), floor.tube()
+    with floor.world.lab.uow() as uow:
+        patient = uow.s.execute(text("SELECT patient_id FROM specimen WHERE id = :i"), {"i": tube}).scalar_one()
+        uow.emit("patient.corrected", f"patient:{patient}", {"patient_id": patient})
+    floor.decide()
+    assert floor.reasons(tube) == ["nothing"]
+    assert floor.reasons(other) == [], "its neighbour leaves"
+    floor.world.lab.clock.set(MORNING + timedelta(seconds=5))
+    floor.decide()
+    assert floor.reasons(tube) == ["nothing"], "however long it takes"
+    while relay.drain(floor.world.lab.db, floor.world.tenant, all_handlers()):
+        pass
+    floor.world.lab.clock.set(MORNING + timedelta(seconds=10))
+    floor.decide()
+    assert floor.reasons(tube) == []
+    with floor.world.lab.uow() as uow:
+        assert uow.s.scalar(text("SELECT state FROM report WHERE specimen_id = :i"), {"i": tube}) == "released"

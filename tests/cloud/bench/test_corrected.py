@@ -132,3 +132,66 @@ def test_two_values_to_choose_from_are_both_judged(room: Room) -> None:
         room.person(uow, "senior")
         bench.choose_version(uow, crea.id, crea.version, crea.pending.id, "后一个")
         assert line(uow, room, tube, "CREA").current.flag == "H"
+
+
+def alerts_of(room: Room) -> list[tuple[str, list[str], bool]]:
+    with room.world.lab.uow() as uow:
+        rows = uow.s.execute(
+            text("SELECT url, fields->'items'->'list' AS items, cleared_at IS NULL AS open FROM alert WHERE kind = 'reports.corrected'")
+        )
+        return [(r.url, r.items, r.open) for r in rows]
+
+
+def test_a_told_report_judged_for_somebody_else_is_named_until_it_is_amended(room: Room) -> None:
+    with room.world.lab.uow() as uow:
+        patient = told_by_his(uow, "M")
+        tube = room.world.tube(uow, patient)
+        room.world.send(uow, tube, NORMAL, RUN)
+        report = service.review(uow, tube, None, room.person(uow, "tester"))
+        service.release(uow, [report], room.person(uow, "verifier"), DESK)
+    work(room)
+    with room.world.lab.uow() as uow:
+        told_by_his(uow, "M", date(1968, 3, 2))
+    work(room)
+    assert alerts_of(room) == [], "one day makes no other interval"
+    with room.world.lab.uow() as uow:
+        told_by_his(uow, "F", date(1968, 3, 2))
+    work(room)
+    assert alerts_of(room) == [(f"/reports/{report}", ["项目CREA"], True)]
+    with room.world.lab.uow() as uow:
+        assert line(uow, room, tube, "CREA").current.version_no == 1, "told is told until a person amends it"
+        senior = room.person(uow, "senior")
+        asked = service.AmendRequest(report, 1, {room.world.items["NA"]: "141"}, "result", "录入错误")
+        service.amend(uow, asked, senior, DESK)
+    work(room)
+    assert not alerts_of(room)[0][2], "whatever the reason, an amendment judges by who the patient is now"
+    with room.world.lab.uow() as uow:
+        assert line(uow, room, tube, "CREA").current.flag == "H"
+        told_by_his(uow, "M", date(1968, 3, 2))
+    work(room)
+    assert [each[2] for each in alerts_of(room)] == [False, True]
+    with room.world.lab.uow() as uow:
+        service.recall(uow, report, "等待核对身份", room.person(uow, "leader"))
+    work(room)
+    assert [each[2] for each in alerts_of(room)] == [False, False], "nobody reads what was recalled"
+
+
+def test_nothing_leaves_between_the_correction_and_the_new_judgement(room: Room) -> None:
+    with room.world.lab.uow() as uow:
+        patient = told_by_his(uow, "M")
+        tube, other = room.world.tube(uow, patient), room.world.tube(uow)
+        for each in (tube, other):
+            room.world.send(uow, each, NORMAL, RUN)
+        reports = [service.review(uow, each, None, room.person(uow, "tester")) for each in (tube, other)]
+    work(room)
+    with room.world.lab.uow() as uow:
+        told_by_his(uow, "F")
+    with room.world.lab.uow() as uow, pytest.raises(UserError, match="刚刚更正") as refused:
+        service.release(uow, reports, room.person(uow, "verifier"), DESK)
+    assert "张小伟" in str(refused.value)
+    with room.world.lab.uow() as uow:
+        service.release(uow, reports[1:], room.person(uow, "verifier"), DESK)
+    work(room)
+    with room.world.lab.uow() as uow:
+        service.review(uow, tube, None, room.person(uow, "tester"))
+        service.release(uow, reports[:1], room.person(uow, "verifier"), DESK)
