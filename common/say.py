@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-SEPARATORS = {"、": ", ", "；": "; ", "，": ", ", " 或 ": " or "}
+SEPARATORS = {"、": ", ", "；": "; ", "，": ", ", " 或 ": " or ", "": " "}
 
 
 class Said(str):

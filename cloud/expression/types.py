@@ -8,7 +8,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from common.errors import UserError
-from common.say import Said
+from common.say import Said, say, word
 
 
 class Kind(StrEnum):
@@ -33,14 +33,14 @@ class Cause(StrEnum):
     STATED = "stated"
 
 
-_ZH = {
-    Cause.MISSING: "缺少 {subject}",
-    Cause.NOT_NUMERIC: "{subject} 不是数值",
-    Cause.CENSORED: "{subject} 只有界限，没有确切数值",
-    Cause.DIVISION: "除数为 0",
-    Cause.DOMAIN: "{subject} 在此数值下没有意义",
-    Cause.OVERFLOW: "数值过大",
-    Cause.STATED: "{subject}",
+_ZH: dict[Cause, Callable[[str], Said]] = {
+    Cause.MISSING: lambda subject: say("缺少 {subject}", subject=subject),
+    Cause.NOT_NUMERIC: lambda subject: say("{subject} 不是数值", subject=subject),
+    Cause.CENSORED: lambda subject: say("{subject} 只有界限，没有确切数值", subject=subject),
+    Cause.DIVISION: lambda subject: say("除数为 0"),
+    Cause.DOMAIN: lambda subject: say("{subject} 在此数值下没有意义", subject=subject),
+    Cause.OVERFLOW: lambda subject: say("数值过大"),
+    Cause.STATED: word,
 }
 _EN = {
     Cause.MISSING: "{subject} is missing",
@@ -61,9 +61,9 @@ class NotCalculable:
     subject: str = ""
 
     @property
-    def text(self) -> str:
-        """The cause in Chinese, to stand behind 无法计算."""
-        return _ZH[self.cause].format(subject=self.subject)
+    def text(self) -> Said:
+        """The cause, to stand behind 无法计算."""
+        return _ZH[self.cause](self.subject)
 
     @property
     def english(self) -> str:

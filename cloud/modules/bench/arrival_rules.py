@@ -9,6 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from cloud.modules.bench.rules import OPEN_STATES, TOLD_STATES, Hold, TestState
+from common.say import say
 
 S = TestState
 
@@ -128,7 +129,7 @@ def is_older(known: Known, new: Incoming) -> bool:
 
 def differs_hold(old: str, new: str) -> Hold:
     """R3: another value for the same item is a new version, held."""
-    return Hold("DIFFERENT", f"同一项目先后得到两个结果：{old} 与 {new}，请选用其中一个。")
+    return Hold("DIFFERENT", say("同一项目先后得到两个结果：{old} 与 {new}，请选用其中一个。", old=old, new=new))
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +187,12 @@ def decide(
 
 def rerun_hold(first: str, second: str) -> Hold:
     """Both values of a rerun stand side by side until one is chosen."""
-    return Hold("RERUN", f"首次 {first}，复查 {second}，请选用其中一个并写明理由。")
+    return Hold("RERUN", say("首次 {first}，复查 {second}，请选用其中一个并写明理由。", first=first, second=second))
 
 
 def late_hold(value: str) -> Hold:
     """A value that came after its report was told."""
-    return Hold("LATE", f"报告发布后又收到结果 {value}。如需更改，请修改报告；否则写明原因后忽略。")
+    return Hold("LATE", say("报告发布后又收到结果 {value}。如需更改，请修改报告；否则写明原因后忽略。", value=value))
 
 
 INFORMATIVE_FLAGS = frozenset({"", "N", "H", "L", "HH", "LL", "A", "AA", ">", "<", "U", "D", "B", "W", "NEG", "POS"})

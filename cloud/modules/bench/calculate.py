@@ -18,6 +18,7 @@ from cloud.modules.bench.rows import NewVersion, TestRow, VersionRow
 from cloud.modules.bench.rules import Hold, TestState
 from cloud.modules.catalog import queries as md
 from common import values
+from common.say import say
 
 if TYPE_CHECKING:
     from cloud.modules.bench.record import Work
@@ -111,8 +112,8 @@ def _reading(work: Work, test: TestRow, result: Decimal | NotCalculable) -> Read
     if isinstance(result, Decimal):
         return work.reader.read(test.item_id, None, f"{result:f}", tube)
     blank = work.reader.read(test.item_id, None, "", tube)
-    hold = Hold("CALC", f"无法计算：{result.text}。补齐或更正所用项目后会自动重算，也可接受“无法计算”，或登记“无结果”。")
-    return replace(blank, raw_text=result.text, reported_text=f"无法计算（{result.text}）", missing=False, holds=(hold,))
+    hold = Hold("CALC", say("无法计算：{why}。补齐或更正所用项目后会自动重算，也可接受“无法计算”，或登记“无结果”。", why=result.text))
+    return replace(blank, raw_text=str(result.text), reported_text=f"无法计算（{result.text}）", missing=False, holds=(hold,))
 
 
 def exact(work: Work, test: TestRow) -> values.Value | None:

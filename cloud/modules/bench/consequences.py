@@ -22,6 +22,7 @@ from cloud.modules.bench.rows import NewVersion, TestRow
 from cloud.modules.bench.rules import TestState
 from cloud.modules.catalog import queries as md
 from common import values
+from common.say import say
 from common.values import Value
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ def interfere(work: Work, specimen_id: int) -> None:
         code = work.catalog.items[formula.item_id].code
         names = [rejected[i] for i in formula.inputs if i in rejected]
         if names and code in tests and TestState(tests[code].state) in _JUDGED:
-            text = f"所用的{'、'.join(names)}因标本性状不能报告。"
-            _beside(work, tests[code], [Note(NoteCode.HIL_REJECT, text, text)])
+            words = say("所用的{items}因标本性状不能报告。", items=names)
+            _beside(work, tests[code], [Note(NoteCode.HIL_REJECT, words, words)])
 
 
 def _rules(code: str, limits: Iterable[md.HilRow]) -> list[IndexRule]:
@@ -163,8 +164,8 @@ def ask(
     if row.again and test.state in (TestState.RECEIVED, TestState.REVIEWED):
         test.state = TestState.HELD.value
     if kind is Kind.CONFIRM:
-        text = f"{measure.KIND_WORDS[kind]}之前不得报告：{reason}"
-        test.notes = [*test.notes, Note(NoteCode.CONFIRM, text).to_json()]
+        words = say("{what}之前不得报告：{reason}", what=measure.KIND_WORDS[kind], reason=reason)
+        test.notes = [*test.notes, Note(NoteCode.CONFIRM, words).to_json()]
     item = work.catalog.items[item_id]
     after = {"item": item.name, "kind": kind.value, "rule": rule, "dilution": f"{dilution:f}"}
     uow.audit("specimen", test.specimen_id, "bench:follow_up", after=after, reason=reason[:300])

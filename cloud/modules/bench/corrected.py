@@ -90,7 +90,7 @@ def judge_again(uow: UnitOfWork, specimen_id: int) -> list[NewVersion]:
 def _again(work: Work, test: TestRow, old: VersionRow, rest: Any, before: int) -> NewVersion:
     """The same measurement read for the patient as known now, with all that came with it."""
     reading, tube = read_again(work, test, old), work.tubes[test.specimen_id]
-    holds = [Hold(h["code"], h["text"]) for h in rest.holds]
+    holds = [Hold.stored(h) for h in rest.holds]
     holds += [h for h in reading.holds if h.code not in {each.code for each in holds}]
     no = max(v.known.version_no for v in work.versions[test.id]) + 1 + before
     known = old.known

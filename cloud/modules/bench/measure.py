@@ -15,7 +15,7 @@ from typing import Any
 
 from cloud.modules.bench.rules import Hold
 from common.errors import UserError
-from common.say import say
+from common.say import Listed, Said, kept, said_again, say
 from common.values import Value
 
 # --- range and dilution (R2) ----------------------------------------------------------------------------------------
@@ -51,7 +51,7 @@ def in_range(comparator: str, raw: Decimal, factor: Decimal, span: Span) -> Rang
     if span.low is not None and _below(comparator, raw, span.low):
         if factor == 1:
             return Ranged("<", span.low)
-        text = f"按 1:{factor:f} 稀释后低于测量范围下限 {span.low:f}，请减小稀释倍数重测。"
+        text = say("按 1:{factor} 稀释后低于测量范围下限 {low}，请减小稀释倍数重测。", factor=f"{factor:f}", low=f"{span.low:f}")
         return Ranged("<", span.low * factor, Hold("OVER_DILUTED", text), _step(span.ladder, factor, down=True))
     number = raw * factor
     if span.crr is not None and _above(comparator, number, span.crr):
@@ -63,7 +63,7 @@ def _too_high(factor: Decimal, span: Span) -> Ranged:
     assert span.high is not None
     step = _step(span.ladder, factor)
     if step is not None:
-        text = f"超出测量范围上限 {span.high:f}，请按 1:{step:f} 稀释后重测。"
+        text = say("超出测量范围上限 {high}，请按 1:{step} 稀释后重测。", high=f"{span.high:f}", step=f"{step:f}")
         return Ranged(">", span.high * factor, Hold("OVER_RANGE", text), step)
     end = span.high * factor if span.crr is None else min(span.crr, span.high * factor)
     return Ranged(">", end)
@@ -168,7 +168,7 @@ class Action(StrEnum):
 
 
 _FORCE = (Action.NONE, Action.COMMENT, Action.HOLD, Action.REJECT)
-INDEX_WORDS = {Index.HAEMOLYSIS: "溶血", Index.ICTERUS: "黄疸", Index.LIPAEMIA: "脂血"}
+INDEX_WORDS = {Index.HAEMOLYSIS: say("溶血"), Index.ICTERUS: say("黄疸"), Index.LIPAEMIA: say("脂血")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,24 +190,34 @@ class Interference:
     texts: tuple[str, ...] = ()
 
 
+def _no_effect(given: Mapping[str, Any]) -> Said:
+    return say("{index}指数 {n}（界限 {limit}）。", **given)
+
+
+_EFFECTS: Mapping[str, Callable[[Mapping[str, Any]], Said]] = {
+    "+": lambda given: say("{index}指数 {n}（界限 {limit}），结果可能偏高。", **given),
+    "-": lambda given: say("{index}指数 {n}（界限 {limit}），结果可能偏低。", **given),
+}
+
+
 def interference(item: str, indices: Mapping[Index, Decimal], rules: Iterable[IndexRule], expected: bool = False) -> Interference:
     """What the indices do to an item (AC-B-5). ``expected``: the analyzer measures indices; one that it did not send holds."""
-    strongest, texts = Action.NONE, []
+    strongest, texts = Action.NONE, list[str]()
     mine = [r for r in rules if r.item == item]
     for index in sorted({r.index for r in mine}):
         value = indices.get(index)
         if value is None:
             if expected:
                 strongest = max(strongest, Action.HOLD, key=_FORCE.index)
-                texts.append(f"没有收到{INDEX_WORDS[index]}指数，请目测标本性状后再处理。")
+                texts.append(say("没有收到{index}指数，请目测标本性状后再处理。", index=INDEX_WORDS[index]))
             continue
         reached = [r for r in mine if r.index is index and value >= r.threshold]
         if not reached:
             continue
         worst = max(reached, key=lambda r: (_FORCE.index(r.action), r.threshold))
         strongest = max(strongest, worst.action, key=_FORCE.index)
-        effect = {"+": "，结果可能偏高", "-": "，结果可能偏低"}.get(worst.direction, "")
-        texts.append(f"{INDEX_WORDS[index]}指数 {value:f}（界限 {worst.threshold:f}）{effect}。")
+        given = {"index": INDEX_WORDS[index], "n": f"{value:f}", "limit": f"{worst.threshold:f}"}
+        texts.append(_EFFECTS.get(worst.direction, _no_effect)(given))
     return Interference(strongest, tuple(texts))
 
 
@@ -343,12 +353,13 @@ class Note:
 
     def to_json(self) -> dict[str, object]:
         """As stored in ``test.notes``."""
-        return {"code": self.code.value, "text": self.text, "told": self.told, "key": self.key, "settled": self.settled}
+        words = {"text": str(self.text), "told": str(self.told), "said": kept(self.text)}
+        return {"code": self.code.value, **words, "key": self.key, "settled": self.settled}
 
 
 def notes_from(stored: Iterable[Mapping[str, Any]]) -> list[Note]:
     """Notes as they were stored."""
-    return [Note(NoteCode(n["code"]), n["text"], n["told"], n["key"], n["settled"]) for n in stored]
+    return [Note(NoteCode(n["code"]), said_again(n.get("said", n["text"])), n["told"], n["key"], n["settled"]) for n in stored]
 
 
 def beside(before: Sequence[Note], found: Interference, key: str, told: str) -> list[Note]:
@@ -359,7 +370,8 @@ def beside(before: Sequence[Note], found: Interference, key: str, told: str) -> 
     code = _NOTE_OF[found.action]
     settled = code is NoteCode.HIL and any(n.code is code and n.key == key and n.settled for n in before)
     # A figure stands on the report as well: the clinician sees how strongly the tube was haemolysed.
-    return [*others, Note(code, "".join(found.texts), told or "".join(found.texts), key, settled)]
+    text = say("{texts}", texts=Listed(found.texts, ""))
+    return [*others, Note(code, text, told or str(text), key, settled)]
 
 
 # --- values that contradict each other (R8) -------------------------------------------------------------------------
@@ -375,7 +387,7 @@ class Contradiction:
 
 def sentence(found: Iterable[Contradiction]) -> str:
     """What a person is told: what does not fit, and what to do."""
-    return f"{' '.join(each.text for each in found)} 请复查；确认无误请写明理由再初审。"
+    return say("{texts} 请复查；确认无误请写明理由再初审。", texts=Listed((each.text for each in found), " "))
 
 
 Values = Mapping[str, Decimal]
@@ -399,43 +411,45 @@ def contradictions(values: Values) -> list[Contradiction]:
     return found
 
 
-def _at_least(whole: str, part: str) -> Callable[[Decimal, Decimal], str]:
-    return lambda a, b: f"{part} {b} 大于{whole} {a}，请核对。" if b > a else ""
+def _at_least(whole: Said, part: Said) -> Callable[[Decimal, Decimal], str]:
+    return lambda a, b: say("{part} {b} 大于{whole} {a}，请核对。", part=part, b=b, whole=whole, a=a) if b > a else ""
 
 
 def _lipids(tc: Decimal, hdl: Decimal, ldl: Decimal) -> str:
     # WS/T 616—2018: HDL-C and LDL-C together must not exceed total cholesterol.
-    return f"HDL-C 与 LDL-C 之和 {hdl + ldl} 大于总胆固醇 {tc}，请核对。" if hdl + ldl > tc else ""
+    return say("HDL-C 与 LDL-C 之和 {n} 大于总胆固醇 {tc}，请核对。", n=hdl + ldl, tc=tc) if hdl + ldl > tc else ""
 
 
 def _hundred(*shares: Decimal) -> str:
     total = sum(shares, Decimal(0))
-    return "" if Decimal("99.5") <= total <= Decimal("100.5") else f"白细胞分类合计 {total}%，应在 99.5–100.5% 之间，请核对。"
+    right = Decimal("99.5") <= total <= Decimal("100.5")
+    return "" if right else say("白细胞分类合计 {n}%，应在 99.5–100.5% 之间，请核对。", n=total)
 
 
 def _three(hgb: Decimal, hct: Decimal) -> str:
     # Haemoglobin in g/dL times three is about the haematocrit in per cent.
-    return f"血红蛋白 {hgb} 与红细胞压积 {hct}% 不相称（Hb×3/10 与 Hct 相差超过 3），请核对标本。" if abs(hgb * 3 / 10 - hct) > 3 else ""
+    words = say("血红蛋白 {hgb} 与红细胞压积 {hct}% 不相称（Hb×3/10 与 Hct 相差超过 3），请核对标本。", hgb=hgb, hct=hct)
+    return words if abs(hgb * 3 / 10 - hct) > 3 else ""
 
 
 def _mchc(mchc: Decimal) -> str:
-    return f"MCHC {mchc} 大于 370，请排除冷凝集、脂血或溶血。" if mchc > 370 else ""
+    return say("MCHC {n} 大于 370，请排除冷凝集、脂血或溶血。", n=mchc) if mchc > 370 else ""
 
 
 def _inr(pt: Decimal, inr: Decimal) -> str:
     # A prothrombin time of 10–14 s belongs to an INR near 1 with every reagent; far apart they cannot be of one measurement.
     if (inr >= Decimal("1.5") and pt < 14) or (inr <= Decimal("1.0") and pt > 16):
-        return f"PT {pt} s 与 INR {inr} 不相称，请核对 ISI 与曲线。"
+        return say("PT {pt} s 与 INR {inr} 不相称，请核对 ISI 与曲线。", pt=pt, inr=inr)
     return ""
 
 
 _LOGIC: Sequence[tuple[Sequence[str], Callable[..., str]]] = (
-    (("TP", "ALB"), _at_least("总蛋白", "白蛋白")),
-    (("TBIL", "DBIL"), _at_least("总胆红素", "直接胆红素")),
+    (("TP", "ALB"), _at_least(say("总蛋白"), say("白蛋白"))),
+    (("TBIL", "DBIL"), _at_least(say("总胆红素"), say("直接胆红素"))),
     (("TC", "HDL-C", "LDL-C"), _lipids),
     (DIFFERENTIAL, _hundred),
     (("HGB", "HCT"), _three),
     (("MCHC",), _mchc),
-    (("TPSA", "FPSA"), _at_least("总 PSA", "游离 PSA")),
+    (("TPSA", "FPSA"), _at_least(say("总 PSA"), say("游离 PSA"))),
     (("PT", "INR"), _inr),
 )

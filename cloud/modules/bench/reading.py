@@ -15,7 +15,10 @@ from cloud.modules.bench.rules import Critical, Flag, Hold, Judged, Limits, judg
 from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries as critical
 from common import values
+from common.say import Listed, say
 from common.values import Value
+
+EITHER = " 或 "
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,8 @@ class Reader:
             told = f"{judged[0]}({value.text})" if value.number is not None else judged[0]
             found = replace(found, flag=Flag(judged[1]))
         elif judged is not None:
-            found = replace(found, holds=(*found.holds, Hold("JUDGE", f"判断公式得不出结论：{judged.text}。请核对结果后接受或复查。")))
+            words = say("判断公式得不出结论：{why}。请核对结果后接受或复查。", why=judged.text)
+            found = replace(found, holds=(*found.holds, Hold("JUDGE", words)))
         return Reading(
             name=item.name,
             raw_text=raw_text,
@@ -161,8 +165,12 @@ def _by_any_age(found: Judged, value: Value, limits: Iterable[md.CriticalRow]) -
     assert value.number is not None
     for limit in limits:
         if judge_critical(value.comparator, value.number, limit.low, limit.high) is not Critical.NO:
-            text = f"患者年龄不明，按某一年龄段的界限（{_limits(limit)}）“{value.text}”可能是危急值，请核实出生日期后再处理。"
-            return replace(found, holds=(*found.holds, Hold("MAYBE_CRITICAL", text)))
+            words = say(
+                "患者年龄不明，按某一年龄段的界限（{limit}）“{value}”可能是危急值，请核实出生日期后再处理。",
+                limit=Listed(_parts(limit), EITHER),
+                value=value.text,
+            )
+            return replace(found, holds=(*found.holds, Hold("MAYBE_CRITICAL", words)))
     return found
 
 
@@ -188,7 +196,9 @@ def unrounded(value: Value, item: md.ItemRow, dilution: Decimal) -> Value:
 
 
 def _limits(limit: md.CriticalRow | None) -> str:
-    if limit is None:
-        return ""
+    return "" if limit is None else EITHER.join(_parts(limit))
+
+
+def _parts(limit: md.CriticalRow) -> list[str]:
     parts = [f"<{limit.low:f}" if limit.low is not None else "", f">{limit.high:f}" if limit.high is not None else ""]
-    return " 或 ".join(part for part in parts if part)
+    return [part for part in parts if part]

@@ -298,7 +298,7 @@ def _found(test: TestRow, r: Reading, at: datetime, tube: Tube, version: Version
 
 def _recorded(taken: _Taken) -> Recorded:
     version = taken.version
-    reason = version.holds[0].text if version is not None and version.holds else ""
+    reason = str(version.holds[0].text) if version is not None and version.holds else ""
     return Recorded(
         taken.new.observation_id,
         taken.outcome,

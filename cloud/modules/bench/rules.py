@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
+from typing import Any
 
-from common.say import Listed, Said, say
+from common.say import Listed, Said, kept, said_again, say
 from common.values import Value, ValueKind, parse
 
 
@@ -220,12 +221,17 @@ class Hold:
     code: str
     text: str
 
-    def to_json(self) -> dict[str, str]:
-        """As stored in ``result_version.holds``."""
-        return {"code": self.code, "text": self.text}
+    def to_json(self) -> dict[str, Any]:
+        """As stored in ``result_version.holds``: the sentence, and what it is made of for a reader in another language."""
+        return {"code": self.code, "text": str(self.text), "said": kept(self.text)}
+
+    @classmethod
+    def stored(cls, data: Mapping[str, Any]) -> Hold:
+        """As it was stored."""
+        return cls(data["code"], said_again(data.get("said", data["text"])))
 
 
-NO_VALUE = Hold("NO_VALUE", "仪器报告无结果，请复查；确实做不出时登记“无结果”并写明原因。")
+NO_VALUE = Hold("NO_VALUE", say("仪器报告无结果，请复查；确实做不出时登记“无结果”并写明原因。"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,13 +255,13 @@ class Judged:
 def judge(value: Value, numeric: bool, interval: Limits | None, critical: Limits | None) -> Judged:
     """Flag and critical mark of a reported value; what it cannot tell becomes a hold."""
     if value.number is None:
-        sentence = f"该项目应为数值，收到的是“{value.text}”，请核对后改正或接受。"
+        sentence = say("该项目应为数值，收到的是“{value}”，请核对后改正或接受。", value=value.text)
         return Judged(_flag_text(value, interval), Critical.NO, (Hold("NOT_NUMERIC", sentence),) if numeric and not value.missing else ())
     flag = Flag.NONE if interval is None else _flag_number(value, interval)
     grade = Critical.NO if critical is None else judge_critical(value.comparator, value.number, critical.low, critical.high)
     if grade is not Critical.MAYBE:
         return Judged(flag, grade)
-    return Judged(flag, grade, (Hold("MAYBE_CRITICAL", f"“{value.text}”无法判断是否达到危急值，请稀释或复查后确认。"),))
+    return Judged(flag, grade, (Hold("MAYBE_CRITICAL", say("“{value}”无法判断是否达到危急值，请稀释或复查后确认。", value=value.text)),))
 
 
 def _flag_number(value: Value, interval: Limits) -> Flag:

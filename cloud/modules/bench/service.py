@@ -324,7 +324,7 @@ def review(uow: UnitOfWork, specimen_id: int, revision: int | None = None, work:
         if test.state == TestState.RECEIVED:
             to(test, TestState.REVIEWED)
     work.alert_again()
-    detail: dict[str, Any] = {"tests": len(work.tests)} | ({"contradictions": [c.text for c in wrong]} if wrong else {})
+    detail: dict[str, Any] = {"tests": len(work.tests)} | ({"contradictions": [str(c.text) for c in wrong]} if wrong else {})
     save(work, "review", detail, reason=because.strip() or None)
     return work
 

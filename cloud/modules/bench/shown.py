@@ -38,13 +38,18 @@ class Shown:
     critical: bool
     ref_text: str
     instrument_flags: list[str]
-    holds: list[dict[str, str]]
+    holds: list[dict[str, Any]]
     run_at: datetime | None
     at: datetime
     entered_by: int | None
     reason: str
     released_at: datetime | None
     snapshot: dict[str, Any]
+
+    @property
+    def why(self) -> list[rules.Hold]:
+        """Why it waited for a person, for a reader in any language."""
+        return [rules.Hold.stored(each) for each in self.holds]
 
     @property
     def mark(self) -> str:

@@ -19,6 +19,7 @@ from cloud.modules.edge.store import ObservationRow
 from common import ids
 from common.instruments.pictures import Picture
 from common.run_time import run_time
+from common.say import say
 
 MAX_SAMPLE_NO = 8
 """Characters of a sample number; anything longer is a barcode or nothing."""
@@ -320,13 +321,20 @@ def _incoming(known: Known, number: int, heard: Heard, said: Said, verdict: Verd
 
 
 def _unit(said: str, wanted: str, factor: Decimal, right: Decimal) -> str:
-    return f"仪器发送的单位是 {said}，换算到 {wanted} 应乘 {right:f}，通道设定为 {factor:f}；请核对数值后接受或改正，并核对通道设置。"
+    given = {"said": said, "wanted": wanted, "right": f"{right:f}", "factor": f"{factor:f}"}
+    return say(
+        "仪器发送的单位是 {said}，换算到 {wanted} 应乘 {right}，通道设定为 {factor}；请核对数值后接受或改正，并核对通道设置。", **given
+    )
 
 
 def _other_unit(said: str, expected: str) -> str:
-    return f"仪器发送的单位是 {said}，通道是按 {expected} 设置的；请核对数值后接受或改正，并核对仪器和通道的单位。"
+    return say(
+        "仪器发送的单位是 {said}，通道是按 {expected} 设置的；请核对数值后接受或改正，并核对仪器和通道的单位。",
+        said=said,
+        expected=expected,
+    )
 
 
 def _mismatch(said: Said, tube: Tube) -> str:
     sent = " ".join(part for part in (said.patient, said.name) if part)
-    return f"仪器报文中的患者（{sent}）与本标本患者（{tube.person.name}）对不上，请核对标本后接受或改正。"
+    return say("仪器报文中的患者（{sent}）与本标本患者（{name}）对不上，请核对标本后接受或改正。", sent=sent, name=tube.person.name)

@@ -123,6 +123,19 @@ def test_a_value_a_thousand_times_off_is_asked_about(world: World) -> None:
         assert enter(uow, second, "CREA", "0.08", sure=True)
 
 
+def test_a_value_that_is_critical_at_some_age_says_so_in_the_readers_language(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow, world.patient(uow, birth=None))
+        uow.s.execute(text("UPDATE critical_limit SET age_low = 1 WHERE item_id = :i"), {"i": world.items["K"]})
+        uow.s.execute(text("UPDATE catalog_version SET number = number + 1"))
+    with world.lab.uow() as uow:
+        world.send(uow, tube, {"K": "6.5"})
+    tester = world.lab.client("tester")
+    assert "（&lt;2.8 或 &gt;6.2）" in tester.fragment(f"/bench/CHEM/tube/{tube}").text
+    tester.c.set_cookie("lang", "en", domain="localhost", secure=True)
+    assert "by the limits of some age (&lt;2.8 or &gt;6.2) “6.5” may be critical" in tester.fragment(f"/bench/CHEM/tube/{tube}").text
+
+
 def test_a_cancelled_item_takes_no_value(world: World) -> None:
     with world.lab.uow() as uow:
         tube = world.tube(uow)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal as D
 
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from cloud.modules.bench import measure
 from cloud.modules.bench.measure import Action, Index, IndexRule, Kind, NoteCode, RerunRule, Span, in_range
+from cloud.modules.bench.rules import Hold
 from common import values
 from common.errors import UserError
+from common.say import Said
 
 HCG = Span(D("0.5"), D(10000), D(2000000), (D(20), D(200)))
 
@@ -202,6 +205,23 @@ def test_a_limit_or_a_word_confirms_nothing() -> None:
     assert not measure.confirms(values.parse(">5.0"), values.parse("5.2"), rule)
     assert not measure.confirms(values.parse("5.0"), values.parse("<5.2"), rule)
     assert not measure.confirms(values.parse("阳性", "enum"), values.parse("阳性", "enum"), rule)
+
+
+def test_notes_and_holds_come_back_as_sentences_for_every_reader() -> None:
+    rule = measure.IndexRule("K", Index.HAEMOLYSIS, D(50), Action.HOLD, "+")
+    found = measure.interference("K", {Index.HAEMOLYSIS: D(60)}, [rule, measure.IndexRule("K", Index.ICTERUS, D(5), Action.COMMENT)], True)
+    (note,) = measure.beside([], found, "7:H60", "")
+    again = measure.notes_from(json.loads(json.dumps([note.to_json()])))[0]
+    assert again == note and again.text == "溶血指数 60（界限 50），结果可能偏高。没有收到黄疸指数，请目测标本性状后再处理。"
+    assert isinstance(again.text, Said)
+    words = {"溶血": "H", "黄疸": "I", "{index}指数 {n}（界限 {limit}），结果可能偏高。": "{index} {n}/{limit} up."}
+    words["没有收到{index}指数，请目测标本性状后再处理。"] = "no {index}."
+    assert again.text.in_words_of(lambda key: words.get(key, key)) == "H 60/50 up. no I."
+    old = {"code": "HIL", "text": "溶血指数 60。", "told": "", "key": "", "settled": False}
+    assert measure.notes_from([old])[0].text == "溶血指数 60。"
+    hold = measure.in_range("", D(20000), D(1), measure.Span(D(1), D(10000), None, (D(20),))).hold
+    assert hold is not None and Hold.stored(json.loads(json.dumps(hold.to_json()))) == hold
+    assert isinstance(Hold.stored(hold.to_json()).text, Said) and Hold.stored({"code": "X", "text": "旧"}) == Hold("X", "旧")
 
 
 def test_an_acceptance_holds_for_the_values_it_was_given_for() -> None:

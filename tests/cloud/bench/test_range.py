@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterator
 
 import pytest
@@ -40,6 +41,12 @@ def line(uow: UnitOfWork, tube: int, code: str) -> TestLine:
     return next(t for t in queries.tests_of(uow, [tube])[tube] if t.item.code == code)
 
 
+def current(uow: UnitOfWork, tube: int, code: str) -> int:
+    found = line(uow, tube, code).current
+    assert found is not None
+    return found.id
+
+
 def enter(uow: UnitOfWork, tube: int, code: str, value: str) -> TestLine:
     found = line(uow, tube, code)
     reason = "" if found.current is None else "稀释重测"
@@ -70,6 +77,29 @@ def test_an_instruments_value_is_held_to_the_range_too(world: World) -> None:
         assert above.state.value == "held" and above.current is not None and above.current.flag == "H"
         with pytest.raises(UserError, match="待处理"):
             service.review(uow, high)
+
+
+def test_why_a_value_waits_is_read_in_english_too(world: World) -> None:
+    """The sentence is stored with the result, in Chinese; what it is made of is stored beside it."""
+    with world.lab.uow() as uow:
+        tube, old = world.tube(uow), world.tube(uow)
+        world.send(uow, tube, {"HCG": ">10000", "TC": "阳性"})
+        world.send(uow, old, {"HCG": ">10000"})
+        plain = '[{"code": "OVER_RANGE", "text": "超出测量范围上限"}]'  # as releases before this one stored it
+        uow.s.execute(
+            text("UPDATE result_version SET holds = CAST(:h AS jsonb) WHERE id = :i"), {"h": plain, "i": current(uow, old, "HCG")}
+        )
+    tester = world.lab.client("tester")
+
+    def page(which: int) -> str:
+        return html.unescape(tester.fragment(f"/bench/{world.section_code}/tube/{which}").text)
+
+    assert "超出测量范围上限 10000，请按 1:20 稀释后重测。" in page(tube)
+    tester.c.set_cookie("lang", "en", domain="localhost", secure=True)
+    english = page(tube)
+    assert "Above the measuring range (10000); please dilute 1:20 and measure again." in english
+    assert "“阳性” was received" in english and "请按" not in english
+    assert "超出测量范围上限" in page(old)
 
 
 LIPIDS = {"HCG": "2", "TC": "5.00", "HDL-C": "1.50", "LDL-C": "3.90"}
