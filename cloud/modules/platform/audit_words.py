@@ -160,7 +160,7 @@ ACTIONS: Words = {
     "take_back": ("撤回", "taken back"), "taken": ("接听", "taken"), "taken_out": ("取出", "taken out"),
     "temperature": ("记录温度", "temperature read"), "test": ("测试", "tested"), "tested": ("检测完成", "tested"),
     "told": ("已通知", "told"), "trial": ("试用", "trial"), "undone": ("撤销", "undone"), "unschedule": ("取消排期", "schedule cancelled"),
-    "unhold": ("解除暂挂", "released from hold"),
+    "unhold": ("解除暂挂", "released from hold"), "unpack": ("出袋扫描", "scanned out of the bag"),
     "unlock": ("解锁", "unlocked"), "unmerged": ("撤销合并", "unmerged"), "update": ("更新", "updated"), "upload": ("上传", "uploaded"),
     "validate": ("验证", "validated"), "validated": ("已验证", "validated"), "verified": ("核实", "verified"),
     "verifying": ("验证中", "verifying"), "waiting": ("等候", "waiting"), "withdraw": ("撤回", "withdrawn"),

@@ -68,6 +68,7 @@ def _put_in(uow: UnitOfWork, bag: SpecimenBag, tube_code: str) -> Answer:
         return Answer(Finding.DOUBLE, say("这管已经在袋子 {code} 里", code=other.code), scan.code, row)
     uow.s.add(BagTube(bag_id=bag.id, code=scan.code, specimen_id=tube.id, listed=True))
     uow.s.flush()
+    uow.audit("specimen", tube.id, "pack", after={"bag": bag.code})
     return Answer(Finding.OK, "已装袋", scan.code, row)
 
 
@@ -129,6 +130,7 @@ def scan_out(uow: UnitOfWork, bag_id: int, tube_code: str, sections: frozenset[s
     if tube is not None and tube.state == State.SENT:
         service.move(uow, tube, State.ARRIVED, place, {"bag": bag.code})
     uow.s.flush()
+    uow.audit("bag", bag_id, "unpack", after={"code": scan.code})
     return service.receive(uow, scan.code, sections, place)
 
 

@@ -123,8 +123,10 @@ def cancel(uow: UnitOfWork, batch_id: int, version: int, why: str) -> None:
 
 
 def _discard(uow: UnitOfWork, batch: DiscardBatch, line: DiscardLine) -> bool:
+    # The tube first, as whoever stores it or marks it lost: so that nobody waits for each other.
+    of = uow.s.get_one(StoredTube, (uow.tenant_id, line.stored_id)).specimen_id
+    tube = uow.s.get_one(Specimen, (uow.tenant_id, of), with_for_update=True, populate_existing=True)
     stay = uow.s.get_one(StoredTube, (uow.tenant_id, line.stored_id), with_for_update=True, populate_existing=True)
-    tube = uow.s.get_one(Specimen, (uow.tenant_id, stay.specimen_id), with_for_update=True, populate_existing=True)
     problem = rules.discard_problem(rules.Stay(State(tube.state), stay.keep_until, stay.hold, stay.taken_at is not None), uow.now)
     if problem is not None:
         line.outcome, line.why = "kept", str(problem)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import service as bench
@@ -466,8 +466,19 @@ def void(uow: UnitOfWork, specimen_id: int, reason: str) -> None:
     emit(uow, "cancelled", tube, reason=why)
 
 
+_NOWHERE = text("""
+UPDATE stored_tube SET returns = false, taken_at = coalesce(taken_at, :now),
+  taken_by = CASE WHEN taken_at IS NULL THEN :by ELSE taken_by END,
+  taken_why = CASE WHEN taken_at IS NULL THEN :why ELSE taken_why END
+WHERE tenant_id = :t AND specimen_id = :s AND (taken_at IS NULL OR returns)
+""")
+
+
 def mark_lost(uow: UnitOfWork, specimen_id: int, searched: str) -> None:
-    """A tube that cannot be found, with what was searched. Of one that gave no value yet the requests wait for another tube."""
+    """A tube that cannot be found, with what was searched. Of one that gave no value yet the requests wait for another tube.
+
+    Its place in a rack is free again, and nobody waits for it to be put back.
+    """
     where = searched.strip()
     if not where:
         raise UserError("invalid", "请写明已经找过哪些地方。", field="searched")
@@ -477,4 +488,6 @@ def mark_lost(uow: UnitOfWork, specimen_id: int, searched: str) -> None:
     if again:
         _set_items(uow, tube, orders.ItemStatus.REJECTED, reason=where)
     emit(uow, "lost", tube, reason=where, again=again)
+    why = f"丢失：{where}"[:200]
+    uow.s.execute(_NOWHERE, {"t": uow.tenant_id, "s": tube.id, "now": uow.now, "by": uow.actor.name, "why": why})
     ward.tell_lost(uow, tube, searched.strip())

@@ -7,7 +7,7 @@ import pytest
 from cloud.modules.bench import ending
 from cloud.modules.bench import service as bench
 from cloud.modules.bench.arrival_rules import Incoming
-from cloud.modules.specimens import service
+from cloud.modules.specimens import service, storage
 from cloud.modules.specimens.rules import Finding
 from common.errors import UserError
 from tests.cloud.specimens.test_service import act, collect, collected, one, ordered, receive, relabelled, statuses
@@ -42,6 +42,21 @@ def test_a_lost_tube_is_drawn_again_unless_it_was_measured(hospital: Hospital) -
     assert [r.again for r in told] == [True, False]
     act(hospital, lambda u: ending.on_withdrawn(u, {"specimen_id": tube.id, "again": False}))
     assert "cancelled" not in {r.state for r in hospital.rows("SELECT state FROM test WHERE specimen_id = :s", s=tube.id)}
+
+
+def test_a_lost_tube_leaves_its_place_free_and_nobody_waits_for_it(hospital: Hospital) -> None:
+    """Found by the walks: the rack went on showing it, and one taken out was asked for without end."""
+    first, other = (one(hospital, code) for code in collected(hospital, "1002", "1005"))
+    assert {receive(hospital, t.barcode).finding for t in (first, other)} == {Finding.OK}
+    rack = act(hospital, lambda u: storage.make_rack(u, storage.NewRack("RK9", "", "1 号冰箱", "2–8 °C", 1, 2))).id
+    for tube in (first, other):
+        assert act(hospital, lambda u, t=tube: storage.scan(u, rack, None, t.barcode)).sound == "ok"
+    act(hospital, lambda u: storage.take_out(u, other.id, "复查"))
+    for tube in (first, other):
+        act(hospital, lambda u, t=tube: service.mark_lost(u, t.id, "冰箱"))
+    stays = hospital.rows("SELECT taken_why, returns FROM stored_tube ORDER BY id")
+    assert [tuple(r) for r in stays] == [("丢失：冰箱", False), ("复查", False)]
+    assert act(hospital, lambda u: storage.taken(u, rack)) == set()
 
 
 def test_a_void_label_leaves_its_requests_waiting_for_another(hospital: Hospital) -> None:

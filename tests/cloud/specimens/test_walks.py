@@ -29,6 +29,7 @@ from common.errors import UserError
 from tests.cloud.bench.world import World
 from tests.cloud.catalog.seed import REASONS, seed
 from tests.cloud.reports.test_release import DESK, Room
+from tests.support import audited
 from tests.support import lab as labs
 from tests.support.database import TestDatabase
 
@@ -43,7 +44,7 @@ STANDS = {
     "received": HERE,
     "in_test": HERE,
     "partly_reported": HERE,
-    "reported": {"tested", "reviewed", "released", "archived"},
+    "reported": {"tested", "reviewed", "released", "archived", "discarded"},
 }
 WAITING, ENDED = {"requested", "confirmed", "rejected"}, {"cancelled", "refunded", "expired"}
 GONE = {"rejected", "cancelled", "lost"}
@@ -87,6 +88,8 @@ class Walk:
         "tested": ("review", "release"),
     }  # fmt: skip
     numbers = count(1)
+    stray = 0.2
+    """How often a step is tried with any tube instead of one it is for."""
 
     def __init__(self, room: Room, seed: int) -> None:
         self.room, self.dice, self.log = room, random.Random(seed), list[str]()
@@ -99,6 +102,9 @@ class Walk:
             with self.room.world.lab.uow() as uow:
                 name = name or self.next(uow)
                 getattr(self, name)(uow)
+                done = audited.mark(uow)
+            with self.room.world.lab.uow() as uow:
+                assert not (silent := audited.silent(uow, done)), f"{name} wrote {silent} without an audit entry after {self.log}"
         except (UserError, orders.OrderRefused) as error:
             name += f" ({getattr(error, 'code', 'refused')})"
         self.log.append(name)
@@ -126,7 +132,7 @@ class Walk:
         some = [r for r in rows if r.state in states]
         if not rows:
             raise UserError("not_found", "no tube")
-        return self.dice.choice(some if some and self.dice.random() < 0.8 else rows)
+        return self.dice.choice(some if some and self.dice.random() >= self.stray else rows)
 
     # -- what may happen --
 
