@@ -1,6 +1,7 @@
 """WeChat-Work (企业微信): who scanned the login page's code, told by its server for a one-time code.
 
 The documented way of a web login: the browser goes to ``{login_base}/wwlogin/sso/login`` with corp id, agent id, return address and state,
+(inside WeChat-Work's own browser, on a telephone, to ``/connect/oauth2/authorize`` instead: nobody can scan the telephone in the own hand)
 comes back with ``code`` and ``state``, and the server asks ``/cgi-bin/gettoken`` (corp id, secret) and ``/cgi-bin/auth/getuserinfo``
 (token, code) whose code it was. A hospital with a WeChat-Work of its own names its addresses; everybody else has Tencent's.
 """
@@ -20,10 +21,20 @@ from common.errors import PeerError
 from common.say import say
 
 API, LOGIN = "https://qyapi.weixin.qq.com", "https://login.work.weixin.qq.com"
+INSIDE = "https://open.weixin.qq.com"
 TIMEOUT_S = 5.0
 MAX_ANSWER = 64 * 1024
 SOONER_S = 300  # a token is asked for anew this long before its end
 STALE = (40014, 42001)  # the token is invalid or over: asked for once more
+
+REFUSED = {
+    40001: say("应用 Secret 不正确，请从企业微信管理后台重新复制"),
+    40013: say("企业 ID（CorpID）不正确，请从企业微信管理后台“我的企业”复制"),
+    40029: say("这次扫码已过期或已用过"),
+    48002: say("应用没有调用接口的权限，请在企业微信管理后台开启“企业微信授权登录”"),
+    60020: say("本服务器的出口 IP 不在应用的“企业可信IP”中，请在企业微信管理后台加入"),
+}
+"""What an administrator does about the numbers that are met while setting up."""
 
 _tokens: dict[tuple[str, str, str], tuple[str, float]] = {}
 _lock = threading.Lock()
@@ -39,8 +50,12 @@ class App:
     api_base: str = API
     login_base: str = LOGIN
 
-    def page(self, back: str, state: str) -> str:
-        """Where the browser shows the code to scan; it comes back to ``back``."""
+    def page(self, back: str, state: str, inside: bool = False) -> str:
+        """Where the browser shows the code to scan, or ``inside`` WeChat-Work lets it say who is at it; it comes back to ``back``."""
+        if inside:
+            scope = {"appid": self.corp_id, "redirect_uri": back, "response_type": "code", "scope": "snsapi_base", "state": state}
+            host = INSIDE if self.login_base == LOGIN else self.login_base
+            return f"{host}/connect/oauth2/authorize?{urlencode(scope | {'agentid': self.agent_id})}#wechat_redirect"
         asked = {"login_type": "CorpApp", "appid": self.corp_id, "agentid": self.agent_id, "redirect_uri": back, "state": state}
         return f"{self.login_base}/wwlogin/sso/login?{urlencode(asked)}"
 
@@ -103,4 +118,7 @@ def _get(url: str) -> dict[str, Any]:
 def _check(found: dict[str, Any]) -> None:
     number = found.get("errcode", 0)
     if number != 0:
-        raise PeerError("wework_refused", say("企业微信没有接受（错误号 {number}）。", number=number))
+        why = REFUSED.get(number)
+        if why is None:
+            raise PeerError("wework_refused", say("企业微信没有接受（错误号 {number}）。", number=number))
+        raise PeerError("wework_refused", say("{why}（企业微信错误号 {number}）。", why=why, number=number))

@@ -38,11 +38,11 @@ class LoginRefused(UserError):
 
 class SecondFactorNeeded(UserError):
     """The password was right; a TOTP code must follow (``totp``), or a scan with WeChat-Work (``state``). ``proof`` stands for
-    the password in that step."""
+    the password in that step; ``why`` says what was wrong with the factor shown just now."""
 
-    def __init__(self, proof: str, wrong: bool = False, state: str = "", totp: bool = True) -> None:
-        words = WRONG_CODE if wrong else "请输入动态口令（6 位数字）。"
-        super().__init__("second_factor", words, proof=proof, wrong=wrong, state=state, totp=totp)
+    def __init__(self, proof: str, why: str = "", state: str = "", totp: bool = True, employee_no: str = "") -> None:
+        words = why or "请输入动态口令（6 位数字）。"
+        super().__init__("second_factor", words, proof=proof, wrong=bool(why), state=state, totp=totp, employee_no=employee_no)
 
 
 class GrantNeeded(UserError):
@@ -132,8 +132,20 @@ def scanned(uow: UnitOfWork, user_id: int, wework_id: str, secret: str, *, works
         return _refuse(uow, user.employee_no, "locked")
     if user.wework_id is None or user.wework_id.lower() != wework_id.lower():
         _fail(uow, user, "wework")
-        return LoginRefused(wework.OTHER)
+        return LoginRefused(wework.OTHER) if user.locked_until is not None else _scan_again(uow, user, wework.OTHER, secret)
     return _enter(uow, user, secret, workstation, agent, mfa=True)
+
+
+def not_confirmed(uow: UnitOfWork, user_id: int, why: str, secret: str) -> UserError:
+    """WeChat-Work did not say who scanned: back to the step of the second factor, for another scan or the code."""
+    user = uow.s.execute(select(User).where(User.id == user_id).with_for_update()).scalar_one()
+    login_event(uow, user.employee_no, "wework_away")
+    return _scan_again(uow, user, why, secret)
+
+
+def _scan_again(uow: UnitOfWork, user: User, why: str, secret: str) -> UserError:
+    proof = secrets.proof(user.employee_no, user.password_hash, secret, uow.now.timestamp())
+    return SecondFactorNeeded(proof, why, wework.begin(uow, user), user.totp_sealed is not None, user.employee_no)
 
 
 def _card(uow: UnitOfWork, user: User, card: Shown) -> UserError | None:
@@ -167,7 +179,9 @@ def _second_factor(uow: UnitOfWork, user: User, totp: str, secret: str) -> UserE
     if step is None or step <= (user.totp_last_step or -1):
         refused = _fail(uow, user, "second_factor")
         # The step before has told already that the password was right: who mistypes a code is not sent back to it, until the lockout.
-        return refused if user.locked_until is not None else SecondFactorNeeded(proof(), True, wework.begin(uow, user) if scan else "")
+        return (
+            refused if user.locked_until is not None else SecondFactorNeeded(proof(), WRONG_CODE, wework.begin(uow, user) if scan else "")
+        )
     user.totp_last_step = step
     return None
 

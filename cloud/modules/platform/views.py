@@ -92,19 +92,24 @@ def login() -> Any:
     return response
 
 
-def _login_again(tenant: Any, error: UserError) -> Any:
+def _login_again(tenant: Any, error: UserError, following: str = "") -> Any:
+    """The step that ``error`` asks for; ``following``: the page to go on with, where a scan came back without the form."""
     step = {"second_factor": "totp", "grant": "grant"}.get(error.code, "password")
     status = 422 if step == "password" or error.fields.get("wrong") else 200
     proof, state = error.fields.get("proof", ""), str(error.fields.get("state", ""))
-    context = {"tenant": tenant, "next": _next(), "step": step, "form": request.form, "error": error, "proof": proof, "scan": ""}
+    number, following = str(error.fields.get("employee_no", "")), following or _next()
+    form = {"tenant": tenant.code, "employee_no": number} if number else request.form
+    context = {"tenant": tenant, "next": following, "step": step, "form": form, "error": error, "proof": proof, "scan": ""}
     if not state:
         return page("platform/login.html", status=status, **context)
     with web().db.tenant(tenant.id, _nobody_yet("")) as uow:
         app = wework.app_of(uow, web().settings.secret)
-    context["scan"] = "" if app is None else app.page(f"https://{request.host}/login/wework", state)
+    inside = "wxwork" in request.headers.get("User-Agent", "").lower()
+    context["scan"] = "" if app is None else app.page(f"https://{request.host}/login/wework", state, inside)
+    context["inside"] = inside
     response = make_response(page("platform/login.html", status=status, **context))
     life = int(wework.STATE_LIFE.total_seconds())
-    kept = f"{tenant.id}.{state}.{_next()}"
+    kept = f"{tenant.id}.{state}.{following}"
     response.set_cookie(SCAN_COOKIE, kept, secure=True, httponly=True, samesite="Lax", max_age=life, path="/login/wework")
     return response
 
@@ -122,29 +127,30 @@ def scan_enter() -> Any:
     ATTEMPTS.check(request.remote_addr or "")
     number, _, rest = request.cookies.get(SCAN_COOKIE, "").partition(".")
     nonce, _, target = rest.partition(".")
+    target = target if _local(target) else "/"
     with web().db.registry() as s:
         tenant = s.get(Tenant, int(number)) if number.isdecimal() and len(number) < 9 else None
     if tenant is None or tenant.status == "closed":
-        return _login_again(None, service.LoginRefused(wework.OVER))
+        return _login_again(None, service.LoginRefused(wework.OVER), target)
     secret = web().settings.secret
     with web().db.tenant(tenant.id, _nobody_yet("wework")) as uow:
         user_id, app = wework.take(uow, request.form.get("state", ""), nonce), wework.app_of(uow, secret)
     if user_id is None or app is None:
-        return _login_again(tenant, service.LoginRefused(wework.OVER))
+        return _login_again(tenant, service.LoginRefused(wework.OVER), target)
     try:  # outside of any transaction: WeChat-Work may take its time
         who = ports.user_of(app, request.form.get("code", ""))
     except PeerError as refused:
+        words = say("企业微信没有确认这次扫码：{why}请再扫一次，或改用动态口令。", why=word(refused.message))
         with web().db.tenant(tenant.id, _nobody_yet("wework")) as uow:
-            service.login_event(uow, str(user_id), "wework_away")
-        words = say("企业微信没有确认这次扫码：{why}请重新登录，或改用动态口令。", why=word(refused.message))
-        return _login_again(tenant, service.LoginRefused(words))
+            again = service.not_confirmed(uow, user_id, words, secret)
+        return _login_again(tenant, again, target)
     with web().db.tenant(tenant.id, _nobody_yet("wework")) as uow:
         workstation = workstations.of_token(uow, request.cookies.get(WORKSTATION_COOKIE, ""))
         agent = request.headers.get("User-Agent", "")
         result = service.scanned(uow, user_id, who, secret, workstation=workstation, agent=agent)
     if isinstance(result, UserError):
-        return _login_again(tenant, result)
-    response = redirect_to(target if _local(target) else "/")
+        return _login_again(tenant, result, target)
+    response = redirect_to(target)
     response.delete_cookie(SCAN_COOKIE, path="/login/wework")
     cookie.write(response, tenant.id, result.token)
     return response

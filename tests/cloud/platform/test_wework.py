@@ -145,6 +145,7 @@ def test_anothers_scan_is_refused_and_counts_towards_the_lock(lab: Lab, company:
         assert state, n
         refused = back(browser, company.scan("WangWu"), state)
         assert refused.status_code == 422 and "不是登记在您名下的" in refused.text
+        assert ('id="totp"' in refused.text) is (n < 4), "back to the second factor, until the account is shut"
     assert begin(lab, "verifier1")[1].status_code == 422
     with lab.uow() as uow:
         assert uow.s.execute(text("SELECT count(*) FROM login_event WHERE outcome = 'wework'")).scalar_one() == 5
@@ -174,6 +175,61 @@ def test_wework_that_is_away_is_told_and_the_code_still_opens(lab: Lab, company:
     company.broken = True
     refused = back(browser, "x", state)
     assert refused.status_code == 422 and "企业微信没有确认这次扫码" in refused.text
+    # Nothing is typed again: the number, the proof of the password, where to go; and another scan may follow.
+    assert "verifier1" in refused.text and 'name="next" value="/me"' in refused.text and 'id="password"' not in refused.text
+    company.broken = False
+    link = re.search(r'id="scan" href="([^"]+)"', refused.text)
+    assert link is not None
+    again = back(browser, company.scan("LiSi"), parse_qs(urlsplit(unescape(link[1])).query)["state"][0])
+    assert again.status_code == 303 and again.location == "/me"
+    proof = refused.text.split('name="proof" value="')[1].split('"')[0]
+    code = {"tenant": "a", "employee_no": "verifier1", "proof": proof, "totp": pyotp.TOTP(SEED).at(lab.clock())}
+    assert lab.app.test_client().post("/login", base_url="https://localhost", data=code, headers=ORIGIN).status_code == 303
+    with lab.uow() as uow:
+        told = uow.s.execute(text("SELECT employee_no FROM login_event WHERE outcome = 'wework_away'")).scalars()
+        assert list(told) == ["verifier1"]
+
+
+def test_a_scan_that_is_over_asks_for_the_number_first(lab: Lab, company: FakeWework) -> None:
+    configure(lab, company)
+    bind(lab, "verifier", "LiSi")
+    browser, _page, state = begin(lab, "verifier1")
+    lab.clock.advance(minutes=10)
+    refused = back(browser, company.scan("LiSi"), state).text
+    fields = {name: "autofocus" in rest for name, rest in re.findall(r'<input id="(\w+)"([^>]*)>', refused)}
+    assert fields == {"tenant": False, "employee_no": True, "password": False}
+    assert 'name="next" value="/me"' in refused
+
+
+def test_inside_wework_nobody_scans_the_own_telephone(lab: Lab, company: FakeWework) -> None:
+    configure(lab, company)
+    bind(lab, "verifier", "LiSi")
+    form = {"tenant": "a", "employee_no": "verifier1", "password": PASSWORD}
+    for agent, words, path in (
+        (
+            "Mozilla/5.0 (Linux; Android 13) Mobile Chrome/109 wxwork/4.1 MicroMessenger/7.0.1",
+            "用企业微信登录",
+            "/connect/oauth2/authorize",
+        ),
+        ("Mozilla/5.0 (Linux; Android 13) Mobile Chrome/109", "用企业微信扫码", "/wwlogin/sso/login"),
+    ):
+        headers = ORIGIN | {"User-Agent": agent}
+        page = lab.app.test_client().post("/login", base_url="https://localhost", data=form, headers=headers).text
+        link = re.search(r'id="scan" href="([^"]+)"', page)
+        assert link is not None and words in page and urlsplit(unescape(link[1])).path == path
+    asked = urlsplit(port.App("ww1", "1000002", "s").page("https://lis.example/login/wework", "n&1", inside=True))
+    assert (asked.netloc, asked.fragment) == ("open.weixin.qq.com", "wechat_redirect")
+    query = parse_qs(asked.query)
+    assert query["state"] == ["n&1"] and query["scope"] == ["snsapi_base"] and query["response_type"] == ["code"]
+
+
+def test_the_numbers_met_while_setting_up_say_what_to_do(company: FakeWework) -> None:
+    with pytest.raises(PeerError, match="Secret 不正确.*40001"):
+        port.test(app(company, secret="other"))
+    with pytest.raises(PeerError, match="CorpID.*40013"):
+        port.test(app(company, corp_id="other"))
+    with pytest.raises(PeerError, match="没有接受（错误号 -1）"):
+        port._check({"errcode": -1})
 
 
 def test_the_page_says_what_is_missing_and_keeps_the_secret(lab: Lab, company: FakeWework) -> None:
