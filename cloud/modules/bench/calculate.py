@@ -91,8 +91,10 @@ def _run(
     tube = work.tubes[test.specimen_id]
     people = md.person(tube.sex, work.reader.age(tube))
     result = formula.evaluate(Env(inputs, people | md.with_aliases({name: inputs.get(code) for name, code in measured.items()})))
-    reading = _reading(work, test, result)
     before = work.current.get(test.id)
+    if before is None and isinstance(result, NotCalculable) and test.state in _TELLING:
+        return None  # told as having no result, and it still has none
+    reading = _reading(work, test, result)
     if before is not None and before.known.raw_text == reading.raw_text and before.known.reported_text == reading.reported_text:
         said = (reading.ref_text, reading.flag, reading.critical)
         if judged.get(before.id, said) == said:

@@ -160,6 +160,15 @@ PERSON_SQL = """(WITH one AS (SELECT coalesce(merged_into, id) AS id FROM patien
 """For statements of other modules that must not cost a second one: ids of all records read as the person's of ``:p``."""
 
 
+def records_sql(owners: str) -> str:
+    """The same for whoever a statement finds, by a number or a card: all records read together with those of ``owners`` (ids)."""
+    return f"""(WITH one AS (SELECT DISTINCT coalesce(merged_into, id) AS id FROM patient WHERE tenant_id = :t AND id IN ({owners}))
+  SELECT id FROM one UNION ALL SELECT x.id FROM patient x JOIN one ON x.merged_into = one.id WHERE x.tenant_id = :t)"""
+
+
+BY_NUMBER_SQL = records_sql("SELECT id FROM patient WHERE tenant_id = :t AND patient_no = :code")
+
+
 def people(uow: UnitOfWork, patient_ids: Iterable[int]) -> dict[int, list[int]]:
     """Each record → all records read as the same person's, itself among them (M03 R7), in one statement."""
     ids = sorted(set(patient_ids))

@@ -75,7 +75,7 @@ class Look:
         return WORDS.get(self.purpose, word(self.purpose))
 
 
-# Numbers of patients as the orders module keeps them.
+# Numbers of patients as the orders module keeps them; records read as one person's are looked at together (M03 R7).
 _LOOKS = text("""
 SELECT a.id, a.at, a.actor, coalesce(u.employee_no, ''), coalesce(u.dept, ''), coalesce(p.patient_no, ''), a.purpose, a.path
 FROM access_log a
@@ -83,7 +83,9 @@ LEFT JOIN app_user u ON u.tenant_id = a.tenant_id AND u.id = a.user_id
 LEFT JOIN patient p ON p.tenant_id = a.tenant_id AND p.id = a.patient_id
 WHERE a.tenant_id = :t AND a.at >= :since AND a.at < :until AND a.id < :before
   AND (:who = '' OR a.user_id = (SELECT id FROM app_user WHERE tenant_id = :t AND employee_no = :who))
-  AND (:patient = '' OR a.patient_id = (SELECT id FROM patient WHERE tenant_id = :t AND patient_no = :patient))
+  AND (:patient = '' OR a.patient_id IN (WITH one AS (
+    SELECT coalesce(merged_into, id) AS id FROM patient WHERE tenant_id = :t AND patient_no = :patient)
+    SELECT id FROM one UNION ALL SELECT x.id FROM patient x JOIN one ON x.merged_into = one.id WHERE x.tenant_id = :t))
 ORDER BY a.id DESC LIMIT :n
 """)
 

@@ -13,6 +13,7 @@ from sqlalchemy import TextClause, select, text
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import queries as bench
 from cloud.modules.catalog import queries as md
+from cloud.modules.orders import queries as orders
 from cloud.modules.platform import signing
 from cloud.modules.reports import rules
 from cloud.modules.reports.briefs import Brief as Brief
@@ -395,23 +396,22 @@ ORDER BY r.id DESC LIMIT :n
 
 
 # Three look-ups by an index each: an OR over three tables would read them all.
-_BY_WORD = """r.id IN (
+_BY_WORD = f"""r.id IN (
   SELECT x.id FROM report x WHERE x.tenant_id = :t AND x.no = :q
   UNION SELECT x.id FROM specimen y JOIN report x ON x.tenant_id = y.tenant_id AND x.specimen_id = y.id
         WHERE y.tenant_id = :t AND y.barcode = :q
-  UNION SELECT x.id FROM patient y JOIN report x ON x.tenant_id = y.tenant_id AND x.patient_id = y.id
-        WHERE y.tenant_id = :t AND y.patient_no = :q
+  UNION SELECT x.id FROM {orders.BY_NUMBER_SQL} y JOIN report x ON x.tenant_id = :t AND x.patient_id = y.id
 )"""
 
 
 def search(uow: UnitOfWork, asked: str, section_ids: Sequence[int], before: int | None = None, limit: int = PAGE) -> list[Found]:
-    """Told reports by number, barcode or patient number, newest first; without a word the latest ones."""
+    """Told reports by number, barcode or patient number (of a merged record too: M03 R7), newest first; without a word the latest ones."""
     where = ["TRUE"]
     if before is not None:
         where.append("r.id < :before")
     if asked:
         where.append(_BY_WORD)
-    params = {"t": uow.tenant_id, "sections": list(section_ids), "q": asked.upper(), "before": before, "n": limit}
+    params = {"t": uow.tenant_id, "sections": list(section_ids), "q": asked.upper(), "code": asked, "before": before, "n": limit}
     return [Found(*row) for row in uow.s.execute(text(_FOUND.format(where=" AND ".join(where))), params)]
 
 

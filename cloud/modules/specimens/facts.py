@@ -248,17 +248,17 @@ WHERE s.tenant_id = :t AND
 """
 _TUBES_BY_ID = text(_TUBE + "s.id = ANY(:ids) ORDER BY s.id")
 _TUBES_OF = text(_TUBE + "s.patient_id = ANY(:people) AND s.state = ANY(:states) ORDER BY s.id DESC LIMIT 60")
+_OF_CARD = orders.records_sql("SELECT patient_id FROM patient_identifier WHERE tenant_id = :t AND value IN (:code, :blind)")
+_LAST = "SELECT y.id FROM specimen y WHERE y.tenant_id = :t AND y.patient_id = who.id ORDER BY y.id DESC LIMIT 20"
 _FIND = text(
     _TUBE
-    + """ s.id IN (
+    + f""" s.id IN (
   SELECT id FROM specimen WHERE tenant_id = :t AND barcode = :code
   UNION ALL SELECT id FROM specimen WHERE tenant_id = :t AND section_id = ANY(:sections) AND sample_day = :day AND sample_no = :code
-  UNION ALL (SELECT s2.id FROM specimen s2 JOIN patient p2 ON p2.tenant_id = s2.tenant_id AND p2.id = s2.patient_id
-             WHERE s2.tenant_id = :t AND p2.patient_no = :code ORDER BY s2.id DESC LIMIT 20)
+  UNION ALL SELECT s1.id FROM {orders.BY_NUMBER_SQL} who CROSS JOIN LATERAL ({_LAST}) s1
   UNION ALL (SELECT s2.id FROM specimen s2 JOIN patient p2 ON p2.tenant_id = s2.tenant_id AND p2.id = s2.patient_id
              WHERE s2.tenant_id = :t AND p2.name COLLATE "C" = :code ORDER BY s2.id DESC LIMIT 20)
-  UNION ALL (SELECT s3.id FROM specimen s3 JOIN patient_identifier i ON i.tenant_id = s3.tenant_id AND i.patient_id = s3.patient_id
-             WHERE s3.tenant_id = :t AND i.value IN (:code, :blind) ORDER BY s3.id DESC LIMIT 20)
+  UNION ALL SELECT s3.id FROM {_OF_CARD} who CROSS JOIN LATERAL ({_LAST}) s3
 ) ORDER BY s.id DESC LIMIT 50"""
 )
 
@@ -275,7 +275,8 @@ def tubes_of(uow: UnitOfWork, patient_id: int, states: Iterable[str]) -> list[Tu
 
 
 def find(uow: UnitOfWork, code: str, day: date, section_ids: Collection[int]) -> list[TubeRow]:
-    """Tubes by barcode, today's sample number, patient number, card or name, newest first; of the person's own place."""
+    """Tubes by barcode, today's sample number, patient number or card (whichever of a person's merged records has it) or name, newest
+    first; of the person's own place."""
     values = {"t": uow.tenant_id, "code": code, "blind": uow.vault.blind(code), "day": day, "sections": list(section_ids)}
     return _here(uow, [TubeRow(*row) for row in uow.s.execute(_FIND, values)])
 

@@ -16,7 +16,10 @@ from sqlalchemy import text
 from cloud import relay
 from cloud.db.session import UnitOfWork
 from cloud.jobs import all_jobs, run_job
+from cloud.modules.bench import queries as bench_queries
+from cloud.modules.bench import service as bench
 from cloud.modules.catalog.models import TestItem
+from cloud.modules.catalog.rule_models import CalcFormula
 from cloud.modules.critical import queries as critical
 from cloud.modules.quality import queries as quality
 from cloud.modules.reports import figures, infectious, queries, rules, service
@@ -100,6 +103,33 @@ def test_the_same_values_are_no_change(room: Room) -> None:
     for value in ("5.00", "5", " 5.000 ", ""):
         with pytest.raises(UserError, match="没有变化"):
             amend(room, no, value)
+
+
+@pytest.mark.parametrize(("units", "told_as"), [({"K": "mmol/L", "GLU": "mmol/L"}, "9 U/L"), ({}, None)])
+def test_what_was_told_without_a_value_and_gets_one_by_calculation_is_listed(
+    room: Room, units: dict[str, str], told_as: str | None
+) -> None:
+    """One that still cannot be calculated stays as it was told."""
+    world = room.world
+    with world.lab.uow() as uow:
+        uow.s.add(CalcFormula(item_id=world.items["EXTRA"], name="和", expression='"K" + "GLU"', units=units))
+        uow.s.execute(text("UPDATE catalog_version SET number = number + 1"))
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        world.send(uow, tube, {"K": "4.10", "NA": "140", "CREA": "80"})
+        for code in ("GLU", "EXTRA"):
+            [line] = [t for t in bench_queries.tests_of(uow, [tube])[tube] if t.item.code == code]
+            bench.set_no_result(uow, line.id, line.version, "标本量不足")
+        report = service.review(uow, tube, None, room.person(uow, "tester"))
+        [no] = service.release(uow, [report], room.person(uow, "verifier"), DESK)
+    amend(room, no, "5.00", "supplement")
+    with world.lab.uow() as uow:
+        told = queries.released(uow, no)
+        assert told is not None
+        changed = {c["item"]: (c["before"], c["after"]) for c in told.sheet["amendment"]["changes"]}
+        expected = {"项目GLU": ("无结果", "5.00 mmol/L")} | ({"项目EXTRA": ("无结果", told_as)} if told_as else {})
+        assert changed == expected
+        assert any(line["name"] == "项目EXTRA" and "无法计算" in str(line) for line in told.lines) is False
 
 
 def test_an_amendment_beyond_a_critical_limit_opens_a_critical_value_again_when_it_turns(room: Room) -> None:
