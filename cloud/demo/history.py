@@ -80,7 +80,8 @@ def _day(where: walk.Ward, hospital: Hospital, accounts: Mapping[str, Account], 
     for row in people:
         with where.db.tenant(where.tenant_id, where.nurse) as uow:
             placed = place.place_order(uow, _order(row, hospital, days, clock.now), hospital.source, default_charge=Charge.PAID)
-        ids += walk.label(where, placed.patient_id)
+        # What the hospital system asks for at the same time is today's, and not all of it is a number.
+        ids += walk.label(where, placed.patient_id, placed.created)
     clock.now += timedelta(minutes=10)
     walk.collect(where, ids)
     clock.now += timedelta(minutes=25)

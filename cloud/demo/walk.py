@@ -1,6 +1,6 @@
 """The steps that people of the demo's hospitals take, through the same verbs as the pages: label, collect, receive, sign."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import select
@@ -48,14 +48,14 @@ def ward(db: Database, tenant_id: int) -> Ward:
         return Ward(db, tenant_id, actor(uow, "n4001", "W-BLOOD-1"), actor(uow, "r5001", "W-RECV-1"))
 
 
-def label(where: Ward, patient_id: int) -> list[int]:
-    """Print what can be printed for a patient; the tubes' ids."""
+def label(where: Ward, patient_id: int, only: Collection[int] | None = None) -> list[int]:
+    """Print what can be printed for a patient, or only these requests of it; the tubes' ids."""
     with where.db.tenant(where.tenant_id, where.nurse) as uow:
         person = facts.person(uow, patient_id)
         assert person is not None
         plan = specimens.plan_tubes(uow, person)
         refused = {item.order_item_id for item, _why in plan.refused}
-        wanted = sorted(set(plan.items) - refused)
+        wanted = sorted(i for i in set(plan.items) - refused if only is None or i in only)
         if not wanted:
             return []
         specimens.print_labels(uow, patient_id, wanted, IDENTIFIERS, "采血窗口")

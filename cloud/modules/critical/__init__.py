@@ -20,6 +20,10 @@ MODULE = Module(
         MenuItem("危急值待确认", "/critical/clinic", Perm.CLINIC, "临床", 40),
     ),
     front=(Front(Perm.CLINIC, "/critical/clinic/waiting", "critical", ("critical.css",), ("critical.js", "review.js")),),
-    jobs=(Job("critical.watch", "10s", "service:watch"), Job("critical.corrected", "30s", "corrected:watch")),
+    jobs=(
+        Job("critical.watch", "10s", "service:watch"),
+        Job("critical.corrected", "30s", "corrected:watch"),
+        Job("critical_robot", "10s", "service:send"),
+    ),
     starts={Perm.HANDLE: "start:untold", Perm.CLINIC: "start:at_ward"},
 )

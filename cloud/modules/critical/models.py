@@ -142,3 +142,36 @@ class CriticalQuiet(Versioned, TenantTable, Base):
     dept: Mapped[str]
     item_id: Mapped[int] = mapped_column(BigInteger)
     worse_percent: Mapped[Decimal] = mapped_column(default=Decimal(20), server_default="20")
+
+
+class CriticalRobot(Versioned, TenantTable, Base):
+    """企业微信群机器人 that calls for somebody: of one ward or department, or ('') of all. Its address is a secret."""
+
+    __tablename__ = "critical_robot"
+    name: Mapped[str]
+    place: Mapped[str] = mapped_column(default="", server_default="")
+    url_sealed: Mapped[bytes]
+    made_at: Mapped[datetime]
+    active: Mapped[bool] = mapped_column(Boolean, default=True, server_default="true")
+
+
+class CriticalNotice(TenantTable, Base):
+    """One message to one group about one critical value, at first (``level`` 0) and at each level it went up to."""
+
+    __tablename__ = "critical_notice"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "robot_id", "event_id", "level"),
+        Index("ix_critical_notice_due", "tenant_id", "next_at", postgresql_where=text("sent_at IS NULL AND ended_at IS NULL")),
+        tenant_fk("robot_id", "critical_robot"),
+        tenant_fk("event_id", "critical_event"),
+    )
+    robot_id: Mapped[int] = mapped_column(BigInteger)
+    event_id: Mapped[int] = mapped_column(BigInteger)
+    level: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    words: Mapped[str]
+    made_at: Mapped[datetime]
+    next_at: Mapped[datetime]
+    attempts: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    problem: Mapped[str] = mapped_column(default="", server_default="")
+    sent_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]

@@ -250,6 +250,7 @@ class Result(StrEnum):
     NO_ANSWER = "no_answer"
     SHOWN = "shown"
     QUEUED = "queued"
+    SENT = "sent"
     UNSET = "unset"
     DUE = "due"
     CORRECTED = "corrected"
@@ -261,6 +262,7 @@ RESULT_WORDS = {
     Result.NO_ANSWER: say("无人接听"),
     Result.SHOWN: say("已弹出"),
     Result.QUEUED: say("已交接口排队"),
+    Result.SENT: say("已发到群"),
     Result.UNSET: say("未配置"),
     Result.DUE: say("须电话通知"),
     Result.CORRECTED: say("已告知更正"),

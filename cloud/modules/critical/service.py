@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.critical import queries, rules, veil
+from cloud.modules.critical import queries, robot, rules, veil
 from cloud.modules.critical.detect import ZONE, Found, detect, direction_of
 from cloud.modules.critical.models import CriticalAttempt, CriticalCheck, CriticalEvent
 from cloud.modules.critical.rules import Call, Channel, Result, State
@@ -53,8 +55,10 @@ def confirm(uow: UnitOfWork, event_id: int, version: int) -> bool:
     event.confirmed_at, event.confirmed_by = uow.now, who
     # The ward's pop-up and the hospital system hear of it from this event; channels nobody has set up say so.
     uow.emit("critical.confirmed", f"critical:{event.patient_id}", {"critical_id": event.id})
-    for channel in (Channel.SMS, Channel.WECHAT):
-        _attempt(uow, event, channel, "", Result.UNSET)
+    _attempt(uow, event, Channel.SMS, "", Result.UNSET)
+    groups = robot.tell(uow, event)
+    for name in groups or ("",):
+        _attempt(uow, event, Channel.WECHAT, name, Result.QUEUED if groups else Result.UNSET)
     return True
 
 
@@ -149,8 +153,9 @@ def shown(uow: UnitOfWork, event_ids: list[int]) -> bool:
             CriticalAttempt.by_id == uow.actor.user_id,
         )
         if State(event.state) in rules.TELLABLE and uow.s.execute(seen.limit(1)).scalar() is None:
-            _attempt(uow, event, Channel.POPUP, uow.actor.name, Result.SHOWN)
-            _notifying(uow, event)
+            with _beside(uow, event):
+                _attempt(uow, event, Channel.POPUP, uow.actor.name, Result.SHOWN)
+                _notifying(uow, event)
             wrote = True
     return wrote
 
@@ -161,6 +166,17 @@ def passed_on(uow: UnitOfWork, event_id: int, channel: Channel, to: str, result:
     if event is not None:
         _attempt(uow, event, channel, to, result)
         if result is Result.QUEUED and State(event.state) is State.CONFIRMED:
+            with _beside(uow, event):
+                _notifying(uow, event)
+        uow.notify("critical", {})
+
+
+def send(uow: UnitOfWork) -> None:
+    """Job, every ten seconds: what the groups of WeChat-Work are to hear goes out. It calls somebody, it is no receipt."""
+    for row, name in robot.due(uow):
+        event = uow.s.execute(select(CriticalEvent).where(CriticalEvent.id == row.event_id).with_for_update()).scalar_one()
+        with _beside(uow, event):
+            _attempt(uow, event, Channel.WECHAT, name, Result.SENT, level=row.level)
             _notifying(uow, event)
         uow.notify("critical", {})
 
@@ -241,8 +257,9 @@ def watch(uow: UnitOfWork) -> None:
     acted = CriticalEvent.state.in_([State.RECEIVED.value, State.ACKNOWLEDGED.value]) & CriticalEvent.nagged_at.is_(None)
     query = select(CriticalEvent).where(going | acted).order_by(CriticalEvent.id.desc()).limit(WATCH_BATCH)
     for event in uow.s.execute(query.with_for_update(skip_locked=True)).scalars().all():
-        while (next_due := rules.due(_running(event), uow.now)) is not None:
-            _do(uow, event, *next_due)
+        with _beside(uow, event):
+            while (next_due := rules.due(_running(event), uow.now)) is not None:
+                _do(uow, event, *next_due)
 
 
 def _do(uow: UnitOfWork, event: CriticalEvent, what: rules.Due, level: int) -> None:
@@ -283,15 +300,21 @@ def escalate_to(uow: UnitOfWork, event: CriticalEvent, level: int) -> None:
     """The next level is to be called; who that is stands in the duty roster or the list of contacts."""
     who = contact_for(uow, level, event)
     _attempt(uow, event, Channel.LEVEL, who, Result.DUE if who else Result.UNSET, level=level, note=rules.LEVEL_WORDS[level])
+    if State(event.state) is not State.DETECTED:  # nobody outside hears of what the laboratory has not checked
+        robot.tell(uow, event, level)
     event.escalation_level = level
     event.reminded_at = event.reminded_at or uow.now
     if rules.may_move(State(event.state), State.ESCALATED):
         event.state = State.ESCALATED.value
 
 
-def escalate(uow: UnitOfWork, event_id: int, version: int) -> None:
-    """A person does not wait for the clock."""
+def escalate(uow: UnitOfWork, event_id: int, version: int, level: int) -> None:
+    """A person does not wait for the clock. UserErrors: stale (the clock was there first), conflict."""
+    if level not in rules.LEVEL_WORDS:
+        raise UserError("invalid", say("请选择升级级别。"), field="level")
     event = _locked(uow, event_id, version)
+    if event.escalation_level >= level:
+        raise UserError("stale", say("该危急值已升级到“{level}”，请按最新情况操作。", level=rules.LEVEL_WORDS[event.escalation_level]))
     if State(event.state) not in (*rules.TELLABLE, State.UNREACHABLE):
         raise _refused(event, State.ESCALATED)
     _do(uow, event, rules.Due.ESCALATE, min(event.escalation_level + 1, rules.LEVELS))
@@ -405,6 +428,17 @@ def _locked(uow: UnitOfWork, event_id: int, version: int) -> CriticalEvent:
     return event
 
 
+@contextmanager
+def _beside(uow: UnitOfWork, event: CriticalEvent) -> Iterator[None]:
+    """What the clock or another door writes leaves the version alone: it would refuse the call that somebody holds in the other hand, and
+    nothing of what they see (value, checks, receipt) has changed."""
+    before = event.version
+    yield
+    uow.s.flush()
+    if event.version != before:
+        uow.s.execute(update(CriticalEvent).where(CriticalEvent.id == event.id).values(version=before))
+
+
 def _move(event: CriticalEvent, to: State) -> None:
     if not rules.may_move(State(event.state), to):
         raise _refused(event, to)
@@ -439,6 +473,7 @@ __all__ = [
     "reply",
     "save_contact",
     "save_quiet",
+    "send",
     "shown",
     "tell",
     "waive_rerun",

@@ -13,11 +13,11 @@ from flask import Response, request
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
-from cloud.modules.critical import corrected, queries, rules, service, veil
+from cloud.modules.critical import corrected, queries, robot, rules, service, veil
 from cloud.modules.critical.beside import beside
 from cloud.modules.critical.printing import register_document, stats_document
 from cloud.modules.critical.rules import Perm
-from cloud.modules.platform import glass, lists, signing
+from cloud.modules.platform import glass, groups, lists, signing
 from cloud.modules.platform import service as platform
 from cloud.web.faults import Invalid, NotFound
 from cloud.web.page import fragment, page, redirect_to
@@ -82,7 +82,7 @@ def no_answer(uow: UnitOfWork, event_id: int) -> Any:
 def escalate(uow: UnitOfWork, event_id: int) -> Any:
     """A person does not wait for the clock."""
     _line(uow, event_id)
-    service.escalate(uow, event_id, _version())
+    service.escalate(uow, event_id, _version(), request.form.get("level", 0, int))
     return _event(uow, event_id)
 
 
@@ -312,6 +312,31 @@ def limits(uow: UnitOfWork) -> Any:
         "critical/limits.html", rows=rows, items=known.items, minutes=rules.MINUTES, classes=rules.CLASS_WORDS,
         contacts=queries.contacts(uow), quiet=queries.quiet(uow), levels=rules.LEVEL_WORDS, criticals=sorted({r[0].id for r in rows}),
     )  # fmt: skip
+
+
+@VIEWS.get("/critical/robots", Perm.SETUP)
+def robot_list(uow: UnitOfWork) -> Any:
+    """Groups of WeChat-Work that are called for a critical value, and what was sent to them."""
+    return page("critical/robots.html", robots=groups.robots(uow, robot.BOOK), notices=groups.notices(uow, robot.BOOK), state=groups.state)
+
+
+@VIEWS.post("/critical/robots", Perm.SETUP)
+def add_robot(uow: UnitOfWork) -> Any:
+    """Register one."""
+    form = request.form
+    robot.add(uow, form.get("name", ""), form.get("place", ""), form.get("url", ""))
+    return redirect_to("/critical/robots")
+
+
+@VIEWS.post("/critical/robots/<int:robot_id>", Perm.SETUP)
+def switch_robot(uow: UnitOfWork, robot_id: int) -> Any:
+    """On or off, or a message to see that it is heard."""
+    form = request.form
+    if form.get("do") == "test":
+        robot.test(uow, robot_id, principal().tenant_name)
+        return fragment("critical/robots.html", "tested")
+    groups.switch(uow, robot.BOOK, robot_id, form.get("version", 0, int), form.get("do") == "on")
+    return redirect_to("/critical/robots")
 
 
 @VIEWS.post("/critical/limits/contact", Perm.SETUP)

@@ -45,7 +45,7 @@ OBJECTS: Words = {
     "patient_merge": ("患者合并", "Patient merge"), "qc_material": ("质控品", "Control material"), "qc_month": ("质控月报", "Monthly QC"),
     "qc_moving": ("患者移动均值", "Moving average"), "qc_note": ("质控图备注", "QC note"), "qc_ooc": ("失控处理", "Out-of-control record"),
     "qc_plan": ("质控方案", "QC plan"), "qc_result": ("质控结果", "Control result"), "qc_run": ("质控批", "QC run"),
-    "qc_robot": ("失控通知群", "Group told of rejections"),
+    "qc_robot": ("失控通知群", "Group told of rejections"), "critical_robot": ("危急值通知群", "Group told of critical values"),
     "qc_target": ("质控靶值", "QC target"), "queue_ticket": ("排队号", "Queue ticket"), "queue_window": ("采血窗口", "Window"),
     "raw_message": ("仪器报文", "Analyzer message"), "reagent_lot": ("试剂批号", "Reagent lot"),
     "reflex_rule": ("反射检验", "Reflex rule"), "ref_interval": ("参考区间", "Reference interval"), "referral": ("外送", "Referral"),

@@ -324,15 +324,3 @@ def material_problem(expiry: datetime | None, opened_at: datetime | None, open_d
     if opened_at is not None and open_days is not None and at >= opened_at + timedelta(days=open_days):
         return "质控品开瓶已超过稳定期，结果不予接收，请开启新的一支。"
     return None
-
-
-# --- messages to a group (alerts: reject → WeChat) --------------------------------------------------------------------
-
-NOTICE_FOR = timedelta(hours=2)
-_NOTICE_AGAIN = (timedelta(seconds=30), timedelta(minutes=2), timedelta(minutes=10))
-
-
-def notice_again(made_at: datetime, attempts: int, now: datetime) -> timedelta | None:
-    """When a message that did not go out is tried again, ``attempts`` from 1; None: two hours are over, it is given up."""
-    wait = _NOTICE_AGAIN[min(attempts, len(_NOTICE_AGAIN)) - 1]
-    return wait if now + wait <= made_at + NOTICE_FOR else None

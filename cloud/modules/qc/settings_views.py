@@ -10,7 +10,7 @@ from flask import request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.platform import lists
+from cloud.modules.platform import groups, lists
 from cloud.modules.qc import chart, charts, months, moving, own, patients, plans, qualitative, queries, registers, robot, rules, targets
 from cloud.modules.qc.forms import CHINA, day, number, stamp
 from cloud.modules.qc.rules import Method, Perm
@@ -311,7 +311,8 @@ def _tidy(sd: Decimal) -> Decimal:
 @SETTINGS.get("/qc/robots", Perm.PLAN)
 def robot_list(uow: UnitOfWork) -> Any:
     """Groups of WeChat-Work that hear of rejections, and what was sent to them."""
-    shown: dict[str, Any] = {"robots": robot.robots(uow), "notices": robot.notices(uow), "state": robot.state}
+    found = {"robots": groups.robots(uow, robot.BOOK), "notices": groups.notices(uow, robot.BOOK)}
+    shown: dict[str, Any] = {**found, "state": groups.state}
     return page("qc/robots.html", catalog=md.catalog(uow), **shown)
 
 
@@ -330,5 +331,5 @@ def switch_robot(uow: UnitOfWork, robot_id: int) -> Any:
     if form.get("do") == "test":
         robot.test(uow, robot_id, principal().tenant_name)
         return fragment("qc/robots.html", "tested")
-    robot.switch(uow, robot_id, form.get("version", 0, int), form.get("do") == "on")
+    groups.switch(uow, robot.BOOK, robot_id, form.get("version", 0, int), form.get("do") == "on")
     return redirect_to("/qc/robots")

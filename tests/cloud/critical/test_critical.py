@@ -188,7 +188,7 @@ def test_a_repeat_within_a_day_rests_on_the_first_call_unless_worse(day: World) 
             other: ("detected", "full", None),
         }
     for verb in ("confirm", "dismiss", "escalate", "close", "handle"):
-        data = {"version": 1, "reason": "x", "action": "x"}
+        data = {"version": 1, "reason": "x", "action": "x", "level": 1}
         assert day.lab.client("tester").post(f"/critical/{again}/{verb}", data, htmx=True).status_code == 409, verb
 
 
@@ -200,7 +200,7 @@ def test_every_verb_that_the_table_does_not_allow_is_refused_with_409(day: World
         "dismiss": (f"/critical/{event}/dismiss", {"reason": "溶血"}, {State.DETECTED, State.CONFIRMED}),
         "tell": (f"/critical/phone/{event}", call(), {State.CONFIRMED, State.NOTIFYING, State.ESCALATED, State.UNREACHABLE}),
         "none": (f"/critical/phone/{event}/none", {"called": "8001"}, {State.CONFIRMED, State.NOTIFYING, State.ESCALATED}),
-        "escalate": (f"/critical/{event}/escalate", {}, {State.CONFIRMED, State.NOTIFYING, State.ESCALATED, State.UNREACHABLE}),
+        "escalate": (f"/critical/{event}/escalate", {"level": 1}, {State.CONFIRMED, State.NOTIFYING, State.ESCALATED, State.UNREACHABLE}),
         "handle": (f"/critical/{event}/handle", {"action": "透析"}, {State.RECEIVED, State.ACKNOWLEDGED}),
         "close": (f"/critical/{event}/close", {}, {State.HANDLED}),
     }
@@ -429,3 +429,33 @@ def test_no_way_of_releasing_passes_an_unchecked_critical_value(day: World) -> N
     with day.lab.uow() as uow:
         with pytest.raises(UserError, match="危急值尚未复核"):
             bench.release(bench.lock_reported(uow, [tube]), [tube])
+
+
+def test_a_call_is_registered_although_the_clock_and_other_doors_went_on_meanwhile(day: World) -> None:
+    """Between the second check and the read-back the pop-up is seen, the HIS has it and half of the time is over: none of it is a reason
+    to send away whoever has the ward on the telephone, or the nurse who types into the pop-up."""
+    event = confirmed(day)
+    seen = version(day, event)
+    with day.lab.uow() as uow:
+        service.passed_on(uow, event, service.Channel.HIS, "HIS", service.Result.QUEUED)
+    with day.lab.uow() as uow:
+        assert service.shown(uow, [event])
+    for minutes in (8, 16):
+        day.lab.clock.set(FOUND + timedelta(minutes=minutes))
+        with day.lab.uow() as uow:
+            service.watch(uow)
+    with day.lab.uow() as uow:
+        line = queries.one(uow, event)
+        assert line is not None and (line.event.state, line.event.escalation_level, line.event.reminded_at is not None) == (
+            "escalated",
+            1,
+            True,
+        )
+    tester = day.lab.client("tester")
+    again = tester.post(f"/critical/{event}/escalate", {"version": seen, "level": 1}, htmx=True)
+    assert again.status_code == 409 and "已升级到“病区电话”" in again.text, "the clock was there first"
+    assert tester.post(f"/critical/{event}/escalate", {"version": seen}, htmx=True).status_code == 422
+    answer = tester.post(f"/critical/phone/{event}", call() | {"version": seen}, htmx=True)
+    assert answer.status_code == 200 and state(day, event) == "received", answer.text
+    late = tester.post(f"/critical/phone/{event}", call() | {"version": seen}, htmx=True)
+    assert late.status_code == 409 and "已由他人处理" in late.text, "what a person did is seen first"

@@ -3,60 +3,21 @@
 from __future__ import annotations
 
 import json
-import threading
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 from sqlalchemy import select, text
 
 from cloud.modules.catalog.models import Section
-from cloud.modules.qc import robot, rules
+from cloud.modules.platform import groups
+from cloud.modules.qc import robot
 from cloud.modules.qc.models import QcNotice, QcRobot
 from cloud.ports import robot as ports
 from common.errors import PeerError
 from tests.cloud.qc.shop import HOUR, NOON, Shop
+from tests.support.fake_group import Group, group
 
-
-class Group(ThreadingHTTPServer):
-    """The webhook of one group: what was said in it; ``answer`` is its next ones."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.said: list[str] = []
-        self.answer: bytes = b'{"errcode":0,"errmsg":"ok"}'
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/cgi-bin/webhook/send?key=SECRET"
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Group
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        assert body["msgtype"] == "text" and self.path.endswith("key=SECRET")
-        if b'"errcode":0' in self.server.answer:
-            self.server.said.append(body["text"]["content"])
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(self.server.answer)))
-        self.end_headers()
-        self.wfile.write(self.server.answer)
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
-@pytest.fixture
-def group() -> Iterator[Group]:
-    made = Group()
-    yield made
-    made.shutdown()
-    made.server_close()
+__all__ = ["group"]
 
 
 def register(shop: Shop, url: str, section: str | None = None) -> int:
@@ -150,11 +111,11 @@ def test_after_two_hours_it_is_given_up_and_said_so(shop: Shop, group: Group) ->
 
 def test_when_a_message_is_tried_again() -> None:
     made = datetime.fromisoformat("2026-05-04T12:00:00+00:00")
-    minutes = [rules.notice_again(made, n, made) for n in (1, 2, 3, 4, 99)]
+    minutes = [groups.again(made, n, made) for n in (1, 2, 3, 4, 99)]
     assert minutes == [timedelta(seconds=30), timedelta(minutes=2), *[timedelta(minutes=10)] * 3]
     edge = made + timedelta(hours=1, minutes=50)
-    assert rules.notice_again(made, 9, edge) == timedelta(minutes=10)
-    assert rules.notice_again(made, 9, edge + timedelta(seconds=1)) is None
+    assert groups.again(made, 9, edge) == timedelta(minutes=10)
+    assert groups.again(made, 9, edge + timedelta(seconds=1)) is None
 
 
 def test_a_group_that_is_switched_off_hears_nothing_and_one_may_be_tried(shop: Shop, group: Group) -> None:
