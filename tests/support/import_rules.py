@@ -21,8 +21,8 @@ ONLY_IN = {
     "paho": ("agent/uplink.py", "cloud/ports/mqtt.py"),
     "boto3": ("cloud/ports/s3.py",),
 }
-# What other modules may use of a module. messages: the shapes its verbs take; alerts, lists, signing: the platform's, for all.
-FROM_OUTSIDE = {"service", "queries", "messages", "alerts", "glass", "lists", "places", "signing"}
+# What other modules may use of a module. messages: the shapes its verbs take; alerts, groups, lists, signing: the platform's, for all.
+FROM_OUTSIDE = {"service", "queries", "messages", "alerts", "glass", "groups", "lists", "places", "signing"}
 
 
 def is_pure(source: Source) -> bool:

@@ -13,7 +13,7 @@ from flask import Response, request
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
-from cloud.modules.critical import corrected, queries, robot, rules, service, veil
+from cloud.modules.critical import corrected, queries, robot, rules, service, setup, veil
 from cloud.modules.critical.beside import beside
 from cloud.modules.critical.printing import register_document, stats_document
 from cloud.modules.critical.rules import Perm
@@ -434,7 +434,16 @@ def _shown(uow: UnitOfWork, event_id: int, problem: Any = None, typed: Any = Non
         "results": rules.RESULT_WORDS,
         "levels": rules.LEVEL_WORDS,
         "told_states": [s.value for s in rules.TOLD],
+        "call": _to_call(uow, line),
     }
+
+
+def _to_call(uow: UnitOfWork, line: queries.Line) -> list[tuple[int, str]]:
+    """Whom to call now: the ward's telephone, and whoever it went up to; only those that somebody entered."""
+    if not line.tellable:
+        return []
+    found = [(level, setup.contact_for(uow, level, line.event)) for level in range(1, max(line.event.escalation_level, 1) + 1)]
+    return [(level, who) for level, who in found if who]
 
 
 def _line(uow: UnitOfWork, event_id: int) -> queries.Line:

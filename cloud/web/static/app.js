@@ -282,7 +282,7 @@
 
   // Dialogs that must be answered at once open themselves when they arrive.
   // Wherever it came: a dialog that replaces itself (a wrong PIN) arrives as the swapped element, not inside one.
-  document.addEventListener("htmx:afterSwap", () => { const d = $("dialog[data-modal]:not([open])"); if (d && !$("dialog[open]")) d.showModal(); });
+  document.addEventListener("htmx:afterSwap", () => { const d = $("dialog[data-modal]:not([open])"); if (d && !$("dialog[data-modal][open]")) d.showModal(); });
   // A dialog whose form was taken closes; a refusal leaves it open with what was typed.
   document.addEventListener("htmx:afterRequest", (e) => { const d = e.detail.successful && e.target.closest && e.target.closest("dialog[open]"); if (d && $("[data-close]", e.target)) d.close(); });
   document.addEventListener("change", (e) => { const f = e.target.closest("form[data-submit-on-change]"); if (f) f.requestSubmit(); });

@@ -459,3 +459,17 @@ def test_a_call_is_registered_although_the_clock_and_other_doors_went_on_meanwhi
     assert answer.status_code == 200 and state(day, event) == "received", answer.text
     late = tester.post(f"/critical/phone/{event}", call() | {"version": seen}, htmx=True)
     assert late.status_code == 409 and "已由他人处理" in late.text, "what a person did is seen first"
+
+
+def test_the_number_to_call_stands_beside_the_call(day: World) -> None:
+    event, leader = confirmed(day), day.lab.client("leader")
+    assert "☎" not in leader.get(f"/critical/phone/{event}").text
+    for level, place, name, phone in ((1, "内科一病区", "护士站", "8101"), (1, "外科", "外科站", "8202"), (3, "", "总值班", "9000")):
+        sent = {"level": level, "place": place, "contact": name, "phone": phone}
+        assert leader.post("/critical/limits/contact", sent).status_code == 303
+    page = leader.get(f"/critical/phone/{event}").text
+    assert "<b>护士站 8101</b>" in page and 'value="护士站 8101"' in page and "8202" not in page and "9000" not in page
+    with day.lab.uow() as uow:
+        uow.s.execute(text("UPDATE critical_event SET escalation_level = 3"))
+    page = leader.get(f"/critical/phone/{event}").text
+    assert "<b>护士站 8101</b>" in page and "<b>总值班 9000</b>" in page and 'value="总值班 9000"' in page

@@ -19,7 +19,6 @@ def upgrade() -> None:
     sa.Column('made_at', sa.DateTime(timezone=True), nullable=False),
     sa.Column('active', sa.Boolean(), server_default='true', nullable=False),
     sa.Column('version', sa.Integer(), server_default='1', nullable=False),
-    sa.ForeignKeyConstraint(['tenant_id'], ['tenant.id'], name=op.f('fk_critical_robot_tenant_id')),
     sa.PrimaryKeyConstraint('tenant_id', 'id', name=op.f('pk_critical_robot'))
     )
     op.create_table('critical_notice',
@@ -37,7 +36,6 @@ def upgrade() -> None:
     sa.Column('ended_at', sa.DateTime(timezone=True), nullable=True),
     sa.ForeignKeyConstraint(['tenant_id', 'robot_id'], ['critical_robot.tenant_id', 'critical_robot.id'], name=op.f('fk_critical_notice_tenant_id_robot_id')),
     sa.ForeignKeyConstraint(['tenant_id', 'event_id'], ['critical_event.tenant_id', 'critical_event.id'], name=op.f('fk_critical_notice_tenant_id_event_id')),
-    sa.ForeignKeyConstraint(['tenant_id'], ['tenant.id'], name=op.f('fk_critical_notice_tenant_id')),
     sa.PrimaryKeyConstraint('tenant_id', 'id', name=op.f('pk_critical_notice')),
     sa.UniqueConstraint('tenant_id', 'robot_id', 'event_id', 'level', name=op.f('uq_critical_notice_tenant_id_robot_id_event_id_level'))
     )

@@ -1,0 +1,33 @@
+"""The ward's pop-up in a browser: it cannot be closed, so what it asks for must come in front of it."""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from tests.cloud.bench.world import World
+from tests.cloud.critical.test_critical import confirmed, day, state, world
+from tests.support.browse import BASE, browser
+from tests.support.lab import PIN
+
+__all__ = ["day", "world"]
+
+
+def test_a_doctor_signs_in_front_of_the_pop_up(day: World) -> None:
+    event = confirmed(day)
+    with day.lab.uow() as uow:
+        uow.s.execute(text("UPDATE app_user SET wards = ARRAY['内科一病区'] WHERE employee_no = 'clinician1'"))
+    with browser(day.lab.client("clinician"), width=375, height=812) as page:
+        page.goto(f"{BASE}/clinic")
+        page.wait_for_selector("dialog.cv-popup[open]")
+        page.keyboard.press("Escape")
+        page.fill("dialog.cv-popup input[name=readback]", "6.8")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("dialog.signing[open]")
+        assert page.evaluate("document.activeElement.name") == "pin"
+        page.keyboard.type("000000")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("dialog.signing[open] .notice.bad")
+        page.keyboard.type(PIN)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("dialog.cv-popup", state="detached")
+    assert state(day, event) == "doctor_acknowledged"
