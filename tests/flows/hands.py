@@ -17,9 +17,14 @@ class Counted:
     keys: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
+    @property
+    def middle(self) -> float:
+        """Seconds of the one in the middle."""
+        return sorted(self.seconds)[len(self.seconds) // 2]
+
     def line(self, name: str) -> str:
-        middle, most = sorted(self.seconds)[len(self.seconds) // 2], max(self.seconds)
-        return f"{name}: {max(self.keys)} keys at most, {middle:.2f} s in the middle, {most:.2f} s at most, {len(self.keys)} times"
+        most, times = max(self.seconds), len(self.keys)
+        return f"{name}: {max(self.keys)} keys at most, {self.middle:.2f} s in the middle, {most:.2f} s at most, {times} times"
 
 
 class Hands:
