@@ -23,7 +23,7 @@ from cloud.db import awaited
 from cloud.db.session import Database
 from cloud.modules.autoverify import loop as autoverify
 from cloud.modules.interfaces.deliver import Deliverer
-from cloud.modules.platform import certificates, signing
+from cloud.modules.platform import certificates, signing, wework
 from cloud.modules.registry import MODULES
 from cloud.ports import s3, signature_server
 from cloud.web import log as logs
@@ -105,6 +105,7 @@ def run_worker(settings: Settings) -> int:
     signature_server.configure(settings)
     signing.configure(settings)
     certificates.configure(settings)
+    wework.configure(settings)
     db = Database(settings.database_url, secret=settings.secret)
     dsn = make_url(settings.database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     handlers, stop = all_handlers(), threading.Event()

@@ -77,6 +77,25 @@ def user_of(app: App, code: str) -> str:
     return user
 
 
+def tell(app: App, user: str, words: str) -> None:
+    """A message of the application to one member; the same words within four hours are left out there, however often they are sent.
+    Raises PeerError: away, or refused (with its number; a member who may not see the application is one)."""
+    body = {
+        "touser": user,
+        "msgtype": "text",
+        "agentid": int(app.agent_id),
+        "text": {"content": words},
+        "enable_duplicate_check": 1,
+        "duplicate_check_interval": 4 * 3600,
+    }
+    found = _post(f"{app.api_base}/cgi-bin/message/send?{urlencode({'access_token': _token(app)})}", body)
+    if found.get("errcode") in STALE:
+        found = _post(f"{app.api_base}/cgi-bin/message/send?{urlencode({'access_token': _token(app, fresh=True)})}", body)
+    _check(found)
+    if user.lower() in str(found.get("invaliduser") or "").lower().split("|"):
+        raise PeerError("wework_refused", "企业微信没有这个成员，或应用对该成员不可见。")
+
+
 def test(app: App) -> None:
     """Ask for a token. Raises PeerError where corp id and secret do not fit or the server is away."""
     _token(app, fresh=True)
@@ -103,8 +122,17 @@ def _token(app: App, fresh: bool = False) -> str:
 
 
 def _get(url: str) -> dict[str, Any]:
+    return _answer(urllib.request.Request(url))
+
+
+def _post(url: str, body: dict[str, Any]) -> dict[str, Any]:
+    data = json.dumps(body, ensure_ascii=False).encode()
+    return _answer(urllib.request.Request(url, data, {"Content-Type": "application/json"}, method="POST"))
+
+
+def _answer(asked: urllib.request.Request) -> dict[str, Any]:
     try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT_S) as answer:
+        with urllib.request.urlopen(asked, timeout=TIMEOUT_S) as answer:
             found = json.loads(answer.read(MAX_ANSWER))
     except ValueError as error:
         raise PeerError("wework_answer", "企业微信的回答无法识别。") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +20,8 @@ class FakeWework(ThreadingHTTPServer):
         self.codes: dict[str, dict[str, str]] = {}
         self.tokens: set[str] = set()
         self.asked: list[str] = []
+        self.told: list[dict[str, Any]] = []
+        self.members = {"WangWu", "LiSi"}
         self.broken = False
         self._numbers = itertools.count(1)
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -50,6 +53,19 @@ class FakeWework(ThreadingHTTPServer):
             return {"errcode": 40029, "errmsg": "invalid code"} if found is None else {"errcode": 0, "errmsg": "ok", **found}
         return {"errcode": -1, "errmsg": "no such interface"}
 
+    def message(self, path: str, asked: dict[str, str], body: dict[str, Any]) -> dict[str, Any]:
+        """A message of the application; the same one to the same member is left out within its interval."""
+        self.asked.append(path)
+        if path != "/cgi-bin/message/send":
+            return {"errcode": -1, "errmsg": "no such interface"}
+        if asked.get("access_token") not in self.tokens:
+            return {"errcode": 42001, "errmsg": "access_token expired"}
+        if body["touser"] not in self.members:
+            return {"errcode": 81013, "errmsg": "user & party & tag all invalid"}
+        if not (body.get("enable_duplicate_check") and body in self.told):
+            self.told.append(body)
+        return {"errcode": 0, "errmsg": "ok", "msgid": f"m{next(self._numbers)}"}
+
     def close(self) -> None:
         self.shutdown()
         self.server_close()
@@ -59,9 +75,16 @@ class _Handler(BaseHTTPRequestHandler):
     server: FakeWework
 
     def do_GET(self) -> None:
+        self._reply(lambda path, asked: self.server.answer(path, asked))
+
+    def do_POST(self) -> None:
+        said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self._reply(lambda path, asked: self.server.message(path, asked, said))
+
+    def _reply(self, answer: Callable[[str, dict[str, str]], dict[str, Any]]) -> None:
         parts = urlsplit(self.path)
         asked = {key: values[0] for key, values in parse_qs(parts.query).items()}
-        body = b"<html>" if self.server.broken else json.dumps(self.server.answer(parts.path, asked)).encode()
+        body = b"<html>" if self.server.broken else json.dumps(answer(parts.path, asked)).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

@@ -1,7 +1,7 @@
 """M20 Equipment (smallest whole part): until when an analyzer's calibration is valid, and which analyzers are out of order."""
 
 from cloud.modules.equipment.rules import Perm
-from cloud.web.module import MenuItem, Module
+from cloud.web.module import Job, MenuItem, Module
 
 MODULE = Module(
     name="equipment",
@@ -13,5 +13,6 @@ MODULE = Module(
         Perm.CALIBRATE: ("tester", "verifier", "senior", "leader", "equipment"),
         Perm.FAULT: ("tester", "verifier", "senior", "leader", "equipment"),
     },
+    jobs=(Job("equipment.calibration", "08:00", "watch:look"),),
     menu=(MenuItem("校准与故障", "/eq/due", Perm.READ, "质量", 66),),
 )

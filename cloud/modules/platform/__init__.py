@@ -48,6 +48,8 @@ MODULE = Module(
         Job("audit_archive", "00:30", "archive:archive"),
         Job("platform.mlps", "08:00", "mlps:due"),
         Job("platform.breaks", "08:00", "glass:overdue"),
+        Job("platform.digest", "1m", "digest:make"),
+        Job("platform.digest_send", "1m", "digest:send"),
         Job("lists.purge", "00:30", "lists:purge"),
     ),
     handlers={"list.render": ("lists:render",)},

@@ -149,11 +149,12 @@ def visible(
     roles: Collection[str] = (),
     cleared: bool = False,
     before: int | None = None,
+    kind: str = "",
 ) -> Sequence[models.Alert]:
     """A page of what this person may see: open ones by level, then what the roles act on, then age; or those cleared within a week,
     newest first."""
     t = models.Alert
-    query = select(t).where(_mine(permissions, wards))
+    query = select(t).where(_mine(permissions, wards), *([t.kind == kind] if kind else []))
     if cleared:
         query = query.where(t.cleared_at >= uow.now - CLEARED_SHOWN).order_by(t.id.desc())
         query = query.where(t.id < before) if before else query

@@ -307,6 +307,28 @@ class Alert(TenantTable, Base):
     """A ward or department: who works in named places sees those of the own places only; "" is everybody's."""
 
 
+class Digest(TenantTable, Base):
+    """What was open for a person on a morning (08:00); without a person: the mark that the day's digests are made."""
+
+    __tablename__ = "digest"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "day", "user_id", postgresql_nulls_not_distinct=True),
+        Index("ix_digest_user", "tenant_id", "user_id", "day"),
+        Index("ix_digest_next", "tenant_id", "next_at", postgresql_where=text("next_at IS NOT NULL")),
+        tenant_fk("user_id", "app_user"),
+    )
+    day: Mapped[date] = mapped_column(Date)
+    user_id: Mapped[int | None] = mapped_column(BigInteger)
+    lines: Mapped[list[Any]]
+    made_at: Mapped[datetime]
+    read_at: Mapped[datetime | None]
+    # On its way to WeChat-Work; None: told there, or not to be.
+    next_at: Mapped[datetime | None]
+    sent_at: Mapped[datetime | None]
+    tries: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    problem: Mapped[str] = mapped_column(default="", server_default="")
+
+
 class AuditArchive(TenantTable, Base):
     """A block of old audit entries written to a file that never changes; its hashes join the block before and after (C4, R9)."""
 

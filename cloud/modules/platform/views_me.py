@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 from flask import request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import accounts, delegation, queries
+from cloud.modules.platform import accounts, delegation, digest, queries
 from cloud.modules.platform.permission_words import by_area, word
+from cloud.modules.platform.rules import Level
 from cloud.web.faults import Invalid
 from cloud.web.i18n import locale
 from cloud.web.page import page, redirect_to
@@ -52,6 +53,20 @@ def end_delegation(uow: UnitOfWork, delegation_id: int) -> Any:
     """End it early."""
     delegation.end(uow, principal(), delegation_id)
     return redirect_to("/me")
+
+
+@VIEWS.get("/me/digest", Access.LOGIN)
+def morning(uow: UnitOfWork) -> Any:
+    """What was open for this person on a morning; opening it is having read it."""
+    row, all_of = digest.read(uow, principal().user_id, _typed_day(request.args.get("day", "")))
+    return page("platform/digest.html", row=row, days=all_of, lines=digest.of(row) if row else [], Level=Level)
+
+
+def _typed_day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        return None
 
 
 def _typed_time(text: str, field: str) -> datetime | None:

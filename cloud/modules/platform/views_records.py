@@ -224,9 +224,9 @@ def audit_export(uow: UnitOfWork) -> Any:
 def alert_list(uow: UnitOfWork) -> Any:
     """What is open for this person, or with ``?cleared=1`` what was within the last week."""
     cleared, before = bool(request.args.get("cleared")), request.args.get("before", None, type=int)
-    who = principal()
-    rows = alerts.visible(uow, who.permissions, who.wards, roles=who.roles, cleared=cleared, before=before)
-    return page("platform/alerts.html", "rows", rows=rows, cleared=cleared, Level=Level, page_size=alerts.PAGE)
+    who, kind = principal(), request.args.get("kind", "")
+    rows = alerts.visible(uow, who.permissions, who.wards, roles=who.roles, cleared=cleared, before=before, kind=kind)
+    return page("platform/alerts.html", "rows", rows=rows, cleared=cleared, kind=kind, Level=Level, page_size=alerts.PAGE)
 
 
 @VIEWS.get("/alerts/count", Access.LOGIN)

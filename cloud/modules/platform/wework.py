@@ -10,11 +10,13 @@ from datetime import timedelta
 
 from sqlalchemy import delete, func, select
 
+from cloud.config import Settings
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform import secrets
 from cloud.modules.platform.models import User, WeworkApp, WeworkState
 from cloud.ports import wework
 from cloud.web.faults import Conflict, Invalid
+from common.errors import LocalError
 from common.say import Said, say
 
 STATE_LIFE = timedelta(minutes=10)
@@ -45,6 +47,36 @@ def app_of(uow: UnitOfWork, secret: str) -> wework.App | None:
     if row is None or not row.active or missing(row):
         return None
     return _app(row, secret)
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The application, and where a message leads its reader back to."""
+
+    app: wework.App
+    base_url: str
+
+
+_settings: list[Settings] = []
+
+
+def configure(settings: Settings) -> None:
+    """For those who are only handed a transaction (jobs): once at the start of the process."""
+    _settings[:] = [settings]
+
+
+def ready(uow: UnitOfWork) -> bool:
+    """Whether somebody can be told something there."""
+    row = kept(uow)
+    return row is not None and row.active and not missing(row)
+
+
+def current(uow: UnitOfWork) -> Outside | None:
+    """The application for a job; None where there is none to use. Raises LocalError before ``configure``."""
+    if not _settings:
+        raise LocalError("wework_not_configured", "the process has not been told its settings")
+    found = app_of(uow, _settings[0].secret)
+    return None if found is None else Outside(found, _settings[0].base_url.rstrip("/"))
 
 
 def _app(row: WeworkApp, secret: str) -> wework.App:

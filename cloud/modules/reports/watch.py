@@ -39,7 +39,7 @@ GROUP BY r.no, n.version_no, r.state ORDER BY r.no DESC LIMIT :most
 COCHECK = text("""
 SELECT s.id, s.code, s.name, count(*) AS n FROM report r
 JOIN section s ON s.tenant_id = r.tenant_id AND s.id = r.section_id
-WHERE r.tenant_id = :t AND r.cocheck_due < :now AND r.cochecked_at IS NULL
+WHERE r.tenant_id = :t AND (r.cocheck_due < :now) = :late AND r.cochecked_at IS NULL
   AND r.state NOT IN ('recalled','cancelled') GROUP BY s.id, s.code, s.name
 """)
 
@@ -76,7 +76,8 @@ def watch(uow: UnitOfWork) -> None:
         WAITING, "reports.waiting", Level.WARNING, "%(section)s：%(n)s 份报告初审 30 分钟仍未发布", "/review/{code}",
         before=uow.now - REVIEWED,
     )  # fmt: skip
-    sections(COCHECK, "reports.cocheck", Level.URGENT, "%(section)s：%(n)s 份单人值班报告超过 24 小时未复核", "/review/{code}")
+    sections(COCHECK, "reports.cocheck", Level.URGENT, "%(section)s：%(n)s 份单人值班报告超过 24 小时未复核", "/review/{code}", late=True)
+    sections(COCHECK, "reports.cocheck_open", Level.NOTICE, "%(section)s：%(n)s 份单人值班报告等待第二人复核", "/review/{code}", late=False)
     infectious.watch(uow, uow.now)
     unread = uow.s.execute(UNTAKEN, {**at, "before": uow.now - UNREAD}).all()
     alerts.sync(

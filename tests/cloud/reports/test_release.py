@@ -20,10 +20,10 @@ from cloud.modules.bench import service as bench
 from cloud.modules.critical import queries as critical_queries
 from cloud.modules.critical import service as critical
 from cloud.modules.equipment import service as equipment
-from cloud.modules.platform import signing
+from cloud.modules.platform import alerts, signing
 from cloud.modules.platform.models import UserSession
-from cloud.modules.reports import document, figures, queries, service
-from cloud.modules.reports.rules import State, VersionState
+from cloud.modules.reports import document, figures, queries, service, watch
+from cloud.modules.reports.rules import Perm, State, VersionState
 from cloud.modules.scheduling import service as roster
 from cloud.web.principal import Principal
 from common import ids
@@ -173,6 +173,11 @@ def test_ac_r_2_the_tester_may_not_verify_own_report_by_day(room: Room) -> None:
         assert queries.released(uow, report_id=report) is None
 
 
+def _solo(uow: UnitOfWork) -> set[str]:
+    watch.watch(uow)
+    return {a.kind for a in alerts.visible(uow, frozenset({str(Perm.TEST)})) if a.kind.startswith("reports.cocheck")}
+
+
 def test_ac_r_2_on_a_flagged_night_one_person_may_and_is_listed(room: Room) -> None:
     clock = room.world.lab.clock
     clock.set(datetime(2026, 5, 4, 15, 0, tzinfo=UTC))  # 23:00 local
@@ -192,10 +197,16 @@ def test_ac_r_2_on_a_flagged_night_one_person_may_and_is_listed(room: Room) -> N
         assert queries.cochecks(uow, room.world.section) == [] and figures.counts(uow, wanted)[figures.Figure.PENDING] == 0
         uow.s.execute(text("UPDATE report /* by hand */ SET state = 'released'"))
         assert figures.counts(uow, wanted)[figures.Figure.PENDING] == 1
+        # In the morning's digest: told until somebody looks, and urgently once its day is over.
+        assert _solo(uow) == {"reports.cocheck_open"}
+        uow.s.execute(text("UPDATE report SET cocheck_due = :now - interval '1 second'"), {"now": uow.now})
+        assert _solo(uow) == {"reports.cocheck"}
+        uow.s.execute(text("UPDATE report SET cocheck_due = :now"), {"now": uow.now})
+        assert _solo(uow) == {"reports.cocheck_open"}
         with pytest.raises(UserError, match="不能是原检验者"):
             service.cocheck(uow, report, tester)
         service.cocheck(uow, report, room.person(uow, "verifier"))
-        assert queries.cochecks(uow, room.world.section) == []
+        assert queries.cochecks(uow, room.world.section) == [] and _solo(uow) == set()
     clock.advance(hours=9)
     with room.world.lab.uow() as uow:
         late = room.tested(uow)
