@@ -13,6 +13,9 @@
     const box = e.target;
     if (!box.matches || !box.matches(".front, .cv-home") || e.detail.requestConfig.verb !== "get") return;
     if ([...box.querySelectorAll("input:not([type=hidden])")].some((i) => i.value && i.value !== i.defaultValue)) e.detail.shouldSwap = false;
+    // So does the word why an answer did not count (the refused answer itself asks for this refresh), as long as its value still waits.
+    const told = box.querySelector(".cv.waiting [role=alert]"), form = told && told.closest(".cv").querySelector("form[hx-post]");
+    if (form && e.detail.serverResponse.includes(`hx-post="${form.getAttribute("hx-post")}"`)) e.detail.shouldSwap = false;
   });
   // Escape does not dismiss it.
   document.addEventListener("cancel", (e) => { if (e.target.matches && e.target.matches("dialog[data-must]")) e.preventDefault(); }, true);
