@@ -216,10 +216,10 @@ class Line:
     until: datetime | None
 
 
-def listed(uow: UnitOfWork, before: int | None = None) -> list[Line]:
+def listed(uow: UnitOfWork, before: int | None = None, limit: int = PAGE) -> list[Line]:
     """Reports as they were registered, newest first."""
     known, out = md.catalog(uow), []
-    for r in uow.s.execute(_LIST, {"t": uow.tenant_id, "before": before, "n": PAGE}):
+    for r in uow.s.execute(_LIST, {"t": uow.tenant_id, "before": before, "n": limit}):
         item = known.items[r.item_id]
         hours = shown_for(uow, item.id)
         counts = hours and rules.in_scope(item.mutual_recognition, r.mark)

@@ -7,10 +7,11 @@ from typing import Any
 from flask import request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import outside
+from cloud.modules.orders import outside, printed
 from cloud.modules.orders.rules import Perm
+from cloud.modules.platform import lists
 from cloud.web.page import page, redirect_to
-from cloud.web.view import Views
+from cloud.web.view import Views, principal
 
 OUTSIDE = Views("orders_outside", __name__)
 
@@ -29,6 +30,14 @@ def add(uow: UnitOfWork) -> Any:
     names = ("patient_no", "item", "hospital", "report_no", "mark", "value", "sampled")
     outside.add(uow, outside.Given(*(request.form.get(name, "") for name in names)))
     return redirect_to("/orders/outside")
+
+
+@OUTSIDE.post("/orders/outside/export", Perm.REGISTER, reads=True)
+def export(uow: UnitOfWork) -> Any:
+    """What was registered, on paper or in a workbook."""
+    who = principal()
+    made = printed.outside(outside.listed(uow, limit=printed.EXPORT_MOST), who.tenant_name, who.name, uow.now)
+    return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), "/orders/outside", identifying=True))
 
 
 @OUTSIDE.post("/orders/outside/<int:report_id>/withdraw", Perm.REGISTER)

@@ -1,4 +1,5 @@
-"""The lists of requests as their pages show them, for paper or a workbook: requests, verbal ones, refunds that wait."""
+"""The lists of requests as their pages show them, for paper or a workbook: requests, verbal ones, other hospitals' reports, refunds that
+wait."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from cloud.modules.orders.messages import Priority
+from cloud.modules.orders.outside import Line
 from cloud.modules.orders.queries import WORDS, ItemRow, ListRow, RefundRow
 from cloud.reports.documents import Column, ListDocument
 from cloud.web.span import ZONE
@@ -54,6 +56,28 @@ def verbal(found: Sequence[Any], hospital: str, by: str, now: datetime) -> ListD
         for r in found
     )  # fmt: skip
     return ListDocument(hospital, "等待补单的口头申请", columns, lines, now, by, landscape=True)
+
+
+def outside(found: Sequence[Line], hospital: str, by: str, now: datetime) -> ListDocument:
+    """Recognised reports of other hospitals, with until when they are shown."""
+    columns = (
+        Column("登记", 3), Column("登记人", 2), Column("患者", 3), Column("病历号", 3), Column("项目", 3), Column("结果", 3),
+        Column("医院", 4), Column("报告号", 3), Column("互认标识", 2), Column("采样", 3), Column("提示到", 4),
+    )  # fmt: skip
+    lines = tuple(
+        (
+            f"{r.entered_at.astimezone(ZONE):%Y-%m-%d %H:%M}", r.entered_by, r.name, r.patient_no, each.item, f"{r.value} {r.unit}".strip(),
+            r.hospital, r.report_no, r.mark, f"{r.sampled_at.astimezone(ZONE):%Y-%m-%d %H:%M}", _until(each),
+        )
+        for each in found for r in (each.row,)
+    )  # fmt: skip
+    return ListDocument(hospital, "外院互认报告", columns, lines, now, by, landscape=True)
+
+
+def _until(each: Line) -> str:
+    if each.row.withdrawn_at is not None:
+        return f"已撤回 {each.row.withdrawn_by}：{each.row.withdrawn_why}"
+    return "不提示" if each.until is None else f"{each.until.astimezone(ZONE):%Y-%m-%d %H:%M}"
 
 
 def refunds(found: Sequence[RefundRow], hospital: str, by: str, now: datetime) -> ListDocument:

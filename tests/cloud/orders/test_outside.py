@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import openpyxl
 import pytest
 from sqlalchemy import select, text
 
+from cloud import relay
 from cloud.modules.catalog.models import OrderSet, OrderSetItem, SavedSetting, Section
 from cloud.modules.catalog.models import TestItem as Item
 from cloud.modules.orders import figures, merge, outside, rules, service
 from cloud.modules.orders.models import OrderItem, OutsideReport
 from cloud.web.faults import Invalid
 from cloud.web.span import Span
+from cloud.worker import all_handlers
 from tests.support.lab import Lab
 from tests.support.orders import SOURCE, START, item, message, person, seed_catalog
 
@@ -164,7 +168,21 @@ def test_registered_for_the_wrong_patient_it_is_taken_back_from_every_request(la
     again = desk.post(url, {"version": 2, "why": "登记错了患者"}, htmx=True)
     assert again.status_code == 409 and "撤回" in again.text
     assert row(lab, "I1").outside_id is None and place(lab, "I2", "F2")[-1:] != [TEXT]
-    assert "登记错了患者" in desk.get("/orders/outside").text
+    page = desk.get("/orders/outside").text
+    assert "登记错了患者" in page and 'action="/orders/outside/export"' in page
+    assert desk.post("/orders/outside", FORM | {"hospital": "=HYPERLINK(1)", "value": "5.9"}, htmx=True).status_code == 204
+    assert desk.post("/orders/outside", FORM | {"mark": "沪HR"}, htmx=True).status_code == 204
+    job = desk.post("/orders/outside/export", {"kind": "xlsx"}).headers["Location"]
+    relay.drain(lab.db, lab.a, all_handlers())
+    lines = list(openpyxl.load_workbook(io.BytesIO(desk.get(f"{job}/file").data)).worksheets[0].iter_rows())
+    rows = [[c.value for c in line] for line in lines if "P001" in {c.value for c in line}]
+    assert [(r[5], r[6], r[8]) for r in rows] == [
+        ("5.6 mmol/L", "市一院", "沪HR"), ("5.9 mmol/L", "=HYPERLINK(1)", "HR"), ("5.6 mmol/L", "市一院", "HR")
+    ]  # fmt: skip
+    assert [r[10] for r in rows] == ["不提示", "2026-05-07 08:00", "已撤回 标本接收员一号：登记错了患者"]
+    assert not any(c.data_type == "f" for line in lines for c in line)
+    assert desk.post("/orders/outside/export", {"kind": "x"}).status_code == 422
+    assert lab.client("tester").post("/orders/outside/export", {"kind": "xlsx"}).status_code == 403
     assert lab.client("tester").get("/orders/outside").status_code == 403
 
 
