@@ -343,7 +343,25 @@ def _read(kind: Any, data: Any) -> Any:
         return {k: _read(typing.get_args(kind)[1], v) for k, v in data.items()}
     if is_dataclass(kind):
         hints = _hints(typing.cast(type, kind))
+        if strange := set(data) - hints.keys():
+            raise TypeError(f"{', '.join(sorted(strange))}")
         return kind(**{name: _read(hints[name], each) for name, each in data.items()})  # type: ignore[operator]
     if kind is Decimal:
-        return Decimal(data)
-    return datetime.fromisoformat(data) if kind is datetime else data
+        return _finite(Decimal(data))
+    if kind is datetime:
+        return _aware(datetime.fromisoformat(data))
+    if kind in (str, int, bool) and type(data) is not kind:
+        raise TypeError(f"{data!r}")
+    return data
+
+
+def _finite(number: Decimal) -> Decimal:
+    if not number.is_finite():
+        raise ValueError(f"{number}")
+    return number
+
+
+def _aware(moment: datetime) -> datetime:
+    if moment.tzinfo is None:
+        raise ValueError(f"{moment}")
+    return moment

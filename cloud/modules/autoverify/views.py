@@ -269,7 +269,7 @@ def test_run(uow: UnitOfWork) -> Any:
 def _pasted(text: str) -> Case:
     try:
         return from_json(Case, json.loads(text))
-    except (ValueError, TypeError, AttributeError, InvalidOperation, StopIteration) as error:
+    except (ValueError, TypeError, AttributeError, InvalidOperation, StopIteration, RecursionError) as error:
         raise Invalid(say("粘贴的内容不是完整的用例（{error}），请从“取出”得到一份后再改。", error=error), "case") from error
 
 

@@ -181,9 +181,9 @@ def flag_interval(comparator: str, value: Decimal, low: Decimal | None, high: De
             return Flag.LOW
         return Flag.HIGH if high is not None and value > high else Flag.NONE
     if comparator in ("<", "≤"):
-        if low is not None and (value <= low if comparator == "<" else value < low) and value > 0:
+        # A quantity that starts at zero cannot lie below an interval that starts there; a base excess of "<-30" lies below -3.
+        if low is not None and (value <= low if comparator == "<" else value < low) and not value == low == 0:
             return Flag.LOW
-        # A quantity that starts at zero cannot lie below an interval that starts there.
         open_below = low is None or low == 0
         return Flag.NONE if open_below and (high is None or value <= high) else Flag.UNSURE
     if comparator in (">", "≥"):

@@ -22,10 +22,14 @@ from common.errors import UserError
 from common.say import say
 
 MOST = 2_000
+# A recalled report is settled by what is left of its tube.
+_QUESTION = """EXISTS (SELECT 1 FROM report q WHERE q.tenant_id = s.tenant_id AND q.specimen_id = coalesce(s.parent_id, s.id)
+  AND q.state NOT IN ('released', 'amended', 'cancelled'))"""
+_IN_QUESTION = text(f"SELECT 1 FROM specimen s WHERE s.tenant_id = :t AND s.id = :s AND {_QUESTION}")
 _DUE = text(f"""
 SELECT t.id, s.section_id FROM stored_tube t JOIN specimen s ON s.tenant_id = t.tenant_id AND s.id = t.specimen_id
 WHERE t.tenant_id = :t AND t.taken_at IS NULL AND t.keep_until <= :now AND t.hold = '' AND s.state = 'archived'
-  AND (:rack = 0 OR t.rack_id = :rack) AND {places.TUBE}
+  AND NOT {_QUESTION} AND (:rack = 0 OR t.rack_id = :rack) AND {places.TUBE}
   AND NOT EXISTS (SELECT 1 FROM discard_line l JOIN discard_batch b ON b.tenant_id = l.tenant_id AND b.id = l.batch_id
                   WHERE l.tenant_id = t.tenant_id AND l.stored_id = t.id AND b.state IN ('open', 'signed'))
 ORDER BY t.rack_id, t.slot LIMIT :most
@@ -33,7 +37,7 @@ ORDER BY t.rack_id, t.slot LIMIT :most
 
 
 def due(uow: UnitOfWork, rack_id: int = 0) -> list[tuple[int, int]]:
-    """Stays whose time is over and that stand in no open batch, with their sections; of one rack, or (0) of all."""
+    """Stays whose time is over, whose report stands and that are in no open batch, with their sections; of one rack, or (0) of all."""
     values = {"t": uow.tenant_id, "now": uow.now, "rack": rack_id, "most": MOST, **places.binds(uow)}
     return [(stay, section) for stay, section in uow.s.execute(_DUE, values)]
 
@@ -127,7 +131,9 @@ def _discard(uow: UnitOfWork, batch: DiscardBatch, line: DiscardLine) -> bool:
     of = uow.s.get_one(StoredTube, (uow.tenant_id, line.stored_id)).specimen_id
     tube = uow.s.get_one(Specimen, (uow.tenant_id, of), with_for_update=True, populate_existing=True)
     stay = uow.s.get_one(StoredTube, (uow.tenant_id, line.stored_id), with_for_update=True, populate_existing=True)
-    problem = rules.discard_problem(rules.Stay(State(tube.state), stay.keep_until, stay.hold, stay.taken_at is not None), uow.now)
+    told = uow.s.execute(_IN_QUESTION, {"t": uow.tenant_id, "s": tube.id}).first() is None
+    found = rules.Stay(State(tube.state), stay.keep_until, stay.hold, stay.taken_at is not None, told)
+    problem = rules.discard_problem(found, uow.now)
     if problem is not None:
         line.outcome, line.why = "kept", str(problem)
         return False

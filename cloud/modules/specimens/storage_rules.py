@@ -82,16 +82,20 @@ class Stay:
     keep_until: datetime | None
     hold: str
     out: bool
+    told: bool = True
+    """Its report, or its parent's, stands: none that was recalled or has open parts."""
 
 
 def discard_problem(stay: Stay, now: datetime) -> Said | None:
-    """Why a stored tube may not be discarded, or None: archived, retention over, not held, and standing there."""
+    """Why a stored tube may not be discarded, or None: archived, retention over, not held, its report not in question, and there."""
     if stay.out:
         return say("已取出，不在架上")
     if stay.state is not State.ARCHIVED:
         return say("标本{state}，尚未归档", state=STATE_WORDS[stay.state])
     if stay.hold:
         return say("延长保存：{why}", why=stay.hold)
+    if not stay.told:
+        return say("报告已召回或尚未发完，可能还要复查")
     if stay.keep_until is None:
         return say("敏感项目，须专人决定")
     return say("保存期未到") if stay.keep_until > now else None

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import os
 import re
 from collections.abc import Iterator
+from html import unescape
+from itertools import product
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -14,6 +19,8 @@ from tests.cloud.autoverify.floor import DESK, Floor, open_floor
 from tests.cloud.reports.test_release import Room
 from tests.support import lab as labs
 from tests.support.database import TestDatabase
+
+FULL = bool(os.environ.get("JIANLIAN_WALKS"))
 
 
 @pytest.fixture
@@ -46,6 +53,40 @@ def test_pages_show_rules_board_reasons_and_certificate(floor: Floor) -> None:
     assert lab.client("nurse").get("/av/board").status_code == 403
 
 
+def _leaves(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Where the plain values of a document are, one of a list for all of it."""
+    if isinstance(value, dict | list):
+        some = value.items() if isinstance(value, dict) else list(enumerate(value))[:1]
+        for key, each in some:
+            yield from _leaves(each, (*path, key))
+    elif path:
+        yield path
+
+
+WRONG = (None, 1, "", "x", "NaN", "1e999999", "2026-01-01T08:00", "9999-12-31T23:59:59+00:00", [], ["x"], {}, {"a": [1]}, True, 10**30)
+
+
+def test_no_pasted_case_breaks_the_page_whatever_stands_in_it(floor: Floor) -> None:
+    leader, tube = floor.world.lab.client("leader"), floor.tube({"K": "6.8", "NA": "140"})
+    with floor.world.lab.uow() as uow:
+        barcode = uow.s.execute(text("SELECT barcode FROM specimen WHERE id = :i"), {"i": tube}).scalar_one()
+    page = leader.post("/av/test", {"set": floor.rule_set, "code": barcode}).text
+    taken = json.loads(unescape(re.search(r'<textarea[^>]*name="case"[^>]*>(.*?)</textarea>', page, re.DOTALL)[1]))  # type: ignore[index]
+    places = list(_leaves(taken))
+    assert len(places) > 30
+    failed = []
+    for place, wrong in product(places, WRONG if FULL else WRONG[1::4]):
+        case = copy.deepcopy(taken)
+        at: Any = case
+        for key in place[:-1]:
+            at = at[key]
+        at[place[-1]] = wrong
+        if leader.post("/av/test", {"set": floor.rule_set, "case": json.dumps(case)}).status_code not in (200, 422):
+            failed.append((place, wrong))
+    assert failed == []
+    assert leader.post("/av/test", {"set": floor.rule_set, "case": "[" * 100_000}).status_code == 422
+
+
 def test_pasted_cases_and_wrong_ones(floor: Floor) -> None:
     leader = floor.world.lab.client("leader")
     case = {"specimen_id": 1, "at": "2026-05-04T01:30:00+00:00", "items": [{"code": "K", "name": "钾", "present": False}]}
@@ -54,7 +95,7 @@ def test_pasted_cases_and_wrong_ones(floor: Floor) -> None:
     both = case | {"items": [{"code": code, "name": code, "present": False} for code in ("K", "NA")]}
     said = leader.post("/av/test", {"set": floor.rule_set, "case": json.dumps(both)}).text
     assert "MISSING K NA" in said and "项目K、项目NA" in said and said.count("MISSING") == 1
-    for wrong in ("{", "[]", '{"at": 5}', '{"specimen_id": 1}'):
+    for wrong in ("{", "[]", '{"at": 5}', '{"specimen_id": 1}', json.dumps(case | {"a": [1]})):
         assert leader.post("/av/test", {"set": floor.rule_set, "case": wrong}).status_code == 422
     assert leader.post("/av/test", {"set": floor.rule_set, "code": "nothing"}).status_code == 404
     assert leader.post("/av/test", {"set": 999, "case": "{}"}).status_code == 404

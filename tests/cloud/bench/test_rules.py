@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import product
@@ -77,6 +78,11 @@ def test_nothing_told_ever_becomes_untold() -> None:
         ([(S.RELEASED, True, False), (S.EXPECTED, False, False)], TubeState.RELEASED),
         ([(S.RELEASED, True, True)], TubeState.HELD),
         ([(S.AMENDED, True, False), (S.CANCELLED, True, False)], TubeState.RELEASED),
+        ([(S.EXPECTED, False, False)], TubeState.WAITING),
+        ([(S.RELEASED, True, False), (S.EXPECTED, True, False)], TubeState.PARTIAL),
+        # Told in part, and of the rest there will be nothing: one more look, and the report is final.
+        ([(S.RELEASED, True, False), (S.NO_RESULT, True, False)], TubeState.READY),
+        ([(S.NO_RESULT, True, False)], TubeState.READY),
     ],
 )
 def test_a_tube_is_the_sum_of_its_tests(tests: list[tuple[TestState, bool, bool]], state: TubeState) -> None:
@@ -119,6 +125,15 @@ def test_a_tube_counts_as_reviewed_only_without_open_work(tests: list[tuple[Test
         ("≤2", "2", "8", "?"),
         (">2", "2", None, ""),
         ("<1", "-3", "3", "?"),
+        # A base excess beyond what can be measured is low; only what starts at zero is never below it.
+        ("<-30", "-3", "3", "L"),
+        ("<-3", "-3", "3", "L"),
+        ("≤-3", "-3", "3", "?"),
+        ("<0", "0", "5", ""),
+        ("<0", "0.5", "5", "L"),
+        ("<5", None, None, ""),
+        (">5", None, None, ""),
+        (">1", "2", None, "?"),
     ],
 )
 def test_ac_md_6_flags_at_the_edges(text: str, low: str | None, high: str | None, expected: str) -> None:
@@ -141,6 +156,18 @@ def test_ac_md_6_flags_at_the_edges(text: str, low: str | None, high: str | None
         (">100", None, "650", "maybe"),
         (">700", None, "650", "high"),
         ("7", None, None, ""),
+        ("≤2.8", "2.8", "6.2", "maybe"),
+        ("≤2.7", "2.8", "6.2", "low"),
+        ("≥6.2", "2.8", "6.2", "maybe"),
+        ("≥6.3", "2.8", "6.2", "high"),
+        # One limit, and the value open to its side.
+        ("<650", None, "650", ""),
+        ("<651", None, "650", "maybe"),
+        (">2.8", "2.8", None, ""),
+        (">2.7", "2.8", None, "maybe"),
+        (">3.0", "2.8", None, ""),
+        ("<3", None, None, ""),
+        (">3", None, None, ""),
     ],
 )
 def test_critical_limits_are_strict_and_doubt_is_said(text: str, low: str | None, high: str | None, expected: str) -> None:
@@ -221,7 +248,26 @@ def test_an_interval_in_words_never_flags_against_what_a_limit_may_be() -> None:
         assert found is Flag.UNSURE or true <= {found}, (sign, n, bound)
 
 
+def test_an_interval_with_a_limit_is_judged_by_it_whatever_its_words() -> None:
+    for low, high in ((_d("3.5"), None), (None, _d("3.5"))):
+        found = [rules.judge(values.parse(v), True, Limits(low, high, "见说明"), None).flag for v in ("3.4", "3.5", "3.6")]
+        assert found == (["L", "", ""] if high is None else ["", "", "H"])
+
+
+def test_a_comparator_nobody_knows_is_no_normal_value() -> None:
+    for judge in (rules.flag_interval, rules.judge_critical):
+        with pytest.raises(ValueError, match="comparator"):
+            judge("~", Decimal(5), Decimal(1), Decimal(9))
+
+
+def test_what_is_certain_is_not_held() -> None:
+    for text, grade in (("2.7", "low"), ("2.8", ""), ("6.3", "high"), ("<2.8", "low")):
+        found = rules.judge(values.parse(text), True, None, Limits(_d("2.8"), _d("6.2")))
+        assert (found.critical, found.holds) == (grade, ())
+
+
 def test_letters_in_a_number_are_held_and_absence_is_not() -> None:
+    assert rules.judge(values.parse("ERR 12"), False, None, None).holds == ()
     assert [h.code for h in rules.judge(values.parse("ERR 12"), True, None, None).holds] == ["NOT_NUMERIC"]
     assert rules.judge(values.parse("-----"), True, None, None).holds == ()
     assert [h.code for h in rules.judge(values.parse("<3.0"), True, None, Limits(_d("2.8"), None)).holds] == ["MAYBE_CRITICAL"]
@@ -319,6 +365,68 @@ def test_a_typed_value_is_never_replaced_by_the_instrument() -> None:
     assert (found.outcome, found.current, found.other_waits, found.state) == (Outcome.HELD, False, True, S.HELD)
 
 
+@pytest.mark.parametrize("state", [S.RELEASED, S.AMENDED, S.RECALLED])
+def test_another_value_after_the_report_waits_beside_it(state: TestState) -> None:
+    found = decide(state, [known("5")], incoming("6", AT + timedelta(minutes=5)))
+    assert (found.outcome, found.state, found.current, found.other_waits) == (Outcome.LATE, state, False, True)
+    assert [h.code for h in found.holds] == ["LATE"] and found.written
+
+
+def test_the_same_value_of_a_later_run_says_nothing_new_but_in_another_unit_it_does() -> None:
+    later = incoming("5", AT + timedelta(minutes=5))
+    for unit, outcome in (("", Outcome.REPEAT), ("mmol/L", Outcome.HELD)):
+        assert arrival_rules.decide(S.RECEIVED, [known("5")], known("5"), later, "5", unit, (), AT, WINDOW).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    ("before", "new", "minutes", "same"),
+    [
+        (known("5", None), incoming("5", None), 10, True),
+        (known("5", None), incoming("5", None), 10.1, False),
+        (known("5", None), incoming("5", None), -10, True),
+        # One clock alone tells nothing: the window does.
+        (known("5", AT), incoming("5", None), 1, True),
+        (known("5", None), incoming("5", AT), 11, False),
+        (known("5", AT), incoming("5", AT), 60, True),
+        (known("5", AT), incoming("5", AT, analyzer=2), 0, False),
+        (known("5", AT, source="manual"), incoming("5", AT, analyzer=None), 0, False),
+        (known("5", AT), incoming("5.0", AT), 0, False),
+        (known("5", AT), incoming(" 5", AT), 0, True),
+    ],
+)
+def test_what_counts_as_the_same_measurement(before: Known, new: Incoming, minutes: float, same: bool) -> None:
+    assert arrival_rules.same_measurement(before, new, AT + timedelta(minutes=minutes), WINDOW) is same
+
+
+@pytest.mark.parametrize(("one", "two", "older"), [(2, 1, True), (2, 2, False), (2, 3, False), (None, 1, False), (2, None, False)])
+def test_only_a_lower_number_of_the_same_stream_is_older(one: int | None, two: int | None, older: bool) -> None:
+    was, new = known("5", seq=one), incoming("6", seq=two)
+    assert arrival_rules.is_older(was, new) is older
+    assert arrival_rules.is_older(replace(was, stream="other"), new) is False
+    assert arrival_rules.is_older(replace(was, stream=None), replace(new, stream=None)) is False
+
+
+def test_an_asked_rerun_waits_for_a_choice_only_while_the_report_is_open_and_a_value_is_there() -> None:
+    def asked(state: TestState, *before: Known) -> arrival_rules.Decision:
+        new = incoming("6", AT + timedelta(minutes=5))
+        return arrival_rules.decide(state, before, before[0] if before else None, new, "6", "", (), AT, WINDOW, asked=True, rerun=True)
+
+    found = asked(S.RECEIVED, known("5"))
+    assert (found.state, found.current, found.other_waits, [h.code for h in found.holds]) == (S.HELD, False, True, ["RERUN"])
+    assert [h.code for h in asked(S.RELEASED, known("5")).holds] == ["LATE"]
+    for none in ((), (known(""),)):
+        found = asked(S.EXPECTED, *none)
+        assert (found.outcome, found.state, found.current, found.holds) == (Outcome.RECORDED, S.RECEIVED, True, ())
+
+
+def test_two_values_are_named_in_the_order_of_their_numbers() -> None:
+    """The one sent first is named first, whichever came first."""
+    for first, second in ((1, 2), (2, 1)):
+        new = incoming(f"{second}", AT + timedelta(minutes=second), second)
+        found = decide(S.RECEIVED, [known(f"{first}", AT + timedelta(minutes=first), first)], new)
+        assert "1 与 2" in str(found.holds[0].text) and found.current is (second > first)
+
+
 def test_a_cancelled_item_takes_nothing() -> None:
     assert decide(S.CANCELLED, [], incoming("6")).outcome is Outcome.REFUSED
 
@@ -347,7 +455,12 @@ def test_only_alarms_are_alarms() -> None:
 
 @pytest.mark.parametrize(
     ("value", "last", "hint"),
-    [("5000", "5.1", True), ("0.0051", "5.1", True), ("5.2", "5.1", False), ("0", "5", False), ("9", None, False)],
+    [
+        *(("5000", "5.1", True), ("0.0051", "5.1", True), ("5.2", "5.1", False), ("0", "5", False), ("9", None, False)),
+        *(("9", "0", False), ("0", "0", False), ("-5000", "5", True)),
+        *(("500", "1", True), ("499.9", "1", False), ("2000", "1", True), ("2000.1", "1", False)),
+        *(("1", "500", True), ("1", "499.9", False), ("1", "2000", True), ("1", "2000.1", False)),
+    ],
 )
 def test_a_slip_of_the_unit_is_hinted_at(value: str, last: str | None, hint: bool) -> None:
     assert (rules.unit_slip(Decimal(value), _d(last)) is not None) is hint
@@ -375,3 +488,20 @@ def test_review_names_what_is_missing_and_what_is_held() -> None:
     assert [str(rules.review_problem([ReviewItem(f"I{k}", S.HELD, True) for k in range(n)]))[:2] for n in (6, 7)] == ["有待", "7 "]
     assert rules.review_problem([ReviewItem("钠", S.RECEIVED, True), ReviewItem("镁", S.EXPECTED, False)]) is None
     assert rules.review_problem([ReviewItem("钠", S.NO_RESULT, True)]) is not None
+    assert rules.review_problem([ReviewItem("钾", S.CANCELLED, True), ReviewItem("钠", S.RECEIVED, True)]) is None
+    waits = ReviewItem("钠", S.RECEIVED, True, waits="复查")
+    assert "钠复查" in str(rules.review_problem([waits])) and rules.may_go_ahead(waits.state, waits.waits) is False
+
+
+def test_a_part_is_what_is_ready_while_something_is_open() -> None:
+    ready, open_ = ReviewItem("钾", S.RECEIVED, True), ReviewItem("钠", S.EXPECTED, True)
+    assert rules.part_problem([ready, open_]) is None and rules.part_problem([replace(ready, state=S.REVIEWED), open_]) is None
+    assert "已齐" in str(rules.part_problem([ready, ReviewItem("镁", S.EXPECTED, False)]))
+    for none in (
+        [open_],
+        [replace(ready, waits="复查"), open_],
+        [replace(ready, state=S.HELD), open_],
+        [replace(ready, state=S.RELEASED), open_],
+    ):
+        assert "没有可先发" in str(rules.part_problem(none))
+    assert "没有可先发" in str(rules.part_problem([replace(ready, state=S.CANCELLED), open_]))

@@ -60,11 +60,45 @@ def test_a_good_report_may_leave() -> None:
         ({"tester_id": 2}, "同一人"),
         ({"hands": frozenset({2})}, "同一人"),
         ({"section_code": "HEM"}, "专业组"),
+        ({"unasked": ("钾",)}, "申请已取消或退费：钾"),
+        ({"qc_closed": ("钾（失控）",)}, "质控未放行：钾（失控）"),
+        # A part leaves without what follows it, with nothing else that speaks against it.
+        *(
+            ({"part": True, "missing": ("钠",), "held": ("钠",), "unreviewed": ("钠",), **more}, word)
+            for more, word in (
+                ({"unasked": ("钾",)}, "申请已取消或退费：钾"),
+                ({"qc_closed": ("钾（失控）",)}, "质控未放行：钾（失控）"),
+                ({"blocked": ("钾（漏液）",)}, "仪器停用期间测定：钾（漏液）"),
+                ({"found": "1:2"}, "重新初审"),
+                ({"tester_id": 2}, "同一人"),
+            )
+        ),
     ],
 )
 def test_each_fault_stops_it_with_its_own_words(change: dict[str, object], word: str) -> None:
     who = Verifier(2, frozenset({"CHEM"}))
     assert word in str(rules.release_problem(replace(GOOD, **change), who))  # type: ignore[arg-type]
+
+
+def test_a_part_leaves_while_the_rest_is_missing_held_or_settled_anew() -> None:
+    for what in ("missing", "held", "unreviewed"):
+        open_ = replace(GOOD, **{what: ("钠",)})  # type: ignore[arg-type]  # the fields are of one kind
+        assert rules.release_problem(open_, VERIFIER) is not None and rules.release_problem(replace(open_, part=True), VERIFIER) is None
+
+
+def test_an_item_told_no_more_is_a_difference_and_a_new_one_is_none() -> None:
+    line = {"item_id": 1, "name": "钾", "value": "4.1", "unit": "mmol/L", "interval": "3.5–5.3", "flag": "", "critical": ""}
+    assert rules.differing([line], [line]) == [] and rules.differing([], [line]) == []
+    assert rules.differing([line], []) == [(1, "钾", "4.1 mmol/L", "—")]
+    for name in ("value", "unit", "interval", "flag", "critical"):
+        assert [d[0] for d in rules.differing([line], [line | {name: "x"}])] == [1], name
+    assert rules.differing([line], [line | {"method": "x"}]) == []
+
+
+def test_a_refused_batch_names_five_and_counts_the_rest() -> None:
+    for n in (1, 5, 6):
+        said = str(rules.refused([(f"报告{k}", "缺项") for k in range(n)]))
+        assert said.count("缺项") == min(n, 5) and (f"共 {n} 份" in said) is (n > 5)
 
 
 @given(st.sampled_from([s for s in State if s is not State.TESTED]))

@@ -260,6 +260,33 @@ LED = (
 )
 
 
+@pytest.mark.parametrize("when", ["before", "proposed", "signed"])
+def test_the_tube_of_a_recalled_report_is_not_discarded(room: Room, when: str) -> None:
+    """Found by the walks: what would settle a recalled report was destroyed by the batch it stood in already."""
+    walk, steps = Walk(room, 1), ("labels", *("collect",) * 3, *("receive",) * 3, *("measure",) * 12, *("review", "release", "stored") * 3)
+    walk.stray = 0.0
+    for name in steps:
+        walk.step(name)
+    walk.settle()
+    room.world.lab.clock.advance(days=8)
+    batch = {"before": ("recalled", "due"), "proposed": ("due", "recalled", "first"), "signed": ("due", "first", "recalled")}[when]
+    for name in batch:
+        walk.step(name)
+    with room.world.lab.uow() as uow:
+        recalled = uow.s.scalars(text("SELECT specimen_id FROM report WHERE state = 'recalled'")).one()
+        lines = uow.s.scalars(text("SELECT a.specimen_id FROM discard_line l JOIN stored_tube a ON a.id = l.stored_id")).all()
+        assert (recalled in lines) is (when != "before"), walk.log
+        room.person(uow, "leader")
+        if when != "before":
+            signed = walk.batch(uow, "signed")
+            discard.sign_second(uow, signed.id, signed.version)
+        assert uow.s.scalars(text("SELECT state FROM specimen WHERE id = :i"), {"i": recalled}).one() == "archived"
+        why = uow.s.scalars(
+            text("SELECT l.why FROM discard_line l JOIN stored_tube a ON a.id = l.stored_id WHERE a.specimen_id = :i"), {"i": recalled}
+        )
+        assert all("召回" in each for each in why)
+
+
 def test_long_walks(room: Room) -> None:
     seen: Counter[str] = Counter()
     for seed_, names in enumerate(LED):

@@ -74,6 +74,7 @@ def test_a_tube_is_kept_by_its_type_and_a_sensitive_one_until_a_person_decides()
         (Stay(State.ARCHIVED, MORNING, "纠纷", False), "纠纷"),
         (Stay(State.ARCHIVED, MORNING, "", True), "取出"),
         (Stay(State.TESTED, MORNING, "", False), "已检测"),
+        (Stay(State.ARCHIVED, MORNING, "", False, told=False), "召回"),
     ],
 )
 def test_when_a_tube_may_be_discarded(stay: Stay, word: str | None) -> None:
