@@ -362,11 +362,16 @@ def describe(interval: Interval) -> Said:
     parts: list[str] = [SEX_WORDS.get(interval.sex or "", say("不限性别"))]
     if interval.age_low is not None or interval.age_high is not None:
         low, high, unit = interval.age_low, interval.age_high, interval.age_unit
-        least = "" if low is None else str(low)
-        until = None if high is None else say("{least}–<{age}", least=least, age=in_units(high, unit))
-        parts.append(say("≥{age}", age=in_units(least, unit)) if until is None else until)
+        if high is None:
+            parts.append(say("≥{age}", age=in_units(str(low), unit)))
+        elif low is None:
+            parts.append(say("<{age}", age=in_units(high, unit)))
+        else:
+            parts.append(say("{least}–<{age}", least=low, age=in_units(high, unit)))
     if interval.gest_low is not None or interval.gest_high is not None:
-        parts.append(say("孕 {low}–{high} 周", low=interval.gest_low or 0, high=interval.gest_high or ""))
+        weeks = interval.gest_low or 0
+        open_ = interval.gest_high is None
+        parts.append(say("孕 ≥{low} 周", low=weeks) if open_ else say("孕 {low}–{high} 周", low=weeks, high=interval.gest_high))
     parts += [each for each in (interval.phase, interval.method) if each]
     return say("{parts}", parts=Listed(parts, "，"))
 

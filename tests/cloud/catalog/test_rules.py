@@ -25,6 +25,7 @@ from cloud.modules.catalog.rules import (
     allowed_error,
     ambiguous_ages,
     choose,
+    describe,
     gest_week,
     gestation,
     in_life_order,
@@ -129,6 +130,20 @@ def test_age_text_of_a_his(text: str, told: str) -> None:
     assert age is not None and age.text() == told
 
 
+def test_age_text_counts_in_every_unit() -> None:
+    """Intervals of newborns are in hours and days: an age told in months has them too."""
+    assert age_from_text("3月") == Age(91 * 24, 91, 3, 0)
+    assert age_from_text("1月15天") == Age(45 * 24, 45, 1, 0)
+    assert age_from_text("1月40天") == Age(70 * 24, 70, 2, 0)
+    assert age_from_text("24月") == Age(730 * 24, 730, 24, 2)
+    assert age_from_text("36小时") == Age(36, 1, 0, 0)
+
+
+@pytest.mark.parametrize(("hours", "unit"), [(71, "hour"), (72, "day"), (27 * 24 + 23, "day"), (28 * 24, "month")])
+def test_a_newborns_age_is_spoken_in_its_unit(hours: int, unit: str) -> None:
+    assert Age(hours, hours // 24, 0, 0).unit == unit
+
+
 @pytest.mark.parametrize("text", [None, "", "成人", "二十岁", "-3岁", "28岁左右", "1998-01-01", "12345岁", "٣岁"])
 def test_what_is_no_age_text(text: str | None) -> None:
     assert age_from_text(text) is None
@@ -207,7 +222,9 @@ def test_two_equal_rows_are_never_guessed() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [({"low": D(2), "high": D(2)}, "不小于上限"), ({"low": D(3)}, "不小于上限"), ({"low": None, "high": None}, "至少填写一项")]
-    + [({"age_low": 5, "age_high": 5}, "年龄下限"), ({"age_unit": "week"}, "不认识"), ({"gest_low": 9, "gest_high": 3}, "孕周")],
+    + [({"age_low": 5, "age_high": 5}, "年龄下限"), ({"age_unit": "week"}, "不认识"), ({"gest_low": 9, "gest_high": 3}, "孕周")]
+    + [({"age_low": -1}, "小于 0"), ({"age_high": -1}, "小于 0"), ({"gest_low": -1}, "0 到 45"), ({"gest_high": 46}, "0 到 45")]
+    + [({"gest_low": 9, "gest_high": 9}, "不小于孕周上限")],
 )
 def test_a_row_that_cannot_be_saved(given: dict[str, Any], words: str) -> None:
     assert any(words in each for each in problems(interval(1, **given)))
@@ -216,6 +233,17 @@ def test_a_row_that_cannot_be_saved(given: dict[str, Any], words: str) -> None:
 def test_a_row_with_limit_zero_or_words_only_is_fine() -> None:
     assert problems(interval(1, low=D(0), high=D(40))) == []
     assert problems(interval(1, low=None, high=None, text="阴性")) == []
+    assert problems(interval(1, low=None)) == [] and problems(interval(1, high=None)) == []
+    assert problems(interval(1, age_low=0, age_high=1, gest_low=0, gest_high=45)) == []
+
+
+def test_an_intervals_conditions_in_words() -> None:
+    def said(**given: Any) -> str:
+        return str(describe(interval(1, **given)))
+
+    assert (said(), said(sex="M"), said(age_low=18), said(age_high=18)) == ("不限性别", "男", "不限性别，≥18岁", "不限性别，<18岁")
+    assert said(sex="F", age_low=0, age_high=28, age_unit="day", phase="卵泡期", method="ISE") == "女，0–<28天，卵泡期，ISE"
+    assert (said(gest_low=13), said(gest_high=28)) == ("不限性别，孕 ≥13 周", "不限性别，孕 0–28 周")
 
 
 @pytest.mark.parametrize(
@@ -345,6 +373,7 @@ def test_the_week_of_pregnancy_is_what_the_diagnosis_names(diagnosis: str, week:
     assert gestation(diagnosis, "F", WOMAN) == week
     assert {gestation(diagnosis, "M", WOMAN), gestation(diagnosis, "F", None), gestation(diagnosis, None, WOMAN)} == {None}
     assert gestation(diagnosis, "F", BABY) is None  # born in that week
+    assert (gestation(diagnosis, "F", years(10)), gestation(diagnosis, "F", years(9))) == (week, None)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,9 @@ def test_every_pair_of_states_is_decided(state: State, to: State) -> None:
         ("<2.0", "2.0", False),
         ("<2.0", "<2", True),
         ("6.8", "六点八", False),
+        ("阳性", "阳性", True),
+        ("阳性", "6.8", False),
+        ("-----", "-----", False),
     ],
 )
 def test_ac_cv_4_a_readback_is_equal_or_refused(told: str, readback: str, equal: bool) -> None:
@@ -217,11 +220,33 @@ def sight(n: int, value: str | None, hours: float, direction: str = "high", day:
         (sight(0, None, 3, ""), [sight(1, None, 0, "")], False, "full"),
         (sight(0, "6.8", 24 * 20, day="e"), [sight(1, "6.8", 0)], True, "daily"),
         (sight(0, "6.8", 24 * 31, day="e"), [sight(1, "6.8", 0)], True, "full"),
+        # One of those told turned round, or one cannot be compared: it is loud, whatever the others say.
+        (sight(0, "6.8", 3), [sight(1, "6.8", 0), sight(2, "2.1", 1, "low")], False, "full"),
+        (sight(0, "6.8", 3), [sight(1, "2.1", 0, "low"), sight(2, "6.8", 1)], False, "full"),
+        (sight(0, "6.8", 3), [sight(1, None, 0), sight(2, "6.8", 1)], False, "full"),
+        (sight(0, None, 3), [sight(1, "6.8", 0)], False, "full"),
+        (sight(0, "6.8", 3), [sight(1, "0", 0)], False, "full"),
+        (sight(0, "6.8", 3, ""), [sight(1, "6.8", 0, "")], False, "full"),
         (sight(0, "6.8", -1), [sight(1, "6.8", 0)], False, "full"),  # told later than this was found: it rests on nothing
     ],
 )
 def test_repeats_are_told_quietly_never_when_turned_or_worse(new: rules.Sight, told: list[rules.Sight], chronic: bool, how: str) -> None:
     assert rules.handling(new, told, chronic)[0] == how
+
+
+def test_a_repeat_rests_on_the_last_one_told_and_on_the_later_of_two_at_once() -> None:
+    told = [sight(1, "6.8", 1), sight(3, "6.8", 0), sight(2, "6.8", 1)]
+    assert rules.handling(sight(9, "6.8", 3), told, False) == (rules.Handling.MERGED, 2)
+    assert rules.handling(sight(9, "6.8", 3, day="e"), [*told, sight(4, "6.8", 0.5, day="e")], False)[0] == "merged"
+
+
+def test_an_episode_goes_on_when_any_of_those_told_was_within_the_day() -> None:
+    old, near = sight(1, "6.8", 0), sight(2, "6.8", 20)
+    assert rules.first_of_episode(sight(9, "6.8", 30), [old]) and not rules.first_of_episode(sight(9, "6.8", 30), [old, near])
+
+
+def test_three_calls_that_nobody_answered_are_enough() -> None:
+    assert [rules.is_unreachable(n) for n in (0, 2, 3, 4)] == [False, False, True, True]
 
 
 def running(state: str, level: int = 0, reminded: bool = False, received: float | None = None, nagged: bool = False) -> rules.Running:
@@ -241,6 +266,9 @@ def running(state: str, level: int = 0, reminded: bool = False, received: float 
         (running("escalated", 2, True), 20, ("escalate", 3)),
         (running("escalated", 3, True), 600, None),
         (running("detected", 0, True), 10, ("escalate", 2)),
+        (running("detected", 2, True), 19.9, None),
+        (running("detected", 2, True), 20, ("escalate", 3)),
+        (running("received"), 99, None),  # received, nobody knows when: there is nothing to count from
         (running("unreachable", 0, True), 1, ("escalate", 2)),
         (running("unreachable", 3, True), 1, ("escalate", 3)),
         (running("received", received=3), 32.9, None),
@@ -261,6 +289,9 @@ def test_what_the_clock_asks_for(event: rules.Running, minutes: float, due: tupl
         ({"dept": ""}, "科室"),
         ({"at": RUN - timedelta(seconds=1)}, "早于发现"),
         ({"at": RUN + timedelta(hours=3)}, "将来"),
+        ({"at": RUN + timedelta(minutes=61, seconds=1)}, "将来"),
+        ({"at": RUN + timedelta(minutes=61)}, None),  # their clock may go a minute fast
+        ({"readback": " "}, "请让对方复述"),
         ({"readback": ""}, "复述"),
         ({"readback": "5.8"}, "不一致"),
         ({"identity": False}, "患者姓名"),

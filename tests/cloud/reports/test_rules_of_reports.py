@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from itertools import product
 
@@ -89,6 +89,7 @@ def test_a_part_leaves_while_the_rest_is_missing_held_or_settled_anew() -> None:
 def test_an_item_told_no_more_is_a_difference_and_a_new_one_is_none() -> None:
     line = {"item_id": 1, "name": "钾", "value": "4.1", "unit": "mmol/L", "interval": "3.5–5.3", "flag": "", "critical": ""}
     assert rules.differing([line], [line]) == [] and rules.differing([], [line]) == []
+    assert rules.differing([line], [line | {"value": "4.2"}]) == [(1, "钾", "4.1 mmol/L", "4.2 mmol/L")]
     assert rules.differing([line], []) == [(1, "钾", "4.1 mmol/L", "—")]
     for name in ("value", "unit", "interval", "flag", "critical"):
         assert [d[0] for d in rules.differing([line], [line | {name: "x"}])] == [1], name
@@ -170,6 +171,43 @@ def test_a_signature_is_over_exactly_its_payload() -> None:
     assert not signing.holds(signer.public, other, hashlib.sha256(other).hexdigest(), value)
     assert not signing.holds(signing.open_signer("", "another").public, payload, digest, value)
     assert not signing.holds(signer.public, payload, digest, value[:-4] + "AAAA") and not signing.holds(signer.public, payload, digest, "?")
+
+
+def test_what_is_told_in_part_may_be_corrected_too() -> None:
+    may = {State.PRELIMINARY, State.RELEASED, State.AMENDED, State.RECALLED}
+    assert {state for state in State if rules.may_amend(state)} == may
+
+
+def test_one_changed_item_among_equal_ones_is_a_change_and_so_is_something_beside_the_items() -> None:
+    def problem(before: dict[str, str], after: dict[str, str], other: bool = False) -> object:
+        return rules.amend_problem(State.RELEASED, "result", "录错", before, after, other)
+
+    assert problem({"1": "3.2", "2": "7"}, {"1": "13.2", "2": "7"}) is None
+    assert "没有变化" in str(problem({"1": "3.2"}, {"1": "3.2"})) and "没有变化" in str(problem({}, {}))
+    assert problem({"1": "3.2"}, {"1": "3.2"}, other=True) is None and problem({}, {}, other=True) is None
+
+
+def test_the_law_s_hours() -> None:
+    assert dict(rules.NOTIFY_WITHIN) == {"A": timedelta(hours=2), "B": timedelta(hours=24)}
+    assert timedelta(hours=24) == rules.CHECK_WITHIN
+
+
+def test_a_small_trend_is_drawn_between_its_edges() -> None:
+    def drawn(low: str | None, high: str | None) -> rules.Spark:
+        ends = (None if each is None else Decimal(each) for each in (low, high))
+        made = rules.spark([Decimal(1), Decimal(2), Decimal(3)], *ends)
+        assert made is not None
+        return made
+
+    # Three points of the height stay free above and below.
+    assert drawn(None, None) == rules.Spark(((4.0, 17.0), (36.0, 10.0), (68.0, 3.0)), None)
+    assert drawn("1", "3").band == (3.0, 14.0) and drawn("1", "2").band == (10.0, 7.0)
+    # Open to one side the band goes to the edge.
+    assert drawn("2", None).band == (0.0, 10.0) and drawn(None, "2").band == (10.0, 10.0)
+    wide = drawn("-1", "5")
+    assert [y for _, y in wide.points] == [12.3, 10.0, 7.7] and wide.band == (3.0, 14.0)
+    flat = rules.spark([Decimal(5)] * 2, None, None)
+    assert flat is not None and [y for _, y in flat.points] == [17.0, 17.0]
 
 
 def test_a_small_trend_keeps_order_and_band() -> None:
