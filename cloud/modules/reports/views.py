@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -108,7 +109,7 @@ def queue(uow: UnitOfWork, code: str) -> Any:
     section = _section(uow, code)
     waiting = _queue(uow, section)
     if is_fragment():
-        return fragment("reports/queue.html", "rows", section=section, waiting=waiting, now=uow.now)
+        return _rows(uow, section, waiting, {})
     chosen = request.args.get("report", type=int) or (waiting[0].id if waiting else None)
     return _whole(uow, section, waiting, next((w for w in waiting if w.id == chosen), None))
 
@@ -116,21 +117,11 @@ def queue(uow: UnitOfWork, code: str) -> Any:
 def _whole(uow: UnitOfWork, section: md.SectionRow, waiting: list[queries.Waiting], shown: queries.Waiting | None) -> Any:
     """The queue with one of its reports beside it."""
     detail = _detail(uow, shown.specimen_id) if shown is not None else None
-    return page(
-        "reports/queue.html",
-        section=section,
-        sections=_mine(uow),
-        waiting=waiting,
-        now=uow.now,
-        chosen=None if shown is None else shown.id,
-        more=queries.count_waiting(uow, [section.id]).get(section.id, 0) - len(waiting) if len(waiting) == queries.PAGE else 0,
-        one=shown,
-        detail=detail,
-        **_beside(uow, detail),
-        authorised=personnel.any_in(uow, principal().user_id, personnel.Function.VERIFY, section.id),
-        may_verify=_may_verify(uow, section.id, detail),
-        cochecks=queries.cochecks(uow, section.id),
-    )
+    context: dict[str, Any] = {"section": section, "sections": _mine(uow), "waiting": waiting, "now": uow.now, "one": shown}
+    context |= {"chosen": None if shown is None else shown.id, "more": _more(uow, section, waiting), "detail": detail}
+    context |= {"may_verify": _may_verify(uow, section.id, detail), "cochecks": queries.cochecks(uow, section.id)}
+    authorised = personnel.any_in(uow, principal().user_id, personnel.Function.VERIFY, section.id)
+    return page("reports/queue.html", authorised=authorised, **context, **_beside(uow, detail))
 
 
 @VIEWS.post("/review/<code>/find", Perm.READ, reads=True)
@@ -144,9 +135,7 @@ def find(uow: UnitOfWork, code: str) -> Any:
         raise NotFound(say("条码 {code} 的待审报告", code=scan.code))
     if not is_fragment():  # sent by the browser itself, before the page's scripts are there
         return _whole(uow, section, _queue(uow, section), queries.veiled(uow, principal(), [found])[0])
-    detail = _detail(uow, tube[0])
-    context: dict[str, Any] = {"section": section, "one": found, "detail": detail, "may_verify": _may_verify(uow, section.id, detail)}
-    return fragment("reports/queue.html", "report", trigger='{"sound":"ok"}', **context, **_beside(uow, detail))
+    return _opened(uow, section, found, '{"sound":"ok"}')
 
 
 @VIEWS.get("/review/<code>/<int:report_id>", Perm.READ)
@@ -158,16 +147,24 @@ def one(uow: UnitOfWork, code: str, report_id: int) -> Any:
     found = next((w for w in _queue(uow, section) if w.id == report_id), None)
     if found is None:
         raise NotFound("该待审报告")
+    return _opened(uow, section, found)
+
+
+def _opened(uow: UnitOfWork, section: md.SectionRow, found: queries.Waiting, trigger: str | None = None) -> Any:
     detail = _detail(uow, found.specimen_id)
-    return fragment(
-        "reports/queue.html",
-        "report",
-        section=section,
-        one=found,
-        detail=detail,
-        **_beside(uow, detail),
-        may_verify=_may_verify(uow, section.id, detail),
-    )
+    context: dict[str, Any] = {"section": section, "one": found, "detail": detail, "may_verify": _may_verify(uow, section.id, detail)}
+    return fragment("reports/queue.html", "report", trigger=trigger, **context, **_beside(uow, detail))
+
+
+def _rows(uow: UnitOfWork, section: md.SectionRow, waiting: list[queries.Waiting], told: dict[str, Any]) -> Any:
+    """The lines anew; what else the page says of them (how many are not listed, how many went) goes along as events."""
+    trigger = json.dumps({**told, "unlisted": _more(uow, section, waiting)})
+    return fragment("reports/queue.html", "rows", trigger=trigger, section=section, waiting=waiting, now=uow.now)
+
+
+def _more(uow: UnitOfWork, section: md.SectionRow, waiting: list[queries.Waiting]) -> int:
+    """How many wait that are not listed."""
+    return queries.count_waiting(uow, [section.id]).get(section.id, 0) - len(waiting) if len(waiting) == queries.PAGE else 0
 
 
 def _queue(uow: UnitOfWork, section: md.SectionRow) -> list[queries.Waiting]:
@@ -190,9 +187,7 @@ def release(uow: UnitOfWork, code: str) -> Any:
     if not principal().may(glass.Perm.SENSITIVE):
         _must_see_all(uow, queries.tubes_of(uow, chosen))
     numbers = service.release(uow, chosen, principal(), desk())
-    waiting = _queue(uow, section)
-    trigger = f'{{"sound":"ok","released":{len(numbers)}}}'
-    return fragment("reports/queue.html", "rows", trigger=trigger, section=section, waiting=waiting, now=uow.now)
+    return _rows(uow, section, _queue(uow, section), {"sound": "ok", "released": len(numbers)})
 
 
 @VIEWS.post("/review/report/<int:report_id>/back", Perm.RELEASE)

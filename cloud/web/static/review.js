@@ -45,6 +45,10 @@
     e.preventDefault(); const b = $("input", row); b.checked = !b.checked; count();
   });
   if (form) form.addEventListener("submit", () => { if (!boxes().some((b) => b.checked)) { const b = $('#lines tr[aria-selected="true"] input'); if (b) b.checked = true; } }, true);
+  // How many went, and how many wait unseen behind the list.
+  const say = (id, n) => { const el = document.getElementById(id); if (el) el.textContent = n > 0 ? el.dataset.words.replace("#", n) : ""; };
+  document.addEventListener("released", (e) => say("went", e.detail.value));
+  document.addEventListener("unlisted", (e) => say("unlisted", e.detail.value));
   document.addEventListener("reviewNext", (e) => { const row = document.getElementById(`q${e.detail.value}`); if (row) row.remove(); next(); count(); });
 
   // One item of many to amend: by its code, name, pinyin or number. Enter goes only where one item is meant: it names what will be told.

@@ -1,0 +1,33 @@
+"""The verifier's queue in a browser."""
+
+from __future__ import annotations
+
+import pytest
+
+from cloud.modules.reports import queries
+from tests.cloud.bench.world import World
+from tests.cloud.reports.test_pages import reviewed, world
+from tests.support.browse import BASE, browser
+from tests.support.lab import PIN
+
+__all__ = ["world"]
+
+
+def test_how_many_went_and_how_many_wait_unlisted_is_said(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch left without a word, and the number of those behind the list stayed what it was when the page was opened."""
+    monkeypatch.setattr(queries, "PAGE", 2)
+    monkeypatch.setattr(queries.queue, "__defaults__", (2,))
+    for _ in range(5):
+        reviewed(world)
+    with browser(world.lab.client("verifier")) as page:
+        page.goto(f"{BASE}/review/CHEM")
+        assert "另有 3 份未列出" in page.inner_text("#unlisted") and page.inner_text("#went") == ""
+        page.keyboard.press("F4")
+        page.wait_for_selector("dialog.signing[open]")
+        page.keyboard.type(PIN)
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#went:text-is('✓ 已发布 2 份')")
+        assert "另有 1 份未列出" in page.inner_text("#unlisted")
+        page.keyboard.press("F4")
+        page.wait_for_selector("#lines tr:nth-child(2)", state="detached")
+        assert page.inner_text("#unlisted") == ""
