@@ -193,6 +193,15 @@ def test_who_may_not_write_reads(floor: Floor) -> None:
 # --- the day log -----------------------------------------------------------------------------------------------------
 
 
+def test_a_number_is_a_link_for_whom_its_list_opens(floor: Floor) -> None:
+    for role, absent in (("tester", set()), ("quality", {"/edge/orphans"}), ("infogroup", {"/edge/orphans", "/eq/due", "/rg/open"})):
+        client = floor.world.lab.client(role)
+        things = re.findall(r'<a class="thing[^"]*"([^>]*)>', client.get(URL).text)
+        links = {found[1] for thing in things if (found := re.search(r'href="([^"?]+)', thing))}
+        assert things and not links & absent and {"/edge/orphans", "/eq/due", "/rg/open"} - absent <= links, role
+        assert {client.get(link).status_code for link in links if not link.startswith("/bench")} <= {200}, role
+
+
 def test_the_day_log_keeps_what_was_taken_back(floor: Floor) -> None:
     lab, url = floor.world.lab, "/bench/daylog/CHEM"
     tester, senior = lab.client("tester"), lab.client("senior")
