@@ -52,7 +52,7 @@ def in_range(comparator: str, raw: Decimal, factor: Decimal, span: Span) -> Rang
         if factor == 1:
             return Ranged("<", span.low)
         text = say("按 1:{factor} 稀释后低于测量范围下限 {low}，请减小稀释倍数重测。", factor=f"{factor:f}", low=f"{span.low:f}")
-        return Ranged("<", span.low * factor, Hold("OVER_DILUTED", text), _step(span.ladder, factor, down=True))
+        return Ranged("<", span.low * factor, Hold("OVER_DILUTED", text), next_step(span.ladder, factor, down=True))
     number = raw * factor
     if span.crr is not None and _above(comparator, number, span.crr):
         return Ranged(">", span.crr)
@@ -61,7 +61,7 @@ def in_range(comparator: str, raw: Decimal, factor: Decimal, span: Span) -> Rang
 
 def _too_high(factor: Decimal, span: Span) -> Ranged:
     assert span.high is not None
-    step = _step(span.ladder, factor)
+    step = next_step(span.ladder, factor)
     if step is not None:
         text = say("超出测量范围上限 {high}，请按 1:{step} 稀释后重测。", high=f"{span.high:f}", step=f"{step:f}")
         return Ranged(">", span.high * factor, Hold("OVER_RANGE", text), step)
@@ -69,7 +69,7 @@ def _too_high(factor: Decimal, span: Span) -> Ranged:
     return Ranged(">", end)
 
 
-def _step(ladder: Iterable[Decimal], factor: Decimal, down: bool = False) -> Decimal | None:
+def next_step(ladder: Iterable[Decimal], factor: Decimal, down: bool = False) -> Decimal | None:
     """The next verified dilution after (or before) this one; None at the end. Undiluted counts as the lowest step."""
     steps = sorted({Decimal(1), *ladder})
     found = [s for s in steps if (s < factor if down else s > factor)]

@@ -102,6 +102,15 @@ class TestLine:
         return next((f for f in self.waits if f.again), None)
 
     @property
+    def next_dilution(self) -> Decimal | None:
+        """The dilution its hold asks to measure it at, None where it asks for none."""
+        codes = {h["code"] for h in self.current.holds} if self.current is not None and self.state is TestState.HELD else set()
+        if self.current is None or not codes & {"OVER_RANGE", "OVER_DILUTED"}:
+            return None
+        ladder = [Decimal(str(each)) for each in self.item.dilutions]
+        return measure.next_step(ladder, Decimal(str(self.current.snapshot.get("dilution") or 1)), down="OVER_DILUTED" in codes)
+
+    @property
     def by_key(self) -> bool:
         """Whether one key may accept its holds."""
         return self.pending is None and self.rerun is None and not any(n.code in measure.NOT_BY_KEY for n in self.notes)
@@ -185,6 +194,14 @@ class Detail:
         may = [t for t in self.tests if t.state in (TestState.RECEIVED, TestState.HELD) and not t.index and t.rerun is None]
         found = [t for t in may if t.current is not None and t.current.source != "calc" and t.pending is None]
         return sorted(found, key=lambda t: t.state != TestState.HELD)
+
+    @property
+    def again_at(self) -> tuple[Decimal, list[TestLine]]:
+        """What a rerun begins with: the lowest dilution that a hold asks for, and the held tests that want just that one; a tube is diluted
+        once for all that are measured from it."""
+        held = [t for t in self.repeatable if t.state is TestState.HELD]
+        factor = min((n for t in held if (n := t.next_dilution) is not None), default=None)
+        return factor or Decimal(1), [t for t in held if t.next_dilution == factor]
 
     @property
     def rivals(self) -> int:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal as D
 
 import pytest
 from sqlalchemy import text
@@ -77,6 +80,38 @@ def test_an_instruments_value_is_held_to_the_range_too(world: World) -> None:
         assert above.state.value == "held" and above.current is not None and above.current.flag == "H"
         with pytest.raises(UserError, match="待处理"):
             service.review(uow, high)
+
+
+def test_a_rerun_begins_with_the_dilution_its_hold_asks_for(world: World) -> None:
+    """At 1:1 the technician had to remember the figure of the sentence; another held item must not be diluted along."""
+
+    def box(tube: int) -> tuple[str, list[tuple[str, bool]]]:
+        page = world.lab.client("tester").fragment(f"/bench/{world.section_code}/tube/{tube}").text
+        form = page[page.index('id="rerun-box"') :]
+        form = form[: form.index("</dialog>")]
+        factor = re.search(r'name="dilution"[^>]* value="([^"]*)"', form)
+        assert factor is not None
+        ticks = re.findall(r'name="test" value="\d+"( checked)?> (?:项目)?([\w-]+)', form)
+        return factor[1], [(name, bool(on)) for on, name in ticks]
+
+    with world.lab.uow() as uow:
+        plain, high = world.tube(uow), world.tube(uow)
+        world.send(uow, plain, {"HCG": "50", "TC": "阳性"})
+        world.send(uow, high, {"HCG": ">10000", "TC": "阳性", "HDL-C": "1.2"})
+        held = line(uow, high, "HCG")
+        assert held.next_dilution == 20
+    assert box(plain) == ("1", [("TC", True), ("HCG", False)])
+    assert box(high) == ("20", [("HCG", True), ("TC", False), ("HDL-C", False)])
+    with world.lab.uow() as uow:
+        revision = uow.s.execute(text("SELECT revision FROM bench_tube WHERE specimen_id = :i"), {"i": high}).scalar_one()
+        service.request_rerun(uow, high, revision, [held.id], "超出线性范围", D(20))
+        world.send(uow, high, {"HCG": "10001"}, uow.now + timedelta(minutes=1))
+        twice = line(uow, high, "HCG")
+        assert twice.current is not None and twice.pending is not None
+        service.choose_version(uow, twice.id, twice.version, twice.pending.id, "按稀释后")
+        assert line(uow, high, "HCG").next_dilution is None  # chosen: nothing is asked any more
+        low = world.tube(uow)
+        assert enter(uow, low, "HCG", "0.4*200").next_dilution == 20 and enter(uow, low, "HCG", "10001*20").next_dilution == 200
 
 
 def test_why_a_value_waits_is_read_in_english_too(world: World) -> None:
