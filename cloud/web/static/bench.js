@@ -124,6 +124,8 @@
   const values = () => [...document.querySelectorAll("#tube .value input")];
   const go = (el) => { if (el) { el.focus(); el.select(); el.scrollIntoView({ block: "nearest" }); } };
   document.addEventListener("keydown", (e) => {
+    const drop = e.key === "Escape" && e.target.closest?.("#tube tbody.test")?.querySelector("[data-drop]");
+    if (drop) { e.preventDefault(); e.stopPropagation(); drop.click(); return; }
     const input = e.target.closest && e.target.closest("#tube .value input");
     if (!input) return;
     const all = values(), at = all.indexOf(input);
@@ -179,6 +181,8 @@
     if (e.target.closest("[data-first-value]")) { const all = values(); go(all.find((i) => !i.value) || all[0]); }
   });
   document.addEventListener("htmx:afterSwap", (e) => { const f = $("[autofocus]", e.target); if (f) f.focus(); });
+  // What was asked about a value was given up: the value as it stands, ready for another one; nothing else of the tube is touched.
+  document.addEventListener("htmx:afterSettle", (e) => { const line = e.detail.requestConfig?.elt?.dataset.drop; if (line) go($(`#${line} .value input`)); });
 
   // --- counting cells: the sum is always shown ---
   document.addEventListener("input", (e) => {

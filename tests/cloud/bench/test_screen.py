@@ -84,3 +84,23 @@ def test_every_key_of_the_page_is_listed_once_and_found_without_knowing_any(worl
         expect(page.locator("#keys")).to_be_hidden()
         page.keyboard.press("?")
         expect(page.locator("#keys")).to_be_visible()
+
+
+def test_escape_gives_up_what_was_asked_about_one_value_and_leaves_what_is_typed_elsewhere(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        world.send(uow, tube, NORMAL)
+    with browser(world.lab.client("tester")) as page:
+        page.goto(f"https://localhost/bench/CHEM?tube={tube}")
+        lines = page.locator("#tube tbody.test")
+        first, second = lines.nth(0), lines.nth(1)
+        for line, value in ((first, "4.5"), (second, "141")):
+            line.locator(".value input").fill(value)
+            line.locator(".value input").press("Enter")
+            expect(line.locator(".ask input[name=reason]")).to_be_focused()
+        second.locator(".ask input[name=reason]").press("Escape")
+        expect(second.locator(".ask")).to_have_count(0)
+        expect(second.locator(".value input")).to_be_focused()
+        expect(second.locator(".value input")).to_have_value("140")
+        expect(first.locator(".value input")).to_have_value("4.5")
+        expect(first.locator(".ask")).to_have_count(1)
