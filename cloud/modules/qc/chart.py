@@ -184,10 +184,20 @@ def _grid(panel: Panel, top: int, height: int = PANEL) -> Markup:
         for z in (panel.allowed / panel.sd, -panel.allowed / panel.sd):
             y = _y(z, top, height)
             out.append(_line(LEFT, y, WIDTH - RIGHT, y, COLOURS[1], 1.2, "9 3 2 3"))
-            out.append(_text(LEFT + 4, y - 3, f"{'+' if z > 0 else '−'}TEa", COLOURS[1]))
+            base = clear_of(y, [_y(Decimal(k), top, height) for k in range(-3, 4)])
+            # Where lines stand closer than the word is high, the word stands in front of one.
+            out.append(Markup('<rect x="{}" y="{:.1f}" width="32" height="12" fill="#fff"/>').format(LEFT + 3, base - 10))
+            out.append(_text(LEFT + 4, base, f"{'+' if z > 0 else '−'}TEa", COLOURS[1]))
     if panel.title:
         out.append(_text(LEFT, top + 10, panel.title, INK))
     return Markup("").join(out)
+
+
+def clear_of(y: float, lines: Sequence[float]) -> float:
+    """Where a word beside the line at ``y`` stands: above it, or below it where only there no other line runs through the word."""
+    above, below = y - 3, y + 12
+    free = [base for base in (above, below) if not any(base - 11 < line < base + 2 for line in lines)]
+    return free[0] if free else above
 
 
 def _short(number: Decimal) -> str:

@@ -115,3 +115,19 @@ def test_a_printed_chart_has_the_width_of_its_sheet(levels: int, width_mm: int) 
     assert (drawn.count("+3SD</text>"), drawn.count("+2SD</text>")) == (levels, levels if levels < 3 else 0)  # words never lie on words
     on_screen = chart.levey_jennings(panels, dots, [], span)
     assert f'viewBox="0 0 {chart.WIDTH} {levels * chart.PANEL + chart.TOP + chart.FOOT}"' in on_screen
+
+
+@pytest.mark.parametrize(
+    ("lines", "stands"),
+    [((), 97), ((90.0,), 112), ((111.0,), 97), ((90.0, 111.0), 97), ((86.0, 99.0), 97), ((86.1,), 112), ((98.9,), 112), ((101.0,), 97)],
+)
+def test_a_word_beside_a_line_is_not_crossed_by_another(lines: tuple[float, ...], stands: float) -> None:
+    assert chart.clear_of(100.0, lines) == stands
+
+
+def test_the_words_of_tea_stand_in_front_of_the_lines_on_paper() -> None:
+    """+TEa near 3 SD was printed through by the 3 SD line."""
+    drawn = str(chart._grid(chart.Panel(1, "", Decimal(5), Decimal("0.1"), Decimal("0.28")), 0, chart.LOW))
+    for word in ("+TEa", "−TEa"):
+        before = drawn[: drawn.index(word)]
+        assert before.rindex("<rect") > before.rindex("<line")
