@@ -4,6 +4,8 @@
 
 Which tubes stand in the rack is looked up in the database, as a person would carry them; everything else goes the way of
 a real analyzer: `jianlian-agent simulate` speaks the link layer into the agent's port or serial line.
+
+An analyzer that falls silent: its name in a line of DIR/analyzers/silent (`rm-bc1`); it goes on where it stopped once the line is gone.
 """
 
 import argparse
@@ -56,6 +58,13 @@ class Rack:
         self.done: set[str] = set(json.loads(self.path.read_text())) if self.path.exists() else set()
         self.ports = json.loads((state.folder / "ports.json").read_text())
 
+    def is_silent(self, row: Instrument) -> bool:
+        """Whether a visitor lets it say nothing, to see what the laboratory sees then."""
+        try:
+            return f"{self.hospital}-{row.key}" in (self.path.parent / "silent").read_text().split()
+        except FileNotFoundError:
+            return False
+
     def line(self, row: Instrument) -> list[str]:
         """Where `jianlian-agent simulate` finds the agent."""
         if row.transport == "serial":
@@ -80,7 +89,9 @@ class Rack:
             self.send(row, f"{row.key}/{qc.material(row.key, level)}", qc.control(row, level, datetime.now(CHINA), level))
 
     def send(self, row: Instrument, key: str, message: bytes) -> bool:
-        """Say it on the analyzer's line; False when the agent does not take it."""
+        """Say it on the analyzer's line; False when the agent does not take it, or the analyzer is silent."""
+        if self.is_silent(row):
+            return False
         with tempfile.NamedTemporaryFile(suffix=".txt") as file:
             file.write(message)
             file.flush()
