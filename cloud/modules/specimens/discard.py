@@ -22,9 +22,10 @@ from common.errors import UserError
 from common.say import say
 
 MOST = 2_000
-# A recalled report is settled by what is left of its tube.
-_QUESTION = """EXISTS (SELECT 1 FROM report q WHERE q.tenant_id = s.tenant_id AND q.specimen_id = coalesce(s.parent_id, s.id)
-  AND q.state NOT IN ('released', 'amended', 'cancelled'))"""
+# A recalled report is settled by what is left of its tube, a reactive screen by what goes to the confirmatory laboratory.
+_QUESTION = """(EXISTS (SELECT 1 FROM report q WHERE q.tenant_id = s.tenant_id AND q.specimen_id = coalesce(s.parent_id, s.id)
+  AND q.state NOT IN ('released', 'amended', 'cancelled')) OR EXISTS (SELECT 1 FROM confirmation q WHERE q.tenant_id = s.tenant_id
+  AND q.specimen_id = coalesce(s.parent_id, s.id) AND q.state IN ('waiting', 'sent')))"""
 _IN_QUESTION = text(f"SELECT 1 FROM specimen s WHERE s.tenant_id = :t AND s.id = :s AND {_QUESTION}")
 _DUE = text(f"""
 SELECT t.id, s.section_id FROM stored_tube t JOIN specimen s ON s.tenant_id = t.tenant_id AND s.id = t.specimen_id

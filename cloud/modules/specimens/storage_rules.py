@@ -83,7 +83,7 @@ class Stay:
     hold: str
     out: bool
     told: bool = True
-    """Its report, or its parent's, stands: none that was recalled or has open parts."""
+    """Its report, or its parent's, stands: none that was recalled, has open parts or awaits a confirmation."""
 
 
 def discard_problem(stay: Stay, now: datetime) -> Said | None:
@@ -95,7 +95,7 @@ def discard_problem(stay: Stay, now: datetime) -> Said | None:
     if stay.hold:
         return say("延长保存：{why}", why=stay.hold)
     if not stay.told:
-        return say("报告已召回或尚未发完，可能还要复查")
+        return say("报告已召回、尚未发完或等待确证，可能还要用")
     if stay.keep_until is None:
         return say("敏感项目，须专人决定")
     return say("保存期未到") if stay.keep_until > now else None

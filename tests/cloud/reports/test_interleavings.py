@@ -23,6 +23,7 @@ from cloud.modules.reports import queries, service
 from common.errors import UserError
 from tests.cloud.bench.world import ITEMS, World, build
 from tests.cloud.reports.test_release import DESK, RUN, Room
+from tests.support import audited
 from tests.support import lab as labs
 from tests.support.database import TestDatabase
 
@@ -62,6 +63,9 @@ class Play:
         try:
             with self.world.lab.uow() as uow:
                 getattr(self, name)(uow)
+                done = audited.mark(uow)
+            with self.world.lab.uow() as uow:
+                assert not (silent := audited.silent(uow, done)), f"{name} wrote {silent} without an audit entry after {self.log}"
         except UserError as error:
             name += f" ({error.code})"
         self.log.append(name)

@@ -147,6 +147,7 @@ class Walk(Play):
         }
         query = "UPDATE patient SET name = :n, sex = :x, birth = :b FROM specimen sp WHERE sp.id = :s AND patient.id = sp.patient_id"
         uow.s.execute(text(query), new)
+        uow.audit("patient", self.tube, "changed")  # as the message would
         row = uow.s.execute(text("SELECT id, current_no FROM report WHERE specimen_id = :s"), {"s": self.tube}).one_or_none()
         if row is not None and self.dice.random() < 0.7:
             asked = service.AmendRequest(row.id, row.current_no, {}, "patient", "HIS 更正")

@@ -15,6 +15,8 @@ import pytest
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.bench.models import Confirmation
+from cloud.modules.bench.rules import Confirming
 from cloud.modules.orders import merge as merging
 from cloud.modules.orders import messages as m
 from cloud.modules.specimens import bags, discard, referral, service, storage
@@ -38,11 +40,16 @@ TUBES = """
 SELECT s.id, s.state, s.patient_id,
   (SELECT count(*) FROM bag_tube l JOIN specimen_bag b ON b.id = l.bag_id WHERE l.specimen_id = s.id AND l.listed AND b.state <> 'closed')
     AS bags,
+  EXISTS (SELECT 1 FROM bag_tube l WHERE l.specimen_id = s.id AND l.listed) AS packed,
   (SELECT count(*) FROM referral r WHERE r.specimen_id = s.id) AS away,
   EXISTS (SELECT 1 FROM stored_tube a WHERE a.specimen_id = s.id) AS stored,
   EXISTS (SELECT 1 FROM discard_line l JOIN stored_tube a ON a.id = l.stored_id JOIN discard_batch d ON d.id = l.batch_id
           WHERE a.specimen_id = s.id AND l.outcome = 'discarded' AND d.first_id <> d.second_id AND a.keep_until <= d.second_at) AS signed
 FROM specimen s WHERE s.tenant_id = :t AND s.patient_id = ANY(:p)
+"""
+FIRST_TEST = """
+SELECT t.id, t.specimen_id, t.item_id, s.section_id FROM test t JOIN specimen s ON s.id = t.specimen_id
+JOIN stored_tube a ON a.specimen_id = s.id WHERE a.id = :i ORDER BY t.id LIMIT 1
 """
 OF_WHOM = """
 SELECT i.id, o.patient_id FROM order_item i JOIN lab_order o ON o.id = i.order_id AND o.tenant_id = i.tenant_id
@@ -244,7 +251,7 @@ class Walk(test_walks.Walk):
             if tube.id in here:
                 assert tube.state not in ("labelled", "collected", "sent", "rejected", "cancelled", "discarded", "lost"), f"racked: {said}"
             assert tube.bags <= 1, f"in two bags: {said}"
-            assert tube.state not in ("sent", "arrived") or tube.bags, f"on its way in no bag: {said}"
+            assert tube.state not in ("sent", "arrived") or tube.packed, f"on its way in no bag: {said}"
             assert tube.state != "archived" or tube.stored, f"archived nowhere: {said}"
             assert tube.state != "discarded" or tube.signed, f"discarded unsigned or too soon: {said}"
             assert tube.state != "referred" or tube.away, f"away without a sending: {said}"
@@ -258,6 +265,23 @@ LED = (
     ("labels", "collect", "receive", "away", "back", "measure", "lost"),
     ("order", "order", "order", "order", "order", "proposed", "merged", "labels", "collect", "undone", "labels", "receive"),
 )
+
+
+@pytest.mark.parametrize("state", [c.value for c in Confirming])
+def test_a_tube_that_waits_for_its_confirmation_is_not_proposed(room: Room, state: str) -> None:
+    walk = Walk(room, 1)
+    walk.stray = 0.0
+    for name in ("labels", *("collect",) * 3, *("receive",) * 3, *("measure",) * 12, *("review", "release", "stored") * 3):
+        walk.step(name)
+    walk.settle()
+    room.world.lab.clock.advance(days=8)
+    with room.world.lab.uow() as uow:
+        before = len(discard.due(uow))
+        first = uow.s.execute(text(FIRST_TEST), {"i": discard.due(uow)[0][0]}).one()
+        uow.s.add(Confirmation(specimen_id=first.specimen_id, section_id=first.section_id, test_id=first.id, item_id=first.item_id,
+                               screened="5.2、5.2", reason="双份均有反应", state=state, asked_at=uow.now, asked_by="x"))  # fmt: skip
+        uow.s.flush()
+        assert before - len(discard.due(uow)) == (state in ("waiting", "sent"))
 
 
 @pytest.mark.parametrize("when", ["before", "proposed", "signed"])
