@@ -177,6 +177,14 @@
   });
   // Refused because it changed meanwhile: show how it stands now, the notice says what happened.
   document.addEventListener("htmx:responseError", (e) => { if (e.detail.xhr.status === 409 && shownTube()) reload(shownTube()); });
+  // Asked for on one result, by its key: that one is measured again, at the dilution its own hold asks for.
+  document.addEventListener("click", (e) => {
+    const line = e.target.closest("[data-open='rerun-box']") && document.activeElement?.closest("#tube tbody.test");
+    const box = line && $(`#rerun-box [name=test][value="${line.dataset.test}"]`);
+    if (!box) return;
+    for (const each of document.querySelectorAll("#rerun-box [name=test]")) each.checked = each === box;
+    $("#rerun-box [name=dilution]").value = box.dataset.at;
+  }, true);
   document.addEventListener("click", (e) => {
     if (e.target.closest("[data-first-value]")) { const all = values(); go(all.find((i) => !i.value) || all[0]); }
   });

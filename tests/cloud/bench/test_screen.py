@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from playwright.sync_api import Page, Route, expect
 
+from cloud.modules.bench import queries
 from tests.cloud.bench.world import NORMAL, World, build
 from tests.support import lab as labs
 from tests.support.browse import browser
@@ -104,3 +105,27 @@ def test_escape_gives_up_what_was_asked_about_one_value_and_leaves_what_is_typed
         expect(second.locator(".value input")).to_have_value("140")
         expect(first.locator(".value input")).to_have_value("4.5")
         expect(first.locator(".ask")).to_have_count(1)
+
+
+def test_a_rerun_asked_for_on_one_result_is_of_that_one(world: World) -> None:
+    """Twenty-five boxes to step through with Tab, where the result was in hand."""
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        world.send(uow, tube, NORMAL | {"GLU": "阳性"})
+        asked = {t.item.code: t.id for t in queries.tests_of(uow, [tube])[tube]}
+    with browser(world.lab.client("tester")) as page:
+        page.goto(f"https://localhost/bench/CHEM?tube={tube}")
+        ticked = "[...document.querySelectorAll('#rerun-box [name=test]:checked')].map(x => Number(x.value))"
+        expect(page.locator("#tube button[data-open=rerun-box]")).to_be_visible()
+        page.keyboard.press("Alt+r")
+        expect(page.locator("#rerun-box")).to_be_visible()
+        assert page.evaluate(ticked) == [asked["GLU"]]
+        page.keyboard.press("Escape")
+        page.locator(f"#r{asked['NA']} .value input").focus()
+        page.keyboard.press("Alt+r")
+        expect(page.locator("#rerun-box input[name=reason]")).to_be_focused()
+        assert page.evaluate(ticked) == [asked["NA"]]
+        page.keyboard.type("与前次相差大")
+        page.keyboard.press("Enter")
+        expect(page.locator(f"#r{asked['NA']}")).to_contain_text("复查中")
+        expect(page.locator(f"#r{asked['K']}")).not_to_contain_text("复查中")
