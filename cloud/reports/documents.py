@@ -188,6 +188,8 @@ class ListDocument:
     landscape: bool = False
     notes: tuple[str, ...] = ()
     signatures: tuple[str, ...] = ()
+    by_hand: bool = False
+    """Values are written into it: its rows are as high as handwriting."""
     watermark: str = ""
     """Who made it and when, across each sheet: set where rows name patients (M01 R6)."""
 

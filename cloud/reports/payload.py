@@ -22,7 +22,7 @@ from cloud.reports.documents import (
 )
 from cloud.reports.drawings import code128_modules, code128_svg, picture_svg, qr_svg
 from cloud.reports.fonts import FontSet
-from cloud.reports.text import SMALL_SIGNS, clean, local, unit_parts
+from cloud.reports.text import SMALL_SIGNS, clean, local, unit_parts, written
 
 KIND_WORDS = {ReportKind.PRELIMINARY: "预报告", ReportKind.INTERIM: "中间报告", ReportKind.FINAL: ""}
 # Fixed words of a report. They are data and not the template's own text, so that the validator can tell whether they are printed.
@@ -36,6 +36,7 @@ _WORDS = {
 PLACEHOLDER_NOTICE = "参考区间为占位示例，未经本实验室验证"
 _DRAWINGS = {"logo_svg", "barcode_svg", "qr_svg", "image_svg", "chart_svg"}
 _MANY_LINES = 99.0
+_LONG_EM = 20.0  # three lines of the column of results
 _CELLS = ("name", "code", "result", "unit", "interval", "method")
 _CIRCLED = "①②③④⑤⑥⑦⑧⑨⑩⑪⑫⑬⑭⑮⑯⑰⑱⑲⑳"
 
@@ -87,7 +88,7 @@ def report_payload(document: ReportDocument, fonts: FontSet, logo: bytes = b"") 
             "show_code": document.show_code,
             "show_method": document.show_method,
             "remarks": [clean(line) for line in document.remarks if line.strip()],
-            "comments": [clean(comment) for comment in document.comments if comment.strip()],
+            "comments": [written(comment) for comment in document.comments if comment.strip()],
             "amendment": None if document.amendment is None else _amendment(document.amendment),
             "words": _WORDS | {"amended": f"修改报告 V{document.version}"},
             "placeholder_notice": PLACEHOLDER_NOTICE if document.placeholder_intervals else "",
@@ -144,12 +145,13 @@ def list_payload(document: ListDocument, fonts: FontSet) -> dict[str, Any]:
         {
             "hospital": clean(document.hospital),
             "title": clean(document.title),
-            "subtitle": clean(document.subtitle),
+            "subtitle": written(document.subtitle),
             "columns": [{"title": clean(each.title), "weight": each.weight, "align": each.align} for each in document.columns],
-            "rows": [[clean(cell) for cell in row] for row in document.rows],
+            "rows": [[written(cell) for cell in row] for row in document.rows],
             "printed_at": local(document.printed_at, seconds=True),
             "printed_by": clean(document.printed_by),
             "landscape": document.landscape,
+            "by_hand": document.by_hand,
             "watermark": clean(document.watermark),
             "notes": [clean(note) for note in document.notes],
             "signatures": [clean(name) for name in document.signatures],
@@ -177,7 +179,7 @@ def chart_payload(document: ChartDocument, fonts: FontSet) -> dict[str, Any]:
                 {
                     "title": clean(table.title),
                     "columns": [{"title": clean(each.title), "weight": each.weight, "align": each.align} for each in table.columns],
-                    "rows": [[clean(cell) for cell in row] for row in table.rows],
+                    "rows": [[written(cell) for cell in row] for row in table.rows],
                 }
                 for table in document.tables
             ],
@@ -239,7 +241,8 @@ def _signs(row: dict[str, Any]) -> float:
 
 
 def _row(row: ReportRow, methods: list[str], fonts: FontSet) -> dict[str, Any]:
-    name, code, result, interval = clean(row.name), clean(row.code), clean(row.result), clean(row.interval)
+    name, code, result, interval = clean(row.name), clean(row.code), written(row.result), clean(row.interval)
+    width = fonts.width(result, bold=True)
     unit = unit_parts(row.unit)
     return {
         "name": name,
@@ -255,11 +258,13 @@ def _row(row: ReportRow, methods: list[str], fonts: FontSet) -> dict[str, Any]:
         "accredited": row.accredited,
         "referral": row.referral,
         "sensitive": row.sensitive,
+        # A finding in words (a culture, a smear) is text over the whole width, not a column of two characters.
+        "long": "\n" in result or width > _LONG_EM,
         # Widths in em let a template give one-line rows a fixed height, which sets a page in half the time.
         "ems": {
             "name": fonts.width(name),
             "code": fonts.width(code),
-            "result": fonts.width(result, bold=True),
+            "result": width,
             "unit": fonts.width("".join([text for _, text in unit])),
             "interval": _MANY_LINES if "\n" in interval else fonts.width(interval),
             "method": fonts.width(clean(row.method)),
@@ -271,7 +276,7 @@ def _amendment(amendment: Amendment) -> dict[str, Any]:
     return {
         "original_reported_at": local(amendment.original_reported_at),
         "reason": clean(amendment.reason),
-        "changes": [[clean(change.item), clean(change.before), clean(change.after)] for change in amendment.changes],
+        "changes": [[clean(change.item), written(change.before), written(change.after)] for change in amendment.changes],
     }
 
 

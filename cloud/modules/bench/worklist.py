@@ -13,6 +13,7 @@ from cloud.modules.bench import rules, service
 from cloud.modules.bench.messages import Entry
 from cloud.modules.catalog import queries as md
 from cloud.reports.documents import Column, ListDocument
+from cloud.reports.text import unit_text
 from common.errors import UserError
 from common.say import say
 
@@ -119,12 +120,13 @@ def document(item: md.ItemRow, found: Sequence[Line], section: str, hospital: st
     return ListDocument(
         hospital=hospital,
         title=f"{section}手工工作单",
-        subtitle=f"{item.name} {item.unit}".strip(),
+        subtitle=f"{item.name} {unit_text(item.unit)}".strip(),
         columns=(Column("序", 1, "right"), Column("样本号", 2), Column("条码", 4), Column("患者", 3), Column("结果", 5)),
         rows=rows,
         printed_at=now,
         printed_by=by,
         signatures=("检验者", "复核者"),
+        by_hand=True,
     )
 
 

@@ -60,3 +60,31 @@ def test_rows_must_fit_the_columns_and_the_faces(renderer: Renderer) -> None:
         renderer.list(replace(LIST, rows=(("1", "2"),)))
     with pytest.raises(UserError, match="U\\+E000"):
         renderer.list(replace(LIST, rows=(("1", "2", "3", "\ue000", "5"),)))
+
+
+def test_a_sheet_with_nothing_but_signatures_says_what_it_belongs_to(renderer: Renderer) -> None:
+    for count in range(30, 60):
+        pages = texts(renderer.list(replace(LIST, rows=LIST.rows[:count], notes=("须经本实验室批准",))))
+        if len(pages) > 1 and f"S{count - 1}e" not in pages[-1]:
+            break
+    else:
+        pytest.fail("no number of rows leaves a sheet to the signatures")
+    assert "操作者" in pages[-1] and "临床生化组工作单" in pages[-1] and "2026-11-22白班" in pages[-1]
+    assert pages[0].count("临床生化组工作单") == 1
+
+
+def test_the_watermark_is_whole_on_a_narrow_sheet(renderer: Renderer) -> None:
+    for wide in (False, True):
+        (page,) = texts(renderer.list(replace(LIST, rows=LIST.rows[:3], landscape=wide, watermark="演示甲检验 2026-11-28 20:23")))
+        assert page.count("演示甲检验2026-11-2820:23") == 2
+
+
+def test_rows_to_be_written_into_are_as_high_as_handwriting(renderer: Renderer) -> None:
+    plain, by_hand = (len(texts(renderer.list(replace(LIST, by_hand=by_hand)))) for by_hand in (False, True))
+    assert by_hand > plain
+
+
+def test_units_in_cells_are_raised(renderer: Renderer) -> None:
+    row = ("1", "S", "B", "张伟", "白细胞 3.1 10^9/L")
+    (page,) = texts(renderer.list(replace(LIST, rows=(row,), subtitle="尿素 8.1 umol/L")))
+    assert "^" not in page and "3.1×109/L" in page and "μmol/L" in page

@@ -299,3 +299,42 @@ def test_sensitive_items_stand_on_a_sheet_of_their_own(renderer: Renderer, paper
     pages = texts(renderer.report(replace(made, rows=rows)))
     assert len(pages) == 2 and "免疫缺陷" not in pages[0] and "中性粒细胞" in pages[0]
     assert "免疫缺陷" in pages[1] and "中性粒细胞" not in pages[1] and all(made.report_no in page and "张伟" in page for page in pages)
+
+
+CULTURE = (
+    "培养48小时：肺炎克雷伯菌肺炎亚种（Klebsiella pneumoniae）10^5 CFU/mL，产超广谱β-内酰胺酶。\n"
+    "药敏：哌拉西林/他唑巴坦MIC≤4 μg/mL敏感（S）；头孢他啶MIC≥64 μg/mL耐药（R）；亚胺培南MIC≤0.25 μg/mL敏感（S）。请结合临床。"
+)
+
+
+@pytest.mark.parametrize("paper", list(Paper))
+def test_a_finding_in_words_stands_over_the_whole_width(renderer: Renderer, paper: Paper) -> None:
+    rows = (
+        ReportRow("细菌培养及鉴定", CULTURE, mark="*"),
+        ReportRow("真菌涂片", "未见"),
+        ReportRow("革兰染色涂片", "可见革兰阴性杆菌，" * 6),
+    )
+    pdf = renderer.report(replace(samples.report(), rows=rows, paper=paper))
+    (page,) = texts(pdf)
+    # Each finding in one piece behind its name: a narrow column would set it two characters a line and over three sheets.
+    order = [page.index(word) for word in ("细菌培养及鉴定", "培养48小时", "药敏：", "真菌涂片", "革兰染色涂片", "可见革兰阴性杆菌")]
+    assert order == sorted(order) and "105CFU/mL" in page and page.count("报告结束") == 1
+    top, bottom = heights(pdf, "细菌培养")[0], heights(pdf, "真菌涂片")[0]
+    assert abs(top - bottom) < 110, "some six lines, not forty"
+
+
+def test_a_very_long_finding_goes_on_on_the_next_sheet_and_loses_nothing(renderer: Renderer) -> None:
+    words = "".join(f"第{n:03}句所见描述。" for n in range(300))
+    pages = texts(renderer.report(replace(samples.report(3), rows=(*samples.rows(2), ReportRow("骨髓细胞学检查", words)))))
+    together = "".join(pages)
+    # One that is cut by the end of a sheet has the foot between its halves.
+    assert len(pages) > 1 and sum(together.count(f"第{n:03}句") == 1 for n in range(300)) > 300 - len(pages)
+    assert all("张伟" in page for page in pages) and "报告结束" in pages[-1]
+
+
+def test_four_photographs_stand_in_one_row(renderer: Renderer) -> None:
+    seen = io.BytesIO()
+    Image.new("RGB", (400, 300), "pink").save(seen, "PNG")
+    pictured = tuple(ReportImage(f"图{n}", seen.getvalue()) for n in range(4))
+    pages = texts(renderer.report(replace(samples.report(3), images=pictured)))
+    assert len(pages) == 1 and all(f"图{n}" in pages[0] for n in range(4))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cloud.reports.documents import Amendment, Change, ReportImage, canonical_json, report_from_json, to_json
 from cloud.reports.fonts import default_fonts, find_fonts
-from cloud.reports.text import clean, local, unit_parts
+from cloud.reports.text import clean, local, unit_parts, unit_text, written
 from common.errors import UserError
 from tests.cloud.reports import samples
 
@@ -111,3 +111,28 @@ def test_only_the_renderer_imports_typst() -> None:
     names = "cloud.reports." + ", cloud.reports.".join(("documents", "text", "payload", "fonts", "drawings", "raster"))
     script = f"import sys; import {names}, cloud.ports.printing, cloud.ports.s3; sys.exit('typst' in sys.modules or 'boto3' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("3.1 10^9/L", "3.1 ×10⁹/L"),
+        ("5.1×10^12/L", "5.1×10¹²/L"),
+        ("5.1x10*9/L", "5.1×10⁹/L"),
+        ("5.1 X10^9/L", "5.1 ×10⁹/L"),
+        ("3.2 ×10⁹/L", "3.2 ×10⁹/L"),
+        # A power that is a number itself is not multiplied.
+        ("≥10^5 CFU/mL", "≥10⁵ CFU/mL"),
+        ("菌落 10^5/mL", "菌落 10⁵/mL"),
+        ("110^9/L", "110^9/L"),
+        ("10^9", "10^9"),
+        ("12 umol/L；5 uL", "12 μmol/L；5 uL"),
+        ("Fungi；bug/L；GUL", "Fungi；bug/L；GUL"),
+    ],
+)
+def test_units_inside_a_text_are_written_as_people_do(text: str, wanted: str) -> None:
+    assert written(text) == wanted and written(wanted) == wanted
+
+
+def test_a_unit_as_one_text() -> None:
+    assert [unit_text(u) for u in ("10^9/L", "x10*12/L", "umol/L", "")] == ["×10⁹/L", "×10¹²/L", "μmol/L", ""]
