@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -12,6 +13,7 @@ from sqlalchemy import text
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import arrival_rules, facts, measure, opening, rows, rules
 from cloud.modules.bench.arrival_rules import Incoming, Outcome, Recorded, answers_rerun
+from cloud.modules.bench.calculate import exact
 from cloud.modules.bench.choosing import Choice, accept_holds, choose_version, choose_versions
 from cloud.modules.bench.consequences import settle
 from cloud.modules.bench.corrected import awaited
@@ -137,17 +139,26 @@ def enter_differential(uow: UnitOfWork, specimen_id: int, counts: Mapping[int, t
     return written
 
 
+_BEFORE = re.compile(r"^有核红细胞 \d+/100 校正，校正前 (?P<count>[0-9.]+)$")
+
+
 def _corrected(work: Work, specimen_id: int, nrbc: int | None) -> list[Entry]:
-    if not nrbc:
+    """The white cells without the nucleated red ones, from what was counted: a slide counted twice must not correct them twice."""
+    if nrbc is None:
         return []
     item = work.catalog.items_by_code.get("WBC")
     test = None if item is None else work.tests.get((specimen_id, item.id))
     current = None if test is None else work.current.get(test.id)
-    number = None if current is None else values.parse(current.known.reported_text).number
-    if test is None or number is None:
+    counted = None if test is None or current is None else exact(work, test)
+    if test is None or current is None or counted is None or counted.number is None or counted.comparator:
         raise UserError(
-            "conflict", say("这管标本还没有白细胞计数，不能做有核红细胞校正。请先出白细胞结果，或不填有核红细胞。"), field="nrbc"
+            "conflict", say("这管标本没有确切的白细胞计数，不能做有核红细胞校正。请先出白细胞结果，或不填有核红细胞。"), field="nrbc"
         )
+    query = text("SELECT reason FROM result_version WHERE tenant_id = :t AND id = :i")
+    before = _BEFORE.match(work.uow.s.execute(query, {"t": work.uow.tenant_id, "i": current.id}).scalar_one())
+    number = counted.number if before is None else Decimal(before["count"])
+    if before is None and nrbc == 0:
+        return []
     told = measure.corrected_wbc(number, Decimal(nrbc))
     return [Entry(test.id, test.version, f"{told:f}", reason=f"有核红细胞 {nrbc}/100 校正，校正前 {number:f}", sure=True)]
 

@@ -197,3 +197,37 @@ def test_ac_b_2_and_ac_b_4_a_slide_is_counted_to_a_hundred_and_nrbc_corrects_the
         assert list(before.scalars()) == ["12.0", "10.0"]
         service.review(uow, tube)
     lab.db.dispose()
+
+
+def test_a_slide_counted_again_corrects_the_white_cells_from_what_was_counted(fresh_db: TestDatabase) -> None:
+    """Saved twice, 12.0 became 10.0 and then 8.3: nucleated red cells were taken off twice."""
+    lab = labs.make(fresh_db)
+    world = build(lab, items=CELLS)
+    with lab.uow() as uow:
+        tube, beyond = world.tube(uow), world.tube(uow)
+        world.send(uow, tube, {"WBC": "12.0"})
+        world.send(uow, beyond, {"WBC": ">100"})
+
+    def count(which: int, nrbc: int | None, eo: int = 4, lymph: int = 30) -> str:
+        with lab.uow() as uow:
+            lines = {t.item.code: t for t in queries.tests_of(uow, [which])[which]}
+            cells = {"NEUT%": 60, "LYMPH%": lymph, "MONO%": 6, "EO%": eo, "BASO%": 0}
+            service.enter_differential(uow, which, {lines[c].id: (n, lines[c].version) for c, n in cells.items()}, nrbc)
+            uow.s.flush()
+            told = line(uow, which, "WBC").current
+            assert told is not None
+            return told.reported_text
+
+    assert count(tube, 0) == "12.0"
+    assert count(tube, 20) == "10.0"
+    assert count(tube, 20) == "10.0" and count(tube, 20, eo=5, lymph=29) == "10.0"
+    assert count(tube, None, eo=6, lymph=28) == "10.0"
+    assert count(tube, 50) == "8.0" and count(tube, 0) == "12.0" and count(tube, 20) == "10.0"
+    with lab.uow() as uow:  # another value than the corrected one is counted anew
+        found = line(uow, tube, "WBC")
+        service.enter_result(uow, Entry(found.id, found.version, "6.0", again="6.0", reason="重测", sure=True))
+    assert count(tube, 20) == "5.0" and count(tube, 20) == "5.0"
+    with pytest.raises(UserError, match="没有确切的白细胞计数"):
+        count(beyond, 20)
+    assert count(beyond, None) == ">100"
+    lab.db.dispose()
