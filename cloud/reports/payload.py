@@ -80,6 +80,7 @@ def report_payload(document: ReportDocument, fonts: FontSet, logo: bytes = b"") 
             "hospital_ems": max(1.0, fonts.width(clean(document.hospital), bold=True)),
             "ems": _widths(document, plain, fonts),
             "rows": rows,
+            "any_long": any(row["long"] for row in rows),
             "widest": {
                 key: max((row["ems"][key] + (_signs(row) if key == "name" else 0.0) for row in rows), default=0.0) for key in _CELLS
             },
