@@ -6,7 +6,7 @@ from cloud.web.module import Job, MenuItem, Module
 MODULE = Module(
     name="autoverify",
     title="自动审核",
-    views=("views:VIEWS", "list_views:LISTS", "batch_views:VIEWS"),
+    views=("views:VIEWS", "list_views:LISTS", "batch_views:VIEWS", "certificate_views:CERTIFICATES"),
     depends=(
         "bench",
         "catalog",

@@ -470,18 +470,6 @@ def retire_case(uow: UnitOfWork, case_id: int) -> Any:
     return redirect_to(f"/av/validation?section={md.catalog(uow).sections[kept.section_id].code}")
 
 
-@VIEWS.get("/av/validation/<int:validation_id>", Perm.READ)
-def certificate(uow: UnitOfWork, validation_id: int) -> Any:
-    """One certificate, to print."""
-    found = queries.validation(uow, validation_id)
-    if found is None or found[1].section_id not in {s.id for s in _mine(uow)}:
-        raise NotFound("该验证记录")
-    record, row = found
-    section = md.catalog(uow).sections[row.section_id]
-    context: dict[str, Any] = {"record": record, "row": row, "section": section, "found": Confusion(**record.confusion), "words": _words()}
-    return page("autoverify/certificate.html", categories=CATEGORIES, **context)
-
-
 @VIEWS.get("/av/reasons/<int:specimen_id>", Perm.READ)
 def reasons(uow: UnitOfWork, specimen_id: int) -> Any:
     """Why a tube was held, one sentence a reason, for the bench and the review page. Values stand in the sentences: a tube of another

@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from cloud.modules.autoverify import service, simulation
 from cloud.modules.autoverify.case import Case, Element, Expression, Item, Pattern, Policy, Prior, Range
+from cloud.modules.autoverify.certificate_views import told
 from cloud.modules.autoverify.coverage import Met, possible, uncovered
 from cloud.modules.autoverify.decision import decide, prepare
 from cloud.modules.autoverify.models import RuleSet, Simulation
@@ -197,4 +198,17 @@ def test_a_case_written_wrongly_is_taken_out_of_use_and_its_name_is_free_again(f
         assert service.make_cases(uow, floor.rule_set, tube) == 1
         shown = service.validate(uow, floor.rule_set, least=0).id
     page = leader.get(f"/av/validation/{shown}").text
-    assert "5 质控失控" in page and "QC K" in page and "用例结果" in page
+    assert "5 质控失控" in page and "QC K" in page and "用例结果" in page and "不得部分先发" in page and "；PART" not in page
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE av_rule_set SET approved_by = :u"), {"u": floor.actor("quality").user_id})
+    assert leader.post(f"/av/validation/{shown}/export", {"kind": "pdf"}).status_code == 303
+    with lab.uow() as uow:
+        paper = uow.s.execute(text("SELECT document FROM list_job ORDER BY id DESC LIMIT 1")).scalar_one()
+    assert [line.split()[0] for line in paper["signatures"]] == ["验证人", "批准人"] and len(paper["signatures"][1].split()) == 2
+    assert ["1 没有年龄", "DEMOG；不得部分先发"] in [row[:2] for row in paper["rows"]]
+
+
+def test_a_cases_part_is_said_in_words() -> None:
+    assert [str(x) for x in told([])] == ["放行"]
+    assert [str(x) for x in told(["QC K", "PART"])] == ["QC K", "不得部分先发"]
+    assert [str(x) for x in told(["MISSING EGFR", "PART CREA K"])] == ["MISSING EGFR", "可先发 CREA、K"]
