@@ -11,8 +11,11 @@ from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench.measure import AGAIN, KIND_WORDS, Kind
+from cloud.modules.bench.rules import FOLLOW_MOVES, FollowState
+from common.errors import UserError
+from common.say import say
 
-OPEN = frozenset({"asked", "back", "refused"})
+OPEN = frozenset(state.value for state, to in FOLLOW_MOVES.items() if to)
 
 
 @dataclass(slots=True)
@@ -56,7 +59,9 @@ class FollowRow:
         return KIND_WORDS[self.kind]
 
     def settle(self, uow: UnitOfWork, state: str, outcome: str) -> None:
-        """Close it (done, cancelled), or put it before a person (refused)."""
+        """Close it (done, cancelled), or put it before a person (refused). UserError conflict for a step that is not in the table."""
+        if state != self.state and state not in FOLLOW_MOVES[FollowState(self.state)]:
+            raise UserError("conflict", say("{what}已由 {who} 处理，请刷新。", what=self.word, who=self.settled_name or "—"))
         self.state, self.outcome, self.dirty = state, outcome[:300], True
         if state not in OPEN:
             self.settled_at, self.settled_by, self.settled_name = uow.now, uow.actor.user_id, uow.actor.name

@@ -106,6 +106,26 @@ CONFIRMING_WORDS: Mapping[Confirming, Said] = {
 }
 
 
+class FollowState(StrEnum):
+    """Where something done on top of a result stands: a rerun whose value is back, an addition the specimens could not make."""
+
+    ASKED = "asked"
+    BACK = "back"
+    REFUSED = "refused"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+FOLLOW_MOVES: Mapping[FollowState, frozenset[FollowState]] = {
+    FollowState.ASKED: frozenset({FollowState.BACK, FollowState.REFUSED, FollowState.DONE, FollowState.CANCELLED}),
+    FollowState.BACK: frozenset({FollowState.DONE, FollowState.CANCELLED}),
+    # Tried again by a person, or not at all.
+    FollowState.REFUSED: frozenset({FollowState.ASKED, FollowState.CANCELLED}),
+    FollowState.DONE: frozenset(),
+    FollowState.CANCELLED: frozenset(),
+}
+
+
 class TubeState(StrEnum):
     """Where a tube stands on the bench: the sum of its tests."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -224,6 +225,21 @@ def judge_cancel(status: ItemStatus, told: bool = False) -> CancelAnswer:
     if status in (S.PARTLY_REPORTED, S.REPORTED):
         return CancelAnswer.REFUSED
     return CancelAnswer.PENDING
+
+
+class RefundState(StrEnum):
+    """Where a refund asked for after receipt stands (R3)."""
+
+    WAITING = "waiting"
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+
+
+REFUND_MOVES: Mapping[RefundState, frozenset[RefundState]] = {
+    RefundState.WAITING: frozenset({RefundState.ACCEPTED, RefundState.REFUSED}),
+    RefundState.ACCEPTED: frozenset(),
+    RefundState.REFUSED: frozenset(),
+}
 
 
 def ended_as(charge: Charge) -> ItemStatus:

@@ -16,8 +16,8 @@ from cloud.modules.orders.manual import register
 from cloud.modules.orders.messages import Charge
 from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, RefundRequest
 from cloud.modules.orders.place import OrderRefused, Placed, move, place_order
-from cloud.modules.orders.rules import CancelAnswer, ItemStatus
-from cloud.web.faults import Conflict, NotFound
+from cloud.modules.orders.rules import CancelAnswer, ItemStatus, RefundState
+from cloud.web.faults import Conflict, Invalid, NotFound
 from common.say import say, word
 
 LAB = "lab"
@@ -122,18 +122,23 @@ def _must_move(item: Line, to: ItemStatus) -> None:
 
 
 def decide_refund(uow: UnitOfWork, refund_id: int, version: int, accept: bool, answer: str) -> None:
-    """The laboratory's consent to a refund after receipt (R3). Raises NotFound, StaleDataError, Conflict once reported."""
+    """The laboratory's consent to a refund after receipt, or its refusal, with the reason that the HIS is told (R3). Raises NotFound,
+    Conflict (decided, reported), Invalid."""
     row = uow.s.get(RefundRequest, (uow.tenant_id, refund_id), with_for_update=True)
     if row is None:
         raise NotFound("退费申请")
-    if row.state != "waiting" or row.version != version:
+    to = RefundState.ACCEPTED if accept else RefundState.REFUSED
+    if to not in rules.REFUND_MOVES[RefundState(row.state)] or row.version != version:
         raise Conflict(say("这条退费申请已由 {decided_by} 处理，请刷新。", decided_by=row.decided_by or say("他人")))
+    if not answer.strip():
+        raise Invalid(say("请写明同意或拒绝的理由，HIS 会收到。"), "answer")
     item = uow.s.get_one(OrderItem, (uow.tenant_id, row.order_item_id), with_for_update=True)
     if accept and rules.judge_cancel(ItemStatus(item.status), line.told(uow, item)) is CancelAnswer.REFUSED:
         raise Conflict("该项目已出报告，不能退费；请选择“拒绝”并写明原因。")
-    row.state, row.answer = ("accepted" if accept else "refused"), answer.strip()
+    row.state, row.answer = to.value, answer.strip()[:200]
     row.decided_at, row.decided_by = uow.now, uow.actor.name
-    uow.audit("refund_request", row.id, row.state, before={"state": "waiting"}, after={"state": row.state}, reason=answer.strip())
+    before = {"state": RefundState.WAITING.value}
+    uow.audit("refund_request", row.id, row.state, before=before, after={"state": row.state}, reason=answer.strip())
     if accept and ItemStatus(item.status) not in rules.ENDED:
         item.charge_state = Charge.REFUNDED.value
         move(uow, item, ItemStatus.REFUNDED, answer.strip())

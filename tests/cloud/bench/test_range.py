@@ -91,7 +91,7 @@ def test_a_rerun_begins_with_the_dilution_its_hold_asks_for(world: World) -> Non
         form = form[: form.index("</dialog>")]
         factor = re.search(r'name="dilution"[^>]* value="([^"]*)"', form)
         assert factor is not None
-        ticks = re.findall(r'name="test" value="\d+" data-at="\d+"( checked)?> (?:项目)?([\w-]+)', form)
+        ticks = re.findall(r'name="test" data-at="\d+" value="\d+"( checked)?> (?:项目)?([\w-]+)', form)
         return factor[1], [(name, bool(on)) for on, name in ticks]
 
     with world.lab.uow() as uow:

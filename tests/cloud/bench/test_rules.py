@@ -57,6 +57,16 @@ def test_every_pair_of_states_is_decided(state: TestState, to: TestState) -> Non
     assert rules.may_move(state, to) is ((state, to) in ALLOWED)
 
 
+F = rules.FollowState
+FOLLOWS = {(F.ASKED, to) for to in (F.BACK, F.REFUSED, F.DONE, F.CANCELLED)}
+FOLLOWS |= {(F.BACK, F.DONE), (F.BACK, F.CANCELLED), (F.REFUSED, F.ASKED), (F.REFUSED, F.CANCELLED)}
+
+
+@pytest.mark.parametrize(("state", "to"), list(product(F, F)))
+def test_every_step_of_a_follow_up_is_decided(state: rules.FollowState, to: rules.FollowState) -> None:
+    assert (to in rules.FOLLOW_MOVES[state]) is ((state, to) in FOLLOWS)
+
+
 def test_nothing_told_ever_becomes_untold() -> None:
     for state in (S.RELEASED, S.AMENDED, S.RECALLED):
         assert not rules.TRANSITIONS[state] & {S.EXPECTED, S.RECEIVED, S.HELD, S.REVIEWED, S.NO_RESULT}

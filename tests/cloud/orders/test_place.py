@@ -14,7 +14,7 @@ from cloud.modules.orders import queries, rules, service
 from cloud.modules.orders.messages import Action, Charge, OrderMessage, PatientId, Priority, Sex, VisitType
 from cloud.modules.orders.models import LabOrder, OrderItem, ParkedCancel, Patient, PatientIdentifier, RefundRequest, Visit
 from cloud.modules.orders.service import ItemStatus, OrderRefused, Placed
-from cloud.web.faults import Conflict
+from cloud.web.faults import Conflict, Invalid
 from tests.support.database import TestDatabase
 from tests.support.orders import HIS, SOURCE, START, Clock, hospitals, item, message, person
 
@@ -290,6 +290,9 @@ def test_refund_refused_by_the_laboratory_and_stale_decision(db: Database) -> No
     place(db, message(item("I1", None, Action.CANCEL, None)))
     with db.tenant(1) as uow:
         (row,) = queries.refunds(uow)
+        for accept in (True, False):
+            with pytest.raises(Invalid, match="理由"):
+                service.decide_refund(uow, row.id, row.version, accept, " ")
         service.decide_refund(uow, row.id, row.version, False, "已上机")
     assert status_of(db)[0] == "received"
     with db.tenant(1) as uow, pytest.raises(Conflict):

@@ -1,6 +1,7 @@
 """Rules of requests, exhaustively."""
 
 from datetime import UTC, date, datetime, timedelta
+from itertools import product
 
 import pytest
 
@@ -10,12 +11,14 @@ from cloud.modules.orders.rules import (
     BEFORE_RECEIPT,
     ENDED,
     PATH,
+    REFUND_MOVES,
     STATUS_TEXT,
     TRANSITIONS,
     CancelAnswer,
     Change,
     ItemStatus,
     Known,
+    RefundState,
     SamePerson,
     ended_as,
     expired,
@@ -189,3 +192,8 @@ def test_a_request_nobody_collected_runs_out_after_its_days(status: ItemStatus) 
     for day_of, at in ((None, made), (made - timedelta(days=9), made), (planned, planned)):
         assert not expired(status, made, day_of, 30, at + end - timedelta(seconds=1))
         assert expired(status, made, day_of, 30, at + end) is may
+
+
+@pytest.mark.parametrize(("state", "to"), list(product(RefundState, RefundState)))
+def test_a_refund_is_decided_once(state: RefundState, to: RefundState) -> None:
+    assert (to in REFUND_MOVES[state]) is (state is RefundState.WAITING and to is not RefundState.WAITING)
