@@ -71,12 +71,12 @@ RANGE = Reading(Decimal(2), Decimal(25))
 
 
 def temperature(text: str) -> Decimal | None:
-    """A temperature as typed, one decimal at most two; None for what is none, or none of this world."""
+    """A temperature as typed, with two decimals at most; None for what is none, or none of this world."""
     try:
         found = Decimal(text.strip().replace("−", "-").removesuffix("℃").removesuffix("°C").strip())
     except InvalidOperation:
         return None
-    return found if found.is_finite() and -100 <= found <= 80 else None
+    return found if found.is_finite() and -100 <= found <= 80 and found == round(found, 2) else None
 
 
 def reading_problem(logger: str, low: Decimal | None, high: Decimal | None) -> str | None:

@@ -262,7 +262,7 @@ def merge(orders: Iterable[Asked], dead_ml: Decimal = Decimal("0.2")) -> list[Tu
     for each in sorted(orders, key=lambda x: (x.draw_order, x.container_id, x.section_id, x.order_item_id)):
         tubes = groups.setdefault(_key(each), [])
         room = next((t for t in tubes if _volume((*t, each), dead_ml) <= each.nominal_ml), None)
-        if room is None or each.no_merge:
+        if room is None:
             tubes.append([each])
         else:
             room.append(each)
@@ -372,6 +372,8 @@ PATIENTS_NUMBER = (Finding.WRONG_KIND, "扫到的是患者的卡号或单号，�
 
 def scan_problem(scan: Scan) -> tuple[Finding, str] | None:
     """What is wrong with a scan in a tube field before anything is looked up; None when it may be looked up."""
+    if not scan.code:
+        return Finding.UNKNOWN, "没有扫到条码，请再扫一次。"
     if scan.kind in _KIND_WORDS:
         return Finding.WRONG_KIND, say("扫到的是{kind}，不是标本条码。请扫试管上的标签。", kind=word(_KIND_WORDS[scan.kind]))
     if scan.problem is CodeProblem.CHECK_DIGIT:

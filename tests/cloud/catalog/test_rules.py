@@ -257,6 +257,12 @@ def test_an_intervals_conditions_in_words() -> None:
         ({"age_high": 18}, {"age_high": 2}, True),
         ({"age_high": 28, "age_unit": "day"}, {"age_low": 1, "age_unit": "month"}, False),
         ({"age_high": 30, "age_unit": "day"}, {"age_low": 1, "age_unit": "month"}, True),
+        # A month is at most 31 days and at least 28.
+        ({"age_high": 1, "age_unit": "month"}, {"age_low": 30, "age_unit": "day"}, True),
+        ({"age_high": 1, "age_unit": "month"}, {"age_low": 31, "age_unit": "day"}, False),
+        ({"gest_low": 13, "gest_high": 28}, {"gest_low": 28, "gest_high": 40}, False),
+        ({"gest_low": 13, "gest_high": 28}, {"gest_low": 27, "gest_high": 40}, True),
+        ({"gest_high": 28}, {"gest_low": 28}, False),
         ({"age_high": 72, "age_unit": "hour"}, {"age_low": 3, "age_unit": "day"}, False),
         ({"age_high": 24, "age_unit": "month"}, {"age_low": 2}, False),
         ({"age_high": 25, "age_unit": "month"}, {"age_low": 2}, True),
@@ -357,6 +363,19 @@ def test_of_two_ranges_of_ages_the_narrower_counts() -> None:
     table = [(1, (0, 18, "year")), (2, (0, 28, "day"))]
     baby, child = (age_at(AT - timedelta(days=n), AT) for n in (3, 300))
     assert [most_specific(table, lambda r: Specific((), *r[1]), who) for who in (baby, child)] == [table[1], table[0]]
+
+
+def test_the_narrower_is_told_by_its_span_and_of_equals_the_first_counts() -> None:
+    def chosen(*rows: tuple[object, tuple[int | None, int | None]]) -> int:
+        table = list(enumerate(rows))
+        found = most_specific(table, lambda r: Specific(((r[1][0], "ICU"),), *r[1][1]), years(65))
+        assert found is not None
+        return found[0]
+
+    assert chosen((None, (0, 100)), (None, (60, 70))) == 1 and chosen((None, (60, 70)), (None, (0, 100))) == 0
+    assert chosen((None, (60, 70)), (None, (65, 75))) == 0
+    # What a row does not ask for it does not refuse.
+    assert chosen(("ICU", (None, None)), (None, (60, 70))) == 0 and chosen(("ER", (None, None)), (None, (None, None))) == 1
 
 
 WOMAN, BABY = (age_at(AT - timedelta(days=n), AT) for n in (30 * 365, 3))

@@ -23,11 +23,13 @@ from cloud.modules.orders.rules import (
     ended_as,
     expired,
     first_status,
+    fit_problem,
     judge_cancel,
     judge_update,
     label_problem,
     may_move,
     person_problems,
+    recognises,
     same_person,
     shares_card,
     wants_cancel,
@@ -116,6 +118,33 @@ def test_no_label_for_what_is_unmapped_ended_or_labelled() -> None:
     assert why(S.COLLECTED) == "项目已采集，不能再打条码"
     assert why(S.CONFIRMED, Charge.REFUNDED) == "已退费"
     assert why(S.REJECTED) is None
+
+
+def test_what_is_held_is_asked_about_only_while_there_is_no_label() -> None:
+    for status in S:
+        said = str(label_problem(status, Charge.PAID, VisitType.INPATIENT, Priority.ROUTINE, True, "用药"))
+        assert ("已挂起：用药" in said) is (status in (S.REQUESTED, S.CONFIRMED, S.REJECTED)), status
+
+
+def test_a_value_that_left_a_moment_ago_is_not_taken_back_whatever_its_status_says() -> None:
+    for status in S:
+        found = judge_cancel(status, told=True)
+        assert found is (CancelAnswer.ALREADY if status in ENDED else CancelAnswer.REFUSED), status
+    free = {status for status in S if judge_cancel(status) is CancelAnswer.DONE}
+    assert free == {S.REQUESTED, S.CONFIRMED, S.REJECTED, S.LABELLED, S.COLLECTED}
+
+
+def test_what_nobody_asks_for_holds_nothing() -> None:
+    """A sex or age that is not known matters only where the item is limited by it."""
+    assert fit_problem("", None, None, None, None) is None and fit_problem("", 30, None, 18, 60) is None
+    assert "性别未知" in str(fit_problem("", 30, "F", None, None)) and "年龄未知" in str(fit_problem("F", None, None, None, 18))
+    assert [fit_problem("F", age, None, 18, 60) is None for age in (17, 18, 59, 60)] == [False, True, True, False]
+
+
+def test_a_result_of_elsewhere_counts_by_its_mark_and_within_the_interval() -> None:
+    day = datetime(2026, 5, 4, tzinfo=UTC)
+    assert [recognises("HR,京津冀HR", "hr ", day - timedelta(hours=h), day, 24) for h in (-1, 0, 23.9, 24)] == [False, True, True, False]
+    assert not recognises("HR", "沪HR", day, day, 24) and not recognises("", "", day, day, 24)
 
 
 def test_refund_is_wanted_by_control_code_or_charge_state() -> None:

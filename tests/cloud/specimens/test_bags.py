@@ -20,6 +20,36 @@ from tests.support.lab import Lab
 FLOW = list(BagState)
 
 
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        *(("4.2", "4.2"), (" 7.95 ℃", "7.95"), ("−3.5°C", "-3.5"), ("-100", "-100"), ("80", "80"), ("0", "0")),
+        *(("-100.1", None), ("80.1", None), ("4.123", None), ("NaN", None), ("Infinity", None), ("", None), ("冷", None), ("1e9", None)),
+    ],
+)
+def test_a_temperature_is_one_of_this_world(text: str, read: str | None) -> None:
+    assert bag_rules.temperature(text) == (None if read is None else Decimal(read))
+
+
+def test_a_reading_needs_its_logger_and_both_ends() -> None:
+    low, high = Decimal(4), Decimal(8)
+    assert bag_rules.reading_problem("T1", low, high) is None and bag_rules.reading_problem("T1", low, low) is None
+    assert "没有随附" in str(bag_rules.reading_problem("", low, high)) and "高于" in str(bag_rules.reading_problem("T1", high, low))
+    for one in ((None, high), (low, None), (None, None)):
+        assert "最低和最高" in str(bag_rules.reading_problem("T1", *one))
+
+
+def test_a_bag_is_closed_when_it_balances_or_somebody_says_why_and_its_logger_was_read() -> None:
+    even, short, more = (bag_rules.Balance(("a",), m, e) for m, e in (((), ()), (("b", "c"), ()), ((), ("d",))))
+    both = bag_rules.Balance((), ("b",), ("c",))
+    assert bag_rules.close_problem(even, "") is None and even.even and not (short.even or more.even or both.even)
+    said = [str(bag_rules.close_problem(found, " ")) for found in (short, more, both)]
+    assert ["缺 2 管" in said[0], "多" in said[0], "缺" in said[1], "多 1 管" in said[1]] == [True, False, False, True]
+    assert "缺 1 管、多 1 管" in said[2]
+    assert [bag_rules.close_problem(found, "已核对") for found in (short, more, both)] == [None] * 3
+    assert "温度记录仪" in str(bag_rules.close_problem(even, "已核对", unread_logger=True))
+
+
 @pytest.mark.parametrize(("state", "to"), list(product(BagState, BagState)))
 def test_every_step_of_a_bag_is_decided(state: BagState, to: BagState) -> None:
     problem = bag_rules.bag_problem(state, to)

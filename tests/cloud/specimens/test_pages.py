@@ -142,7 +142,7 @@ def test_a_receipt_answers_with_colour_sound_and_a_line(lab: Lab) -> None:
         (ids.accession_number(1, MORNING.date(), 9999), 404, "登记为无主标本"),
         ("126326000423", 422, "校验位不对"),
         (ids.ticket_code(1, MORNING.date(), "N", 7), 422, "排队小票"),
-        ("", 404, "没有这个条码"),
+        ("", 404, "没有扫到条码"),
         ("<script>alert(1)</script>", 404, "&lt;SCRIPT&gt;"),
     ],
 )

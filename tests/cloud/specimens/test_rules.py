@@ -20,6 +20,8 @@ from cloud.modules.specimens.rules import (
     may_move,
     merge,
     must_pay_first,
+    own_number_problem,
+    preparation,
     receive_problem,
     sample_number,
     scan_problem,
@@ -220,6 +222,25 @@ def test_ranges_of_sample_numbers(priority: str, count: int, number: str | None)
     assert sample_number("", priority, count) == number
 
 
+@pytest.mark.parametrize(
+    ("number", "good"),
+    [
+        *(("B0001", True), ("B7999", True), ("B8001", True), ("B8999", True)),
+        *(("B0000", False), ("B8000", False), ("B9000", False), ("0042", False), ("C0042", False), ("B042", False), ("B00042", False)),
+        *(("B００４２", False), ("B", False), ("", False), ("BX042", False)),
+    ],
+)
+def test_a_number_by_hand_is_one_of_the_sections_own(number: str, good: bool) -> None:
+    assert (own_number_problem("B", number) is None) is good
+
+
+@pytest.mark.parametrize(
+    ("told", "prep"), [([], ""), ([None], "fasting"), ([True, None], "fasting"), ([False], "broken"), ([True, None, False], "broken")]
+)
+def test_one_request_that_was_not_fasting_outweighs_the_others(told: list[bool | None], prep: str) -> None:
+    assert preparation(told) == prep
+
+
 # --- scans -------------------------------------------------------------------------------------------------------------------------------
 
 
@@ -234,6 +255,9 @@ def test_ranges_of_sample_numbers(priority: str, count: int, number: str | None)
         (ids.bag_code(1, NOW.date(), 1), Finding.WRONG_KIND, "转运袋"),
         (ids.badge_code(1, NOW.date(), 1), Finding.WRONG_KIND, "工牌"),
         ("HELLO", None, ""),
+        ("126400" + "00042" + str(ids.luhn_digit("12640000042")), Finding.CHECK_DIGIT, "日期不存在"),
+        ("", Finding.UNKNOWN, "没有扫到"),
+        (" ", Finding.UNKNOWN, "没有扫到"),
     ],
 )
 def test_ac_sp_1_and_codes_in_the_wrong_field(code: str, finding: Finding | None, words: str) -> None:
@@ -273,5 +297,8 @@ def test_checks_of_a_receipt_in_their_order(tube: Known, sections: str, limit: i
 def test_only_a_labelled_tube_of_this_patient_is_collected(state: State) -> None:
     found = collect_problem(state, True)
     assert (found is None) is (state is State.LABELLED)
+    gone = (State.REJECTED, State.LOST, State.DISCARDED, State.PLANNED)
+    finding = Finding.CANCELLED if state is State.CANCELLED else Finding.STATE if state in gone else Finding.DOUBLE
+    assert found is None or found[0] is finding
     other = collect_problem(state, False)
     assert other is not None and other[0] is Finding.OTHER_PATIENT

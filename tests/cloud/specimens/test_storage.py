@@ -49,13 +49,17 @@ def test_what_is_no_position_of_the_rack(text: str) -> None:
 )
 def test_the_next_place_goes_on_from_the_last_and_wraps(taken: Any, last: int | None, want: int | None) -> None:
     assert rules.following(set(taken), 6, last) == want
+    assert rules.looks_like_position("B12") and not rules.looks_like_position("RK01")
 
 
 @pytest.mark.parametrize("state", list(State))
 def test_every_state_is_decided_for_storing(state: State) -> None:
     problem = rules.store_problem(state)
-    assert (problem is None) is (state in rules.MAY_STORE)
+    here = ["received", "centrifuged", "aliquoted", "conditional", "on_analyzer", "tested", "reviewed", "released", "archived"]
+    assert (problem is None) is (state in here)
     assert problem is None or STATE_WORDS[state] in problem
+    gone = state in ("rejected", "cancelled", "lost", "discarded")
+    assert problem is None or ("医疗废物" if gone else "还没有核收") in problem
 
 
 def test_a_tube_is_kept_by_its_type_and_a_sensitive_one_until_a_person_decides() -> None:
@@ -90,6 +94,7 @@ def test_every_step_of_a_batch_is_decided(state: BatchState, to: BatchState) -> 
 
 def test_two_persons_are_told_apart_by_id() -> None:
     assert rules.second_problem(8, 9) is None
+    assert "重新登录" in str(rules.second_problem(None, 8))
     assert "同一人" in str(rules.second_problem(8, 8)) and "重新登录" in str(rules.second_problem(8, None))
 
 
