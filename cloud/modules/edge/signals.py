@@ -128,6 +128,11 @@ def silent(link: LinkFacts) -> bool:
     return link.result_ago is not None and usual is not None and link.result_ago > SILENT_TIMES * usual
 
 
+def away(link: LinkFacts) -> bool:
+    """Whether its section waits in vain: no results can come, or none come at its pace. What nobody counts on is not missed."""
+    return link.enabled and not link.spare and (not up(link) or silent(link))
+
+
 def whole_minutes(gap: timedelta) -> int:
     """Minutes, for people."""
     return int(gap.total_seconds() // 60)

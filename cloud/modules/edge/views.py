@@ -63,6 +63,19 @@ def board(uow: UnitOfWork) -> Any:
     )  # fmt: skip
 
 
+@VIEWS.get("/edge/bench/<code>", Perm.READ)
+def at_bench(uow: UnitOfWork, code: str) -> Any:
+    """A section's analyzers that bring no results, for its bench: the lights there are those of quality control."""
+    known = md.catalog(uow)
+    section = known.sections_by_code.get(code)
+    if section is None:
+        raise NotFound("该专业组")
+    own = {a.id for a in known.analyzers.values() if a.section_id == section.id}
+    found = [(link, view.facts) for view in facts.load(uow) for link in view.links if link.connection.analyzer_id in own]
+    away = [(link, *verdicts.light(link.facts, agent)) for link, agent in found if signals.away(link.facts)]
+    return fragment("edge/_bench.html", "away", away=away)
+
+
 @VIEWS.post("/edge/agents", Perm.MANAGE)
 def create(uow: UnitOfWork) -> Any:
     """A new agent."""

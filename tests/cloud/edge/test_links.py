@@ -121,7 +121,18 @@ def test_an_analyzer_silent_against_its_own_pace_is_named_with_what_to_do(edge: 
     assert alerts(edge) == [("edge.silent", "connection:1")]
     page = edge.lab.client("tester").get("/edge/links/1").text
     assert "分钟没有结果" in page and "自动发送开关" in page and 'class="at"' in page
-    assert "久无结果" in edge.lab.client("tester").get("/edge/board").text
+    tester = edge.lab.client("tester")
+    assert "久无结果" in tester.get("/edge/board").text
+    # Its section's bench says so too: the light there is quality control's and stays green.
+    [code] = edge.rows("SELECT s.code FROM section s JOIN analyzer a ON a.section_id = s.id JOIN connection c ON c.analyzer_id = a.id")[0]
+    assert f'hx-get="/edge/bench/{code}"' in tester.get(f"/bench/{code}").text
+    assert "久无结果" in tester.fragment(f"/edge/bench/{code}").text
+    edge.lab.clock.advance(minutes=3)
+    assert "采集端离线" in tester.fragment(f"/edge/bench/{code}").text
+    beat(edge, last_byte=edge.lab.clock().isoformat())
+    edge.take(edge.agent.raw(astm("1", {"K": "4.1"}, time="20260504102800")))
+    assert tester.fragment(f"/edge/bench/{code}").text.strip() == ""
+    assert tester.fragment("/edge/bench/NONE").status_code == 404
     assert edge.rows("SELECT sum(up), sum(down) FROM edge_link_hour") == [(2, 0)]
 
 

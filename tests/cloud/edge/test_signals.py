@@ -189,3 +189,22 @@ def test_the_agents_own_signs_name_the_layer() -> None:
 )
 def test_a_link_is_up_when_results_could_come(more: dict[str, Any], up: bool) -> None:
     assert signals.up(replace(LINK, **more)) is up
+
+
+@pytest.mark.parametrize(
+    ("more", "missed"),
+    [
+        ({"state": "idle"}, False),
+        ({"state": "listening"}, True),
+        ({"state": "listening", "on_demand": True}, False),
+        ({"state": "listening", "spare": True}, False),
+        ({"state": "listening", "enabled": False}, False),
+        ({"state": "fault"}, True),
+        ({"state": "idle", "online": False}, True),
+        ({"state": "idle", "result_ago": timedelta(minutes=16), "usual_gap": timedelta(minutes=5)}, True),
+        ({"state": "idle", "result_ago": timedelta(minutes=15), "usual_gap": timedelta(minutes=5)}, False),
+    ],
+)
+def test_which_analyzer_its_section_misses(more: dict[str, Any], missed: bool) -> None:
+    given: dict[str, Any] = {"enabled": True, "online": True, "offline_for": None}
+    assert signals.away(LinkFacts(**(given | more))) is missed
