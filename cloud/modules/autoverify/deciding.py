@@ -22,6 +22,7 @@ from cloud.modules.autoverify.validation import locked, move
 from cloud.modules.bench import queries as bench_queries
 from cloud.modules.bench import service as bench
 from cloud.modules.bench.queries import Detail
+from cloud.modules.catalog import places
 from cloud.modules.critical import queries as critical
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Level
@@ -106,7 +107,7 @@ def give_up(uow: UnitOfWork, specimen_id: int, error: Exception) -> None:
     message = "自动审核无法判断标本 %(barcode)s（程序出错：%(error)s）：该标本由人工审核，请通知信息管理组。"
     given = {"barcode": bench_queries.barcodes(uow, [specimen_id]).get(specimen_id, ""), "error": type(error).__name__}
     found = alerts.Alert("autoverify.engine", f"specimen:{specimen_id}", Level.URGENT, message, "/av/board", Perm.READ, given)
-    alerts.raise_alert(uow, found)
+    alerts.raise_alert(uow, replace(found, at=places.code(uow, bench_queries.section_of_tube(uow, specimen_id))))
 
 
 def _drop(uow: UnitOfWork, specimen_id: int) -> None:
@@ -190,7 +191,7 @@ def judge(uow: UnitOfWork, case: Case, one: Loaded) -> Verdict:
         verdict = decide(case, one.ready)
     except Exception as error:
         log.error("engine", rule_set=one.id, specimen=case.specimen_id, error=f"{type(error).__name__}: {error}"[:300])
-        alerts.raise_alert(uow, _engine_alert(one, error))
+        alerts.raise_alert(uow, replace(_engine_alert(one, error), at=places.code(uow, one.section_id)))
         return Verdict((Failure(0, "ENGINE", "", type(error).__name__),))
     if one.blocked:
         return Verdict((Failure(0, "REVALIDATE", "", one.blocked), *verdict.failures))

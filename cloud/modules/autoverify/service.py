@@ -21,6 +21,7 @@ from cloud.modules.autoverify.rules import WORDS, Perm, Scope, State, ends_soon,
 from cloud.modules.autoverify.simulation import cancel, start, step
 from cloud.modules.autoverify.validation import keep_case, locked, made_by, make_cases, move, problems, retire_case, run_cases, validate
 from cloud.modules.bench import queries as bench
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Level
@@ -131,7 +132,7 @@ def take_over(uow: UnitOfWork) -> None:
             message = "自动审核规则集 %(number)s 没有按排期启用：%(why)s"
             given = {"number": row.number, "why": error.message}
             told = alerts.Alert("autoverify.schedule", f"rule_set:{row.id}", Level.WARNING, message, "/av/rules", Perm.READ, given)
-            alerts.raise_alert(uow, told)
+            alerts.raise_alert(uow, replace(told, at=places.code(uow, row.section_id)))
 
 
 def activate(uow: UnitOfWork, rule_set_id: int) -> None:
@@ -240,7 +241,7 @@ def answer_audit(uow: UnitOfWork, decision_id: int, agrees: bool, note: str) -> 
         shut = row.specimen_id in bench.sensitive_tubes(uow, [row.specimen_id])
         given = {"specimen": barcode, "note": say("含敏感项目，原因见自动审核看板。") if shut else note.strip()[:80]}
         found = alerts.Alert("autoverify.audit", f"decision:{row.id}", Level.URGENT, message, "/av/board", Perm.READ, given)
-        alerts.raise_alert(uow, found)
+        alerts.raise_alert(uow, replace(found, at=places.code(uow, row.section_id)))
         title = f"自动审核抽查不同意（标本 {barcode}）"
         what = Mishap(Source.AUDIT, f"av_decision:{row.id}", title, note.strip(), Severity.MAJOR, row.section_id, "/av/board")
         open_once(uow, what)
@@ -305,13 +306,13 @@ def watch(uow: UnitOfWork) -> None:
         if why is not None:
             words = "自动审核规则集 %(number)s 须重新验证（%(why)s），在此之前全部转人工。"
             fields = {"number": row.number, "why": why}
-            subject = f"rule_set:{row.id}"
-            stale.append(alerts.Alert("autoverify.stale", subject, Level.WARNING, words, "/av/validation", Perm.READ, fields))
+            told = alerts.Alert("autoverify.stale", f"rule_set:{row.id}", Level.WARNING, words, "/av/validation", Perm.READ, fields)
+            stale.append(replace(told, at=places.code(uow, row.section_id)))
         elif ends_soon(row.valid_until, uow.now) and row.valid_until is not None:
             words = "自动审核规则集 %(number)s 的年度验证于 %(day)s 到期，请在此之前重新验证并批准，否则到期后全部转人工。"
             fields = {"number": row.number, "day": f"{row.valid_until.astimezone(md.HOSPITAL_ZONE):%Y-%m-%d}"}
             told = alerts.Alert("autoverify.due", f"rule_set:{row.id}", Level.NOTICE, words, "/av/validation", Perm.READ, fields)
-            soon.append(told)
+            soon.append(replace(told, at=places.code(uow, row.section_id)))
     alerts.sync(uow, "autoverify.stale", stale)
     alerts.sync(uow, "autoverify.due", soon)
 

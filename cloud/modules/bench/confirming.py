@@ -198,7 +198,7 @@ def look(uow: UnitOfWork) -> None:
     found = [
         alerts.Alert(
             "bench.confirm", f"{r.code}:{r.state}", alerts.Level.WARNING, words[Confirming(r.state)], f"/bench/confirm?section={r.code}",
-            Perm.ENTER, {"section": r.name, "n": r.n},
+            Perm.ENTER, {"section": r.name, "n": r.n}, at=(r.code,),
         )
         for r in late
     ]  # fmt: skip

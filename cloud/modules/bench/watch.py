@@ -58,5 +58,8 @@ def look(uow: UnitOfWork) -> None:
 def _sync(uow: UnitOfWork, query: Any, name: str, after: timedelta, level: Level, words: str, url: str) -> None:
     kind = f"bench.{name}"
     rows = uow.s.execute(query, {"t": uow.tenant_id, "before": uow.now - after})
-    found = [Alert(kind, f"section:{r.id}", level, words, url.format(code=r.code), Perm.ENTER, {"section": r.name, "n": r.n}) for r in rows]
+    found = [
+        Alert(kind, f"section:{r.id}", level, words, url.format(code=r.code), Perm.ENTER, {"section": r.name, "n": r.n}, at=(r.code,))
+        for r in rows
+    ]
     alerts.sync(uow, kind, found)

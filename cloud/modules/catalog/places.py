@@ -45,6 +45,32 @@ def of_sections(uow: UnitOfWork) -> Mapping[str, object]:
     return {"everywhere": own is None, "own_sections": sorted(own or ())}
 
 
+def code(uow: UnitOfWork, section_id: int | None) -> tuple[str, ...]:
+    """A section as an alert says where it belongs (``Alert.at``); none: everybody's."""
+    section = None if section_id is None else md.catalog(uow).sections.get(section_id)
+    return () if section is None else (section.code,)
+
+
+def of_analyzer(uow: UnitOfWork, analyzer_id: int | None) -> tuple[str, ...]:
+    """The same of an analyzer's section."""
+    analyzer = None if analyzer_id is None else md.catalog(uow).analyzers.get(analyzer_id)
+    return code(uow, None if analyzer is None else analyzer.section_id)
+
+
+_TUBES = text("""
+SELECT s.id, s.section_id, v.ward, v.dept FROM specimen s
+LEFT JOIN visit v ON v.tenant_id = s.tenant_id AND v.id = s.visit_id WHERE s.tenant_id = :t AND s.id = ANY(:ids)
+""")
+
+
+def of_tubes(uow: UnitOfWork, specimen_ids: Collection[int]) -> dict[int, tuple[str, ...]]:
+    """The same of tubes: where they are examined, and where they came from."""
+    if not specimen_ids:
+        return {}
+    rows = uow.s.execute(_TUBES, {"t": uow.tenant_id, "ids": sorted(set(specimen_ids))})
+    return {r.id: (*code(uow, r.section_id), *(w for w in (r.ward, r.dept) if w)) for r in rows}
+
+
 def of_row(sql: str) -> Callable[[UnitOfWork, int], bool]:
     """Whether the row ``:id`` is of the person's own place, by the section that ``sql`` finds for it; one that has none, or does not
     exist, is left to whoever reads it."""

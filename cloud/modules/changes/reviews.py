@@ -105,7 +105,8 @@ def overdue(uow: UnitOfWork) -> Iterator[Alert]:
         section = known.sections[section_id]
         words = "%(section)s：%(n)s 项参考区间或危急值界限满一年未复核"
         fields = {"section": section.name, "n": n}
-        yield Alert("changes.review", section.code, Level.NOTICE, words, f"/md/review?section={section.code}", Perm.SECTION, fields)
+        url = f"/md/review?section={section.code}"
+        yield Alert("changes.review", section.code, Level.NOTICE, words, url, Perm.SECTION, fields, at=(section.code,))
 
 
 def document(uow: UnitOfWork, rows: Sequence[Row], hospital: str, by: str) -> ListDocument:

@@ -54,7 +54,7 @@ def _gaps(known: md.Catalog) -> Iterator[Alert]:
         words = "%(section)s有 %(n)s 个项目的参考区间有空缺：%(items)s"
         fields = {"section": section.name, "n": len(names), "items": Listed([*names[:3], *(["…"] if len(names) > 3 else [])], "、")}
         url = f"/md/ri?show=holes&section={section.code}"
-        yield Alert("catalog.ri_gap", section.code, Level.WARNING, words, url, Perm.PROPOSE, fields)
+        yield Alert("catalog.ri_gap", section.code, Level.WARNING, words, url, Perm.PROPOSE, fields, at=(section.code,))
 
 
 def _formulas(known: md.Catalog) -> Iterator[Alert]:
@@ -63,7 +63,7 @@ def _formulas(known: md.Catalog) -> Iterator[Alert]:
             item = known.items[each.item_id]
             words = "%(item)s 的公式不能计算：%(why)s"
             yield Alert("catalog.formula", item.code, Level.URGENT, words, f"/md/formulas?item={item.code}", Perm.PROPOSE,
-                        {"item": item.name, "why": each.problem})  # fmt: skip
+                        {"item": item.name, "why": each.problem}, at=(known.sections[item.section_id].code,))  # fmt: skip
     for code, name, url, why in _unreadable(known):
         yield Alert("catalog.formula", code, Level.URGENT, "规则“%(name)s”不能执行：%(why)s", url, Perm.PROPOSE, {"name": name, "why": why})
 

@@ -11,6 +11,7 @@ from datetime import timedelta
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.critical import queries, rules, veil
 from cloud.modules.critical.detect import again
 from cloud.modules.critical.models import CriticalAttempt, CriticalEvent
@@ -57,7 +58,8 @@ def _alert(uow: UnitOfWork, event: CriticalEvent) -> Alert:
     message = "危急值已告知 %(to)s，之后结果更正或召回，请立即告知对方：%(name)s %(item)s"
     item = veil.HIDDEN if veil.is_sensitive(uow, event) else event.item_name
     fields = {"to": event.received_by or event.place, "name": event.patient_name, "item": item}
-    return Alert("critical.corrected", f"event:{event.id}", Level.URGENT, message, f"/critical/phone/{event.id}", Perm.HANDLE, fields)
+    subject, url = f"event:{event.id}", f"/critical/phone/{event.id}"
+    return Alert("critical.corrected", subject, Level.URGENT, message, url, Perm.HANDLE, fields, at=places.code(uow, event.section_id))
 
 
 def tell(uow: UnitOfWork, event_id: int, whom: str) -> None:

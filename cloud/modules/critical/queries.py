@@ -349,13 +349,19 @@ def _kpi(name: str, key: str, events: Sequence[CriticalEvent]) -> Kpi:
 
 
 def contacts(uow: UnitOfWork) -> Sequence[CriticalContact]:
-    """Whom to call, by level and place."""
-    return uow.s.execute(select(CriticalContact).order_by(CriticalContact.level, CriticalContact.place)).scalars().all()
+    """Whom to call, by level and place: of the own wards, and those who serve all."""
+    query = select(CriticalContact)
+    if uow.actor.reach is not None:
+        query = query.where(CriticalContact.place.in_(["", *sorted(uow.actor.reach.wards)]))
+    return uow.s.execute(query.order_by(CriticalContact.level, CriticalContact.place)).scalars().all()
 
 
 def quiet(uow: UnitOfWork) -> Sequence[CriticalQuiet]:
-    """Departments told once a day."""
-    return uow.s.execute(select(CriticalQuiet).order_by(CriticalQuiet.dept, CriticalQuiet.item_id)).scalars().all()
+    """Departments told once a day: those of the own place."""
+    query = select(CriticalQuiet)
+    if uow.actor.reach is not None:
+        query = query.where(CriticalQuiet.dept.in_(sorted(uow.actor.reach.wards)))
+    return uow.s.execute(query.order_by(CriticalQuiet.dept, CriticalQuiet.item_id)).scalars().all()
 
 
 def _lines(uow: UnitOfWork, events: Sequence[CriticalEvent]) -> list[Line]:

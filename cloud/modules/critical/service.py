@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, select, update
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.critical import queries, robot, rules, veil
 from cloud.modules.critical.detect import ZONE, Found, detect, direction_of
 from cloud.modules.critical.models import CriticalAttempt, CriticalCheck, CriticalEvent
@@ -293,7 +294,8 @@ def _alert(uow: UnitOfWork, event: CriticalEvent, words: tuple[Level, str]) -> N
     item, value = (veil.HIDDEN, "") if veil.is_sensitive(uow, event) else (event.item_name, event.value_text)
     fields = {"place": event.place, "name": event.patient_name, "item": item, "value": value}
     url = f"/critical/phone/{event.id}"
-    alerts.raise_alert(uow, alerts.Alert("critical.clock", f"event:{event.id}", level, message, url, rules.Perm.HANDLE, fields))
+    found = alerts.Alert("critical.clock", f"event:{event.id}", level, message, url, rules.Perm.HANDLE, fields)
+    alerts.raise_alert(uow, replace(found, at=places.code(uow, event.section_id)))
 
 
 def escalate_to(uow: UnitOfWork, event: CriticalEvent, level: int) -> None:

@@ -30,6 +30,12 @@ def contact_for(uow: UnitOfWork, level: int, event: CriticalEvent) -> str:
     return "" if one is None else f"{one.contact} {one.phone}".strip()
 
 
+def _require_here(uow: UnitOfWork, ward: str | None) -> None:
+    """Whose right counts for some wards alone sets nothing for others, and nothing that serves all (M01). None: there is no such row."""
+    if uow.actor.reach is not None and ward is not None and ward not in uow.actor.reach.wards:
+        raise UserError("not_found", say("“{ward}”不属于您所在的院区，请由该院区或全院的负责人设置。", ward=ward or say("全院")))
+
+
 def save_contact(uow: UnitOfWork, level: int, place: str, contact: str, phone: str) -> None:
     """Enter or change whom to call."""
     if level not in rules.LEVEL_WORDS:
@@ -37,6 +43,7 @@ def save_contact(uow: UnitOfWork, level: int, place: str, contact: str, phone: s
     if not phone.strip():
         raise UserError("invalid", say("请填写电话。"), field="phone")
     place = place.strip()[:60]
+    _require_here(uow, place)
     row = uow.s.execute(select(CriticalContact).where(CriticalContact.level == level, CriticalContact.place == place)).scalar_one_or_none()
     before = None if row is None else {"contact": row.contact, "phone": row.phone}
     if row is None:
@@ -48,6 +55,7 @@ def save_contact(uow: UnitOfWork, level: int, place: str, contact: str, phone: s
 
 def remove_contact(uow: UnitOfWork, contact_id: int) -> None:
     """Take a contact out."""
+    _require_here(uow, uow.s.execute(select(CriticalContact.place).where(CriticalContact.id == contact_id)).scalar())
     uow.s.execute(delete(CriticalContact).where(CriticalContact.id == contact_id))
     uow.audit("critical_contact", contact_id, "remove")
 
@@ -58,6 +66,7 @@ def save_quiet(uow: UnitOfWork, dept: str, item_id: int, worse_percent: Decimal 
         raise UserError("invalid", say("请填写科室。"), field="dept")
     if worse_percent is None or not Decimal(0) <= worse_percent <= Decimal(100):
         raise UserError("invalid", say("加重比例须在 0 到 100 之间。"), field="worse")
+    _require_here(uow, dept.strip())
     row = uow.s.execute(
         select(CriticalQuiet).where(CriticalQuiet.dept == dept.strip(), CriticalQuiet.item_id == item_id)
     ).scalar_one_or_none()
@@ -70,5 +79,6 @@ def save_quiet(uow: UnitOfWork, dept: str, item_id: int, worse_percent: Decimal 
 
 def remove_quiet(uow: UnitOfWork, quiet_id: int) -> None:
     """Tell every critical value of that department in full again."""
+    _require_here(uow, uow.s.execute(select(CriticalQuiet.dept).where(CriticalQuiet.id == quiet_id)).scalar())
     uow.s.execute(delete(CriticalQuiet).where(CriticalQuiet.id == quiet_id))
     uow.audit("critical_quiet", quiet_id, "remove")

@@ -37,7 +37,8 @@ def alarm_word(kind: str) -> str:
 
 def open_alerts(uow: UnitOfWork) -> list[Any]:
     """What the watch found wrong and still is, the urgent and unanswered first."""
-    return [a for a in alerts.visible(uow, frozenset({str(rules.Perm.READ)})) if a.kind.startswith("edge.")]
+    held = frozenset({str(rules.Perm.READ)})
+    return [a for a in alerts.visible(uow, held, bounds=alerts.within_reach(uow, held)) if a.kind.startswith("edge.")]
 
 
 BALANCE = text("""

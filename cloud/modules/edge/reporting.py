@@ -120,7 +120,8 @@ def report(uow: UnitOfWork, days: int, zone: tzinfo) -> Report:
 def faults(uow: UnitOfWork, since: datetime) -> list[Fault]:
     """Alerts of the edge by what they are about, with mean time to repair."""
     groups: dict[tuple[str, str], list[Any]] = {}
-    for row in alerts.history(uow, "edge.", frozenset({str(rules.Perm.READ)}), since):
+    held = frozenset({str(rules.Perm.READ)})
+    for row in alerts.history(uow, "edge.", held, since, alerts.within_reach(uow, held)):
         groups.setdefault((row.kind, row.subject), []).append(row)
     out = []
     for group in groups.values():

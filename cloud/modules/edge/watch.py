@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.edge import alarms, facts, queries, signals
 from cloud.modules.edge.models import Agent
 from cloud.modules.edge.rules import Perm
@@ -40,7 +41,8 @@ def look(uow: UnitOfWork, zone: tzinfo = CHINA) -> None:
             about = replace(link.facts, skew=skews.get(link.connection.id))
             for signal in signals.link_signals(about, working):
                 page = f"/edge/links/{link.connection.id}"
-                found[signal.kind].append(_alert(signal, f"connection:{link.connection.id}", link.connection.name, page))
+                told = _alert(signal, f"connection:{link.connection.id}", link.connection.name, page)
+                found[signal.kind].append(replace(told, at=places.of_analyzer(uow, link.connection.analyzer_id)))
             _count(uow, link)
     _told(uow, found)
     for kind in (*signals.WORDS, ALARM):

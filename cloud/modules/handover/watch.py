@@ -23,6 +23,7 @@ def untaken(uow: UnitOfWork) -> None:
             f"/bench/handover/{sections[n.section_id].code}",
             Perm.READ,
             {"section": sections[n.section_id].name, "who": n.giver},
+            at=(sections[n.section_id].code,),
         )
         for n in queries.untaken(uow, uow.now - UNTAKEN)
     ]

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import and_, or_, select, text, update
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import patients, private, queries, rules
+from cloud.modules.orders import patients, places, private, queries, rules
 from cloud.modules.orders.models import Patient, PatientMerge
 from cloud.modules.orders.rules import MergeState, Perm
 from cloud.modules.platform import alerts
@@ -168,12 +168,12 @@ def undo(uow: UnitOfWork, merge_id: int, version: int, reason: str) -> None:
 
 # -- looks -----------------------------------------------------------------------------------------------------------------
 
-_LIST = text("""
+_LIST = text(f"""
 SELECT m.id, m.state, m.why, m.proposed_by, m.proposed_at, m.decided_by, m.decided_at, m.reason, m.undone_by, m.undone_at,
        k.name AS keep_name, k.patient_no AS keep_no, o.name AS other_name, o.patient_no AS other_no
 FROM patient_merge m JOIN patient k ON k.tenant_id = m.tenant_id AND k.id = m.keep_id
 JOIN patient o ON o.tenant_id = m.tenant_id AND o.id = m.other_id
-WHERE m.tenant_id = :t AND (m.state = 'proposed') = :open AND m.id < :before ORDER BY m.id DESC LIMIT :n
+WHERE m.tenant_id = :t AND (m.state = 'proposed') = :open AND m.id < :before AND {places.PAIR} ORDER BY m.id DESC LIMIT :n
 """)
 _SIDE = text("""
 SELECT p.id, p.patient_no, p.name, p.sex, p.birth, p.age_text, p.phone, p.phone_sealed, p.provisional,
@@ -196,7 +196,7 @@ FIELDS = ("name", "sex", "birth", "phone", "identifiers")
 
 def listed(uow: UnitOfWork, open_only: bool, before: int | None = None) -> Sequence[Any]:
     """Pairs to look at, or those decided, newest first."""
-    return uow.s.execute(_LIST, {"t": uow.tenant_id, "open": open_only, "before": before or 2**62, "n": PAGE}).all()
+    return uow.s.execute(_LIST, {"t": uow.tenant_id, "open": open_only, "before": before or 2**62, "n": PAGE, **places.binds(uow)}).all()
 
 
 def compare(uow: UnitOfWork, merge_id: int) -> tuple[PatientMerge, Any, Any, frozenset[str]]:

@@ -7,7 +7,7 @@ from typing import Any
 from flask import request
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.orders import manual, merge, outside, patients, queries, rules
+from cloud.modules.orders import manual, merge, outside, patients, places, queries, rules
 from cloud.modules.orders.rules import MergeState, Perm
 from cloud.modules.platform import service as platform
 from cloud.web.faults import Invalid
@@ -37,6 +37,7 @@ def propose(uow: UnitOfWork) -> Any:
 @MERGE.get("/patients/merge/<int:merge_id>", Perm.MERGE)
 def compare(uow: UnitOfWork, merge_id: int) -> Any:
     """Both records side by side."""
+    places.require_pair(uow, merge_id)
     row, keep, other, differ = merge.compare(uow, merge_id)
     for each in (keep, other):
         platform.log_read(uow, each.id, "merge", request.path)
@@ -48,6 +49,7 @@ def compare(uow: UnitOfWork, merge_id: int) -> Any:
 @MERGE.post("/patients/merge/<int:merge_id>/<verb>", Perm.MERGE)
 def decide(uow: UnitOfWork, merge_id: int, verb: str) -> Any:
     """Merge, say they are two, or take a merge back."""
+    places.require_pair(uow, merge_id)
     form = request.form
     version, reason = form.get("version", 0, int), form.get("reason", "")
     if verb == "merge":

@@ -20,7 +20,15 @@ LEFT JOIN visit v ON v.tenant_id = o.tenant_id AND v.id = o.visit_id WHERE i.ten
 """
 _REFUND = "i.id = (SELECT r.order_item_id FROM refund_request r WHERE r.tenant_id = :t AND r.id = :id)"
 _VERBAL = "i.order_id = (SELECT w.order_id FROM verbal_order w WHERE w.tenant_id = :t AND w.id = :id)"
-_ASKED = {what: text(_FROM.format(which=which)) for what, which in (("item", "i.id = :id"), ("refund", _REFUND), ("verbal", _VERBAL))}
+_PAIR = "o.patient_id IN (SELECT unnest(ARRAY[m.keep_id, m.other_id]) FROM patient_merge m WHERE m.tenant_id = :t AND m.id = :id)"
+PAIR = f"""(:everywhere OR EXISTS (SELECT 1 FROM order_item i JOIN lab_order o ON o.tenant_id = i.tenant_id AND o.id = i.order_id
+  LEFT JOIN visit v ON v.tenant_id = o.tenant_id AND v.id = o.visit_id
+  WHERE i.tenant_id = m.tenant_id AND o.patient_id IN (m.keep_id, m.other_id) AND {ITEM}))"""
+"""For statements that list pairs of records ``m``: one of the two has a request of the own place."""
+_ASKED = {
+    what: text(_FROM.format(which=which))
+    for what, which in (("item", "i.id = :id"), ("refund", _REFUND), ("verbal", _VERBAL), ("pair", _PAIR))
+}
 
 
 def binds(uow: UnitOfWork) -> Mapping[str, object]:
@@ -47,6 +55,11 @@ def require_refund(uow: UnitOfWork, refund_id: int) -> None:
 def require_verbal(uow: UnitOfWork, verbal_id: int) -> None:
     """The same by a verbal request: one of its items is enough."""
     _require(uow, "verbal", verbal_id, "这条口头申请")
+
+
+def require_pair(uow: UnitOfWork, merge_id: int) -> None:
+    """The same by a pair of records that may be one person's: a request of one of them is enough."""
+    _require(uow, "pair", merge_id, "这条合并记录")
 
 
 def _require(uow: UnitOfWork, what: str, row_id: int, name: str) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places as md_places
 from cloud.modules.orders import manual, places, rules, uncharged
 from cloud.modules.orders.messages import Registration
 from cloud.modules.orders.models import VerbalOrder
@@ -21,7 +22,9 @@ PAGE = 200
 _WAITING = text(f"""
 SELECT w.id, w.version, w.caller, w.phone, w.taken_by, w.taken_at, w.deadline, o.doctor, o.dept, p.name, p.patient_no,
   (SELECT string_agg(coalesce(nullif(i.his_name, ''), i.his_code), '、' ORDER BY i.id) FROM order_item i
-    WHERE i.tenant_id = o.tenant_id AND i.order_id = o.id) AS names
+    WHERE i.tenant_id = o.tenant_id AND i.order_id = o.id) AS names, v.ward,
+  (SELECT array_agg(DISTINCT z.section_id) FROM order_item i JOIN order_set z ON z.tenant_id = i.tenant_id AND z.id = i.order_set_id
+    WHERE i.tenant_id = o.tenant_id AND i.order_id = o.id) AS sections
 FROM verbal_order w JOIN lab_order o ON o.tenant_id = w.tenant_id AND o.id = w.order_id
 JOIN patient p ON p.tenant_id = o.tenant_id AND p.id = o.patient_id
 LEFT JOIN visit v ON v.tenant_id = o.tenant_id AND v.id = o.visit_id
@@ -95,6 +98,7 @@ def look(uow: UnitOfWork) -> None:
             alerts.Alert(
                 "orders.verbal", str(r.id), alerts.Level.WARNING, words, "/orders/verbal", Perm.READ,
                 {"name": r.name, "caller": r.caller, "names": r.names},
+                at=tuple(w for w in (r.ward, r.dept, *(c for s in r.sections or () for c in md_places.code(uow, s))) if w),
             )
             for r in late
         ],

@@ -7,12 +7,13 @@ the module's ``en.po`` with ``%(name)s`` fields (values, sentences of ``say``, l
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, literal, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, false, func, literal, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from cloud.db.session import UnitOfWork
@@ -40,6 +41,8 @@ class Alert:
     """Something that happened rather than something that is: acknowledging ends it."""
     place: str = ""
     """A ward's or department's own matter: people of other wards do not see it."""
+    at: tuple[str, ...] = ()
+    """Sections and wards it is about: whose right counts at other places only does not see it (M01). None: everybody's."""
 
 
 def raise_alert(uow: UnitOfWork, alert: Alert) -> None:
@@ -60,10 +63,11 @@ def raise_alert(uow: UnitOfWork, alert: Alert) -> None:
         "raised_at": uow.now,
         "once": alert.once,
         "place": alert.place,
+        "at": list(alert.at),
     }
     before = uow.s.execute(select(t.id, t.level).where(t.kind == alert.kind, t.subject == alert.subject, t.cleared_at.is_(None))).first()
     worse = before is not None and alert.level > Level(before.level)
-    new = {"level": alert.level, "message": alert.message, "fields": fields, "url": alert.url}
+    new = {"level": alert.level, "message": alert.message, "fields": fields, "url": alert.url, "at": list(alert.at)}
     if worse:
         new |= {"acknowledged_at": None, "acknowledged_by": None}
     uow.s.execute(
@@ -102,18 +106,38 @@ def _clear(uow: UnitOfWork, kind: str, subjects: Sequence[str]) -> None:
 
 
 NOWHERE: frozenset[str] = frozenset()
+Bounds = Mapping[str, tuple[frozenset[str], frozenset[str]]]
+"""Permission → sections and wards where it counts, as ``Principal.bounds`` has it."""
+EVERYWHERE: Bounds = MappingProxyType({})
 
 
-def _mine(permissions: frozenset[str], wards: frozenset[str]) -> ColumnElement[bool]:
-    """What this person may see: by permission, and of wards' own matters those of the own wards (nobody's wards: all)."""
+def within_reach(uow: UnitOfWork, permissions: Collection[str]) -> Bounds:
+    """The bounds of the person at work, for a page that shows alerts by a right of its own."""
+    reach = uow.actor.reach
+    return EVERYWHERE if reach is None else dict.fromkeys(permissions, (reach.sections, reach.wards))
+
+
+def _mine(permissions: frozenset[str], wards: frozenset[str], bounds: Bounds) -> ColumnElement[bool]:
+    """What this person may see: by permission, where that counts for the person, and of wards' own matters those of the own wards
+    (nobody's wards: all)."""
     t = models.Alert
-    allowed = t.permission.in_(permissions)
+    there = dict[frozenset[str], set[str]]()
+    for permission in permissions:
+        sections, own_wards = bounds.get(permission, (NOWHERE, NOWHERE))
+        there.setdefault(sections | own_wards if sections else NOWHERE, set()).add(permission)
+    ways = [
+        and_(t.permission.in_(held), or_(t.at == [], t.at.overlap(sorted(places)))) if places else t.permission.in_(held)
+        for places, held in there.items()
+    ]
+    allowed = or_(false(), *ways)
     return and_(allowed, or_(t.place == "", t.place.in_(wards))) if wards else allowed
 
 
-def acknowledge(uow: UnitOfWork, alert_id: int, permissions: frozenset[str], note: str, wards: frozenset[str] = NOWHERE) -> models.Alert:
+def acknowledge(
+    uow: UnitOfWork, alert_id: int, permissions: frozenset[str], note: str, wards: frozenset[str] = NOWHERE, bounds: Bounds = EVERYWHERE
+) -> models.Alert:
     """A person takes it on, with a word on what is done. NotFound for what this person may not see."""
-    query = select(models.Alert).where(models.Alert.id == alert_id, _mine(permissions, wards)).with_for_update()
+    query = select(models.Alert).where(models.Alert.id == alert_id, _mine(permissions, wards, bounds)).with_for_update()
     row = uow.s.execute(query).scalar_one_or_none()
     if row is None:
         raise NotFound("这条提醒")
@@ -132,11 +156,11 @@ def acknowledge(uow: UnitOfWork, alert_id: int, permissions: frozenset[str], not
     return row
 
 
-def counts(uow: UnitOfWork, permissions: frozenset[str], wards: frozenset[str] = NOWHERE) -> tuple[int, int]:
+def counts(uow: UnitOfWork, permissions: frozenset[str], wards: frozenset[str] = NOWHERE, bounds: Bounds = EVERYWHERE) -> tuple[int, int]:
     """Open and not yet acknowledged for this person: all, and of them the urgent ones."""
     t = models.Alert
     urgent = func.count(case((t.level >= Level.URGENT, 1)))
-    query = select(func.count(), urgent).where(t.cleared_at.is_(None), t.acknowledged_at.is_(None), _mine(permissions, wards))
+    query = select(func.count(), urgent).where(t.cleared_at.is_(None), t.acknowledged_at.is_(None), _mine(permissions, wards, bounds))
     total, serious = uow.s.execute(query).one()
     return int(total), int(serious)
 
@@ -145,6 +169,7 @@ def visible(
     uow: UnitOfWork,
     permissions: frozenset[str],
     wards: frozenset[str] = NOWHERE,
+    bounds: Bounds = EVERYWHERE,
     *,
     roles: Collection[str] = (),
     cleared: bool = False,
@@ -154,7 +179,7 @@ def visible(
     """A page of what this person may see: open ones by level, then what the roles act on, then age; or those cleared within a week,
     newest first."""
     t = models.Alert
-    query = select(t).where(_mine(permissions, wards), *([t.kind == kind] if kind else []))
+    query = select(t).where(_mine(permissions, wards, bounds), *([t.kind == kind] if kind else []))
     if cleared:
         query = query.where(t.cleared_at >= uow.now - CLEARED_SHOWN).order_by(t.id.desc())
         query = query.where(t.id < before) if before else query
@@ -166,10 +191,12 @@ def visible(
     return uow.s.execute(query.limit(PAGE)).scalars().all()
 
 
-def history(uow: UnitOfWork, prefix: str, permissions: frozenset[str], since: datetime) -> Sequence[models.Alert]:
+def history(
+    uow: UnitOfWork, prefix: str, permissions: frozenset[str], since: datetime, bounds: Bounds = EVERYWHERE
+) -> Sequence[models.Alert]:
     """All of a module's alerts that were open at some time since then, the newest first."""
     t = models.Alert
-    query = select(t).where(t.kind.startswith(prefix, autoescape=True), _mine(permissions, NOWHERE))
+    query = select(t).where(t.kind.startswith(prefix, autoescape=True), _mine(permissions, NOWHERE, bounds))
     return uow.s.execute(query.where(or_(t.cleared_at.is_(None), t.cleared_at > since)).order_by(t.id.desc())).scalars().all()
 
 

@@ -16,7 +16,7 @@ from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import rules, wework
+from cloud.modules.platform import identity, rules, wework
 from cloud.modules.platform.digest_rules import KEPT, Line, Matter, Reader, again, counted, due, lines
 from cloud.modules.platform.models import Alert, Digest, User
 from cloud.modules.platform.rules import Level
@@ -26,7 +26,8 @@ from common.errors import PeerError
 AT_ONCE = 20
 
 _PEOPLE = text("""
-SELECT u.id, u.wards, u.wework_id IS NOT NULL AS bound, array_agg(DISTINCT r.code) AS roles, array_agg(DISTINCT p.permission) AS permissions
+SELECT u.id AS user_id, u.sections, u.wards, u.wework_id IS NOT NULL AS bound, bool_or(ur.scope <> 'tenant') AS bounded,
+  array_agg(DISTINCT r.code) AS roles, array_agg(DISTINCT p.permission) AS permissions
 FROM app_user u
 JOIN user_role ur ON ur.tenant_id = u.tenant_id AND ur.user_id = u.id
 JOIN role r ON r.tenant_id = ur.tenant_id AND r.id = ur.role_id
@@ -48,10 +49,12 @@ def make(uow: UnitOfWork) -> int:
     # The mark of the day, also of one on which nothing is open.
     rows: list[dict[str, Any]] = [{**same, "user_id": None, "lines": [], "next_at": None}]
     for person in uow.s.execute(_PEOPLE, {"t": uow.tenant_id}):
-        told = lines(matters, Reader(frozenset(person.permissions), frozenset(person.roles), frozenset(person.wards)))
+        bounds = identity.bounds_of(uow, person) if person.bounded else {}
+        held = frozenset(bounds) if bounds else frozenset(person.permissions)
+        told = lines(matters, Reader(held, frozenset(person.roles), frozenset(person.wards), bounds))
         if told:
             next_at = uow.now if outside and person.bound else None
-            rows.append({**same, "user_id": person.id, "lines": [asdict(line) for line in told], "next_at": next_at})
+            rows.append({**same, "user_id": person.user_id, "lines": [asdict(line) for line in told], "next_at": next_at})
     uow.s.execute(insert(Digest).on_conflict_do_nothing(), rows)
     uow.audit("digest", today.isoformat(), "make", after={"people": len(rows) - 1})
     return len(rows) - 1
@@ -61,7 +64,7 @@ def _open(uow: UnitOfWork) -> list[Matter]:
     """What nobody has taken on; a thing that is in work is not news."""
     query = select(Alert).where(Alert.cleared_at.is_(None), Alert.acknowledged_at.is_(None)).order_by(Alert.raised_at, Alert.id)
     found = uow.s.execute(query).scalars()
-    return [Matter(a.kind, Level(a.level), a.url, a.permission, a.message, a.fields, a.place) for a in found]
+    return [Matter(a.kind, Level(a.level), a.url, a.permission, a.message, a.fields, a.place, frozenset(a.at)) for a in found]
 
 
 def send(uow: UnitOfWork) -> int:

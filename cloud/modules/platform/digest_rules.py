@@ -27,6 +27,8 @@ class Matter:
     fields: Mapping[str, Any] = field(default_factory=dict)
     place: str = ""
     """A ward's own matter: people of other wards are not told."""
+    at: frozenset[str] = frozenset()
+    """Sections and wards it is about; nobody is told whose right counts elsewhere. None: everybody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,8 @@ class Reader:
     permissions: frozenset[str]
     roles: frozenset[str]
     wards: frozenset[str] = frozenset()
+    bounds: Mapping[str, tuple[frozenset[str], frozenset[str]]] = field(default_factory=dict)
+    """Permission → sections and wards where it counts, as ``Principal.bounds`` has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +69,18 @@ def lines(matters: Sequence[Matter], reader: Reader) -> list[Line]:
     """What this person is told: a line a kind, the gravest first, of equally grave ones what the roles act on, then the most."""
     by_kind = dict[str, list[Matter]]()
     for matter in matters:
-        if matter.permission in reader.permissions and (not matter.place or not reader.wards or matter.place in reader.wards):
+        if _theirs(matter, reader):
             by_kind.setdefault(matter.kind, []).append(matter)
     rank = {family: place for place, family in enumerate(first_families(reader.roles))}
     found = [_line(kind, some) for kind, some in by_kind.items()]
     return sorted(found, key=lambda each: (-each.level, rank.get(each.kind.partition(".")[0], len(rank)), -each.n, each.kind))
+
+
+def _theirs(matter: Matter, reader: Reader) -> bool:
+    sections, wards = reader.bounds.get(matter.permission, (frozenset(), frozenset()))
+    elsewhere = bool(matter.at and sections) and matter.at.isdisjoint(sections | wards)
+    own_ward = not matter.place or not reader.wards or matter.place in reader.wards
+    return matter.permission in reader.permissions and own_ward and not elsewhere
 
 
 def _line(kind: str, matters: Sequence[Matter]) -> Line:

@@ -143,11 +143,16 @@ class SessionIdentity:
         uow.look(principal.user_id, principal.name, None, "support", path)
 
 
+def bounds_of(uow: UnitOfWork, person: Row[Any]) -> Bounds:
+    """Where each right of a person counts (``user_id``, ``sections``, ``wards``), for a job that tells people something: own roles only."""
+    return _bounds(uow, person, rules.Places(frozenset(person.sections), frozenset(person.wards)))
+
+
 def _bounds(uow: UnitOfWork, row: Row[Any], own: rules.Places) -> Bounds:
     """Every permission of the own and the lent roles with the places where one of them counts."""
     asked = {"t": uow.tenant_id, "user": row.user_id, "now": uow.now}
     found: dict[str, list[rules.Places]] = {}
-    for statement in (_GRANTED, *((_DELEGATED,) if row.delegated else ())):
+    for statement in (_GRANTED, *((_DELEGATED,) if getattr(row, "delegated", False) else ())):
         for p, scope, sections, wards in uow.s.execute(statement, asked):
             campus = None if sections is None else rules.Places(frozenset(sections), frozenset(wards))
             if (there := rules.places(rules.Scope(scope), own, campus)) is not None:

@@ -305,6 +305,8 @@ class Alert(TenantTable, Base):
     """An event rather than a state: acknowledging it is the end of it."""
     place: Mapped[str] = mapped_column(default="", server_default="")
     """A ward or department: who works in named places sees those of the own places only; "" is everybody's."""
+    at: Mapped[list[str]] = mapped_column(ARRAY(TEXT), default=list, server_default="{}")
+    """Sections and wards it is about; a right that counts elsewhere does not show it. Empty: everybody's."""
 
 
 class Digest(TenantTable, Base):

@@ -127,6 +127,20 @@ def workstations(uow: UnitOfWork, after: str = "", q: str = "") -> Sequence[Work
     return uow.s.execute(query).scalars().all()
 
 
+def workstations_elsewhere(uow: UnitOfWork) -> frozenset[str]:
+    """Codes of workstations that stand at another place than where the right of the person at work counts (M01)."""
+    reach = uow.actor.reach
+    if reach is None:
+        return frozenset()
+    own = {
+        each.code
+        for each in uow.s.scalars(select(Campus).where(Campus.active))
+        if reach.sections & set(each.sections) or reach.wards & set(each.wards)
+    }
+    found = uow.s.execute(select(Workstation.code, Workstation.section_code, Workstation.campus))
+    return frozenset(code for code, section, campus in found if (section or campus) and section not in reach.sections and campus not in own)
+
+
 @dataclass(frozen=True)
 class AuditFilter:
     """What the audit page searches by; empty fields do not restrict."""

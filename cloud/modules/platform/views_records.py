@@ -225,21 +225,23 @@ def alert_list(uow: UnitOfWork) -> Any:
     """What is open for this person, or with ``?cleared=1`` what was within the last week."""
     cleared, before = bool(request.args.get("cleared")), request.args.get("before", None, type=int)
     who, kind = principal(), request.args.get("kind", "")
-    rows = alerts.visible(uow, who.permissions, who.wards, roles=who.roles, cleared=cleared, before=before, kind=kind)
+    rows = alerts.visible(uow, who.permissions, who.wards, who.bounds, roles=who.roles, cleared=cleared, before=before, kind=kind)
     return page("platform/alerts.html", "rows", rows=rows, cleared=cleared, kind=kind, Level=Level, page_size=alerts.PAGE)
 
 
 @VIEWS.get("/alerts/count", Access.LOGIN)
 def alert_count(uow: UnitOfWork) -> Any:
     """The top bar's sign."""
-    total, urgent = alerts.counts(uow, principal().permissions, principal().wards)
+    who = principal()
+    total, urgent = alerts.counts(uow, who.permissions, who.wards, who.bounds)
     return fragment("platform/alerts.html", "count", total=total, urgent=urgent)
 
 
 @VIEWS.post("/alerts/<int:alert_id>/acknowledge", Access.LOGIN)
 def alert_acknowledge(uow: UnitOfWork, alert_id: int) -> Any:
     """Take an alert on."""
-    row = alerts.acknowledge(uow, alert_id, principal().permissions, request.form.get("note", ""), principal().wards)
+    who = principal()
+    row = alerts.acknowledge(uow, alert_id, who.permissions, request.form.get("note", ""), who.wards, who.bounds)
     return fragment("platform/alerts.html", "one", trigger='{"sound":"ok"}', a=row, Level=Level)
 
 

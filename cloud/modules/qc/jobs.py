@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Level
@@ -58,7 +59,9 @@ _MESSAGES = {
 def _alert(uow: UnitOfWork, kind: str, analyzer_id: int, items: list[str], level: Level) -> alerts.Alert:
     shown = "、".join(items[:6]) + (f"等 {len(items)} 项" if len(items) > 6 else "")
     fields = {"analyzer": md.catalog(uow).analyzers[analyzer_id].name, "items": shown}
-    return alerts.Alert(kind, f"analyzer:{analyzer_id}", level, _MESSAGES[kind], "/qc/today", Perm.READ, fields)
+    return alerts.Alert(
+        kind, f"analyzer:{analyzer_id}", level, _MESSAGES[kind], "/qc/today", Perm.READ, fields, at=places.of_analyzer(uow, analyzer_id)
+    )
 
 
 # Use of a month: what was measured in the last thirty days.
@@ -106,7 +109,9 @@ def convert(uow: UnitOfWork) -> None:
         fields = {"analyzer": known.analyzers[r.analyzer_id].name, "item": known.items[r.item_id].name, "level": r.level, "lot": r.lot}
         words, url = "%(analyzer)s %(item)s L%(level)s 批号 %(lot)s 即刻法已满 20 点，请设靶值并改用质控图", f"/qc/targets?plan={r.id}"
         subject = f"plan:{r.id}:{r.level}:{r.lot}"
-        found.append(alerts.Alert("qc.convert", subject, Level.NOTICE, words, url, Perm.PLAN, fields))
+        found.append(
+            alerts.Alert("qc.convert", subject, Level.NOTICE, words, url, Perm.PLAN, fields, at=places.of_analyzer(uow, r.analyzer_id))
+        )
     alerts.sync(uow, "qc.convert", found)
 
 

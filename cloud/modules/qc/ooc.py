@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -11,6 +11,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.platform import service as platform
@@ -213,7 +214,8 @@ def examine(uow: UnitOfWork, ooc_id: int, result_id: int, again: Decimal) -> boo
         words = "%(code)s %(item)s 复检 %(again)s 与已发布的 %(told)s 相差超过 ½TEa，报告须召回或修改"
         fields = {"code": one.barcode, "item": item.name, "again": again, "told": one.reported_text}
         url = f"/reports/{one.report_id}"
-        alerts.raise_alert(uow, alerts.Alert("qc.recall", f"result:{result_id}", alerts.Level.URGENT, words, url, rules.Perm.READ, fields))
+        found = alerts.Alert("qc.recall", f"result:{result_id}", alerts.Level.URGENT, words, url, rules.Perm.READ, fields)
+        alerts.raise_alert(uow, replace(found, at=places.of_analyzer(uow, plan.analyzer_id)))
     else:
         alerts.clear(uow, "qc.recall", f"result:{result_id}")
     return exceeds

@@ -7,13 +7,14 @@ point. What is beyond a limit holds the automatic release (M08 category 5) and i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.qc import moving
@@ -140,7 +141,8 @@ def _tell(uow: UnitOfWork) -> None:
             "high": f"{line.setting.high.normalize():f}",
         }
         url = f"/qc/moving?plan={line.plan.id}"
-        found.append(alerts.Alert("qc.moving", f"plan:{line.plan.id}", alerts.Level.WARNING, words, url, Perm.READ, fields))
+        told = alerts.Alert("qc.moving", f"plan:{line.plan.id}", alerts.Level.WARNING, words, url, Perm.READ, fields)
+        found.append(replace(told, at=places.of_analyzer(uow, line.plan.analyzer_id)))
     alerts.sync(uow, "qc.moving", found)
 
 

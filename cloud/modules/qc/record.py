@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import func, select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.qc import immediate, qualitative, robot, rules, targets, westgard
@@ -428,7 +429,7 @@ def _last_good(uow: UnitOfWork, plan: QcPlan, run: QcRun) -> datetime | None:
 def _alert(uow: UnitOfWork, plan: QcPlan, told: alerts.Alert, broken: str) -> None:
     known = md.catalog(uow)
     fields = {"analyzer": known.analyzers[plan.analyzer_id].name, "item": known.items[plan.item_id].name, "rules": broken}
-    alerts.raise_alert(uow, replace(told, fields=fields))
+    alerts.raise_alert(uow, replace(told, fields=fields, at=places.of_analyzer(uow, plan.analyzer_id)))
 
 
 def _payload(plan: QcPlan, run: QcRun) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Alert, Level
@@ -24,7 +25,16 @@ def overdue(uow: UnitOfWork) -> None:
         ("quality.effect_due", Level.WARNING, "不符合项 %(id)s 到了验证效果的时间：%(title)s", ripe),
     ):
         found = [
-            Alert(kind, f"nc:{n.id}", level, words, f"/qms/nc/{n.id}", Perm.WORK, {"id": n.id, "title": n.title})
+            Alert(
+                kind,
+                f"nc:{n.id}",
+                level,
+                words,
+                f"/qms/nc/{n.id}",
+                Perm.WORK,
+                {"id": n.id, "title": n.title},
+                at=places.code(uow, n.section_id),
+            )
             for n in uow.s.execute(query).scalars()
         ]
         alerts.sync(uow, kind, found)

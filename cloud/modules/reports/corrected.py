@@ -3,6 +3,7 @@ else. What is not told yet the bench judges anew by itself (bench.corrected)."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import service as bench
+from cloud.modules.catalog import places
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Alert, Level
 from cloud.modules.reports.rules import Perm
@@ -21,7 +23,8 @@ SINCE = timedelta(days=365)
 
 _OF_PATIENT = text("SELECT id FROM report WHERE tenant_id = :t AND patient_id = :p AND released_at > :since ORDER BY id")
 _REPORT = text("""
-SELECT id, no, specimen_id, current_no > 0 AND state NOT IN ('recalled', 'cancelled') AS told FROM report WHERE tenant_id = :t AND id = :r
+SELECT id, no, specimen_id, section_id,
+  current_no > 0 AND state NOT IN ('recalled', 'cancelled') AS told FROM report WHERE tenant_id = :t AND id = :r
 """)
 _OPEN = text("SELECT 1 FROM alert WHERE tenant_id = :t AND kind = :kind AND subject = :subject AND cleared_at IS NULL")
 
@@ -47,7 +50,7 @@ def _look(uow: UnitOfWork, report_id: int) -> None:
         alerts.clear(uow, KIND, _subject(report_id))
         return
     found = Alert(KIND, _subject(report_id), Level.URGENT, MESSAGE, f"/reports/{report_id}", Perm.AMEND, {"no": row.no, "items": items})
-    alerts.raise_alert(uow, found)
+    alerts.raise_alert(uow, replace(found, at=places.code(uow, row.section_id)))
 
 
 def _subject(report_id: int) -> str:

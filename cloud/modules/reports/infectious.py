@@ -10,6 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts, glass
 from cloud.modules.platform.alerts import Alert, Level
@@ -71,7 +72,7 @@ def carded(uow: UnitOfWork, finding_id: int, card_no: str) -> None:
 
 _LIST = """
 SELECT f.id, f.item, f.value_text, f.notify, f.told_at, f.due_at, f.carded_at, f.carded_by, f.card_no, f.withdrawn_at,
-       p.name, p.patient_no, r.no, coalesce(nullif(r.ward, ''), r.dept) AS place, f.patient_id, f.item_id
+       p.name, p.patient_no, r.no, coalesce(nullif(r.ward, ''), r.dept) AS place, f.patient_id, f.item_id, r.section_id
 FROM infectious_finding f
 JOIN report r ON r.tenant_id = f.tenant_id AND r.id = f.report_id
 JOIN patient p ON p.tenant_id = f.tenant_id AND p.id = f.patient_id
@@ -155,6 +156,7 @@ def watch(uow: UnitOfWork, now: datetime) -> None:
             "/reports/infectious",
             Perm.NOTIFY,
             {"place": r.place, "name": r.name, "item": "" if r.item_id in items and items[r.item_id].sensitive else r.item},
+            at=(*places.code(uow, r.section_id), r.place),
         )
         for r in rows
     ]

@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Alert, Level
 from cloud.modules.reports import infectious
@@ -31,10 +32,10 @@ JOIN section s ON s.tenant_id = r.tenant_id AND s.id = r.section_id
 WHERE r.tenant_id = :t AND r.state = 'tested' AND r.tested_at < :before GROUP BY s.id, s.code, s.name
 """)
 UNTAKEN = text("""
-SELECT r.no, n.version_no, r.state, count(*) AS n FROM report_notice n
+SELECT r.no, n.version_no, r.state, r.section_id, count(*) AS n FROM report_notice n
 JOIN report r ON r.tenant_id = n.tenant_id AND r.id = n.report_id
 WHERE n.tenant_id = :t AND n.read_at IS NULL AND n.at < :before AND n.version_no = r.current_no AND n.kind <> 'final'
-GROUP BY r.no, n.version_no, r.state ORDER BY r.no DESC LIMIT :most
+GROUP BY r.no, n.version_no, r.state, r.section_id ORDER BY r.no DESC LIMIT :most
 """)
 COCHECK = text("""
 SELECT s.id, s.code, s.name, count(*) AS n FROM report r
@@ -51,7 +52,8 @@ def watch(uow: UnitOfWork) -> None:
     def sections(query: object, kind: str, level: Level, message: str, url: str, **more: object) -> None:
         rows = uow.s.execute(query, {**at, **more})  # type: ignore[call-overload]
         found = [
-            Alert(kind, f"section:{r.id}", level, message, url.format(code=r.code), Perm.TEST, {"section": r.name, "n": r.n}) for r in rows
+            Alert(kind, f"section:{r.id}", level, message, url.format(code=r.code), Perm.TEST, {"section": r.name, "n": r.n}, at=(r.code,))
+            for r in rows
         ]
         alerts.sync(uow, kind, found)
 
@@ -92,6 +94,7 @@ def watch(uow: UnitOfWork) -> None:
                 "/reports/notices",
                 Perm.AMEND,
                 {"no": r.no, "n": r.n},
+                at=places.code(uow, r.section_id),
             )
             for r in unread
         ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Alert, Level
 from cloud.modules.servicedesk.models import Ticket
@@ -20,7 +21,7 @@ def look(uow: UnitOfWork) -> None:
 
     def told(row: Ticket, kind: str, level: Level, words: str) -> Alert:
         given = {"no": row.id, "title": row.title[:60]}
-        return Alert(kind, f"ticket:{row.id}", level, words, f"/desk/{row.id}", Perm.READ, given)
+        return Alert(kind, f"ticket:{row.id}", level, words, f"/desk/{row.id}", Perm.READ, given, at=places.code(uow, row.section_id))
 
     alone = [r for r in rows if r.state == State.NEW and uow.now - r.typed_at > UNASSIGNED]
     words = "工单 %(no)s 5 分钟仍未受理：%(title)s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -149,10 +149,15 @@ def close(uow: UnitOfWork, bag_id: int, version: int, note: str) -> Balance:
     if found.missing:
         fields = {"bag": bag.code, "n": len(found.missing), "place": bag.origin or "—"}
         words = "袋子 %(bag)s（%(place)s）缺 %(n)s 管标本"
-        alerts.raise_alert(
-            uow, alerts.Alert("specimen.bag", f"bag:{bag.id}", alerts.Level.WARNING, words, f"/sp/bags/{bag.id}", Perm.RECEIVE, fields)
-        )
+        told = alerts.Alert("specimen.bag", f"bag:{bag.id}", alerts.Level.WARNING, words, f"/sp/bags/{bag.id}", Perm.RECEIVE, fields)
+        alerts.raise_alert(uow, replace(told, at=_at(uow, bag)))
     return found
+
+
+def _at(uow: UnitOfWork, bag: SpecimenBag) -> tuple[str, ...]:
+    """The places a bag concerns: where it came from, and where its tubes are examined."""
+    tubes = places.of_tubes(uow, [each.specimen_id for each in tubes_of(uow, bag.id) if each.specimen_id is not None])
+    return tuple(sorted({w for w in (bag.origin, *(w for at in tubes.values() for w in at)) if w}))
 
 
 def allowed(uow: UnitOfWork) -> bag_rules.Reading:
@@ -213,10 +218,9 @@ def _read(
     if out is not None:
         words = "袋子 %(bag)s（%(place)s）%(out)s，请决定拒收或让步接收"
         fields = {"bag": bag.code, "place": bag.origin or "—", "out": out}
-        alerts.raise_alert(
-            uow,
-            alerts.Alert("specimen.temperature", f"bag:{bag.id}", alerts.Level.URGENT, words, f"/sp/bags/{bag.id}", Perm.RECEIVE, fields),
-        )
+        url = f"/sp/bags/{bag.id}"
+        raised = alerts.Alert("specimen.temperature", f"bag:{bag.id}", alerts.Level.URGENT, words, url, Perm.RECEIVE, fields)
+        alerts.raise_alert(uow, replace(raised, at=_at(uow, bag)))
     else:
         alerts.clear(uow, "specimen.temperature", f"bag:{bag.id}")
     return out

@@ -193,6 +193,7 @@ def daily(uow: UnitOfWork) -> None:
         ),
     )  # fmt: skip
     late = storage_queries.out(uow, uow.now - rules.OUT_LIMIT)
+    at = places.of_tubes(uow, [o.specimen_id for o in late])
     words_out = "标本 %(code)s 取出已超过 24 小时没有放回（%(who)s：%(why)s）"
     alerts.sync(
         uow,
@@ -200,7 +201,7 @@ def daily(uow: UnitOfWork) -> None:
         (
             alerts.Alert(
                 "specimen.taken_out", f"tube:{o.specimen_id}", alerts.Level.WARNING, words_out, "/sp/archive/out", Perm.ARCHIVE,
-                {"code": o.barcode, "who": o.taken_by, "why": o.taken_why},
+                {"code": o.barcode, "who": o.taken_by, "why": o.taken_why}, at=at[o.specimen_id],
             )
             for o in late
         ),

@@ -153,21 +153,26 @@ def look(uow: UnitOfWork) -> None:
     known = md.catalog(uow)
     way = _grouped(rows(uow, Late.ON_THE_WAY), lambda r: r.place or "—")
     words = "%(place)s：%(n)s 管标本采集后超时未送达，最早 %(code)s（%(at)s 采集）"
-    alerts.sync(
-        uow, "specimen.on_the_way", [_alert("specimen.on_the_way", k, found, words, Late.ON_THE_WAY, k) for k, found in way.items()]
-    )
+    told = []
+    for place, found in way.items():
+        at = (place, *sorted({known.sections[r.section_id].code for r in found}))
+        told.append(_alert("specimen.on_the_way", place, found, words, Late.ON_THE_WAY, place, at))
+    alerts.sync(uow, "specimen.on_the_way", told)
     idle = _grouped(rows(uow, Late.NOT_MEASURED), lambda r: str(r.section_id))
     words = "%(place)s：%(n)s 管标本核收后超时未上机，最早 %(code)s（%(at)s 核收）"
     alerts.sync(
         uow,
         "specimen.idle",
-        [_alert("specimen.idle", k, found, words, Late.NOT_MEASURED, known.sections[int(k)].name) for k, found in idle.items()],
+        [
+            _alert("specimen.idle", k, found, words, Late.NOT_MEASURED, known.sections[int(k)].name, (known.sections[int(k)].code,))
+            for k, found in idle.items()
+        ],
     )
     words = "应到未到：%(name)s 的标本 %(code)s，同批标本已到实验室"
     unseen = [
         alerts.Alert(
             "specimen.unseen", r.barcode, alerts.Level.WARNING, words, "/sp/late?show=unseen", Perm.RECEIVE,
-            {"name": r.name, "code": r.barcode},
+            {"name": r.name, "code": r.barcode}, at=(*places.code(uow, r.section_id), r.place),
         )
         for r in rows(uow, Late.NOT_SEEN)[:50]
     ]  # fmt: skip
@@ -181,8 +186,8 @@ def _grouped(found: Iterable[Row], key: Callable[[Row], str]) -> dict[str, list[
     return out
 
 
-def _alert(kind: str, subject: str, found: Sequence[Row], words: str, late: Late, place: str) -> alerts.Alert:
+def _alert(kind: str, subject: str, found: Sequence[Row], words: str, late: Late, place: str, at: tuple[str, ...]) -> alerts.Alert:
     oldest = min(found, key=lambda r: r.since)
     fields = {"place": place, "n": len(found), "code": oldest.barcode, "at": f"{oldest.since.astimezone(ZONE):%H:%M}"}
     level = alerts.Level.URGENT if any(r.priority != "routine" for r in found) else alerts.Level.WARNING
-    return alerts.Alert(kind, subject, level, words, f"/sp/late?show={late.value}", Perm.RECEIVE, fields)
+    return alerts.Alert(kind, subject, level, words, f"/sp/late?show={late.value}", Perm.RECEIVE, fields, at=at)

@@ -15,7 +15,7 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.specimens import facts, rules
 from cloud.modules.specimens.facts import Item, TubeRow
 from cloud.modules.specimens.labels import ZONE
-from cloud.modules.specimens.models import LabelJob, Specimen, SpecimenEvent, StrayTube
+from cloud.modules.specimens.models import LabelJob, Specimen, SpecimenEvent
 
 WAITING_DAYS = 7
 
@@ -131,11 +131,6 @@ def rejections(uow: UnitOfWork, wards: frozenset[str], days: int = REJECTED_DAYS
         values_of: list[Any] = [*row[:15], rules.recollection(row[15]), new]
         out.append(RejectionRow(*values_of))
     return out
-
-
-def strays(uow: UnitOfWork) -> list[StrayTube]:
-    """Open 无主标本."""
-    return list(uow.s.scalars(select(StrayTube).where(StrayTube.closed_at.is_(None)).order_by(StrayTube.id.desc()).limit(50)))
 
 
 def label_job(uow: UnitOfWork, job_id: int) -> LabelJob | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -223,37 +223,41 @@ def nightly(uow: UnitOfWork) -> None:
         if each.gaps:
             fields = {"section": known.sections[each.section_id].name, "day": str(day), "gaps": "、".join(each.gaps[:20])}
             url = f"/sp/numbers?day={day}"
-            alerts.raise_alert(
-                uow,
-                alerts.Alert("specimen.gaps", f"{each.section_id}@{day}", alerts.Level.NOTICE, words, url, Perm.RECEIVE, fields, once=True),
-            )
+            subject, at = f"{each.section_id}@{day}", (known.sections[each.section_id].code,)
+            told = alerts.Alert("specimen.gaps", subject, alerts.Level.NOTICE, words, url, Perm.RECEIVE, fields, once=True, at=at)
+            alerts.raise_alert(uow, told)
 
 
 def look(uow: UnitOfWork) -> None:
     """Every 15 minutes: rejections the ward has not read, recollections that do not come, referrals overdue."""
     unread, late = [], []
-    for row in queries.rejections(uow, frozenset()):
+    rejected = queries.rejections(uow, frozenset())
+    at = places.of_tubes(uow, [row.specimen_id for row in rejected])
+    for row in rejected:
         if not row.open and row.read_at is None:  # its requests were cancelled, or another tube came without a collection
             ward.read(uow, uow.s.get_one(Rejection, (uow.tenant_id, row.id), with_for_update=True))
         fields = {"code": row.barcode, "ward": row.ward or row.dept or "—", "name": row.name}
         if row.open and row.read_at is None and uow.now - row.at > UNREAD:
             words = "%(ward)s %(name)s 的拒收通知（%(code)s）30 分钟没有人看，请电话告知"
-            unread.append(alerts.Alert("specimen.unread", str(row.id), alerts.Level.WARNING, words, "/sp/recollect", Perm.REJECT, fields))
+            told = alerts.Alert("specimen.unread", str(row.id), alerts.Level.WARNING, words, "/sp/recollect", Perm.REJECT, fields)
+            unread.append(replace(told, at=at[row.specimen_id]))
         elif row.open and uow.now - row.at > RECOLLECT_LATE:
             words = "%(ward)s %(name)s 拒收后 4 小时没有收到重采的标本（%(code)s）"
-            late.append(alerts.Alert("specimen.recollect", str(row.id), alerts.Level.WARNING, words, "/sp/recollect", Perm.REJECT, fields))
+            told = alerts.Alert("specimen.recollect", str(row.id), alerts.Level.WARNING, words, "/sp/recollect", Perm.REJECT, fields)
+            late.append(replace(told, at=at[row.specimen_id]))
     alerts.sync(uow, "specimen.unread", unread)
     alerts.sync(uow, "specimen.recollect", late)
     today, words = uow.now.astimezone(ZONE).date(), "外送标本 %(code)s（%(lab)s）应于 %(due)s 回报，还没有收到报告"
+    away = [f for f in sent(uow, open_only=True) if f.due < today]
+    at = places.of_tubes(uow, [f.specimen_id for f in away])
     alerts.sync(
         uow,
         "specimen.referral",
         (
             alerts.Alert(
                 "specimen.referral", str(f.id), alerts.Level.WARNING, words, "/sp/referral", Perm.REFER,
-                {"code": f.barcode, "lab": f.lab, "due": str(f.due)},
+                {"code": f.barcode, "lab": f.lab, "due": str(f.due)}, at=at[f.specimen_id],
             )
-            for f in sent(uow, open_only=True)
-            if f.due < today
+            for f in away
         ),
     )  # fmt: skip

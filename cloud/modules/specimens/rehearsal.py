@@ -16,7 +16,7 @@ from cloud.db.session import Actor, Database, UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.orders import service as orders
 from cloud.modules.orders.messages import Registration
-from cloud.modules.specimens import queries, service
+from cloud.modules.specimens import queries, service, strays
 from common.errors import UserError
 
 ACTOR = Actor("rehearsal")
@@ -55,5 +55,5 @@ def _play(uow: UnitOfWork) -> list[service.Answer]:
     answers = [service.receive(uow, code) for code in codes]
     queries.received_today(uow)
     queries.on_the_way(uow)
-    queries.strays(uow)
+    strays.opened(uow)
     return answers

@@ -22,7 +22,7 @@ from cloud.modules.specimens import facts, labels, rules, ward
 from cloud.modules.specimens.facts import Person, TubeRow, Waiting
 from cloud.modules.specimens.in_hand import InHand, Taken, take_in
 from cloud.modules.specimens.labels import ZONE, Plan
-from cloud.modules.specimens.models import LabelJob, Rejection, RejectionItem, Specimen, SpecimenEvent, StrayTube
+from cloud.modules.specimens.models import LabelJob, Rejection, RejectionItem, Specimen, SpecimenEvent
 from cloud.modules.specimens.rules import Finding, State
 from cloud.modules.specimens.steps import IDENTIFIERS, label_job, recognise, take_number, transport_limit
 from cloud.reports.documents import LabelDocument
@@ -401,21 +401,6 @@ def note_issues(uow: UnitOfWork, specimen_id: int, issues: Sequence[str]) -> Non
     _note(uow, tube.id, "issues", "", {"issues": now})
     uow.audit("specimen", tube.id, "issues", {"issues": before}, {"issues": now})
     uow.notify("bench", {"section_id": tube.section_id, "specimen_id": tube.id})
-
-
-def register_stray(uow: UnitOfWork, code: str, note: str = "", place: str = "") -> StrayTube:
-    """登记为无主标本: put an unknown tube aside; the same code is registered once."""
-    code = ids.normalise_scan(code)
-    if not code:
-        raise UserError("invalid", "没有条码可登记。")
-    open_ = (StrayTube.code == code) & StrayTube.closed_at.is_(None)
-    row = uow.s.scalars(select(StrayTube).where(open_)).first()
-    if row is None:
-        row = StrayTube(code=code, note=note.strip(), at=uow.now, actor=uow.actor.name, place=place or uow.actor.workstation)
-        uow.s.add(row)
-        uow.s.flush()
-        uow.audit("stray_tube", row.id, "register", after={"code": code, "note": note.strip()})
-    return row
 
 
 # --- what goes wrong ----------------------------------------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def _seen(uow: UnitOfWork, event: dict[str, Any], device: str, heard: datetime) 
             return
         _tell(uow, tube, step, at, device, place, said)
     if _move_to(uow, code, tube, step, at, device, place, said):
-        _alert(uow, code, step, device, place, said)
+        _alert(uow, code, tube, step, device, place, said)
 
 
 def _instant(text_: str | None) -> datetime | None:
@@ -117,14 +117,14 @@ def _move_to(uow: UnitOfWork, code: str, tube: Specimen | None, step: str, at: d
     return uow.s.execute(made.returning(TubePosition.id)).first() is not None
 
 
-def _alert(uow: UnitOfWork, code: str, step: str, device: str, place: str, said: str) -> None:
+def _alert(uow: UnitOfWork, code: str, tube: Specimen | None, step: str, device: str, place: str, said: str) -> None:
     if step != ERROR:
         alerts.clear(uow, "specimen.line_error", code)
         return
     fields = {"code": code, "device": device, "said": said or "—", "place": place or "—"}
-    alerts.raise_alert(
-        uow, alerts.Alert("specimen.line_error", code, alerts.Level.URGENT, ERROR_WORDS, "/sp/track?show=error", Perm.RECEIVE, fields)
-    )
+    at = () if tube is None else places.of_tubes(uow, [tube.id])[tube.id]
+    told = alerts.Alert("specimen.line_error", code, alerts.Level.URGENT, ERROR_WORDS, "/sp/track?show=error", Perm.RECEIVE, fields, at=at)
+    alerts.raise_alert(uow, told)
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------

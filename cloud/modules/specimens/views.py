@@ -16,7 +16,7 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.orders import queries as orders
 from cloud.modules.orders.messages import Registration
 from cloud.modules.platform import service as platform
-from cloud.modules.specimens import queries, rules, service, storage_queries
+from cloud.modules.specimens import queries, rules, service, storage_queries, strays
 from cloud.modules.specimens.rules import Finding, Perm
 from cloud.modules.specimens.service import Answer
 from cloud.web.faults import Invalid, NotFound
@@ -163,7 +163,7 @@ def receive(uow: UnitOfWork) -> Any:
 
 def _desk(uow: UnitOfWork) -> dict[str, Any]:
     coming, urgent = queries.on_the_way(uow)
-    return {"received": queries.received_today(uow), "coming": coming, "urgent": urgent, "strays": queries.strays(uow)}
+    return {"received": queries.received_today(uow), "coming": coming, "urgent": urgent, "strays": strays.opened(uow)}
 
 
 @VIEWS.post("/sp/receive", Perm.RECEIVE)
@@ -180,7 +180,15 @@ def receive_scan(uow: UnitOfWork) -> Any:
 @VIEWS.post("/sp/receive/stray", Perm.RECEIVE)
 def stray(uow: UnitOfWork) -> Any:
     """登记为无主标本."""
-    service.register_stray(uow, request.form.get("code", ""), request.form.get("note", ""))
+    strays.register(uow, request.form.get("code", ""), request.form.get("note", ""))
+    return page("specimens/receive.html", "strays", trigger=_sound("ok"), answer=None, **_desk(uow), **_base(uow))
+
+
+@VIEWS.post("/sp/receive/stray/<int:stray_id>", Perm.RECEIVE)
+def close_stray(uow: UnitOfWork, stray_id: int) -> Any:
+    """Say whose an unknown tube was."""
+    strays.close(uow, stray_id, request.form.get("outcome", ""))
+    uow.s.flush()
     return page("specimens/receive.html", "strays", trigger=_sound("ok"), answer=None, **_desk(uow), **_base(uow))
 
 

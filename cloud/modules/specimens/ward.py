@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.platform import alerts
 from cloud.modules.specimens import facts
 from cloud.modules.specimens.models import Rejection, Specimen
@@ -50,7 +52,8 @@ def tell_lost(uow: UnitOfWork, tube: Specimen, searched: str) -> None:
     _tell(uow, tube, LOST, tube.barcode, "标本丢失 %(code)s（%(bed)s %(name)s），请与检验科联系重采", {}, once=True)
     words, fields = "标本丢失 %(code)s，已找过：%(where)s", {"code": tube.barcode, "where": searched[:200]}
     url = f"/sp/tubes/{tube.id}"
-    alerts.raise_alert(uow, alerts.Alert("specimen.lost", tube.barcode, alerts.Level.URGENT, words, url, Perm.RECEIVE, fields, once=True))
+    found = alerts.Alert("specimen.lost", tube.barcode, alerts.Level.URGENT, words, url, Perm.RECEIVE, fields, once=True)
+    alerts.raise_alert(uow, replace(found, at=places.of_tubes(uow, [tube.id])[tube.id]))
 
 
 def _tell(uow: UnitOfWork, tube: Specimen, kind: str, subject: str, words: str, fields: dict[str, Any], *, once: bool = False) -> None:

@@ -65,6 +65,17 @@ def test_of_equally_grave_lines_what_the_roles_act_on_is_first() -> None:
         assert [each.kind for each in lines(open_, Reader(frozenset({"a"}), frozenset({role})))] == wanted
 
 
+def test_a_matter_of_other_places_is_not_told_where_the_right_does_not_count() -> None:
+    open_ = [
+        replace(matter(f"k.{name}"), at=frozenset(at.split())) for name, at in (("a", "HEM"), ("b", "CHEM"), ("c", "CHEM w1"), ("d", ""))
+    ]
+    for sections, wards, wanted in (("HEM", "", "ad"), ("HEM", "w1", "acd"), ("CHEM", "w2", "bcd"), ("", "w2", "abcd"), ("—", "w1", "cd")):
+        bounds = {"a": (frozenset(sections.split()), frozenset(wards.split()))}
+        told = lines(open_, Reader(frozenset({"a"}), frozenset(), frozenset(), bounds))
+        assert "".join(sorted(each.kind[2:] for each in told)) == wanted, (sections, wards)
+    assert len(lines(open_, Reader(frozenset({"a"}), frozenset(), frozenset(), {"b": (frozenset({"HEM"}), frozenset())}))) == 4
+
+
 def test_a_wards_own_matter_is_told_to_its_people_alone() -> None:
     open_ = [matter("specimen.a", place="内一"), matter("specimen.b")]
     for wards, wanted in (({"内一"}, 2), ({"外一"}, 1), (set(), 2)):

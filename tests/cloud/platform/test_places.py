@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from cloud.modules.catalog.models import RejectReason, Section
+from cloud.modules.critical.models import CriticalContact
+from cloud.modules.platform import alerts, digest
+from cloud.modules.platform.alerts import Alert
+from cloud.modules.platform.models import Alert as AlertRow
+from cloud.modules.platform.models import Workstation
+from cloud.modules.platform.rules import Level
+from cloud.modules.specimens.models import StrayTube
 from common import ids
 from tests.cloud.bench.world import World, build
 from tests.cloud.platform.test_campuses import campus, give
@@ -143,3 +151,93 @@ def settings(world: World) -> list[object]:
     with world.lab.uow() as uow:
         tables = ("qc_plan", "qc_target", "qc_moving", "qc_ooc", "qc_result", "qc_note", "qc_month")
         return [uow.s.execute(text(f"SELECT * FROM {t} ORDER BY id")).all() for t in tables]
+
+
+def test_an_alert_is_seen_where_its_right_counts(shop: Shop) -> None:
+    lab = shop.world.lab
+    assert give(lab, "leader", {"leader": "campus:EAST", "tester": "campus:WEST"}) == 200
+    here = (("both", ("CHEM", "东一病区")), ("west", ("CHEM",)), ("east", ("HEM",)), ("ward", ("东一病区",)), ("all", ()))
+    with lab.uow() as uow:
+        for permission in ("reports:amend", "results:enter", "platform:audit"):
+            for name, at in here:
+                subject = f"{permission}:{name}"
+                told = Alert("test.place", subject, Level.WARNING, "%(n)s 待办", "/", permission, {"n": f"【{subject}】"}, at=at)
+                alerts.raise_alert(uow, told)
+    leader = lab.client("leader")
+    page = leader.get("/alerts").text
+    shown = {p: {name for name, _ in here if f"【{p}:{name}】" in page} for p in ("reports:amend", "results:enter", "platform:audit")}
+    # The leader's right counts in the east, the tester's work in both (leaders enter results too), neither of the two reads the audit.
+    assert shown == {
+        "reports:amend": {"both", "east", "ward", "all"},
+        "results:enter": {"both", "west", "east", "ward", "all"},
+        "platform:audit": set(),
+    }
+    morning = datetime(2026, 5, 5, 0, 1, tzinfo=UTC)
+    now = lab.clock()
+    lab.clock.set(morning)
+    with lab.uow() as uow:
+        assert digest.make(uow) > 0
+    with lab.uow() as uow:
+        (mine,) = digest.days(uow, lab.users[(lab.a, "leader")])
+        assert {line.kind: line.n for line in digest.of(mine)}["test.place"] == 9  # the same as on the page
+    lab.clock.set(now)
+    with lab.uow() as uow:
+        rows = {row.subject: row.id for row in uow.s.scalars(select(AlertRow).where(AlertRow.kind == "test.place"))}
+    answer = {
+        name: leader.post(f"/alerts/{rows['reports:amend:' + name]}/acknowledge", {"note": "已办"}, htmx=True).status_code
+        for name, _ in here
+    }
+    assert answer == {"both": 200, "west": 404, "east": 200, "ward": 200, "all": 200}
+    assert give(lab, "leader", {"leader": "tenant"}) == 200
+    assert "【reports:amend:west】" in lab.client("leader").get("/alerts").text
+
+
+def test_what_was_left_open_follows_when_its_place_becomes_known(shop: Shop) -> None:
+    lab = shop.world.lab
+    told = Alert("test.place", "one", Level.WARNING, "%(n)s", "/", "reports:amend", {"n": "一"})
+    with lab.uow() as uow:
+        alerts.raise_alert(uow, told)
+        alerts.raise_alert(uow, replace(told, at=("CHEM",)))
+        assert uow.s.scalars(select(AlertRow.at).where(AlertRow.kind == "test.place")).one() == ["CHEM"]
+
+
+def test_a_tube_nobody_knows_is_looked_for_where_it_was_put_aside_and_leaves_the_list(shop: Shop) -> None:
+    lab = shop.world.lab
+    with lab.uow() as uow:
+        for code, section, site in (("WS1", None, "WEST"), ("WE", "HEM", ""), ("WX", None, "")):
+            uow.s.add(Workstation(code=code, name=code, section_code=section, campus=site))
+    for place in ("WS1", "WE", "WX", ""):
+        desk = lab.client("receiver", workstation=place)
+        assert desk.post("/sp/receive/stray", {"code": f"ZZZ{place or 'NONE'}"}, htmx=True).status_code == 200
+    assert give(lab, "receiver", {"receiver": "campus:EAST"}) == 200
+    east = lab.client("receiver", workstation="WE")
+    page = east.get("/sp/receive").text
+    assert [code for code in ("ZZZWS1", "ZZZWE", "ZZZWX", "ZZZNONE") if code in page] == ["ZZZWE", "ZZZWX", "ZZZNONE"]
+    with lab.uow() as uow:
+        rows = {row.code: row.id for row in uow.s.scalars(select(StrayTube))}
+    assert east.post(f"/sp/receive/stray/{rows['ZZZWS1']}", {"outcome": "退回病区"}, htmx=True).status_code == 404
+    assert east.post(f"/sp/receive/stray/{rows['ZZZWE']}", {"outcome": " "}, htmx=True).status_code == 422
+    closed = east.post(f"/sp/receive/stray/{rows['ZZZWE']}", {"outcome": "内科张三，已补条码"}, htmx=True)
+    assert closed.status_code == 200 and "ZZZWE" not in closed.text and "ZZZWX" in closed.text
+    again = east.post(f"/sp/receive/stray/{rows['ZZZWE']}", {"outcome": "再次"}, htmx=True)
+    assert again.status_code == 409 and "结案" in again.text
+
+
+def test_whom_to_call_is_set_for_the_own_wards(shop: Shop) -> None:
+    lab = shop.world.lab
+    form = {"level": "1", "contact": "护士站", "phone": "8001"}
+    for place in ("内科一病区", "东一病区", ""):
+        assert lab.client("leader").post("/critical/limits/contact", form | {"place": place, "phone": f"80{place}"}).status_code == 303
+    assert give(lab, "leader", {"leader": "campus:EAST"}) == 200
+    east = lab.client("leader")
+    page = east.get("/critical/limits").text
+    assert "80东一病区" in page and "80内科一病区" not in page
+    for place, status in (("东一病区", 303), ("内科一病区", 404), ("", 404)):
+        assert east.post("/critical/limits/contact", form | {"place": place}).status_code == status, place
+    with lab.uow() as uow:
+        rows = {row.place: row.id for row in uow.s.scalars(select(CriticalContact))}
+    for place, status in (("内科一病区", 404), ("", 404), ("东一病区", 303)):
+        assert east.post(f"/critical/limits/contact/{rows[place]}/remove").status_code == status, place
+    with lab.uow() as uow:
+        left = {row.place: row.phone for row in uow.s.scalars(select(CriticalContact))}
+    assert left == {"内科一病区": "80内科一病区", "": "80"}

@@ -387,10 +387,10 @@ def test_a_hospitals_own_barcodes_are_taken_by_prefix(hospital: Hospital) -> Non
 
 
 def test_a_stray_tube_is_put_aside_once(hospital: Hospital) -> None:
-    act(hospital, lambda u: service.register_stray(u, "126326000422", "送检篮里"), DESK)
-    act(hospital, lambda u: service.register_stray(u, "126326000422"), DESK)
-    strays = act(hospital, lambda u: u.s.scalars(select(StrayTube)).all())
-    assert [(s.code, s.note, s.actor) for s in strays] == [("126326000422", "送检篮里", "接收员一号")]
+    act(hospital, lambda u: strays.register(u, "126326000422", "送检篮里"), DESK)
+    act(hospital, lambda u: strays.register(u, "126326000422"), DESK)
+    found = act(hospital, lambda u: u.s.scalars(select(StrayTube)).all())
+    assert [(s.code, s.note, s.actor) for s in found] == [("126326000422", "送检篮里", "接收员一号")]
 
 
 # --- rejection and what follows ----------------------------------------------------------------------------------------------------------
