@@ -12,7 +12,7 @@ from cloud.db.session import Actor, UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.catalog import service as catalog
 from cloud.modules.catalog.models import SavedSetting, Section
-from cloud.modules.specimens import facts, follow, late, service
+from cloud.modules.specimens import facts, follow, late, service, strays
 from cloud.modules.specimens.models import LabelJob, Rejection, Specimen, SpecimenEvent, StrayTube
 from cloud.modules.specimens.rules import Finding
 from cloud.modules.specimens.service import Answer
