@@ -78,6 +78,23 @@ def test_a_control_is_used_up_to_the_last_second(expires: int | None, opened: in
     assert (problem is None) is (word is None) and (word is None or word in str(problem))
 
 
+@pytest.mark.parametrize(
+    ("state", "after", "word"),
+    [
+        (RunState.IN_CONTROL, 1, None),
+        (RunState.IN_CONTROL, 0, "还没有复测"),  # the run that was corrected is no retest
+        (RunState.IN_CONTROL, -60, "还没有复测"),
+        (RunState.IN_CONTROL, None, "还没有复测"),
+        (None, 1, "还没有复测"),
+        *((state, 1, "须重做质控") for state in RunState if state is not RunState.IN_CONTROL),
+    ],
+)
+def test_only_a_run_in_control_after_the_correction_is_a_retest(state: RunState | None, after: int | None, word: str | None) -> None:
+    problem = rules.retest_problem(state, None if after is None else T0 + timedelta(seconds=after), T0)
+    assert problem is None if word is None else problem is not None and word in problem
+    assert "还没有复测" in str(rules.retest_problem(state, T0, None))
+
+
 def test_who_may_pass_each_state() -> None:
     people = {s for s in GateState if Gate(s).open}
     assert people == {GateState.OPEN, GateState.BYPASSED, GateState.NO_PLAN}
