@@ -95,6 +95,20 @@ def test_only_a_run_in_control_after_the_correction_is_a_retest(state: RunState 
     assert "还没有复测" in str(rules.retest_problem(state, T0, None))
 
 
+def test_a_level_joins_the_run_of_the_hour_once() -> None:
+    minute = timedelta(minutes=1)
+    for minutes, joins in ((0, True), (60, True), (-60, True), (60.1, False), (-60.1, False)):
+        assert rules.joins_run(T0, T0 + minutes * minute, {1}, 2) is joins
+        assert rules.joins_run(T0, T0 + minutes * minute, {1, 2}, 2) is False
+
+
+def test_a_closed_gate_names_the_rules_that_closed_it() -> None:
+    assert "失控 1-3s，" in Gate(GateState.REJECTED, rules="1-3s").reason and "失控，" in Gate(GateState.REJECTED).reason
+    for state in GateState:
+        found = Gate(state)
+        assert (found.bypassed, found.unplanned) == (state is GateState.BYPASSED, state is GateState.NO_PLAN)
+
+
 def test_who_may_pass_each_state() -> None:
     people = {s for s in GateState if Gate(s).open}
     assert people == {GateState.OPEN, GateState.BYPASSED, GateState.NO_PLAN}
