@@ -281,20 +281,37 @@ def check_entry(uow: UnitOfWork, item_id: int, entered: str) -> str:
 def set_no_result(uow: UnitOfWork, test_id: int, version: int, reason: str) -> None:
     """Say that there will be no result, and why; the reason stands on the report."""
     work, test = open_test(uow, test_id)
-    name = work.catalog.items[test.item_id].name
+    name = _none(work, test, version, reason.strip())
+    save(work, "no_result", {"item": name}, reason=reason.strip())
+
+
+def set_no_results(uow: UnitOfWork, specimen_id: int, shown: Mapping[int, int], reason: str) -> int:
+    """The same of several tests of a tube (test → version as shown), all or none: an analyzer that read nothing of a strip; how many."""
+    work, _ = open_tube(uow, specimen_id)
+    mine = {t.id: t for t in work.tests.values()}
+    if not shown or any(i not in mine for i in shown):
+        raise UserError("not_found", say("有检验项目不属于这管标本，请刷新后重试。"))
+    names = [_none(work, mine[i], version, reason.strip()) for i, version in shown.items()]
+    save(work, "no_result", {"items": names}, reason=reason.strip())
+    return len(names)
+
+
+def _none(work: Work, test: TestRow, version: int, reason: str) -> str:
+    """In memory, with its reason and what was open on top of it; the item's name."""
+    uow, name = work.uow, work.catalog.items[test.item_id].name
     must_be_open(test, name)
     fresh(test, version, name)
-    if not reason.strip():
+    if not reason:
         raise UserError("invalid", say("{item} 登记“无结果”须写明原因，例如：标本量不足。", item=name), field="reason")
     to(test, TestState.NO_RESULT)
     test.current_id, test.pending_id, test.notes = None, None, []
     work.current.pop(test.id, None)
     for follow in work.follow.get(test.specimen_id, ()):
         if follow.test_id == test.id and follow.open:
-            follow.settle(uow, "cancelled", f"登记无结果：{reason.strip()}")
+            follow.settle(uow, "cancelled", f"登记无结果：{reason}")
     query = text("UPDATE test SET no_result_reason = :r WHERE tenant_id = :t AND id = :i")
-    uow.s.execute(query, {"r": reason.strip()[:200], "t": uow.tenant_id, "i": test.id})
-    save(work, "no_result", {"item": name}, reason=reason.strip())
+    uow.s.execute(query, {"r": reason[:200], "t": uow.tenant_id, "i": test.id})
+    return name
 
 
 def dismiss_late(uow: UnitOfWork, test_id: int, version: int, reason: str) -> None:
@@ -416,5 +433,6 @@ __all__ = [
     "say_beside",
     "send_back",
     "set_no_result",
+    "set_no_results",
     "withdraw",
 ]

@@ -52,6 +52,11 @@ class Shown:
         return [rules.Hold.stored(each) for each in self.holds]
 
     @property
+    def empty(self) -> bool:
+        """Whether it says nothing that could be told."""
+        return not self.reported_text
+
+    @property
     def mark(self) -> str:
         """↑ ↓ 危↑ …"""
         return rules.mark(self.flag, self.critical)
@@ -187,6 +192,11 @@ class Detail:
         """Tests that may be said to have no result, first those that are held or never came: for them one asks."""
         first = {TestState.HELD: 0, TestState.EXPECTED: 1, TestState.RECEIVED: 2}
         return sorted((t for t in self.tests if t.state in first and not t.index), key=lambda t: first[t.state])
+
+    @property
+    def valueless(self) -> list[TestLine]:
+        """Held tests of which the analyzer said that it has no result: mostly a whole strip of them, and one reason for all."""
+        return [t for t in self.tests if t.state is TestState.HELD and t.pending is None and t.current is not None and t.current.empty]
 
     @property
     def repeatable(self) -> list[TestLine]:

@@ -282,6 +282,16 @@ def none(uow: UnitOfWork, test_id: int) -> Any:
     return _line(uow, test_id, OK)
 
 
+@VIEWS.post("/bench/<code>/tube/<int:specimen_id>/none", Perm.ENTER)
+def none_of(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
+    """No result of several tests, and the one reason for all."""
+    at_own(uow, "specimen", specimen_id)
+    section, form = section_of(uow, code), request.form
+    shown = {int(k[2:]): form.get(k, 0, int) for k in form if k.startswith("n-") and k[2:].isascii() and k[2:].isdecimal() and len(k) < 20}
+    service.set_no_results(uow, specimen_id, shown, form.get("reason", ""))
+    return fragment("bench/section.html", "tube", trigger=OK, section=section, detail=_detail(uow, specimen_id), now=uow.now)
+
+
 @VIEWS.post("/bench/test/<int:test_id>/choose", Perm.ENTER)
 def choose(uow: UnitOfWork, test_id: int) -> Any:
     """Choose one of two differing values."""

@@ -212,6 +212,35 @@ def test_no_result_needs_a_reason(world: World) -> None:
         assert line(uow, tube, "K").state == "received"
 
 
+def test_an_analyzer_that_read_nothing_of_several_needs_one_reason(world: World) -> None:
+    """Eight fields of a strip without a value asked for eight reasons."""
+    with world.lab.uow() as uow:
+        tube, other = world.tube(uow), world.tube(uow)
+        for each in (tube, other):
+            world.send(uow, each, {**NORMAL, "K": "----", "GLU": "----"})
+        shown = {line(uow, tube, code).id: line(uow, tube, code).version for code in ("K", "GLU")}
+        foreign = line(uow, other, "K")
+    tester, url = world.lab.client("tester"), f"/bench/CHEM/tube/{tube}/none"
+    form: dict[str, object] = {f"n-{i}": version for i, version in shown.items()}
+    page = tester.fragment(f"/bench/CHEM/tube/{tube}").text
+    assert f'hx-post="{url}"' in page and "仪器无结果的 2 项" in page and all(f'name="n-{i}"' in page for i in shown)
+    assert tester.post(url, form | {"reason": " "}, htmx=True).status_code == 422
+    assert tester.post(url, form | {f"n-{foreign.id}": foreign.version, "reason": "试纸失效"}, htmx=True).status_code == 404
+    assert tester.post(url, {"reason": "试纸失效"}, htmx=True).status_code == 404
+    assert tester.post(url, form | {f"n-{min(shown)}": 99, "reason": "试纸失效"}, htmx=True).status_code == 409
+    with world.lab.uow() as uow:
+        assert {line(uow, tube, code).state for code in ("K", "GLU")} == {"held"}, "all or none"
+    done = tester.post(url, form | {"reason": "试纸失效"}, htmx=True)
+    assert done.status_code == 200 and "试纸失效" in done.text and f'hx-post="{url}"' not in done.text
+    with world.lab.uow() as uow:
+        for code in ("K", "GLU"):
+            told = line(uow, tube, code)
+            assert (told.state, told.no_result_reason, told.current) == ("no_result", "试纸失效", None)
+        assert line(uow, tube, "NA").state == "received" and line(uow, other, "K").state == "held"
+        service.review(uow, tube)
+    assert tester.post(url, form | {"reason": "再次"}, htmx=True).status_code == 409
+
+
 def test_what_the_request_asks_for_is_expected_once(world: World) -> None:
     with world.lab.uow() as uow:
         tube = world.tube(uow)
