@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,16 +28,26 @@ from common.say import SEPARATORS, Listed, Said, said_again
 from common.units import readable
 from common.values import significant
 
+LAYOUT = "web"
+"""The folder of the templates of no module."""
+
 
 @dataclass(frozen=True)
 class English:
     """The English of our sentences; what has none stays as it is."""
 
     words: dict[str, str]
+    own: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Folder → its words alone: one Chinese word is "Lock" on a button of the layout and "Locked" among the states of an account."""
 
     def gettext(self, message: str) -> str:
         """In English."""
         return self.words.get(message, message)
+
+    def on_page(self, template: str | None, message: str) -> str:
+        """In English, as the module says it whose template asks."""
+        folder, _, rest = (template or "").partition("/")
+        return self.own.get(folder if rest else LAYOUT, {}).get(message) or self.gettext(message)
 
 
 class Pages(Environment):
@@ -46,13 +56,13 @@ class Pages(Environment):
     A page says some hundred fixed words; looking them up one by one, request after request, was half of the time it took to fill it.
     """
 
-    words: Callable[[str], str] = staticmethod(str)
+    words: Callable[[str | None, str], str] = staticmethod(lambda _template, message: message)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        tree: nodes.Template = _Fixed(self.words).visit(super()._parse(source, name, filename))
+        tree: nodes.Template = _Fixed(functools.partial(self.words, name)).visit(super()._parse(source, name, filename))
         return tree
 
-    def speaking(self, words: Callable[[str], str], say: Callable[..., str]) -> Pages:
+    def speaking(self, words: Callable[[str | None, str], str], say: Callable[..., str]) -> Pages:
         """The same templates in another language."""
         other = self.overlay()
         assert isinstance(other, Pages)
@@ -78,12 +88,14 @@ class _Fixed(NodeTransformer):
 @functools.cache
 def load(folders: tuple[Path, ...]) -> English:
     """What agent and cloud both say, and all ``en.po`` of the folders, as one English catalogue (a later folder's word wins)."""
-    words = dict(ENGLISH)
+    words, own = dict(ENGLISH), dict[str, dict[str, str]]()
     for path in (folder / "en.po" for folder in folders):
         if path.exists():
             with path.open("rb") as f:
-                words |= {str(m.id): str(m.string) for m in read_po(f, locale="en") if m.id and m.string and not m.fuzzy}
-    return English(words)
+                found = {str(m.id): str(m.string) for m in read_po(f, locale="en") if m.id and m.string and not m.fuzzy}
+            words |= found
+            own[path.parent.name] = found
+    return English(words, own)
 
 
 def locale() -> str:
@@ -162,7 +174,7 @@ def init(app: Flask, folders: list[Path]) -> None:
     app.jinja_env.filters["either"] = lambda limits: joined(limits.split(" 或 "), " 或 ")
     app.jinja_env.filters["hm"] = day_hour
     assert isinstance(app.jinja_env, Pages)
-    app.extensions["pages"] = {"zh": app.jinja_env, "en": app.jinja_env.speaking(english.gettext, gettext)}
+    app.extensions["pages"] = {"zh": app.jinja_env, "en": app.jinja_env.speaking(english.on_page, gettext)}
 
 
 def _chinese(message: str, **values: Any) -> str:

@@ -166,7 +166,7 @@ def test_its_reader_finds_it_on_the_start_page_and_each_line_leads_to_its_list(m
     shown = leader.get("/me/digest").text
     body = shown.split("<tbody")[1].split("</tbody>")[0]
     links = [unescape(found) for found in re.findall(r'<a href="([^"]+)"', body)]
-    assert set(links) == {"/alerts?kind=edge.offline", "/md/ri"} and "采集端 1 离线 等 2 项" in body
+    assert set(links) == {"/alerts?kind=edge.offline", "/md/ri"} and "采集端 1 离线 （同类另有 1 条）" in body
     listed = leader.get("/alerts?kind=edge.offline").text.split("<tbody")[1]
     assert "采集端 1 离线" in listed and "采集端 2 离线" in listed and "参考区间有空缺" not in listed
     # Read: it waits no more; the next day has its own, and this one stays to be looked up.
