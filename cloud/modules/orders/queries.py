@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select, text, true
+from sqlalchemy import ColumnElement, and_, func, literal_column, or_, select, text, true, union
 from sqlalchemy.orm import aliased
 
 from cloud.db.session import UnitOfWork
@@ -324,7 +324,17 @@ def order_list(uow: UnitOfWork, f: Filter, before: int | None = None, limit: int
     if f.text:
         persons = people(uow, (p.id for p in search_patients(uow, f.text, 200)))
         found = [record for records in persons.values() for record in records]
-        query = query.where(or_(LabOrder.patient_id.in_(found), LabOrder.placer_no == f.text, OrderItem.order_item_no == f.text))
+        # Each by its own index: an OR over two tables reads all requests there ever were.
+        of_order = select(OrderItem.id).join(LabOrder, and_(LabOrder.tenant_id == OrderItem.tenant_id, LabOrder.id == OrderItem.order_id))
+        query = query.where(
+            OrderItem.id.in_(
+                union(
+                    of_order.where(LabOrder.patient_id.in_(found)),
+                    of_order.where(LabOrder.placer_no == f.text),
+                    select(OrderItem.id).where(OrderItem.order_item_no == f.text),
+                )
+            )
+        )
     if before is not None:
         query = query.where(OrderItem.id < before)
     rows = uow.s.execute(query.order_by(OrderItem.id.desc()).limit(limit or PAGE)).all()
@@ -341,8 +351,9 @@ def lapsed_of(uow: UnitOfWork, patient_id: int) -> list[ItemRow]:
 
 def counts(uow: UnitOfWork) -> dict[str, int]:
     """Open items by status, and ``unmapped``."""
-    ended = [s.value for s in (*rules.ENDED, ItemStatus.REPORTED)]
-    query = _counted(uow, OrderItem.status, func.count()).where(OrderItem.status.not_in(ended)).group_by(OrderItem.status)
+    # Named one by one: by what they are not, all that were ever reported would be read.
+    waiting = [s.value for s in ItemStatus if s not in rules.ENDED and s is not ItemStatus.REPORTED]
+    query = _counted(uow, OrderItem.status, func.count()).where(OrderItem.status.in_(waiting)).group_by(OrderItem.status)
     out = {str(row[0]): int(row[1]) for row in uow.s.execute(query)}
     out["held"] = uow.s.execute(_counted(uow, func.count()).where(OrderItem.hold != "")).scalar_one()
     out["unmapped"] = uow.s.execute(_counted(uow, func.count()).where(OrderItem.order_set_id.is_(None))).scalar_one()

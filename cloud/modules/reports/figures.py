@@ -57,8 +57,8 @@ _WHERE = {
     Figure.AMENDED: "v.reason_class IS NOT NULL AND v.released_at >= :start AND v.released_at < :end"
     " AND (:reason = '' OR v.reason_class = :reason)",
     # By the day of the recall, also where a corrected version was told since. Recalled before that was kept: the day of its release.
-    Figure.RECALLED: "v.state = 'recalled' AND coalesce(v.recalled_at, v.released_at) >= :start"
-    " AND coalesce(v.recalled_at, v.released_at) < :end",
+    Figure.RECALLED: "v.state = 'recalled' AND ((v.recalled_at >= :start AND v.recalled_at < :end)"
+    " OR (v.recalled_at IS NULL AND v.released_at >= :start AND v.released_at < :end))",
     Figure.COCHECK: f"{_FIRST} AND r.cocheck_due IS NOT NULL",
     Figure.PENDING: f"{_FIRST} AND r.cocheck_due IS NOT NULL AND r.cochecked_at IS NULL AND r.state NOT IN ('recalled', 'cancelled')",
 }

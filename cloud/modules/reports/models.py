@@ -65,6 +65,13 @@ class ReportVersion(TenantTable, Base):
     __tablename__ = "report_version"
     __table_args__ = (
         UniqueConstraint("tenant_id", "report_id", "version_no"),
+        # Figures of a month read a month: rows come in the order of their release, so a few pages of summaries tell where to look.
+        Index(
+            "ix_report_version_released",
+            "released_at",
+            postgresql_using="brin",
+            postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+        ),
         Index("ix_report_version_recalled", "tenant_id", "recalled_at", postgresql_where=text("recalled_at IS NOT NULL")),
         tenant_fk("report_id", "report"),
     )
