@@ -4,6 +4,7 @@ import html
 import io
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 
 import openpyxl
 import pytest
@@ -12,6 +13,8 @@ from sqlalchemy import text
 from cloud import relay
 from cloud.modules.catalog import queries as md
 from cloud.modules.catalog import service as catalog
+from cloud.modules.catalog.models import CriticalLimit
+from cloud.modules.catalog.rule_models import AvRange, DeltaRule, HilLimit
 from cloud.modules.changes import forms, queries, watch
 from cloud.web import sheet
 from cloud.worker import all_handlers
@@ -159,6 +162,27 @@ def test_catalog_pages_and_exports(world: World) -> None:
     missing = sheet.read(tester.get("/md/unmapped.xlsx").data)
     assert [row[2] for row in missing[1:]] == ["K", "NA", "GLU", "CREA", "EXTRA"]
     assert tester.get("/md/items/NOPE").status_code == 404 and tester.get("/md/changes/999").status_code == 404
+
+
+def test_whatever_the_items_page_shows_leads_to_its_change(world: World) -> None:
+    """What could only be changed by a sheet before: limits, rules, ranges, channels and order sets have their form a click away."""
+    leader, tester = world.lab.client("leader"), world.lab.client("tester")
+    with world.lab.uow() as uow:
+        item = world.items["K"]
+        uow.s.add_all([
+            CriticalLimit(item_id=item, low=Decimal("2.5"), high=Decimal("6.5")),
+            DeltaRule(item_id=item, kind="percent", limit_up=Decimal(20), window_h=72),
+            AvRange(item_id=item, low=Decimal(3), high=Decimal(6)),
+            HilLimit(item_id=item, index_kind="H", above=Decimal(100), action="hold"),
+        ])  # fmt: skip
+        catalog.changed(uow)
+    page = leader.fragment("/md/items/K").text
+    links = set(re.findall(r'href="(/md/edit/([a-z_]+)/[1-9]\d*)"', page))
+    assert {kind for _, kind in links} >= {"critical", "delta", "av_range", "hil", "channel", "order_set"}
+    sets = set(re.findall(r'href="(/md/edit/(order_set)/\d+)"', leader.get("/md/ordersets").text))
+    assert len(sets) > 1
+    assert {url: leader.get(url).status_code for url, _ in links | sets} == {url: 200 for url, _ in links | sets}
+    assert "/md/edit/" not in tester.fragment("/md/items/K").text and "/md/edit/" not in tester.get("/md/ordersets").text
 
 
 def test_what_is_left_undone_alerts(world: World) -> None:
