@@ -34,12 +34,16 @@ def places(uow: UnitOfWork, patient_id: int) -> list[str]:
 def mine(uow: UnitOfWork, who: Principal, show: Show) -> list[Brief]:
     """Told reports of one's own wards in the last days, at most a page: not yet seen first, then critical, then newest."""
     since, flagged = uow.now - timedelta(days=LIST_DAYS), _FLAGGED.get(show, Flagged.ANY)
-    told = reports.of_places(uow, who.wards, who.user_id, since, unread=show is Show.UNREAD, flagged=flagged, limit=PAGE)
+    if show is Show.CORRECTED:
+        told = reports.corrected(uow, who.user_id, PAGE)
+    else:
+        told = reports.of_places(uow, who.wards, who.user_id, since, unread=show is Show.UNREAD, flagged=flagged, limit=PAGE)
     found = reports.veiled(uow, who, told)
     # Once more behind the veil: a shut report must not be known for abnormal by standing here.
     keep = {
         Show.ALL: lambda b: True,
         Show.UNREAD: lambda b: True,
+        Show.CORRECTED: lambda b: True,
         Show.ABNORMAL: lambda b: b.n_abnormal > 0,
         Show.CRITICAL: lambda b: b.n_critical > 0,
     }[show]

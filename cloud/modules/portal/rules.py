@@ -24,6 +24,7 @@ class Show(StrEnum):
 
     ALL = "all"
     UNREAD = "unread"
+    CORRECTED = "corrected"
     ABNORMAL = "abnormal"
     CRITICAL = "critical"
 

@@ -112,3 +112,20 @@ def count_unread(uow: UnitOfWork, places: Collection[str], user_id: int, since: 
     """How many ``of_places`` has that this reader does not know, without reading them."""
     params = {"t": uow.tenant_id, "places": list(places), "user": user_id, "since": since}
     return int(uow.s.execute(_COUNT_UNREAD, params).scalar_one())
+
+
+_CORRECTED = """SELECT n.report_id FROM report_notice n
+WHERE n.tenant_id = :t AND n.user_id = :user AND n.read_at IS NULL AND n.kind <> 'final'"""
+_COUNT_CORRECTED = text(f"SELECT count(DISTINCT c.report_id) FROM ({_CORRECTED}) c")
+
+
+def corrected(uow: UnitOfWork, user_id: int, limit: int) -> list[Brief]:
+    """Reports that were corrected, withdrawn or ended otherwise than their preliminary one since this person saw them, wherever and however
+    old, until they take note (R4)."""
+    params = {"t": uow.tenant_id, "user": user_id, "n": limit}
+    return [Brief(*row) for row in uow.s.execute(text(_BRIEF.format(where=f"r.id IN ({_CORRECTED})")), params)]
+
+
+def count_corrected(uow: UnitOfWork, user_id: int) -> int:
+    """How many."""
+    return int(uow.s.execute(_COUNT_CORRECTED, {"t": uow.tenant_id, "user": user_id}).scalar_one())

@@ -15,10 +15,11 @@ from cloud.modules.bench.queries import Detail, TestLine
 from cloud.modules.bench.service import TestState
 from cloud.modules.catalog import queries as md
 from cloud.modules.critical import queries as critical
+from cloud.modules.platform import glass
 from cloud.modules.platform import service as platform
 from cloud.modules.platform.signing import Desk
 from cloud.modules.quality import service as quality
-from cloud.modules.reports import document, infectious, issue, rules
+from cloud.modules.reports import document, infectious, issue, queries, rules
 from cloud.modules.reports.issue import details, freeze, lock, move, names_of, sign, specimen_of, tell, tell_part, version_of
 from cloud.modules.reports.models import Report, ReportNotice, ReportVersion, ReportView
 from cloud.modules.reports.queries import Told
@@ -28,7 +29,7 @@ from cloud.modules.specimens import queries as tubes
 from cloud.reports.documents import Amendment, Change
 from cloud.web.principal import Principal
 from common.errors import UserError
-from common.say import say
+from common.say import Listed, Said, say
 from common.units import readable
 
 REMARK_MOST = 200
@@ -48,14 +49,29 @@ class AmendRequest:
     """补充说明 as it is to stand from now on; None: as it is."""
 
 
+def _overtaken(uow: UnitOfWork, report: Report, who: Principal) -> Said:
+    """Somebody else was there first, and what they changed (C7); not what this person may not see (M01 R8)."""
+    told = queries.released(uow, report_id=report.id)
+    if told is not None and not glass.may_see_sensitive(uow, who, report.patient_id):
+        told = queries.without_sensitive(told, md.catalog(uow).items)
+    amendment = None if told is None else told.sheet.get("amendment")
+    made = [f"{c['item']} {c['before']} → {c['after']}" for c in amendment["changes"]] if amendment else []
+    if not made:
+        return say("您打开之后该报告已由他人修改为第 {n} 版，请按现行版重新核对；您输入的内容没有丢失。", n=report.current_no)
+    return say(
+        "您打开之后该报告已由他人修改为第 {n} 版（{changes}），请按现行版重新核对；您输入的内容没有丢失。",
+        n=report.current_no,
+        changes=Listed(made, "；"),
+    )
+
+
 def amend(uow: UnitOfWork, asked: AmendRequest, who: Principal, desk: Desk) -> int:
     """A new version that says what changed and why; the old one stays, 已被替代. Returns how many people are told (R4)."""
     window = platform.require_signing(uow, who, release=True)
     work = bench.lock_reported(uow, [specimen_of(uow, asked.report_id)])
     report = lock(uow, [asked.report_id])[0]
     if report.current_no != asked.version_no:
-        said = say("您打开之后该报告已由他人修改为第 {n} 版，请按现行版重新核对；您输入的内容没有丢失。", n=report.current_no)
-        raise UserError("stale", said)
+        raise UserError("stale", _overtaken(uow, report, who))
     before = details(uow, work, [report.specimen_id])[report.specimen_id]
     tests = {t.item.id: t for t in before.tests}
     old = {str(i): _told(tests[i]) for i in asked.changes if i in tests}

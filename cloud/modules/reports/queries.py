@@ -18,6 +18,8 @@ from cloud.modules.platform import signing
 from cloud.modules.reports import rules
 from cloud.modules.reports.briefs import Brief as Brief
 from cloud.modules.reports.briefs import Flagged as Flagged
+from cloud.modules.reports.briefs import corrected as corrected
+from cloud.modules.reports.briefs import count_corrected as count_corrected
 from cloud.modules.reports.briefs import count_unread as count_unread
 from cloud.modules.reports.briefs import of_patient as of_patient
 from cloud.modules.reports.briefs import of_places as of_places

@@ -96,3 +96,27 @@ def test_of_what_may_not_be_seen_no_filter_tells_that_it_is_abnormal(world: Worl
     assert listed(world.lab.client("nurse"), "abnormal") == []
     assert set(listed(world.lab.client("clinician"), "abnormal")) == {plain, secret}
     assert set(listed(world.lab.client("nurse"), "all")) == {plain, secret}
+
+
+def test_a_correction_stands_on_the_start_page_until_it_is_acknowledged_however_old_the_report(world: World) -> None:
+    """Among a hundred unread reports nobody saw that the one already acted on had been corrected."""
+
+    def waits(client: Client) -> int:
+        found = re.search(r'href="/clinic\?show=corrected"><b class="n">\D*(\d+)</b>', client.get("/").text)
+        return int(found[1]) if found else 0
+
+    no, other = released(world), released(world)
+    doctor, nurse = world.lab.client("clinician"), world.lab.client("nurse")
+    for seen in (no, other):
+        assert doctor.get(f"/clinic/report/{seen}").status_code == 200
+    assert (waits(doctor), listed(doctor, "corrected")) == (0, [])
+    world.lab.clock.advance(days=8)
+    senior = world.lab.client("senior")
+    world.lab.sign(senior)
+    form = {"version": 1, f"v-{world.items['GLU']}": "13.2", "reason": "result", "why": "小数点录入错误"}
+    assert senior.post(f"/reports/{no}/amend", form, htmx=True).status_code == 204
+    doctor, nurse = world.lab.client("clinician"), world.lab.client("nurse")
+    assert (waits(doctor), listed(doctor, "corrected")) == (1, [no])
+    assert (waits(nurse), listed(nurse, "corrected")) == (0, []), "who never saw it reads the right one first"
+    assert doctor.post(f"/clinic/report/{no}/ack", htmx=True).status_code < 400
+    assert (waits(doctor), listed(doctor, "corrected")) == (0, [])

@@ -252,6 +252,7 @@ def test_ac_r_1_the_amended_report_through_the_pages(world: World) -> None:
     assert senior.post(f"/reports/{no}/amend", form, htmx=True).status_code == 204
     stale = senior.post(f"/reports/{no}/amend", form, htmx=True)
     assert stale.status_code == 409 and "第 2 版" in stale.text
+    assert re.search("GLU 3.20 mmol/L → 13.20", stale.text), "what the other changed stands in the refusal (C7)"
     page = senior.get(f"/reports/{no}/versions").text
     assert "已被替代" in page and "3.20" in page and "13.20" in page and "小数点录入错误" in page
     work(world)
