@@ -83,7 +83,8 @@ def rerun_by_rule(work: Work, specimen_id: int, rule: str, codes: Collection[str
 
 def reflex_by_rule(work: Work, specimen_id: int, rule: str, codes: Collection[str], add: str, reason: str) -> bool:
     """A rule has another item added to the tube (R5): each rule once a tube, chains of two at most, nothing that is asked of it already.
-    Whether it was asked for; the specimens add it or say why not. For the locked tube of a decision."""
+    Where the hospital's reflex rules say that a doctor is asked before this item is added, it is proposed. Whether it was asked for; the
+    specimens add it or say why not. For the locked tube of a decision."""
     item = work.catalog.items_by_code.get(add)
     tests = {work.catalog.items[t.item_id].code: t for t in work.by_tube.get(specimen_id, ())}
     triggers = [t for code, t in tests.items() if code in codes and t.id in work.current]
@@ -92,7 +93,8 @@ def reflex_by_rule(work: Work, specimen_id: int, rule: str, codes: Collection[st
     before = work.follow.get(specimen_id, [])
     depth = 1 + max((f.depth for f in before if f.item_id in {t.item_id for t in triggers}), default=0)
     on_tube = add in tests and tests[add].state != TestState.CANCELLED
-    kind = measure.reflex_kind("add", depth, on_tube, any(f.rule == rule for f in before))
+    standing = all(r.authority == "standing" for r in work.catalog.reflex_rules if r.item_id == item.id)
+    kind = measure.reflex_kind("add", depth, on_tube, any(f.rule == rule for f in before), standing)
     if kind is None:
         return False
     ask(work, triggers[0], item.id, kind, f"{item.name}（{reason}）", rule=rule, depth=depth)

@@ -394,6 +394,19 @@ def test_what_the_requesters_have_not_agreed_to_is_proposed_and_needs_a_doctors_
     assert found.state == "expected" and "张医生 10:20 电话" in note
 
 
+@pytest.mark.parametrize(("authority", "kind"), [("standing", "add"), ("ask", "suggest")])
+def test_a_rule_of_the_autoverification_adds_nothing_the_requesters_have_not_agreed_to(
+    uow: UnitOfWork, world: World, authority: str, kind: str
+) -> None:
+    reflex(uow, world, "add", expression='"K" > 90', authority=authority)  # never true here: what it says of the item counts
+    tube = world.tube(uow)
+    world.send(uow, tube, {**NORMAL, "K": "5.20"}, RUN)
+    work = service.lock_reported(uow, [tube])
+    assert service.reflex_by_rule(work, tube, "av:R", ["K"], "FT4", "规则")
+    assert [f.kind.value for f in line(uow, tube, "K").waits] == [kind]
+    assert len(wanted(uow)) == (kind == "add")
+
+
 @pytest.mark.parametrize(("charge", "posted"), [("charge", 1), ("free", 0)])
 def test_what_is_added_is_charged_as_its_rule_says(uow: UnitOfWork, world: World, charge: str, posted: int) -> None:
     reflex(uow, world, "add", charge=charge)
