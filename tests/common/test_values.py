@@ -7,7 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import UserError
-from common.values import MAX_EXPONENT, Rounding, Value, ValueKind, parse, plain, reported, require, rounded, scaled, significant
+from common.values import (
+    MAX_DIGITS,
+    MAX_EXPONENT,
+    Rounding,
+    Value,
+    ValueKind,
+    is_number,
+    parse,
+    plain,
+    reported,
+    require,
+    rounded,
+    scaled,
+    significant,
+)
 
 D = Decimal
 
@@ -126,6 +140,35 @@ def test_scaling_turns_a_limit_round_when_the_factor_is_negative() -> None:
     assert scaled(parse("<5"), D(-1)).text == ">-5"
     assert scaled(parse("5.5"), D("0.1"), D(1)).text == "1.55"
     assert scaled(parse("阴性"), D(10)).text == "阴性"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "factor", "offset", "shown"),
+    [
+        *(
+            ("5", "numeric", "1", "0", "5"),
+            ("5", "numeric", "1", "2", "7"),
+            ("5", "numeric", "2", "0", "10"),
+            ("5", "numeric", "0", "3", "3"),
+        ),
+        *(("<5", "numeric", "0.1", "0", "<0.5"), ("<5", "numeric", "-1", "0", ">-5"), ("≥5", "numeric", "-1", "10", "≤5")),
+        # What is no quantity is not scaled, a titre's reciprocal too.
+        *(("1:80", "titer", "2", "0", "1:80"), ("+2", "semi-quant", "2", "0", "+2"), ("-----", "numeric", "2", "0", "")),
+    ],
+)
+def test_only_quantities_are_scaled(text: str, kind: str, factor: str, offset: str, shown: str) -> None:
+    assert scaled(parse(text, kind), Decimal(factor), Decimal(offset)).text == shown
+
+
+def test_a_number_is_read_up_to_its_size_and_beyond_stays_a_text() -> None:
+    read = [parse(t).kind is ValueKind.NUMBER for t in ("1e30", "1e31", "1e-30", "1e-31", "9" * 31, "9" * 32)]
+    assert read == [True, False, True, False, True, False]
+    digits = [parse(f"0.{'1' * n}").kind is ValueKind.NUMBER for n in (MAX_DIGITS - 2, MAX_DIGITS - 1)]
+    assert digits == [True, False]
+
+
+def test_a_titre_has_a_number_and_a_word_has_none() -> None:
+    assert is_number(parse("1:80", "titer")) and is_number(parse("<0.5")) and not is_number(parse("阳性", "enum"))
 
 
 def test_scaling_is_exact() -> None:

@@ -478,6 +478,7 @@ def _ask_refund(uow: UnitOfWork, stored: OrderItem, reason: str) -> None:
 def _park(uow: UnitOfWork, message: OrderMessage, item: ItemData, source: str, parked: dict[str, ParkedCancel], placed: Placed) -> None:
     placed.parked.append(item.order_item_no)
     placed.warn(item, 2, UNKNOWN_KEY, f"申请项目号 {item.order_item_no} 不存在，取消已暂存 10 分钟等待申请到达")
+    uow.audit("parked_cancel", f"{source}/{item.order_item_no}", "parked", reason=item.reason)
     if item.order_item_no in parked:
         parked[item.order_item_no].at = uow.now
         return
@@ -486,7 +487,6 @@ def _park(uow: UnitOfWork, message: OrderMessage, item: ItemData, source: str, p
     )
     uow.s.add(row)
     parked[item.order_item_no] = row
-    uow.audit("parked_cancel", f"{source}/{item.order_item_no}", "parked", reason=item.reason)
 
 
 def _apply_parked(uow: UnitOfWork, stored: OrderItem, parked: ParkedCancel | None, placed: Placed) -> None:
