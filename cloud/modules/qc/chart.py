@@ -186,8 +186,9 @@ def _grid(panel: Panel, top: int, height: int = PANEL) -> Markup:
             out.append(_line(LEFT, y, WIDTH - RIGHT, y, COLOURS[1], 1.2, "9 3 2 3"))
             base = clear_of(y, [_y(Decimal(k), top, height) for k in range(-3, 4)])
             # Where lines stand closer than the word is high, the word stands in front of one.
-            out.append(Markup('<rect x="{}" y="{:.1f}" width="32" height="12" fill="#fff"/>').format(LEFT + 3, base - 10))
-            out.append(_text(LEFT + 4, base, f"{'+' if z > 0 else '−'}TEa", COLOURS[1]))
+            out.append(Markup('<rect x="{}" y="{:.1f}" width="32" height="12" fill="#fff"/>').format(WIDTH - RIGHT - 34, base - 10))
+            # At the right: the panel's title stands at the left.
+            out.append(_text(WIDTH - RIGHT - 33, base, f"{'+' if z > 0 else '−'}TEa", COLOURS[1]))
     if panel.title:
         out.append(_text(LEFT, top + 10, panel.title, INK))
     return Markup("").join(out)
