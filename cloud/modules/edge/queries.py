@@ -129,16 +129,22 @@ def quarantined(uow: UnitOfWork, before: int = 0, limit: int = PAGE) -> list[Any
     return list(uow.s.execute(question.where(RawMessage.state != "interpreted").order_by(RawMessage.id.desc()).limit(limit)))
 
 
+COUNTS = text(f"""
+SELECT (SELECT count(DISTINCT (o.raw_message_id, o.specimen_text)) FROM observation o
+         WHERE o.tenant_id = :t AND o.state IN ('orphan', 'mismatch') AND o.closed_at IS NULL
+           AND {OF_ANALYZER.format(analyzer="o.analyzer_id")}) AS tray,
+       (SELECT count(DISTINCT (o.analyzer_id, btrim(o.code))) FROM observation o
+         WHERE o.tenant_id = :t AND o.state = 'unmapped' AND o.closed_at IS NULL AND o.code IS NOT NULL
+           AND {OF_ANALYZER.format(analyzer="o.analyzer_id")}) AS unmapped,
+       (SELECT count(*) FROM raw_message r LEFT JOIN connection c ON c.tenant_id = r.tenant_id AND c.id = r.connection_id
+         WHERE r.tenant_id = :t AND r.state IN ('quarantined', 'deferred')
+           AND {OF_ANALYZER.format(analyzer="c.analyzer_id")}) AS quarantined
+""")
+
+
 def counts(uow: UnitOfWork) -> Any:
-    """What waits for a person: as many as the three lists have rows."""
-    sql = """
-    SELECT (SELECT count(DISTINCT (raw_message_id, specimen_text)) FROM observation
-             WHERE tenant_id = :t AND state IN ('orphan', 'mismatch') AND closed_at IS NULL) AS tray,
-           (SELECT count(DISTINCT (analyzer_id, btrim(code))) FROM observation
-             WHERE tenant_id = :t AND state = 'unmapped' AND closed_at IS NULL AND code IS NOT NULL) AS unmapped,
-           (SELECT count(*) FROM raw_message WHERE tenant_id = :t AND state IN ('quarantined', 'deferred')) AS quarantined
-    """
-    return uow.s.execute(text(sql), {"t": uow.tenant_id}).one()
+    """What waits for a person: as many as the three lists have rows, which show the own place's."""
+    return uow.s.execute(COUNTS, {"t": uow.tenant_id, **places.of_sections(uow)}).one()
 
 
 # --- raw messages ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,9 @@ from typing import Any
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.edge import queries, rules
+from cloud.modules.edge.places import OF_ANALYZER
 from cloud.modules.edge.signals import whole_minutes
 from cloud.modules.platform import alerts
 from cloud.web import sheet
@@ -48,7 +50,7 @@ def hours_of(uow: UnitOfWork, connection_id: int, zone: tzinfo, hours: int = 24)
 
 # --- the report of some days -------------------------------------------------------------------------------------------
 
-PER_LINK = text("""
+PER_LINK = text(f"""
 SELECT c.id, c.name, c.spare, a.name AS agent, c.driver, an.driver AS model, a.software,
        a.config_version AS wanted, a.applied_version AS applied,
        (SELECT count(*) FROM raw_message r WHERE r.tenant_id = c.tenant_id AND r.connection_id = c.id AND r.received_at > :since
@@ -60,7 +62,7 @@ SELECT c.id, c.name, c.spare, a.name AS agent, c.driver, an.driver AS model, a.s
        (SELECT m.number FROM edge_mapping m WHERE m.tenant_id = c.tenant_id AND m.analyzer_id = c.analyzer_id AND m.state = 'active') AS map
 FROM connection c JOIN agent a ON a.tenant_id = c.tenant_id AND a.id = c.agent_id
 LEFT JOIN analyzer an ON an.tenant_id = c.tenant_id AND an.id = c.analyzer_id
-WHERE c.tenant_id = :t ORDER BY c.name, c.id
+WHERE c.tenant_id = :t AND {OF_ANALYZER.format(analyzer="c.analyzer_id")} ORDER BY c.name, c.id
 """)
 
 PER_HOUR = text("""
@@ -68,10 +70,10 @@ SELECT connection_id, extract(hour FROM received_at AT TIME ZONE :zone)::int AS 
 WHERE tenant_id = :t AND received_at > :since AND kind = 'raw' AND connection_id IS NOT NULL GROUP BY 1, 2
 """)
 
-HANDLED = text("""
+HANDLED = text(f"""
 SELECT state, reason, count(*) AS n, count(*) FILTER (WHERE closed_at IS NOT NULL) AS closed,
        avg(extract(epoch FROM closed_at - received_at) / 60) FILTER (WHERE closed_at IS NOT NULL) AS minutes
-FROM observation WHERE tenant_id = :t AND received_at > :since
+FROM observation o WHERE tenant_id = :t AND received_at > :since AND {OF_ANALYZER.format(analyzer="o.analyzer_id")}
   AND (state IN ('orphan', 'mismatch', 'discarded') OR closed_at IS NOT NULL) GROUP BY state, reason ORDER BY count(*) DESC
 """)
 
@@ -106,14 +108,16 @@ class Report:
 
 
 def report(uow: UnitOfWork, days: int, zone: tzinfo) -> Report:
-    """The last ``days`` days."""
+    """The last ``days`` days of the own place's analyzers."""
     since = uow.now - timedelta(days=days)
-    at = {"t": uow.tenant_id, "since": since, "zone": str(zone)}
+    at = {"t": uow.tenant_id, "since": since, "zone": str(zone), **places.of_sections(uow)}
+    links = list(uow.s.execute(PER_LINK, at))
+    shown = {link.id for link in links}
     by_hour: dict[int, list[int]] = {}
     for connection_id, hour, n in uow.s.execute(PER_HOUR, at):
-        by_hour.setdefault(connection_id, [0] * 24)[hour] = n
+        if connection_id in shown:
+            by_hour.setdefault(connection_id, [0] * 24)[hour] = n
     most = max((max(row) for row in by_hour.values()), default=1)
-    links = list(uow.s.execute(PER_LINK, at))
     return Report(links, by_hour, most, list(uow.s.execute(HANDLED, at)), queries.unmapped(uow), faults(uow, since))
 
 

@@ -8,17 +8,20 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
 
 import openpyxl
 import pytest
 
 import common
 from cloud import relay
-from cloud.modules.edge import problem_words
+from cloud.db.session import Actor, Reach
+from cloud.modules.edge import problem_words, queries, reporting
 from cloud.worker import all_handlers
 from tests.cloud.edge.world import Edge, astm
 from tests.support.lab import Client
 
+ZONE = ZoneInfo("Asia/Shanghai")
 HAN = re.compile(r"[\u4e00-\u9fff]")
 
 
@@ -53,6 +56,21 @@ def test_each_number_of_the_board_opens_as_many_messages(edge: Edge) -> None:
     assert tester.get("/edge/messages").status_code == 403 and tester.post("/edge/messages/export", {"kind": "xlsx"}).status_code == 403
     assert "没有这样的报文" in edge.lab.client("engineer", edge.lab.b).get("/edge/messages?connection=1").text
     assert engineer.get("/edge/messages?connection=x&state=y&hours=z&before=-3").text.count('href="/edge/raw/') == 4
+
+
+def test_what_waits_and_the_report_count_the_own_places_analyzers(edge: Edge) -> None:
+    """As many as the lists have rows, for somebody of another campus too (M01)."""
+    edge.take(edge.agent.raw(astm("0007", {"K": "4.1"})), edge.agent.raw(astm(edge.tube(), {"XX": "1"})))
+    edge.take(edge.agent.raw(b"\xff\xfe\x00 what is this"))
+    [(own,)] = edge.rows("SELECT s.code FROM section s JOIN analyzer a ON a.section_id = s.id JOIN connection c ON c.analyzer_id = a.id")
+    for section, n in ((own, 1), ("ELSEWHERE", 0)):
+        with edge.lab.uow() as uow:
+            uow.actor = Actor("x", reach=Reach(frozenset({section}), frozenset()))
+            found = queries.counts(uow)
+            assert (found.tray, found.unmapped, found.quarantined) == (n, n, n), section
+            assert (len(queries.tray(uow)), len(queries.unmapped(uow)), len(queries.quarantined(uow))) == (n, n, n)
+            told = reporting.report(uow, 7, ZONE)
+            assert (len(told.links), len(told.orphans), len(told.by_hour)) == (n, n, n)
 
 
 def test_the_lists_of_the_edge_go_to_excel(edge: Edge) -> None:
