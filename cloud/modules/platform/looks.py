@@ -39,6 +39,8 @@ WORDS: dict[str, Said] = {
     "support": say("外部工程师操作"),
     "treatment": say("诊疗查询"),
 }
+BY_ITSELF = ("GET /alerts/count", "GET /live")
+"""What an open page asks for by itself: on record, and left out where a person reads what an engineer did."""
 GLASS = "break_glass: "
 """How the purpose of a look past a wall begins; the stated reason follows."""
 
@@ -187,7 +189,8 @@ def visit(uow: UnitOfWork, grant_id: int) -> Visit:
     since, until = grant.decided_at or grant.asked_at, grant.until or uow.now
     if grant.state in (GrantState.ASKED, GrantState.REFUSED):
         return Visit(grant, user, until, (), ())
-    steps = page(uow, Asked(user.employee_no, since=since, until=until), MOST)
+    found = page(uow, Asked(user.employee_no, since=since, until=until), MOST)
+    steps = [step for step in found if not step.path.startswith(BY_ITSELF)]
     query = select(AuditLog).where(AuditLog.actor_id == user.id, AuditLog.at >= since, AuditLog.at < until)
     return Visit(grant, user, until, steps, uow.s.execute(query.order_by(AuditLog.seq.desc()).limit(MOST)).scalars().all())
 

@@ -129,6 +129,7 @@ def test_r7_every_step_of_an_engineer_is_on_one_page_what_was_refused_too(lab: L
     info = lab.client("infogroup")
     assert guest.get("/edge/messages?q=P100").status_code == 200
     assert guest.get("/sessions").status_code == 403
+    assert guest.get("/alerts/count").status_code == 200
     assert guest.get("/edge/raw/999999").status_code == 404
     assert guest.post("/desk", {"title": ""}, htmx=True).status_code in (403, 409, 422)
     with lab.uow() as uow:
@@ -140,6 +141,7 @@ def test_r7_every_step_of_an_engineer_is_on_one_page_what_was_refused_too(lab: L
     page = info.get(f"/admin/grants/{grant}").text
     for step in ("GET /edge/messages?q=P100<", "GET /sessions ✕<", "GET /edge/raw/999999 ✕<", "POST /desk ✕<"):
         assert step in page, step
+    assert "GET /alerts/count" not in page and "GET /alerts/count" in lab.client("auditadmin").get("/audit/access?who=engineer1").text
     assert "网线已换" in page and "没有更改任何内容" not in page
     assert f'href="/admin/grants/{grant}"' in info.get("/admin/grants").text
     assert lab.client("leader").get(f"/admin/grants/{grant}").status_code == 403
