@@ -18,7 +18,7 @@ from cloud.modules.bench.calculate import calculate, exact
 from cloud.modules.bench.followup import FollowRow
 from cloud.modules.bench.measure import Action, Index, IndexRule, Kind, Note, NoteCode
 from cloud.modules.bench.past import last_told
-from cloud.modules.bench.rows import NewVersion, TestRow
+from cloud.modules.bench.rows import NewVersion, TestRow, VersionRow
 from cloud.modules.bench.rules import TestState
 from cloud.modules.catalog import queries as md
 from common import values
@@ -206,12 +206,18 @@ def _confirmed(work: Work, test: TestRow) -> bool:
 def reactive(work: Work, test: TestRow, version_id: int) -> bool:
     """Whether a rule says that this value of a test must be confirmed before it is told (R5)."""
     version = next((v for v in work.versions.get(test.id, ()) if v.id == version_id), None)
-    stood, tests = work.current.get(test.id), {work.catalog.items[t.item_id].code: t for t in work.by_tube[test.specimen_id]}
-    if version is None or _confirmed(work, test):
+    return version is not None and reacts(work, test, version)
+
+
+def reacts(work: Work, test: TestRow, version: VersionRow | NewVersion) -> bool:
+    """The same of a value that may be a new one."""
+    rules = [r for r in work.catalog.reflex_rules if r.action == Kind.CONFIRM.value and r.item_id == test.item_id]
+    if not rules or _confirmed(work, test):
         return False
+    stood, tests = work.current.get(test.id), {work.catalog.items[t.item_id].code: t for t in work.by_tube[test.specimen_id]}
     work.current[test.id] = version
     try:
-        programs = (_program(work, r) for r in work.catalog.reflex_rules if r.action == Kind.CONFIRM.value and r.item_id == test.item_id)
+        programs = (_program(work, r) for r in rules)
         return any(p is not None and p.evaluate(_environment(work, test.specimen_id, tests)) is True for p in programs)
     finally:
         if stood is None:

@@ -13,6 +13,7 @@ from cloud.modules.bench import measure, queries, rows, rules
 from cloud.modules.bench.arrival_rules import Known
 from cloud.modules.bench.calculate import SOURCE, Said, calculate, found
 from cloud.modules.bench.confirming import unanswered
+from cloud.modules.bench.consequences import reacts
 from cloud.modules.bench.opening import store, to
 from cloud.modules.bench.reading import Reading
 from cloud.modules.bench.record import Work
@@ -89,7 +90,7 @@ def amend(work: Work, changed: dict[int, tuple[str, str]], reread: str = "") -> 
     """Told values that a new report version replaces: test id → (new text, reason). The old versions stay.
 
     ``reread``: patient or tube were told wrongly, and why; the other told values are judged by what is known now.
-    UserError conflict for a 待复检 whose confirmatory laboratory has not answered (R5)."""
+    UserError conflict for a 待复检 whose confirmatory laboratory has not answered, and for a value that was none before and reacts (R5)."""
     out = unanswered(work.uow, changed)
     if out:
         names = [work.catalog.items[t.item_id].name for t in work.tests.values() if t.id in out]
@@ -113,6 +114,9 @@ def amend(work: Work, changed: dict[int, tuple[str, str]], reread: str = "") -> 
         if version.test.id in changed:  # what waited beside it is decided with it
             version.test.pending_id = None
         work.current[version.test.id] = version
+    if caught := [work.catalog.items[v.test.item_id].name for v in new if v.test.id in changed and reacts(work, v.test, v)]:
+        words = say("{items} 有反应而没有确证，不能由修改直接报出：请召回报告，复检确证后再报。", items=caught)
+        raise UserError("conflict", words)
     new += calculate(work, list(work.tubes), told=True, reason="所用项目已修改，重新计算" if changed else reread, judged=judged)
     _mark_told(work.uow, [v.id for v in new])
     # Of a preliminary report's tube, what is still open may stand on the corrected value too.
