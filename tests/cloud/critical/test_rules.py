@@ -223,6 +223,7 @@ def sight(n: int, value: str | None, hours: float, direction: str = "high", day:
         # One of those told turned round, or one cannot be compared: it is loud, whatever the others say.
         (sight(0, "6.8", 3), [sight(1, "6.8", 0), sight(2, "2.1", 1, "low")], False, "full"),
         (sight(0, "6.8", 3), [sight(1, "2.1", 0, "low"), sight(2, "6.8", 1)], False, "full"),
+        (sight(0, "5.5", 3), [sight(1, "5.0", 0, "low"), sight(2, "5.0", 1)], False, "full"),
         (sight(0, "6.8", 3), [sight(1, None, 0), sight(2, "6.8", 1)], False, "full"),
         (sight(0, None, 3), [sight(1, "6.8", 0)], False, "full"),
         (sight(0, "6.8", 3), [sight(1, "0", 0)], False, "full"),
@@ -302,3 +303,5 @@ def test_bad_input_of_a_call_is_named(change: dict[str, Any], why: str | None) -
     call = rules.Call(**({"receiver": "王护士", "dept": "内科", "readback": "6.8", "identity": True, "at": RUN} | change))
     problem = rules.call_problem(call, "6.8", RUN, RUN + timedelta(hours=1))
     assert problem is None if why is None else problem is not None and why in problem[0]
+    # Only a wrong read-back is kept as a call that was made.
+    assert problem is None or problem[1] is (why == "不一致")
