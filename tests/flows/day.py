@@ -285,13 +285,14 @@ class Day:
             self.report("senior", tube)
             desk.press("F6")
             desk.sees(desk.page.locator("#amend"))
+            self.painted(desk.page)
             field, find = desk.page.locator(f"#amend input[aria-label='{item}']"), desk.page.locator("#amend-find")
             if find.count():  # one of many is found by its name, code or number
                 desk.type(item)
                 desk.press("Enter")
             else:
                 desk.tab_to(field, 5)
-            assert field.evaluate("i => i === document.activeElement")
+            eventually(lambda: field.evaluate("i => i === document.activeElement"), 10, "the item's field has the cursor")
             desk.type(value)
             desk.press("F8", "ArrowDown", "Tab")
             desk.type("复核后更正")
