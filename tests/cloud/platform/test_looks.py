@@ -164,7 +164,7 @@ def test_r7_an_access_ended_early_holds_nothing_of_the_next(lab: Lab) -> None:
     assert until is not None and until < lab.clock() - timedelta(minutes=4)
 
 
-def test_r8_who_saw_patients_with_sensitive_items_is_reviewed(world: World) -> None:  # noqa: F811
+def test_r8_who_saw_patients_with_sensitive_items_is_reviewed(world: World) -> None:  # noqa: F811 (the fixture)
     lab = world.lab
     no = released(world, VALUES)
     patient = patient_of(world, no)
