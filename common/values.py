@@ -132,6 +132,13 @@ def _of_list(text: str, name: str, choices: Sequence[str]) -> str:
     return found
 
 
+def number(text: str) -> Decimal | None:
+    """A number that a person typed for anything but a result (a limit, a factor, a temperature), read as a result would be: full-width
+    digits are digits; ``1_000``, ``1e999``, ``NaN``, ``1,5`` and ``<3`` are none."""
+    value = parse(text)
+    return value.number if value.kind is ValueKind.NUMBER and not value.comparator else None
+
+
 def is_number(value: Value) -> bool:
     """Whether the value has a number one can compare (a titre counts by its reciprocal)."""
     return value.number is not None

@@ -14,6 +14,7 @@ from common.values import (
     Value,
     ValueKind,
     is_number,
+    number,
     parse,
     plain,
     reported,
@@ -229,3 +230,14 @@ def test_what_is_not_in_the_list_is_refused_with_the_list(typed: str) -> None:
 def test_a_statistic_is_written_without_an_exponent(number: str, digits: int, text: str) -> None:
     """A mean of hCG or BNP is in the ten thousands: 1.235E+4 is no figure to a person."""
     assert significant(Decimal(number), digits) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        *(("4.20", "4.20"), (" -3 ", "-3"), ("−3.5", "-3.5"), ("１２．５", "12.5"), ("+2", "2"), (".5", "0.5"), ("1e2", "1e2"), ("0", "0")),
+        *((text, None) for text in ("", " ", "1_000", "1e999", "NaN", "Infinity", "1,5", "1,000", "<3", "1:10", "三", "3 4", "0x1")),
+    ],
+)
+def test_a_number_a_person_typed_is_one_or_none(text: str, read: str | None) -> None:
+    assert number(text) == (None if read is None else D(read))

@@ -15,6 +15,8 @@ from enum import StrEnum
 from functools import cache, lru_cache
 from typing import Any, TypeVar
 
+from cloud.expression.builtin import CONTEXT
+
 
 @dataclass(frozen=True, slots=True)
 class Prior:
@@ -356,7 +358,8 @@ def _read(kind: Any, data: Any) -> Any:
 
 
 def _finite(number: Decimal) -> Decimal:
-    if not number.is_finite():
+    # Within what expressions count in: a pasted 1e999999999 could not even be written out.
+    if not number.is_finite() or abs(number.adjusted()) > CONTEXT.Emax:
         raise ValueError(f"{number}")
     return number
 

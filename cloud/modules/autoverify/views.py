@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import datetime, timedelta
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from flask import request
@@ -26,6 +26,7 @@ from cloud.web.view import Views, principal
 from common import ids
 from common.errors import UserError
 from common.say import Said, say
+from common.values import number
 
 VIEWS = Views("autoverify", __name__, places.AT)
 ACTIONS = {
@@ -186,11 +187,8 @@ def _minutes() -> int:
 
 def _number(name: str) -> Decimal | None:
     given = request.form.get(name, "").strip()
-    try:
-        found = Decimal(given) if given else None
-    except InvalidOperation:
-        found = Decimal("NaN")
-    if found is not None and not found.is_finite():
+    found = number(given)
+    if given and found is None:
         raise Invalid(say("“{given}”不是数值，请用小数点，例如 2.8。", given=given), name)
     return found
 
@@ -269,7 +267,7 @@ def test_run(uow: UnitOfWork) -> Any:
 def _pasted(text: str) -> Case:
     try:
         return from_json(Case, json.loads(text))
-    except (ValueError, TypeError, AttributeError, InvalidOperation, StopIteration, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, ArithmeticError, StopIteration, RecursionError) as error:
         raise Invalid(say("粘贴的内容不是完整的用例（{error}），请从“取出”得到一份后再改。", error=error), "case") from error
 
 

@@ -26,7 +26,7 @@ from cloud.web.view import Views, principal
 from common import ids
 from common.errors import UserError
 from common.say import say
-from common.values import parse
+from common.values import number
 
 VIEWS = Views("bench", __name__)
 OK = '{"sound":"ok"}'
@@ -344,10 +344,10 @@ def accept(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
 
 def number_of(text: str, name: str, field: str) -> Decimal:
     """A typed number. Raises Invalid naming it."""
-    value = parse(text.strip(), "numeric")
-    if value.number is None or value.comparator:
+    found = number(text)
+    if found is None:
         raise Invalid(say("{name}应为数字，收到“{text}”，请改正。", name=name, text=text), field)
-    return value.number
+    return found
 
 
 def _line(uow: UnitOfWork, test_id: int, trigger: str, **context: Any) -> Any:

@@ -18,6 +18,7 @@ from cloud.modules.catalog.rules import Ages, Interval, ambiguous_ages, describe
 from common.say import Listed, say, word
 from common.units import is_ucum
 from common.values import LISTED
+from common.values import number as typed
 
 WST886 = re.compile(r"[0-9]{7}[A-D]")
 _LOINC = re.compile(r"[0-9]{1,7}-[0-9]")
@@ -70,7 +71,7 @@ def item(known: Catalog, target: int | None, values: Values, batch: Sequence[Val
     high, top = number(values.get("amr_high")), number(values.get("crr_high"))
     if high is not None and top is not None and top < high:
         out.append(say("可报告上限 {top} 小于分析测量范围上限 {high}。", top=f"{top:f}", high=f"{high:f}"))
-    if any((number(each) or 0) <= 1 for each in values.get("dilutions") or ()):
+    if any((typed(str(each)) or 0) <= 1 for each in values.get("dilutions") or ()):
         out.append("稀释梯度要是大于 1 的倍数，例如 2,5,10。")
     return out + _choices(values) + _tea(values.get("tea") or {}) + _left_behind(known, target, values) + _other_unit(known, target, values)
 

@@ -10,11 +10,12 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from cloud.modules.catalog.queries import Catalog
 from common.say import say, word
+from common.values import number
 
 Values = Mapping[str, Any]
 
@@ -117,13 +118,10 @@ def _read(each: Field, text: str, known: Catalog, raw: Any) -> Any:
 
 
 def _decimal(each: Field, text: str) -> str:
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        raise ValueError(say("{label}“{text}”不是数值。", label=word(each.label), text=text)) from None
-    if not number.is_finite() or abs(number.adjusted()) > 30:
-        raise ValueError(say("{label}“{text}”不是可用的数值。", label=word(each.label), text=text))
-    return f"{number:f}"
+    found = number(text)
+    if found is None:
+        raise ValueError(say("{label}“{text}”不是数值。", label=word(each.label), text=text))
+    return f"{found:f}"
 
 
 def _date(each: Field, text: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from cloud.db.session import UnitOfWork
@@ -15,6 +14,7 @@ from cloud.modules.changes import service
 from cloud.web import sheet
 from common.errors import UserError
 from common.say import say, word
+from common.values import number as number_of
 
 Rows = list[tuple[int | None, dict[str, Any] | None]]
 
@@ -51,7 +51,7 @@ def values_of(kind: catalog.Kind, given: Mapping[str, Any], known: md.Catalog) -
         if each.type == "json" and isinstance(texts.get(each.name), str):
             try:
                 texts[each.name] = _structured(each.name, texts[each.name])
-            except (ValueError, ArithmeticError) as error:
+            except ValueError as error:
                 wrong.append(
                     catalog.Wrong(
                         each.label, say("{label}写不对：{error}", label=word(each.label), error=error.args[0] if error.args else error)
@@ -79,8 +79,15 @@ def _structured(name: str, text: str) -> Any:
 def _read_step(line: str) -> dict[str, str]:
     plain = line.replace("：", ":").replace("％", "%").replace("<=", "≤").replace(" ", "")
     limit, _, size = plain.rpartition(":")
-    step = {"pct": str(Decimal(size[:-1]))} if size.endswith("%") else {"abs": str(Decimal(size))}
-    return {"to": str(Decimal(limit.lstrip("≤"))), **step} if limit else step
+    step = {"pct": _number(size[:-1])} if size.endswith("%") else {"abs": _number(size)}
+    return {"to": _number(limit.lstrip("≤")), **step} if limit else step
+
+
+def _number(text: str) -> str:
+    found = number_of(text)
+    if found is None:
+        raise ValueError(say("“{text}”不是数值。", text=text))
+    return f"{found:f}"
 
 
 BRANCH = "每个分支一行：条件 => 文字 | 提示，默认分支的条件写 *。"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from decimal import Decimal, InvalidOperation
 from typing import Any
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
@@ -23,6 +22,7 @@ from cloud.web.faults import Invalid, NotFound
 from cloud.web.page import fragment, page, redirect_to
 from cloud.web.view import Views, principal, web
 from common.say import say
+from common.values import number
 
 VIEWS = Views("critical", __name__)
 OK, BAD = '{"sound":"ok"}', '{"sound":"bad"}'
@@ -360,7 +360,7 @@ def save_quiet(uow: UnitOfWork) -> Any:
     item = request.form.get("item", 0, type=int)
     if item not in md.catalog(uow).items:
         raise Invalid(say("请选择项目。"), "item")
-    service.save_quiet(uow, request.form.get("dept", ""), item, _number(request.form.get("worse", "")))
+    service.save_quiet(uow, request.form.get("dept", ""), item, number(request.form.get("worse", "")))
     return redirect_to("/critical/limits#quiet")
 
 
@@ -369,14 +369,6 @@ def remove_quiet(uow: UnitOfWork, quiet_id: int) -> Any:
     """Tell everything in full again."""
     service.remove_quiet(uow, quiet_id)
     return redirect_to("/critical/limits#quiet")
-
-
-def _number(text: str) -> Decimal | None:
-    try:
-        found = Decimal(text.strip())
-    except InvalidOperation:
-        return None
-    return found if found.is_finite() else None
 
 
 # --- shared ---------------------------------------------------------------------------------------------------------

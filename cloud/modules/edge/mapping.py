@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from common.say import say
-from common.values import ValueKind, parse
+from common.values import number
 
 APPROVALS = 2
 
@@ -72,10 +72,7 @@ def row_of(value: Mapping[str, Any]) -> Row:
 
 def number_of(text: str, default: Decimal) -> Decimal | None:
     """A factor or offset as typed; blank is the default, None when it is no number."""
-    value = parse(text)
-    if not text.strip():
-        return default
-    return value.number if value.kind is ValueKind.NUMBER and not value.comparator else None
+    return number(text) if text.strip() else default
 
 
 def row_problems(rows: Sequence[Row]) -> list[str]:

@@ -70,11 +70,11 @@ def lot_chosen(uow: UnitOfWork) -> Any:
 @VIEWS.post("/qc/bypass/<int:plan_id>", Perm.BYPASS)
 def bypass(uow: UnitOfWork, plan_id: int) -> Any:
     """The director lets people release behind a closed gate for some hours."""
-    hours = request.form.get("hours", type=float) or 0
-    if not 0 < hours <= 4:
+    hours = values.number(request.form.get("hours", ""))
+    if hours is None or not 0 < hours <= 4:
         raise Invalid("临时放行最长 4 小时，请填写 0.5 至 4。", "hours")
     own.require_plan(uow, plan_id)
-    ooc.bypass(uow, plan_id, request.form.get("reason", ""), uow.now + timedelta(hours=hours))
+    ooc.bypass(uow, plan_id, request.form.get("reason", ""), uow.now + timedelta(hours=float(hours)))
     return redirect_to("/qc/today")
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import StrEnum
 
 from common.say import say, word
+from common.values import number
 
 
 class BagState(StrEnum):
@@ -72,11 +73,8 @@ RANGE = Reading(Decimal(2), Decimal(25))
 
 def temperature(text: str) -> Decimal | None:
     """A temperature as typed, with two decimals at most; None for what is none, or none of this world."""
-    try:
-        found = Decimal(text.strip().replace("−", "-").removesuffix("℃").removesuffix("°C").strip())
-    except InvalidOperation:
-        return None
-    return found if found.is_finite() and -100 <= found <= 80 and found == round(found, 2) else None
+    found = number(text.strip().removesuffix("℃").removesuffix("°C"))
+    return found if found is not None and -100 <= found <= 80 and found == round(found, 2) else None
 
 
 def reading_problem(logger: str, low: Decimal | None, high: Decimal | None) -> str | None:

@@ -105,7 +105,7 @@ def test_m08_bad_input_limit_outside_amr(draft: Draft, low: str, high: str, word
         ("2.7", "5", "项目K 自动审核界限 2.7 越过危急值界限 2.8，不能保存。"),
         ("2.8", "6.3", "项目K 自动审核界限 6.3 越过危急值界限 6.2，不能保存。"),
         ("5", "4", "项目K 自动审核范围下限 5 不小于上限 4。"),
-        ("三", "4", "“三”不是数值，请用小数点，例如 2.8。"),
+        *((w, "4", f"“{w}”不是数值，请用小数点，例如 2.8。") for w in ("三", "1_0", "1e999", "3,5", "=3 4", "NaN")),
     ],
 )
 def test_m08_bad_input_av_range_crossing_critical_limit_is_refused(draft: Draft, low: str, high: str, words: str) -> None:

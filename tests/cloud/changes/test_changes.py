@@ -14,7 +14,7 @@ from cloud.modules.bench import models as bench
 from cloud.modules.catalog import models as rows_of
 from cloud.modules.catalog import queries as md
 from cloud.modules.catalog import service as catalog
-from cloud.modules.changes import models, queries, service
+from cloud.modules.changes import forms, models, queries, service
 from cloud.modules.changes.rules import BOXES, State
 from cloud.modules.qc.models import QcPlan
 from common.errors import UserError
@@ -201,6 +201,7 @@ BAD: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("item", {"code": "X", "amr_low": "5", "amr_high": "1"}, "不小于上限"),
     ("item", {"code": "X", "amr_high": "10", "crr_high": "1"}, "可报告上限"),
     ("item", {"code": "X", "tea": {"steps": [{"abs": "1"}, {"pct": "1"}]}}, "最后一段"),
+    *(("item", {"code": "X", "dilutions": f"2,{wrong}"}, "大于 1 的倍数") for wrong in ("1_0", "五", "1", "NaN")),
     ("av_range", {"item": "K", "low": "2.5", "high": "6.0"}, "越过危急值下限 2.8"),
     ("av_range", {"item": "K", "low": "2.8", "high": None}, "越过危急值上限 6.2"),
     ("delta", {"item": "K", "kind": "absolute", "window_h": 72}, "至少填写一项"),
@@ -232,6 +233,20 @@ def test_bad_input_is_named_and_nothing_is_written(world: World) -> None:
             assert words in caught.value.message and caught.value.code == "invalid", (kind, values)
     with world.lab.uow() as uow:
         assert uow.s.scalars(select(models.CatalogChange)).all() == []
+
+
+@pytest.mark.parametrize("wrong", ["1_0", "1e999", "六", ""])
+def test_bad_input_an_allowed_error_that_is_no_number_is_named(world: World, wrong: str) -> None:
+    with world.lab.uow() as uow:
+        item = catalog.KINDS["item"]
+        for written in (f"≤3.3: 0.2\n{wrong}%", f"≤{wrong}: 0.2\n6%"):
+            found = forms.values_of(item, {"code": "X", "tea": written}, md.catalog(uow))[1]
+            assert [w.field for w in found if f"“{wrong}”不是数值" in str(w.message)] == ["允许总误差"], written
+        found = forms.values_of(item, {"code": "X", "amr_low": wrong}, md.catalog(uow))[1]
+        assert [w.field for w in found if f"“{wrong}”不是数值" in str(w.message)] == (["分析测量范围下限"] if wrong else [])
+        assert forms.values_of(item, {"code": "X", "tea": "≤3.3: 0.20\n6%"}, md.catalog(uow))[0]["tea"] == {
+            "steps": [{"to": "3.3", "abs": "0.20"}, {"pct": "6"}]
+        }
 
 
 def test_ac_md_7_a_circle_of_formulas_is_refused(world: World) -> None:
