@@ -173,3 +173,19 @@ def test_a_second_record_is_asked_about_before_it_is_made(lab: Lab) -> None:
     with lab.uow() as uow:
         assert uow.s.execute(text("SELECT count(*) FROM patient")).scalar_one() == before + 1
         assert lab.clock() - START < timedelta(minutes=1)
+
+
+def test_who_merges_is_told_that_each_record_is_judged_by_its_own_sex_and_birthday(lab: Lab) -> None:
+    """Nothing moves: the other record's tubes keep their interval, so a wrong registration has to be corrected, not merged away."""
+    two(lab)
+    leader, said = lab.client("leader"), "各按自己登记的性别和出生日期判断"
+    merge_id, version = open_row(lab)
+    url = f"/patients/merge/{merge_id}"
+    assert said not in leader.get(url).text
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE patient SET sex = 'U' WHERE patient_no = 'P002'"))
+        keep = uow.s.scalars(select(Patient.id).where(Patient.patient_no == "P001")).one()
+    assert said in leader.get(url).text
+    form = {"version": version, "keep": keep, "reason": "身份证原件核对", "checked": ["name", "card"]}
+    assert leader.post(f"{url}/merge", form, htmx=True).status_code == 204
+    assert said in leader.get(url).text
