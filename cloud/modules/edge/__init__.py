@@ -15,7 +15,7 @@ MODULE = Module(
         "views_releases:VIEWS",
         "views_lists:VIEWS",
     ),
-    depends=("bench", "catalog", "platform", "queue"),
+    depends=("bench", "catalog", "platform", "queue", "specimens"),
     permissions={
         Perm.READ: ("tester", "verifier", "senior", "leader", "quality", "director", "infogroup", "engineer", "sysadmin"),
         Perm.RAW: ("senior", "leader", "infogroup", "engineer"),

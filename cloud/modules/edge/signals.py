@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta, tzinfo
+from enum import StrEnum
 
 OFFLINE = timedelta(minutes=2)
 SILENT_TIMES = 3
@@ -131,6 +132,39 @@ def silent(link: LinkFacts) -> bool:
 def away(link: LinkFacts) -> bool:
     """Whether its section waits in vain: no results can come, or none come at its pace. What nobody counts on is not missed."""
     return link.enabled and not link.spare and (not up(link) or silent(link))
+
+
+class Mute(StrEnum):
+    """Why nothing can be expected of an analyzer now."""
+
+    AGENT = "agent"
+    FAULT = "fault"
+    ABSENT = "absent"
+    SILENT = "silent"
+
+
+def counted(link: LinkFacts) -> bool:
+    """Whether an analyzer's results are expected on this connection: in use, no trial, and its agent was heard once."""
+    return link.enabled and not link.spare and not link.simulator and link.offline_for is not None
+
+
+def mute(links: Sequence[LinkFacts]) -> Mute | None:
+    """Why nothing comes from the analyzer on these connections (counted ones, at least one); None when it speaks on one of them.
+
+    A result of the last minutes shows that it speaks, whatever its line looks like between two.
+    """
+    if any(up(each) and not silent(each) or each.result_ago is not None and each.result_ago <= LEAST_GAP for each in links):
+        return None
+    if any(up(each) for each in links):
+        return Mute.SILENT
+    if not any(each.online for each in links):
+        return Mute.AGENT
+    return Mute.FAULT if any(each.online and each.state in ("fault", "error") for each in links) else Mute.ABSENT
+
+
+def called(why: Mute, at_work: bool) -> bool:
+    """Whether another alert says so already, without regard to tubes: in working hours all but an analyzer that does not connect."""
+    return at_work and why is not Mute.ABSENT
 
 
 def whole_minutes(gap: timedelta) -> int:

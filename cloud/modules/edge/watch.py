@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import places
-from cloud.modules.edge import alarms, facts, queries, signals
+from cloud.modules.edge import alarms, facts, queries, signals, waited
 from cloud.modules.edge.models import Agent
 from cloud.modules.edge.rules import Perm
 from cloud.modules.edge.signals import Signal
@@ -33,7 +33,8 @@ def look(uow: UnitOfWork, zone: tzinfo = CHINA) -> None:
     """Once a minute."""
     working, skews = facts.at_work(uow, zone), facts.analyzer_clocks(uow, zone)
     found: dict[str, list[alerts.Alert]] = defaultdict(list)
-    for view in facts.load(uow):
+    views = facts.load(uow)
+    for view in views:
         page = f"/edge/agents/{view.agent.id}"
         for signal in signals.agent_signals(view.facts, working):
             found[signal.kind].append(_alert(signal, f"agent:{view.agent.id}", view.agent.name, page))
@@ -47,6 +48,7 @@ def look(uow: UnitOfWork, zone: tzinfo = CHINA) -> None:
     _told(uow, found)
     for kind in (*signals.WORDS, ALARM):
         alerts.sync(uow, f"edge.{kind}", found[kind])
+    alerts.sync(uow, waited.KIND, waited.found(uow, views, working))
 
 
 def _told(uow: UnitOfWork, found: dict[str, list[alerts.Alert]]) -> None:

@@ -6,7 +6,7 @@ parent's: they are never counted by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -128,6 +128,36 @@ def rows(uow: UnitOfWork, late: Late) -> list[Row]:
     values = {"t": uow.tenant_id, "back": uow.now - BACK, "n": PAGE, "sections": list(md.catalog(uow).sections), **ends}
     values |= {"now": uow.now, "general": allowed["collected"], **places.binds(uow)}
     return [Row(*row) for row in uow.s.execute(_QUERIES[late], values)]
+
+
+# Optional tests keep nobody waiting: a tube without them is measured.
+_LACKING = text("""
+SELECT s.barcode, s.received_at, array_agg(t.item_id) AS items
+FROM specimen s JOIN test t ON t.tenant_id = s.tenant_id AND t.specimen_id = s.id
+JOIN test_item i ON i.tenant_id = t.tenant_id AND i.id = t.item_id
+WHERE s.tenant_id = :t AND s.parent_id IS NULL AND s.section_id = ANY(:sections)
+  AND s.state IN ('received', 'conditional', 'centrifuged', 'aliquoted', 'on_analyzer')
+  AND s.received_at > :back AND s.received_at < CASE s.priority WHEN 'routine' THEN CAST(:received AS timestamptz) ELSE :received_stat END
+  AND t.state = 'expected' AND i.mandatory AND t.item_id = ANY(:items)
+GROUP BY s.id, s.barcode, s.received_at ORDER BY s.received_at, s.id LIMIT :n
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Lacking:
+    """A tube here beyond its time, with those of the asked tests that nobody has measured."""
+
+    barcode: str
+    since: datetime
+    items: frozenset[int]
+
+
+def lacking(uow: UnitOfWork, items: Collection[int]) -> list[Lacking]:
+    """Tubes of the whole house that are late to be measured in one of these, the oldest first; measured in part is not measured."""
+    ends = {name: uow.now - timedelta(minutes=n) for name, n in limits(uow).items() if name.startswith("received")}
+    values = {"t": uow.tenant_id, "sections": list(md.catalog(uow).sections), "back": uow.now - BACK, "n": PAGE, **ends}
+    rows = uow.s.execute(_LACKING, values | {"items": sorted(items)})
+    return [Lacking(row.barcode, row.received_at, frozenset(row.items)) for row in rows]
 
 
 def document(late: Late, found: Sequence[Row], hospital: str, by: str, now: datetime) -> ListDocument:

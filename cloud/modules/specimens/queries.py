@@ -15,6 +15,8 @@ from cloud.modules.catalog import queries as md
 from cloud.modules.specimens import facts, rules
 from cloud.modules.specimens.facts import Item, TubeRow
 from cloud.modules.specimens.labels import ZONE
+from cloud.modules.specimens.late import Lacking as Lacking
+from cloud.modules.specimens.late import lacking as lacking
 from cloud.modules.specimens.models import LabelJob, Specimen, SpecimenEvent
 
 WAITING_DAYS = 7

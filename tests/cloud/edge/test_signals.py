@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cloud.modules.edge import facts, signals, verdicts
-from cloud.modules.edge.signals import AgentFacts, LinkFacts
+from cloud.modules.edge.signals import AgentFacts, LinkFacts, Mute
 from cloud.modules.edge.verdicts import Layer
 
 M = timedelta(minutes=1)
@@ -208,3 +208,40 @@ def test_a_link_is_up_when_results_could_come(more: dict[str, Any], up: bool) ->
 def test_which_analyzer_its_section_misses(more: dict[str, Any], missed: bool) -> None:
     given: dict[str, Any] = {"enabled": True, "online": True, "offline_for": None}
     assert signals.away(LinkFacts(**(given | more))) is missed
+
+
+GONE = {"state": "listening", "result_ago": 6 * M}
+
+
+@pytest.mark.parametrize(
+    ("links", "why"),
+    [
+        ([GONE], Mute.ABSENT),
+        ([{**GONE, "result_ago": None}], Mute.ABSENT),
+        ([{**GONE, "result_ago": 5 * M}], None),  # it spoke a moment ago: its line only looks empty
+        ([{**GONE, "result_ago": 5 * M + timedelta(seconds=1)}], Mute.ABSENT),
+        ([{"state": "connecting", "on_demand": True, "result_ago": 14 * M}], None),
+        ([GONE | {"state": "fault"}], Mute.FAULT),
+        ([GONE | {"state": "error"}], Mute.FAULT),
+        ([GONE | {"online": False, "state": "fault"}], Mute.AGENT),
+        ([{"result_ago": 16 * M}], Mute.SILENT),
+        ([{"result_ago": 15 * M}], None),
+        ([{"result_ago": 16 * M, "usual_gap": None}], None),  # no pace is known
+        ([GONE, {}], None),  # one of its two lines speaks
+        ([GONE, {"result_ago": 16 * M}], Mute.SILENT),
+        ([GONE, GONE | {"online": False}], Mute.ABSENT),
+        ([GONE | {"state": "fault"}, GONE | {"online": False}], Mute.FAULT),
+    ],
+)
+def test_why_nothing_comes_from_an_analyzer(links: list[dict[str, Any]], why: Mute | None) -> None:
+    assert signals.mute([replace(LINK, **each) for each in links]) is why
+
+
+@pytest.mark.parametrize("more", [{"enabled": False}, {"spare": True}, {"simulator": True}, {"offline_for": None}])
+def test_a_line_nobody_counts_on_says_nothing_of_its_analyzer(more: dict[str, Any]) -> None:
+    assert signals.counted(LINK) and not signals.counted(replace(LINK, **more))
+
+
+def test_only_what_no_other_alert_says_calls_for_tubes() -> None:
+    assert [why for why in Mute if not signals.called(why, True)] == [Mute.ABSENT]
+    assert not any(signals.called(why, False) for why in Mute)
