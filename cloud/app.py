@@ -24,7 +24,7 @@ from cloud.modules.platform.identity import SessionIdentity
 from cloud.modules.specimens import rehearsal
 from cloud.ports import s3, signature_server
 from cloud.web import asked, cookie, csrf, errors, front, guard, i18n, live, site, view
-from cloud.web.module import MenuItem, leavings, starts
+from cloud.web.module import MenuItem, leavings, starts, ticket_finder
 
 WEB = Path(__file__).parent / "web"
 MODULES = Path(__file__).parent / "modules"
@@ -51,6 +51,7 @@ def create_app(settings: Settings, db: Database | None = None) -> Flask:
     app.extensions["titles"] = {m.name: m.title for m in registry.MODULES}
     app.extensions["sections"] = catalog.section_names
     app.extensions["leaving"] = leavings(registry.MODULES)
+    app.extensions["tickets"] = ticket_finder(registry.MODULES)
     app.extensions["starts"] = starts(registry.MODULES)
     guard.init(app)
     errors.init(app)

@@ -90,6 +90,13 @@ class Waiting:
     light: str = "warn"
 
 
+class FindTicket(Protocol):
+    """Finds a ticket of the service desk that is being worked on (M01 R7)."""
+
+    def __call__(self, uow: Any, number: int) -> str | None:
+        """Its title; None where it does not exist or is closed."""
+
+
 class Start(Protocol):
     """What a module puts on the start page of whoever holds a permission; in one or two statements, as everybody passes there."""
 
@@ -116,6 +123,8 @@ class Module:
     """Permission → what waits for whoever holds it (a ``Start``)."""
     leaving: str = ""
     """Name of the file with what somebody who leaves must hand over."""
+    tickets: str = ""
+    """What finds a ticket that changes may be made for (a ``FindTicket``)."""
 
     def load(self, name: str) -> Any:
         """What ``"file:name"`` declares. ImportError or AttributeError where it isn't there."""
@@ -125,6 +134,12 @@ class Module:
 def leavings(modules: Sequence[Module]) -> tuple[Leaving, ...]:
     """Of all modules what a leaver hands over."""
     return tuple(m.load(m.leaving) for m in modules if m.leaving)
+
+
+def ticket_finder(modules: Sequence[Module]) -> FindTicket:
+    """What finds tickets; StopIteration where no module keeps any."""
+    finder: FindTicket = next(m.load(m.tickets) for m in modules if m.tickets)
+    return finder
 
 
 def starts(modules: Sequence[Module]) -> tuple[tuple[str, str, Start], ...]:

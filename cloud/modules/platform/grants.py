@@ -1,7 +1,7 @@
 """Access just in time for people from outside (M01 R7): asked for, approved by the information group, at most 8 hours, recorded.
 
-Without a change ticket it only reads. What was done in these hours stands on the access's own page (``looks.visit``). Whoever
-holds a role of ``rules.JUST_IN_TIME`` cannot log in without one.
+Without a ticket of the service desk that is being worked on it only reads. What was done in these hours
+stands on the access's own page (``looks.visit``). Whoever holds a role of ``rules.JUST_IN_TIME`` cannot log in without one.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from sqlalchemy import select, update
 from cloud.db.session import UnitOfWork
 from cloud.modules.platform import alerts
 from cloud.modules.platform.models import AccessGrant, Role, User, UserRole, UserSession
-from cloud.modules.platform.rules import GRANT_MOVES, JUST_IN_TIME, GrantState, Level, Perm, grant_problem
+from cloud.modules.platform.rules import GRANT_MOVES, JUST_IN_TIME, GrantState, Level, Perm, grant_problem, ticket_number
 from cloud.web.faults import Conflict, Invalid, NotFound
+from cloud.web.module import FindTicket
+from common.say import Said, say
 
 PAGE = 100
 ALERT = "platform.grant"
@@ -28,18 +30,21 @@ def needed(uow: UnitOfWork, user_id: int) -> bool:
     return uow.s.execute(query.where(UserRole.user_id == user_id, Role.code.in_(JUST_IN_TIME)).limit(1)).first() is not None
 
 
-def ask(uow: UnitOfWork, user: User, hours: int, purpose: str, change_ticket: str = "") -> AccessGrant:
-    """Ask for access; one open request a person."""
+def ask(uow: UnitOfWork, find: FindTicket, user: User, hours: int, purpose: str, ticket: str = "") -> AccessGrant:
+    """Ask for access; one open request a person. ``ticket``: the number as it was typed."""
     problem = grant_problem(hours, purpose)
     if problem:
         raise Invalid(problem, "purpose")
+    number = ticket_number(ticket)
+    if ticket.strip() and (number is None or find(uow, number) is None):
+        raise Invalid(no_ticket(ticket.strip()[:64]), "change_ticket")
     waiting = select(AccessGrant.id).where(AccessGrant.user_id == user.id, AccessGrant.state == GrantState.ASKED)
     if uow.s.execute(waiting).first():
         raise Conflict("您已有一份申请在等待批准。")
     row = AccessGrant(
         user_id=user.id,
         purpose=purpose.strip()[:500],
-        change_ticket=change_ticket.strip()[:64],
+        change_ticket="" if number is None else str(number),
         hours=hours,
         state=GrantState.ASKED,
         asked_at=uow.now,
@@ -55,8 +60,13 @@ def ask(uow: UnitOfWork, user: User, hours: int, purpose: str, change_ticket: st
     return row
 
 
-def decide(uow: UnitOfWork, grant_id: int, to: GrantState) -> AccessGrant:
-    """Approve, refuse or end; nobody approves the own request (C12)."""
+def no_ticket(given: str) -> Said:
+    """What is said of a number no open ticket has."""
+    return say("没有编号为“{given}”的未关闭工单。请核对服务台的工单编号；不填则只能查看。", given=given)
+
+
+def decide(uow: UnitOfWork, find: FindTicket, grant_id: int, to: GrantState) -> AccessGrant:
+    """Approve, refuse or end; nobody approves the own request (C12), nor changes for a ticket that was closed meanwhile."""
     row = uow.s.execute(select(AccessGrant).where(AccessGrant.id == grant_id).with_for_update()).scalar_one_or_none()
     if row is None:
         raise NotFound("这份申请")
@@ -64,6 +74,9 @@ def decide(uow: UnitOfWork, grant_id: int, to: GrantState) -> AccessGrant:
         raise Conflict("这份申请已经处理过了，请刷新页面。", state=row.state)
     if row.user_id == uow.actor.user_id:
         raise Conflict("不能批准自己的申请。")
+    number = ticket_number(row.change_ticket)
+    if to is GrantState.APPROVED and row.change_ticket and (number is None or find(uow, number) is None):
+        raise Conflict(say("所写的工单“{ticket}”已关闭或不存在，请拒绝后让工程师重新申请。", ticket=row.change_ticket))
     user = uow.s.execute(select(User).where(User.id == row.user_id).with_for_update()).scalar_one()
     before, row.state = row.state, to
     if to is GrantState.ENDED:

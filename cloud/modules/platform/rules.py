@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -394,6 +395,15 @@ def grant_problem(hours: int, purpose: str) -> str | None:
     if not 1 <= hours <= GRANT_HOURS:
         return say("临时访问须在 1 到 {most} 小时之间。", most=GRANT_HOURS)
     return None if purpose.strip() else "请写明访问目的（做什么、涉及哪台设备或哪个页面）。"
+
+
+_TICKET = re.compile(r"(?:工单|#|NO\.?)?\s*([0-9]{1,18})", re.IGNORECASE)
+
+
+def ticket_number(given: str) -> int | None:
+    """The number of a ticket as people write it (12, #12, 工单 12), or None."""
+    found = _TICKET.fullmatch(unicodedata.normalize("NFKC", given).strip())
+    return None if found is None else int(found[1])
 
 
 AUDIT_ONLINE = timedelta(days=180)

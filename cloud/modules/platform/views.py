@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import g, make_response, request
+from flask import current_app, g, make_response, request
 
 from cloud.db.session import Actor, UnitOfWork
 from cloud.modules.platform import certificates, grants, service, sso, wework, workstations
@@ -167,7 +167,14 @@ def ask_access() -> Any:
         if user is None:
             return _login_again(tenant, service.LoginRefused("验证已过期，请重新登录后再申请。"))
         try:
-            grants.ask(uow, user, form.get("hours", 0, type=int), form.get("purpose", ""), form.get("change_ticket", ""))
+            grants.ask(
+                uow,
+                current_app.extensions["tickets"],
+                user,
+                form.get("hours", 0, type=int),
+                form.get("purpose", ""),
+                form.get("change_ticket", ""),
+            )
         except UserError as exc:
             again = UserError("grant", exc.message, proof=form.get("proof", ""))
             return _login_again(tenant, again)

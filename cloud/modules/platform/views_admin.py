@@ -222,8 +222,15 @@ def compose_role(uow: UnitOfWork) -> Any:
 @VIEWS.get("/admin/grants", Perm.GRANTS)
 def grant_list(uow: UnitOfWork) -> Any:
     """Accesses asked for and given."""
-    rows = grants.page(uow, request.args.get("before", None, type=int))
-    return page("platform/grants.html", "rows", rows=rows, page_size=grants.PAGE)
+    return _grants(uow, request.args.get("before", None, type=int))
+
+
+def _grants(uow: UnitOfWork, before: int | None = None) -> Any:
+    rows, find = grants.page(uow, before), current_app.extensions["tickets"]
+    # What is to be decided shows what it is for; of the others the number leads there.
+    numbers = {rules.ticket_number(g.change_ticket) for g, _name, _no in rows if g.state == rules.GrantState.ASKED}
+    titles = {str(number): find(uow, number) for number in numbers if number is not None}
+    return page("platform/grants.html", "rows", rows=rows, titles=titles, page_size=grants.PAGE)
 
 
 @VIEWS.post("/admin/grants/<int:grant_id>", Perm.GRANTS)
@@ -232,9 +239,9 @@ def decide_grant(uow: UnitOfWork, grant_id: int) -> Any:
     to = request.form.get("to", "")
     if to not in (rules.GrantState.APPROVED, rules.GrantState.REFUSED, rules.GrantState.ENDED):
         raise Invalid("请选择批准、拒绝或结束。", "to")
-    grants.decide(uow, grant_id, rules.GrantState(to))
+    grants.decide(uow, current_app.extensions["tickets"], grant_id, rules.GrantState(to))
     uow.s.flush()
-    return page("platform/grants.html", "rows", rows=grants.page(uow), page_size=grants.PAGE)
+    return _grants(uow)
 
 
 @VIEWS.get("/admin/sso", Perm.SSO)

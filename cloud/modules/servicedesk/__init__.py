@@ -21,5 +21,6 @@ MODULE = Module(
     handlers={"ticket.open": ("handlers:open_by_system",)},
     jobs=(Job("servicedesk.watch", "1m", "watch:look"),),
     leaving="leaving",
+    tickets="queries:open_title",
     starts={Perm.WORK: "start:tickets"},
 )

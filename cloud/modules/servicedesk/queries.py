@@ -23,6 +23,12 @@ def listed(uow: UnitOfWork, section_id: int | None = None, *, closed: bool = Fal
     return uow.s.execute(query.order_by(t.id.desc()).limit(PAGE)).scalars().all()
 
 
+def open_title(uow: UnitOfWork, number: int) -> str | None:
+    """The title of a ticket that is not closed yet; None where there is none of this number."""
+    query = select(Ticket.title).where(Ticket.id == number, Ticket.state != State.CLOSED.value)
+    return uow.s.execute(query).scalar_one_or_none()
+
+
 def one(uow: UnitOfWork, ticket_id: int) -> tuple[Ticket, Sequence[TicketStep]] | None:
     """A ticket with its steps, or None."""
     row = uow.s.execute(select(Ticket).where(Ticket.id == ticket_id)).scalar_one_or_none()

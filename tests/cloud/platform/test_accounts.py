@@ -10,9 +10,12 @@ from sqlalchemy import select, text
 from werkzeug.test import TestResponse
 
 from cloud import admin
+from cloud.db.session import UnitOfWork
 from cloud.modules.platform import accounts, alerts, grants, queries, rules, watch
 from cloud.modules.platform.models import AccessLog, User
 from cloud.modules.platform.rules import GRANT_MOVES, USER_MOVES, GrantState, UserState
+from cloud.modules.servicedesk.queries import open_title
+from cloud.modules.servicedesk.service import New, open_ticket
 from cloud.web.faults import Conflict, Invalid
 from common.errors import UserError
 from tests.support.database import TestDatabase
@@ -38,6 +41,11 @@ def entered(lab: Lab, answer: TestResponse, user: str) -> Client:
     assert answer.status_code == 303, answer.text
     token = answer.headers["Set-Cookie"].split("=", 1)[1].split(";")[0].split(".", 1)[1]
     return Client(lab.app.test_client(), lab.a, token, lab.users.get((lab.a, user), 0))
+
+
+def ticket(uow: UnitOfWork) -> int:
+    """A ticket of the service desk that is being worked on."""
+    return open_ticket(uow, New("甲", "三号机不传结果", "P2", "fault"))
 
 
 def test_a_new_account_is_pending_until_its_person_has_chosen_a_password(lab: Lab) -> None:
@@ -243,6 +251,7 @@ def test_an_engineer_comes_in_for_the_approved_hours_reads_only_and_is_recorded(
     http = lab.app.test_client()
     assert "1 到 8 小时" in http.post("/login/access", base_url="https://localhost", data={**form, "hours": "9"}).text
     assert http.post("/login/access", base_url="https://localhost", data={**form, "proof": "x"}).status_code == 422
+    assert "没有编号为" in http.post("/login/access", base_url="https://localhost", data={**form, "change_ticket": "CHG-7"}).text
     assert "已送交" in http.post("/login/access", base_url="https://localhost", data=form).text
     assert come().status_code == 200  # not approved yet
     info = lab.client("infogroup", workstation="")
@@ -270,9 +279,9 @@ def test_an_engineer_comes_in_for_the_approved_hours_reads_only_and_is_recorded(
 def test_a_read_only_engineer_changes_nothing_one_with_a_ticket_may(lab: Lab) -> None:
     with lab.uow() as uow:
         user = uow.s.scalars(select(User).where(User.employee_no == "engineer1")).one()
-        grant = grants.ask(uow, user, 2, "改对照", "")
+        grant = grants.ask(uow, open_title, user, 2, "改对照", "")
         with pytest.raises(Conflict):
-            grants.ask(uow, user, 2, "再来一次", "")
+            grants.ask(uow, open_title, user, 2, "再来一次", "")
     info = lab.client("infogroup")
     info.post(f"/admin/grants/{grant.id}", {"to": "approved"}, htmx=True)
     engineer = lab.client("engineer", workstation="")
@@ -283,7 +292,7 @@ def test_a_read_only_engineer_changes_nothing_one_with_a_ticket_may(lab: Lab) ->
     assert engineer.get("/me").headers["Location"].startswith("/login")
     with lab.uow() as uow:
         user = uow.s.scalars(select(User).where(User.employee_no == "engineer1")).one()
-        grant = grants.ask(uow, user, 2, "改对照", "CHG-1")
+        grant = grants.ask(uow, open_title, user, 2, "改对照", str(ticket(uow)))
     info.post(f"/admin/grants/{grant.id}", {"to": "approved"}, htmx=True)
     engineer = lab.client("engineer", workstation="")
     assert engineer.post("/alerts/1/acknowledge", {"note": "x"}, htmx=True).status_code == 404
@@ -311,10 +320,40 @@ def test_a_read_only_hospital_looks_up_and_prints_and_changes_nothing(lab: Lab) 
     assert leader.post("/critical/limits/contact", {"level": "1", "phone": "1"}).status_code == 303
 
 
+@pytest.mark.parametrize(
+    ("typed", "number"),
+    [("12", 12), ("#12", 12), (" 工单 12 ", 12), ("No.12", 12), ("１２", 12), ("CHG-12", None), ("12a", None), ("", None), ("-1", None)],
+)
+def test_a_tickets_number_as_people_write_it(typed: str, number: int | None) -> None:
+    assert rules.ticket_number(typed) == number
+
+
+def test_r7_changes_need_a_ticket_that_is_being_worked_on(lab: Lab) -> None:
+    info = lab.client("infogroup")
+    with lab.uow(lab.b) as uow:
+        foreign = [ticket(uow) for _ in range(3)][-1]
+    with lab.uow() as uow:
+        user = uow.s.scalars(select(User).where(User.employee_no == "engineer1")).one()
+        real, closed = ticket(uow), ticket(uow)
+        uow.s.execute(text("UPDATE ticket /* by hand */ SET state = 'closed' WHERE id = :i"), {"i": closed})
+        for given in ("CHG-1", "999", str(closed), str(foreign)):
+            with pytest.raises(Invalid, match="没有编号为"):
+                grants.ask(uow, open_title, user, 2, "改对照", given)
+        grant = grants.ask(uow, open_title, user, 2, "改对照", f"#{real}").id
+    page = info.get("/admin/grants").text
+    assert f'<a href="/desk/{real}">' in page and "三号机不传结果" in page
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE ticket /* by hand */ SET state = 'closed' WHERE id = :i"), {"i": real})
+    assert "已关闭" in info.get("/admin/grants").text
+    late = info.post(f"/admin/grants/{grant}", {"to": "approved"}, htmx=True)
+    assert late.status_code == 409 and "已关闭或不存在" in late.text
+    assert info.post(f"/admin/grants/{grant}", {"to": "refused"}, htmx=True).status_code == 200
+
+
 def test_nobody_approves_the_own_request(lab: Lab) -> None:
     with lab.uow() as uow:
         user = uow.s.scalars(select(User).where(User.employee_no == "infogroup1")).one()
-        grant = grants.ask(uow, user, 2, "自己批准自己")
+        grant = grants.ask(uow, open_title, user, 2, "自己批准自己")
     assert lab.client("infogroup").post(f"/admin/grants/{grant.id}", {"to": "approved"}, htmx=True).status_code == 409
 
 

@@ -13,8 +13,10 @@ from sqlalchemy import select, text
 from cloud.db.session import Actor
 from cloud.modules.platform import alerts, grants, lists, looks, mlps, models, queries, rules, service, watch
 from cloud.modules.platform.models import AccessGrant, User
+from cloud.modules.servicedesk.queries import open_title
 from cloud.reports.documents import Column, ListDocument
 from tests.cloud.bench.world import World
+from tests.cloud.platform.test_accounts import ticket
 from tests.cloud.platform.test_glass import VALUES, patient_of, world  # noqa: F401 (a fixture)
 from tests.cloud.reports.test_pages import released
 from tests.support.database import TestDatabase
@@ -114,7 +116,7 @@ def engineer(lab: Lab) -> tuple[Client, int]:
     """Somebody from outside whose access was approved just now, with a ticket; and the access."""
     with lab.uow() as uow:
         user = uow.s.scalars(select(User).where(User.employee_no == "engineer1")).one()
-        grant = grants.ask(uow, user, 2, "查看链路", "CHG-1").id
+        grant = grants.ask(uow, open_title, user, 2, "查看链路", str(ticket(uow))).id
     assert lab.client("infogroup").post(f"/admin/grants/{grant}", {"to": "approved"}, htmx=True).status_code == 200
     lab.clock.advance(seconds=60)
     form = {"tenant": "a", "employee_no": "engineer1", "password": PASSWORD, "totp": pyotp.TOTP(SEED).at(lab.clock())}
