@@ -144,20 +144,26 @@ def picture(uow: UnitOfWork, picture_id: int) -> Any:
     return Response(found[2], mimetype=found[1], headers={"X-Content-Type-Options": "nosniff"})
 
 
+def _scanned(uow: UnitOfWork, code: str, among: list[md.SectionRow]) -> tuple[int, md.SectionRow]:
+    """The tube of a scanned code and its section, one of these; else in words where it belongs."""
+    found, typed = queries.find(uow, ids.recognise(code).code), code.strip()
+    if found is None:
+        raise UserError("not_found", say("检验工作台没有条码 {code} 的标本，请确认标本已核收。", code=typed))
+    own = next((s for s in among if s.id == found[1]), None)
+    if own is None:
+        other = md.catalog(uow).sections[found[1]]
+        raise Invalid(say("条码 {code} 属于{name}，请到该组工作台处理。", code=typed, name=other.name), "code")
+    return found[0], own
+
+
 @VIEWS.post("/bench/<code>/find", Perm.READ, reads=True)
 def find(uow: UnitOfWork, code: str) -> Any:
     """A scanned tube opens beside the list, wherever it stands in it."""
     section = section_of(uow, code)
-    scan = ids.recognise(request.form.get("code", ""))
-    found = queries.find(uow, scan.code)
-    if found is None:
-        raise UserError("not_found", say("检验工作台没有条码 {code} 的标本，请确认标本已核收。", code=scan.code))
-    if found[1] != section.id:
-        other = md.catalog(uow).sections[found[1]]
-        raise Invalid(say("条码 {code} 属于{name}，请到该组工作台处理。", code=scan.code, name=other.name), "code")
+    specimen_id, _ = _scanned(uow, request.form.get("code", ""), [section])
     if not is_fragment():  # sent by the browser itself, before the page's scripts are there
-        return redirect_to(f"/bench/{section.code}?tube={found[0]}")
-    detail = _detail(uow, found[0])
+        return redirect_to(f"/bench/{section.code}?tube={specimen_id}")
+    detail = _detail(uow, specimen_id)
     return fragment("bench/section.html", "tube", trigger=OK, section=section, detail=detail, now=uow.now)
 
 
@@ -189,6 +195,15 @@ def enter_values(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     return fragment("bench/section.html", "entered", trigger=WARN if entered.asked else OK, **lines)
 
 
+@VIEWS.get("/bench/diff", Perm.ENTER)
+def slide(uow: UnitOfWork) -> Any:
+    """At the microscope: a scanned slide or tube opens its count; without a code, the field to scan into."""
+    if not request.args.get("code", "").strip():
+        return page("bench/diff.html", detail=None)
+    specimen_id, section = _scanned(uow, request.args["code"], sections(uow))
+    return redirect_to(f"/bench/{section.code}/tube/{specimen_id}/diff")
+
+
 @VIEWS.get("/bench/<code>/tube/<int:specimen_id>/diff", Perm.ENTER)
 def differential(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     """Count a slide by hand: 100 or 200 white cells."""
@@ -210,6 +225,8 @@ def enter_differential(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
         raise Invalid(say("计数应为整数，收到“{text}”，请改正。", text=(wrong or [nrbc])[0]), "count")
     counts = {i: (int(v or 0), form.get(f"n-{i}", type=int) or 0) for i, v in asked.items()}
     service.enter_differential(uow, specimen_id, counts, int(nrbc) if nrbc else None)
+    if not is_fragment():
+        return redirect_to(f"/bench/{section.code}?tube={specimen_id}")
     return fragment("bench/section.html", "tube", trigger=OK, section=section, detail=_detail(uow, specimen_id), now=uow.now)
 
 

@@ -17,7 +17,7 @@ from cloud.modules.orders.rules import Perm
 from cloud.modules.platform import lists
 from cloud.modules.platform import service as platform
 from cloud.web import span
-from cloud.web.faults import NotFound
+from cloud.web.faults import Invalid, NotFound
 from cloud.web.page import page, redirect_to
 from cloud.web.view import Views, principal
 from common.say import Said, say
@@ -232,6 +232,6 @@ def _weeks(item: queries.ItemRow) -> Said | str:
 
 def _day(text: str) -> date | None:
     try:
-        return date.fromisoformat(text)
-    except ValueError:
-        return None
+        return date.fromisoformat(text.strip()) if text.strip() else None
+    except ValueError as error:  # a day nobody can read would show every day's requests as that day's
+        raise Invalid(say("日期请写成 2026-05-04 的样子。"), "day") from error

@@ -20,6 +20,7 @@ from common.errors import LocalError
 from common.say import Said, say
 
 STATE_LIFE = timedelta(minutes=10)
+CORP_MOST, AGENT_MOST = 64, 20  # as long as the page's fields
 OVER = say("扫码登录已过期或已用过，请重新输入密码登录。")
 OTHER = say("扫码的企业微信不是登记在您名下的，请用本人的企业微信扫码。连续 5 次错误将锁定 30 分钟。")
 
@@ -102,14 +103,17 @@ def save(uow: UnitOfWork, new: Given, secret: str) -> None:
     for base in (api, login):
         if not wework.is_address(base):
             raise Invalid(say("企业微信的地址须以 https:// 开头。"), "api_base")
-    if new.agent_id.strip() and not new.agent_id.strip().isdecimal():
+    corp, agent = new.corp_id.strip(), new.agent_id.strip()
+    if len(corp) > CORP_MOST:  # cut, it would be another company's
+        raise Invalid(say("企业 ID 最多 {n} 个字符，请从企业微信管理后台复制。", n=CORP_MOST), "corp_id")
+    if agent and not (agent.isascii() and agent.isdecimal() and len(agent) <= AGENT_MOST):
         raise Invalid(say("AgentId 是一串数字，请从企业微信管理后台复制。"), "agent_id")
     row = kept(uow)
     before = None if row is None else _facts(row)
     if row is None:
         row = WeworkApp(corp_id="", agent_id="", api_base=api, login_base=login)
         uow.s.add(row)
-    row.corp_id, row.agent_id, row.api_base, row.login_base = new.corp_id.strip()[:64], new.agent_id.strip()[:20], api, login
+    row.corp_id, row.agent_id, row.api_base, row.login_base = corp, agent, api, login
     if new.secret.strip():
         row.secret_sealed = secrets.seal(new.secret.strip().encode(), secret)
     row.active = new.active

@@ -181,6 +181,12 @@ def test_ac_b_2_and_ac_b_4_a_slide_is_counted_to_a_hundred_and_nrbc_corrects_the
     tester, url = lab.client("tester"), f"/bench/{world.section_code}/tube/{tube}/diff"
     shown = tester.fragment(url).text
     assert shown.count('name="c-') == 5
+    assert "扫玻片" in tester.get("/bench/diff").text
+    with lab.uow() as uow:
+        barcode = uow.s.execute(text("SELECT barcode FROM specimen WHERE id = :i"), {"i": tube}).scalar_one()
+    scanned = tester.get(f"/bench/diff?code={barcode}")
+    assert scanned.status_code == 303 and scanned.headers["Location"] == url
+    assert tester.get("/bench/diff?code=126332000044").status_code == 404
     counts = dict(zip(("NEUT%", "LYMPH%", "MONO%", "EO%", "BASO%"), ("60", "30", "6", "3", ""), strict=True))
     form = {f"c-{lines[c].id}": n for c, n in counts.items()} | {f"n-{lines[c].id}": "1" for c in counts}
     refused = tester.post(url, form, htmx=True)
@@ -195,6 +201,13 @@ def test_ac_b_2_and_ac_b_4_a_slide_is_counted_to_a_hundred_and_nrbc_corrects_the
             text("SELECT reported_text FROM result_version WHERE test_id = :i ORDER BY version_no"), {"i": lines["WBC"].id}
         )
         assert list(before.scalars()) == ["12.0", "10.0"]
+    # Sent by the browser itself, before the page's scripts are there.
+    with lab.uow() as uow:
+        lines = {t.item.code: t for t in queries.tests_of(uow, [tube])[tube]}
+    again = {f"c-{lines[c].id}": n for c, n in counts.items()} | {f"n-{lines[c].id}": str(lines[c].version) for c in counts}
+    plain = tester.post(url, again | {f"c-{lines['EO%'].id}": "4", "nrbc": "20"})
+    assert plain.status_code == 303 and plain.headers["Location"] == f"/bench/{world.section_code}?tube={tube}"
+    with lab.uow() as uow:
         service.review(uow, tube)
     lab.db.dispose()
 

@@ -129,3 +129,20 @@ def test_a_rerun_asked_for_on_one_result_is_of_that_one(world: World) -> None:
         page.keyboard.press("Enter")
         expect(page.locator(f"#r{asked['NA']}")).to_contain_text("复查中")
         expect(page.locator(f"#r{asked['K']}")).not_to_contain_text("复查中")
+
+
+OVER = "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
+
+
+def test_on_a_phone_a_result_shows_its_interval_and_unit_and_nothing_runs_off_the_side(world: World) -> None:
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        world.send(uow, tube, NORMAL)
+    with browser(world.lab.client("leader"), width=375, height=740) as page:
+        page.goto(f"https://localhost/bench/CHEM?tube={tube}")
+        lines = page.locator("#tube tbody.test > tr:first-child")
+        expect(lines.first.locator(".value input")).to_be_visible()
+        assert page.evaluate(OVER) <= 0
+        for cell in (".name", ".value", ".unit", ".ref"):
+            boxes = [lines.nth(i).locator(cell).bounding_box() for i in range(lines.count())]
+            assert all(b is not None and b["x"] >= 0 and b["x"] + b["width"] <= 375 for b in boxes), cell

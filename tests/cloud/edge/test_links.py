@@ -126,7 +126,8 @@ def test_an_analyzer_silent_against_its_own_pace_is_named_with_what_to_do(edge: 
     # Its section's bench says so too: the light there is quality control's and stays green.
     [code] = edge.rows("SELECT s.code FROM section s JOIN analyzer a ON a.section_id = s.id JOIN connection c ON c.analyzer_id = a.id")[0]
     assert f'hx-get="/edge/bench/{code}"' in tester.get(f"/bench/{code}").text
-    assert "久无结果" in tester.fragment(f"/edge/bench/{code}").text
+    chip = tester.fragment(f"/edge/bench/{code}").text
+    assert "久无结果" in chip and '<span class="lead">连接</span>' in chip  # two lights of one analyzer are told apart by their word
     edge.lab.clock.advance(minutes=3)
     assert "采集端离线" in tester.fragment(f"/edge/bench/{code}").text
     beat(edge, last_byte=edge.lab.clock().isoformat())

@@ -47,7 +47,9 @@ def test_list_is_filtered_and_searched(lab: Lab) -> None:
     assert names("status=reported") == set()
     assert names("unmapped=1") == {"张三丰"}
     assert names("day=2020-01-01") == set()
-    assert names("day=nonsense") == {"张三丰", "李四光"}
+    assert names("day=") == {"张三丰", "李四光"}
+    wrong = client.fragment("/orders?day=nonsense")
+    assert wrong.status_code == 422 and "日期请写成" in wrong.text and "张三丰" not in wrong.text
 
 
 def test_the_list_goes_to_excel_as_it_is_filtered(lab: Lab) -> None:

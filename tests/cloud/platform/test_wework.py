@@ -235,7 +235,9 @@ def test_the_numbers_met_while_setting_up_say_what_to_do(company: FakeWework) ->
 def test_the_page_says_what_is_missing_and_keeps_the_secret(lab: Lab, company: FakeWework) -> None:
     admin = lab.client("secadmin")
     assert all(part in admin.get("/admin/wework").text for part in ("CorpID", "AgentId", "Secret", "还缺少", "localhost"))
-    assert configure(lab, company, agent_id="应用").status_code == 422
+    for wrong in ({"agent_id": "应用"}, {"agent_id": "１００"}, {"agent_id": "1" * 21}, {"corp_id": "w" * 65}):
+        assert configure(lab, company, **wrong).status_code == 422
+    assert configure(lab, company, agent_id="1" * 20, corp_id="w" * 64).status_code == 200
     assert configure(lab, company, api_base="http://elsewhere.example").status_code == 422
     assert "还没有人登记" in configure(lab, company).text
     shown = admin.get("/admin/wework").text

@@ -155,3 +155,16 @@ def test_a_refusal_stays_until_it_is_read_or_the_next_step_went_right(lab: Lab) 
         third = collected(lab, "D5")
         scan(page, third)
         expect(page.locator("#notice .notice")).to_have_count(0)
+
+
+def test_at_the_bedside_a_tube_stands_in_two_lines_of_a_phone(lab: Lab) -> None:
+    """Number and state in one, what it is in the other: side by side the tube's kind stood one character wide."""
+    collected(lab, "D5")
+    with browser(lab.client("nurse"), width=375, height=740) as page:
+        page.goto(f"{BASE}/sp/collect")
+        page.keyboard.type("D5")
+        page.keyboard.press("Enter")
+        tube = page.locator(".tube")
+        expect(tube).to_contain_text("已采集")
+        code, kind = tube.locator(".code").bounding_box(), tube.locator(".grow").bounding_box()
+        assert code is not None and kind is not None and kind["y"] >= code["y"] + code["height"] and kind["width"] > 250
