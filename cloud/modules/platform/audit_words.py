@@ -175,7 +175,7 @@ ACTIONS: Words = {
     "open_pack.open": ("开封", "opened"), "queue_ticket.recall": ("重呼", "called again"),
     "queue_ticket.held": ("暂离", "away for a moment"), "queue_window.open": ("开窗", "opened"), "queue_window.closed": ("关窗", "closed"),
     "order_item.held": ("暂挂待核对", "held for a check"), "session.switch": ("换人", "person switched"),
-    "connection.switch": ("启停", "switched on or off"), "qc_run.trial": ("未设靶值", "no target yet"),
+    "connection.switch": ("启停", "switched on or off"), "qc_run.trial": ("只积累，不判断", "collected, not judged"),
     "qc_run.rejected": ("失控", "out of control"), "qc_ooc.verified": ("复测在控", "verified in control"),
     "raw_message.clear": ("原文过期清除", "bytes cleared"),
     "audit.archive": ("写入归档", "archive written"), "audit.verified": ("校验链条", "chain verified"),

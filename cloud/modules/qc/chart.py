@@ -38,11 +38,12 @@ class Dot:
     verdict: str
     epoch: int
     note: str = ""
+    lot: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A level's axis: its newest target in words and figures."""
+    """The axis of a level and lot: its newest target in words and figures."""
 
     level: int
     title: str
@@ -50,6 +51,8 @@ class Panel:
     sd: Decimal | None
     allowed: Decimal | None = None
     """Allowable total error at the target, in the item's unit: drawn as ± lines where it lies within the panel."""
+    lot: int = 0
+    """Two lots of one level have a panel each: one axis cannot say both their values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +77,7 @@ class Span:
 
 
 def levey_jennings(panels: Sequence[Panel], dots: Iterable[Dot], marks: Sequence[Mark], span: Span, *, paper: bool = False) -> Markup:
-    """One panel a level, its axis in the item's unit; for ``paper`` as low as lets the drawing have the sheet's width."""
+    """One panel a level and lot, its axis in the item's unit; for ``paper`` as low as lets the drawing have the sheet's width."""
     found = list(dots)
     each = max(LOW, min(PANEL, (SHEET - TOP - FOOT) // max(1, len(panels)))) if paper else PANEL
     height = len(panels) * each + TOP + FOOT
@@ -82,7 +85,7 @@ def levey_jennings(panels: Sequence[Panel], dots: Iterable[Dot], marks: Sequence
     for n, panel in enumerate(panels):
         top = TOP + n * each
         body.append(_grid(panel, top, each))
-        body.append(_series([d for d in found if d.level == panel.level], span, top, ACCENT, "", each))
+        body.append(_series([d for d in found if (d.level, d.lot) == (panel.level, panel.lot)], span, top, ACCENT, "", each))
     body.append(_days(span, height - FOOT))
     return _svg(WIDTH, height, body)
 

@@ -68,9 +68,10 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A level's figures of the month: all values, those that count, and TEa (% at the target) with the sigma these come to."""
+    """The figures of a level and lot in the month: all values, those that count, and TEa (% at the target) with the sigma these come to."""
 
     panel: Panel
+    lot: str
     raw: Stats | None
     kept: Stats | None
     tea: Decimal | None
@@ -103,17 +104,15 @@ def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked, translate: Translate = str
     points = queries.chart_points(uow, plan.id, start, end)
     happened = _happened(uow, plan, start, end)
     item = known.items[plan.item_id]
-    panels = [
-        _panel(plan, item, level, [p for p in points if p.level == level], translate)
-        for level in sorted({*plan.levels, *(p.level for p in points if p.z is not None)})
-    ]
+    panels = [_panel(plan, item, level, lot, points, translate) for level, lot in _axes(plan, points)]
     dots = [_dot(p) for p in points if p.z is not None]
     span = Span(start, end, md.HOSPITAL_ZONE)
     marks = [Mark(at, f"{NOTE_KINDS.get(kind, kind)} {words}") for at, kind, words, _ in happened]
-    if asked.view == "youden" and len(panels) >= 2:
-        picture = chart.youden(_pairs(points, panels[0].level, panels[1].level), (f"L{panels[0].level}", f"L{panels[1].level}"))
+    levels = list(dict.fromkeys(p.level for p in panels))
+    if asked.view == "youden" and len(levels) >= 2:
+        picture = chart.youden(_pairs(points, *levels[:2]), (f"L{levels[0]}", f"L{levels[1]}"))
     elif asked.view == "z":
-        named = [Panel(p.level, translate(say("水平 {level}", level=p.level)), p.mean, p.sd) for p in panels]
+        named = [Panel(level, translate(say("水平 {level}", level=level)), None, None) for level in levels]
         picture = chart.z_chart(named, dots, marks, span)
     else:
         picture = chart.levey_jennings(panels, dots, marks, span, paper=paper)
@@ -128,6 +127,14 @@ def draw(uow: UnitOfWork, plan: QcPlan, asked: Asked, translate: Translate = str
         queries.judged_again(uow, plan.id, start, end),
         listed.lines(points, _immediate(uow, plan, points, start)),
     )
+
+
+def _axes(plan: QcPlan, points: Sequence[ChartPoint]) -> list[tuple[int, int]]:
+    """(level, lot) of each panel: a level's lots in the order they came; a level without a point has one, too."""
+    counts = [p for p in points if p.z is not None or (plan.method == Method.IMMEDIATE and p.value is not None)]
+    judged = list(dict.fromkeys((p.level, p.material_id) for p in counts))
+    bare = [(level, 0) for level in plan.levels if all(level != known for known, _ in judged)]
+    return sorted([*judged, *bare], key=lambda axis: axis[0])
 
 
 Happened = list[tuple[datetime, str, str, str]]
@@ -148,24 +155,26 @@ def _immediate(uow: UnitOfWork, plan: QcPlan, points: Sequence[ChartPoint], star
 
 
 def _level(plan: QcPlan, item: md.ItemRow, panel: Panel, points: Sequence[ChartPoint]) -> Level:
-    raw, kept = _stats(points, panel.level, raw=True), _stats(points, panel.level, raw=False)
+    mine = [p for p in points if p.level == panel.level and panel.lot in (0, p.material_id)]
+    raw, kept = _stats(plan, mine, raw=True), _stats(plan, mine, raw=False)
     at = panel.mean if panel.mean is not None else None if kept is None else kept.mean
     tea = None if at is None else goals.allowed_percent(plan, item, at)
     sigma = None
     if tea is not None and plan.bias_percent is not None and kept is not None and kept.cv is not None:
         sigma = metrics.sigma(tea, plan.bias_percent, kept.cv)
-    return Level(panel, raw, kept, tea, sigma)
+    return Level(panel, next((p.lot for p in mine if panel.lot), ""), raw, kept, tea, sigma)
 
 
-def _panel(plan: QcPlan, item: md.ItemRow, level: int, points: Sequence[ChartPoint], translate: Translate) -> Panel:
-    last = next((p for p in reversed(points) if p.mean is not None and p.sd is not None), None)
+def _panel(plan: QcPlan, item: md.ItemRow, level: int, lot: int, points: Sequence[ChartPoint], translate: Translate) -> Panel:
+    mine = (p for p in reversed(points) if (p.level, p.material_id) == (level, lot))
+    last = next((p for p in mine if p.mean is not None and p.sd is not None), None)
     if last is None or last.mean is None or last.sd is None:
-        return Panel(level, translate(say("水平 {level}（本月无靶值）", level=level)), None, None)
+        return Panel(level, translate(say("水平 {level}（本月无靶值）", level=level)), None, None, lot=lot)
     tea = goals.allowed(plan, item, last.mean)
     cv = f"  CV {100 * last.sd / abs(last.mean):.2f}%" if last.mean else ""
     target = f"{last.mean:f} ± {last.sd:f} {readable(item.unit)}{cv}{_tea(tea)}"
     title = say("水平 {level}  批号 {lot}  靶值 {target}", level=level, lot=last.lot, target=target)
-    return Panel(level, translate(title), last.mean, last.sd, tea)
+    return Panel(level, translate(title), last.mean, last.sd, tea, lot)
 
 
 def _tea(tea: Decimal | None) -> str:
@@ -174,7 +183,16 @@ def _tea(tea: Decimal | None) -> str:
 
 def _dot(p: ChartPoint) -> Dot:
     assert p.z is not None
-    return Dot(p.at, p.level, p.z, p.raw_text, p.verdict, p.target_id or 0, p.rules if p.verdict in ("reject", "out", "warn") else "")
+    return Dot(
+        p.at,
+        p.level,
+        p.z,
+        p.raw_text,
+        p.verdict,
+        p.target_id or 0,
+        p.rules if p.verdict in ("reject", "out", "warn") else "",
+        p.material_id,
+    )
 
 
 def _pairs(points: Sequence[ChartPoint], a: int, b: int) -> list[tuple[Dot, Dot]]:
@@ -185,6 +203,7 @@ def _pairs(points: Sequence[ChartPoint], a: int, b: int) -> list[tuple[Dot, Dot]
     return [(run[a], run[b]) for run in by_run.values() if a in run and b in run]
 
 
-def _stats(points: Sequence[ChartPoint], level: int, *, raw: bool) -> Stats | None:
-    kept = [p for p in points if p.level == level and p.value is not None and p.state != "trial" and (raw or p.verdict != "out")]
+def _stats(plan: QcPlan, points: Sequence[ChartPoint], *, raw: bool) -> Stats | None:
+    every = plan.method == Method.IMMEDIATE  # its first two judge nothing, and belong to the twenty all the same
+    kept = [p for p in points if p.value is not None and (every or p.state != "trial") and (raw or p.verdict != "out")]
     return stats([p.value for p in kept if p.value is not None])

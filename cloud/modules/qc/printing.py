@@ -53,10 +53,18 @@ def _again(drawn: Drawn) -> Table:
 
 def _figures(drawn: Drawn) -> Table:
     numbers = ("n", "均值", "SD", "CV%")
-    head = (Column("水平", 2), *(Column(w, 2, "right") for w in ("靶值", "±SD")), *(Column(f"全部 {w}", 2, "right") for w in numbers))
+    head = (Column("水平、批号", 3), *(Column(w, 2, "right") for w in ("靶值", "±SD")), *(Column(f"全部 {w}", 2, "right") for w in numbers))
     head = (*head, *(Column(f"计入 {w}", 2, "right") for w in numbers), Column("TEa%", 2, "right"), Column("σ", 2, "right"))
     rows = tuple(
-        (f"L{x.panel.level}", _said(x.panel.mean), _said(x.panel.sd), *_stats(x.raw), *_stats(x.kept), _two(x.tea), _two(x.sigma))
+        (
+            f"L{x.panel.level} {x.lot}".strip(),
+            _said(x.panel.mean),
+            _said(x.panel.sd),
+            *_stats(x.raw),
+            *_stats(x.kept),
+            _two(x.tea),
+            _two(x.sigma),
+        )
         for x in drawn.levels
     )
     return Table("", head, rows)

@@ -18,7 +18,7 @@ class Sign(StrEnum):
 SIGN_WORDS = {Sign.NEGATIVE: "阴性", Sign.WEAK: "弱阳性", Sign.POSITIVE: "阳性"}
 
 _NEGATIVE = re.compile(r"^(-|−|neg(ative)?|nr|non-?reactive|阴性?|阴性\(-\)|未检出|正常|normal)$")
-_WEAK = re.compile(r"^(\+-|\+/-|±|trace|tr|weak|弱阳性?|弱阳性\(±\)|微量)$")
+_WEAK = re.compile(r"^(\+-|\+/-|±|trace|tr|weak|弱阳性?|弱阳性\(±\)|微量|灰区.*)$")
 _POSITIVE = re.compile(r"^(\+{1,4}|[1-4]\+|\+[1-4]|pos(itive)?|r|reactive|阳性?|阳性\(\+\)|检出)$")
 
 

@@ -173,10 +173,9 @@ def measured(uow: UnitOfWork, plan_id: int, lots: Mapping[int, QcMaterial]) -> l
     """What the values of half a year would make of each of a plan's lots."""
     since = uow.now - timedelta(days=183)
     by_lot: dict[tuple[int, int], list[ChartPoint]] = {}
-    lot_of = {m.lot: m.id for m in lots.values()}
     for p in chart_points(uow, plan_id, since, uow.now + timedelta(minutes=1)):
         if p.value is not None and not (p.rejected and p.excluded):
-            by_lot.setdefault((p.level, lot_of.get(p.lot, 0)), []).append(p)
+            by_lot.setdefault((p.level, p.material_id), []).append(p)
     out = []
     for (level, material), points in sorted(by_lot.items()):
         found = stats([p.value for p in points if p.value is not None])
@@ -213,6 +212,7 @@ class ChartPoint:
     mean: Decimal | None
     sd: Decimal | None
     lot: str
+    material_id: int
     warned: bool
 
     @property
@@ -225,7 +225,7 @@ class ChartPoint:
 
 _POINTS = text("""
 SELECT q.id, q.run_id, q.level, q.at, q.raw_text, q.value, q.z, q.rejected, q.excluded, q.operator, q.reagent_lot, q.calibration,
-  r.state, r.rules, r.ooc_id, q.target_id, t.mean, t.sd, m.lot,
+  r.state, r.rules, r.ooc_id, q.target_id, t.mean, t.sd, m.lot, q.material_id,
   EXISTS (SELECT 1 FROM qc_violation v WHERE v.tenant_id = q.tenant_id AND v.plan_id = q.plan_id AND v.at = r.at AND v.run_id = r.id
             AND v.severity = 'warning' AND v.ended_at IS NULL AND v.points @> to_jsonb(q.id)) AS warned
 FROM qc_result q

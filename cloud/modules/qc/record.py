@@ -15,15 +15,18 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
-from cloud.modules.qc import immediate, qualitative, robot, rules, targets, westgard
+from cloud.modules.qc import immediate, qualitative, robot, rules, targets, tracks, westgard
 from cloud.modules.qc.models import QcMaterial, QcOoc, QcPlan, QcResult, QcRun, QcTarget, QcViolation
 from cloud.modules.qc.rules import Method, Ooc, RunState
 from cloud.modules.qc.westgard import Freeze, Point, Rule, Severity, Violation
 from common.errors import UserError
 from common.say import say, word
+from common.values import parse
 
 HISTORY = 20
 """Runs loaded for the look-back: the twelve that a rule may look at, with frozen ones between."""
+LOTS = 2
+"""Lots of a level measured side by side while one replaces the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +155,18 @@ def _too_early(uow: UnitOfWork, plan: QcPlan, each: Measured, target: QcTarget |
 def _run_for(uow: UnitOfWork, plan: QcPlan, each: Measured, trial: bool) -> QcRun:
     query = select(QcRun).where(QcRun.plan_id == plan.id, (QcRun.state == RunState.TRIAL) if trial else (QcRun.state != RunState.TRIAL))
     query = query.where(QcRun.at.between(each.at - rules.SAME_RUN, each.at + rules.SAME_RUN)).order_by(QcRun.at.desc(), QcRun.id.desc())
-    for run in uow.s.execute(query.limit(5)).scalars():
-        levels = set(uow.s.execute(select(QcResult.level).where(QcResult.run_id == run.id)).scalars())
+    found = list(uow.s.execute(query.limit(5)).scalars())
+    inside: dict[int, dict[int, int]] = {run.id: {} for run in found}
+    lots = select(QcResult.run_id, QcResult.level, QcResult.material_id).where(QcResult.run_id.in_(inside))
+    for run_id, level, lot in uow.s.execute(lots) if inside else ():
+        inside[run_id][level] = lot
+    # Of two kits measured side by side each keeps to itself: a maker's levels are registered one after the other.
+    kit = each.material_id - each.level
+    for run in sorted(found, key=lambda r: min((abs(lot - level - kit) for level, lot in inside[r.id].items()), default=0)):
+        levels = inside[run.id].keys()
         same_key = each.run_key is not None and run.run_key == each.run_key and each.level not in levels
         unnamed = each.run_key is None or run.run_key is None
-        full = not trial and levels >= set(plan.levels)
+        full = not trial and (levels >= set(plan.levels) or RunState(run.state) in rules.GOOD)
         if not full and (same_key or (unnamed and rules.joins_run(run.at, each.at, levels, each.level))):
             return run
     state = RunState.TRIAL if trial else RunState.INCOMPLETE
@@ -189,6 +199,8 @@ def judge(uow: UnitOfWork, plan: QcPlan, run: QcRun) -> None:
     """Judge a run with the point that just joined it, and do what follows."""
     values = _values(uow, run)
     broken, levels = _broken_by(uow, plan, run, values), {v.level for v in values}
+    if not levels >= set(plan.levels):
+        levels |= set(uow.s.execute(_BESIDE, _near(uow, plan, run)).scalars())
     rejected = [b for b in broken if b.severity is Severity.REJECT]
     before, rules_before = RunState(run.state), run.rules
     state = rules.run_state(levels >= set(plan.levels), bool(rejected) or before is RunState.REJECTED, bool(broken))
@@ -205,6 +217,34 @@ def judge(uow: UnitOfWork, plan: QcPlan, run: QcRun) -> None:
         uow.s.execute(text("UPDATE qc_plan SET overdue_since = NULL WHERE tenant_id = :t AND id = :i"), {"t": uow.tenant_id, "i": plan.id})
     if (state, run.rules) != (before, rules_before):
         uow.audit("qc_run", run.id, "judged", {"state": before.value, "rules": rules_before}, {"state": run.state, "rules": run.rules})
+    if state in rules.GOOD and before not in rules.GOOD:
+        for waiting in uow.s.execute(_WAITING, _near(uow, plan, run)).scalars().all():
+            judge(uow, plan, uow.s.get_one(QcRun, (uow.tenant_id, waiting)))
+
+
+# A level of which one lot is in use serves both lots of another measured side by side, unless a retest is waited for.
+_BESIDE = text("""
+SELECT q.level FROM qc_run r JOIN qc_result q ON q.tenant_id = r.tenant_id AND q.run_id = r.id
+WHERE r.tenant_id = :t AND r.plan_id = :plan AND r.id <> :run AND r.state IN ('in_control','warning') AND r.at BETWEEN :low AND :high
+  AND EXISTS (SELECT 1 FROM qc_result o JOIN qc_result m ON m.tenant_id = o.tenant_id AND m.run_id = :run AND m.level = o.level
+              WHERE o.tenant_id = :t AND o.run_id = r.id AND o.material_id <> m.material_id)
+  AND NOT EXISTS (SELECT 1 FROM qc_target x JOIN qc_material y ON y.tenant_id = x.tenant_id AND y.id = x.material_id AND y.active
+                  WHERE x.tenant_id = :t AND x.plan_id = :plan AND x.level = q.level AND x.material_id <> q.material_id
+                    AND x.effective_at <= r.at AND (x.ended_at IS NULL OR x.ended_at > r.at))
+  AND NOT EXISTS (SELECT 1 FROM qc_ooc c WHERE c.tenant_id = :t AND c.plan_id = :plan AND c.verified_at IS NULL)
+""")
+_WAITING = text("""
+SELECT r.id FROM qc_run r WHERE r.tenant_id = :t AND r.plan_id = :plan AND r.id <> :run AND r.state = 'incomplete'
+  AND r.at BETWEEN :low AND :high
+  AND EXISTS (SELECT 1 FROM qc_result o JOIN qc_result m ON m.tenant_id = o.tenant_id AND m.run_id = :run AND m.level = o.level
+              WHERE o.tenant_id = :t AND o.run_id = r.id AND o.material_id <> m.material_id)
+ORDER BY r.id
+""")
+
+
+def _near(uow: UnitOfWork, plan: QcPlan, run: QcRun) -> dict[str, Any]:
+    low, high = run.at - rules.SAME_RUN, run.at + rules.SAME_RUN
+    return {"t": uow.tenant_id, "plan": plan.id, "run": run.id, "low": low, "high": high}
 
 
 def _tell(uow: UnitOfWork, plan: QcPlan, run: QcRun, rejected: Sequence[Broken]) -> None:
@@ -291,30 +331,30 @@ def _broken_by(uow: UnitOfWork, plan: QcPlan, run: QcRun, values: Iterable[QcRes
     """All that a run breaks, by each of its values and together with the runs measured before it."""
     if plan.method == Method.IMMEDIATE:
         return [b for v in values for b in _immediate(uow, v, without)]
-    wrong = [b for v in values for b in _qualitative(uow, v)] if plan.method == Method.QUALITATIVE else []
+    wrong = [b for v in values for b in _qualitative(uow, plan, v)] if plan.method == Method.QUALITATIVE else []
     return [*wrong, *_westgard(uow, plan, run, without)]
 
 
 _HISTORY = text("""
-SELECT q.id, q.run_id, q.level, q.z, q.target_id, q.frozen
+SELECT q.id, q.run_id, q.level, q.z, q.target_id, q.frozen, q.material_id, r.at
 FROM qc_result q JOIN qc_run r ON r.tenant_id = q.tenant_id AND r.id = q.run_id
 WHERE q.tenant_id = :t AND q.plan_id = :plan AND q.z IS NOT NULL AND r.state <> 'trial' AND r.at >= :since
-  AND (r.at, r.id) <= (:at, :run)
+  AND r.at <= CAST(:at AS timestamptz) + :beside
 ORDER BY r.at DESC, r.id DESC LIMIT :n
 """)
 
 
 def _westgard(uow: UnitOfWork, plan: QcPlan, run: QcRun, without: Collection[int]) -> list[Broken]:
-    params = {"t": uow.tenant_id, "plan": plan.id, "since": restart(uow, plan.id, run.at), "at": run.at, "run": run.id}
-    params["n"] = HISTORY * max(len(plan.levels), 1)
-    runs: dict[int, list[Point]] = {}
-    ids: dict[tuple[int, int], int] = {}
-    for row in uow.s.execute(_HISTORY, params):
-        if row.run_id in without:
-            continue
-        runs.setdefault(row.run_id, []).append(Point(row.run_id, row.level, row.z, row.target_id or 0, row.frozen))
-        ids[(row.run_id, row.level)] = row.id
-    found = westgard.evaluate([*reversed(runs.values())], {Rule(r) for r in plan.rules}, Freeze(plan.freeze))
+    params = {"t": uow.tenant_id, "plan": plan.id, "since": restart(uow, plan.id, run.at), "at": run.at, "beside": rules.SAME_RUN}
+    params["n"] = HISTORY * LOTS * max(len(plan.levels), 1)
+    rows = [row for row in uow.s.execute(_HISTORY, params) if row.run_id not in without]
+    if all(row.run_id != run.id for row in rows):
+        return []
+    ids = {(row.run_id, row.level): row.id for row in rows}
+    seen = [
+        tracks.Seen(Point(row.run_id, row.level, row.z, row.target_id or 0, row.frozen), row.material_id, row.at) for row in reversed(rows)
+    ]
+    found = westgard.evaluate(tracks.track(seen, run.id), {Rule(r) for r in plan.rules}, Freeze(plan.freeze))
     return [_broken(v, plan, ids) for v in found if any(p.run == run.id for p in v.points)]
 
 
@@ -350,11 +390,23 @@ def _before(
     return [v for v in rows if v is not None]
 
 
-def _qualitative(uow: UnitOfWork, newest: QcResult) -> list[Broken]:
+def _qualitative(uow: UnitOfWork, plan: QcPlan, newest: QcResult) -> list[Broken]:
     target = uow.s.get(QcTarget, (uow.tenant_id, newest.target_id)) if newest.target_id is not None else None
-    if target is None or not target.expected or qualitative.agrees(target.expected, newest.raw_text):
+    if target is None or not target.expected:
+        return []
+    said = newest.raw_text if newest.value is None else _sign_of_number(uow, plan, newest)
+    if said is None and target.mean is not None:
+        return []  # a ratio (S/CO) without a judgement to say its sign: the chart alone judges it
+    if said is not None and qualitative.agrees(target.expected, said):
         return []
     return [Broken("定性不符", "level", newest.level, Severity.REJECT, (newest.id,))]
+
+
+def _sign_of_number(uow: UnitOfWork, plan: QcPlan, newest: QcResult) -> str | None:
+    """What a patient's report would say of the number (S/CO 0.05 is 阴性): by the item's judgement, None where it has none."""
+    found = md.catalog(uow).judgements.get(plan.item_id)
+    judged = None if found is None else found.judge(parse(newest.raw_text, "numeric"), md.person(None, None))
+    return judged[0] if isinstance(judged, tuple) else None
 
 
 def _store(uow: UnitOfWork, run: QcRun, broken: Sequence[Broken]) -> None:

@@ -47,7 +47,7 @@ RUN_WORDS = {
     RunState.IN_CONTROL: "在控",
     RunState.WARNING: "警告",
     RunState.REJECTED: "失控",
-    RunState.TRIAL: "未设靶值",
+    RunState.TRIAL: "只积累，不判断",
 }
 RUN_SIGNS = {RunState.INCOMPLETE: "…", RunState.IN_CONTROL: "✓", RunState.WARNING: "!", RunState.REJECTED: "✕", RunState.TRIAL: "○"}
 GOOD = (RunState.IN_CONTROL, RunState.WARNING)

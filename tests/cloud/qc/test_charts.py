@@ -131,3 +131,45 @@ def test_the_words_of_tea_stand_in_front_of_the_lines_on_paper() -> None:
     for word in ("+TEa", "−TEa"):
         before = drawn[: drawn.index(word)]
         assert before.rindex("<rect") > before.rindex("<line")
+
+
+def test_two_lots_of_a_level_have_a_panel_and_figures_each(shop: Shop) -> None:
+    """The month a lot is changed: its values lie elsewhere, and one mean of both would say nothing (nor would their sigma)."""
+    lab = shop.world.lab
+    with lab.uow() as uow:
+        fresh = plans.add_material(uow, plans.NewMaterial("QC-L1", "化学质控（虚构）水平1", 1, "LOT1B"))
+        new = plans.NewTarget(shop.plans["K"], 1, fresh.id, Decimal("6.00"), Decimal("0.20"), targets.Basis.MAKER)
+        made = plans.propose_target(uow, new)
+        plans.approve_target(uow, made.id, made.version)
+        uow.s.execute(text("UPDATE qc_target SET effective_at = :at"), {"at": T0 - DAY})
+        for n in range(3):
+            shop.good(uow, "K", T0 + n * DAY)
+            one = record.Measured(shop.plans["K"], fresh.id, 1, T0 + n * DAY + 6 * HOUR, "6.10", Decimal("6.10"), "manual")
+            record.record(uow, [one])
+    lab.clock.set(T0 + 10 * DAY)
+    with lab.uow() as uow:
+        drawn = charts.draw(uow, shop.plan(uow, "K"), charts.Asked(date(2026, 5, 1), "lj"))
+    assert [(x.panel.level, x.lot, x.raw.n if x.raw else 0) for x in drawn.levels] == [(1, "LOT1", 3), (1, "LOT1B", 3), (2, "LOT2", 3)]
+    old, young, _ = (x.raw for x in drawn.levels)
+    assert old is not None and young is not None
+    assert abs(old.mean - 4) < Decimal("0.03") and young.mean == Decimal("6.10")
+    shown = lab.client("director").get(f"/qc/lj?plan={shop.plans['K']}&month=2026-05").text
+    assert "批号 LOT1  靶值 4.00" in shown and "批号 LOT1B  靶值 6.00" in shown
+    # Each panel has its own three points and the line between them.
+    picture = str(drawn.picture)
+    assert picture.count("<circle") == 9 and picture.count('stroke="#0b6e6e" stroke-width="1.2"') == 6
+
+
+def test_lots_of_one_number_are_told_apart(shop: Shop) -> None:
+    """A maker numbers its kits, not their levels: statistics go by the lot registered, not by its number."""
+    with shop.world.lab.uow() as uow:
+        for n in (1, 2):
+            plans.add_material(uow, plans.NewMaterial(f"OTHER-{n}", "另一种质控品（虚构）", n, f"LOT{n}"))
+        shop.good(uow, "K", T0)
+        shop.good(uow, "K", T0 + DAY)
+        uow.s.flush()
+        lots = {m.id: m for m in queries.materials(uow)}
+    shop.world.lab.clock.set(T0 + 10 * DAY)
+    with shop.world.lab.uow() as uow:
+        found = queries.measured(uow, shop.plans["K"], lots)
+    assert [(m.level, m.material, m.stats.n) for m in found] == [(1, shop.materials[1], 2), (2, shop.materials[2], 2)]

@@ -38,7 +38,7 @@ def test_the_immediate_method_is_shown_as_its_form(shop: Shop) -> None:
     shown = lab.client("tester").get(f"/qc/lj?plan={plan_id}&month=2026-05").text
     for figure in ("5.120", "0.2775", "1.730", "1.671", "1.749"):
         assert f">{figure}<" in shown, figure
-    assert "<svg" not in shown and "未设靶值" in shown and "✕ 失控" in shown and "▲ 警告" in shown
+    assert "<svg" not in shown and "只积累，不判断" in shown and "✕ 失控" in shown and "▲ 警告" in shown
     with lab.uow() as uow:
         plan = queries.plan(uow, plan_id)
         assert plan is not None
