@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify.case import Failure
-from cloud.modules.autoverify.words import Said, explain
+from cloud.modules.autoverify.words import Said, together
 from cloud.modules.catalog import queries as md
 from cloud.reports.documents import Column, ListDocument
 
@@ -20,16 +20,21 @@ OUTCOMES = {"released": "自动发布", "partial": "部分发布", "held": "转�
 SAMPLE = {"sampled": "随机抽查", "answered": "已抽查", "disagreed": "不同意"}
 _SAMPLED = {"sampled": "d.audit", "answered": "d.audit_agrees IS NOT NULL", "disagreed": "d.audit_agrees = false"}
 AGAINST = {
-    "agree_release": "一致发布", "agree_part": "部分先发，一致", "only_held": "只有规则拦截", "only_released": "只有规则放行",
-    "waiting": "待人工",
+    "agree_release": "一致发布", "agree_part": "部分先发，一致", "agree_held": "一致拦截", "only_held": "只有规则拦截",
+    "only_released": "只有规则放行", "rules_agree": "现行规则已发，一致", "rules_held": "现行规则已发，影子拦截", "waiting": "待人工",
 }  # fmt: skip
-# A shadow against what then happened: released by people as it stood, or not (yet) told; a part against the values of its items alone.
+_AS_IT_STOOD = "r.state = 'released' AND r.basis = d.basis"
+_OVERRULED = "r.state IN ('released','amended','recalled','cancelled') AND (r.basis <> d.basis OR r.state <> 'released')"
+# A shadow against what then happened: released by people as it stood, changed by them, or not (yet) told; a part against the values of its
+# items alone. What the set in use let go nobody has looked at: it says nothing of what people would have done. Each decision counts once.
 AGAINST_SQL = {
-    "agree_release": "d.outcome = 'released' AND r.state = 'released' AND r.basis = d.basis",
-    "only_held": "d.outcome = 'held' AND r.state = 'released' AND r.basis = d.basis",
-    "only_released": """(d.outcome = 'released' AND r.state IN ('released','amended','recalled')
-                         AND (r.basis <> d.basis OR r.state <> 'released') OR d.outcome = 'partial' AND p.told AND NOT p.same)""",
-    "agree_part": "d.outcome = 'partial' AND p.told AND p.same",
+    "agree_release": f"d.outcome = 'released' AND {_AS_IT_STOOD} AND NOT r.auto",
+    "only_held": f"d.outcome = 'held' AND {_AS_IT_STOOD} AND NOT r.auto",
+    "agree_held": f"d.outcome = 'held' AND {_OVERRULED}",
+    "only_released": f"(d.outcome = 'released' AND {_OVERRULED} OR d.outcome = 'partial' AND p.told AND NOT p.same)",
+    "agree_part": "d.outcome = 'partial' AND p.told AND p.same AND NOT r.auto",
+    "rules_agree": f"(r.auto AND (d.outcome = 'released' AND {_AS_IT_STOOD} OR d.outcome = 'partial' AND p.told AND p.same))",
+    "rules_held": f"r.auto AND d.outcome = 'held' AND {_AS_IT_STOOD}",
     "waiting": """CASE WHEN d.outcome = 'partial' THEN NOT p.told
                        ELSE r.id IS NULL OR r.state IN ('draft','tested','preliminary') END""",
 }
@@ -132,7 +137,7 @@ def rows(uow: UnitOfWork, wanted: Wanted, before: int = 0, limit: int = PAGE) ->
             known.sections[r.section_id].name,
             r.outcome,
             r.no,
-            tuple(explain(Failure(*each), names, _messages(r)) for each in r.reasons),
+            together([Failure(*each) for each in r.reasons], names, _messages(r)),
             r.audit_agrees,
             r.audit_note,
         )

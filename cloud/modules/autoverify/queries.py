@@ -104,6 +104,12 @@ def sets(uow: UnitOfWork, section_id: int) -> Sequence[RuleSet]:
     )
 
 
+def suspended(uow: UnitOfWork, sections: Sequence[int]) -> Sequence[RuleSet]:
+    """The sets of these sections that somebody suspended: nothing of theirs is released until they are resumed."""
+    query = select(RuleSet).where(RuleSet.section_id.in_(sections), RuleSet.state == State.SUSPENDED.value)
+    return uow.s.execute(query.order_by(RuleSet.section_id, RuleSet.number)).scalars().all()
+
+
 def one_set(uow: UnitOfWork, rule_set_id: int) -> RuleSet | None:
     """A set by id."""
     return uow.s.execute(select(RuleSet).where(RuleSet.id == rule_set_id)).scalar_one_or_none()

@@ -14,6 +14,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify import identity_form, places, queries, service, sets, simulation
 from cloud.modules.autoverify.case import Action, Case, Expression, Identity, Policy, Range, Reach, anonymous, from_json, to_json
 from cloud.modules.autoverify.decision import decide
+from cloud.modules.autoverify.listing import AGAINST
 from cloud.modules.autoverify.models import RuleSet, Suspension
 from cloud.modules.autoverify.rules import WORDS, Confusion, Perm, Scope, State, end_problem, may_end
 from cloud.modules.autoverify.words import CATEGORIES, short
@@ -362,7 +363,7 @@ def board(uow: UnitOfWork) -> Any:
     stops = queries.open_stops(uow)
     shut = bench.shut_tubes(uow, principal(), {a.specimen_id for a in found.audit})
     context: dict[str, Any] = {"board": found, "days": days, "names": names, "stops": stops, "shut": shut}
-    context["sections"] = md.catalog(uow).sections
+    context |= {"sections": md.catalog(uow).sections, "against": AGAINST, "suspended": queries.suspended(uow, [s.id for s in mine])}
     return page("autoverify/board.html", tab="board", categories=CATEGORIES, **context)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from html import unescape
 from itertools import product
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from cloud.modules.autoverify import queries
+from cloud.modules.autoverify.listing import AGAINST
 from cloud.modules.reports import service as reports
 from tests.cloud.autoverify.floor import DESK, Floor, open_floor
 from tests.cloud.reports.test_release import Room
@@ -45,6 +48,7 @@ def test_pages_show_rules_board_reasons_and_certificate(floor: Floor) -> None:
     assert "V1" in leader.get("/av/validation").text
     shown = leader.get("/av/validation/1").text
     assert "假发布" in shown and "WS/T 616" in shown
+    assert "10 项目间逻辑（本规则集没有此类规则），11 临床情况（本规则集没有此类规则），12 复查" in shown
     assert "还没有模拟过" in leader.get("/av/simulate").text
     with lab.uow() as uow:
         barcode = uow.s.execute(text("SELECT barcode FROM specimen WHERE id = :i"), {"i": held}).scalar_one()
@@ -158,6 +162,58 @@ def test_a_draft_is_edited_validated_and_approved_on_the_page(floor: Floor) -> N
     assert lab.client("tester").post(f"/av/rules/{draft}/validate").status_code == 403
 
 
+def test_each_decision_of_a_shadow_counts_once_and_what_no_person_saw_agrees_with_nobody(floor: Floor) -> None:
+    lab, leader = floor.world.lab, floor.world.lab.client("leader")
+    made = leader.post("/av/rules", {"section": floor.world.section, "name": "影子", "copy": floor.rule_set})
+    shadow = int(made.headers["Location"].rpartition("=")[2])
+    assert leader.post(f"/av/rules/{shadow}/state", {"to": "shadow"}).status_code == 303
+    tube = floor.tube()
+    floor.decide()
+    told = {"released": ("agree_release", "rules_agree"), "held": ("only_held", "rules_held"), "partial": ("agree_part", "rules_agree")}
+    changed = {"released": "only_released", "held": "agree_held", "partial": "only_released"}
+    for outcome, state, same, auto in product(told, ("draft", "tested", "released", "amended", "recalled", "cancelled"), (1, 0), (1, 0)):
+        with lab.uow() as uow:
+            facts = {"s": tube, "o": outcome, "r": state, "b": bool(same), "a": bool(auto)}
+            part = "(SELECT jsonb_agg(jsonb_build_array(id, current_id + (1 - :same))) FROM test WHERE specimen_id = :s)"
+            uow.s.execute(
+                text(f"UPDATE av_decision SET outcome = :o, part = {part} WHERE specimen_id = :s AND shadow"), facts | {"same": same}
+            )
+            basis = "(SELECT basis FROM av_decision WHERE specimen_id = :s AND shadow)"
+            by_hand = f"UPDATE report /* by hand */ SET state = :r, auto = :a, basis = CASE WHEN :b THEN {basis} ELSE 'x' END"
+            uow.s.execute(text(f"{by_hand} WHERE specimen_id = :s"), facts)
+            each = "cancelled" if state in ("draft", "tested", "cancelled") else state
+            uow.s.execute(text("UPDATE test /* by hand */ SET state = :e WHERE specimen_id = :s"), {"s": tube, "e": each})
+            [seen] = queries.board(uow, [floor.world.section], uow.now - timedelta(days=1)).shadow
+            found = [name for name in AGAINST if seen._mapping[name]]
+        waits = state in ("draft", "tested") or (outcome == "partial" and state == "cancelled")
+        stood = told[outcome][auto] if state == "released" and same else changed[outcome]
+        assert found == ["waiting" if waits else stood], (outcome, state, same, auto)
+
+
+def test_the_board_says_that_a_set_is_suspended_and_a_suspension_says_why(floor: Floor) -> None:
+    leader = floor.world.lab.client("leader")
+    assert "规则集已暂停" not in leader.get("/av/board").text
+    to = f"/av/rules/{floor.rule_set}/state"
+    assert leader.post(to, {"to": "suspend", "reason": " "}).status_code == 422
+    assert re.search(
+        r'<input name="reason"[^>]* required[^>]*><button[^>]*value="suspend"', leader.get(f"/av/rules?set={floor.rule_set}").text
+    )
+    assert leader.post(to, {"to": "suspend", "reason": "放行了不该放的"}).status_code == 303
+    assert re.search("规则集已暂停，本组报告全部转人工：生化组 1 .*放行了不该放的", leader.get("/av/board").text)
+    assert leader.post(to, {"to": "resume"}).status_code == 303
+    assert "规则集已暂停" not in leader.get("/av/board").text
+
+
+def test_a_list_says_a_reason_once_for_all_its_items(floor: Floor) -> None:
+    floor.tube({"K": "6.8", "NA": "140"})
+    floor.decide()
+    with floor.world.lab.uow() as uow:
+        same = json.dumps([[5, "QC", code, "no_plan"] for code in ("K", "NA")])
+        uow.s.execute(text("UPDATE av_decision SET reasons = CAST(:r AS jsonb)"), {"r": same})
+    listed = floor.world.lab.client("leader").get("/av/decisions?outcome=held").text
+    assert listed.count("没有质控计划") == 1 and "项目K、项目NA" in listed and "QC K NA no_plan" in listed
+
+
 def test_every_number_of_the_board_opens_a_list_as_long(floor: Floor) -> None:
     leader = floor.world.lab.client("leader")
     made = leader.post("/av/rules", {"section": floor.world.section, "name": "影子", "copy": floor.rule_set})
@@ -195,7 +251,7 @@ def test_every_number_of_the_board_opens_a_list_as_long(floor: Floor) -> None:
     assert [found[f"sample={name}"] for name in ("sampled", "answered", "disagreed")] == ["3", "2", "1"]
     assert "应当拦截" in leader.get("/av/decisions?days=1&sample=disagreed").text
     against = {href.rpartition("=")[2]: count for href, count in links if "against=" in href}
-    assert against == {"only_held": "1", "waiting": "1", "agree_release": "1"}
+    assert against == {"only_held": "1", "waiting": "1", "rules_agree": "1"}
     wrong = ("sample=x", "shadow=1&against=x", "against=waiting", "sample=sampled&shadow=1&against=waiting")
     assert {leader.get(f"/av/decisions?{query}").status_code for query in wrong} == {422}
     [hour] = re.findall(r'href="(/av/decisions\?hour=[^"]*)"', board)

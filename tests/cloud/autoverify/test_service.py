@@ -311,7 +311,7 @@ def test_shadow_runs_beside_and_releases_nothing(floor: Floor) -> None:
         told = queries.reasons(uow, tube)
         assert [(t.shadow, t.outcome) for t in told] == [(False, "released"), (True, "held")]
         board = queries.board(uow, [floor.world.section], uow.now - timedelta(days=1))
-        assert [(s.rule_set_id, s.n, s.only_held) for s in board.shadow] == [(shadow, 1, 1)]
+        assert [(s.rule_set_id, s.n, s.only_held, s.rules_held) for s in board.shadow] == [(shadow, 1, 0, 1)]
         with pytest.raises(UserError, match="复制为新版本"):
             service.edit_policy(uow, shadow, uow.s.get_one(RuleSet, (uow.tenant_id, shadow)).version, policy)
 

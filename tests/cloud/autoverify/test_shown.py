@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from cloud.modules.autoverify import service, simulation
 from cloud.modules.autoverify.case import Case, Element, Expression, Item, Pattern, Policy, Prior, Range
-from cloud.modules.autoverify.certificate_views import told
+from cloud.modules.autoverify.certificate_views import absent, told
 from cloud.modules.autoverify.coverage import Met, possible, uncovered
 from cloud.modules.autoverify.decision import decide, prepare
 from cloud.modules.autoverify.models import RuleSet, Simulation
@@ -55,6 +55,13 @@ def test_every_expression_is_asked_for_both_ways() -> None:
     assert uncovered(ready, [low, high, third], CODES).holds == ()
     # A case that holds for another reason shows nothing of a rule that was not what it is about.
     assert "TP_ALB" in uncovered(ready, [met(changed("TP", "40"), policy, "AUTH_NONE")], CODES).holds
+
+
+def test_a_certificate_does_not_claim_kinds_of_rules_the_set_has_none_of() -> None:
+    logic, context = ["x", ["LOGIC TP_ALB"], ["LOGIC TP_ALB"]], ["y", ["CONTEXT HIGH"], ["CONTEXT HIGH"]]
+    others = [["干净", [], []], ["part", ["PART"], ["PART"]], ["z", ["PENDING LOGIC", "PART CONTEXT"], ["PENDING LOGIC"]]]
+    assert absent(others) == {10, 11} and absent([*others, logic]) == {11}
+    assert absent([*others, context]) == {10} and absent([logic, context]) == set()
 
 
 def test_a_rule_whose_items_are_not_there_lets_nothing_pass() -> None:
