@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from common.errors import UserError
 from common.values import (
-    MAX_DIGITS,
     MAX_EXPONENT,
     Rounding,
     Value,
@@ -118,6 +117,25 @@ def test_wrong_input_is_named(text: str, kind: str, words: str) -> None:
     assert words in caught.value.message and caught.value.message.startswith("钾") and caught.value.code == "invalid"
 
 
+@pytest.mark.parametrize(
+    ("text", "kind", "read"),
+    [
+        ("1:80", "titer", ValueKind.TITRE),
+        ("<0.5", "numeric", ValueKind.NUMBER),
+        ("阴性", "text", ValueKind.TEXT),
+        ("5", "image", ValueKind.TEXT),
+        ("12", "organism", ValueKind.TEXT),
+        # A list-less item of grades takes what is written, also a number or a limit.
+        ("阳性", "enum", ValueKind.TEXT),
+        ("<5", "semi-quant", ValueKind.NUMBER),
+        *((f"{dash}5", "numeric", ValueKind.NUMBER) for dash in "−–—－"),
+        ("\u30004.1\u3000", "numeric", ValueKind.NUMBER),
+    ],
+)
+def test_what_fits_its_kind_is_taken(text: str, kind: str, read: ValueKind) -> None:
+    assert require(text, kind).kind is read
+
+
 def test_zero_typed_is_a_result() -> None:
     assert require("0", "numeric").number == 0
 
@@ -164,7 +182,7 @@ def test_only_quantities_are_scaled(text: str, kind: str, factor: str, offset: s
 def test_a_number_is_read_up_to_its_size_and_beyond_stays_a_text() -> None:
     read = [parse(t).kind is ValueKind.NUMBER for t in ("1e30", "1e31", "1e-30", "1e-31", "9" * 31, "9" * 32)]
     assert read == [True, False, True, False, True, False]
-    digits = [parse(f"0.{'1' * n}").kind is ValueKind.NUMBER for n in (MAX_DIGITS - 2, MAX_DIGITS - 1)]
+    digits = [parse(f"0.{'1' * n}").kind is ValueKind.NUMBER for n in (38, 39)]
     assert digits == [True, False]
 
 

@@ -160,11 +160,13 @@ def decide(
     window: timedelta,
     asked: bool = False,
     rerun: bool = False,
+    follow: str = "",
 ) -> Decision:
     """R3 and R4 for one result from an instrument: a repeat writes nothing, another value is a held version, nothing is overwritten.
 
     ``asked``: a rerun was asked for; then an equal value is an answer too, and the first one counts until somebody chose. ``rerun``: so
-    long before that this can be its answer.
+    long before that this can be its answer. ``follow``: the state of an open rerun, whose first value stays; once its answer waits beside
+    that (back), what comes takes neither one's place: nobody knows whether it was diluted.
     """
     if state is S.CANCELLED:
         return Decision(Outcome.REFUSED, state)
@@ -180,9 +182,9 @@ def decide(
     if current is None or not current.reported_text:
         return Decision(Outcome.HELD if holds else Outcome.RECORDED, S.HELD if holds else S.RECEIVED, current=True, holds=holds)
     older = is_older(current, new)
-    stays = older or current.source == "manual"
+    stays = older or bool(follow) or current.source == "manual"
     old, late = (reported_text, current.reported_text) if older else (current.reported_text, reported_text)
-    return Decision(Outcome.HELD, S.HELD, current=not stays, other_waits=True, holds=(*holds, differs_hold(old, late)))
+    return Decision(Outcome.HELD, S.HELD, current=not stays, other_waits=follow != "back", holds=(*holds, differs_hold(old, late)))
 
 
 def rerun_hold(first: str, second: str) -> Hold:

@@ -73,7 +73,8 @@ def _choose(work: Work, test: TestRow, choice: Choice, reason: str, may_decide: 
         raise UserError("invalid", say("选用 {item} 的复查结果请写明理由。", item=name), field="reason")
     if rerun is not None:
         rerun.settle(work.uow, "done", f"选用 {chosen.known.reported_text}：{reason.strip()}")
-        test.notes = [n for n in test.notes if n["code"] != measure.NoteCode.CONFIRM]
+        test.notes = measure.without(test.notes, measure.NoteCode.CONFIRM)
+    test.notes = measure.without(test.notes, measure.NoteCode.ANOTHER)
     to(test, TestState.RECEIVED)
     test.current_id, test.pending_id = choice.chosen_id, None
     work.current[test.id] = chosen

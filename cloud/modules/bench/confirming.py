@@ -64,7 +64,7 @@ def send_to_confirm(uow: UnitOfWork, test_id: int, version: int, reason: str, ma
     rows.insert_versions(uow, [made])
     follow.settle(uow, "done", f"{'、'.join(seen)}，报{measure.TO_CONFIRM}并送确证：{reason.strip()}")
     to(test, TestState.RECEIVED)
-    test.notes = [n for n in test.notes if n["code"] != measure.NoteCode.CONFIRM]
+    test.notes = measure.without(test.notes, measure.NoteCode.CONFIRM, measure.NoteCode.ANOTHER)
     test.current_id, test.pending_id = made.id, None
     work.current[test.id] = made
     row = _row_of(work, test, seen, reason.strip()[:200])

@@ -311,14 +311,15 @@ def reflex_kind(action: str, depth: int, on_tube: bool, known: bool, standing: b
 
 
 class NoteCode(StrEnum):
-    """Why something stands beside a value. HIL and CONFIRM are accepted by a person; HIL_REJECT never is; HIL_COMMENT and RULE
-    (what a rule of the autoverification says) are only told."""
+    """Why something stands beside a value. HIL and CONFIRM are accepted by a person; HIL_REJECT never is; HIL_COMMENT, RULE (what a
+    rule of the autoverification says) and ANOTHER (a value that came while two others waited for a choice) are only told."""
 
     HIL = "HIL"
     HIL_REJECT = "HIL_REJECT"
     HIL_COMMENT = "HIL_COMMENT"
     CONFIRM = "CONFIRM"
     RULE = "RULE"
+    ANOTHER = "ANOTHER"
 
 
 HOLDING = frozenset({NoteCode.HIL, NoteCode.HIL_REJECT, NoteCode.CONFIRM})
@@ -362,9 +363,19 @@ def notes_from(stored: Iterable[Mapping[str, Any]]) -> list[Note]:
     return [Note(NoteCode(n["code"]), said_again(n.get("said", n["text"])), n["told"], n["key"], n["settled"]) for n in stored]
 
 
+def another(value: str, version_id: int) -> Note:
+    """A value that is none of the two a person may choose from: never out of sight until the choice is made."""
+    return Note(NoteCode.ANOTHER, say("另收到结果 {value}，不在待选的两个之中，选用前请核对历次结果。", value=value), key=str(version_id))
+
+
+def without(stored: Iterable[dict[str, Any]], *codes: NoteCode) -> list[dict[str, Any]]:
+    """Stored notes without those of these codes."""
+    return [n for n in stored if n["code"] not in codes]
+
+
 def beside(before: Sequence[Note], found: Interference, key: str, told: str) -> list[Note]:
     """The notes of a test after its interference was judged anew; what a person accepted of the same values stays accepted."""
-    others = [n for n in before if n.code in (NoteCode.CONFIRM, NoteCode.RULE)]
+    others = [n for n in before if n.code in (NoteCode.CONFIRM, NoteCode.RULE, NoteCode.ANOTHER)]
     if found.action is Action.NONE:
         return others
     code = _NOTE_OF[found.action]

@@ -132,6 +132,7 @@ class Work:
             self._window(new.analyzer_id),
             asked,
             arrival_rules.answers_rerun(rerun.asked_at if rerun is not None and asked else None, new.taken_at or self.uow.now),
+            rerun.state if rerun is not None else "",
         )
         if not decided.written:
             return _Taken(new, decided.outcome, test)
@@ -186,7 +187,7 @@ class Work:
         if new:
             rows.insert_versions(self.uow, new)
             for version in new:
-                _point(version)
+                self.out_of_sight(version.test, _point(version))
             new += settle(self, sorted({v.test.specimen_id for v in new}))
             self.save_follow()
             touched = sorted({v.test.specimen_id for v in new})
@@ -194,6 +195,13 @@ class Work:
             self.alert(new)
             self.tell(new, touched)
         return [_recorded(t) for t in taken]
+
+    def out_of_sight(self, test: TestRow, version_id: int | None) -> None:
+        """A version that waited for a person and cannot be chosen is said beside the two that can."""
+        texts = {v.id: v.known.reported_text for v in (*self.versions.get(test.id, ()), *self.new.get(test.id, ()))}
+        said = texts.get(version_id or 0, "")
+        if version_id is not None and said and said not in (texts.get(test.current_id or 0), texts.get(test.pending_id or 0)):
+            test.notes, test.dirty = [*test.notes, measure.another(said, version_id).to_json()], True
 
     def save_follow(self) -> None:
         """Write the follow-ups that changed."""
@@ -254,9 +262,9 @@ class Work:
             self.uow.notify("bench", {"section_id": tube.section_id, "specimen_id": specimen_id})
 
 
-def _point(version: NewVersion) -> None:
-    """Point the test at what counts and at what waits, now that ids are known."""
-    test = version.test
+def _point(version: NewVersion) -> int | None:
+    """Point the test at what counts and at what waits, now that ids are known; the one that waits and cannot be chosen."""
+    test, waited = version.test, version.test.pending_id
     if version.answers is not None:
         version.answers.second_id = version.id
     if version.counts:
@@ -265,6 +273,9 @@ def _point(version: NewVersion) -> None:
         test.current_id = version.id
     elif version.waits:
         test.pending_id = version.id
+    elif version.holds:
+        return version.id
+    return None if waited == test.pending_id else waited
 
 
 def _found(test: TestRow, r: Reading, at: datetime, tube: Tube, version: VersionRow | NewVersion) -> critical.Found:

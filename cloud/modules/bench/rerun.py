@@ -107,7 +107,7 @@ def say_beside(work: Work, specimen_id: int, said: Sequence[tuple[str, str, str]
     changed = False
     for test in work.by_tube.get(specimen_id, ()):
         code = work.catalog.items[test.item_id].code
-        others = [n for n in test.notes if n["code"] != measure.NoteCode.RULE]
+        others = measure.without(test.notes, measure.NoteCode.RULE)
         notes = [*others, *(measure.Note(measure.NoteCode.RULE, text, text, rule).to_json() for rule, item, text in said if item == code)]
         if notes != test.notes:
             test.notes, test.dirty, changed = notes, True, True
@@ -130,7 +130,7 @@ def withdraw(uow: UnitOfWork, follow_id: int, reason: str, may_decide: bool) -> 
         name = work.catalog.items[test.item_id].name
         raise UserError("conflict", say("{item} 有反应，不能撤销确证：请选“报待复检并送确证”，或登记无结果（F8）。", item=name))
     row.settle(uow, "cancelled", f"不做：{reason.strip()}")
-    test.notes, test.dirty = [n for n in test.notes if n["code"] != measure.NoteCode.CONFIRM], True
+    test.notes, test.dirty = measure.without(test.notes, measure.NoteCode.CONFIRM), True
     current = work.current.get(test.id)
     held = (current is not None and current.held) or any(n.holds for n in measure.notes_from(test.notes))
     if row.again and test.state == TestState.HELD and not held and test.pending_id is None:

@@ -248,12 +248,14 @@ def _count(work: Work, test: TestRow, version: NewVersion) -> None:
     test.dirty = True
     if rerun is not None and first is not None and first.known.reported_text:
         rerun.state, rerun.second_id, rerun.dirty = "back", version.id, True
-        test.pending_id, test.state = version.id, TestState.HELD.value
+        waited, test.pending_id, test.state = test.pending_id, version.id, TestState.HELD.value
+        work.out_of_sight(test, waited)
         return
     if rerun is not None:
         rerun.second_id = version.id
         rerun.settle(work.uow, "done", f"首次无结果，采用 {version.reading.reported_text}")
     test.current_id, test.pending_id = version.id, None
+    test.notes = measure.without(test.notes, measure.NoteCode.ANOTHER)
     test.state = (TestState.HELD if version.reading.holds else TestState.RECEIVED).value
     work.current[test.id] = version
 
@@ -324,6 +326,7 @@ def dismiss_late(uow: UnitOfWork, test_id: int, version: int, reason: str) -> No
     if not reason.strip():
         raise UserError("invalid", say("请写明忽略的原因。"), field="reason")
     test.pending_id, test.dirty = None, True
+    test.notes = measure.without(test.notes, measure.NoteCode.ANOTHER)
     save(work, "dismiss_late", {"item": name}, reason=reason.strip())
 
 

@@ -113,6 +113,7 @@ def amend(work: Work, changed: dict[int, tuple[str, str]], reread: str = "") -> 
         version.test.current_id, version.test.dirty = version.id, True
         if version.test.id in changed:  # what waited beside it is decided with it
             version.test.pending_id = None
+            version.test.notes = measure.without(version.test.notes, measure.NoteCode.ANOTHER)
         work.current[version.test.id] = version
     if caught := [work.catalog.items[v.test.item_id].name for v in new if v.test.id in changed and reacts(work, v.test, v)]:
         words = say("{items} 有反应而没有确证，不能由修改直接报出：请召回报告，复检确证后再报。", items=caught)

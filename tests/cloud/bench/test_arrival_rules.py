@@ -154,6 +154,14 @@ def test_an_asked_rerun_waits_for_a_choice_only_while_the_report_is_open_and_a_v
         assert (found.outcome, found.state, found.current, found.holds) == (Outcome.RECORDED, S.RECEIVED, True, ())
 
 
+@pytest.mark.parametrize(("follow", "current", "waits"), [("", True, True), ("asked", False, True), ("back", False, False)])
+def test_while_a_rerun_is_open_its_first_value_stays_and_its_answer_too(follow: str, current: bool, waits: bool) -> None:
+    before, new = [known("5")], incoming("6", AT + timedelta(minutes=5))
+    found = arrival_rules.decide(S.RECEIVED, before, before[0], new, "6", "", (), AT, WINDOW, follow=follow)
+    assert (found.outcome, found.state, found.current, found.other_waits) == (Outcome.HELD, S.HELD, current, waits)
+    assert [h.code for h in found.holds] == ["DIFFERENT"]
+
+
 def test_two_values_are_named_in_the_order_of_their_numbers() -> None:
     """The one sent first is named first, whichever came first."""
     for first, second in ((1, 2), (2, 1)):
