@@ -13,11 +13,16 @@ MODULE = Module(
     permissions={
         Perm.READ: (*BENCH, "quality", "director", "infogroup", "engineer", "supervision"),
         Perm.OPEN: (*BENCH, "quality", "director", "infogroup"),
+        # Wards and the record room report and ask; they read what they opened themselves.
+        Perm.ASK: ("clinician", "recordroom"),
         Perm.WORK: ("engineer", "infogroup"),
         # Engineers never close their own work (R7): the laboratory says that it is solved.
         Perm.CONFIRM: (*BENCH, "quality", "director"),
     },
-    menu=(MenuItem("服务台", "/desk", Perm.READ, "质量", 69),),
+    menu=(
+        MenuItem("服务台", "/desk", Perm.READ, "质量", 69),
+        MenuItem("报修与咨询", "/desk/mine", Perm.ASK, "服务", 69),
+    ),
     handlers={"ticket.open": ("handlers:open_by_system",)},
     jobs=(Job("servicedesk.watch", "1m", "watch:look"),),
     leaving="leaving",

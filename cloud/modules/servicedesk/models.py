@@ -16,12 +16,15 @@ class Ticket(Versioned, TenantTable, Base):
     __tablename__ = "ticket"
     __table_args__ = (
         Index("ix_ticket_open", "tenant_id", "section_id", "id", postgresql_where=text("state <> 'closed'")),
+        Index("ix_ticket_opened_by", "tenant_id", "opened_by", "id", postgresql_where=text("opened_by IS NOT NULL")),
+        tenant_fk("opened_by", "app_user"),
         tenant_fk("section_id", "section"),
         tenant_fk("analyzer_id", "analyzer"),
     )
     channel: Mapped[str]
     notified_at: Mapped[datetime]
     typed_at: Mapped[datetime]
+    opened_by: Mapped[int | None] = mapped_column(BigInteger)
     late_why: Mapped[str] = mapped_column(default="", server_default="")
     reporter: Mapped[str]
     section_id: Mapped[int | None] = mapped_column(BigInteger)

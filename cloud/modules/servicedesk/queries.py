@@ -29,9 +29,17 @@ def open_title(uow: UnitOfWork, number: int) -> str | None:
     return uow.s.execute(query).scalar_one_or_none()
 
 
-def one(uow: UnitOfWork, ticket_id: int) -> tuple[Ticket, Sequence[TicketStep]] | None:
-    """A ticket with its steps, or None."""
-    row = uow.s.execute(select(Ticket).where(Ticket.id == ticket_id)).scalar_one_or_none()
+def opened_by(uow: UnitOfWork, user_id: int, before: int | None = None) -> Sequence[Ticket]:
+    """A page of what this person opened, newest first."""
+    query = select(Ticket).where(Ticket.opened_by == user_id)
+    query = query.where(Ticket.id < before) if before else query
+    return uow.s.execute(query.order_by(Ticket.id.desc()).limit(PAGE)).scalars().all()
+
+
+def one(uow: UnitOfWork, ticket_id: int, opened_by: int | None = None) -> tuple[Ticket, Sequence[TicketStep]] | None:
+    """A ticket with its steps, or None. ``opened_by``: only where this person opened it."""
+    query = select(Ticket).where(Ticket.id == ticket_id)
+    row = uow.s.execute(query if opened_by is None else query.where(Ticket.opened_by == opened_by)).scalar_one_or_none()
     if row is None:
         return None
     steps = select(TicketStep).where(TicketStep.ticket_id == ticket_id).order_by(TicketStep.id)

@@ -18,6 +18,7 @@ class Perm(StrEnum):
 
     READ = "servicedesk:read"
     OPEN = "servicedesk:open"
+    ASK = "servicedesk:ask"
     WORK = "servicedesk:work"
     CONFIRM = "servicedesk:confirm"
 
@@ -108,6 +109,8 @@ CATEGORY_WORDS: Mapping[Category, Said] = {
     Category.CHANGE: say("开发"),
     Category.COMPLAINT: say("投诉"),
 }
+ASKABLE = (Category.QUESTION, Category.FAULT, Category.DATA, Category.COMPLAINT)
+"""What people outside the laboratory come with."""
 SOLVE_WITHIN = timedelta(hours=1)
 UNASSIGNED = timedelta(minutes=5)
 TYPED_WITHIN = timedelta(hours=24)

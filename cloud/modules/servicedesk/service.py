@@ -51,6 +51,7 @@ def open_ticket(uow: UnitOfWork, new: New) -> int:
         notified_at=at,
         typed_at=uow.now,
         late_why=new.late_why.strip()[:300],
+        opened_by=uow.actor.user_id,
         reporter=new.reporter.strip()[:80],
         section_id=new.section_id,
         analyzer_id=new.analyzer_id,

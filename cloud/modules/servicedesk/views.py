@@ -58,6 +58,34 @@ def _moment(given: str) -> datetime | None:
         raise Invalid(say("联系时间请写成 2026-05-04T10:00 的样子，或留空表示现在。"), "notified_at") from error
 
 
+@VIEWS.get("/desk/mine", Perm.ASK)
+def mine(uow: UnitOfWork) -> Any:
+    """What a ward or the record room asked, and the line to ask in."""
+    rows = queries.opened_by(uow, principal().user_id, request.args.get("before", type=int))
+    return page("servicedesk/mine.html", rows=rows, rules=rules, now=uow.now, page_size=queries.PAGE)
+
+
+@VIEWS.post("/desk/mine", Perm.ASK)
+def ask(uow: UnitOfWork) -> Any:
+    """One line: what happened, and where to call back."""
+    f, who = request.form, principal()
+    if f.get("category", "") not in rules.ASKABLE:
+        raise Invalid(say("请选择类别和紧急程度。"), "category")
+    reporter = " ".join(x for x in (who.name, f.get("phone", "").strip()) if x)
+    return redirect_to(
+        f"/desk/mine/{service.open_ticket(uow, service.New(reporter, f.get('title', ''), f.get('severity', ''), f['category']))}"
+    )
+
+
+@VIEWS.get("/desk/mine/<int:ticket_id>", Perm.ASK)
+def mine_one(uow: UnitOfWork, ticket_id: int) -> Any:
+    """What became of the own ticket; the laboratory confirms its end."""
+    found = queries.one(uow, ticket_id, principal().user_id)
+    if found is None:
+        raise NotFound("该工单")
+    return page("servicedesk/one.html", t=found[0], steps=found[1], moves=[], catalog=md.catalog(uow), rules=rules, now=uow.now)
+
+
 @VIEWS.get("/desk/<int:ticket_id>", Perm.READ)
 def one(uow: UnitOfWork, ticket_id: int) -> Any:
     """A ticket with its steps and what comes next."""

@@ -114,3 +114,23 @@ def test_from_one_line_to_the_laboratorys_word(lab: Lab) -> None:
     assert "交换机端口松动" in tester.get(url).text
     assert "三号机不传结果" not in tester.get("/desk").text and "三号机不传结果" in tester.get("/desk?show=closed").text
     assert lab.client("tester", lab.b).get(url).status_code == 404
+
+
+def test_clinician_and_record_room_ask_and_see_their_own_alone(lab: Lab) -> None:
+    doctor, room, tester = lab.client("clinician"), lab.client("recordroom"), lab.client("tester")
+    form = {"title": "报告打不开", "severity": "P2", "category": "fault", "phone": "8123"}
+    for wrong in ({"title": " "}, {"category": "device"}, {"category": ""}, {"severity": "P9"}):
+        assert doctor.post("/desk/mine", form | wrong).status_code == 422
+    answer = doctor.post("/desk/mine", form)
+    url = answer.headers["Location"]
+    assert answer.status_code == 303 and "报告打不开" in doctor.get(url).text and "报告打不开" in doctor.get("/desk/mine").text
+    assert "报告打不开" not in room.get("/desk/mine").text and room.get(url).status_code == 404
+    desk = url.replace("/mine", "")
+    assert doctor.get("/desk").status_code == 403 == doctor.get(desk).status_code == tester.get("/desk/mine").status_code
+    page = tester.get(desk).text
+    assert "8123" in page and "网页" in page
+    assert doctor.post(desk, {"to": "confirmed", "words": "好", "version": "1"}).status_code == 403, "the laboratory says that it is solved"
+    assert "记录为" not in doctor.get(url).text
+    assert room.post("/desk/mine", form | {"title": "打印机缺纸"}).status_code == 303
+    assert "打印机缺纸" in room.get("/desk/mine").text and "报告打不开" not in room.get("/desk/mine").text
+    assert lab.client("clinician", lab.b).get(url).status_code == 404
