@@ -109,18 +109,21 @@ SELECT c.id, c.analyzer_id, a.name AS analyzer, i.name AS item, c.certificate, c
 FROM calibration c
 JOIN analyzer a ON a.tenant_id = c.tenant_id AND a.id = c.analyzer_id
 LEFT JOIN test_item i ON i.tenant_id = c.tenant_id AND i.id = c.item_id
-WHERE c.tenant_id = :t ORDER BY c.valid_until DESC, c.id DESC LIMIT 200
+WHERE c.tenant_id = :t AND a.section_id = ANY(:own) ORDER BY c.valid_until DESC, c.id DESC LIMIT :n OFFSET :start
 """)
 _OPEN = text("""
 SELECT f.id, f.analyzer_id, a.name AS analyzer, f.started_at, f.symptom FROM equipment_fault f
 JOIN analyzer a ON a.tenant_id = f.tenant_id AND a.id = f.analyzer_id
-WHERE f.tenant_id = :t AND f.ended_at IS NULL ORDER BY f.started_at LIMIT 200
+WHERE f.tenant_id = :t AND f.ended_at IS NULL ORDER BY f.started_at
 """)
 
 
-def shown(uow: UnitOfWork) -> Sequence[Any]:
-    """Calibrations for the page."""
-    return uow.s.execute(_SHOWN, {"t": uow.tenant_id}).all()
+PAGE = 100
+
+
+def shown(uow: UnitOfWork, sections: Collection[int], start: int = 0) -> Sequence[Any]:
+    """A page of the calibrations of these sections' analyzers."""
+    return uow.s.execute(_SHOWN, {"t": uow.tenant_id, "own": list(sections), "n": PAGE, "start": start}).all()
 
 
 def open_faults(uow: UnitOfWork) -> Sequence[Any]:

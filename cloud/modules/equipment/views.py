@@ -38,10 +38,13 @@ def _analyzer(uow: UnitOfWork) -> int:
 def due(uow: UnitOfWork) -> Any:
     """What is out of order, what was calibrated until when."""
     catalog = md.catalog(uow)
+    own, start = [s for s in catalog.sections if places.covers(uow, s)], max(0, request.args.get("from", 0, int))
     return page(
         "equipment/due.html",
         faults=[f for f in queries.open_faults(uow) if _here(uow, f.analyzer_id)],
-        calibrations=[c for c in queries.shown(uow) if _here(uow, c.analyzer_id)],
+        calibrations=queries.shown(uow, own, start),
+        start=start,
+        size=queries.PAGE,
         analyzers=[a for a in catalog.analyzers.values() if a.active and _here(uow, a.id)],
         items=[i for i in catalog.items.values() if i.active],
         now=uow.now,

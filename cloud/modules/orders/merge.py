@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
-from sqlalchemy import and_, or_, select, text, update
+from sqlalchemy import and_, func, or_, select, text, update
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.orders import patients, places, private, queries, rules
@@ -225,7 +225,7 @@ def of_person(uow: UnitOfWork, patient_id: int) -> Sequence[Any]:
 
 def watch(uow: UnitOfWork) -> None:
     """Records that wait to be looked at are told, once a number."""
-    waiting = len(listed(uow, True))
+    waiting = uow.s.scalar(select(func.count()).select_from(PatientMerge).where(PatientMerge.state == MergeState.PROPOSED)) or 0
     words = "%(n)s 对患者记录可能是同一人，等待核对"
     found = [alerts.Alert("orders.merge", "all", alerts.Level.NOTICE, words, "/patients/merge", Perm.MERGE, {"n": waiting})]
     alerts.sync(uow, "orders.merge", found if waiting else [])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog.queries import HOSPITAL_ZONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,22 +100,39 @@ _LOTS = text("""
 SELECT l.id, l.version, l.product, l.lot_no, l.expiry, l.open_days, l.state, l.evidence,
        (SELECT string_agg(t.abbr, ' ' ORDER BY t.print_order, t.id) FROM reagent_lot_item i
           JOIN test_item t ON t.tenant_id = i.tenant_id AND t.id = i.item_id WHERE i.tenant_id = l.tenant_id AND i.lot_id = l.id) AS items
-FROM reagent_lot l WHERE l.tenant_id = :t AND l.state <> 'scrapped' ORDER BY l.expiry, l.id LIMIT 200
+FROM reagent_lot l WHERE l.tenant_id = :t AND l.state <> 'scrapped'
+ORDER BY l.expiry < :today, l.expiry, l.id LIMIT :n OFFSET :start
 """)
 _PACKS = text("""
 SELECT p.id, a.name AS analyzer, l.product, l.lot_no, l.state, p.opened_at, p.expires_at
 FROM open_pack p
 JOIN reagent_lot l ON l.tenant_id = p.tenant_id AND l.id = p.lot_id
 JOIN analyzer a ON a.tenant_id = p.tenant_id AND a.id = p.analyzer_id
-WHERE p.tenant_id = :t AND p.removed_at IS NULL ORDER BY p.expires_at, p.id LIMIT 200
+WHERE p.tenant_id = :t AND p.removed_at IS NULL ORDER BY p.expires_at, p.id LIMIT :n OFFSET :start
 """)
 
 
-def lots(uow: UnitOfWork) -> Sequence[Any]:
-    """Lots, the first to expire first."""
-    return uow.s.execute(_LOTS, {"t": uow.tenant_id}).all()
+_TO_BOARD = text("""
+SELECT id, product, lot_no, expiry FROM reagent_lot WHERE tenant_id = :t AND state = 'available' AND expiry >= :today
+ORDER BY product, expiry, id
+""")
+PAGE = 100
 
 
-def packs(uow: UnitOfWork) -> Sequence[Any]:
-    """What is on board, the first to end first."""
-    return uow.s.execute(_PACKS, {"t": uow.tenant_id}).all()
+def lots(uow: UnitOfWork, start: int = 0) -> Sequence[Any]:
+    """A page of the lots, the first to expire first; expired ones after those that may be used."""
+    return uow.s.execute(_LOTS, {"t": uow.tenant_id, "today": _today(uow), "n": PAGE, "start": start}).all()
+
+
+def to_board(uow: UnitOfWork) -> Sequence[Any]:
+    """Every lot that may go on board today."""
+    return uow.s.execute(_TO_BOARD, {"t": uow.tenant_id, "today": _today(uow)}).all()
+
+
+def packs(uow: UnitOfWork, start: int = 0) -> Sequence[Any]:
+    """A page of what is on board, the first to end first."""
+    return uow.s.execute(_PACKS, {"t": uow.tenant_id, "n": PAGE, "start": start}).all()
+
+
+def _today(uow: UnitOfWork) -> date:
+    return uow.now.astimezone(HOSPITAL_ZONE).date()

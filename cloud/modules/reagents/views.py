@@ -22,10 +22,14 @@ VIEWS = Views("reagents", __name__)
 def on_board(uow: UnitOfWork) -> Any:
     """What is on board, and the lots."""
     catalog = md.catalog(uow)
+    starts = {name: max(0, request.args.get(name, 0, int)) for name in ("from", "packs")}
     return page(
         "reagents/open.html",
-        packs=queries.packs(uow),
-        lots=queries.lots(uow),
+        packs=queries.packs(uow, starts["packs"]),
+        lots=queries.lots(uow, starts["from"]),
+        to_board=queries.to_board(uow),
+        starts=starts,
+        size=queries.PAGE,
         analyzers=[a for a in catalog.analyzers.values() if a.active],
         items=[i for i in catalog.items.values() if i.active],
         words={s.value: w for s, w in WORDS.items()},

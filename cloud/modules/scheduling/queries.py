@@ -58,13 +58,17 @@ FROM duty d
 JOIN shift sh ON sh.tenant_id = d.tenant_id AND sh.id = d.shift_id
 JOIN section s ON s.tenant_id = d.tenant_id AND s.id = d.section_id
 JOIN app_user u ON u.tenant_id = d.tenant_id AND u.id = d.user_id
-WHERE d.tenant_id = :t AND d.cancelled_at IS NULL AND d.last >= :day ORDER BY d.first, d.section_id, d.id LIMIT 200
+WHERE d.tenant_id = :t AND d.cancelled_at IS NULL AND d.last >= :day ORDER BY d.first, d.section_id, d.id LIMIT :n OFFSET :start
 """)
 
 
-def planned(uow: UnitOfWork) -> Sequence[Any]:
-    """Duty from today on."""
-    return uow.s.execute(_PLANNED, {"t": uow.tenant_id, "day": uow.now.astimezone(HOSPITAL_ZONE).date() - timedelta(days=1)}).all()
+PAGE = 100
+
+
+def planned(uow: UnitOfWork, start: int = 0) -> Sequence[Any]:
+    """A page of the duty from yesterday's nights on."""
+    day = uow.now.astimezone(HOSPITAL_ZONE).date() - timedelta(days=1)
+    return uow.s.execute(_PLANNED, {"t": uow.tenant_id, "day": day, "n": PAGE, "start": start}).all()
 
 
 def shifts(uow: UnitOfWork) -> Sequence[Any]:

@@ -24,13 +24,16 @@ VIEWS = Views("scheduling", __name__)
 def duty(uow: UnitOfWork) -> Any:
     """Who is on duty now, a section each, and the plan."""
     now: dict[int, list[queries.OnDuty]] = {}
+    start = max(0, request.args.get("from", 0, int))
     for each in queries.duty(uow, uow.now):
         now.setdefault(each.section_id, []).append(each)
     return page(
         "scheduling/duty.html",
         sections=md.catalog(uow).sections.values(),
         now_on=now,
-        planned=queries.planned(uow),
+        planned=queries.planned(uow, start),
+        start=start,
+        size=queries.PAGE,
         shifts=queries.shifts(uow),
         people=people.at_work(uow),
         today=uow.now.astimezone(md.HOSPITAL_ZONE).date(),

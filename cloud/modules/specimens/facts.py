@@ -120,7 +120,7 @@ _WAITING_OF = text(_WAITING + " AND o.patient_id = ANY(:people) AND oi.charge_st
 _WAITING_LOCKED = text(_WAITING + " AND oi.id = ANY(:ids) ORDER BY oi.id FOR UPDATE OF oi")
 _WAITING_PATIENTS = text("""
 SELECT p.id, p.patient_no, p.name, p.sex, v.kind, coalesce(v.ward, ''), coalesce(v.bed, ''), coalesce(v.dept, ''), count(*) AS items,
-       bool_or(o.priority <> 'routine') AS urgent, min(o.ordered_at) AS since
+       bool_or(o.priority <> 'routine') AS urgent, min(o.ordered_at) AS since, count(*) OVER () AS of
 FROM order_item oi JOIN lab_order o ON o.tenant_id = oi.tenant_id AND o.id = oi.order_id
 JOIN patient p ON p.tenant_id = o.tenant_id AND p.id = o.patient_id
 LEFT JOIN visit v ON v.tenant_id = o.tenant_id AND v.id = o.visit_id
@@ -132,7 +132,7 @@ GROUP BY p.id, p.patient_no, p.name, p.sex, v.kind, v.ward, v.bed, v.dept ORDER 
 
 @dataclass(frozen=True, slots=True)
 class WaitingPatient:
-    """A patient with items to label."""
+    """A patient with items to label, one ``of`` so many."""
 
     patient_id: int
     patient_no: str
@@ -145,6 +145,7 @@ class WaitingPatient:
     items: int
     urgent: bool
     since: datetime
+    of: int
 
 
 def waiting(uow: UnitOfWork, patient_id: int) -> list[Waiting]:

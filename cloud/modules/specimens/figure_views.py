@@ -26,7 +26,9 @@ def late_list(uow: UnitOfWork) -> Any:
     """Tubes that are late to appear; a ward sees its own."""
     shown, found = _late(uow)
     context: dict[str, Any] = {"words": late.LATE_WORDS, "states": STATE_WORDS, "known": md.catalog(uow), "now": uow.now}
-    return page("specimens/late.html", "rows", rows=found[shown], counts={k: len(v) for k, v in found.items()}, shown=shown, **context)
+    start, counts = max(0, request.args.get("from", 0, int)), {k: len(v) for k, v in found.items()}
+    context |= {"rows": found[shown][start : start + late.PAGE], "start": start, "size": late.PAGE}
+    return page("specimens/late.html", "rows", counts=counts, shown=shown, **context)
 
 
 @FIGURES.post("/sp/late/export", Perm.READ)

@@ -22,7 +22,8 @@ from cloud.modules.specimens.rules import STATE_WORDS, Perm, State
 from cloud.reports.documents import Column, ListDocument
 from common.say import Said, say
 
-PAGE = 300
+PAGE, MOST, SINGLE = 200, 5_000, 50
+"""Rows of a page, rows looked for at all, tubes told one by one; the others are told by their number."""
 BACK = timedelta(days=3)
 """Older ones are nobody's morning any more; the tube finder still knows them."""
 MINUTES: Mapping[str, int] = {"collected": 120, "collected_stat": 30, "received": 60, "received_stat": 20, "expected": 30}
@@ -125,7 +126,7 @@ def rows(uow: UnitOfWork, late: Late) -> list[Row]:
     """Tubes late in this way, urgent ones first, then the oldest."""
     allowed = limits(uow)
     ends = {name: uow.now - timedelta(minutes=n) for name, n in allowed.items()}
-    values = {"t": uow.tenant_id, "back": uow.now - BACK, "n": PAGE, "sections": list(md.catalog(uow).sections), **ends}
+    values = {"t": uow.tenant_id, "back": uow.now - BACK, "n": MOST, "sections": list(md.catalog(uow).sections), **ends}
     values |= {"now": uow.now, "general": allowed["collected"], **places.binds(uow)}
     return [Row(*row) for row in uow.s.execute(_QUERIES[late], values)]
 
@@ -198,14 +199,19 @@ def look(uow: UnitOfWork) -> None:
             for k, found in idle.items()
         ],
     )
-    words = "应到未到：%(name)s 的标本 %(code)s，同批标本已到实验室"
+    words, away = "应到未到：%(name)s 的标本 %(code)s，同批标本已到实验室", rows(uow, Late.NOT_SEEN)
     unseen = [
         alerts.Alert(
             "specimen.unseen", r.barcode, alerts.Level.WARNING, words, "/sp/late?show=unseen", Perm.RECEIVE,
             {"name": r.name, "code": r.barcode}, at=(*places.code(uow, r.section_id), r.place),
         )
-        for r in rows(uow, Late.NOT_SEEN)[:50]
+        for r in away[:SINGLE]
     ]  # fmt: skip
+    more = _grouped(away[SINGLE:], lambda r: str(r.section_id))
+    words = "%(place)s：另有 %(n)s 管应到未到，最早 %(code)s（%(at)s 起）"
+    for section, found in more.items():
+        row = known.sections[int(section)]
+        unseen.append(_alert("specimen.unseen", f"section:{section}", found, words, Late.NOT_SEEN, row.name, (row.code,)))
     alerts.sync(uow, "specimen.unseen", unseen)
 
 

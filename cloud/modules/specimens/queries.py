@@ -95,11 +95,17 @@ class RejectionRow:
         return self.stage not in ("done", "ended")
 
 
+PAGE = 100
+REJECTED_DAYS, OPEN_DAYS = 3, 92
+"""So long a list shows what was read and is done; so far back one is looked for that is not done yet (its requests run out sooner)."""
 # A rejection of before requests were written down has none: then it is those that still hang on the tube.
-REJECTED_DAYS = 3
-"""So long a ward's list shows what was read."""
-_REJECTIONS = text(f"""
-WITH recent AS (SELECT * FROM rejection WHERE tenant_id = :t AND (ward_read_at IS NULL OR at > :since)),
+_REJECTIONS = f"""
+WITH recent AS (
+  SELECT r.* FROM rejection r
+  WHERE r.tenant_id = :t AND (r.ward_read_at IS NULL OR NOT :unread AND (r.at > :since OR r.at > :oldest AND EXISTS (
+    SELECT 1 FROM rejection_item x JOIN order_item i ON i.tenant_id = x.tenant_id AND i.id = x.order_item_id
+    WHERE x.tenant_id = r.tenant_id AND x.rejection_id = r.id AND i.status = ANY(:open))))
+),
 asked AS (
   SELECT r.id AS rejection_id, i.id, i.status, i.specimen_id, coalesce(nullif(i.his_name, ''), i.his_code) AS name
   FROM recent r JOIN rejection_item x ON x.tenant_id = :t AND x.rejection_id = r.id
@@ -108,31 +114,58 @@ asked AS (
   SELECT r.id, i.id, i.status, i.specimen_id, coalesce(nullif(i.his_name, ''), i.his_code)
   FROM recent r JOIN order_item i ON i.tenant_id = :t AND i.specimen_id = r.specimen_id
 )
-SELECT r.id, s.id, r.at, q.name, r.note, r.ward_read_at, r.ward_read_by, s.barcode, s.priority,
-       (SELECT coalesce(string_agg(a.name, '、' ORDER BY a.id), '') FROM asked a WHERE a.rejection_id = r.id),
-       p.patient_no, p.name, coalesce(v.ward, ''), coalesce(v.bed, ''), coalesce(v.dept, ''),
-       ARRAY(SELECT a.status FROM asked a WHERE a.rejection_id = r.id),
-       ARRAY(SELECT DISTINCT n.id || ' ' || n.barcode FROM asked a JOIN specimen n ON n.tenant_id = :t AND n.id = a.specimen_id
-             WHERE a.rejection_id = r.id AND n.id <> s.id)
+SELECT {{what}}
 FROM recent r JOIN specimen s ON s.tenant_id = r.tenant_id AND s.id = r.specimen_id
 JOIN reject_reason q ON q.tenant_id = r.tenant_id AND q.id = r.reason_id
 JOIN patient p ON p.tenant_id = s.tenant_id AND p.id = s.patient_id
 LEFT JOIN visit v ON v.tenant_id = s.tenant_id AND v.id = s.visit_id
 WHERE (:all_wards OR v.ward = ANY(:wards) OR v.dept = ANY(:wards)) AND {places.TUBE}
-ORDER BY (r.ward_read_at IS NULL) DESC, r.id DESC LIMIT 200
-""")
+  AND (NOT :only_open OR EXISTS (SELECT 1 FROM asked a WHERE a.rejection_id = r.id AND a.status = ANY(:open)))
+"""
+_ROWS = text(
+    _REJECTIONS.format(
+        what="""r.id, s.id, r.at, q.name, r.note, r.ward_read_at, r.ward_read_by, s.barcode, s.priority,
+       (SELECT coalesce(string_agg(a.name, '、' ORDER BY a.id), '') FROM asked a WHERE a.rejection_id = r.id),
+       p.patient_no, p.name, coalesce(v.ward, ''), coalesce(v.bed, ''), coalesce(v.dept, ''),
+       ARRAY(SELECT a.status FROM asked a WHERE a.rejection_id = r.id),
+       ARRAY(SELECT DISTINCT n.id || ' ' || n.barcode FROM asked a JOIN specimen n ON n.tenant_id = :t AND n.id = a.specimen_id
+             WHERE a.rejection_id = r.id AND n.id <> s.id)"""
+    )
+    + "ORDER BY (r.ward_read_at IS NULL) DESC, r.id DESC LIMIT :n OFFSET :start"
+)
+_COUNT = text(_REJECTIONS.format(what="count(*)"))
 
 
-def rejections(uow: UnitOfWork, wards: frozenset[str], days: int = REJECTED_DAYS) -> list[RejectionRow]:
-    """Unread rejections and those of the last days (of none: 0); a nurse with wards sees those of the own wards."""
-    values = {"t": uow.tenant_id, "wards": sorted(wards), "all_wards": not wards, "since": uow.now - timedelta(days=days)}
-    values |= places.binds(uow)
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Which rejections: of which wards (none: all), those nobody of the ward has read (``unread``), those whose recollection has not ended
+    (``only_open``), else also what was sent back in the last ``days``."""
+
+    wards: frozenset[str] = frozenset()
+    days: int = REJECTED_DAYS
+    unread: bool = False
+    only_open: bool = False
+
+
+def _asked(uow: UnitOfWork, which: Rejected) -> dict[str, Any]:
+    since, oldest = (uow.now - timedelta(days=n) for n in (which.days, OPEN_DAYS))
+    values = {"t": uow.tenant_id, "wards": sorted(which.wards), "all_wards": not which.wards, "since": since, "oldest": oldest}
+    return values | {"unread": which.unread, "only_open": which.only_open, "open": list(rules.OPEN_REQUESTS), **places.binds(uow)}
+
+
+def rejections(uow: UnitOfWork, which: Rejected, start: int = 0, most: int | None = None) -> list[RejectionRow]:
+    """Unread ones first, then the newest; all of them, or a page."""
     out = []
-    for row in uow.s.execute(_REJECTIONS, values):
+    for row in uow.s.execute(_ROWS, _asked(uow, which) | {"start": start, "n": most}):
         new = [(int(n), code) for n, code in (each.split(" ", 1) for each in row[16])]
         values_of: list[Any] = [*row[:15], rules.recollection(row[15]), new]
         out.append(RejectionRow(*values_of))
     return out
+
+
+def count_rejections(uow: UnitOfWork, which: Rejected) -> int:
+    """How many there are."""
+    return int(uow.s.execute(_COUNT, _asked(uow, which)).scalar_one())
 
 
 def label_job(uow: UnitOfWork, job_id: int) -> LabelJob | None:

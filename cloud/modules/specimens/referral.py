@@ -231,7 +231,7 @@ def nightly(uow: UnitOfWork) -> None:
 def look(uow: UnitOfWork) -> None:
     """Every 15 minutes: rejections the ward has not read, recollections that do not come, referrals overdue."""
     unread, late = [], []
-    rejected = queries.rejections(uow, frozenset())
+    rejected = queries.rejections(uow, queries.Rejected(days=0))
     at = places.of_tubes(uow, [row.specimen_id for row in rejected])
     for row in rejected:
         if not row.open and row.read_at is None:  # its requests were cancelled, or another tube came without a collection

@@ -24,18 +24,23 @@ WEEK = 7
 @REFERRAL.get("/sp/recollect", Perm.READ)
 def recollect(uow: UnitOfWork) -> Any:
     """Rejected tubes of the last days and how far their recollection is; ``all=1`` shows the finished ones too."""
-    found, everything = queries.rejections(uow, frozenset(), WEEK), request.args.get("all") == "1"
-    rows = [row for row in found if everything or row.open]
-    waiting = sum(row.open for row in found)
+    everything, start = request.args.get("all") == "1", max(0, request.args.get("from", 0, int))
+    rows = queries.rejections(uow, _followed(everything), start, queries.PAGE)
+    waiting = queries.count_rejections(uow, _followed(False))
     context: dict[str, Any] = {"rows": rows, "everything": everything, "waiting": waiting, "stages": rules.RECOLLECT_WORDS, "now": uow.now}
+    context |= {"start": start, "size": queries.PAGE, "total": queries.count_rejections(uow, _followed(True)) if everything else waiting}
     return page("specimens/recollect.html", "rows", late=referral.RECOLLECT_LATE, **context)
+
+
+def _followed(everything: bool) -> queries.Rejected:
+    return queries.Rejected(days=WEEK, only_open=not everything)
 
 
 @REFERRAL.post("/sp/recollect/export", Perm.FIGURES, reads=True)
 def recollect_export(uow: UnitOfWork) -> Any:
     """The list on paper or in a workbook."""
     everything = request.args.get("all") == "1"
-    rows = [row for row in queries.rejections(uow, frozenset(), WEEK) if everything or row.open]
+    rows = queries.rejections(uow, _followed(everything))
     made = referral.recollections(rows, principal().tenant_name, principal().name, uow.now)
     back = f"/sp/recollect{'?all=1' if everything else ''}"
     return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back, identifying=True))
@@ -45,7 +50,7 @@ def recollect_export(uow: UnitOfWork) -> Any:
 def rejections_export(uow: UnitOfWork) -> Any:
     """What the laboratory sent back to the reader's wards, as the page lists it, on paper or in a workbook."""
     unread = request.args.get("unread") == "1"
-    rows = queries.rejections(uow, principal().wards, 0 if unread else queries.REJECTED_DAYS)
+    rows = queries.rejections(uow, queries.Rejected(principal().wards, unread=unread))
     made = referral.recollections(rows, principal().tenant_name, principal().name, uow.now, "拒收通知")
     back = f"/sp/rejections{'?unread=1' if unread else ''}"
     return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back, identifying=True))

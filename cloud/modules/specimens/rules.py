@@ -330,6 +330,10 @@ _RECOLLECT_OF = {
 }
 
 
+OPEN_REQUESTS = ("requested", "confirmed", "rejected", "labelled", "collected")
+"""States of a rejected tube's requests in which somebody still has to do something."""
+
+
 def recollection(statuses: Iterable[str]) -> str:
     """The stage of a rejection by the states of its requests; without any, ended."""
     return min((_RECOLLECT_OF.get(s, s) for s in statuses), key=RECOLLECT.index, default="ended")

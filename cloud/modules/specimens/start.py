@@ -13,7 +13,9 @@ from common.say import say
 
 def sent_back(uow: UnitOfWork, who: Principal) -> Iterator[Waiting]:
     """Rejections that the own wards have not read."""
-    yield Waiting(say("拒收未读"), len(queries.rejections(uow, who.wards, 0)), "/sp/rejections?unread=1", light="bad")
+    yield Waiting(
+        say("拒收未读"), queries.count_rejections(uow, queries.Rejected(who.wards, unread=True)), "/sp/rejections?unread=1", light="bad"
+    )
 
 
 def on_the_way(uow: UnitOfWork, who: Principal) -> Iterator[Waiting]:

@@ -42,13 +42,13 @@ _RACKS = text("""
 SELECT r.id, r.code, r.name, r.place, r.condition, r.rows, r.cols, r.active, count(t.id) AS used,
        count(t.id) FILTER (WHERE t.keep_until <= :now AND t.hold = '') AS due
 FROM storage_rack r LEFT JOIN stored_tube t ON t.tenant_id = r.tenant_id AND t.rack_id = r.id AND t.taken_at IS NULL
-WHERE r.tenant_id = :t GROUP BY r.tenant_id, r.id ORDER BY r.place, r.code LIMIT 500
+WHERE r.tenant_id = :t GROUP BY r.tenant_id, r.id ORDER BY r.place, r.code, r.id LIMIT :n OFFSET :start
 """)
 
 
-def racks(uow: UnitOfWork) -> list[RackRow]:
-    """All racks by place."""
-    return [RackRow(*row) for row in uow.s.execute(_RACKS, {"t": uow.tenant_id, "now": uow.now})]
+def racks(uow: UnitOfWork, start: int = 0, most: int | None = None) -> list[RackRow]:
+    """Racks by place: all of them, or a page."""
+    return [RackRow(*row) for row in uow.s.execute(_RACKS, {"t": uow.tenant_id, "now": uow.now, "start": start, "n": most})]
 
 
 @dataclass(frozen=True, slots=True)

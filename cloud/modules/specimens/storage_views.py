@@ -102,7 +102,9 @@ def out(uow: UnitOfWork) -> Any:
 @STORAGE.get("/sp/archive/racks", Perm.ARCHIVE)
 def racks(uow: UnitOfWork) -> Any:
     """Racks, how full they are, and a form for a new one."""
-    return page("specimens/racks.html", racks=storage_queries.racks(uow), typed={}, problem=None)
+    start = max(0, request.args.get("from", 0, int))
+    found = storage_queries.racks(uow, start, storage_queries.PAGE)
+    return page("specimens/racks.html", racks=found, start=start, size=storage_queries.PAGE)
 
 
 @STORAGE.post("/sp/archive/racks", Perm.ARCHIVE)

@@ -11,11 +11,13 @@ from common import ids
 from common.errors import UserError
 from common.say import say
 
+SHOWN = 50
+
 
 def opened(uow: UnitOfWork) -> list[StrayTube]:
-    """Open ones: those put aside at another campus's workstations are looked for there."""
+    """Open ones, the newest of them: those put aside at another campus's workstations are looked for there."""
     query = select(StrayTube).where(StrayTube.closed_at.is_(None), StrayTube.place.not_in(platform.workstations_elsewhere(uow)))
-    return list(uow.s.scalars(query.order_by(StrayTube.id.desc()).limit(50)))
+    return list(uow.s.scalars(query.order_by(StrayTube.id.desc()).limit(SHOWN)))
 
 
 def register(uow: UnitOfWork, code: str, note: str = "", place: str = "") -> StrayTube:

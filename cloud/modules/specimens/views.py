@@ -163,7 +163,13 @@ def receive(uow: UnitOfWork) -> Any:
 
 def _desk(uow: UnitOfWork) -> dict[str, Any]:
     coming, urgent = queries.on_the_way(uow)
-    return {"received": queries.received_today(uow), "coming": coming, "urgent": urgent, "strays": strays.opened(uow)}
+    return {
+        "received": queries.received_today(uow),
+        "coming": coming,
+        "urgent": urgent,
+        "strays": strays.opened(uow),
+        "most_strays": strays.SHOWN,
+    }
 
 
 @VIEWS.post("/sp/receive", Perm.RECEIVE)
@@ -261,8 +267,14 @@ def reject(uow: UnitOfWork) -> Any:
 @VIEWS.get("/sp/rejections", Perm.NOTICE)
 def rejections(uow: UnitOfWork) -> Any:
     """What the laboratory sent back, unread first; ``unread=1``: only those."""
-    rows = queries.rejections(uow, principal().wards, 0 if request.args.get("unread") else queries.REJECTED_DAYS)
-    return page("specimens/rejections.html", "rows", rows=rows, **_base(uow))
+    return page("specimens/rejections.html", "rows", **_rejections(uow))
+
+
+def _rejections(uow: UnitOfWork) -> dict[str, Any]:
+    which = queries.Rejected(principal().wards, unread=bool(request.args.get("unread")))
+    start = max(0, request.args.get("from", 0, int))
+    rows, total = queries.rejections(uow, which, start, queries.PAGE), queries.count_rejections(uow, which)
+    return {"rows": rows, "start": start, "size": queries.PAGE, "total": total, **_base(uow)}
 
 
 @VIEWS.post("/sp/rejections/<int:rejection_id>/read", Perm.NOTICE)
@@ -270,7 +282,7 @@ def read_rejection(uow: UnitOfWork, rejection_id: int) -> Any:
     """The ward has read it."""
     service.confirm_rejection(uow, rejection_id)
     uow.s.flush()
-    return fragment("specimens/rejections.html", "rows", rows=queries.rejections(uow, principal().wards), **_base(uow))
+    return fragment("specimens/rejections.html", "rows", **_rejections(uow))
 
 
 # --- find ---------------------------------------------------------------------------------------------------------------------------------

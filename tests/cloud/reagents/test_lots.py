@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from sqlalchemy import text
 
 from cloud.modules.reagents import queries, service
 from cloud.modules.reagents.rules import TRANSITIONS, LotState, may_move, open_problem, open_until
@@ -66,6 +67,23 @@ def test_what_was_on_board_when(lab: Lab) -> None:
     with lab.uow(lab.b) as uow:
         assert queries.on_board(uow, [world.analyzer], opened) == {}
         assert queries.lots(uow) == []
+
+
+def test_lots_beyond_a_page_are_reached_and_go_on_board(lab: Lab) -> None:
+    """Expired ones, of which a cupboard has more every month, stand behind those that may be used and hide none."""
+    world = build(lab)
+    with lab.uow() as uow:
+        lot = service.add_lot(uow, "钾", "NEW", date(2027, 3, 31), 14, [world.items["K"]])
+        for to in (LotState.PENDING, LotState.AVAILABLE):
+            service.move_lot(uow, lot.id, to, "记录 1")
+        old = """INSERT INTO reagent_lot (tenant_id, product, lot_no, expiry, open_days, state)
+                 SELECT :t, '旧', 'OLD' || n, date '2020-01-01' + n, 14, 'available' FROM generate_series(1, 230) n"""
+        uow.s.execute(text(old), {"t": lab.a})
+    tester = lab.client("tester")
+    first, last = tester.get("/rg/open").text, tester.get("/rg/open?from=200").text
+    assert "NEW" in first and "1–100" in first and 'href="/rg/open?from=100"' in first and "上一页" not in first
+    assert "OLD230" in last and "201–231" in last and 'href="/rg/open?from=100"' in last and "下一页" not in last
+    assert f'<option value="{lot.id}">' in last and last.count("OLD230") == 1
 
 
 def test_pages(lab: Lab) -> None:

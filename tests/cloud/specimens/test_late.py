@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cloud.modules.catalog.models import SavedSetting
 from cloud.modules.platform import alerts
@@ -67,6 +67,23 @@ def test_a_tube_whose_sibling_is_here_or_whose_bag_was_opened_is_expected(hospit
     assert {a.subject for a in told(hospital, "specimen.unseen")} == {second, third}
     receive(hospital, second)
     assert {a.subject for a in told(hospital, "specimen.unseen")} == {third}
+
+
+def test_many_that_were_expected_are_told_by_their_number_and_every_ward_by_itself(hospital: Hospital) -> None:
+    """A list that is cut would keep a ward's own tubes from it, and an alert from whoever comes after the three hundred oldest."""
+    first, second = collected(hospital, "1001", "1002", ward="呼吸科", kind="inpatient")
+    receive(hospital, first)
+    more = """INSERT INTO specimen (tenant_id, barcode, patient_id, visit_id, specimen_type_id, container_id, section_id, state,
+        priority, volume_ml, tube_k, tube_n, labelled_at, collected_at)
+        SELECT tenant_id, 'M' || n, patient_id, visit_id, specimen_type_id, container_id, section_id, state,
+        priority, volume_ml, tube_k, tube_n, labelled_at, collected_at FROM specimen, generate_series(1, 400) n WHERE barcode = :code"""
+    hospital.act(lambda u: u.s.execute(text(more), {"code": second}))
+    (last,) = collected(hospital, "1002", patient_no="P9", ward="心内科", kind="inpatient")
+    hospital.clock.advance(minutes=121)
+    assert {a.subject: a.fields["n"] for a in told(hospital, "specimen.on_the_way")} == {"呼吸科": 401, "心内科": 1}
+    unseen = told(hospital, "specimen.unseen")
+    assert (len(unseen), [a.fields["n"] for a in unseen if a.subject.startswith("section:")]) == (late.SINGLE + 1, [401 - late.SINGLE])
+    assert last in shown(hospital, Late.ON_THE_WAY)
 
 
 def test_aliquots_of_a_line_are_counted_nowhere_by_themselves(hospital: Hospital) -> None:

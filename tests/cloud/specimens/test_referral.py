@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from cloud.modules.orders.rules import ItemStatus
 from cloud.modules.specimens import facts, queries, referral, rules, service
 from cloud.modules.specimens.referral import Sending
 from common.errors import UserError
@@ -37,6 +38,11 @@ def test_a_recollection_is_as_far_as_its_least_request(statuses: list[str], stag
     assert rules.recollection(statuses) == stage
 
 
+@pytest.mark.parametrize("status", list(ItemStatus))
+def test_open_requests_are_those_whose_recollection_has_not_ended(status: ItemStatus) -> None:
+    assert (status.value in rules.OPEN_REQUESTS) is (rules.recollection([status.value]) not in ("done", "ended"))
+
+
 @pytest.mark.parametrize(("number", "good"), [("C0001", True), ("C7999", True), ("C8001", True), ("C8999", True)])
 def test_a_number_by_hand_within_the_ranges(number: str, good: bool) -> None:
     assert (rules.own_number_problem("C", number) is None) is good
@@ -48,7 +54,7 @@ def test_a_number_that_is_none_of_the_section(number: str) -> None:
 
 
 def stage(hospital: Hospital, n: int = 0) -> queries.RejectionRow:
-    row: queries.RejectionRow = act(hospital, lambda u: queries.rejections(u, frozenset()))[n]
+    row: queries.RejectionRow = act(hospital, lambda u: queries.rejections(u, queries.Rejected()))[n]
     return row
 
 
@@ -83,6 +89,33 @@ def test_a_rejection_is_followed_until_the_new_tube_is_received(hospital: Hospit
     assert (stage(hospital).stage, stage(hospital).open) == ("done", False)
     act(hospital, referral.look)
     assert alerts(hospital, "specimen.recollect") == 0
+
+
+def test_a_rejection_that_was_read_and_not_drawn_again_stays_with_the_ward_and_alerts_until_its_end(hospital: Hospital) -> None:
+    """Neither the fourth day nor two hundred newer ones take it from the list."""
+    code = collected(hospital, "1001", patient_no="RO1")[0]
+    row = act(hospital, lambda u: service.reject(u, code, reason(hospital, "CLOT")), DESK)
+    act(hospital, lambda u: service.confirm_rejection(u, row.id))
+    hospital.clock.advance(hours=24 * 9)
+    specimen, kind = one(hospital, code), reason(hospital, "HEMO")
+    many = """INSERT INTO rejection (tenant_id, specimen_id, reason_id, at) SELECT :t, :s, :k, :now FROM generate_series(1, 230)"""
+    given = {"t": hospital.a, "s": specimen.id, "k": kind, "now": hospital.clock()}
+    act(hospital, lambda u: u.s.execute(text(many), given))
+
+    def listed(which: queries.Rejected) -> list[int]:
+        return [r.id for r in act(hospital, lambda u: queries.rejections(u, which))]
+
+    for which in (queries.Rejected(), queries.Rejected(days=7), queries.Rejected(days=0), queries.Rejected(only_open=True)):
+        assert row.id in listed(which), which
+        assert act(hospital, lambda u, w=which: queries.count_rejections(u, w)) == len(listed(which)) == 231
+    assert row.id not in listed(queries.Rejected(unread=True)) and len(listed(queries.Rejected(unread=True))) == 230
+    pages = [act(hospital, lambda u, n=n: queries.rejections(u, queries.Rejected(), n, 100)) for n in (0, 100, 200)]
+    assert [r.id for page in pages for r in page] == listed(queries.Rejected())
+    act(hospital, referral.look)
+    told = hospital.rows("SELECT subject FROM alert WHERE kind = 'specimen.recollect' AND cleared_at IS NULL")
+    assert [t.subject for t in told] == [str(row.id)]
+    hospital.rows("UPDATE order_item /* by hand */ SET status = 'expired' RETURNING id")
+    assert row.id not in listed(queries.Rejected()) and row.id not in listed(queries.Rejected(only_open=True))
 
 
 def test_a_second_rejection_waits_again(hospital: Hospital) -> None:
@@ -196,7 +229,7 @@ def test_the_pages_of_recollection_referral_and_numbers(lab: Lab) -> None:
     assert desk.post("/sp/reject", {"code": barcode, "reason_id": known}, htmx=True).status_code == 200
     assert "待重采" in tester.get("/sp/recollect").text and "未读" in tester.get("/sp/recollect").text
     with lab.uow() as uow:
-        rows = queries.rejections(uow, frozenset(), 7)
+        rows = queries.rejections(uow, queries.Rejected(days=7))
         [line] = referral.recollections(rows, "甲", "乙", uow.now).rows
     assert barcode in line and "PG2" in line and line[-2:] == ("未读", "待重采")
     wanted = ("pdf", "xlsx", "x")

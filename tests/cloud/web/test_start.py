@@ -28,7 +28,7 @@ ROWS = {  # what a row of each list has exactly once
     "/bench/": r'<tr id="t\d+"',
     "/review/": r'<tr id="q\d+"',
     "/critical/board": r'<b class="clock',
-    "/sp/rejections": r' action="/sp/rejections/\d+/read"',
+    "/sp/rejections": r' action="/sp/rejections/\d+/read[?"]',
     "/sp/bag": r'<td class="code"><a href="/sp/bags/',
     "/alerts": r'<form[^>]* hx-post="/alerts/\d+/acknowledge"',
     "/qc/ooc": r'<tr><td class="nowrap"><a href="/qc/ooc/',
