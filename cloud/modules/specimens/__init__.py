@@ -62,6 +62,8 @@ MODULE = Module(
         "report.released": ("follow:on_released", "storage:on_released"),
         "reflex.wanted": ("add_on:on_reflex",),
         "tube.seen": ("track:on_seen",),
+        "specimen.cancelled": ("storage:on_void",),
+        "specimen.rejected": ("storage:on_void",),
     },
     jobs=(
         Job("specimens.purge_labels", "03:20", "handlers:purge_jobs"),

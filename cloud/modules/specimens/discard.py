@@ -12,7 +12,7 @@ from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import alerts
 from cloud.modules.platform import queries as platform
-from cloud.modules.specimens import service, storage_queries
+from cloud.modules.specimens import service, storage, storage_queries
 from cloud.modules.specimens import storage_rules as rules
 from cloud.modules.specimens.models import Specimen
 from cloud.modules.specimens.rules import Perm, State
@@ -177,8 +177,10 @@ def _move(uow: UnitOfWork, batch: DiscardBatch, to: BatchState, after: dict[str,
 
 
 def daily(uow: UnitOfWork) -> None:
-    """00:30: propose what is due; tell what waits for a signature and what was taken out and never put back."""
+    """00:30: propose what is due; tell what waits for a signature, what was taken out and never put back, what is void and still stands."""
     propose(uow)
+    for specimen_id in storage_queries.void(uow):
+        storage.on_void(uow, {"specimen_id": specimen_id})
     waiting = [b for b in storage_queries.batches(uow, open_only=True) if b.tubes]
     words = "销毁单 %(no)s（%(n)s 管）%(state)s"
     alerts.sync(

@@ -180,13 +180,14 @@ def breakdown(uow: UnitOfWork, wanted: Wanted, by: By) -> list[Part]:
     of: dict[str, int] = {}
     if by is not By.REASON and wanted.figure is not Figure.RECEIVED:
         here = _by(uow, replace(whole, figure=Figure.RECEIVED), by)
-        away = found if wanted.figure is Figure.REJECTED else _by(uow, replace(whole, figure=Figure.REJECTED), by)
+        # One sent back after receipt is among the received.
+        away = _by(uow, replace(whole, figure=Figure.REJECTED), by, "AND s.received_at IS NULL")
         of = {name: here.get(name, 0) + away.get(name, 0) for name in {*here, *away}}
     return [Part(name, n, of.get(name)) for name, n in sorted(found.items(), key=lambda x: (-x[1], x[0]))[:30]]
 
 
-def _by(uow: UnitOfWork, wanted: Wanted, by: By) -> dict[str, int]:
-    query = text(f"SELECT {_DIMENSION[by]}, count(*) {_from(wanted)} GROUP BY 1")
+def _by(uow: UnitOfWork, wanted: Wanted, by: By, only: str = "") -> dict[str, int]:
+    query = text(f"SELECT {_DIMENSION[by]}, count(*) {_from(wanted)} {only} GROUP BY 1")
     return {str(row[0]): int(row[1]) for row in uow.s.execute(query, _values(uow, wanted))}
 
 

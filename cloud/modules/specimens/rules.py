@@ -100,6 +100,16 @@ TRANSITIONS: Mapping[State, frozenset[State]] = {
     )
     for state in State
 }
+_SENT_BACK = frozenset((S.RECEIVED, S.CENTRIFUGED, S.CONDITIONAL, S.ON_ANALYZER))
+
+
+def refused_as(state: State) -> State | None:
+    """What a tube that is not fit becomes: rejected on its way; from the laboratory, where it was found so before any value came,
+    cancelled (the table has no way back from receipt to rejected). None: neither.
+    """
+    return S.REJECTED if S.REJECTED in TRANSITIONS[state] else S.CANCELLED if state in _SENT_BACK else None
+
+
 ON_THE_WAY = frozenset((S.COLLECTED, S.SENT, S.ARRIVED))
 IN_LAB = frozenset((S.RECEIVED, S.CENTRIFUGED, S.ALIQUOTED, S.CONDITIONAL, S.ON_ANALYZER, S.REFERRED))
 
@@ -401,7 +411,7 @@ class Known:
 def receive_problem(tube: Known, sections: frozenset[str], now: datetime, limit: timedelta | None) -> tuple[Finding, str] | None:
     """The first of M05's checks that fails, in their order: not cancelled, paid, right section, not received already, in time."""
     if tube.state is S.CANCELLED:
-        return Finding.CANCELLED, "这管标本的申请已经取消，请不要检测。"
+        return Finding.CANCELLED, "这管标本已经取消或退回重采，请不要检测。"
     if tube.state in (S.REJECTED, S.LOST, S.DISCARDED):
         return Finding.REJECTED, say("这管标本{state}，不能核收。", state=word(STATE_WORDS[tube.state]))
     if tube.unpaid:
@@ -430,7 +440,7 @@ def collect_problem(state: State, same_patient: bool) -> tuple[Finding, str] | N
     if not same_patient:
         return Finding.OTHER_PATIENT, "这不是这位患者的管！请放下试管，重新核对患者姓名和标签。"
     if state is S.CANCELLED:
-        return Finding.CANCELLED, "这管标本的申请已经取消，请不要采集，把标签作废。"
+        return Finding.CANCELLED, "这管标本已经取消或退回重采，请不要再用这张标签采集。"
     if state is S.LABELLED:
         return None
     if state in (S.REJECTED, S.LOST, S.DISCARDED, S.PLANNED):

@@ -407,7 +407,10 @@ def note_issues(uow: UnitOfWork, specimen_id: int, issues: Sequence[str]) -> Non
 
 
 def reject(uow: UnitOfWork, code: str, reason_id: int, note: str = "", place: str = "") -> Rejection:
-    """拒收: the ward is told, the order items wait for a new tube, the reason feeds its indicator (M05)."""
+    """拒收: the ward is told, the order items wait for a new tube, the reason feeds its indicator (M05).
+
+    A clot is often seen only after receipt: until its first value such a tube goes back the same way, as cancelled.
+    """
     reason = md.catalog(uow).reject_reasons.get(reason_id)
     if reason is None:
         raise UserError("invalid", "请选择拒收原因。", field="reason")
@@ -415,7 +418,10 @@ def reject(uow: UnitOfWork, code: str, reason_id: int, note: str = "", place: st
     if tube is None:
         raise UserError("not_found", "系统里没有这个条码，请核对后重试。")
     facts.require_here(uow, tube.id)
-    move(uow, tube, State.REJECTED, place, {"reason": reason.code, "note": note.strip()}, reason.name)
+    to = rules.refused_as(State(tube.state))
+    if to is State.CANCELLED and (tube.parent_id is not None or facts.has_values(uow, tube.id)):
+        raise UserError("conflict", say("这管标本已有结果或是分杯，不能退回重采；请在检验工作台登记无结果并写明原因。"))
+    move(uow, tube, to or State.REJECTED, place, {"reason": reason.code, "note": note.strip()}, reason.name)
     row = Rejection(specimen_id=tube.id, reason_id=reason.id, note=note.strip(), at=uow.now, by_id=uow.actor.user_id)
     uow.s.add(row)
     uow.s.flush()

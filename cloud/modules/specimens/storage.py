@@ -12,16 +12,20 @@ from typing import Any
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
+from cloud.modules.platform import alerts
 from cloud.modules.specimens import facts, follow, service, steps
 from cloud.modules.specimens import storage_rules as rules
 from cloud.modules.specimens.facts import TubeRow
 from cloud.modules.specimens.models import Specimen
-from cloud.modules.specimens.rules import State, scan_problem
+from cloud.modules.specimens.rules import Perm, State, scan_problem
 from cloud.modules.specimens.storage_models import StorageRack, StoredTube
 from common import ids
 from common.errors import UserError
 from common.say import say
+
+VOID = "specimen.void_rack"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +225,7 @@ def take_out(uow: UnitOfWork, specimen_id: int, why: str, returns: bool = True) 
 
 def _leave(uow: UnitOfWork, stay: StoredTube, why: str, returns: bool = False) -> None:
     stay.taken_at, stay.taken_by, stay.taken_why, stay.returns = uow.now, uow.actor.name, str(why), returns
+    alerts.clear(uow, VOID, f"tube:{stay.specimen_id}")
     uow.s.flush()
 
 
@@ -261,6 +266,20 @@ def on_released(uow: UnitOfWork, payload: dict[str, Any]) -> None:
         if tube is not None and stay is not None and tube.state == State.RELEASED:
             here = rack(uow, stay.rack_id)
             _archive(uow, tube, stay, {"rack": here.code, "place": here.place, "at": rules.position(stay.slot, here.cols)})
+
+
+def on_void(uow: UnitOfWork, payload: dict[str, Any]) -> None:
+    """Event ``specimen.cancelled`` or ``rejected``: such a tube, or an aliquot of it, that stands in a rack has to be taken out."""
+    for found in uow.s.scalars(_STAND, {"t": uow.tenant_id, "s": payload["specimen_id"]}).all():
+        stay, tube = standing(uow, found), facts.tubes(uow, [found])[found]
+        if stay is None:
+            continue
+        here = rack(uow, stay.rack_id)
+        words = "标本 %(code)s 已取消或退回，仍在 %(rack)s %(at)s：请取出，按医疗废物处理"
+        told = {"code": tube.barcode, "rack": here.code, "at": rules.position(stay.slot, here.cols)}
+        place = places.of_tubes(uow, [found])[found]
+        url = f"/sp/archive?rack={here.id}"
+        alerts.raise_alert(uow, alerts.Alert(VOID, f"tube:{found}", alerts.Level.WARNING, words, url, Perm.ARCHIVE, told, at=place))
 
 
 def standing(uow: UnitOfWork, specimen_id: int) -> StoredTube | None:

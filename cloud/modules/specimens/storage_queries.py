@@ -117,6 +117,17 @@ def place(uow: UnitOfWork, specimen_id: int) -> Place | None:
     return None if row is None else Place(*row)
 
 
+_VOID = text("""
+SELECT s.id FROM stored_tube t JOIN specimen s ON s.tenant_id = t.tenant_id AND s.id = t.specimen_id
+WHERE t.tenant_id = :t AND t.taken_at IS NULL AND s.state IN ('cancelled', 'rejected') ORDER BY s.id
+""")
+
+
+def void(uow: UnitOfWork) -> Sequence[int]:
+    """Tubes in racks that nobody may use any more."""
+    return uow.s.scalars(_VOID, {"t": uow.tenant_id}).all()
+
+
 @dataclass(frozen=True, slots=True)
 class OutRow:
     """A tube that was taken out to come back."""

@@ -248,13 +248,10 @@ def reject_page(uow: UnitOfWork) -> Any:
         "tube": tube,
         "found": found,
         "reasons": reasons,
-        "may": tube is not None and _rejectable(tube.state),
+        "may": tube is not None and rules.refused_as(rules.State(tube.state)) is not None,
+        "here": tube is not None and rules.State(tube.state) in rules.IN_LAB,
     }
     return page("specimens/reject.html", "form", **context, **_base(uow))
-
-
-def _rejectable(state: str) -> bool:
-    return rules.may_move(state, rules.State.REJECTED)
 
 
 @VIEWS.post("/sp/reject", Perm.REJECT)

@@ -34,7 +34,7 @@ def received(hospital: Hospital) -> str:
 LINES: tuple[tuple[str, Bad, Finding, str], ...] = (
     ("unknown barcode → red + 「登记为无主标本」 option", lambda h: "126326000422", Finding.UNKNOWN, "请登记为无主标本"),
     ("check-digit fail", lambda h: "126326000423", Finding.CHECK_DIGIT, "校验位不对"),
-    ("barcode of yesterday's cancelled order", cancelled, Finding.CANCELLED, "申请已经取消"),
+    ("barcode of yesterday's cancelled order", cancelled, Finding.CANCELLED, "已经取消或退回"),
     ("double scan (shows first time/person)", received, Finding.DOUBLE, "已经核收过"),
     ("scan of ticket", lambda h: ids.ticket_code(1, MORNING.date(), "N", 1), Finding.WRONG_KIND, "扫到的是排队小票，不是标本条码"),
     ("scan of patient card", lambda h: ids.patient_card(1, MORNING.date(), 1), Finding.WRONG_KIND, "扫到的是患者卡或身份证，不是标本条码"),

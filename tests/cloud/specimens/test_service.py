@@ -423,10 +423,10 @@ def test_rejecting_needs_a_reason_of_the_list_and_a_tube_on_the_way(hospital: Ho
     (code,) = collected(hospital, "1002")
     with pytest.raises(UserError, match="选择拒收原因"):
         act(hospital, lambda u: service.reject(u, code, 999_999))
-    receive(hospital, code)
+    act(hospital, lambda u: service.reject(u, code, reason(hospital, "CLOT")))
     with pytest.raises(UserError) as caught:
         act(hospital, lambda u: service.reject(u, code, reason(hospital, "CLOT")))
-    assert caught.value.code == "conflict" and "已核收" in caught.value.message
+    assert caught.value.code == "conflict" and "已拒收" in caught.value.message
 
 
 def test_conditional_receipt_keeps_its_caveat(hospital: Hospital) -> None:

@@ -178,7 +178,7 @@ class Walk:
     def rejected(self, uow: UnitOfWork) -> None:
         self.room.person(uow, "receiver")
         reason = uow.s.scalars(text("SELECT id FROM reject_reason WHERE code = :c"), {"c": self.dice.choice(REASONS)[0]}).one()
-        service.reject(uow, self.pick(uow, "collected").barcode, reason, "看到的")
+        service.reject(uow, self.pick(uow, "collected", "received").barcode, reason, "看到的")
 
     def lost(self, uow: UnitOfWork) -> None:
         self.room.person(uow, "leader")
