@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.catalog import places
 from cloud.modules.platform import alerts
 from cloud.modules.platform.alerts import Alert, Level
 from cloud.modules.reports import infectious
@@ -16,9 +16,11 @@ from cloud.modules.reports.rules import Perm
 SOON = timedelta(minutes=10)
 REVIEWED = timedelta(minutes=30)
 UNREAD = timedelta(minutes=30)
-MOST = 50
+SINGLE = 50
+"""Reports told one by one, those that wait longest; the others by their number."""
 CHANGED = "修改报告 %(no)s：%(n)s 人 30 分钟仍未确认"
 RECALLED = "召回报告 %(no)s：%(n)s 人 30 分钟仍未确认"
+MORE = "%(section)s：另有 %(n)s 份修改或召回的报告 30 分钟仍未确认"
 
 DUE = text("""
 SELECT s.id, s.code, s.name, count(*) FILTER (WHERE b.due_at < :now) AS overdue, count(*) AS soon
@@ -32,10 +34,11 @@ JOIN section s ON s.tenant_id = r.tenant_id AND s.id = r.section_id
 WHERE r.tenant_id = :t AND r.state = 'tested' AND r.tested_at < :before GROUP BY s.id, s.code, s.name
 """)
 UNTAKEN = text("""
-SELECT r.no, n.version_no, r.state, r.section_id, count(*) AS n FROM report_notice n
+SELECT r.no, n.version_no, r.state, r.section_id, s.code, s.name AS section, count(*) AS n FROM report_notice n
 JOIN report r ON r.tenant_id = n.tenant_id AND r.id = n.report_id
+JOIN section s ON s.tenant_id = r.tenant_id AND s.id = r.section_id
 WHERE n.tenant_id = :t AND n.read_at IS NULL AND n.at < :before AND n.version_no = r.current_no AND n.kind <> 'final'
-GROUP BY r.no, n.version_no, r.state, r.section_id ORDER BY r.no DESC LIMIT :most
+GROUP BY r.no, n.version_no, r.state, r.section_id, s.code, s.name ORDER BY min(n.at), r.no
 """)
 COCHECK = text("""
 SELECT s.id, s.code, s.name, count(*) AS n FROM report r
@@ -47,7 +50,7 @@ WHERE r.tenant_id = :t AND (r.cocheck_due < :now) = :late AND r.cochecked_at IS 
 
 def watch(uow: UnitOfWork) -> None:
     """Raise what is so now, clear what no longer is."""
-    at = {"t": uow.tenant_id, "now": uow.now, "most": MOST}
+    at = {"t": uow.tenant_id, "now": uow.now}
 
     def sections(query: object, kind: str, level: Level, message: str, url: str, **more: object) -> None:
         rows = uow.s.execute(query, {**at, **more})  # type: ignore[call-overload]
@@ -70,6 +73,7 @@ def watch(uow: UnitOfWork) -> None:
                 f"/bench/{r.code}?show={'late' if r.overdue else 'all'}",
                 Perm.TEST,
                 {"section": r.name, "soon": r.soon, "overdue": r.overdue},
+                at=(r.code,),
             )
             for r in due
         ],
@@ -82,20 +86,12 @@ def watch(uow: UnitOfWork) -> None:
     sections(COCHECK, "reports.cocheck_open", Level.NOTICE, "%(section)s：%(n)s 份单人值班报告等待第二人复核", "/review/{code}", late=False)
     infectious.watch(uow, uow.now)
     unread = uow.s.execute(UNTAKEN, {**at, "before": uow.now - UNREAD}).all()
-    alerts.sync(
-        uow,
-        "reports.unread",
-        [
-            Alert(
-                "reports.unread",
-                f"{r.no}:{r.version_no}",
-                Level.WARNING,
-                RECALLED if r.state in ("recalled", "cancelled") else CHANGED,
-                "/reports/notices",
-                Perm.AMEND,
-                {"no": r.no, "n": r.n},
-                at=places.code(uow, r.section_id),
-            )
-            for r in unread
-        ],
-    )
+    said = []
+    for r in unread[:SINGLE]:
+        words, fields = RECALLED if r.state in ("recalled", "cancelled") else CHANGED, {"no": r.no, "n": r.n}
+        subject = f"{r.no}:{r.version_no}"
+        said.append(Alert("reports.unread", subject, Level.WARNING, words, "/reports/notices", Perm.AMEND, fields, at=(r.code,)))
+    for (code, section), n in Counter((r.code, r.section) for r in unread[SINGLE:]).items():
+        fields = {"section": section, "n": n}
+        said.append(Alert("reports.unread", f"section:{code}", Level.WARNING, MORE, "/reports/notices", Perm.AMEND, fields, at=(code,)))
+    alerts.sync(uow, "reports.unread", said)

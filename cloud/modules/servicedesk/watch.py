@@ -11,12 +11,10 @@ from cloud.modules.platform.alerts import Alert, Level
 from cloud.modules.servicedesk.models import Ticket
 from cloud.modules.servicedesk.rules import SOLVE_WITHIN, UNASSIGNED, Perm, State, breached
 
-MOST = 200
-
 
 def look(uow: UnitOfWork) -> None:
     """Raise what is so now, clear what no longer is."""
-    query = select(Ticket).where(Ticket.solved_at.is_(None), Ticket.state != State.CLOSED.value).order_by(Ticket.id).limit(MOST)
+    query = select(Ticket).where(Ticket.solved_at.is_(None), Ticket.state != State.CLOSED.value).order_by(Ticket.id)
     rows = uow.s.execute(query).scalars().all()
 
     def told(row: Ticket, kind: str, level: Level, words: str) -> Alert:

@@ -22,7 +22,7 @@ from cloud.modules.catalog.models import TestItem
 from cloud.modules.catalog.rule_models import CalcFormula
 from cloud.modules.critical import queries as critical
 from cloud.modules.quality import queries as quality
-from cloud.modules.reports import figures, infectious, queries, rules, service
+from cloud.modules.reports import figures, infectious, queries, rules, service, watch
 from cloud.worker import all_handlers
 from common.errors import UserError
 from tests.cloud.bench.world import NORMAL, build
@@ -88,6 +88,13 @@ def test_ac_r_1_glu_3_2_to_13_2_old_stays_new_says_why_his_and_two_viewers_hear(
     assert run_job(lab.db, all_jobs()["reports.watch"], [lab.a]) == 0
     with lab.uow() as uow:
         assert uow.s.execute(text("SELECT count(*) FROM alert WHERE kind = 'reports.unread' AND cleared_at IS NULL")).scalar_one() == 1
+    with pytest.MonkeyPatch.context() as patch:  # beyond so many each is one of a number, none is dropped
+        patch.setattr(watch, "SINGLE", 0)
+        assert run_job(lab.db, all_jobs()["reports.watch"], [lab.a]) == 0
+    with lab.uow() as uow:
+        open_ = uow.s.execute(text("SELECT subject, fields FROM alert WHERE kind = 'reports.unread' AND cleared_at IS NULL")).all()
+        assert [(o.subject, o.fields["n"]) for o in open_] == [("section:CHEM", 1)]
+    with lab.uow() as uow:
         for role in ("clinician", "nurse", "director"):
             uow.actor = replace(uow.actor, user_id=lab.users[(lab.a, role)], name=role)
             service.seen(uow, new.report_id, 2)
