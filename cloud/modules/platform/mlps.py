@@ -16,7 +16,7 @@ from sqlalchemy import select, text
 from cloud.config import Settings
 from cloud.db.audit import AuditLog
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import alerts, rules
+from cloud.modules.platform import alerts, patches, rules
 from cloud.modules.platform.models import MlpsAssessment
 from cloud.web.faults import Invalid
 from common.say import Said, say
@@ -71,7 +71,7 @@ def controls(uow: UnitOfWork, settings: Settings) -> list[Control]:
     month = uow.now - timedelta(days=30)
     params = {"t": uow.tenant_id, "now": uow.now, "old": uow.now - rules.PASSWORD_LIFE, "month": month, "admins": list(rules.ADMIN_ROLES)}
     f = uow.s.execute(_FACTS, params).one()
-    return [*_identity(f), *_audit(uow, f), *_data(f, settings), *_outside()]
+    return [*_identity(f), _patches(uow), *_audit(uow, f), *_data(f, settings), *_outside()]
 
 
 def _mark(good: bool) -> Mark:
@@ -125,6 +125,24 @@ def _identity(f: Any) -> list[Control]:
             "/admin/reports",
         ),
     ]
+
+
+def _patches(uow: UnitOfWork) -> Control:
+    now = patches.running(uow)
+    ends = {"postgres": patches.mended_until("PostgreSQL", now.postgres), "python": patches.mended_until("Python", now.python)}
+    words = {f"{name}_end": say("未知") if end is None else end.isoformat() for name, end in ends.items()}
+    return Control(
+        say("入侵防范"),
+        say("运行所依赖的数据库和语言环境仍由厂商修补；操作系统补丁由服务器侧安装"),
+        say(
+            "PostgreSQL {postgres}（修补至 {postgres_end}），Python {python}（修补至 {python_end}），{tls}",
+            postgres=now.postgres,
+            python=now.python,
+            tls=now.tls,
+            **words,
+        ),
+        _mark(patches.mended(now, uow.now.astimezone(rules.ZONE).date())),
+    )
 
 
 def _audit(uow: UnitOfWork, f: Any) -> list[Control]:
