@@ -121,6 +121,8 @@ def decide_tubes(uow: UnitOfWork, specimen_ids: Sequence[int], desk: Desk) -> di
     whole = [i for i in sorted(work.tubes) if work.sums(i).state in (READY, HELD, PARTIAL) and _untouched(work, i, i in parts)]
     later: dict[int, datetime] = dict.fromkeys(bench.awaited(uow, whole), uow.now + SOON) if whole else {}
     found = {i: d for i, d in reports.details(uow, work, whole).items() if not d.unasked and i not in later}
+    if found:
+        sets.deciding_now(uow)
     by_section = sets.deciding(uow, {d.tube.section_id for d in found.values()})
     cases = facts.cases(uow, {i: d for i, d in found.items() if d.tube.section_id in by_section})
     for i in critical.unchecked(uow, list(cases)):

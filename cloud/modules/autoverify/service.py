@@ -137,6 +137,7 @@ def take_over(uow: UnitOfWork) -> None:
 
 def activate(uow: UnitOfWork, rule_set_id: int) -> None:
     """From now on the set releases; the section's former set retires in the same moment."""
+    sets.nobody_decides(uow)
     row = locked(uow, rule_set_id)
     if State(row.state) is State.APPROVED:
         stale = must_revalidate(row.fingerprint, of_section(uow, row.section_id), row.valid_until, uow.now)
@@ -156,6 +157,7 @@ def suspend(uow: UnitOfWork, rule_set_id: int, reason: str) -> None:
     """Pause a set; its decisions hold with the reason."""
     if not reason.strip():
         raise UserError("invalid", "请写明暂停原因。", field="reason")
+    sets.nobody_decides(uow)
     row = locked(uow, rule_set_id)
     move(uow, row, State.SUSPENDED, reason.strip())
     row.reason = reason.strip()[:200]
@@ -165,6 +167,7 @@ def retire(uow: UnitOfWork, rule_set_id: int, reason: str) -> None:
     """Take a set out of use for good."""
     if not reason.strip():
         raise UserError("invalid", "请写明停用原因。", field="reason")
+    sets.nobody_decides(uow)
     row = locked(uow, rule_set_id)
     move(uow, row, State.RETIRED, reason.strip())
     row.shadow = False
@@ -194,6 +197,7 @@ def stop(uow: UnitOfWork, scope: Scope, target_id: int | None, reason: str) -> S
         if target_id not in known[scope]:
             raise UserError("not_found", "要停用的专业组、仪器或项目不存在，请从列表中选择。")
         name = known[scope][target_id].name
+    sets.nobody_decides(uow)
     row = Suspension(
         scope=scope.value,
         target_id=None if scope is Scope.TENANT else target_id,

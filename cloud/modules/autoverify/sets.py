@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
 from cloud.expression import ExpressionError
@@ -112,6 +112,16 @@ def deciding(uow: UnitOfWork, sections: Collection[int]) -> dict[int, list[Loade
                 Loaded(row.id, row.number, row.section_id, shadow, blocked, ready, ready.policy.logic)
             )
     return out
+
+
+def deciding_now(uow: UnitOfWork) -> None:
+    """A batch reads what stops it and releases in one transaction: until it ends nobody says that something is stopped."""
+    uow.s.execute(text("SELECT pg_advisory_xact_lock_shared(hashtextextended(:key, 0))"), {"key": f"autoverify:{uow.tenant_id}"})
+
+
+def nobody_decides(uow: UnitOfWork) -> None:
+    """Waits for the batch under way (50 tubes, less than a second): what is said to be stopped from now on is (R4). First of all locks."""
+    uow.s.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:key, 0))"), {"key": f"autoverify:{uow.tenant_id}"})
 
 
 def unreadable(uow: UnitOfWork, row: RuleSet) -> Said | None:

@@ -106,7 +106,7 @@ def age_from_text(text: str | None) -> Age | None:
         return None
     hours = months = 0
     for number, word in _AGE_PART.findall(plain):
-        unit = "year" if word == "周岁" else _AGE_FACTORS.get(word[-1], "hour")
+        unit = _AGE_FACTORS.get(word[-1], "hour")
         if unit in ("year", "month"):
             months += int(number) * (12 if unit == "year" else 1)
         else:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
+from cloud.db.session import UnitOfWork
 from cloud.modules.autoverify import queries, service, simulation
 from cloud.modules.autoverify.case import Policy, Range, from_json
 from cloud.modules.autoverify.models import Decision, RuleSet, Simulation
@@ -212,6 +214,31 @@ def test_ac_av_8_a_stop_holds_what_is_decided_after_it(floor: Floor) -> None:
     later = floor.tube()
     floor.decide()
     assert floor.reasons(later) == [] and floor.reasons(after) == ["STOPPED 生化组 换水"]
+
+
+def test_ac_av_8_nothing_is_said_to_be_stopped_while_a_batch_is_under_way(floor: Floor) -> None:
+    """A batch that read no stop would still release after the COMMIT that says so: the stop waits for it."""
+    lab = floor.world.lab
+    ways: tuple[Callable[[UnitOfWork], object], ...] = (
+        lambda uow: service.stop(uow, Scope.SECTION, floor.world.section, "换水"),
+        lambda uow: service.suspend(uow, floor.rule_set, "换水"),
+        lambda uow: service.retire(uow, floor.rule_set, "换水"),
+        lambda uow: service.activate(uow, floor.rule_set),
+    )
+    tube = floor.tube()
+    with lab.uow() as batch:
+        assert service.decide_due(batch, DESK) == 1
+        for way in ways:
+            with pytest.raises(OperationalError, match="lock timeout"):
+                with lab.db.tenant(lab.a, floor.actor("leader"), lock_ms=50) as uow:
+                    way(uow)
+    assert floor.reasons(tube) == []
+    with lab.db.tenant(lab.a, floor.actor("leader"), lock_ms=50) as uow:
+        ways[0](uow)
+        with pytest.raises(OperationalError, match="lock timeout"):  # nor does a batch begin before the stop is there
+            floor.tube()
+            with lab.db.tenant(lab.a, lock_ms=50) as other:
+                service.decide_due(other, DESK)
 
 
 @pytest.mark.parametrize("scope", [Scope.TENANT, Scope.ANALYZER, Scope.ITEM])

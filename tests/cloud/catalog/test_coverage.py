@@ -32,6 +32,22 @@ def test_rows_of_one_specimen_are_their_own_lane() -> None:
     assert len(lanes([row(1), row(2, specimen_type_id=7, sex="F")])) == 4
 
 
+def test_a_gap_beside_a_specimens_own_rows_is_still_shown() -> None:
+    """Only a lane without any row says nothing: one that is partly covered has gaps."""
+    assert gaps([row(1, age_high=18), row(2, specimen_type_id=7)]) == ["男 18岁–", "女 18岁–"]
+    found = lanes([row(1, specimen_type_id=7), row(2, analyzer_id=3)])
+    assert [(each.subject.specimen_type_id, each.subject.analyzer_id) for each in found] == [(7, None)] * 2 + [(None, 3)] * 2
+
+
+def test_a_gap_is_not_cut_where_only_the_other_sex_has_a_limit() -> None:
+    assert gaps([row(1, sex="F", age_high=50), row(2, sex="F", age_low=50)]) == ["男 0小时–"]
+
+
+def test_a_limit_beyond_life_cuts_nothing() -> None:
+    assert gaps([row(1, age_low=0, age_high=150)]) == []
+    assert max(piece.end for lane in lanes([row(1, age_high=150)]) for piece in lane.pieces) == LIFE
+
+
 def test_the_axis_runs_from_birth_to_the_end() -> None:
     assert place(0) == 0 and place(LIFE) == 1 and place(LIFE * 2) == 1
     assert [place(h) for h in (10, 100, 2000, 40000, 300000)] == sorted(place(h) for h in (10, 100, 2000, 40000, 300000))
