@@ -53,21 +53,24 @@ def choose(rows: Iterable[BreakpointRow], names: Sequence[str], drug: str, metho
 
 
 def interpret(row: BreakpointRow, standard: str, value: Decimal, comparator: str = "") -> str | None:
-    """S, SDD, I or R; None when an off-scale reading leaves it open ("≤v" above s) and a person must say.
+    """S, SDD, I or R; None when an off-scale reading leaves it open ("≤v" above s, "≥v" below r) and a person must say.
 
-    MIC: ``≤v`` is S if v ≤ s, else open; ``>v`` counts as the next doubling; between two dilutions the higher one.
+    MIC: ``≤v`` is S if v ≤ s, else open; ``>v`` counts as the next doubling; ``≥v`` is R if v is, else open: it may be any higher one;
+    between two dilutions the higher one.
     """
     if row.method == "disk":
         return _zone(row, standard, value)
     if comparator in ("<", "≤", "<="):
         return "S" if row.s is not None and value <= row.s else None
     mic = rounded_up(value)
-    if comparator in (">", "≥", ">="):
-        mic = min(2 * mic, SCALE[-1]) if comparator == ">" else mic
-    if row.s is not None and mic <= row.s:
-        return "S"
+    if comparator == ">":
+        mic = min(2 * mic, SCALE[-1])
     if row.r is not None and (mic > row.r if standard == "EUCAST" else mic >= row.r):
         return "R"
+    if comparator in ("≥", ">="):
+        return None
+    if row.s is not None and mic <= row.s:
+        return "S"
     return _between(row, row.sdd is not None and mic <= row.sdd)
 
 

@@ -42,6 +42,13 @@ OLD, NEW, CEF, CIP = row(s=16, r=128), row(s=8, sdd=16, r=32), row(s=2, sdd=8, r
         (CIP, "0.5", "≤", None),  # below 0.5 may be S or I: a person says
         (CIP, "0.25", ">", "I"),  # the next doubling, 0.5
         (row(s=8), "16", "", None),  # only "susceptible" is defined
+        (row(s=8), "8", "", "S"),
+        # At least so much: resistant where that is, else it may be anything above.
+        *((CEF, "16", "≥", "R"), (CEF, "32", ">=", "R"), (CEF, "8", "≥", None), (CEF, "2", ">=", None), (row(s=8), "8", "≥", None)),
+        *((row(r=4), "4", "", "R"), (row(r=4), "2", "", "I"), (row(r=4), "1", "≤", None)),
+        (row(s=2, sdd=4, r=16), "8", "", "I"),  # beyond what a higher dose reaches
+        (row(s=512, r=2048), "1024", ">", "I"),  # the scale ends there
+        (row(s=1, r=4), "1", ">", "I"),  # the next doubling and no more
     ],
 )
 def test_a_mic_is_read_by_its_breakpoint(breakpoint: BreakpointRow, value: str, comparator: str, said: str | None) -> None:
@@ -54,6 +61,23 @@ def test_a_mic_is_read_by_its_breakpoint(breakpoint: BreakpointRow, value: str, 
 )
 def test_a_zone_is_read_the_other_way_round(standard: str, mm: str, said: str) -> None:
     assert interpret(row(method="disk", s=21, r=14), standard, D(mm)) == said
+
+
+@pytest.mark.parametrize(("mm", "said"), [("18", "S"), ("17", "SDD"), ("15", "SDD"), ("14", "I"), ("13", "I"), ("12", "R")])
+def test_a_zone_that_a_higher_dose_reaches(mm: str, said: str) -> None:
+    assert interpret(row(method="disk", s=18, sdd=15, r=12), "CLSI", D(mm)) == said
+
+
+@pytest.mark.parametrize(
+    ("limits", "mm", "said"), [({"s": 18}, "18", "S"), ({"s": 18}, "17", None), ({"r": 12}, "12", "R"), ({"r": 12}, "13", "I")]
+)
+def test_a_zone_with_one_limit(limits: dict[str, int], mm: str, said: str | None) -> None:
+    assert interpret(row(method="disk", **limits), "CLSI", D(mm)) == said
+
+
+@pytest.mark.parametrize(("mm", "fine"), [(6, True), (5, False), (50, True), (51, False)])
+def test_a_zone_lies_between_the_disk_and_the_next_one(mm: int, fine: bool) -> None:
+    assert bool(problems("disk", "CLSI", D(mm), None, None)) is not fine
 
 
 def test_eucast_calls_resistant_only_what_lies_beyond() -> None:

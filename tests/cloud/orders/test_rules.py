@@ -190,6 +190,14 @@ def test_one_number_two_descriptions(name: str, sex: Sex, birth: date | None, ex
     assert same_person("张三", "M", BORN, person(name, sex, birth)) is expected
 
 
+@pytest.mark.parametrize(("sex", "birth"), [("M", None), ("O", BORN), ("U", BORN)])
+def test_what_nobody_knows_contradicts_nothing(sex: str, birth: date | None) -> None:
+    given = person("张叁", Sex.MALE, BORN)
+    assert same_person("张三", sex, birth, given) is SamePerson.RENAMED
+    assert shares_card("张叁", sex, birth, given)
+    assert same_person("张三", "F", None, person("张叁", Sex("O"), BORN)) is SamePerson.RENAMED
+
+
 @pytest.mark.parametrize(
     ("birth", "flagged"),
     [(None, 0), (date(2026, 5, 6), 0), (date(2026, 5, 7), 1), (date(1877, 1, 1), 0), (date(1876, 5, 7), 0), (date(1876, 5, 6), 1)],
