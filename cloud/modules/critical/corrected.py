@@ -22,12 +22,11 @@ from common.errors import UserError
 from common.say import say
 
 LOOK_BACK = timedelta(days=30)
-MOST = 200
 _GONE = text("""
 SELECT e.id FROM critical_event e JOIN test t ON t.tenant_id = e.tenant_id AND t.id = e.test_id
 LEFT JOIN result_version v ON v.tenant_id = t.tenant_id AND v.id = t.current_id
 WHERE e.tenant_id = :t AND e.found_at > :since AND e.state = ANY(:told) AND (t.state IN ('recalled', 'cancelled') OR NOT v.critical)
-ORDER BY e.id DESC LIMIT :n
+ORDER BY e.id DESC
 """)
 # Newest of their tests, and still critical: what rests on a call that does not stand, and what was taken back and stands again.
 _AGAIN = text("""
@@ -44,7 +43,7 @@ ORDER BY e.id
 
 def watch(uow: UnitOfWork) -> None:
     """Calendar job: who was told a value that does not stand, and has not been told so; and what this call covered is told by itself."""
-    given = {"t": uow.tenant_id, "since": uow.now - LOOK_BACK, "told": [s.value for s in rules.TOLD], "n": MOST}
+    given = {"t": uow.tenant_id, "since": uow.now - LOOK_BACK, "told": [s.value for s in rules.TOLD]}
     gone = uow.s.execute(_GONE, given).scalars().all()
     waits = [s.value for s in (State.MERGED, *rules.UNTOLD)]
     ids = uow.s.execute(_AGAIN, given | {"gone": list(gone), "waits": waits}).scalars().all()

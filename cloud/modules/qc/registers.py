@@ -11,15 +11,13 @@ from sqlalchemy import text
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
+from cloud.modules.platform import lists
 from cloud.modules.qc import months, queries, rules
 from cloud.modules.qc.models import QcMonth
 from cloud.modules.qc.rules import Cause, Ooc
 from cloud.modules.qc.targets import Stats
 from cloud.reports.documents import Column, ListDocument
 from common.values import significant
-
-MOST = 2000
-"""Lines of one register; a month of a large laboratory has a few dozen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ def ooc_register(uow: UnitOfWork, month: date, stamp: Stamp) -> ListDocument:
     """失控登记 of a month: what was out, why, what was done, the retest, the patients measured again, who signed."""
     known = md.catalog(uow)
     start, end = months.bounds(month, md.HOSPITAL_ZONE)
-    found = uow.s.execute(_WORK, {"t": uow.tenant_id, "start": start, "end": end, "n": MOST, **places.of_sections(uow)}).all()
+    found = uow.s.execute(_WORK, {"t": uow.tenant_id, "start": start, "end": end, "n": lists.MOST, **places.of_sections(uow)}).all()
     rows = tuple(
         (
             _at(r.rejected_at),

@@ -22,7 +22,8 @@ from common.errors import UserError
 from common.say import say
 
 PAGE = 60
-MOST = 200
+SINGLE = 200
+"""Findings told one by one, the most urgent; the others by their number."""
 
 
 def note(uow: UnitOfWork, report: Report, made: Mapping[str, Any]) -> None:
@@ -76,15 +77,15 @@ SELECT f.id, f.item, f.value_text, f.notify, f.told_at, f.due_at, f.carded_at, f
 FROM infectious_finding f
 JOIN report r ON r.tenant_id = f.tenant_id AND r.id = f.report_id
 JOIN patient p ON p.tenant_id = f.tenant_id AND p.id = f.patient_id
-WHERE f.tenant_id = :t AND (:before = 0 OR f.id < :before) AND {where} ORDER BY {order} LIMIT :n
+WHERE f.tenant_id = :t AND {where} ORDER BY {order} LIMIT :n OFFSET :start
 """
 
 
-def listed(uow: UnitOfWork, done: bool, before: int = 0) -> Sequence[Any]:
-    """What still needs a card, the most urgent first; or the rest, newest first."""
+def listed(uow: UnitOfWork, done: bool, start: int = 0, most: int | None = None) -> Sequence[Any]:
+    """What still needs a card, the most urgent first; or the rest, newest first. A page, or so many."""
     still = "f.carded_at IS NULL AND f.withdrawn_at IS NULL"
     query = _LIST.format(where=f"NOT ({still})", order="f.id DESC") if done else _LIST.format(where=still, order="f.due_at, f.id")
-    return uow.s.execute(text(query), {"t": uow.tenant_id, "before": before if done else 0, "n": PAGE if done else MOST}).all()
+    return uow.s.execute(text(query), {"t": uow.tenant_id, "start": start, "n": PAGE if most is None else most}).all()
 
 
 EXPORT_MOST = 5000
@@ -92,13 +93,6 @@ COLUMNS = (
     Column("报告时间", 3), Column("限", 3), Column("患者", 3), Column("病历号", 3), Column("科室", 3), Column("项目", 4), Column("结果", 3),
     Column("报告号", 4), Column("报告卡", 5),
 )  # fmt: skip
-
-
-def register(uow: UnitOfWork, done: bool) -> Sequence[Any]:
-    """The whole list, for paper or a workbook."""
-    still = "f.carded_at IS NULL AND f.withdrawn_at IS NULL"
-    query = _LIST.format(where=f"NOT ({still})" if done else still, order="f.id DESC" if done else "f.due_at, f.id")
-    return uow.s.execute(text(query), {"t": uow.tenant_id, "before": 0, "n": EXPORT_MOST}).all()
 
 
 def document(rows: Iterable[Any], shut: Collection[int], done: bool, hospital: str, by: str, now: datetime) -> ListDocument:
@@ -145,7 +139,7 @@ def shut(uow: UnitOfWork, who: Principal, rows: Iterable[Any]) -> set[int]:
 def watch(uow: UnitOfWork, now: datetime) -> None:
     """Cards that are late, or will be within half an hour."""
     query = _LIST.format(where="f.carded_at IS NULL AND f.withdrawn_at IS NULL AND f.due_at < :soon", order="f.due_at")
-    rows = uow.s.execute(text(query), {"t": uow.tenant_id, "before": 0, "n": MOST, "soon": now + timedelta(minutes=30)})
+    rows = uow.s.execute(text(query), {"t": uow.tenant_id, "start": 0, "n": None, "soon": now + timedelta(minutes=30)}).all()
     items = md.catalog(uow).items
     found = [
         Alert(
@@ -158,6 +152,9 @@ def watch(uow: UnitOfWork, now: datetime) -> None:
             {"place": r.place, "name": r.name, "item": "" if r.item_id in items and items[r.item_id].sensitive else r.item},
             at=(*places.code(uow, r.section_id), r.place),
         )
-        for r in rows
+        for r in rows[:SINGLE]
     ]
+    if rows[SINGLE:]:
+        words, fields = "另有 %(n)s 例传染病阳性未报卡", {"n": len(rows) - SINGLE}
+        found.append(Alert("reports.infectious", "more", Level.URGENT, words, f"/reports/infectious?from={PAGE}", Perm.NOTIFY, fields))
     alerts.sync(uow, "reports.infectious", found)

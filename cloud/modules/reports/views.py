@@ -312,16 +312,17 @@ def _figures_wanted(uow: UnitOfWork) -> figures.Wanted:
 def infectious_list(uow: UnitOfWork) -> Any:
     """Told positives of notifiable items: those without a card, or the rest."""
     done = request.args.get("done") == "1"
-    rows = infectious.listed(uow, done, request.args.get("before", 0, type=int))
+    start = max(0, request.args.get("from", 0, int))
+    rows = infectious.listed(uow, done, start)
     shut = infectious.shut(uow, principal(), rows)
-    return page("reports/infectious.html", "rows", rows=rows, shut=shut, done=done, now=uow.now, page_size=infectious.PAGE)
+    return page("reports/infectious.html", "rows", rows=rows, shut=shut, done=done, now=uow.now, start=start, size=infectious.PAGE)
 
 
 @VIEWS.post("/reports/infectious/export", Perm.NOTIFY, reads=True)
 def infectious_export(uow: UnitOfWork) -> Any:
     """The register on paper or in a workbook."""
     done = request.args.get("done") == "1"
-    rows = infectious.register(uow, done)
+    rows = infectious.listed(uow, done, most=infectious.EXPORT_MOST)
     made = infectious.document(rows, infectious.shut(uow, principal(), rows), done, principal().tenant_name, principal().name, uow.now)
     back = f"/reports/infectious{'?done=1' if done else ''}"
     return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), back, identifying=True))

@@ -271,6 +271,13 @@ def test_a_notifiable_positive_is_listed_until_its_card_is_sent_and_leaves_with_
     assert run_job(lab.db, all_jobs()["reports.watch"], [lab.a]) == 0
     leader = lab.client("leader")
     assert "传染病阳性未报卡" in leader.get("/alerts").text
+    with pytest.MonkeyPatch.context() as patch:  # a page of one, one told by itself: the other is reached, and told by its number
+        patch.setattr(infectious, "SINGLE", 1)
+        patch.setattr(infectious, "PAGE", 1)
+        assert run_job(lab.db, all_jobs()["reports.watch"], [lab.a]) == 0
+        assert "另有 1 例传染病阳性未报卡" in leader.get("/alerts").text
+        pages = [leader.get(f"/reports/infectious?from={n}").text for n in (0, 1)]
+        assert [(high in p, later in p) for p in pages] == [(True, False), (False, True)] and "?from=1" in pages[0]
     url = f"/reports/infectious/{found[0].id}"
     assert lab.client("tester").post(url, {"card_no": "1"}).status_code == 403
     assert leader.post(url, {"card_no": " "}).status_code == 422
@@ -299,7 +306,7 @@ def test_a_notifiable_positive_is_listed_until_its_card_is_sent_and_leaves_with_
     told = "\n".join(str(c.value) for line in sheet.iter_rows() for c in line)
     assert "K-2026-1" in told and high in told and "报告已更正或召回" in told and "9.00" in told
     with lab.uow() as uow:
-        rows = infectious.register(uow, done=True)
+        rows = infectious.listed(uow, done=True, most=infectious.EXPORT_MOST)
         made = infectious.document(rows, {rows[0].id}, True, "甲", "乙", uow.now)
     # What this person may not see on the page is not in the workbook either.
     assert [line[5:7] for line in made.rows][0] == ("敏感项目", "") and made.rows[1][5] != "敏感项目"
