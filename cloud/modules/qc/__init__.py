@@ -7,7 +7,7 @@ EVERYBODY = ("tester", "verifier", "senior", "leader", "quality", "director", "i
 MODULE = Module(
     name="qc",
     title="室内质控",
-    views=("views:VIEWS", "settings_views:SETTINGS", "sheet_views:SHEETS"),
+    views=("views:VIEWS", "settings_views:SETTINGS", "sheet_views:SHEETS", "lot_views:LOTS"),
     depends=("catalog", "equipment", "platform", "reagents"),
     permissions={
         Perm.READ: EVERYBODY,
@@ -38,5 +38,5 @@ MODULE = Module(
         Job("qc_robot", "10s", "robot:send"),
         Job("qc_month", "00:30", "jobs:month"),
     ),
-    starts={Perm.ENTER: "start:out"},
+    starts={Perm.ENTER: "start:out", Perm.APPROVE: "start:to_approve"},
 )

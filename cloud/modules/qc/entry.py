@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy import select, text
@@ -52,24 +52,26 @@ class Checked:
 
 
 def sheet(uow: UnitOfWork, analyzer_id: int | None) -> list[Field]:
-    """The fields of an analyzer: lots in use by plan and level; then active lots of a used material that have no target yet."""
+    """The fields of an analyzer: lots in use by plan and level; then active lots of the same material that have no target yet."""
     if analyzer_id is None:
         return []
     known = md.catalog(uow)
     plans = queries.plans(uow, analyzer_id)
     lots = {m.id: m for m in queries.materials(uow)}
     current = queries.targets(uow, [p.id for p in plans], current=True)
+    tried, used_by = queries.measured_lots(uow, [p.id for p in plans], uow.now - timedelta(days=183)), queries.analyzers_of_material(uow)
     out = []
     for plan in plans:
         mine = [t for t in current if t.plan_id == plan.id and t.material_id in lots]
         for level in plan.levels:
             in_use = [t for t in mine if t.level == level]
             out += [Field(plan, known.items[plan.item_id], level, lots[t.material_id], t) for t in in_use]
-            names = {lots[t.material_id].code for t in in_use}
             used = {t.material_id for t in in_use}
-            fresh = [m for m in lots.values() if m.level == level and m.id not in used and (m.code in names or not in_use)]
-            if plan.method == Method.IMMEDIATE or in_use:
-                out += [Field(plan, known.items[plan.item_id], level, m, None) for m in fresh]
+            names = {lots[i].code for i in (*used, *tried.get(plan.id, ())) if i in lots and lots[i].level == level}
+            # A plan's first lot: nothing says yet which it is, but what only other analyzers use it is not.
+            mine_too = names or {m.code for m in lots.values() if analyzer_id in used_by.get(m.code, {analyzer_id})}
+            fresh = [m for m in lots.values() if m.level == level and m.id not in used and m.code in mine_too]
+            out += [Field(plan, known.items[plan.item_id], level, m, None) for m in fresh]
     return out
 
 
@@ -120,7 +122,12 @@ def check(uow: UnitOfWork, fields: Sequence[Field], typed: Mapping[str, str], at
 def _read(f: Field, raw: str, name: str) -> Decimal | None:
     if f.plan.method == Method.QUALITATIVE and qualitative.sign_of(raw) is not None:
         return None
-    found = values.require(raw, "numeric", name)
+    try:
+        found = values.require(raw, "numeric", name)
+    except UserError as error:
+        if f.plan.method != Method.QUALITATIVE:
+            raise
+        raise UserError("invalid", say("{name}：请填写阴性、弱阳性或阳性（也可写 -、±、+、2+），或 S/CO 数值。", name=name)) from error
     if found.comparator:
         raise UserError("invalid", say("{name}：质控值不能带“{comparator}”，请填写数字。", name=name, comparator=found.comparator))
     return found.number
@@ -157,6 +164,8 @@ class Came:
     missing: tuple[int, ...] = ()
     """Levels that an incomplete run waits for, until ``until``."""
     until: datetime | None = None
+    lots: tuple[str, ...] = ()
+    """Levels and lots of a run that is only collected: it stands beside another of the same test."""
     again: datetime | None = None
     """When a run was measured that this one, arriving late, changed the verdict of."""
 
@@ -192,7 +201,15 @@ def store(uow: UnitOfWork, checked: Checked) -> list[Came]:
             there = set(uow.s.execute(select(QcResult.level).where(QcResult.run_id == run.id)).scalars())
             missing = tuple(level for level in plan.levels if level not in there)
         until = run.at + rules.SAME_RUN if missing else None
-        out.append(Came(known.items[plan.item_id].name, RunState(run.state), run.rules, ooc_id, missing, until))
+        fresh: tuple[str, ...] = ()
+        if run.state == RunState.TRIAL:
+            ooc_id = run.ooc_id
+            query = select(QcResult.level, QcMaterial.lot).join(
+                QcMaterial, (QcMaterial.tenant_id == QcResult.tenant_id) & (QcMaterial.id == QcResult.material_id)
+            )
+            found = uow.s.execute(query.where(QcResult.run_id == run.id).order_by(QcResult.level, QcResult.id))
+            fresh = tuple(f"L{level} {lot}" for level, lot in found)
+        out.append(Came(known.items[plan.item_id].name, RunState(run.state), run.rules, ooc_id, missing, until, fresh))
     for run in record.changed_by(uow, touched):
         plan = uow.s.get_one(QcPlan, (uow.tenant_id, run.plan_id))
         out.append(Came(known.items[plan.item_id].name, RunState(run.state), run.rules, run.ooc_id, again=run.at))

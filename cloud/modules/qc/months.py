@@ -127,7 +127,12 @@ def plans_of(uow: UnitOfWork, ids: Sequence[int]) -> set[int]:
     return set(uow.s.execute(select(QcMonth.plan_id).where(QcMonth.id.in_(list(ids)))).scalars())
 
 
-def sign(uow: UnitOfWork, ids: Sequence[int], comment: str, who: Principal) -> int:
+def over(month: date, zone: tzinfo, now: datetime) -> bool:
+    """Whether a month has ended: what is signed before leaves out the days that are still to come."""
+    return bounds(month, zone)[1] <= now
+
+
+def sign(uow: UnitOfWork, ids: Sequence[int], comment: str, who: Principal, zone: tzinfo) -> int:
     """The leader signs summaries of a month together, with a comment; returns how many."""
     window = platform.require_signing(uow, who)
     query = select(QcMonth).where(QcMonth.id.in_(list(ids))).order_by(QcMonth.id).with_for_update()
@@ -140,6 +145,9 @@ def sign(uow: UnitOfWork, ids: Sequence[int], comment: str, who: Principal) -> i
             "conflict",
             say("其中 {n} 份月总结已由 {signed_name} 签名，不能重复签名。请刷新后再试。", n=len(signed), signed_name=signed[0].signed_name),
         )
+    early = next((r for r in rows if not over(r.month, zone, uow.now)), None)
+    if early is not None:
+        raise UserError("conflict", say("{month} 还没有结束，结束后才能签名；现在只能查看。", month=f"{early.month:%Y-%m}"))
     for row in rows:
         row.comment = comment.strip()[:500]
         row.signed_by, row.signed_name, row.signed_at = who.user_id, who.name, uow.now

@@ -244,6 +244,15 @@ def _impact(uow: UnitOfWork, ooc: QcOoc, result_id: int, **values: object) -> No
 # --- shared ---------------------------------------------------------------------------------------------------------
 
 
+_NAMES = text("SELECT id, name FROM app_user WHERE tenant_id = :t AND id = ANY(:ids)")
+
+
+def names(uow: UnitOfWork, ooc: QcOoc) -> dict[int, str]:
+    """Who corrected, signed the retest and closed, by id."""
+    ids = [i for i in (ooc.corrected_by, ooc.verified_by, ooc.closed_by) if i is not None]
+    return {r.id: r.name for r in uow.s.execute(_NAMES, {"t": uow.tenant_id, "ids": ids})} if ids else {}
+
+
 def open_count(uow: UnitOfWork) -> int:
     """How many are not closed."""
     return uow.s.execute(select(func.count()).select_from(QcOoc).where(QcOoc.state != Ooc.CLOSED)).scalar_one()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.qc import intake, queries
-from cloud.modules.qc.models import QcOoc, QcPlan, QcResult, QcTarget
+from cloud.modules.qc.models import QcMaterial, QcOoc, QcPlan, QcResult, QcTarget
 from cloud.web.faults import NotFound
 from cloud.web.view import principal
 
@@ -24,6 +24,21 @@ def plan(uow: UnitOfWork, plan_id: int | None) -> QcPlan | None:
 def chosen(uow: UnitOfWork, plan_id: int | None) -> QcPlan | None:
     """The plan of an address, or the first there is."""
     return plan(uow, plan_id) or next(iter(plans(uow)), None)
+
+
+def materials(uow: UnitOfWork, *, active: bool = True) -> list[QcMaterial]:
+    """The lots a page may show, in use or retired: of a material that an analyzer of the own place uses, or none yet."""
+    every = [m for m in queries.materials(uow, active=False) if m.active is active]
+    used = queries.analyzers_of_material(uow)
+    return [m for m in every if not (seen := used.get(m.code, ())) or any(queries.here(uow, a) for a in seen)]
+
+
+def material(uow: UnitOfWork, material_id: int) -> QcMaterial:
+    """The lot of an address; another place's is absent."""
+    found = next((m for on in (True, False) for m in materials(uow, active=on) if m.id == material_id), None)
+    if found is None:
+        raise NotFound("该质控品批号")
+    return found
 
 
 def works_at(uow: UnitOfWork, analyzer_id: int) -> bool:

@@ -74,6 +74,19 @@ def retire_material(uow: UnitOfWork, material_id: int, version: int) -> None:
     uow.audit("qc_material", row.id, "retire", after={"lot": row.lot})
 
 
+def use_again(uow: UnitOfWork, material_id: int, version: int) -> None:
+    """A lot retired too early is used again, with the targets it had."""
+    row = uow.s.get(QcMaterial, (uow.tenant_id, material_id), with_for_update=True)
+    if row is None or row.active:
+        raise UserError("not_found", say("该批号不存在，或已在使用。请刷新后再试。"))
+    if row.version != version:
+        raise UserError("stale", "您打开之后该质控品已被他人修改，请核对后再保存。")
+    if row.expires_at is not None and row.expires_at <= uow.now:
+        raise UserError("invalid", say("批号 {lot} 已过有效期，不能恢复使用。", lot=row.lot))
+    row.active = True
+    uow.audit("qc_material", row.id, "restore", after={"lot": row.lot})
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
     """A vial opened and uses added to (or taken from) the stock, as typed. ``added`` None: the stock is left alone."""

@@ -146,6 +146,34 @@ def ends(lots: Iterable[QcMaterial]) -> dict[int, datetime]:
     return {m.id: m.opened_at + timedelta(days=m.open_days) for m in lots if m.opened_at and m.open_days}
 
 
+_USED = text("""
+SELECT DISTINCT m.code, p.analyzer_id FROM qc_material m
+JOIN qc_target g ON g.tenant_id = m.tenant_id AND g.material_id = m.id
+JOIN qc_plan p ON p.tenant_id = g.tenant_id AND p.id = g.plan_id WHERE m.tenant_id = :t
+""")
+
+
+def analyzers_of_material(uow: UnitOfWork) -> dict[str, set[int]]:
+    """Code of a control material → the analyzers that have a target with a lot of it."""
+    out: dict[str, set[int]] = {}
+    for r in uow.s.execute(_USED, {"t": uow.tenant_id}):
+        out.setdefault(r.code, set()).add(r.analyzer_id)
+    return out
+
+
+_TRIED = text("""
+SELECT DISTINCT q.plan_id, q.material_id FROM qc_result q WHERE q.tenant_id = :t AND q.plan_id = ANY(:plans) AND q.at >= :since
+""")
+
+
+def measured_lots(uow: UnitOfWork, plan_ids: Iterable[int], since: datetime) -> dict[int, set[int]]:
+    """Plan → the lots measured for it since a moment."""
+    out: dict[int, set[int]] = {}
+    for r in uow.s.execute(_TRIED, {"t": uow.tenant_id, "plans": list(plan_ids), "since": since}):
+        out.setdefault(r.plan_id, set()).add(r.material_id)
+    return out
+
+
 def plans_of_lot(uow: UnitOfWork, material_id: int) -> set[int]:
     """The plans that have a target with this lot."""
     return set(uow.s.execute(select(QcTarget.plan_id).where(QcTarget.material_id == material_id)).scalars())

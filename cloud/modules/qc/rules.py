@@ -317,6 +317,11 @@ def joins_run(first_at: datetime, at: datetime, levels: Collection[int], level: 
     return level not in levels and abs(at - first_at) <= SAME_RUN
 
 
+def last_day(expiry: datetime | None) -> datetime | None:
+    """A moment of the last day on which something may be used, as its label prints it: expiry is the first moment after that day."""
+    return None if expiry is None else expiry - timedelta(microseconds=1)
+
+
 def material_problem(expiry: datetime | None, opened_at: datetime | None, open_days: int | None, at: datetime) -> str | None:
     """Why a control material must not be used at this moment, or None. Expiry is the first moment at which it has expired."""
     if expiry is not None and at >= expiry:

@@ -38,8 +38,10 @@ def plan_list(uow: UnitOfWork) -> Any:
         chosen=chosen,
         new=request.args.get("new") is not None,
         catalog=known,
-        materials=(lots := queries.materials(uow)),
+        materials=(lots := own.materials(uow)),
+        retired=own.materials(uow, active=False),
         ends=queries.ends(lots),
+        last_day=rules.last_day,
         methods=rules.METHOD_WORDS,
         words=WORDS,
         chosen_rules=suggested or tuple(chosen.rules if chosen else DEFAULT_RULES),
@@ -100,8 +102,8 @@ def add_material(uow: UnitOfWork) -> Any:
         short_life=form.get("short_life") is not None,
         stock=form.get("stock", type=int),
     )
-    plans.add_material(uow, new)
-    return redirect_to("/qc/plans")
+    made = plans.add_material(uow, new)
+    return redirect_to(f"/qc/lots/{made.id}")
 
 
 @SETTINGS.post("/qc/materials/<int:material_id>", Perm.PLAN)
@@ -119,7 +121,15 @@ def retire_material(uow: UnitOfWork, material_id: int) -> Any:
     """A lot is used up."""
     own.require_material(uow, material_id)
     plans.retire_material(uow, material_id, request.form.get("version", type=int) or 0)
-    return redirect_to("/qc/plans")
+    return redirect_to("/qc/plans#lots")
+
+
+@SETTINGS.post("/qc/materials/<int:material_id>/restore", Perm.PLAN)
+def restore_material(uow: UnitOfWork, material_id: int) -> Any:
+    """It was retired too early."""
+    own.require_material(uow, material_id)
+    plans.use_again(uow, material_id, request.form.get("version", type=int) or 0)
+    return redirect_to(f"/qc/lots/{material_id}")
 
 
 @SETTINGS.get("/qc/targets", Perm.READ)
@@ -139,6 +149,7 @@ def target_page(uow: UnitOfWork) -> Any:
         targets=found,
         measured=measured,
         own={t.material_id for t in found} | {m.material for m in measured},
+        continued={t.material_id for t in found if t.effective_at is not None and t.basis in targets.OWN_VALUES},
         bases=targets.BASIS_WORDS,
         signs=qualitative.SIGN_WORDS,
         now=uow.now,
@@ -264,7 +275,7 @@ def sign_month(uow: UnitOfWork) -> Any:
         raise Invalid("请先勾选要签名的月总结。", "id")
     for plan_id in months.plans_of(uow, ids):
         own.require_plan(uow, plan_id)
-    months.sign(uow, ids, request.form.get("comment", ""), principal())
+    months.sign(uow, ids, request.form.get("comment", ""), principal(), CHINA)
     uow.s.flush()
     return fragment("qc/month.html", "lines", trigger=OK, **_month(uow, asked))
 
@@ -289,6 +300,7 @@ def _month(uow: UnitOfWork, asked: charts.Asked) -> dict[str, Any]:
     start, end = months.bounds(asked.month, CHINA)
     return {
         "asked": asked,
+        "over": months.over(asked.month, CHINA, uow.now),
         "rows": [(r, *(months.read(r.data.get(k)) for k in ("raw", "in", "cumulative"))) for r in rows],
         "plans": known,
         "lots": {m.id: m for m in queries.materials(uow, active=False)},

@@ -42,7 +42,7 @@ def today(uow: UnitOfWork) -> Any:
 def plans(uow: UnitOfWork) -> Any:
     """All plans; ``what=lots``: the lots in use."""
     if request.form.get("what") == "lots":
-        lots = queries.materials(uow)
+        lots = own.materials(uow)
         made = sheets.materials(lots, queries.ends(lots), stamp(uow))
     else:
         made = sheets.plans(md.catalog(uow), own.plans(uow, all_of_them=True), stamp(uow))

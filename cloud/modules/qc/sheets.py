@@ -12,7 +12,7 @@ from cloud.modules.qc.intake import Unplaced
 from cloud.modules.qc.models import QcMaterial, QcPlan, QcTarget
 from cloud.modules.qc.queries import Measured, Tile
 from cloud.modules.qc.registers import Stamp
-from cloud.modules.qc.rules import Method
+from cloud.modules.qc.rules import Method, last_day
 from cloud.reports.documents import Column, ListDocument
 from common.values import significant
 
@@ -98,7 +98,18 @@ def materials(found: Iterable[QcMaterial], ends: Mapping[int, datetime], stamp: 
             over = over or "已超开瓶稳定期"
         stock = "" if m.stock is None else str(m.stock)
         rows.append(
-            (m.code, m.name, f"L{m.level}", m.lot, m.maker, _day(m.expires_at), _day(m.opened_at), _day(ends.get(m.id)), stock, over)
+            (
+                m.code,
+                m.name,
+                f"L{m.level}",
+                m.lot,
+                m.maker,
+                _day(last_day(m.expires_at)),
+                _day(m.opened_at),
+                _day(ends.get(m.id)),
+                stock,
+                over,
+            )
         )
     left = (("编号", 2), ("名称", 4), ("水平", 2), ("批号", 3), ("厂家", 3))
     right = (("有效期至", 3), ("开瓶", 3), ("开瓶有效至", 3), ("库存（次）", 2), ("说明", 3))

@@ -12,9 +12,12 @@ from decimal import Decimal
 from enum import StrEnum
 
 from common.say import say
+from common.values import significant
 
 PROVISIONAL_N = 20
 SHORT_LIFE_N = 10
+FEW = 3
+"""Values of a new lot at least for a mean of its own with the historical CV [C]."""
 
 
 class Basis(StrEnum):
@@ -76,6 +79,43 @@ def pool(*parts: Stats) -> Stats | None:
 def transferred_sd(historical_cv: Decimal, new_mean: Decimal) -> Decimal:
     """SD of a new lot with few points: CV_hist (percent) x mean_new."""
     return historical_cv * abs(new_mean) / 100
+
+
+OWN_VALUES = frozenset({Basis.PROVISIONAL, Basis.CUMULATIVE})
+"""Targets made of the lot's own values: the next is their continuation."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A target that a lot's values make; mean and SD are None for a qualitative control."""
+
+    mean: Decimal | None
+    sd: Decimal | None
+    basis: Basis
+    n: int
+
+
+def historical_cv(old: Stats | None, mean: Decimal | None, sd: Decimal | None) -> Decimal | None:
+    """The CV a new lot inherits: of the old lot's own values where they are enough, else of its target; None of neither."""
+    if old is not None and old.n >= PROVISIONAL_N and old.cv:
+        return old.cv
+    return None if mean is None or sd is None or mean == 0 else 100 * sd / abs(mean)
+
+
+def propose(found: Stats | None, problem: str | None, history: Decimal | None, *, renewed: bool = False) -> Proposal | None:
+    """What to propose of a lot's values: their own SD once they are enough (``problem`` None), before that the historical CV's; None of
+    too few, of values that do not differ, and where no CV is known. ``renewed``: the target in force is of its own values already."""
+    if found is None:
+        return None
+    if problem is None and found.sd:
+        return Proposal(_round(found.mean, 5), _round(found.sd, 4), Basis.CUMULATIVE if renewed else Basis.PROVISIONAL, found.n)
+    if found.n < FEW or history is None or renewed or not found.mean:
+        return None
+    return Proposal(_round(found.mean, 5), _round(transferred_sd(history, found.mean), 4), Basis.TRANSFER, found.n)
+
+
+def _round(value: Decimal, digits: int) -> Decimal:
+    return Decimal(significant(value, digits))
 
 
 def provisional_problem(days: Sequence[date], short_life: bool = False) -> str | None:

@@ -260,6 +260,7 @@ def _work(uow: UnitOfWork, ooc_id: int) -> dict[str, Any]:
     state = None if newest is None else rules.RunState(newest.state)
     return {
         "o": row,
+        "names": ooc.names(uow, row),
         "plan": plan,
         "catalog": known,
         "half": {p.result_id: ooc.half_tea(plan, known, p) for p in found},
