@@ -236,6 +236,19 @@ def _step(step: Mapping[str, Any]) -> str:
 
 
 def name_of(kind: Kind, values: Values, known: Catalog) -> str:
-    """How people call a row: its key fields in words."""
-    parts = [shown(each, values.get(each.name), known) for key in kind.key if (each := kind.field(key)) is not None]
-    return " ".join(part for part in parts if part != "—") or kind.title
+    """How people call a row: its key fields in words, ages as one says them."""
+    named = [key for key in kind.key if key not in ("age_low", "age_high")]
+    parts = [shown(each, values.get(each.name), known) for key in named if (each := kind.field(key)) is not None]
+    parts.append(_ages(kind, values))
+    return " ".join(part for part in parts if part not in ("", "—")) or kind.title
+
+
+def _ages(kind: Kind, values: Values) -> str:
+    """18–<60岁, ≥18岁, <60岁, as the rows are described; nothing where all ages are meant."""
+    field, low, high = kind.field("age_unit"), values.get("age_low"), values.get("age_high")
+    if field is None or low is None and high is None:
+        return ""
+    unit = dict(field.choices).get(values.get("age_unit") or field.default, "")
+    if high is None:
+        return f"≥{low}{unit}"
+    return f"{low}–<{high}{unit}" if low else f"<{high}{unit}"

@@ -177,6 +177,10 @@ class Catalog:
         """Whether some analyzer sends the item."""
         return any(each == item_id for _, each in self.item_channels)
 
+    def unflagged(self, item: ItemRow) -> bool:
+        """Whether nothing flags its numbers: neither an interval (which may be words, 见报告) nor a judgement."""
+        return item.active and item.result_type == "numeric" and not self.intervals.get(item.id) and item.id not in self.judgements
+
     def setting(self, key: str, name: str, default: Any) -> Any:
         """A hospital's own value of a choice ([C]), or the default."""
         return self.settings.get(key, {}).get(name, default)

@@ -85,7 +85,10 @@ def intervals(uow: UnitOfWork) -> Any:
         rows = [(each, known.intervals.get(each.id, ())) for each in mine]
         overview = [(each, len(own), coverage.gaps(own, each.method or None) if own else None) for each, own in rows]
         show = request.args.get("show", "gaps")
-        shown = [each for each in overview if show == "all" or each[2] or (each[2] is None and show != "holes")]
+        if show == "none":
+            shown = [each for each in overview if known.unflagged(each[0])]
+        else:
+            shown = [each for each in overview if show == "all" or each[2] or (each[2] is None and show != "holes")]
         return page("catalog/ri.html", "rows", item=None, overview=shown, show=show, section=section, known=known)
     own = _own(known, item)
     return page("catalog/ri.html", item=item, known=known, rows=own, map=_map(known, item, own), describe=describe)

@@ -26,5 +26,5 @@ MODULE = Module(
     handlers={"catalog.trial": ("trial:step",)},
     jobs=(Job("changes-activate", "1m", "service:activate_job"), Job("changes-watch", "15m", "watch:look")),
     leaving="leaving",
-    starts={Perm.SECTION: "start:to_approve", Perm.AV: "start:to_approve", Perm.GROUP: "start:to_approve"},
+    starts=dict.fromkeys((Perm.TEST, Perm.SECTION, Perm.AV, Perm.GROUP), "start:waiting"),
 )

@@ -92,6 +92,13 @@ def listed(uow: UnitOfWork, show: str = "open", item: str = "", start: int = 0) 
     return [_row(each) for each in rows], total
 
 
+def counts(uow: UnitOfWork) -> dict[str, int]:
+    """How many changes stand in each state that somebody must do something about."""
+    table = models.CatalogChange
+    query = select(table.state, func.count()).where(table.state.in_([each.value for each in OPEN])).group_by(table.state)
+    return {str(row[0]): int(row[1]) for row in uow.s.execute(query)}
+
+
 def month_log(uow: UnitOfWork, since: datetime, until: datetime) -> list[ChangeRow]:
     """What became active in a span of time, oldest first (变更月报)."""
     table = models.CatalogChange

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from sqlalchemy import text
@@ -23,6 +24,9 @@ GROUP BY source, his_code ORDER BY n DESC LIMIT 200
 """)
 
 
+_QUOTED = re.compile(r'"([^"]+)"')  # item codes; a text that does not compile is read as far as it can be
+
+
 def look(uow: UnitOfWork) -> None:
     """Calendar: open what is found, clear what is no longer."""
     known = md.catalog(uow)
@@ -42,19 +46,25 @@ def _no_code(known: md.Catalog) -> Iterator[Alert]:
 
 
 def _gaps(known: md.Catalog) -> Iterator[Alert]:
-    """One a section: forty single ones stood before all else on the lists of those who mend them. The list shows who is meant."""
+    """One a section and kind of gap: forty single ones stood before all else on the lists of those who mend them. The list shows them."""
     # The rows of the item's own method count as they do for its results.
-    open_of = dict[int, list[str]]()
+    open_of, bare = dict[int, list[str]](), dict[int, list[str]]()
     for item in known.search_items(""):
         rows = known.intervals.get(item.id, ())
         if item.active and rows and md.gaps(rows, item.method or None):
             open_of.setdefault(item.section_id, []).append(item.name)
-    for section_id, names in open_of.items():
-        section = known.sections[section_id]
-        words = "%(section)s有 %(n)s 个项目的参考区间有空缺：%(items)s"
-        fields = {"section": section.name, "n": len(names), "items": Listed([*names[:3], *(["…"] if len(names) > 3 else [])], "、")}
-        url = f"/md/ri?show=holes&section={section.code}"
-        yield Alert("catalog.ri_gap", section.code, Level.WARNING, words, url, Perm.PROPOSE, fields, at=(section.code,))
+        if known.unflagged(item):
+            bare.setdefault(item.section_id, []).append(item.name)
+    holes, none = (
+        "%(section)s有 %(n)s 个项目的参考区间有空缺：%(items)s",
+        "%(section)s有 %(n)s 个数值项目没有参考区间，结果不会提示高低：%(items)s",
+    )
+    for found, key, level, words, show in ((open_of, "", Level.WARNING, holes, "holes"), (bare, ":none", Level.NOTICE, none, "none")):
+        for section_id, names in found.items():
+            section = known.sections[section_id]
+            fields = {"section": section.name, "n": len(names), "items": Listed([*names[:3], *(["…"] if len(names) > 3 else [])], "、")}
+            url, subject = f"/md/ri?show={show}&section={section.code}", section.code + key
+            yield Alert("catalog.ri_gap", subject, level, words, url, Perm.PROPOSE, fields, at=(section.code,))
 
 
 def _formulas(known: md.Catalog) -> Iterator[Alert]:
@@ -64,12 +74,13 @@ def _formulas(known: md.Catalog) -> Iterator[Alert]:
             words = "%(item)s 的公式不能计算：%(why)s"
             yield Alert("catalog.formula", item.code, Level.URGENT, words, f"/md/formulas?item={item.code}", Perm.PROPOSE,
                         {"item": item.name, "why": each.problem}, at=(known.sections[item.section_id].code,))  # fmt: skip
-    for code, name, url, why in _unreadable(known):
-        yield Alert("catalog.formula", code, Level.URGENT, "规则“%(name)s”不能执行：%(why)s", url, Perm.PROPOSE, {"name": name, "why": why})
+    for code, name, url, why, at in _unreadable(known):
+        words = "规则“%(name)s”不能执行：%(why)s"
+        yield Alert("catalog.formula", code, Level.URGENT, words, url, Perm.PROPOSE, {"name": name, "why": why}, at=at)
 
 
-def _unreadable(known: md.Catalog) -> Iterator[tuple[str, str, str, str]]:
-    """(key, name, where to mend it, why) of logic and reflex rules that no longer compile, or that ask for a retired item."""
+def _unreadable(known: md.Catalog) -> Iterator[tuple[str, str, str, str, tuple[str, ...]]]:
+    """Logic and reflex rules that no longer compile, or that ask for a retired item: (key, name, where to mend it, why, whose they are)."""
     symbols = md.rule_symbols(known.items.values())
     for kind, rules in (("logic", known.logic_rules), ("reflex", known.reflex_rules)):
         for rule in rules:
@@ -82,7 +93,16 @@ def _unreadable(known: md.Catalog) -> Iterator[tuple[str, str, str, str]]:
             if not why and wanted is not None and not wanted.active:
                 why = say("项目 {name} 已停用。", name=wanted.name)
             if why:
-                yield f"{kind}:{rule.code}", rule.name, f"/md/edit/{kind}/{rule.id}", why
+                yield f"{kind}:{rule.code}", rule.name, f"/md/edit/{kind}/{rule.id}", why, _sections(known, rule)
+
+
+def _sections(known: md.Catalog, rule: md.LogicRow | md.ReflexRow) -> tuple[str, ...]:
+    """The sections a rule is about: its own, or those of the items it names; none of them: everybody's."""
+    if isinstance(rule, md.LogicRow) and rule.section_id is not None:
+        return (known.sections[rule.section_id].code,)
+    named = [known.items_by_code.get(code) for code in _QUOTED.findall(rule.expression)]
+    wanted = [known.items[rule.item_id]] if isinstance(rule, md.ReflexRow) else []
+    return tuple(sorted({known.sections[item.section_id].code for item in (*named, *wanted) if item is not None}))
 
 
 def _unmapped(uow: UnitOfWork) -> Iterator[Alert]:

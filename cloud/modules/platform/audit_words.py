@@ -144,7 +144,7 @@ ACTIONS: Words = {
     "reported": ("已报告", "reported"), "reprint": ("补打", "reprinted"), "reprocessed": ("重新处理", "processed again"),
     "requested": ("申请", "requested"), "resend": ("要求补传", "asked to send again"), "resent": ("人工重发", "sent again"),
     "reset_password": ("重设密码", "password reset"), "reset_second_factor": ("重设动态口令", "second factor reset"),
-    "resolved": ("已解决", "resolved"), "results": ("结果到达", "results arrived"), "retire": ("停用", "retired"),
+    "resolved": ("已解决", "resolved"), "results": ("结果到达", "results arrived"), "restore": ("恢复使用", "used again"), "retire": ("停用", "retired"),
     "retired": ("停用", "retired"), "retrying": ("重试中", "retrying"), "returned": ("结果返回", "returned"),
     "review": ("评价", "reviewed"), "reviewed": ("已审核", "reviewed"), "revoke": ("吊销", "revoked"), "revoked": ("撤销", "revoked"),
     "roles": ("调整角色", "roles changed"), "sample": ("抽中复核", "drawn for the sample"),

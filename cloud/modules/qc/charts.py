@@ -25,6 +25,7 @@ from cloud.modules.qc.targets import Stats, stats
 from cloud.modules.reagents import queries as reagents
 from common.say import say
 from common.units import readable
+from common.values import significant
 
 Translate = Callable[[str], str]
 
@@ -178,7 +179,7 @@ def _panel(plan: QcPlan, item: md.ItemRow, level: int, lot: int, points: Sequenc
 
 
 def _tea(tea: Decimal | None) -> str:
-    return "" if tea is None else f"  TEa ±{tea.normalize():f}"
+    return "" if tea is None else f"  TEa ±{Decimal(significant(tea, 4)).normalize():f}"
 
 
 def _dot(p: ChartPoint) -> Dot:

@@ -200,7 +200,7 @@ def test_what_is_left_undone_alerts(world: World) -> None:
     shown = leader.get("/alerts").text
     assert "没有 WS/T 886 代码" in shown and "公式不能计算" in shown
     # One a section, and its link shows exactly the items it counts.
-    [(link, words)] = re.findall(r'<a href="(/md/ri\?[^"]*)">([^<]*)</a>', shown)
+    [(link, words)] = re.findall(r'<a href="(/md/ri\?show=holes[^"]*)">([^<]*)</a>', shown)
     assert words.startswith("生化组有 1 个项目的参考区间有空缺：项目GLU"), words
     listed = leader.get(html.unescape(link)).text
     assert re.findall(r'href="/md/ri\?item=(\w+)"', listed) == ["GLU"] and "男 0小时–18岁" in listed
@@ -211,6 +211,46 @@ def test_what_is_left_undone_alerts(world: World) -> None:
         uow.s.flush()
         watch.look(uow)
     assert "项目GLU" not in leader.get("/alerts?show=open").text.split("已消除")[0]
+
+
+def test_a_number_that_nothing_flags_is_told_to_its_section(world: World) -> None:
+    """Neither an interval nor a judgement: no result of it is ever high or low, and nobody would notice."""
+    from cloud.modules.catalog import models, rule_models
+
+    def told() -> list[tuple[str, str]]:
+        with world.lab.uow() as uow:
+            watch.look(uow)
+        return re.findall(r'<a href="(/md/ri\?show=none[^"]*)">([^<]*)</a>', world.lab.client("leader").get("/alerts").text)
+
+    with world.lab.uow() as uow:
+        uow.s.query(models.RefInterval).filter_by(item_id=world.items["GLU"]).delete()
+        catalog.changed(uow)
+    [(link, words)] = told()
+    listed = re.findall(r'href="/md/ri\?item=([\w%#-]+)"', world.lab.client("leader").get(html.unescape(link)).text)
+    assert "GLU" in listed and f"有 {len(listed)} 个数值项目没有参考区间" in words
+    with world.lab.uow() as uow:
+        known = md.catalog(uow)
+        assert all(known.items_by_code[code].result_type == "numeric" for code in listed)
+        uow.s.add(rule_models.JudgeFormula(item_id=world.items["GLU"], branches=[{"text": "见报告"}]))
+        catalog.changed(uow)
+    after = told()
+    assert not after or f"有 {len(listed) - 1} 个" in after[0][1]
+
+
+def test_an_unreadable_rule_is_told_where_its_items_are_examined(world: World) -> None:
+    from cloud.modules.catalog import rule_models
+    from cloud.modules.platform import models as platform
+
+    with world.lab.uow() as uow:
+        uow.s.add(rule_models.LogicRule(code="BAD", name="坏规则", expression='"K" + "GONE" >', action="hold", message="x"))
+        uow.s.add(rule_models.LogicRule(code="NONE", name="无项目的坏规则", expression="1 +", action="hold", message="x"))
+        catalog.changed(uow)
+    with world.lab.uow() as uow:
+        watch.look(uow)
+    with world.lab.uow() as uow:
+        found = {a.subject: list(a.at) for a in uow.s.query(platform.Alert).filter_by(kind="catalog.formula")}
+        home = md.catalog(uow)
+        assert found == {"logic:BAD": [home.sections[home.items[world.items["K"]].section_id].code], "logic:NONE": []}
 
 
 def test_the_tests_a_change_would_touch_are_a_list(world: World) -> None:
@@ -265,3 +305,22 @@ def test_a_formula_of_several_lines_leads_to_its_place_as_the_browser_counts(wor
     answer = world.lab.client("leader").post("/md/formulas/check", {"kind": "calc", "expression": '"K"\r\n+ 1\r\n+ nope'})
     found = re.search(r'data-at="(\d+)"', answer.text)
     assert found is not None and '"K"\n+ 1\n+ nope'[int(found[1]) :] == "nope"
+
+
+def test_a_change_is_told_to_whose_turn_it_is(world: World) -> None:
+    """A proposal lay until somebody happened upon the list: neither who tests nor who schedules was told."""
+    from cloud.modules.changes.models import CatalogChange
+
+    with world.lab.uow() as uow:
+        for n, state in enumerate(("draft", "draft", "tested", "approved", "scheduled", "active")):
+            uow.s.add(CatalogChange(kind="ri", title=f"变更{n}", reason="本室验证", items=["K"], rows=[], requested_name="甲",
+                                    requested_at=uow.now, state=state))  # fmt: skip
+    turns = {"待测试": 2, "待批准": 1, "待排期": 1}
+    seen = {}
+    for role in ("leader", "quality", "infogroup", "engineer"):
+        shown = world.lab.client(role).get("/").text
+        found = re.findall(r'href="/md/changes\?show=(\w+)"[^>]*>(.*?)</a>', shown, re.S)
+        seen[role] = {word: int(re.sub(r"\D", "", re.sub("<[^>]*>", "", text_))) for _, text_ in found for word in turns if word in text_}
+    assert seen["infogroup"] == turns
+    assert seen["leader"] == seen["quality"] == {"待测试": 2, "待批准": 1}
+    assert seen["engineer"] == {}
