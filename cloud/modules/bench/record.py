@@ -66,6 +66,7 @@ class Work:
         self.versions: dict[int, list[VersionRow]] = rows.load_versions(uow, touched) if versions else {}
         self.follow: dict[int, list[FollowRow]] = followup.load(uow, {t.specimen_id for t in self.tests.values() if t.followed})
         self.new: dict[int, list[NewVersion]] = {}
+        self.looked: set[int] = set()
         counts = {t.current_id for t in self.tests.values()}
         self.current: dict[int, VersionRow | NewVersion] = {v.test_id: v for vs in self.versions.values() for v in vs if v.id in counts}
 
@@ -215,7 +216,9 @@ class Work:
         live = [t for t in tests if t.state != TestState.CANCELLED]
         return Sums(
             specimen_id=specimen_id,
-            state=rules.tube_state([(TestState(t.state), self.reader.mandatory(t.item_id), t.id in wait) for t in tests]).value,
+            state=rules.tube_state(
+                [(TestState(t.state), self.reader.mandatory(t.item_id), t.id in wait) for t in tests], specimen_id in self.looked
+            ).value,
             n_tests=len(live),
             n_results=sum(t.current_id is not None or t.state == TestState.NO_RESULT for t in live),
             n_abnormal=sum(bool(c.flag) or c.critical for c in shown),

@@ -142,11 +142,12 @@ _OUT = frozenset({_S.RELEASED, _S.AMENDED, _S.RECALLED})
 TUBE_OPEN = (TubeState.WAITING, TubeState.PARTIAL, TubeState.HELD, TubeState.READY)
 
 
-def tube_state(tests: Sequence[tuple[TestState, bool, bool]]) -> TubeState:
+def tube_state(tests: Sequence[tuple[TestState, bool, bool]], looked: bool = False) -> TubeState:
     """The state of a tube whose tests are (state, mandatory, another value waits).
 
     Optional items without a value do not keep a tube waiting. A value that came after the report puts the tube back before people's eyes;
-    so does what a preliminary report left open, until it is told that there will be nothing more.
+    so does what a preliminary report left open, until it is told that there will be nothing more. ``looked``: it was just reviewed, which
+    the tests alone do not show where none of them has a value.
     """
     live = [each for each in tests if each[0] is not _S.CANCELLED]
     states = {state for state, _, _ in live}
@@ -159,7 +160,7 @@ def tube_state(tests: Sequence[tuple[TestState, bool, bool]]) -> TubeState:
         return TubeState.RELEASED
     if missing or states == {_S.EXPECTED}:
         return TubeState.WAITING if states == {_S.EXPECTED} else TubeState.PARTIAL
-    return TubeState.READY if _S.RECEIVED in states or _S.REVIEWED not in states else TubeState.REVIEWED
+    return TubeState.READY if _S.RECEIVED in states or not (looked or _S.REVIEWED in states) else TubeState.REVIEWED
 
 
 # --- flags ----------------------------------------------------------------------------------------------------------
@@ -404,7 +405,7 @@ def review_problem(items: Sequence[ReviewItem]) -> Said | None:
         return say("{n} 项结果待处理：{items}等。{how}。", n=len(held), items=held[:NAMED], how=how)
     if held:
         return say("有待处理的结果：{items}。{how}。", items=held, how=how)
-    # Told before: the rest of a preliminary report has no result or was cancelled, and the report becomes final.
-    if not any(item.state in (_S.RECEIVED, _S.REVIEWED, *TOLD_STATES) for item in live):
+    # "No result" with its reason is told like a value (M05). Told before: the rest of a preliminary report was cancelled, it becomes final.
+    if not any(item.state in (_S.RECEIVED, _S.REVIEWED, _S.NO_RESULT, *TOLD_STATES) for item in live):
         return say("没有可初审的结果。")
     return None

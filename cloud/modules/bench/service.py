@@ -354,6 +354,7 @@ def review(uow: UnitOfWork, specimen_id: int, revision: int | None = None, work:
     for test in work.tests.values():
         if test.state == TestState.RECEIVED:
             to(test, TestState.REVIEWED)
+    work.looked.add(specimen_id)
     work.alert_again()
     detail: dict[str, Any] = {"tests": len(work.tests)} | ({"contradictions": [str(c.text) for c in wrong]} if wrong else {})
     save(work, "review", detail, reason=because.strip() or None)

@@ -199,6 +199,11 @@ class Detail:
         return [t for t in self.tests if t.state is TestState.HELD and t.pending is None and t.current is not None and t.current.empty]
 
     @property
+    def unmeasured(self) -> list[TestLine]:
+        """Tests nothing was said of at all: an empty tube has a whole profile of them."""
+        return [t for t in self.tests if t.state is TestState.EXPECTED and t.current is None and not t.index]
+
+    @property
     def repeatable(self) -> list[TestLine]:
         """Tests that may be measured again, first those that are held."""
         may = [t for t in self.tests if t.state in (TestState.RECEIVED, TestState.HELD) and not t.index and t.rerun is None]

@@ -138,7 +138,7 @@ def _sheet(detail: Detail, tests: Sequence[TestLine], issue: Issue, signed: Sign
             *_to_follow(detail, issue),
             *_remark(issue),
             *_fed(detail),
-            *(each for t in tests for each in _comments(t)),
+            *_comments(tests),
             *_not_printed(detail, issue),
         ),
         images=() if issue.part is not None else tuple(ReportImage(p.title, p.data) for p in _drawn(detail)),
@@ -225,11 +225,14 @@ def _not_printed(detail: Detail, issue: Issue) -> list[str]:
     return out + ([f"另有 {len(whole) - MAX_PRINTED} 幅图未打印，可在检验科查看。"] if len(whole) > MAX_PRINTED else [])
 
 
-def _comments(test: TestLine) -> list[str]:
-    """Why there is no result, or what must be known of the one there is (interference)."""
-    if test.current is None:
-        return [f"{test.item.name}未出结果：{test.no_result_reason}"]
-    return [f"{test.item.name}：{told}" for told in test.told]
+def _comments(tests: Sequence[TestLine]) -> list[str]:
+    """Why there is no result, said once of all items with the one reason, or what must be known of the one there is (interference)."""
+    out: dict[str, list[str]] = {}
+    for test in tests:
+        if test.current is None:
+            out.setdefault(test.no_result_reason, []).append(test.item.name)
+    none = [f"{'、'.join(names)}未出结果：{reason}" for reason, names in out.items()]
+    return none + [f"{t.item.name}：{told}" for t in tests if t.current is not None for told in t.told]
 
 
 def _row(test: TestLine, referral_lab: str) -> ReportRow:

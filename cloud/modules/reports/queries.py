@@ -55,6 +55,7 @@ class Waiting:
     due: datetime | None = None
     partial: bool = False
     """Only a part was reviewed: it leaves as a preliminary report."""
+    n_empty: int = 0
     reasons: tuple[tuple[rules.Needs, int], ...] = ()
     shut: bool = False
 
@@ -72,7 +73,8 @@ SELECT r.id, r.specimen_id, b.barcode, b.sample_no, r.urgent, p.name, p.sex, p.p
        b.n_tests, b.n_abnormal, b.n_critical, b.n_alarm,
        coalesce((SELECT string_agg(DISTINCT os.name, '、') FROM order_item oi
           JOIN order_set os ON os.tenant_id = oi.tenant_id AND os.id = oi.order_set_id
-         WHERE oi.tenant_id = r.tenant_id AND oi.specimen_id = r.specimen_id), '') AS titles, d.due, r.partial
+         WHERE oi.tenant_id = r.tenant_id AND oi.specimen_id = r.specimen_id), '') AS titles, d.due, r.partial,
+       (SELECT count(*) FROM test x WHERE x.tenant_id = r.tenant_id AND x.specimen_id = r.specimen_id AND x.state = 'no_result') AS n_empty
 FROM report r
 JOIN bench_tube b ON b.tenant_id = r.tenant_id AND b.specimen_id = r.specimen_id
   AND (b.state = 'reviewed' OR r.partial OR (b.state = 'released' AND r.current_no > 0))
@@ -106,7 +108,7 @@ def waiting(uow: UnitOfWork, section_id: int, specimen_id: int, user_id: int) ->
 def _waiting(uow: UnitOfWork, where: str, user_id: int, params: dict[str, Any]) -> list[Waiting]:
     out = []
     for row in uow.s.execute(_queue_sql(where), {"t": uow.tenant_id, **params}):
-        look = rules.Look(row.n_abnormal, row.n_critical, row.n_alarm, row.tester_id == user_id)
+        look = rules.Look(row.n_abnormal, row.n_critical, row.n_alarm, row.tester_id == user_id, row.n_empty)
         out.append(replace(Waiting(*row), reasons=rules.batch_exceptions(look)))
     return out
 
@@ -435,4 +437,4 @@ def _veil(known: md.Catalog, row: _Line) -> _Line:
     [names] = known.without_sensitive([row.titles])
     if isinstance(row, Brief):
         return replace(row, titles=names, n_abnormal=0, n_critical=0, shut=True)
-    return replace(row, titles=names, n_abnormal=0, n_critical=0, n_alarm=0, reasons=(), shut=True)
+    return replace(row, titles=names, n_abnormal=0, n_critical=0, n_alarm=0, n_empty=0, reasons=(), shut=True)

@@ -301,6 +301,7 @@ class Look:
     critical: int
     alarms: int
     solo: bool
+    empty: int = 0
 
 
 class Needs(StrEnum):
@@ -310,12 +311,13 @@ class Needs(StrEnum):
     ABNORMAL = "abnormal"
     ALARM = "alarm"
     OWN = "own"
+    EMPTY = "empty"
 
 
 def batch_exceptions(look: Look) -> tuple[tuple[Needs, int], ...]:
     """Reasons (and how often) why a report is not ticked for a batch by itself: somebody must look at it first (LESSONS B11)."""
-    found = ((Needs.CRITICAL, look.critical), (Needs.ABNORMAL, look.abnormal), (Needs.ALARM, look.alarms), (Needs.OWN, int(look.solo)))
-    return tuple((need, n) for need, n in found if n)
+    found = {Needs.CRITICAL: look.critical, Needs.ABNORMAL: look.abnormal, Needs.EMPTY: look.empty, Needs.ALARM: look.alarms}
+    return tuple((need, n) for need, n in (*found.items(), (Needs.OWN, int(look.solo))) if n)
 
 
 def refused(problems: Sequence[tuple[str, str]]) -> Said:

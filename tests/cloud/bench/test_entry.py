@@ -339,3 +339,25 @@ def test_saving_and_reviewing_costs_a_bounded_number_of_statements(world: World)
         entered = service.enter_tube(uow, tube, entries, 0)
         service.review(uow, tube, work=entered.work)
     assert len(seen) <= 8, "\n".join(seen)
+
+
+def test_an_empty_tube_needs_one_reason_or_goes_back_to_the_ward(world: World) -> None:
+    """Found by hand: a tube of 25 items without a value asked for 25 reasons."""
+    with world.lab.uow() as uow:
+        tube = world.tube(uow)
+        shown = {t.id: t.version for t in queries.tests_of(uow, [tube])[tube]}
+        barcode = uow.s.execute(text("SELECT barcode FROM specimen WHERE id = :i"), {"i": tube}).scalar_one()
+    tester, url = world.lab.client("tester"), f"/bench/CHEM/tube/{tube}"
+    page = tester.fragment(url).text
+    assert f"还没有结果的 {len(shown)} 项" in page and f'href="/sp/reject?code={barcode}"' in page
+    done = tester.post(f"{url}/none", {f"n-{i}": v for i, v in shown.items()} | {"reason": "标本量不足"}, htmx=True)
+    assert done.status_code == 200 and "还没有结果的" not in done.text
+    with world.lab.uow() as uow:
+        assert {t.state for t in queries.tests_of(uow, [tube])[tube]} == {"no_result"}
+        service.review(uow, tube)
+    # A tube with a value is not sent back whole: what came of it is told.
+    with world.lab.uow() as uow:
+        part = world.tube(uow)
+        world.send(uow, part, {"K": "4.1"})
+    page = tester.fragment(f"/bench/CHEM/tube/{part}").text
+    assert f"还没有结果的 {len(shown) - 1} 项" in page and "/sp/reject" not in page

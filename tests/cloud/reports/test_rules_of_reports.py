@@ -148,6 +148,7 @@ def test_an_amendment_needs_a_class_words_and_a_change() -> None:
 def test_a_batch_takes_unseen_only_what_nothing_speaks_against() -> None:
     assert rules.batch_exceptions(Look(0, 0, 0, False)) == ()
     assert rules.batch_exceptions(Look(2, 1, 3, True)) == ((Needs.CRITICAL, 1), (Needs.ABNORMAL, 2), (Needs.ALARM, 3), (Needs.OWN, 1))
+    assert rules.batch_exceptions(Look(0, 0, 0, False, 2)) == ((Needs.EMPTY, 2),)
 
 
 PLAIN = st.none() | st.integers() | st.text(max_size=5) | st.lists(st.text(max_size=3), max_size=3)
