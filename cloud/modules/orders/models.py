@@ -9,6 +9,13 @@ from sqlalchemy import BigInteger, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cloud.db.base import Base, TenantTable, Versioned, tenant_fk
+from cloud.modules.orders.rules import PERFORMED
+
+_PERFORMED = ", ".join(f"'{status}'" for status in sorted(PERFORMED))
+UNCHARGED = (
+    f"""{{i}}status IN ({_PERFORMED}) AND ({{i}}charge_state = 'refunded' OR {{i}}charge_state = 'unpaid' AND {{i}}charged_at IS NULL)"""
+)
+"""Examined, and nobody paid or posted it: the few that may be missing charges (``rules.leak`` decides)."""
 
 
 class Patient(Versioned, TenantTable, Base):
@@ -155,6 +162,7 @@ class OrderItem(Versioned, TenantTable, Base):
         Index("ix_order_item_order", "tenant_id", "order_id"),
         Index("ix_order_item_specimen", "tenant_id", "specimen_id"),
         Index("ix_order_item_unmapped", "tenant_id", "source", "his_code", postgresql_where=text("order_set_id IS NULL")),
+        Index("ix_order_item_uncharged", "tenant_id", "status_at", postgresql_where=text(UNCHARGED.format(i=""))),
         Index("ix_order_item_held", "tenant_id", "id", postgresql_where=text("hold <> ''")),
         Index("ix_order_item_twin", "tenant_id", "id", postgresql_where=text("twin_id IS NOT NULL")),
         Index("ix_order_item_outside", "tenant_id", "outside_id", postgresql_where=text("outside_id IS NOT NULL")),

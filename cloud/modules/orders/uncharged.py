@@ -10,7 +10,8 @@ from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.orders import places
-from cloud.modules.orders.rules import LEAK_WORDS, PERFORMED, SETTLED_WORDS, STATUS_TEXT, ItemStatus, Leak, Settled, leak
+from cloud.modules.orders.models import UNCHARGED
+from cloud.modules.orders.rules import LEAK_WORDS, SETTLED_WORDS, STATUS_TEXT, ItemStatus, Leak, Settled, leak
 from cloud.reports.documents import Column, ListDocument
 from cloud.web.faults import Conflict, Invalid, NotFound
 from cloud.web.span import ZONE, Span
@@ -21,14 +22,13 @@ EXPORT_MOST = 5000
 OLD = timedelta(hours=24)
 """What is not charged a day after its result is told to the laboratory (alert)."""
 
-# The same as rules.leak, for the index; ``leak`` then says which.
+# The same as rules.leak, for the index ix_order_item_uncharged; ``leak`` then says which.
 _BODY = f"""
 FROM order_item i JOIN lab_order o ON o.tenant_id = i.tenant_id AND o.id = i.order_id
 JOIN patient p ON p.tenant_id = o.tenant_id AND p.id = o.patient_id
 LEFT JOIN visit v ON v.tenant_id = o.tenant_id AND v.id = o.visit_id
-WHERE i.tenant_id = :t AND {places.ITEM} AND i.status = ANY(:performed) AND i.status_at >= :start AND i.status_at < :end
-  AND (i.charge_state = 'refunded' OR i.charge_state = 'unpaid' AND i.charged_at IS NULL
-       AND coalesce(v.kind, 'outpatient') IN ('outpatient', 'emergency', 'inpatient'))
+WHERE i.tenant_id = :t AND {places.ITEM} AND {UNCHARGED.format(i="i.")} AND i.status_at >= :start AND i.status_at < :end
+  AND (i.charge_state = 'refunded' OR coalesce(v.kind, 'outpatient') IN ('outpatient', 'emergency', 'inpatient'))
 """
 _LIST = text(f"""
 SELECT i.id, i.version, i.status_at AS at, p.name, p.patient_no, coalesce(v.kind, 'outpatient') AS kind, o.priority,
@@ -79,7 +79,7 @@ class Row:
 
 def _given(uow: UnitOfWork, days: Span | None) -> dict[str, object]:
     between = {"start": days.start, "end": days.end} if days is not None else _EVER
-    return {"t": uow.tenant_id, "performed": sorted(s.value for s in PERFORMED), **between, **places.binds(uow)}
+    return {"t": uow.tenant_id, **between, **places.binds(uow)}
 
 
 def rows(uow: UnitOfWork, days: Span, settled: bool, before: int = 0, limit: int = PAGE) -> list[Row]:

@@ -150,11 +150,14 @@ def _values(uow: UnitOfWork, wanted: Wanted) -> dict[str, object]:
 
 def counts(uow: UnitOfWork, days: Span) -> dict[Figure, int]:
     """How long each list is."""
-    out = {}
-    for figure in Figure:
+    # The slow ones are counted among the received, which are read once.
+    both = f"SELECT count(*), count(*) FILTER (WHERE {_ONLY[Figure.SLOW].removeprefix('AND ')}) {_from(Wanted(days, Figure.RECEIVED))}"
+    received, slow = uow.s.execute(text(both), _values(uow, Wanted(days, Figure.SLOW))).one()
+    out = {Figure.RECEIVED: int(received), Figure.SLOW: int(slow)}
+    for figure in (f for f in Figure if f not in out):
         wanted = Wanted(days, figure)
         out[figure] = int(uow.s.execute(text("SELECT count(*) " + _from(wanted)), _values(uow, wanted)).scalar_one())
-    return out
+    return {f: out[f] for f in Figure}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,13 @@ class Specimen(Versioned, TenantTable, Base):
         UniqueConstraint("tenant_id", "barcode"),
         UniqueConstraint("tenant_id", "section_id", "sample_day", "sample_no"),
         Index("ix_specimen_state", "tenant_id", "section_id", "state", "id"),
+        # A month of tubes is read, not all; the day's tubes lie together, so that a summary of the blocks does.
+        Index(
+            "ix_specimen_received",
+            "received_at",
+            postgresql_using="brin",
+            postgresql_with={"pages_per_range": 32, "autosummarize": "on"},
+        ),
         Index("ix_specimen_parent", "tenant_id", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
         Index("ix_specimen_on_the_way", "tenant_id", "id", postgresql_where=text("state IN ('collected','sent','arrived')")),
         tenant_fk("patient_id", "patient"),
@@ -60,7 +67,11 @@ class SpecimenEvent(TenantTable, Base):
     """What happened to a tube, when, by whom, where (closed loop)."""
 
     __tablename__ = "specimen_event"
-    __table_args__ = (Index("ix_specimen_event_specimen", "tenant_id", "specimen_id", "id"), tenant_fk("specimen_id", "specimen"))
+    __table_args__ = (
+        Index("ix_specimen_event_specimen", "tenant_id", "specimen_id", "id"),
+        Index("ix_specimen_event_counted", "tenant_id", "kind", "at", postgresql_where=text("kind IN ('conditional','lost')")),
+        tenant_fk("specimen_id", "specimen"),
+    )
     specimen_id: Mapped[int] = mapped_column(BigInteger)
     kind: Mapped[str]
     at: Mapped[datetime]

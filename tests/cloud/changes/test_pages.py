@@ -14,7 +14,7 @@ from cloud import relay
 from cloud.modules.catalog import queries as md
 from cloud.modules.catalog import service as catalog
 from cloud.modules.catalog.models import CriticalLimit
-from cloud.modules.catalog.rule_models import AvRange, DeltaRule, HilLimit
+from cloud.modules.catalog.rule_models import AvRange, DeltaRule, HilLimit, LogicRule, ReflexRule
 from cloud.modules.changes import forms, queries, watch
 from cloud.web import sheet
 from cloud.worker import all_handlers
@@ -115,6 +115,16 @@ def test_an_import_with_3_bad_rows_of_200_writes_nothing(world: World) -> None:
         assert refused.status_code == 422 and words in refused.text  # type: ignore[attr-defined]
     assert group.post("/md/import", {"kind": "ri"}).status_code == 422
     assert group.get("/md/import").status_code == 200 and group.get("/md/import/nope.xlsx").status_code == 404
+
+
+def test_rules_lead_to_their_change_only_who_may_propose_one(world: World) -> None:
+    with world.lab.uow() as uow:
+        uow.s.add(LogicRule(code="K_NA", name="钾不低于钠", section_id=world.section, expression='"K" >= "NA"', message="钾钠颠倒"))
+        uow.s.add(ReflexRule(code="K_R", name="钾高复查", expression='"K" > 7', item_id=world.items["K"]))
+    for role, leads in (("leader", True), ("verifier", False)):
+        page = world.lab.client(role).get("/md/formulas").text
+        assert "钾不低于钠" in page and "钾高复查" in page
+        assert ('href="/md/edit/logic/' in page, 'href="/md/edit/reflex/' in page) == (leads, leads), role
 
 
 def test_the_formula_editor(world: World) -> None:
