@@ -88,7 +88,7 @@ def test_a_clot_seen_after_receipt_sends_the_tube_back_until_its_first_value(hos
     assert told.reason == "CLOT"
     act(hospital, lambda u: ending.on_withdrawn(u, {"specimen_id": tube.id}))
     assert {r.state for r in hospital.rows("SELECT state FROM test")} == {"cancelled"}
-    assert [r.stage for r in act(hospital, lambda u: queries.rejections(u, frozenset()))] == ["waiting"]
+    assert [r.stage for r in act(hospital, lambda u: queries.rejections(u, queries.Rejected()))] == ["waiting"]
     assert receive(hospital, first).finding is Finding.CANCELLED
     # Counted once among the received, and as a rejection.
     days = Span(MORNING.date(), MORNING.date())
