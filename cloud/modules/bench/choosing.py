@@ -13,6 +13,7 @@ from cloud.modules.bench.opening import fresh, must_be_open, open_test, open_tub
 from cloud.modules.bench.record import Work
 from cloud.modules.bench.rows import TestRow
 from cloud.modules.bench.rules import TestState
+from common import values
 from common.errors import UserError
 from common.say import say
 
@@ -65,7 +66,12 @@ def _choose(work: Work, test: TestRow, choice: Choice, reason: str, may_decide: 
     before, rerun = work.current.get(test.id), work.rerun_of(test)
     if test.pending_id is None and rerun is None:
         raise UserError("conflict", say("{item} 只有一个结果，没有可选用的另一个，请刷新后重试。", item=name))
-    if rerun is not None and not may_decide:
+    diluted = rerun is not None and before is not None and rerun.kind is measure.Kind.RERUN and choice.chosen_id == test.pending_id
+    if diluted and rerun is not None and before is not None:
+        first, second = (values.parse(v.known.reported_text) for v in (before, chosen))
+        diluted = measure.completes(first, second, rerun.dilution)
+        reason = reason.strip() or (f"按 1:{rerun.dilution:f} 稀释复查" if diluted else "")
+    if rerun is not None and not may_decide and not diluted:
         raise UserError("conflict", say("{item} 的复查结果与首次相差较大或须确证，请由高年资或组长选用。", item=name))
     if rerun is not None and rerun.kind is measure.Kind.CONFIRM and reactive(work, test, chosen.id):
         raise UserError("conflict", say("{item} 仍有反应，首次报告不得报阳性：请选“报待复检并送确证”。", item=name))

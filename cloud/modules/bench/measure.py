@@ -244,6 +244,16 @@ def confirms(first: Value, second: Value, rule: RerunRule) -> bool:
     return first_stands(first.number, second.number, rule)
 
 
+def completes(first: Value, second: Value, dilution: Decimal) -> bool:
+    """Whether a diluted value says the number of one that said only "more than" (R2): no two values that differ, and no senior's matter.
+
+    A second limit, or a number below the first, is none: it may not have been diluted at all.
+    """
+    if first.number is None or second.number is None or dilution <= 1:
+        return False
+    return first.comparator in (">", "≥") and not second.comparator and second.number >= first.number
+
+
 @dataclass(frozen=True, slots=True)
 class Side:
     """One of two rival values as a person compares them."""

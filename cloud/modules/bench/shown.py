@@ -15,6 +15,7 @@ from cloud.modules.bench.pictures import Print
 from cloud.modules.bench.rules import TestState
 from cloud.modules.catalog import queries as md
 from cloud.modules.qc import queries as qc
+from common import values
 from common.say import say
 
 _FUTURE = say("测定时间在未来")
@@ -105,6 +106,14 @@ class TestLine:
     def rerun(self) -> FollowRow | None:
         """The open rerun or confirmation."""
         return next((f for f in self.waits if f.again), None)
+
+    @property
+    def completed(self) -> bool:
+        """Whether what waits is the diluted number of a value beyond the range: whoever tests chooses it, without writing why."""
+        if self.rerun is None or self.rerun.kind is not measure.Kind.RERUN or self.current is None or self.pending is None:
+            return False
+        first, second = (values.parse(v.reported_text) for v in (self.current, self.pending))
+        return measure.completes(first, second, self.rerun.dilution)
 
     @property
     def next_dilution(self) -> Decimal | None:

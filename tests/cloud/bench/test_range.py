@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.bench import queries, service
+from cloud.modules.bench import measure, queries, service
 from cloud.modules.bench.queries import TestLine
 from cloud.modules.bench.service import Entry
 from common.errors import UserError
+from common.values import parse
 from tests.cloud.bench.world import World, build
 from tests.support import lab as labs
 from tests.support.database import TestDatabase
@@ -112,6 +113,51 @@ def test_a_rerun_begins_with_the_dilution_its_hold_asks_for(world: World) -> Non
         assert line(uow, high, "HCG").next_dilution is None  # chosen: nothing is asked any more
         low = world.tube(uow)
         assert enter(uow, low, "HCG", "0.4*200").next_dilution == 20 and enter(uow, low, "HCG", "10001*20").next_dilution == 200
+
+
+def test_the_diluted_number_of_a_value_beyond_the_range_is_chosen_by_whoever_tests_it(world: World) -> None:
+    """Found by hand: a routine dilution waited for a senior and a written reason, and nothing said what was multiplied."""
+    with world.lab.uow() as uow:
+        tube, again = world.tube(uow), world.tube(uow)
+        for each, answer in ((tube, "8600"), (again, "400")):
+            world.send(uow, each, {"HCG": ">10000"})
+            revision = uow.s.execute(text("SELECT revision FROM bench_tube WHERE specimen_id = :i"), {"i": each}).scalar_one()
+            service.request_rerun(uow, each, revision, [line(uow, each, "HCG").id], "超出线性范围", D(20))
+            world.send(uow, each, {"HCG": answer}, uow.now + timedelta(minutes=1))
+        waits, less = line(uow, tube, "HCG"), line(uow, again, "HCG")
+        assert waits.pending is not None and waits.pending.reported_text == "172000" and waits.completed and not less.completed
+        assert less.current is not None and less.pending is not None
+    page = world.lab.client("tester").fragment(f"/bench/{world.section_code}/tube/{tube}").text
+    assert "8600 × 20" in page and 'placeholder="说明（可不填）"' in page
+    with world.lab.uow() as uow:
+        service.choose_version(uow, waits.id, waits.version, waits.pending.id, "", may_decide=False)
+        told = line(uow, tube, "HCG")
+        assert (told.state.value, told.current and told.current.reported_text) == ("received", "172000")
+        assert "1:20 稀释" in told.follow[0].outcome
+        # The first value against its own dilution, or a number below the limit: a senior's, with the reason.
+        with pytest.raises(UserError, match="高年资"):
+            service.choose_version(uow, less.id, less.version, less.pending.id, "稀释", may_decide=False)
+        with pytest.raises(UserError, match="写明理由"):
+            service.choose_version(uow, less.id, less.version, less.pending.id, "")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "dilution", "ok"),
+    [
+        (">1420", "8500", "10", True),
+        ("≥1420", "1420", "10", True),
+        (">1420", "1419", "10", False),
+        (">1420", ">14200", "10", False),
+        (">1420", "<8500", "10", False),
+        (">1420", "8500", "1", False),
+        ("1420", "8500", "10", False),
+        ("<5", "8500", "10", False),
+        ("阳性", "8500", "10", False),
+        (">1420", "阳性", "10", False),
+    ],
+)
+def test_what_a_dilution_completes(first: str, second: str, dilution: str, ok: bool) -> None:
+    assert measure.completes(parse(first), parse(second), D(dilution)) is ok
 
 
 def test_why_a_value_waits_is_read_in_english_too(world: World) -> None:
