@@ -140,6 +140,8 @@ def ignore_code(uow: UnitOfWork, analyzer_id: int, code: str, reason: str, zone:
     """Say that a code is no result."""
     if not reason.strip() or not code.strip():
         raise UserError("invalid", "请写明为什么该代码无需报告。", field="reason")
+    if analyzer_id not in md.catalog(uow).analyzers:
+        raise UserError("not_found", "仪器不存在，请核对后重试。")
     known = uow.s.scalars(select(IgnoredCode).where(IgnoredCode.analyzer_id == analyzer_id, IgnoredCode.code == code.strip())).one_or_none()
     if known is None:
         row = IgnoredCode(analyzer_id=analyzer_id, code=code.strip(), reason=reason.strip(), by=uow.actor.name, at=uow.now)
