@@ -115,7 +115,12 @@ class Rejection(TenantTable, Base):
     """拒收: why, by whom, who was told, and the recollection it asks for."""
 
     __tablename__ = "rejection"
-    __table_args__ = (tenant_fk("specimen_id", "specimen"), tenant_fk("reason_id", "reject_reason"))
+    __table_args__ = (
+        Index("ix_rejection_unread", "tenant_id", "id", postgresql_where=text("ward_read_at IS NULL")),
+        Index("ix_rejection_at", "tenant_id", "at"),
+        tenant_fk("specimen_id", "specimen"),
+        tenant_fk("reason_id", "reject_reason"),
+    )
     specimen_id: Mapped[int] = mapped_column(BigInteger, index=True)
     reason_id: Mapped[int] = mapped_column(BigInteger)
     note: Mapped[str] = mapped_column(default="", server_default="")
