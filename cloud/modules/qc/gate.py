@@ -26,6 +26,7 @@ class Ask:
 
 
 # In [rejected_at, retest_at) a result waits for its own decision, before that (since the last good run) for the end of the review.
+# One that the review wants measured again stays closed whatever becomes of the work.
 _STATE = text("""
 SELECT a.n, p.id AS plan_id, p.window_hours, rej.rejected_at, rej.rules,
   (SELECT max(r.at) FROM qc_run r WHERE r.tenant_id = :t AND r.plan_id = p.id AND r.state IN ('in_control','warning')
@@ -35,6 +36,8 @@ SELECT a.n, p.id AS plan_id, p.window_hours, rej.rejected_at, rej.rules,
      AND (o.retest_at IS NULL OR a.run_at < o.retest_at)
      AND NOT EXISTS (SELECT 1 FROM qc_impact i WHERE i.tenant_id = :t AND i.ooc_id = o.id AND i.result_id = a.result_id
                      AND i.decision = 'keep'))) AS doubtful,
+  EXISTS (SELECT 1 FROM qc_impact i JOIN qc_ooc o ON o.tenant_id = i.tenant_id AND o.id = i.ooc_id
+          WHERE i.tenant_id = :t AND i.result_id = a.result_id AND o.plan_id = p.id AND i.decision = 'repeat') AS repeat,
   (SELECT max(b.until_at) FROM qc_bypass b WHERE b.tenant_id = :t AND b.plan_id = p.id AND b.from_at <= :now AND b.until_at > :now)
     AS bypass_until
 FROM unnest(CAST(:n AS int[]), CAST(:items AS bigint[]), CAST(:analyzers AS bigint[]), CAST(:runs AS timestamptz[]),
@@ -71,7 +74,7 @@ def gate_state(uow: UnitOfWork, asks: Iterable[Ask], at: datetime | None = None)
     for r in uow.s.execute(_STATE, params):
         ask = on_analyzer[r.n]
         window = timedelta(hours=r.window_hours)
-        facts = GateFacts(True, r.rejected_at, r.rules or "", r.last_good, window, r.doubtful, r.bypass_until)
+        facts = GateFacts(True, r.rejected_at, r.rules or "", r.last_good, window, r.doubtful or r.repeat, r.bypass_until, r.repeat)
         out[ask] = rules.gate(facts, ask.run_at, now, hold, r.plan_id)
     return out
 

@@ -219,6 +219,8 @@ class GateFacts:
     window: timedelta = timedelta(hours=24)
     doubtful: bool = False
     bypass_until: datetime | None = None
+    repeat: bool = False
+    """Whether the impact review has decided that the doubtful result is measured again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +233,7 @@ class Gate:
     until: datetime | None = None
     rules: str = ""
     holds_unplanned: bool = False
+    repeat: bool = False
 
     @property
     def open(self) -> bool:
@@ -257,13 +260,15 @@ class Gate:
     @property
     def word(self) -> str:
         """The state in words."""
-        return GATE_WORDS[self.state]
+        return say("失控期间的结果，须复检") if self.repeat else GATE_WORDS[self.state]
 
     @property
     def reason(self) -> str:
         """Why it is closed and what would open it; empty when nothing needs to be said."""
         if self.state is GateState.REJECTED:
             return say("质控失控{rules}，纠正后复测在控并签名方可发布", rules=f" {self.rules}" if self.rules else "")
+        if self.repeat:
+            return say("结果测定于质控失控期间，影响评估决定须复检，请复查后发布新结果")
         return _WHY[self.state]
 
 
@@ -294,7 +299,7 @@ def gate(facts: GateFacts, run_at: datetime | None, now: datetime, holds_unplann
         state, since = GateState.OVERDUE, due
     if state is not GateState.OPEN and facts.bypass_until is not None and now < facts.bypass_until:
         return Gate(GateState.BYPASSED, plan_id, since, facts.bypass_until, facts.rejected_rules)
-    return Gate(state, plan_id, since, due, facts.rejected_rules)
+    return Gate(state, plan_id, since, due, facts.rejected_rules, repeat=state is GateState.DOUBTFUL and facts.repeat)
 
 
 def bypass_problem(reason: str, now: datetime, until: datetime) -> str | None:

@@ -48,7 +48,8 @@ FACTS = GateFacts(True, last_good=T0, window=24 * HOUR)
         (GateFacts(True), None, T0, GateState.OVERDUE),
         (GateFacts(True, rejected_since=T0, last_good=T0), None, T0, GateState.REJECTED),
         (GateFacts(True, last_good=T0, doubtful=True), T0, T0, GateState.DOUBTFUL),
-        (GateFacts(True, rejected_since=T0, doubtful=True, last_good=T0), T0, T0, GateState.REJECTED),
+        (GateFacts(True, last_good=T0, doubtful=True, repeat=True), T0, T0, GateState.DOUBTFUL),
+        (GateFacts(True, rejected_since=T0, doubtful=True, last_good=T0, repeat=True), T0, T0, GateState.REJECTED),
         (GateFacts(True, rejected_since=T0, bypass_until=T0 + HOUR), None, T0, GateState.BYPASSED),
         (GateFacts(True, rejected_since=T0, bypass_until=T0), None, T0, GateState.REJECTED),
         (GateFacts(True, last_good=T0, bypass_until=T0 + HOUR), None, T0, GateState.OPEN),
@@ -58,6 +59,7 @@ def test_the_gate_says_open_or_why_not(facts: GateFacts, run_at: datetime | None
     found = rules.gate(facts, run_at, now)
     assert found.state is state
     assert bool(found.reason) is (state not in (GateState.OPEN, GateState.BYPASSED))
+    assert ("须复检" in found.reason) is (state is GateState.DOUBTFUL and facts.repeat)
 
 
 @pytest.mark.parametrize(
@@ -330,3 +332,10 @@ def test_out_of_control_work_from_the_rejection_to_the_leaders_signature(shop: S
         gates = gate_state(uow, asks.values())
         assert gates[asks[kept.result_id]].open
         assert not gates[asks[doubtful.result_id]].open
+        assert "须复检" in gates[asks[doubtful.result_id]].reason and "须复检" in gates[asks[doubtful.result_id]].word
+        # Run before the rejection the work's end sets results free, but not one that the review wants measured again.
+        start = shop.work(uow, "K").suspect_from
+        assert start is not None
+        early = {r: Ask(item, shop.world.analyzer, start + HOUR / 60, r) for r in (kept.result_id, doubtful.result_id)}
+        gates = gate_state(uow, early.values())
+        assert [gates[early[r]].open for r in (kept.result_id, doubtful.result_id)] == [True, False]
