@@ -10,12 +10,13 @@ from flask import request
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
-from cloud.modules.specimens import add_on, bag_rules, bags, logger, rules
+from cloud.modules.specimens import add_on, bag_rules, bags, logger, rules, service
 from cloud.modules.specimens.models import SpecimenBag
-from cloud.modules.specimens.rules import Perm
+from cloud.modules.specimens.rules import Finding, Perm
 from cloud.web.faults import Invalid, NotFound
 from cloud.web.page import is_fragment, page, redirect_to
 from cloud.web.view import Views, principal
+from common.errors import UserError
 from common.say import say
 
 BAGS = Views("specimen_bags", __name__)
@@ -38,7 +39,15 @@ def pack_page(uow: UnitOfWork) -> Any:
 @BAGS.post("/sp/bag/pack", Perm.COLLECT)
 def pack(uow: UnitOfWork) -> Any:
     """One tube into the bag."""
-    bag_id, answer = bags.pack(uow, request.form.get("bag", ""), request.form.get("code", ""), principal().workstation)
+    typed = request.form.get("bag", "")
+    try:
+        bag_id, answer = bags.pack(uow, typed, request.form.get("code", ""), principal().workstation)
+    except UserError as wrong:
+        if wrong.fields.get("field") != "bag" or not is_fragment():
+            raise
+        # The wrong code leaves the bag's field with the answer: the next scan is the bag's.
+        refused: dict[str, Any] = {"bag": None, "answer": service.Answer(Finding.UNKNOWN, wrong.message, typed), "again": True}
+        return page("specimens/pack.html", "packed", trigger=_sound("bad"), **refused, **_base(uow))
     context = {"bag": bags.bag(uow, bag_id), "answer": answer, "lines": bags.lines(uow, bag_id), **_base(uow)}
     return page("specimens/pack.html", "packed", trigger=_sound(answer.sound), **context)
 

@@ -36,6 +36,9 @@ def pack(uow: UnitOfWork, bag_code: str, tube_code: str, place: str = "") -> tup
         raise UserError("invalid", "请先扫描袋子的条码。", field="bag")
     bag = _open_bag(uow, code)
     if bag is None:
+        # The first scan goes into the bag's field: a tube scanned there would name the bag and never be in it.
+        if steps.exists(uow, code) or service.find_person(uow, code) is not None:
+            raise UserError("invalid", say("{code} 是试管或患者的条码，不是袋子的。请先扫袋子上的条码，再扫试管。", code=code), field="bag")
         bag = SpecimenBag(code=code, origin=place, state=BagState.PACKING.value, packed_by=uow.actor.name, packed_at=uow.now)
         uow.s.add(bag)
         uow.s.flush()

@@ -193,6 +193,20 @@ def test_only_collected_tubes_travel_and_each_in_one_bag(hospital: Hospital) -> 
         act(hospital, lambda u: bags.open_bag(u, "BAG1"), DESK, hospital.b)
 
 
+def test_a_tube_or_a_patient_names_no_bag(hospital: Hospital) -> None:
+    """Found by hand: the first of thirty tubes was scanned into the bag's field, named the bag and was not in it."""
+    first, second = collected(hospital, "1002", "1005")
+    patient = hospital.rows("SELECT patient_no FROM patient p JOIN specimen s ON s.patient_id = p.id WHERE s.barcode = :c", c=first)[
+        0
+    ].patient_no
+    for code in (first, patient):
+        with pytest.raises(UserError, match="不是袋子的") as caught:
+            act(hospital, lambda u, c=code: bags.pack(u, c, second), NURSE)
+        assert caught.value.fields["field"] == "bag"
+    assert hospital.rows("SELECT id FROM specimen_bag") == []
+    assert act(hospital, lambda u: bags.pack(u, "BAG1", second), NURSE)[1].finding is Finding.OK
+
+
 def test_a_bags_code_serves_again_once_it_is_closed(hospital: Hospital) -> None:
     for n in (1, 2):
         tube = collected(hospital, "1002", patient_no=f"C{n}", name=f"病人{n}")[0]
@@ -217,6 +231,10 @@ def test_the_pages_of_bags(lab: Lab) -> None:
     assert desk.post("/sp/bag/open", {"code": "BAG1"}, htmx=True).status_code == 409
     assert desk.get("/sp/bags/999").status_code == 404
     assert "BAG1" in desk.get("/sp/bag").text
+    # What names no bag leaves the bag's field with the answer, and the next scan is the bag's.
+    empty = nurse.post("/sp/bag/pack", {"bag": " ", "code": "126326000422"}, htmx=True)
+    assert "请先扫描袋子的条码" in empty.text and 'id="bag-code" hx-swap-oob="true"' in empty.text
+    assert nurse.post("/sp/bag/pack", {"bag": " ", "code": "126326000422"}).status_code == 422
     with lab.uow() as uow:
         bag = uow.s.execute(text("UPDATE specimen_bag /* by hand */ SET state = 'open', logger_no = 'TL1' RETURNING id")).scalar_one()
     page = desk.get(f"/sp/bags/{bag}").text
