@@ -373,7 +373,7 @@ def audit(uow: UnitOfWork, decision_id: int) -> Any:
     if queries.section_of(uow, decision_id) not in {s.id for s in _mine(uow)}:
         raise NotFound("该抽查记录")
     service.answer_audit(uow, decision_id, request.form.get("agrees") == "1", request.form.get("note", ""))
-    return redirect_to("/av/board")
+    return redirect_to("/av/board?days=7" if request.form.get("days") == "7" else "/av/board")
 
 
 @VIEWS.get("/av/switch", Perm.READ)

@@ -291,8 +291,9 @@ class Call:
     at: datetime
 
 
-def call_problem(call: Call, told: str, found_at: datetime, now: datetime) -> tuple[Said, bool] | None:
-    """Why a call does not count as receipt, and whether it was a failed read-back (which is kept); None when it counts."""
+def call_problem(call: Call, told: str, found_at: datetime, now: datetime, at_ward: bool = False) -> tuple[Said, bool] | None:
+    """Why a call does not count as receipt, and whether it was a failed read-back (which is kept); None when it counts. ``at_ward``: it is
+    said to who repeats the value, not to who told it."""
     if not call.receiver.strip():
         return say("请填写接听人的姓名，再登记。"), False
     if not call.dept.strip():
@@ -301,6 +302,15 @@ def call_problem(call: Call, told: str, found_at: datetime, now: datetime) -> tu
         return say("接收时间早于发现时间，请核对后再登记。"), False
     if call.at > now + timedelta(minutes=1):
         return say("接收时间在将来，请核对后再登记。"), False
+    if at_ward and not call.readback.strip():
+        return say("请把看到的数值填在“复述数值”一栏，再确认。"), False
+    if at_ward and not readback_equal(told, call.readback):
+        readback = call.readback.strip()
+        return say(
+            "您填写的“{readback}”与危急值 {told} 不一致，还没有确认。请核对后重新填写；对数值有疑问请致电检验科。",
+            readback=readback,
+            told=told,
+        ), True
     if not call.readback.strip():
         return say("请让对方复述数值，并把复述的数值填在“复述”一栏。"), False
     if not readback_equal(told, call.readback):

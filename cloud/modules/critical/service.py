@@ -104,7 +104,7 @@ def tell(uow: UnitOfWork, event_id: int, version: int, call: Call, channel: Chan
     event = _locked(uow, event_id, version)
     if State(event.state) not in (*rules.TELLABLE, State.UNREACHABLE):
         raise UserError("conflict", say("该危急值目前为“{state}”，不能登记通知。", state=rules.WORDS[State(event.state)]))
-    problem = rules.call_problem(call, event.value_text, event.found_at, uow.now)
+    problem = rules.call_problem(call, event.value_text, event.found_at, uow.now, channel is Channel.POPUP)
     if problem is not None and not problem[1]:
         return problem[0]
     receiver = f"{call.dept.strip()} {call.receiver.strip()}"[:80]

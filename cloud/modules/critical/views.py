@@ -43,6 +43,16 @@ def phone(uow: UnitOfWork, event_id: int) -> Any:
     return page("critical/phone.html", **_shown(uow, event_id))
 
 
+@VIEWS.get("/critical/tube/<int:specimen_id>", Perm.READ)
+def of_tube(uow: UnitOfWork, specimen_id: int) -> Any:
+    """A tube's critical values with their checks, for the bench where they are found first."""
+    found = [line for line in queries.of_specimen(uow, specimen_id) if places.covers(uow, line.event.section_id)]
+    for line in found[:1]:
+        platform.log_read(uow, line.event.patient_id, "critical", request.path)
+    lines = queries.open_to(uow, principal(), found)
+    return fragment("critical/tube.html", "lines", lines=lines, came="bench")
+
+
 @VIEWS.post("/critical/<int:event_id>/confirm", Perm.HANDLE)
 def confirm(uow: UnitOfWork, event_id: int) -> Any:
     """Tube, curve, QC and history were looked at."""
@@ -50,8 +60,8 @@ def confirm(uow: UnitOfWork, event_id: int) -> Any:
     service.confirm(uow, event_id, _version())
     uow.s.flush()
     came = request.form.get("from", "")
-    if came == "review":
-        return fragment("critical/_checks.html", "strip", trigger=OK, line=_line(uow, event_id))
+    if came in ("review", "bench"):
+        return fragment("critical/_checks.html", "strip", trigger=OK, line=_line(uow, event_id), came=came)
     return _event(uow, event_id) if came == "phone" else _rows(uow)
 
 

@@ -57,6 +57,14 @@ def at_work(uow: UnitOfWork) -> Sequence[Any]:
     return uow.s.execute(query.order_by(User.employee_no)).all()
 
 
+def holders(uow: UnitOfWork, permission: str) -> frozenset[int]:
+    """Who holds a permission by some role, wherever it counts."""
+    query = select(UserRole.user_id).join(
+        RolePermission, (RolePermission.tenant_id == UserRole.tenant_id) & (RolePermission.role_id == UserRole.role_id)
+    )
+    return frozenset(uow.s.execute(query.where(RolePermission.permission == str(permission)).distinct()).scalars())
+
+
 def exists(uow: UnitOfWork, user_id: int) -> bool:
     """Whether this hospital has such a person."""
     return uow.s.execute(select(User.id).where(User.id == user_id)).first() is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -122,7 +122,8 @@ def count_waiting(uow: UnitOfWork, section_ids: Sequence[int]) -> dict[int, int]
 def cochecks(uow: UnitOfWork, section_id: int) -> Sequence[Any]:
     """Reports of solo duty that wait for a second person, the most urgent first (AC-R-2)."""
     query = text("""
-        SELECT r.id, r.no, r.cocheck_due, r.released_at, u.name AS verifier FROM report r
+        SELECT r.id, r.no, r.cocheck_due, r.released_at, u.name AS verifier, r.tester_id, v.released_by FROM report r
+        JOIN report_version v ON v.tenant_id = r.tenant_id AND v.report_id = r.id AND v.version_no = r.current_no
         LEFT JOIN app_user u ON u.tenant_id = r.tenant_id AND u.id = r.verifier_id
         WHERE r.tenant_id = :t AND r.section_id = :s AND r.cocheck_due IS NOT NULL AND r.cochecked_at IS NULL
           AND r.state NOT IN ('recalled','cancelled')
@@ -161,6 +162,10 @@ class Told:
     """Sensitive lines left out, because the reader may not see them."""
     preliminary: bool = False
     """预报告: a part, the rest follows."""
+    recall: tuple[datetime, str, str] | None = None
+    """When, by whom and why the version was withdrawn; why is empty for who may not see the items it may speak of."""
+    withdrawn: Mapping[int, bool] = field(default_factory=dict)
+    """Of a recalled version, its items: id → sensitive when it was told."""
 
     @property
     def recalled(self) -> bool:
@@ -217,6 +222,8 @@ def open_parts(uow: UnitOfWork, specimen_ids: Sequence[int]) -> set[int]:
 
 def without_sensitive(told: Told, items: Mapping[int, md.ItemRow]) -> Told:
     """The version without what is sensitive now or was when it was told (M01 R8): lines, printed rows, remarks and changes."""
+    if any(was or (known := items.get(i)) is not None and known.sensitive for i, was in told.withdrawn.items()):
+        return replace(told, recall=None if told.recall is None else (*told.recall[:2], ""))
     sheet = told.sheet
     names = {r["name"] for r in sheet.get("rows", ()) if r.get("sensitive")}
     names |= {line["name"] for line in told.lines if line["item_id"] in items and items[line["item_id"]].sensitive}
@@ -246,7 +253,7 @@ def _told_sql(which: str) -> TextClause:
 _TOLD = """
 SELECT r.id AS report_id, r.no, r.state, r.section_id, r.patient_id, r.specimen_id, r.dept, r.ward, r.current_no, v.version_no,
        v.state AS version_state, v.document, v.content_sha256, v.pdf_key, v.pdf_sha256, v.render_error, v.reason_class, v.reason_text,
-       v.released_at, v.preliminary
+       v.released_at, v.preliminary, v.recalled_at, v.recalled_by, v.recall_reason
 FROM report r JOIN report_version v ON v.tenant_id = r.tenant_id AND v.report_id = r.id
 WHERE r.tenant_id = :t
 """
@@ -290,6 +297,7 @@ def versions(uow: UnitOfWork, no: str) -> list[Told]:
 def _told(r: Any, inside: bool = False) -> Told:
     recalled = State(r.state) in (State.RECALLED, State.CANCELLED) or r.version_state == rules.VersionState.RECALLED
     hidden = recalled and not inside
+    private = {row["name"] for row in r.document.get("print", {}).get("rows", ()) if row.get("sensitive")} if hidden else set()
     return Told(
         report_id=r.report_id,
         no=r.no or "",
@@ -311,6 +319,8 @@ def _told(r: Any, inside: bool = False) -> Told:
         reason_text=r.reason_text,
         released_at=r.released_at,
         preliminary=r.preliminary,
+        recall=None if r.recalled_at is None else (r.recalled_at, r.recalled_by, r.recall_reason),
+        withdrawn={line["item_id"]: line["name"] in private for line in r.document.get("lines", ())} if hidden else {},
     )
 
 

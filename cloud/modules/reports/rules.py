@@ -237,6 +237,8 @@ def amend_problem(
     if not reason_text.strip():
         return say("请写明修改原因。")
     if not other and all(before.get(item) == value for item, value in after.items()):
+        if reason == Reason.PATIENT:  # nobody types these here: they come from the hospital's own register
+            return say("内容没有变化，无需修改。患者资料以 HIS 登记为准：请先在 HIS 更正，本页列出更正内容后再发布修改。")
         return say("内容没有变化，无需修改。")
     return None
 

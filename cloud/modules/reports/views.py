@@ -187,6 +187,8 @@ def release(uow: UnitOfWork, code: str) -> Any:
     if not principal().may(glass.Perm.SENSITIVE):
         _must_see_all(uow, queries.tubes_of(uow, chosen))
     numbers = service.release(uow, chosen, principal(), desk())
+    if not is_fragment():  # sent by the browser itself, before the page's scripts are there
+        return redirect_to(f"/review/{section.code}")
     return _rows(uow, section, _queue(uow, section), {"sound": "ok", "released": len(numbers)})
 
 

@@ -61,6 +61,22 @@ def on_duty(stretch: Stretch, at: datetime, zone: tzinfo) -> bool:
     return False
 
 
+def day_of(hours: Hours, at: datetime, zone: tzinfo) -> date:
+    """The day whose shift runs at the moment, a night's is the day it began; today where none runs."""
+    today = at.astimezone(zone).date()
+    start, end = window(hours, today - timedelta(days=1), zone)
+    return today - timedelta(days=1) if start <= at < end else today
+
+
+Days = tuple[date, date]
+
+
+def around(first: date, last: date, day: date) -> tuple[Days | None, Days | None]:
+    """What is left of first … last before and after one day of it."""
+    one = timedelta(days=1)
+    return (first, day - one) if first < day else None, (day + one, last) if day < last else None
+
+
 def overlapping(new: Stretch, others: Iterable[Stretch], zone: tzinfo) -> Iterator[Stretch]:
     """Other stretches of the same person that would have them in two places at once (H1)."""
     for other in others:

@@ -10,7 +10,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import queries as people
 from cloud.modules.scheduling.models import Duty, Shift
-from cloud.modules.scheduling.rules import ALONE_MOST, Hours, Stretch, overlapping, too_long_alone
+from cloud.modules.scheduling.rules import ALONE_MOST, Hours, Stretch, around, overlapping, too_long_alone
 from common.errors import UserError
 from common.say import say
 
@@ -48,10 +48,7 @@ def assign(
     if not first <= last or (last - first).days > MAX_DAYS:
         raise UserError("invalid", say("请填写起止日期，止不早于起，且不超过 {n} 天。", n=MAX_DAYS), field="last")
     if alone:
-        if uow.actor.user_id == user_id:
-            raise UserError("conflict", say("不能给自己登记单人值班。"))
-        if too_long_alone(Hours(shift.start, shift.end), first, md.HOSPITAL_ZONE):
-            raise UserError("invalid", say("单人值班不超过 {n} 小时，请换一个班次。", n=ALONE_MOST // timedelta(hours=1)), field="alone")
+        _may_be_alone(uow, user_id, shift, first)
     new = Stretch(user_id, Hours(shift.start, shift.end), first, last)
     query = select(Duty, Shift).join(Shift, (Shift.tenant_id == Duty.tenant_id) & (Shift.id == Duty.shift_id))
     found = uow.s.execute(query.where(Duty.user_id == user_id, Duty.cancelled_at.is_(None), Duty.last >= first - timedelta(days=1))).all()
@@ -80,6 +77,43 @@ def assign(
         after={"user": user_id, "section": section_id, "shift": shift.code, "first": str(first), "last": str(last), "alone": alone},
     )
     return row
+
+
+def leave_alone(uow: UnitOfWork, duty_id: int, day: date) -> Duty:
+    """单人值班 for one day of a duty that was planned with others: it stands by itself, what is before and after stays as it was."""
+    row = uow.s.execute(select(Duty).where(Duty.id == duty_id).with_for_update()).scalar_one_or_none()
+    if row is None or row.cancelled_at is not None:
+        raise UserError("not_found", say("该值班安排不存在或已撤回，请刷新后重试。"))
+    if row.alone:
+        raise UserError("conflict", say("已登记为单人值班。"))
+    if not row.first <= day <= row.last:
+        raise UserError("invalid", say("该班排在 {first} 至 {last}，请填写其中的一天。", first=row.first, last=row.last), field="day")
+    shift = uow.s.get_one(Shift, (uow.tenant_id, row.shift_id))
+    _may_be_alone(uow, row.user_id, shift, day)
+    before, after = around(row.first, row.last, day)
+    kept = {"user_id": row.user_id, "section_id": row.section_id, "shift_id": row.shift_id, "phone": row.phone}
+    span = {"first": str(row.first), "last": str(row.last)}
+    if before is None:
+        row.cancelled_at = uow.now
+        uow.audit("duty", duty_id, "cancel", before=span, reason="单人值班")
+    else:
+        row.last = before[1]
+        uow.audit("duty", duty_id, "shorten", before=span, after={"last": str(row.last)})
+    made = Duty(**kept, first=day, last=day, alone=True, by_id=uow.actor.user_id)
+    rest = [] if after is None else [Duty(**kept, first=after[0], last=after[1], by_id=row.by_id)]
+    uow.s.add_all([made, *rest])
+    uow.s.flush()
+    for each in (made, *rest):
+        told = {"user": each.user_id, "section": each.section_id, "first": str(each.first), "last": str(each.last), "alone": each.alone}
+        uow.audit("duty", each.id, "assign", after=told | {"shift": shift.code})
+    return made
+
+
+def _may_be_alone(uow: UnitOfWork, user_id: int, shift: Shift, first: date) -> None:
+    if uow.actor.user_id == user_id:
+        raise UserError("conflict", say("不能给自己登记单人值班。"))
+    if too_long_alone(Hours(shift.start, shift.end), first, md.HOSPITAL_ZONE):
+        raise UserError("invalid", say("单人值班不超过 {n} 小时，请换一个班次。", n=ALONE_MOST // timedelta(hours=1)), field="alone")
 
 
 def cancel(uow: UnitOfWork, duty_id: int, reason: str) -> None:

@@ -11,7 +11,7 @@ from cloud.db.session import UnitOfWork
 from cloud.modules.catalog import queries as md
 from cloud.modules.platform import queries as people
 from cloud.modules.scheduling import queries, service
-from cloud.modules.scheduling.rules import Perm
+from cloud.modules.scheduling.rules import Hours, Perm, day_of
 from cloud.web.faults import Forbidden, Invalid
 from cloud.web.page import page, redirect_to
 from cloud.web.view import Views, principal
@@ -27,15 +27,18 @@ def duty(uow: UnitOfWork) -> Any:
     start = max(0, request.args.get("from", 0, int))
     for each in queries.duty(uow, uow.now):
         now.setdefault(each.section_id, []).append(each)
+    planned = queries.planned(uow, start)
     return page(
         "scheduling/duty.html",
         sections=md.catalog(uow).sections.values(),
         now_on=now,
-        planned=queries.planned(uow, start),
+        planned=planned,
         start=start,
         size=queries.PAGE,
         shifts=queries.shifts(uow),
         people=people.at_work(uow),
+        readers=people.holders(uow, Perm.READ),
+        days={d.id: day_of(Hours(d.start, d.end), uow.now, md.HOSPITAL_ZONE) for d in planned},
         today=uow.now.astimezone(md.HOSPITAL_ZONE).date(),
     )
 
@@ -54,6 +57,13 @@ def assign(uow: UnitOfWork) -> Any:
         form.get("phone", ""),
         alone=_alone(),
     )
+    return redirect_to("/sch/duty")
+
+
+@VIEWS.post("/sch/duty/<int:duty_id>/alone", Perm.ALONE)
+def leave_alone(uow: UnitOfWork, duty_id: int) -> Any:
+    """Somebody on the plan stands alone for one shift: a colleague is away."""
+    service.leave_alone(uow, duty_id, _day("day"))
     return redirect_to("/sch/duty")
 
 

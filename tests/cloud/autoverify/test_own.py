@@ -126,7 +126,8 @@ def test_another_sections_sample_run_and_certificates_are_absent(floor: Floor) -
         assert uow.s.execute(text("SELECT state FROM av_simulation")).scalars().all() == ["queued"]
         uow.s.execute(text("UPDATE app_user SET sections = '{}'"))
     here = lab.client("leader")
-    assert here.post(f"/av/audit/{decision}", {"agrees": "1"}).status_code == 303
+    answered = here.post(f"/av/audit/{decision}", {"agrees": "1", "days": "7"})
+    assert answered.status_code == 303 and answered.headers["Location"] == "/av/board?days=7", "back to the days it was asked for"
     assert here.post(f"/av/simulate/{run}/cancel").status_code == 303
     assert here.fragment(f"/av/reasons/{tube}").status_code == 200 and "V1" in here.get("/av/validation").text
 

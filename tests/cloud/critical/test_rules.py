@@ -305,3 +305,9 @@ def test_bad_input_of_a_call_is_named(change: dict[str, Any], why: str | None) -
     assert problem is None if why is None else problem is not None and why in problem[0]
     # Only a wrong read-back is kept as a call that was made.
     assert problem is None or problem[1] is (why == "不一致")
+    # Who repeats the value is told what to do themselves, and it counts or not for the same reasons.
+    at_ward = rules.call_problem(call, "6.8", RUN, RUN + timedelta(hours=1), at_ward=True)
+    assert (problem is None) is (at_ward is None)
+    if at_ward is not None and problem is not None:
+        assert at_ward[1] is problem[1] and ("对方" in at_ward[0]) is (not change.get("identity", True))
+        assert (at_ward[0] == problem[0]) is ("readback" not in change)

@@ -90,6 +90,28 @@ def test_the_laboratory_and_its_reports(world: World) -> None:
     assert SECRET in keeper.get(f"/reports/{no}").text and SECRET in keeper.get(bench).text
 
 
+@pytest.mark.parametrize("since_told", [False, True])
+def test_why_a_report_was_recalled_may_name_what_a_reader_may_not_see(world: World, since_told: bool) -> None:
+    if since_told:
+        mark(world, False)
+    no = released(world, VALUES)
+    mark(world, since_told)  # sensitive when it was told, or only now: shut either way
+    assert world.lab.client("leader").post(f"/reports/{no}/recall", {"reason": "敏感甲误报"}, htmx=True).status_code == 204
+    keeper = world.lab.client("quality")
+    for url in (f"/reports/{no}", f"/reports/{no}/versions"):
+        shut = keeper.get(url).text
+        assert "敏感甲" not in shut and "原因不显示" in shut, url
+        assert "敏感甲误报" in world.lab.client("verifier").get(url).text
+    assert keeper.post(f"/reports/{no}/glass", {"reason": "投诉调查核对"}).status_code == 303
+    assert "敏感甲误报" in keeper.get(f"/reports/{no}").text
+
+
+def mark(world: World, sensitive: bool) -> None:
+    with world.lab.uow() as uow:
+        uow.s.execute(text("UPDATE test_item SET sensitive = :s WHERE code = 'GLU'"), {"s": sensitive})
+        catalog.changed(uow)
+
+
 def test_nobody_releases_what_the_own_role_may_not_see(world: World) -> None:
     report = reviewed(world, VALUES)
     with world.lab.uow() as uow:

@@ -92,7 +92,8 @@ def test_a_tube_from_a_ward_of_the_own_campus_is_received_there_wherever_it_is_e
 def test_a_critical_value_of_another_campus_is_not_called_from_here(shop: Shop) -> None:
     world, lab = shop.world, shop.world.lab
     with lab.uow() as uow:
-        world.send(uow, world.tube(uow), {"K": "6.8"}, RUN)
+        tube = world.tube(uow)
+        world.send(uow, tube, {"K": "6.8"}, RUN)
         event, version = uow.s.execute(text("SELECT id, version FROM critical_event")).one()
     tester = lab.client("tester")
     assert give(lab, "tester", {"tester": "campus:EAST"}) == 200
@@ -101,6 +102,7 @@ def test_a_critical_value_of_another_campus_is_not_called_from_here(shop: Shop) 
         found = tester.get(shown)
         assert found.status_code == 200 and "内科一病区" not in found.text, shown
     assert tester.get(f"/critical/phone/{event}").status_code == 404
+    assert "cv-strip" not in tester.fragment(f"/critical/tube/{tube}").text
     call = {"version": version, "receiver": "王护士", "dept": "内科一病区", "readback": "6.8", "identity": "1"}
     call |= {"reason": "x", "action": "y"}
     verbs = ("confirm", "escalate", "handle", "close", "difficulty", "waive", "dismiss", "glass")
@@ -110,6 +112,7 @@ def test_a_critical_value_of_another_campus_is_not_called_from_here(shop: Shop) 
         assert uow.s.execute(text("SELECT version FROM critical_event")).scalar_one() == version
     assert give(lab, "tester", {"tester": "campus:WEST"}) == 200
     assert "内科一病区" in tester.get("/critical/board").text and "内科一病区" in tester.get(page).text
+    assert "cv-strip" in tester.fragment(f"/critical/tube/{tube}").text
     assert tester.post(f"/critical/{event}/confirm", call, htmx=True).status_code == 200
 
 

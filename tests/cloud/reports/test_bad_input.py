@@ -54,7 +54,8 @@ LINES: tuple[tuple[str, Bad, str], ...] = (
     ("release with empty mandatory item → refuse naming it", empty_mandatory, "缺少必报项目：项目GLU"),
     ("amendment without reason: class", lambda r: amend(r, "", "复查", "5.5"), "请选择修改原因类别"),
     ("amendment without reason: words", lambda r: amend(r, "result", " ", "5.5"), "请写明修改原因"),
-    ('same values → "no change" refused', lambda r: amend(r, "result", "复查", "5.00"), "内容没有变化"),
+    ('same values → "no change" refused', lambda r: amend(r, "result", "复查", "5.00"), "内容没有变化，无需修改。"),
+    ("nothing of the patient was corrected", lambda r: amend(r, "patient", "出生日期错误", "5.00"), "请先在 HIS 更正"),
 )
 
 

@@ -270,6 +270,10 @@ def test_a_recalled_report_hides_its_values_everywhere(world: World) -> None:
     for who, url in ((leader, f"/reports/{no}"), (doctor, f"/clinic/report/{no}"), (leader, f"/reports/{no}/versions")):
         page = who.get(url).text
         assert "召回" in page and "5.9" not in page, url
+    # The laboratory must know whose it was and why it is gone, to do something about it.
+    for url in (f"/reports/{no}", f"/reports/{no}/versions"):
+        page = leader.get(url).text
+        assert "采错患者" in page and "专业组长一号" in page and re.search(r"患者</dt><dd><b>[^<]{2,}</b>", page), url
     assert leader.get(f"/reports/{no}/pdf").status_code == 409 and doctor.get(f"/clinic/report/{no}/pdf").status_code == 409
     assert "召回" in leader.get(f"/reports/verify/{no}").text
 

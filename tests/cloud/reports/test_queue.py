@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from cloud.modules.reports import queries
@@ -31,3 +33,18 @@ def test_how_many_went_and_how_many_wait_unlisted_is_said(world: World, monkeypa
         page.keyboard.press("F4")
         page.wait_for_selector("#lines tr:nth-child(2)", state="detached")
         assert page.inner_text("#unlisted") == ""
+
+
+def test_a_release_sent_before_the_scripts_are_there_is_a_release(world: World) -> None:
+    """Without an address of its own the form went to the page it stood on, with the token in the address, and nothing was released."""
+    reports = [reviewed(world) for _ in range(2)]
+    verifier = world.lab.client("verifier")
+    page = verifier.get("/review/CHEM").text
+    forms = re.findall('<form[^>]* hx-post="(/review/CHEM/release)"[^>]*>', page)
+    native = re.findall('<form[^>]* method="post" action="(/review/CHEM/release)"[^>]*>', page)
+    assert forms == native and len(native) == 2, "the batch, and the one that is shown"
+    world.lab.sign(verifier)
+    answer = verifier.post(native[0], {"id": reports[0]})
+    assert answer.status_code == 303 and answer.headers["Location"] == "/review/CHEM"
+    with world.lab.uow() as uow:
+        assert [queries.released(uow, report_id=r) is not None for r in reports] == [True, False]

@@ -191,6 +191,7 @@ def test_ac_r_2_on_a_flagged_night_one_person_may_and_is_listed(room: Room) -> N
         service.release(uow, [report], tester, DESK)
         [listed] = queries.cochecks(uow, room.world.section)
         assert listed.id == report and listed.cocheck_due == uow.now + timedelta(hours=24)
+        assert listed.tester_id == listed.released_by == tester.user_id, "the page offers it to others only"
         # What is recalled meanwhile shows nothing any more that a second person could look at.
         uow.s.execute(text("UPDATE report /* by hand */ SET state = 'recalled'"))
         wanted = figures.Wanted(today, today, [room.world.section])
