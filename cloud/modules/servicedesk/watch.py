@@ -22,7 +22,7 @@ def look(uow: UnitOfWork) -> None:
         return Alert(kind, f"ticket:{row.id}", level, words, f"/desk/{row.id}", Perm.READ, given, at=places.code(uow, row.section_id))
 
     alone = [r for r in rows if r.state == State.NEW and uow.now - r.typed_at > UNASSIGNED]
-    words = "工单 %(no)s 5 分钟仍未受理：%(title)s"
+    words = "工单 %(no)s 登记后 5 分钟仍未受理：%(title)s"
     alerts.sync(uow, "servicedesk.unassigned", [told(r, "servicedesk.unassigned", Level.WARNING, words) for r in alone])
     late = []
     for row in rows:

@@ -175,6 +175,21 @@ def test_a_second_record_is_asked_about_before_it_is_made(lab: Lab) -> None:
         assert lab.clock() - START < timedelta(minutes=1)
 
 
+def test_what_neither_record_has_is_not_called_the_same(lab: Lab) -> None:
+    two(lab)
+    leader, (merge_id, _) = lab.client("leader"), open_row(lab)
+
+    def line(label: str) -> str:
+        return leader.get(f"/patients/merge/{merge_id}").text.split(f"<th>{label}</th>")[1].split("</tr>")[0]
+
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE patient SET phone = NULL, phone_key = NULL, phone_sealed = NULL"))
+    assert "＝" in line("姓名") and "＝" not in line("电话") and "≠" not in line("电话")
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE patient SET phone = '13800000000'"))
+    assert "＝" in line("电话")
+
+
 def test_who_merges_is_told_that_each_record_is_judged_by_its_own_sex_and_birthday(lab: Lab) -> None:
     """Nothing moves: the other record's tubes keep their interval, so a wrong registration has to be corrected, not merged away."""
     two(lab)
