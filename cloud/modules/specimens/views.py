@@ -250,6 +250,7 @@ def reject_page(uow: UnitOfWork) -> Any:
         "reasons": reasons,
         "may": tube is not None and rules.refused_as(rules.State(tube.state)) is not None,
         "here": tube is not None and rules.State(tube.state) in rules.IN_LAB,
+        "bag": request.args.get("bag", 0, int),
     }
     return page("specimens/reject.html", "form", **context, **_base(uow))
 
@@ -257,8 +258,10 @@ def reject_page(uow: UnitOfWork) -> Any:
 @VIEWS.post("/sp/reject", Perm.REJECT)
 def reject(uow: UnitOfWork) -> Any:
     """Reject a tube."""
-    row = service.reject(uow, request.form.get("code", ""), _number("reason_id"), request.form.get("note", ""))
-    return page("specimens/reject.html", "rejected", trigger=_sound("ok"), row=row, code=request.form.get("code", ""), **_base(uow))
+    form = request.form
+    row = service.reject(uow, form.get("code", ""), _number("reason_id"), form.get("note", ""))
+    told: dict[str, Any] = {"code": form.get("code", ""), "bag": form.get("bag", 0, int)}
+    return page("specimens/reject.html", "rejected", trigger=_sound("ok"), row=row, **told, **_base(uow))
 
 
 @VIEWS.get("/sp/rejections", Perm.NOTICE)

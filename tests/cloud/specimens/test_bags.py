@@ -13,6 +13,8 @@ from cloud.modules.specimens import bag_rules, bags
 from cloud.modules.specimens.bag_rules import BagState
 from cloud.modules.specimens.rules import Finding
 from common.errors import UserError
+from tests.cloud.catalog.seed import seed
+from tests.cloud.specimens.test_desk import collected as on_its_way
 from tests.cloud.specimens.test_service import DESK, NURSE, act, collected, labelled
 from tests.support.hospital import Hospital
 from tests.support.lab import Lab
@@ -241,6 +243,7 @@ def test_the_pages_of_bags(lab: Lab) -> None:
     scanned = desk.post(f"/sp/bags/{bag}/scan", {"code": "126326000422"}, htmx=True)
     # The note being written stands outside of what a scan brings anew; the scan only tells its form what changed.
     assert 'name="note"' in page and scanned.status_code == 200 and 'name="note"' not in scanned.text
+    assert "/sp/reject?code=" not in scanned.text, "a foreign code cannot be sent back from here"
     assert "不在本袋清单中" in scanned.text and 'id="bag-version"' in scanned.text and "不符时必填" in scanned.text
     assert "请先选择记录仪导出的 CSV 文件" in desk.post(f"/sp/bags/{bag}/logger", {}, htmx=True).text
     curve = '[["2026-05-04T08:10:00+08:00", "4.2"], ["2026-05-04T08:15:00+08:00", "35.1"]]'
@@ -248,3 +251,21 @@ def test_the_pages_of_bags(lab: Lab) -> None:
         uow.s.execute(text("UPDATE specimen_bag SET temp_low = 4.2, temp_high = 35.1, temp_curve = CAST(:c AS jsonb)"), {"c": curve})
     drawn = desk.get(f"/sp/bags/{bag}").text
     assert "<polyline" in drawn and drawn.count("<circle") == 1 and "运送温度 4.2～35.1 ℃" in drawn
+
+
+def test_an_unfit_tube_out_of_a_bag_is_sent_back_and_the_bag_goes_on(lab: Lab) -> None:
+    with lab.uow() as uow:
+        seed(uow)
+    code, nurse, desk = on_its_way(lab, "B7"), lab.client("nurse"), lab.client("receiver")
+    assert nurse.post("/sp/bag/pack", {"bag": "BAG7", "code": code}, htmx=True).status_code == 200
+    with lab.uow() as uow:
+        bag, reason_id = (uow.s.execute(text(f"SELECT min(id) FROM {table}")).scalar_one() for table in ("specimen_bag", "reject_reason"))
+    nurse.post(f"/sp/bag/{bag}/send", {"courier": "老张"})
+    desk.post("/sp/bag/open", {"code": "BAG7"})
+    answer = desk.post(f"/sp/bags/{bag}/scan", {"code": code}, htmx=True).text
+    link = f"/sp/reject?code={code}&amp;bag={bag}"
+    assert "已核收" in answer and link in answer
+    form = desk.get(link.replace("&amp;", "&")).text
+    assert f'name="bag" value="{bag}"' in form and "这管已核收" in form
+    done = desk.post("/sp/reject", {"code": code, "reason_id": str(reason_id), "bag": str(bag)}, htmx=True)
+    assert "已拒收" in done.text and f'href="/sp/bags/{bag}"' in done.text
