@@ -41,16 +41,19 @@ def open_alerts(uow: UnitOfWork) -> list[Any]:
     return [a for a in alerts.visible(uow, held, bounds=alerts.within_reach(uow, held)) if a.kind.startswith("edge.")]
 
 
-BALANCE = text("""
-SELECT count(*) AS stored, count(*) FILTER (WHERE state = 'quarantined') AS quarantined,
-       count(*) FILTER (WHERE state = 'deferred') AS deferred
-FROM raw_message WHERE tenant_id = :t AND agent_id = :a AND received_at > :since
+_HERE = OF_ANALYZER.format(analyzer="c.analyzer_id")
+BALANCE = text(f"""
+SELECT count(*) AS stored, count(*) FILTER (WHERE r.state = 'quarantined') AS quarantined,
+       count(*) FILTER (WHERE r.state = 'deferred') AS deferred
+FROM raw_message r LEFT JOIN connection c ON c.tenant_id = r.tenant_id AND c.id = r.connection_id
+WHERE r.tenant_id = :t AND r.agent_id = :a AND r.received_at > :since AND {_HERE}
 """)
 
 
 def balance(uow: UnitOfWork, agent_id: int) -> Any:
-    """What came from an agent in the last 24 hours (R8)."""
-    return uow.s.execute(BALANCE, {"t": uow.tenant_id, "a": agent_id, "since": uow.now - timedelta(hours=24)}).one()
+    """What came from an agent in the last 24 hours (R8), of the own place's analyzers."""
+    params = {"t": uow.tenant_id, "a": agent_id, "since": uow.now - timedelta(hours=24), **places.of_sections(uow)}
+    return uow.s.execute(BALANCE, params).one()
 
 
 def troubled(uow: UnitOfWork, analyzer_ids: Collection[int]) -> list[tuple[str, str]]:
@@ -179,18 +182,24 @@ def raw_page(uow: UnitOfWork, raw_id: int) -> RawPage | None:
     return RawPage(raw, visible.mask_lines(lines), rows, "" if agent is None else agent.name)
 
 
+_RECENT = text(f"""
+SELECT r.id, r.received_at, r.conn_key, r.seq, r.state, r.kind FROM raw_message r
+LEFT JOIN connection c ON c.tenant_id = r.tenant_id AND c.id = r.connection_id
+WHERE r.tenant_id = :t AND r.agent_id = :a AND {_HERE} ORDER BY r.id DESC LIMIT :n
+""")
+
+
 def recent(uow: UnitOfWork, agent_id: int, limit: int = 20) -> list[Any]:
-    """The newest messages of an agent."""
-    question = select(RawMessage.id, RawMessage.received_at, RawMessage.conn_key, RawMessage.seq, RawMessage.state, RawMessage.kind)
-    return list(uow.s.execute(question.where(RawMessage.agent_id == agent_id).order_by(RawMessage.id.desc()).limit(limit)))
+    """The newest messages of an agent, of the own place's analyzers."""
+    return list(uow.s.execute(_RECENT, {"t": uow.tenant_id, "a": agent_id, "n": limit, **places.of_sections(uow)}))
 
 
-UNASSIGNED = text("""
+UNASSIGNED = text(f"""
 SELECT r.conn_key, a.name AS agent, r.agent_id, count(*) AS n, max(r.received_at) AS last_at,
        (array_agg(r.id ORDER BY r.id DESC))[1:50] AS ids
 FROM raw_message r JOIN agent a ON a.tenant_id = r.tenant_id AND a.id = r.agent_id
 LEFT JOIN connection c ON c.tenant_id = r.tenant_id AND c.id = r.connection_id
-WHERE r.tenant_id = :t AND r.received_at > :since AND r.kind = 'raw' AND r.cleared_at IS NULL
+WHERE r.tenant_id = :t AND r.received_at > :since AND r.kind = 'raw' AND r.cleared_at IS NULL AND {_HERE}
   AND (c.id IS NULL OR c.analyzer_id IS NULL OR r.state = 'quarantined'
        OR NOT EXISTS (SELECT 1 FROM analyzer_item_map m WHERE m.tenant_id = c.tenant_id AND m.analyzer_id = c.analyzer_id))
 GROUP BY r.conn_key, a.name, r.agent_id ORDER BY max(r.received_at) DESC LIMIT 20
@@ -199,7 +208,7 @@ GROUP BY r.conn_key, a.name, r.agent_id ORDER BY max(r.received_at) DESC LIMIT 2
 
 def unassigned(uow: UnitOfWork) -> list[Any]:
     """Links of the last week whose messages nobody can place: no analyzer, no code mapped, unreadable; with the newest of them."""
-    return list(uow.s.execute(UNASSIGNED, {"t": uow.tenant_id, "since": uow.now - timedelta(days=7)}))
+    return list(uow.s.execute(UNASSIGNED, {"t": uow.tenant_id, "since": uow.now - timedelta(days=7), **places.of_sections(uow)}))
 
 
 APPLIED = text("""

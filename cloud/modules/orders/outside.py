@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select, text
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as md
 from cloud.modules.orders import queries, rules, twins
 from cloud.modules.orders.models import LabOrder, OrderItem, OutsideReport
@@ -184,7 +185,7 @@ def _mark(uow: UnitOfWork, patient_id: int) -> list[int]:
 def withdraw(uow: UnitOfWork, report_id: int, version: int, why: str) -> None:
     """It was registered by mistake: shown no more. Raises NotFound, Stale, Conflict, Invalid."""
     row = uow.s.get(OutsideReport, (uow.tenant_id, report_id), with_for_update=True)
-    if row is None:
+    if row is None or uow.s.execute(_IS_HERE, {"t": uow.tenant_id, "id": report_id, **places.binds(uow)}).first() is None:
         raise NotFound("这份外院报告")
     if row.withdrawn_at is not None:
         raise Conflict(say("这份外院报告已由 {who} 撤回，请刷新。", who=row.withdrawn_by))
@@ -199,11 +200,21 @@ def withdraw(uow: UnitOfWork, report_id: int, version: int, why: str) -> None:
     uow.audit("outside_report", row.id, "withdrawn", after={"items": [i.id for i in items]}, reason=row.withdrawn_why)
 
 
-_LIST = text("""
+# Of the own place: by who examines the item, or where the patient lies (a ward's nurse registers too).
+_HERE = """(:everywhere OR i.section_id = ANY(:own_sections) OR EXISTS (SELECT 1 FROM visit own WHERE own.tenant_id = r.tenant_id
+  AND own.patient_id = r.patient_id AND (own.ward = ANY(:own_wards) OR own.dept = ANY(:own_wards))))"""
+_LIST = text(f"""
 SELECT r.id, r.version, r.item_id, r.hospital, r.report_no, r.mark, r.value, r.unit, r.sampled_at, r.entered_by, r.entered_at,
        r.withdrawn_at, r.withdrawn_by, r.withdrawn_why, p.name, p.patient_no
 FROM outside_report r JOIN patient p ON p.tenant_id = r.tenant_id AND p.id = r.patient_id
-WHERE r.tenant_id = :t AND (CAST(:before AS bigint) IS NULL OR r.id < :before) ORDER BY r.id DESC LIMIT :n
+JOIN test_item i ON i.tenant_id = r.tenant_id AND i.id = r.item_id
+WHERE r.tenant_id = :t AND {_HERE}
+  AND (CAST(:before AS bigint) IS NULL OR r.id < :before) ORDER BY r.id DESC LIMIT :n
+""")
+
+_IS_HERE = text(f"""
+SELECT 1 FROM outside_report r JOIN test_item i ON i.tenant_id = r.tenant_id AND i.id = r.item_id
+WHERE r.tenant_id = :t AND r.id = :id AND {_HERE}
 """)
 
 
@@ -217,9 +228,9 @@ class Line:
 
 
 def listed(uow: UnitOfWork, before: int | None = None, limit: int = PAGE) -> list[Line]:
-    """Reports as they were registered, newest first."""
+    """Reports as they were registered, newest first: of the own place."""
     known, out = md.catalog(uow), []
-    for r in uow.s.execute(_LIST, {"t": uow.tenant_id, "before": before, "n": limit}):
+    for r in uow.s.execute(_LIST, {"t": uow.tenant_id, "before": before, "n": limit, **places.binds(uow)}):
         item = known.items[r.item_id]
         hours = shown_for(uow, item.id)
         counts = hours and rules.in_scope(item.mutual_recognition, r.mark)

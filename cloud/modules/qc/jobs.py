@@ -66,7 +66,7 @@ def _alert(uow: UnitOfWork, kind: str, analyzer_id: int, items: list[str], level
 
 # Use of a month: what was measured in the last thirty days.
 _STOCK = text("""
-SELECT m.id, m.name, m.lot, m.expires_at, m.stock,
+SELECT m.id, m.code, m.name, m.lot, m.expires_at, m.stock,
   (SELECT count(*) FROM qc_result q WHERE q.tenant_id = m.tenant_id AND q.material_id = m.id AND q.at > :month_ago) AS used
 FROM qc_material m WHERE m.tenant_id = :t AND m.active ORDER BY m.id
 """)
@@ -75,18 +75,18 @@ FROM qc_material m WHERE m.tenant_id = :t AND m.active ORDER BY m.id
 def lots(uow: UnitOfWork) -> None:
     """Lots that expire within thirty days, or whose stock lasts less than a month."""
     expiring, short = [], []
+    used = queries.analyzers_of_material(uow)
     for m in uow.s.execute(_STOCK, {"t": uow.tenant_id, "month_ago": uow.now - timedelta(days=30)}):
-        name = {"name": m.name, "lot": m.lot}
+        name, url = {"name": m.name, "lot": m.lot}, f"/qc/lots/{m.id}"
+        at = tuple(sorted({code for a in used.get(m.code, ()) for code in places.of_analyzer(uow, a)}))
         if m.expires_at is not None and m.expires_at < uow.now + EXPIRES_SOON:
             days = max((m.expires_at - uow.now).days, 0)
             words = "质控品 %(name)s 批号 %(lot)s 还有 %(days)s 天到期"
-            expiring.append(
-                alerts.Alert("qc.lot", f"material:{m.id}", Level.WARNING, words, "/qc/plans", Perm.READ, {**name, "days": days})
-            )
+            expiring.append(alerts.Alert("qc.lot", f"material:{m.id}", Level.WARNING, words, url, Perm.READ, {**name, "days": days}, at=at))
         if m.stock is not None and m.stock < m.used:
             words = "质控品 %(name)s 批号 %(lot)s 库存 %(stock)s 次，不足一个月用量"
             short.append(
-                alerts.Alert("qc.stock", f"material:{m.id}", Level.NOTICE, words, "/qc/plans", Perm.READ, {**name, "stock": m.stock})
+                alerts.Alert("qc.stock", f"material:{m.id}", Level.NOTICE, words, url, Perm.READ, {**name, "stock": m.stock}, at=at)
             )
     alerts.sync(uow, "qc.lot", expiring)
     alerts.sync(uow, "qc.stock", short)
@@ -117,14 +117,14 @@ def convert(uow: UnitOfWork) -> None:
 
 def month(uow: UnitOfWork) -> None:
     """From the 1st to the 5th: drafts of the month that ended, with what came late (and later, should the job not have run). From the
-    5th on: unsigned ones are told until they are signed."""
+    5th on: unsigned ones are told to their section until they are signed."""
     today = uow.now.astimezone(md.HOSPITAL_ZONE).date()
     ended = today.replace(day=1) - timedelta(days=1)
     if today.day <= SIGN_BY or not queries.summaries(uow, ended):
         months.draft(uow, ended, md.HOSPITAL_ZONE)
-    open_ones = months.unsigned(uow, today)
     found = []
-    if open_ones and today.day >= SIGN_BY:
-        words = "室内质控月总结还有 %(n)s 份未签名（每月 5 日前完成）"
-        found = [alerts.Alert("qc.month", "all", Level.WARNING, words, "/qc/month", Perm.CLOSE, {"n": open_ones})]
+    for section_id, n in months.unsigned(uow, today).items() if today.day >= SIGN_BY else ():
+        section, words = md.catalog(uow).sections[section_id], "%(section)s：室内质控月总结还有 %(n)s 份未签名（每月 5 日前完成）"
+        fields = {"section": section.name, "n": n}
+        found.append(alerts.Alert("qc.month", section.code, Level.WARNING, words, "/qc/month", Perm.CLOSE, fields, at=(section.code,)))
     alerts.sync(uow, "qc.month", found)

@@ -155,7 +155,14 @@ def sign(uow: UnitOfWork, ids: Sequence[int], comment: str, who: Principal, zone
     return len(rows)
 
 
-def unsigned(uow: UnitOfWork, before: date) -> int:
-    """How many summaries of months before this one are not signed."""
-    query = select(func.count()).select_from(QcMonth).where(QcMonth.signed_at.is_(None), QcMonth.month < before.replace(day=1))
-    return uow.s.execute(query).scalar_one()
+_UNSIGNED = text("""
+SELECT a.section_id, count(*) AS n FROM qc_month m JOIN qc_plan p ON p.tenant_id = m.tenant_id AND p.id = m.plan_id
+JOIN analyzer a ON a.tenant_id = p.tenant_id AND a.id = p.analyzer_id
+WHERE m.tenant_id = :t AND m.signed_at IS NULL AND m.month < :month GROUP BY a.section_id ORDER BY a.section_id
+""")
+
+
+def unsigned(uow: UnitOfWork, before: date) -> dict[int, int]:
+    """Section → how many summaries of months before this one are not signed."""
+    rows = uow.s.execute(_UNSIGNED, {"t": uow.tenant_id, "month": before.replace(day=1)})
+    return {r.section_id: r.n for r in rows}

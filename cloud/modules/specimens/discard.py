@@ -182,6 +182,7 @@ def daily(uow: UnitOfWork) -> None:
     for specimen_id in storage_queries.void(uow):
         storage.on_void(uow, {"specimen_id": specimen_id})
     waiting = [b for b in storage_queries.batches(uow, open_only=True) if b.tubes]
+    own = storage_queries.sections_of(uow, [b.id for b in waiting])
     words = "销毁单 %(no)s（%(n)s 管）%(state)s"
     alerts.sync(
         uow,
@@ -189,7 +190,7 @@ def daily(uow: UnitOfWork) -> None:
         (
             alerts.Alert(
                 "specimen.discard", f"batch:{b.id}", alerts.Level.NOTICE, words, f"/sp/discard/{b.id}", Perm.ARCHIVE,
-                {"no": b.id, "n": b.tubes, "state": rules.BATCH_WORDS[BatchState(b.state)]},
+                {"no": b.id, "n": b.tubes, "state": rules.BATCH_WORDS[BatchState(b.state)]}, at=own.get(b.id, ()),
             )
             for b in waiting
         ),

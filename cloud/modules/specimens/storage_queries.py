@@ -195,6 +195,21 @@ def batches(uow: UnitOfWork, open_only: bool = False, before: int | None = None)
     return [BatchRow(*row) for row in uow.s.execute(_BATCHES, values)]
 
 
+_SECTIONS = text("""
+SELECT DISTINCT l.batch_id, s.section_id FROM discard_line l JOIN stored_tube d ON d.tenant_id = l.tenant_id AND d.id = l.stored_id
+JOIN specimen s ON s.tenant_id = d.tenant_id AND s.id = d.specimen_id WHERE l.tenant_id = :t AND l.batch_id = ANY(:ids)
+ORDER BY l.batch_id, s.section_id
+""")
+
+
+def sections_of(uow: UnitOfWork, batch_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """Batch → the sections its tubes are of, as an alert says where it belongs."""
+    out: dict[int, tuple[str, ...]] = {}
+    for batch_id, section in uow.s.execute(_SECTIONS, {"t": uow.tenant_id, "ids": list(batch_ids)}):
+        out[batch_id] = (*out.get(batch_id, ()), *places.code(uow, section))
+    return out
+
+
 def batch(uow: UnitOfWork, batch_id: int) -> DiscardBatch | None:
     """One batch; another place's is absent."""
     return uow.s.get(DiscardBatch, (uow.tenant_id, batch_id)) if is_here(uow, batch_id) else None

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from sqlalchemy import select, text
 
+from cloud.db.session import Reach
+from cloud.modules.catalog import queries as md
 from cloud.modules.catalog.models import RejectReason, Section
 from cloud.modules.critical.models import CriticalContact
+from cloud.modules.edge import queries as edge
+from cloud.modules.edge.models import Agent, Connection, RawMessage
+from cloud.modules.orders.models import OutsideReport
 from cloud.modules.platform import alerts, digest
 from cloud.modules.platform.alerts import Alert
 from cloud.modules.platform.models import Alert as AlertRow
 from cloud.modules.platform.models import Workstation
 from cloud.modules.platform.rules import Level
+from cloud.modules.qc import jobs, months, plans
 from cloud.modules.specimens.models import StrayTube
 from common import ids
 from tests.cloud.bench.world import World, build
@@ -148,6 +154,83 @@ def test_quality_control_of_another_campus_is_neither_shown_nor_set(shop: Shop) 
     assert give(lab, "leader", {"leader": "campus:WEST"}) == 200
     assert "生化仪一号" in leader.get("/qc/today").text and leader.get(f"/qc/ooc/{work}").status_code == 200
     assert leader.post("/qc/moving", form, htmx=True).status_code == 204
+
+
+def test_lots_and_their_alerts_are_of_the_place_that_uses_them(shop: Shop) -> None:
+    lab, lot = shop.world.lab, shop.materials[1]
+    with lab.uow() as uow:
+        fresh = plans.add_material(uow, plans.NewMaterial("NEW", "还没有人用的质控品（虚构）", 1, "FRESH")).id
+        shop.good(uow, "K", uow.now)
+        months.draft(uow, uow.now.date(), md.HOSPITAL_ZONE)
+    lab.clock.set(lab.clock().replace(day=6) + timedelta(days=31))  # past the day by which months are signed
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE qc_material SET expires_at = :at WHERE lot <> 'FRESH'"), {"at": uow.now + timedelta(days=5)})
+        jobs.lots(uow)
+        jobs.month(uow)
+    for campus_of, status in (("EAST", 404), ("WEST", 200)):
+        assert give(lab, "leader", {"leader": f"campus:{campus_of}"}) == 200
+        leader = lab.client("leader")
+        mine = status == 200
+        assert leader.get(f"/qc/lots/{lot}").status_code == status
+        assert ("LOT1" in leader.get("/qc/plans").text) is mine
+        assert leader.post(f"/qc/lots/{lot}", {"plan": str(shop.plans["K"])}, htmx=True).status_code == (409 if mine else 404)
+        assert leader.get(f"/qc/lots/{fresh}").status_code == 200, "what nobody uses yet is everybody's"
+        told = leader.get("/alerts").text
+        assert ("天到期" in told and "月总结还有" in told) is mine
+        assert ("天到期" in told or "月总结还有" in told) is mine
+
+
+def test_outside_reports_are_of_the_items_or_the_wards_place(shop: Shop) -> None:
+    """By who examines the item, or where the patient lies; neither list, paper nor withdrawal shows another place's."""
+    world, lab = shop.world, shop.world.lab
+    tube(world, "received")
+    with lab.uow() as uow:
+        patient = uow.s.execute(text("SELECT id FROM patient ORDER BY id LIMIT 1")).scalar_one()
+        row = OutsideReport(
+            patient_id=patient, item_id=world.items["K"], hospital="外院甲", mark="HR", value="4.1", entered_by="甲", entered_at=uow.now,
+            sampled_at=uow.now,
+        )  # fmt: skip
+        uow.s.add(row)
+        uow.s.flush()
+        report = row.id
+    for campus_of, shown in (("EAST", False), ("WEST", True)):
+        assert give(lab, "receiver", {"receiver": f"campus:{campus_of}"}) == 200
+        assert ("外院甲" in lab.client("receiver").get("/orders/outside").text) is shown
+        why = {"version": "1", "why": ""}
+        assert lab.client("receiver").post(f"/orders/outside/{report}/withdraw", why, htmx=True).status_code == (422 if shown else 404)
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE visit SET ward = '东一病区' WHERE patient_id = :p"), {"p": patient})
+    assert give(lab, "receiver", {"receiver": "campus:EAST"}) == 200
+    assert "外院甲" in lab.client("receiver").get("/orders/outside").text
+
+
+def test_what_another_places_analyzer_sent_is_not_counted(shop: Shop) -> None:
+    """Unplaced links, an agent's balance and its newest messages; a link that belongs to no analyzer yet is everybody's."""
+    world, lab = shop.world, shop.world.lab
+    with lab.uow() as uow:
+        agent = Agent(name="采集端", uuid="a-1")
+        uow.s.add(agent)
+        uow.s.flush()
+        links = [
+            Connection(agent_id=agent.id, key=key, name=key, analyzer_id=a, protocol="astm", transport={})
+            for key, a in (("west", world.analyzer), ("bare", None))
+        ]
+        uow.s.add_all(links)
+        uow.s.flush()
+        for n, link in enumerate(links):
+            uow.s.add(
+                RawMessage(
+                    agent_id=agent.id, stream_uuid="s", seq=n, sha256="x", connection_id=link.id, conn_key=link.key, received_at=uow.now,
+                    body=b"x", meta={}, state="quarantined",
+                )
+            )  # fmt: skip
+        agent_id = agent.id
+    for campus_of, keys in (("EAST", {"bare"}), ("WEST", {"bare", "west"})):
+        reach = "CHEM" if campus_of == "WEST" else "HEM"
+        with lab.uow() as uow:
+            uow.actor = replace(uow.actor, reach=Reach(frozenset({reach}), frozenset()))
+            assert {r.conn_key for r in edge.unassigned(uow)} == {r.conn_key for r in edge.recent(uow, agent_id)} == keys
+            assert edge.balance(uow, agent_id).stored == len(keys)
 
 
 def settings(world: World) -> list[object]:

@@ -33,7 +33,7 @@ def test_month_summaries_are_drafted_on_the_first_and_signed_once(shop: Shop) ->
         uow.s.query(QcMonth).delete()  # the worker was away on the 1st
         jobs.month(uow)
         rows = queries.summaries(uow, date(2026, 5, 1))
-        assert uow.s.query(Alert).filter_by(kind="qc.month").one().fields == {"n": 4}
+        assert uow.s.query(Alert).filter_by(kind="qc.month").one().fields == {"section": "生化组", "n": 4}
     leader = lab.client("leader")
     page = leader.get("/qc/month?month=2026-05").text
     assert page.count("待签名") == 4
