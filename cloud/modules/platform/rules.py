@@ -146,12 +146,21 @@ COMMON_PASSWORDS = frozenset(
 )
 
 
+def _classes(text: str) -> int:
+    return sum(bool(re.search(p, text)) for p in (r"[a-z]", r"[A-Z]", r"[0-9]", r"[^A-Za-z0-9]"))
+
+
+def looks_scanned(secret: str) -> bool:
+    """Whether what stands in a PIN's field is a code somebody scanned: too long for a PIN, too plain for a password. It is no guess, so it
+    counts as none: five tubes scanned at a locked screen would lock its person out."""
+    return len(secret.strip()) >= 8 and _classes(secret.strip()) < 3
+
+
 def password_problem(password: str, employee_no: str) -> str | None:
     """Why a password is refused (R1: ≥ 10 characters, 3 of 4 classes, not a common one), or None."""
     if len(password) < 10:
         return "密码至少 10 个字符。"
-    classes = sum(bool(re.search(p, password)) for p in (r"[a-z]", r"[A-Z]", r"[0-9]", r"[^A-Za-z0-9]"))
-    if classes < 3:
+    if _classes(password) < 3:
         return "密码须包含大写字母、小写字母、数字、符号中的至少三种。"
     if password.lower() in COMMON_PASSWORDS or (employee_no and employee_no.lower() in password.lower()):
         return "这个密码太容易被猜到，请换一个。"

@@ -279,6 +279,8 @@ def _pin_ok(uow: UnitOfWork, user: User, pin: str) -> bool:
     if secrets.check_secret(user.pin_hash, pin):
         user.pin_failures = 0
         return True
+    if rules.looks_scanned(pin):
+        return False
     user.pin_failures += 1
     if user.pin_failures >= rules.PIN_FAILURES:
         user.locked_until, user.pin_failures = uow.now + rules.LOCK_FOR, 0
@@ -296,7 +298,7 @@ def _own_secret(uow: UnitOfWork, user_id: int, secret: str) -> bool:
         return True
     if len(secret) >= 10 and secrets.check_secret(user.password_hash, secret):
         return True
-    return _pin_ok(uow, user, secret) if user.pin_hash is not None else False
+    return _pin_ok(uow, user, secret)  # counts a wrong one also where there is no PIN: a locked screen is no place to try passwords
 
 
 NO_SECOND_FACTOR = "审核签名需要动态口令登录的会话，请退出后重新登录。"

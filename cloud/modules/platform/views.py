@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from flask import current_app, g, make_response, request
 
 from cloud.db.session import Actor, UnitOfWork
-from cloud.modules.platform import certificates, grants, service, sso, wework, workstations
+from cloud.modules.platform import certificates, grants, rules, service, sso, wework, workstations
 from cloud.modules.platform.models import Tenant
 from cloud.ports import wework as ports
 from cloud.web import cookie, csrf
@@ -23,6 +23,7 @@ from common.say import Said, say, word
 ATTEMPTS = Attempts(60, "尝试过于频繁，请一分钟后再试。")
 VIEWS = Views("platform", __name__)
 WORKSTATION_COOKIE, SCAN_COOKIE = "jl-ws", "jl-scan"
+SCANNED = say("这是扫描的条码，不是 PIN，没有计为输错。请先输入 PIN，再重新扫描。")
 LEFT = say("您已离开院内网络，这次登录已结束，没有保存的内容须重新录入。从院外登录须用密码加动态口令或 UKey。")
 ENDED: dict[str, Said] = {Ended.REMOTE: LEFT}
 
@@ -234,9 +235,11 @@ def lock_page(uow: UnitOfWork) -> Any:
 @VIEWS.post("/unlock", Access.LOGIN, while_locked=True)
 def unlock(uow: UnitOfWork) -> Any:
     """Open the own session again."""
-    if service.unlock(uow, principal(), request.form.get("pin", "")):
+    pin = request.form.get("pin", "")
+    if service.unlock(uow, principal(), pin):
         return redirect_to(_next())
-    return page("platform/locked.html", status=422, next=_next(), error="PIN 不正确。连续 5 次错误将锁定账号 30 分钟。")
+    wrong = SCANNED if rules.looks_scanned(pin) else "PIN 不正确。连续 5 次错误将锁定账号 30 分钟。"
+    return page("platform/locked.html", status=422, next=_next(), error=wrong)
 
 
 @VIEWS.post("/switch", Access.LOGIN, while_locked=True)
@@ -253,7 +256,7 @@ def switch(uow: UnitOfWork) -> Any:
 @VIEWS.post("/sign/open", Access.LOGIN)
 def open_signing(uow: UnitOfWork) -> Any:
     """Re-authenticate for signing; the page that asked goes on at HX-Trigger signing-open."""
-    error: str = "PIN 不正确，签名窗口没有打开。"
+    error: str = SCANNED if rules.looks_scanned(request.form.get("pin", "")) else "PIN 不正确，签名窗口没有打开。"
     try:
         opened = service.open_signing(uow, principal(), request.form.get("pin", ""))
     except Conflict as refused:  # said where the person looks: in the dialog

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 from werkzeug.test import TestResponse
 
-from cloud.modules.platform import service
+from cloud.modules.platform import rules, service
 from cloud.modules.platform.identity import SessionIdentity
 from cloud.modules.platform.models import User
 from cloud.web.faults import Conflict
@@ -76,6 +76,32 @@ def test_idle_session_locks_and_opens_with_pin(lab: Lab) -> None:
     assert c.post("/unlock", {"pin": "999999"}).status_code == 422
     assert c.post("/unlock", {"pin": PIN}).status_code == 303
     assert c.get("/me").status_code == 200
+
+
+def test_tubes_scanned_at_a_locked_screen_lock_nobody_out(lab: Lab) -> None:
+    """Found by hand: the lock came between two tubes, and each scan after it counted as a wrong PIN."""
+    c = lab.client("tester", workstation="")
+    lab.clock.advance(minutes=30)
+    for code in ["126332000192"] * 3 + ["Q26332A00012", "R126332000010", "6200000000103"]:
+        refused = c.post("/unlock", {"pin": code})
+        assert refused.status_code == 422 and "没有计为输错" in refused.text
+    assert c.post("/unlock", {"pin": PIN}).status_code == 303
+    assert "没有计为输错" in c.post("/sign/open", {"pin": "126332000192"}, htmx=True).text
+    # A guess counts: of a PIN, and of a password also where there is no PIN.
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE app_user SET pin_hash = NULL WHERE employee_no = 'tester1'"))
+    lab.clock.advance(minutes=30)
+    for _ in range(5):
+        assert "连续 5 次错误" in c.post("/unlock", {"pin": "Guess-1234-x"}).text
+    assert c.post("/unlock", {"pin": PASSWORD}).status_code == 422, "locked"
+
+
+@pytest.mark.parametrize(
+    ("secret", "scan"),
+    [("126332000192", True), ("Q26332A00012", True), ("12345678", True), ("1234567", False), ("419952", False), ("Guess-1234-x", False)],
+)
+def test_what_is_a_scan_and_what_a_guess(secret: str, scan: bool) -> None:
+    assert rules.looks_scanned(secret) is scan
 
 
 def test_bench_locks_after_five_minutes(lab: Lab) -> None:
