@@ -30,7 +30,7 @@ def add(uow: UnitOfWork, cidr: str, name: str) -> NearNetwork:
     """Put one on record. Raises Invalid naming the field, Conflict where it stands already."""
     found = rules.network(cidr)
     if found is None:
-        raise Invalid(say("网段请写成 10.20.0.0/16 或单个地址，不能是全部地址。"), "cidr")
+        raise Invalid(say("网段请写成 10.20.0.0/16 或单个地址，最大为 /8。"), "cidr")
     if not name.strip():
         raise Invalid(say("请写明这是哪里的网段，例如：检验楼、东院区。"), "name")
     there = known(uow)

@@ -30,6 +30,7 @@ OFFICE_HOURS = (7, 19)  # local hours outside which many records read by one per
 BACKGROUND = 60  # seconds without a key or a click after which a page's own requests do not count as somebody being there
 SESSION_LIFE = timedelta(hours=12)
 MFA_LIFE = timedelta(hours=12)
+WIDEST_NETWORK = 8  # bits: two ranges of one bit were everybody, and nobody remote
 SIGNING_WINDOW = timedelta(minutes=5)
 PIN_FAILURES = 5
 ADMIN_ROLES = ("sysadmin", "secadmin", "auditadmin")
@@ -188,12 +189,12 @@ def after_failure(state: Lockout, now: datetime) -> Lockout:
 
 
 def network(text: str) -> str | None:
-    """An address or a range (10.20.0.0/16) in one spelling; None when it is neither, or is everybody's."""
+    """An address or a range (10.20.0.0/16) in one spelling; None when it is neither, or wider than any hospital's own (10.0.0.0/8)."""
     try:
         found = ipaddress.ip_network(text.strip(), strict=False)
     except ValueError:
         return None
-    return str(found) if found.prefixlen else None
+    return str(found) if found.prefixlen >= WIDEST_NETWORK else None
 
 
 def is_remote(ip: str, near: Collection[str]) -> bool:
