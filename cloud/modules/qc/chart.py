@@ -207,7 +207,7 @@ def clear_of(y: float, lines: Sequence[float]) -> float:
 def _short(number: Decimal) -> str:
     """As precise as target and SD are written; long ones at five significant digits."""
     said = f"{number:f}"
-    return said if len(said) <= 8 else significant(number, 5)
+    return said if len(said) <= 7 else significant(number, 5)
 
 
 def _series(dots: Sequence[Dot], span: Span, top: int, colour: str, dash: str, height: int = PANEL, *, said_z: bool = True) -> Markup:

@@ -7,6 +7,8 @@ from decimal import Decimal
 from itertools import permutations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
@@ -16,7 +18,7 @@ from cloud.modules.qc.plans import NewMaterial, NewPlan, NewTarget
 from cloud.modules.qc.record import Measured
 from cloud.modules.qc.rules import Method
 from cloud.modules.qc.tracks import Seen
-from cloud.modules.qc.westgard import Point
+from cloud.modules.qc.westgard import Point, Rule, evaluate
 from tests.cloud.qc.shop import DAY, HOUR, NOON, T0, D, Shop
 
 
@@ -172,3 +174,28 @@ def test_a_ratio_without_a_judgement_is_for_its_chart_alone(shop: Shop, mean: st
         plans.approve_target(uow, made.id, made.version)
         run = record.record(uow, [Measured(plan.id, shop.materials[1], 1, NOON, "0.05", D("0.05"), "manual")])[0]
         assert uow.s.execute(text("SELECT state FROM qc_run WHERE id = :i"), {"i": run}).scalar_one() == state
+
+
+_Z = st.sampled_from([Decimal(k) / 10 for k in (-32, -21, -11, -4, 4, 11, 21, 32)])
+
+
+@given(st.lists(st.tuples(_Z, st.none() | _Z, _Z, st.booleans()), min_size=1, max_size=14))
+def test_the_other_lot_changes_nothing_of_a_lots_verdict(days: list[tuple[Decimal, Decimal | None, Decimal, bool]]) -> None:
+    """What a lot breaks with another beside it is what it breaks alone, wherever the value of level 2 came to."""
+    seen: list[Seen] = []
+    alone: dict[int, list[list[Point]]] = {10: [], 11: []}
+    for day, (old, young, other, with_old) in enumerate(days):
+        runs = [(2 * day, 10, old, 0.0), *([] if young is None else [(2 * day + 1, 11, young, 0.25)])]
+        two = Point(runs[0 if with_old else -1][0], 2, other, 20)
+        for run, lot, z, hour in runs:
+            at = T0 + day * DAY + hour * HOUR
+            seen += [Seen(Point(run, 1, z, lot), lot, at), *([Seen(two, 20, at)] if two.run == run else [])]
+        of = {lot: Point(run, 1, z, lot) for run, lot, z, _ in runs}
+        for lot, history in alone.items():
+            history.append([of[lot], two] if lot in of else [two])
+        for run, lot, _, _ in runs:
+            beside, by_itself = (
+                {(v.rule, v.level, v.points) for v in evaluate(h, set(Rule)) if of[lot] in v.points}
+                for h in (tracks.track(seen, run), alone[lot])
+            )
+            assert beside == by_itself
