@@ -17,6 +17,7 @@ from sqlalchemy import text
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import rerun
+from cloud.modules.bench import service as bench
 from cloud.modules.bench.rules import OPEN_STATES
 from common import values
 from tests.cloud.bench.world import ITEMS, World, build
@@ -122,3 +123,27 @@ def test_a_dilution_walk(world: World) -> None:
             walk.step()
         seen.update(walk.log)
     assert {"diluted", "answered", "delayed", "chosen", "withdrawn", "released"} <= set(seen), seen
+
+
+def test_a_third_value_is_said_beside_the_choice_and_gone_with_it(world: World) -> None:
+    walk, lab = Walk(world, 0), world.lab
+    with lab.uow() as uow:
+        walk.says(uow, "4.1", uow.now)
+    with lab.uow() as uow:
+        walk.room.person(uow, "tester")
+        rerun.request_rerun(uow, walk.tube, None, [], "超出线性范围", Decimal(10))
+    for value in ("0.50", "0.44"):
+        lab.clock.advance(minutes=3)
+        with lab.uow() as uow:
+            walk.says(uow, value, uow.now)
+    with lab.uow() as uow:
+        test = walk.line(uow)
+        assert test.current is not None and test.pending is not None
+        assert (test.current.reported_text, test.pending.reported_text) == ("4.1", "5.0")
+    page = lab.client("tester").fragment(f"/bench/CHEM/tube/{walk.tube}").text
+    assert "另收到结果 0.4，不在待选的两个之中" in page
+    with lab.uow() as uow:
+        walk.room.person(uow, "senior")
+        bench.choose_version(uow, test.id, test.version, test.pending.id, "稀释复查")
+    with lab.uow() as uow:
+        assert walk.line(uow).notes == []
