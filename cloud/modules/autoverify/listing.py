@@ -23,8 +23,12 @@ AGAINST = {
     "agree_release": "一致发布", "agree_part": "部分先发，一致", "agree_held": "一致拦截", "only_held": "只有规则拦截",
     "only_released": "只有规则放行", "rules_agree": "现行规则已发，一致", "rules_held": "现行规则已发，影子拦截", "waiting": "待人工",
 }  # fmt: skip
-_AS_IT_STOOD = "r.state = 'released' AND r.basis = d.basis"
-_OVERRULED = "r.state IN ('released','amended','recalled','cancelled') AND (r.basis <> d.basis OR r.state <> 'released')"
+# A report's state, where one that was only supplemented is as released: that is no error (M09 R4) and overrules nobody.
+STOOD = """(CASE WHEN r.state = 'amended' AND NOT EXISTS (
+  SELECT 1 FROM report_version e WHERE e.tenant_id = r.tenant_id AND e.report_id = r.id AND e.reason_class <> 'supplement')
+  THEN 'released' ELSE r.state END)"""
+_AS_IT_STOOD = f"{STOOD} = 'released' AND r.basis = d.basis"
+_OVERRULED = f"r.state IN ('released','amended','recalled','cancelled') AND (r.basis <> d.basis OR {STOOD} <> 'released')"
 # A shadow against what then happened: released by people as it stood, changed by them, or not (yet) told; a part against the values of its
 # items alone. What the set in use let go nobody has looked at: it says nothing of what people would have done. Each decision counts once.
 AGAINST_SQL = {

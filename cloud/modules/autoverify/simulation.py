@@ -16,6 +16,7 @@ from cloud.modules.autoverify import early, facts, sets
 from cloud.modules.autoverify.case import Case
 from cloud.modules.autoverify.decision import Ready, decide
 from cloud.modules.autoverify.fingerprint import of_set
+from cloud.modules.autoverify.listing import STOOD
 from cloud.modules.autoverify.models import RuleSet, Simulation
 from cloud.modules.autoverify.rules import MIN_REPORTS, Confusion
 from cloud.modules.bench import queries as bench_queries
@@ -30,8 +31,8 @@ OPEN = ("queued", "running")
 BROKEN = "模拟程序出错，请通知信息管理组。"
 CHANGED = "模拟途中规则集或其所依据的资料有变更，请重新模拟。"
 
-_PAST = text("""
-SELECT r.id, r.specimen_id, r.state FROM report r
+_PAST = text(f"""
+SELECT r.id, r.specimen_id, {STOOD} AS state FROM report r
 WHERE r.tenant_id = :t AND r.section_id = :s AND r.state IN ('released','amended','recalled') AND NOT r.auto
   AND (CAST(:cursor AS bigint) IS NULL OR r.id < :cursor)
 ORDER BY r.id DESC LIMIT :n

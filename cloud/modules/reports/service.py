@@ -183,6 +183,11 @@ def release(uow: UnitOfWork, report_ids: Iterable[int], who: Principal, desk: De
     return [str(r.no) for r in reports]
 
 
+def alone_in(uow: UnitOfWork, who: Principal, section_id: int) -> bool:
+    """Whether the roster leaves this person alone with both checks of the section now (R1)."""
+    return section_id in roster.alone(uow, who.user_id, uow.now)
+
+
 def _check(uow: UnitOfWork, reports: Sequence[Report], details: Mapping[int, Detail], who: Principal) -> set[int]:
     """Refuse the batch naming each report at fault; the ids of those released on solo duty."""
     verifier = rules.Verifier(who.user_id, who.sections)

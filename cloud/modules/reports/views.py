@@ -121,7 +121,7 @@ def _whole(uow: UnitOfWork, section: md.SectionRow, waiting: list[queries.Waitin
     context |= {"chosen": None if shown is None else shown.id, "more": _more(uow, section, waiting), "detail": detail}
     context |= {"may_verify": _may_verify(uow, section.id, detail), "cochecks": queries.cochecks(uow, section.id)}
     authorised = personnel.any_in(uow, principal().user_id, personnel.Function.VERIFY, section.id)
-    return page("reports/queue.html", authorised=authorised, **context, **_beside(uow, detail))
+    return page("reports/queue.html", authorised=authorised, **context, **_beside(uow, detail, section.id))
 
 
 @VIEWS.post("/review/<code>/find", Perm.READ, reads=True)
@@ -153,7 +153,7 @@ def one(uow: UnitOfWork, code: str, report_id: int) -> Any:
 def _opened(uow: UnitOfWork, section: md.SectionRow, found: queries.Waiting, trigger: str | None = None) -> Any:
     detail = _detail(uow, found.specimen_id)
     context: dict[str, Any] = {"section": section, "one": found, "detail": detail, "may_verify": _may_verify(uow, section.id, detail)}
-    return fragment("reports/queue.html", "report", trigger=trigger, **context, **_beside(uow, detail))
+    return fragment("reports/queue.html", "report", trigger=trigger, **context, **_beside(uow, detail, section.id))
 
 
 def _rows(uow: UnitOfWork, section: md.SectionRow, waiting: list[queries.Waiting], told: dict[str, Any]) -> Any:
@@ -206,10 +206,10 @@ def cocheck(uow: UnitOfWork, report_id: int) -> Any:
     return redirect_to(request.form.get("next") or "/review")
 
 
-def _beside(uow: UnitOfWork, detail: bench_queries.Detail | None) -> dict[str, Any]:
-    """What stands beside the values: critical values with their checks, small trends."""
+def _beside(uow: UnitOfWork, detail: bench_queries.Detail | None, section_id: int) -> dict[str, Any]:
+    """What stands beside the values: critical values with their checks, small trends, whether the reader is alone tonight."""
     if detail is None:
-        return {"criticals": [], "sparks": {}}
+        return {"criticals": [], "sparks": {}, "alone": False}
     sparks = {}
     for test in detail.tests:
         if test.current is not None and test.current.value is not None:
@@ -220,6 +220,7 @@ def _beside(uow: UnitOfWork, detail: bench_queries.Detail | None) -> dict[str, A
     return {
         "criticals": critical.open_to(uow, principal(), critical.of_specimen(uow, detail.tube.specimen_id)),
         "sparks": sparks,
+        "alone": service.alone_in(uow, principal(), section_id),
     }
 
 

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from cloud.modules.autoverify import queries
-from cloud.modules.autoverify.listing import AGAINST
+from cloud.modules.autoverify import queries, simulation
+from cloud.modules.autoverify.listing import AGAINST, STOOD
 from cloud.modules.reports import service as reports
 from tests.cloud.autoverify.floor import DESK, Floor, open_floor
 from tests.cloud.reports.test_release import Room
@@ -169,6 +169,8 @@ def test_each_decision_of_a_shadow_counts_once_and_what_no_person_saw_agrees_wit
     assert leader.post(f"/av/rules/{shadow}/state", {"to": "shadow"}).status_code == 303
     tube = floor.tube()
     floor.decide()
+    with lab.uow() as uow:
+        uow.s.execute(text("UPDATE report_version SET reason_class = 'result'"))  # an amended one corrects an error
     told = {"released": ("agree_release", "rules_agree"), "held": ("only_held", "rules_held"), "partial": ("agree_part", "rules_agree")}
     changed = {"released": "only_released", "held": "agree_held", "partial": "only_released"}
     for outcome, state, same, auto in product(told, ("draft", "tested", "released", "amended", "recalled", "cancelled"), (1, 0), (1, 0)):
@@ -185,9 +187,51 @@ def test_each_decision_of_a_shadow_counts_once_and_what_no_person_saw_agrees_wit
             uow.s.execute(text("UPDATE test /* by hand */ SET state = :e WHERE specimen_id = :s"), {"s": tube, "e": each})
             [seen] = queries.board(uow, [floor.world.section], uow.now - timedelta(days=1)).shadow
             found = [name for name in AGAINST if seen._mapping[name]]
+        assert sum(seen._mapping[name] for name in AGAINST) == seen.n == 1
         waits = state in ("draft", "tested") or (outcome == "partial" and state == "cancelled")
         stood = told[outcome][auto] if state == "released" and same else changed[outcome]
         assert found == ["waiting" if waits else stood], (outcome, state, same, auto)
+
+
+def test_what_was_only_supplemented_overrules_nobody(floor: Floor) -> None:
+    """补充信息 is no error: counted as one, no set of a laboratory that adds remarks could ever be validated (false release = 0)."""
+    lab, leader, room = floor.world.lab, floor.world.lab.client("leader"), Room(floor.world)
+    made = leader.post("/av/rules", {"section": floor.world.section, "name": "影子", "copy": floor.rule_set})
+    shadow = int(made.headers["Location"].rpartition("=")[2])
+    assert leader.post(f"/av/rules/{shadow}/state", {"to": "shadow"}).status_code == 303
+    assert leader.post(f"/av/rules/{floor.rule_set}/state", {"to": "suspend", "reason": "对照"}).status_code == 303
+    tube = floor.tube()
+    floor.decide()
+    with lab.uow() as uow:
+        report = reports.review(uow, tube, None, room.person(uow, "tester"))
+    with lab.uow() as uow:
+        reports.release(uow, [report], room.person(uow, "verifier"), DESK)
+
+    def told() -> tuple[list[str], str]:
+        with lab.uow() as uow:
+            [seen] = queries.board(uow, [floor.world.section], uow.now - timedelta(days=1)).shadow
+            state = uow.s.execute(text(f"SELECT {STOOD} FROM report r WHERE r.id = :r"), {"r": report}).scalar_one()
+            return [name for name in AGAINST if seen._mapping[name]], state
+
+    assert told() == (["agree_release"], "released")
+    for version, (reason, remark, found) in enumerate(
+        (
+            ("supplement", "空腹采血", "agree_release"),
+            ("specimen", "标本轻度溶血", "only_released"),
+            ("supplement", "已复核", "only_released"),
+        ),
+        1,
+    ):
+        with lab.uow() as uow:
+            asked = reports.AmendRequest(report, version, {}, reason, "补记", remark)
+            reports.amend(uow, asked, room.person(uow, "senior"), DESK)
+        assert told() == ([found], "released" if found == "agree_release" else "amended"), (reason, remark)
+        with lab.uow() as uow:
+            run = simulation.start(uow, floor.rule_set, 1)
+            while simulation.step(uow):
+                pass
+            over = (run.confusion["both_release"], run.confusion["false_release"])
+        assert over == ((1, 0) if found == "agree_release" else (0, 1)), "the past is held against people in the same way"
 
 
 def test_the_board_says_that_a_set_is_suspended_and_a_suspension_says_why(floor: Floor) -> None:

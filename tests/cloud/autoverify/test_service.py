@@ -403,6 +403,7 @@ def test_simulation_counts_against_people_goes_on_after_a_restart_and_can_be_can
         released.append(report)
     with lab.uow() as uow:
         uow.s.execute(text("UPDATE report /* by hand */ SET state = 'amended' WHERE id = :i"), {"i": released[0]})
+        uow.s.execute(text("UPDATE report_version SET reason_class = 'result' WHERE report_id = :i"), {"i": released[0]})
         uow.s.execute(text("UPDATE av_range SET high = 6.0 WHERE item_id = :i"), {"i": floor.world.items["K"]})
         md.raise_version(uow.s)
     with lab.uow() as uow:

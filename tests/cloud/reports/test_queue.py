@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
+from cloud.modules.catalog.queries import HOSPITAL_ZONE
 from cloud.modules.reports import queries
+from cloud.modules.scheduling import service as roster
 from tests.cloud.bench.world import World
 from tests.cloud.reports.test_pages import reviewed, world
 from tests.support.browse import BASE, browser
@@ -48,3 +52,20 @@ def test_a_release_sent_before_the_scripts_are_there_is_a_release(world: World) 
     assert answer.status_code == 303 and answer.headers["Location"] == "/review/CHEM"
     with world.lab.uow() as uow:
         assert [queries.released(uow, report_id=r) is not None for r in reports] == [True, False]
+
+
+def test_who_is_alone_tonight_is_not_told_that_somebody_else_must_release(world: World) -> None:
+    report = reviewed(world)
+    with world.lab.uow() as uow:
+        verifier = world.lab.users[(uow.tenant_id, "verifier")]
+        uow.s.execute(text("UPDATE report SET tester_id = :u WHERE id = :r"), {"u": verifier, "r": report})
+    client, page = world.lab.client("verifier"), f"/review/CHEM?report={report}"
+    assert "本人初审的报告须由他人审核" in client.get(page).text
+    with world.lab.uow() as uow:
+        began = uow.now.astimezone(HOSPITAL_ZONE) - timedelta(hours=1)
+        shift = roster.add_shift(
+            uow, "X", "班", began.time().replace(microsecond=0), (began + timedelta(hours=8)).time().replace(microsecond=0)
+        )
+        roster.assign(uow, verifier, world.section, shift.id, began.date(), began.date(), alone=True)
+    shown = client.get(page).text
+    assert "单人值班：可以发布，24 小时内由他人复核" in shown and "须由他人审核" not in shown
