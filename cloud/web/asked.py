@@ -14,9 +14,9 @@ LARGEST = 2**63 - 1
 
 
 def number(text: str) -> int:
-    """A whole number that the database can hold. Raises ValueError."""
+    """A whole number that the database can hold, as a person writes one: ``1_000`` is none. Raises ValueError."""
     value = int(text)
-    if abs(value) > LARGEST:
+    if abs(value) > LARGEST or "_" in text:
         raise ValueError(text[:40])
     return value
 
