@@ -82,6 +82,12 @@ _GRADES: dict[str, int] = {
 }
 
 
+def nothing(text: str) -> bool:
+    """Whether an instrument says that it has no result: "----", "*". One "-" alone is a strip's negative."""
+    plain = text.translate(_FULL_WIDTH).strip()
+    return not plain or _NOTHING.fullmatch(plain) is not None
+
+
 def parse(text: str | None, result_type: str = "numeric") -> Value:
     """Read a result as it came. Never raises: what is neither number nor titre nor absence is TEXT, as it stands.
 
@@ -92,7 +98,7 @@ def parse(text: str | None, result_type: str = "numeric") -> Value:
         number = Decimal(raw)
         return Value(raw, ValueKind.NUMBER, format(number, "f"), "", number)
     plain = raw.translate(_FULL_WIDTH).strip()
-    if not plain or _NOTHING.fullmatch(plain):
+    if nothing(plain):
         return Value(raw, ValueKind.NONE, "")
     if result_type in _WORDS:
         return Value(raw, ValueKind.TEXT, raw.strip())

@@ -13,6 +13,7 @@ from common.values import (
     Value,
     ValueKind,
     is_number,
+    nothing,
     number,
     parse,
     plain,
@@ -60,6 +61,11 @@ def test_numbers(text: str, sign: str, number: Decimal, shown: str) -> None:
 def test_no_result_marks(text: str | None) -> None:
     value = parse(text)
     assert value.missing and value.number is None and value.text == ""
+
+
+def test_one_minus_alone_is_not_nothing() -> None:
+    assert [nothing(text) for text in ("", " -- ", "*", "－－")] == [True] * 4
+    assert [nothing(text) for text in ("-", "－", ".")] == [False] * 3
 
 
 @pytest.mark.parametrize(("text", "number", "shown"), [("1:160", 160, "1:160"), ("1：80", 80, "1:80"), (">1:1280", 1280, ">1:1280")])

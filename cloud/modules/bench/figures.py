@@ -256,7 +256,8 @@ def log_list(found: Sequence[Again], section: md.SectionRow, hospital: str, by: 
         (
             _at(a.row.asked_at), a.barcode, a.name, a.item, _kind(a.row.kind, a.row.dilution),
             a.first.reported_text if a.first and a.row.again else "", a.second.reported_text if a.second else "", a.row.reason,
-            a.row.asked_name, " ".join(x for x in (STATE_WORDS.get(a.row.state, ""), a.row.outcome, a.row.settled_name) if x),
+            a.row.asked_name if a.row.asked_by is not None else "系统",
+            " ".join(x for x in (STATE_WORDS.get(a.row.state, ""), a.row.outcome, a.row.settled_name) if x),
         )
         for a in found
     )  # fmt: skip

@@ -110,7 +110,8 @@ class Work:
         early = rerun is not None and asked and self._early(rerun, test, new)
         dilution = rerun.dilution if rerun is not None and asked and not early else Decimal(1)
         reading = self.reader.read(new.item_id, new.analyzer_id, new.raw_text, tube, new.factor, new.offset, dilution)
-        missing = new.no_result or reading.missing
+        # One "-" is a strip's negative, and of a number the same as "----".
+        missing = new.no_result or reading.missing or (self._counts(new.item_id) and new.raw_text.strip() in ("-", "."))
         if missing and (self.current.get(test.id) is not None or TestState(test.state) not in rules.OPEN_STATES):
             return _Taken(new, Outcome.NO_VALUE, test)
         if missing:
@@ -144,6 +145,9 @@ class Work:
             decided = self._rerun(rerun, test, version, reading, decided)
         self._change(test, version, decided)
         return _Taken(new, decided.outcome, test, version)
+
+    def _counts(self, item_id: int) -> bool:
+        return self.catalog.items[item_id].result_type == "numeric"
 
     def _early(self, rerun: FollowRow, test: TestRow, new: Incoming) -> bool:
         """Whether a value was measured before its rerun was asked for."""

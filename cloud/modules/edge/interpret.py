@@ -16,6 +16,7 @@ from typing import Any
 
 from cloud.modules.catalog.queries import Catalog
 from cloud.modules.edge.lookup import Link
+from common import values
 from common.instruments import pictures, tubes
 from common.instruments.decode import decode
 from common.instruments.pictures import Picture
@@ -25,8 +26,6 @@ from common.run_time import run_time
 
 MAX_INLINE = 512 * 1024
 """Bytes of a message read inside the stream; a larger one is stored, receipted, and read by the worker (F14)."""
-NO_VALUE = frozenset("-*.")
-"""An instrument that has no value sends these alone ("-----", "****", "....."): no result, with a flag (M06 bad input)."""
 PICTURE = "picture"
 """The aspect of a graph or image; its value names the bytes, which lie with the bench and in the raw message."""
 
@@ -146,7 +145,7 @@ def _said(idx: int, message: Message, specimen: Specimen, result: Result) -> Sai
         run=clean(result.run),
         aspect=clean(result.aspect),
         qc=result.qc or specimen.qc or message.kind == "qc",
-        no_result=not text.strip() or set(text.strip()) <= NO_VALUE,
+        no_result=values.nothing(text),
     )
     return said if drawn is None else _pictured(said, drawn)
 

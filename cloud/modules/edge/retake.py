@@ -9,11 +9,12 @@ from typing import Any
 from cloud.db.session import UnitOfWork
 from cloud.modules.bench import service as bench
 from cloud.modules.edge import interpret, lookup, placing, rules, store
-from cloud.modules.edge.interpret import NO_VALUE, Said
+from cloud.modules.edge.interpret import Said
 from cloud.modules.edge.lookup import Cursor, Link, Tube
 from cloud.modules.edge.models import RawMessage
 from cloud.modules.edge.placing import Heard
 from cloud.modules.edge.rules import Fate
+from common import values
 from common.instruments.pictures import Picture
 
 ROWS = """
@@ -92,7 +93,7 @@ def _trio(row: tuple[Any, ...]) -> tuple[int, Heard, int | None]:
     text = read_as if read_as is not None else value or ""
     said = Said(
         idx=idx, specimen=specimen, patient=patient, name=name, code=code, label=None, value=value, text=text, unit=unit, flags=flags,
-        status=status, time=time, run=None, aspect=aspect, qc=False, no_result=not text.strip() or set(text.strip()) <= NO_VALUE,
+        status=status, time=time, run=None, aspect=aspect, qc=False, no_result=values.nothing(text),
         main=main,
     )  # fmt: skip
     # The analyzer a connection has today: an engineer may have named it only now.

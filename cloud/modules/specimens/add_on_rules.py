@@ -23,5 +23,5 @@ def add_on_problem(state: State, hours: Decimal | None, stability_h: int | None,
         # Rounded up: what is over by a minute must not read as "8h>8h".
         return f"STABILITY {hours.quantize(Decimal('0.1'), ROUND_CEILING).normalize():f}h>{stability_h}h"
     if left_ml < need_ml:
-        return f"VOLUME {left_ml:f}<{need_ml:f} ml"
+        return f"VOLUME {max(left_ml, Decimal(0)):f}<{need_ml:f} ml"
     return None

@@ -197,6 +197,18 @@ def test_no_value_is_no_result_with_a_hold(edge: Edge) -> None:
     assert edge.rows("SELECT state FROM test t JOIN test_item i ON i.id = t.item_id WHERE i.code = 'K'") != [("received",)]
 
 
+def test_the_minus_of_a_strip_is_its_negative_and_of_a_number_no_value(edge: Edge) -> None:
+    """Found by hand: every negative field of a urine strip was held as "no result"."""
+    with edge.lab.uow() as uow:
+        uow.s.execute(text("""UPDATE test_item SET result_type = 'enum', choices = '["-", "1+", "2+"]' WHERE code = 'NA'"""))
+        uow.s.execute(text("UPDATE catalog_version SET number = number + 1"))
+    barcode = edge.tube()
+    edge.take(edge.agent.raw(astm(barcode, {"Na": "-", "K": "-"})))
+    states = dict(edge.rows("SELECT i.code, t.state FROM test t JOIN test_item i ON i.id = t.item_id WHERE i.code IN ('K', 'NA')"))
+    assert edge.current(barcode)["NA"] == "-" and states == {"K": "held", "NA": "received"}
+    assert edge.current(barcode).get("K", "") == ""
+
+
 def test_without_run_time_only_the_same_bytes_in_a_row_are_a_resend(edge: Edge) -> None:
     barcode, other = edge.tube(), edge.tube()
     body = astm(barcode, {"K": "4.1"}, time="")

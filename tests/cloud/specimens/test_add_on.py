@@ -34,7 +34,13 @@ def test_only_a_tube_that_is_here_and_untold_may_serve_again(state: State) -> No
 
 @pytest.mark.parametrize(
     ("hours", "stability", "left", "reason"),
-    [(None, 8, "3", "采集时间"), (D(1), None, "3", "稳定时间"), (D(1), 8, "0.4", "VOLUME 0.4<0.5 ml"), (D(1), 8, "0.5", None)],
+    [
+        (None, 8, "3", "采集时间"),
+        (D(1), None, "3", "稳定时间"),
+        (D(1), 8, "0.4", "VOLUME 0.4<0.5 ml"),
+        (D(1), 8, "-0.2", "VOLUME 0<0.5 ml"),
+        (D(1), 8, "0.5", None),
+    ],
 )
 def test_what_is_not_known_holds(hours: Decimal | None, stability: int | None, left: str, reason: str | None) -> None:
     problem = add_on_problem(State.RECEIVED, hours, stability, D(left), D("0.5"))
