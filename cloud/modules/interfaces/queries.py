@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import any_, func, select
+from sqlalchemy import Integer, any_, cast, func, select
 
 from cloud.db.session import UnitOfWork
 from cloud.modules.interfaces import inbox, rules
+from cloud.modules.interfaces.hl7_out import ResultStatus
 from cloud.modules.interfaces.models import Delivery, Endpoint, InboxMessage, InterfaceIssue
 from cloud.modules.interfaces.rules import Health
 from cloud.modules.orders import queries as orders
@@ -234,15 +236,25 @@ def _blocked_by(uow: UnitOfWork, row: Delivery) -> int | None:
     return dead or uow.s.execute(earlier.where(Delivery.state.in_(WAITING))).scalar()
 
 
-def delivery_states(uow: UnitOfWork, report_id: int) -> list[tuple[str, str, str, datetime | None]]:
-    """Whether a report has reached the systems it goes to: (endpoint, state, reason, acknowledged at), newest version last."""
+def delivery_states(uow: UnitOfWork, report_id: int, versions: int) -> Sequence[Any]:
+    """Whether a report's versions have reached the systems they go to, in the order of their sending: (id, system, version_no, state,
+    reason, waiting since, acknowledged at). Found by their keys, as everything else of a million messages is not about it."""
+    keys = [f"report:{report_id}:{n}:{status.value}" for n in range(1, versions + 1) for status in ResultStatus]
     query = (
-        select(Endpoint.name, Delivery.state, Delivery.error, Delivery.acked_at)
+        select(
+            Delivery.id,
+            Endpoint.name,
+            cast(func.split_part(Delivery.event_key, ":", 3), Integer).label("version_no"),
+            Delivery.state,
+            func.coalesce(Delivery.error, "").label("error"),
+            Delivery.created_at,
+            Delivery.acked_at,
+        )
         .join(Endpoint, (Endpoint.tenant_id == Delivery.tenant_id) & (Endpoint.id == Delivery.endpoint_id))
-        .where(Delivery.subject == f"report:{report_id}")
+        .where(Delivery.event_key.in_(keys))
         .order_by(Delivery.id)
     )
-    return [(name, state, error or "", at) for name, state, error, at in uow.s.execute(query)]
+    return uow.s.execute(query).all()
 
 
 def open_issues(uow: UnitOfWork) -> Sequence[InterfaceIssue]:

@@ -11,6 +11,7 @@ from flask import request
 from werkzeug.datastructures import MultiDict
 
 from cloud.db.session import UnitOfWork
+from cloud.modules.catalog import places
 from cloud.modules.catalog import queries as catalog
 from cloud.modules.catalog import service as catalog_service
 from cloud.modules.interfaces import issues, masking, printed, queries, rules, service
@@ -18,6 +19,8 @@ from cloud.modules.interfaces.rules import Perm
 from cloud.modules.orders import queries as orders
 from cloud.modules.platform import lists
 from cloud.modules.platform import service as platform
+from cloud.modules.reports import queries as reports
+from cloud.modules.reports.rules import Perm as ReportPerm
 from cloud.reports.documents import ListDocument
 from cloud.web.faults import Invalid, NotFound
 from cloud.web.page import page, redirect_to
@@ -45,6 +48,16 @@ def close_issue(uow: UnitOfWork, issue_id: int) -> Any:
     """Say how it was dealt with."""
     service.close_issue(uow, issue_id, request.form.get("reason", ""))
     return redirect_to("/if/board")
+
+
+@VIEWS.get("/if/report/<no>", ReportPerm.READ)
+def of_report(uow: UnitOfWork, no: str) -> Any:
+    """Whether a told report has reached the systems that wait for it: a part of its page."""
+    told = reports.released(uow, no)
+    if told is None or not places.covers(uow, told.section_id):
+        raise NotFound("该报告")
+    rows = queries.delivery_states(uow, told.report_id, told.current_no)
+    return page("interfaces/of_report.html", rows=rows, words=WORDS, may_open=principal().may(Perm.MESSAGES))
 
 
 @VIEWS.get("/if/messages", Perm.MESSAGES)

@@ -212,8 +212,28 @@ def test_ac_if_2_a_released_report_reaches_the_his_whole(room: Room, charset: st
         assert found["GLU"][0] == "<2.00"
         assert [s.get(2) for s in m.all("OBX") if s.get(3) == "GLU"] == ["ST"]
         with db.tenant(1) as uow:
-            assert [row[1] for row in queries.delivery_states(uow, report)] == ["acked"]
+            assert [(row.version_no, row.state) for row in queries.delivery_states(uow, report, 1)] == [(1, "acked")]
             assert uow.s.scalars(select(OrderItem.status).where(OrderItem.specimen_id == tube)).one() == "reported"
+    sender.close()
+
+
+def test_a_reports_page_says_whether_the_other_systems_have_it(room: Room) -> None:
+    lab = room.world.lab
+    sender = Deliverer(lab.db)
+    with FakeHis() as his:
+        no, *_ = told(room, NORMAL)
+        url = f"/if/report/{no}"
+        tester, leader = lab.client("tester"), lab.client("leader")
+        assert "没有要送达的其他系统" in tester.get(url).text, "no system is set up"
+        endpoint(lab.db, his, "his")
+        relay.drain(lab.db, 1, all_handlers())
+        waits = leader.get(url).text
+        assert "! 待发送" in waits and "/if/messages/out/" in waits and "送达其他系统" in waits
+        assert f'hx-get="{url}"' in tester.get(f"/reports/{no}").text
+        work(lab.db, sender)
+        assert "✓ 已送达" in (arrived := tester.get(url).text) and "/if/messages" not in arrived, "messages are not the tester's"
+        assert leader.get("/if/report/R999999999999").status_code == 404 == lab.client("tester", lab.b).get(url).status_code
+        assert lab.client("nurse").get(url).status_code == 403
     sender.close()
 
 
