@@ -20,7 +20,6 @@ from cloud.modules.orders import queries as orders
 from cloud.modules.platform import lists
 from cloud.modules.platform import service as platform
 from cloud.modules.reports import queries as reports
-from cloud.modules.reports.rules import Perm as ReportPerm
 from cloud.reports.documents import ListDocument
 from cloud.web.faults import Invalid, NotFound
 from cloud.web.page import page, redirect_to
@@ -50,7 +49,7 @@ def close_issue(uow: UnitOfWork, issue_id: int) -> Any:
     return redirect_to("/if/board")
 
 
-@VIEWS.get("/if/report/<no>", ReportPerm.READ)
+@VIEWS.get("/if/report/<no>", reports.READ)
 def of_report(uow: UnitOfWork, no: str) -> Any:
     """Whether a told report has reached the systems that wait for it: a part of its page."""
     told = reports.released(uow, no)

@@ -29,6 +29,8 @@ from cloud.modules.reports.rules import State
 from cloud.web.principal import Principal
 
 PAGE = 60
+READ = rules.Perm.READ
+"""The right to read told reports, for parts that other modules add to their pages."""
 
 
 @dataclass(frozen=True, slots=True)
