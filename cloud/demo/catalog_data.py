@@ -348,7 +348,7 @@ ORDER_SETS = (
     OrderSet("CAR", "心肌酶谱", "心肌酶", "SH", "SE", "YELLOW", "1", 120, ("AST", "CK", "CK-MB", "LDH")),
     OrderSet("COA", "凝血四项", "凝血", "NX", "PL", "BLUE", "2.7", 120, ("PT", "INR", "APTT", "TT", "FIB")),
     OrderSet("DDI", "D-二聚体", "D-二聚体", "NX", "PL", "BLUE", "2.7", 120, ("DD",)),
-    OrderSet("URT", "尿常规", "尿常规", "TY", "UR", "URINE", "10", 60, tuple(i.code for i in URINE), service="urine"),
+    OrderSet("URT", "尿常规", "尿常规", "TY", "UR", "URINE", "5", 60, tuple(i.code for i in URINE), service="urine"),
     OrderSet("GFR", "肾小球滤过率估算", "eGFR", "SH", "SE", "YELLOW", "1", 240, ("CREA", "EGFR"), notes="仅适用于 18 岁及以上"),
     OrderSet("UMR", "尿红细胞镜检", "尿镜检RBC", "TY", "UR", "URINE", "1", 60, ("U-MRBC",), service="urine"),
     OrderSet("UMW", "尿白细胞镜检", "尿镜检WBC", "TY", "UR", "URINE", "1", 60, ("U-MWBC",), service="urine"),
