@@ -155,9 +155,9 @@ def rivals(uow: UnitOfWork, detail: Detail) -> list[Rival]:
             continue
         first, second = sorted((test.current, test.pending), key=lambda v: v.version_no)
         one, two = (measure.Side(values.parse(v.reported_text), v.flag, v.critical, tuple(v.alarms)) for v in (first, second))
-        # A confirmation is decided item by item, whatever its values say (R5).
+        # A confirmation is decided item by item, whatever its values say (R5); so is what a third value speaks against.
         confirming = test.rerun is not None and test.rerun.kind is measure.Kind.CONFIRM
-        same = not confirming and measure.undisputed(one, two, measure.RerunRule(absolute, percent))
+        same = not confirming and not test.others and measure.undisputed(one, two, measure.RerunRule(absolute, percent))
         out.append(Rival(test, first, second, measure.difference(one.value, two.value), same))
     return out
 

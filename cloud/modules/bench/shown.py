@@ -135,6 +135,11 @@ class TestLine:
         return next((n.told or n.text for n in self.notes if n.code is measure.NoteCode.HIL_REJECT), "")
 
     @property
+    def others(self) -> list[str]:
+        """Values that came and cannot be chosen, in sentences."""
+        return [n.text for n in self.notes if n.code is measure.NoteCode.ANOTHER]
+
+    @property
     def told(self) -> list[str]:
         """What the report says beside the value."""
         return [n.told for n in self.notes if n.told and not n.holds]

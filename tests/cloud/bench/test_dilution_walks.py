@@ -141,7 +141,8 @@ def test_a_third_value_is_said_beside_the_choice_and_gone_with_it(world: World) 
         assert test.current is not None and test.pending is not None
         assert (test.current.reported_text, test.pending.reported_text) == ("4.1", "5.0")
     page = lab.client("tester").fragment(f"/bench/CHEM/tube/{walk.tube}").text
-    assert "另收到结果 0.4，不在待选的两个之中" in page
+    side = lab.client("senior").fragment(f"/bench/CHEM/tube/{walk.tube}/rivals").text
+    assert all("另收到结果 0.4，不在待选的两个之中" in each for each in (page, side))
     with lab.uow() as uow:
         walk.room.person(uow, "senior")
         bench.choose_version(uow, test.id, test.version, test.pending.id, "稀释复查")
