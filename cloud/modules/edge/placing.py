@@ -203,6 +203,11 @@ def place(uow: UnitOfWork, cur: Cursor, heard: Sequence[Heard], zone: tzinfo) ->
     todo = [(r, *o) for r, o in zip(rows, origin, strict=True) if r.id in fresh and r.state == Fate.MATCHED]
     changed = hand_over(uow, cur, known, [(r.id, r.test_id, h, s, v) for r, h, s, v in todo])
     drawn = [(r, h, s) for r, (h, s, _) in zip(rows, origin, strict=True) if r.id in fresh and r.reason == "picture" and s.picture]
+    # The pictures of another tube's measurement wait with its values.
+    strange = {(h.raw_id, r.specimen_id) for r, h, _, _ in todo if changed.get(r.id, ("", ""))[1] == STRANGER}
+    astray = [r.id for r, h, _ in drawn if (h.raw_id, r.specimen_id) in strange]
+    store.set_fate(cur, uow.tenant_id, [(number, Fate.ORPHAN, STRANGER, None, None) for number in astray])
+    drawn = [(r, h, s) for r, h, s in drawn if (h.raw_id, r.specimen_id) not in strange]
     bench.keep_pictures(uow, [picture_of(r.id, r.specimen_id, h, s.picture) for r, h, s in drawn if r.specimen_id and s.picture])
     controls = [(r, h, s) for r, (h, s, _) in zip(rows, origin, strict=True) if r.id in fresh and r.state == Fate.QC]
     _tell_controls(uow, known, controls)
@@ -263,12 +268,40 @@ def hand_over(
         return {}
     incoming = [_incoming(known, number, h, s, v) for number, _, h, s, v in todo]
     fates: list[tuple[int, str, str, int | None, int | None]] = []
-    for (number, test_id, _, _, v), done in zip(todo, bench.record_results(uow, incoming), strict=True):
+    made = bench.record_results(uow, incoming)
+    strangers = _strangers(cur, known, [(h, v, str(done.outcome)) for (_, _, h, _, v), done in zip(todo, made, strict=True)], uow.tenant_id)
+    for (number, test_id, h, _, v), done in zip(todo, made, strict=True):
         fate, reason = _OUTCOME[str(done.outcome)]
-        if fate is not Fate.MATCHED or reason or done.test_id != test_id:
+        if v.tube is not None and (h.raw_id, v.tube.id) in strangers:
+            fates.append((number, Fate.ORPHAN, STRANGER, None, None))
+        elif fate is not Fate.MATCHED or reason or done.test_id != test_id:
             fates.append((number, fate, reason, done.test_id, v.tube.id if v.tube else None))
     store.set_fate(cur, uow.tenant_id, fates)
     return {f[0]: (f[1], f[2]) for f in fates}
+
+
+STRANGER = "nothing_ordered"
+_ASKED = "SELECT DISTINCT specimen_id, item_id FROM test WHERE tenant_id = %s AND specimen_id = ANY(%s)"
+
+
+def _strangers(cur: Cursor, known: Known, told: Sequence[tuple[Heard, Verdict, str]], tenant_id: int) -> set[tuple[int, int]]:
+    """(message, tube) of measurements of which nothing was asked for on a tube that has no business on this analyzer: most likely another
+    tube's, by a label or a scan. What an analyzer measures beyond the request, with something that was asked for, is nobody's."""
+    none: dict[tuple[int, int], bool] = {}
+    analyzers: dict[tuple[int, int], int | None] = {}
+    for heard, verdict, outcome in told:
+        if verdict.tube is not None:
+            key = (heard.raw_id, verdict.tube.id)
+            none[key] = none.get(key, True) and outcome == "not_ordered"
+            analyzers[key] = None if heard.link is None else heard.link.analyzer_id
+    doubtful = [key for key, nothing in none.items() if nothing]
+    if not doubtful:
+        return set()
+    cur.execute(_ASKED, (tenant_id, sorted({tube for _, tube in doubtful})))
+    asked: dict[int, set[int]] = {}
+    for tube, item in cur.fetchall():
+        asked.setdefault(tube, set()).add(item)
+    return {key for key in doubtful if not any((analyzers[key], item) in known.catalog.item_channels for item in asked.get(key[1], ()))}
 
 
 def picture_of(number: int, specimen_id: int, heard: Heard, picture: Picture) -> bench.Drawn:

@@ -113,6 +113,7 @@ REASONS = {
     "unmapped": "通道代码未对照",
     "name_differs": "姓名与本标本患者不符",
     "not_ordered": "该标本没有申请此项目",
+    "nothing_ordered": "该标本没有申请本仪器的任何项目，可能扫错或贴错条码",
     "ignored": "已登记为无需报告的代码",
     "picture": "图形，与结果并列显示",
     "track": "流水线事件，记入标本轨迹",
