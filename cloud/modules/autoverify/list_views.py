@@ -36,7 +36,7 @@ def decisions(uow: UnitOfWork) -> Any:
         "withheld": withheld,
         "more": read[-1].id if len(read) == listing.PAGE else 0,
         "total": listing.count(uow, wanted),
-        "outcomes": listing.OUTCOMES,
+        "outcomes": listing.WOULD if wanted.shadow else listing.OUTCOMES,
         "query": _query(),
         "sample": listing.SAMPLE,
         "against": listing.AGAINST,
@@ -51,7 +51,7 @@ def export(uow: UnitOfWork) -> Any:
     wanted = _wanted(uow)
     read = listing.rows(uow, wanted, limit=listing.EXPORT_MOST)
     found, _ = listing.veiled(read, _shut(uow, read), wanted)
-    made = listing.document(found, principal().tenant_name, principal().name, uow.now)
+    made = listing.document(found, principal().tenant_name, principal().name, uow.now, bool(wanted.shadow))
     return redirect_to(lists.ask(uow, made, request.form.get("kind", ""), f"/av/decisions?{_query()}"))
 
 

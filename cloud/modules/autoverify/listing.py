@@ -17,6 +17,8 @@ from cloud.reports.documents import Column, ListDocument
 
 PAGE, EXPORT_MOST = 100, 5000
 OUTCOMES = {"released": "自动发布", "partial": "部分发布", "held": "转人工"}
+WOULD = {"released": "会自动发布", "partial": "会部分发布", "held": "会转人工"}
+"""The same of a shadow, which does nothing: its report may still wait for people."""
 SAMPLE = {"sampled": "随机抽查", "answered": "已抽查", "disagreed": "不同意"}
 _SAMPLED = {"sampled": "d.audit", "answered": "d.audit_agrees IS NOT NULL", "disagreed": "d.audit_agrees = false"}
 AGAINST = {
@@ -166,18 +168,19 @@ def veiled(found: Sequence[Row], shut: Collection[int], wanted: Wanted) -> tuple
 COLUMNS = (Column("时间", 2), Column("条码", 3), Column("专业组", 2), Column("判断", 2), Column("报告号", 3), Column("原因", 12))
 
 
-def document(found: Sequence[Row], hospital: str, by: str, now: datetime) -> ListDocument:
+def document(found: Sequence[Row], hospital: str, by: str, now: datetime, shadow: bool = False) -> ListDocument:
     """The list for paper or Excel; no patient is named in it."""
+    words = WOULD if shadow else OUTCOMES
     return ListDocument(
         hospital=hospital,
-        title="自动审核判断清单",
+        title="自动审核判断清单（影子运行）" if shadow else "自动审核判断清单",
         columns=COLUMNS,
         rows=tuple(
             (
                 r.at.astimezone(md.HOSPITAL_ZONE).strftime("%m-%d %H:%M"),
                 r.barcode,
                 r.section,
-                OUTCOMES[r.outcome],
+                words[r.outcome],
                 r.no,
                 "含您不能查看的敏感项目" if r.shut else " ".join((*r.audited, *(s.zh for s in r.said))),
             )

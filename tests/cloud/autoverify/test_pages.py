@@ -214,6 +214,8 @@ def test_what_was_only_supplemented_overrules_nobody(floor: Floor) -> None:
             return [name for name in AGAINST if seen._mapping[name]], state
 
     assert told() == (["agree_release"], "released")
+    listed = leader.get(f"/av/decisions?shadow={shadow}").text
+    assert ">会自动发布</span>" in listed and ">自动发布</span>" not in listed, "a shadow releases nothing"
     for version, (reason, remark, found) in enumerate(
         (
             ("supplement", "空腹采血", "agree_release"),
