@@ -111,6 +111,7 @@ PERMISSIONS: Words = {
     "scheduling:alone": ("安排单人值班", "plan single-person duty"),
     "scheduling:publish": ("排班", "plan duty"),
     "scheduling:read": ("查看值班", "see duty"),
+    "servicedesk:ask": ("提交自己的工单并跟进", "open own tickets and follow them"),
     "servicedesk:confirm": ("确认工单解决", "confirm that a ticket is solved"),
     "servicedesk:open": ("提交工单", "open tickets"),
     "servicedesk:read": ("查看工单", "see tickets"),
