@@ -194,4 +194,4 @@ def test_the_steps_are_those_of_the_specification(name: str) -> None:
     found = getattr(import_module(f"cloud.modules.{module}"), table)
     listed = [line.split(":") for line in STEPS[name].strip().splitlines()]
     assert {state.value: {to.value for to in steps} for state, steps in found.items()} == {s.strip(): set(to.split()) for s, to in listed}
-    assert set(found) == set(type(next(iter(found)))), "every state has its line"
+    assert len(found) == len(type(next(iter(found))).__members__), "every state has its line"
