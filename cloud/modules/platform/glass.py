@@ -13,10 +13,11 @@ from datetime import datetime
 from sqlalchemy import func, select, text
 
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import alerts, rules
+from cloud.modules.platform import alerts, glass_rules
+from cloud.modules.platform.glass_rules import Glass as Glass
+from cloud.modules.platform.glass_rules import Verdict
 from cloud.modules.platform.models import BreakGlass
-from cloud.modules.platform.rules import Glass as Glass
-from cloud.modules.platform.rules import Level, Verdict
+from cloud.modules.platform.rules import Level
 from cloud.modules.platform.rules import Perm as Perm
 from cloud.web.faults import Conflict, Invalid, NotFound
 from cloud.web.principal import Principal
@@ -53,14 +54,14 @@ def shut_patients(uow: UnitOfWork, who: Principal, patient_ids: Collection[int])
 
 def break_glass(uow: UnitOfWork, who: Principal, patient_id: int, kind: Glass, reason: str) -> None:
     """Look all the same, saying why; the caller has made sure that the patient is there."""
-    problem = rules.reason_problem(reason)
+    problem = glass_rules.reason_problem(reason)
     if problem is not None:
         raise Invalid(problem, "reason")
     if open_reason(uow, who.user_id, patient_id, kind) is not None:
         return
     said = reason.strip()[:500]
     row = BreakGlass(
-        user_id=who.user_id, patient_id=patient_id, kind=kind.value, reason=said, at=uow.now, until=uow.now + rules.BREAK_GLASS
+        user_id=who.user_id, patient_id=patient_id, kind=kind.value, reason=said, at=uow.now, until=uow.now + glass_rules.BREAK_GLASS
     )
     uow.s.add(row)
     uow.s.flush()
@@ -140,7 +141,7 @@ def looks(uow: UnitOfWork, *, every: bool = False, before: int | None = None, li
 
 def overdue(uow: UnitOfWork) -> None:
     """Calendar job, 08:00: looks nobody reviewed within a month."""
-    query = select(func.count()).where(BreakGlass.reviewed_at.is_(None), BreakGlass.at < uow.now - rules.REVIEW_WITHIN)
+    query = select(func.count()).where(BreakGlass.reviewed_at.is_(None), BreakGlass.at < uow.now - glass_rules.REVIEW_WITHIN)
     n = uow.s.execute(query).scalar_one()
     words = "%(n)s 次破例查看超过一个月没有复核"
     found = [alerts.Alert("platform.breaks_due", "all", Level.WARNING, words, "/admin/breaks", Perm.BREAKS, {"n": n})] if n else []

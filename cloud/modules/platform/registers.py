@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 from cloud.db.audit import AuditLog
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import audit_words, queries, rules
+from cloud.modules.platform import audit_words, glass_rules, queries, rules
 from cloud.modules.platform.glass import Look
 from cloud.modules.platform.permission_words import word
 from cloud.reports.documents import Column, ListDocument
@@ -87,11 +87,11 @@ def breaks(looks: Sequence[Look], hospital: str, by: str, now: datetime) -> List
         (
             f"{b.at.astimezone(ZONE):%Y-%m-%d %H:%M}",
             f"{b.who} {b.employee_no} {b.dept}".strip(),
-            str(rules.GLASS_WORDS[b.kind]),
+            str(glass_rules.GLASS_WORDS[b.kind]),
             f"{b.patient} {b.patient_no}",
             b.reason,
             str(b.reads),
-            f"{rules.VERDICT_WORDS[rules.Verdict(b.verdict)]} {b.reviewer} {b.note}".strip() if b.reviewed_at else "待复核",
+            f"{glass_rules.VERDICT_WORDS[glass_rules.Verdict(b.verdict)]} {b.reviewer} {b.note}".strip() if b.reviewed_at else "待复核",
         )
         for b in looks
     )

@@ -11,7 +11,7 @@ from flask import Response, request
 
 from cloud.db.audit import AuditLog
 from cloud.db.session import UnitOfWork
-from cloud.modules.platform import alerts, archive, audit_words, glass, lists, looks, mlps, queries, registers, rules
+from cloud.modules.platform import alerts, archive, audit_words, glass, glass_rules, lists, looks, mlps, queries, registers, rules
 from cloud.modules.platform.rules import Level, Perm
 from cloud.web.faults import Invalid, NotFound
 from cloud.web.i18n import locale
@@ -62,7 +62,13 @@ def _breaks(uow: UnitOfWork, before: int | None = None) -> Any:
     every = bool(request.args.get("all"))
     rows = glass.looks(uow, every=every, before=before)
     return page(
-        "platform/breaks.html", "rows", rows=rows, every=every, words=rules.GLASS_WORDS, verdicts=rules.VERDICT_WORDS, page_size=glass.PAGE
+        "platform/breaks.html",
+        "rows",
+        rows=rows,
+        every=every,
+        words=glass_rules.GLASS_WORDS,
+        verdicts=glass_rules.VERDICT_WORDS,
+        page_size=glass.PAGE,
     )
 
 

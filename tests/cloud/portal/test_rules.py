@@ -6,7 +6,7 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.modules.platform.rules import reason_problem
+from cloud.modules.platform.glass_rules import reason_problem
 from cloud.modules.portal.rules import HEIGHT, TREND_POINTS, WIDTH, Point, draw, lines, treats
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
