@@ -21,6 +21,7 @@ def init(app: Flask) -> None:
     app.register_error_handler(HTTPException, _http)
     app.register_error_handler(DataError, _unstorable)
     app.register_error_handler(OverflowError, _unstorable)
+    app.register_error_handler(ValueError, _endless)
     app.register_error_handler(Exception, _bug)
 
 
@@ -32,6 +33,11 @@ def _unstorable(exc: DataError | OverflowError) -> Response:
     """What neither PostgreSQL nor the calendar can hold, and no form of ours asks for: thirty digits, a NUL character, the year 9999."""
     log.info("unstorable", error=str(exc.orig if isinstance(exc, DataError) else exc)[:200])
     return _answer(422, "invalid", _("填写的内容无法保存：数字过大、文字过长，或含有不可见字符。请核对后重试；数据没有改变。"))
+
+
+def _endless(exc: ValueError) -> Response:
+    """A number of more digits than Python reads (4 300) is bad input; any other ValueError that came as far as here is ours."""
+    return _unstorable(OverflowError(str(exc))) if "integer string conversion" in str(exc) else _bug(exc)
 
 
 def _http(exc: HTTPException) -> Response:

@@ -235,7 +235,7 @@ def rerun(uow: UnitOfWork, code: str, specimen_id: int) -> Any:
     """Ask for a rerun of the chosen tests (none chosen: of all), maybe diluted."""
     at_own(uow, "specimen", specimen_id)
     section, form = section_of(uow, code), request.form
-    tests = [int(i) for i in form.getlist("test") if i.isdecimal()]
+    tests = form.getlist("test", type=int)
     dilution = number_of(form.get("dilution", "") or "1", "稀释倍数", "dilution")
     service.request_rerun(uow, specimen_id, form.get("revision", type=int), tests, form.get("reason", ""), dilution)
     return fragment("bench/section.html", "tube", trigger=OK, section=section, detail=_detail(uow, specimen_id), now=uow.now)

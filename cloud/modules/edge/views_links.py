@@ -135,7 +135,7 @@ def replay(uow: UnitOfWork) -> Any:
     below = max(0, a.get("before", 0, int))
     hour, days = a.get("hour", type=int), min(max(a.get("days", 7, type=int), 1), 31)
     at = None if hour is None else console.Hours(hour, days, _zone())
-    picked = [int(v) for v in a.getlist("raw") if v.isdecimal()][: recordings.MAX_RAW]
+    picked = a.getlist("raw", type=int)[: recordings.MAX_RAW]
     if uow.actor.reach is not None:
         picked = [v for v in picked if places.raw_here(uow, v)]
     versions = onboarding.versions(uow)

@@ -74,7 +74,7 @@ def upload(uow: UnitOfWork) -> Any:
 @VIEWS.post("/edge/onboard/received", Perm.RAW)
 def received(uow: UnitOfWork) -> Any:
     """Messages that came already."""
-    ids = [int(v) for v in request.form.getlist("raw") if v.isdecimal()]
+    ids = request.form.getlist("raw", type=int)
     row = recordings.record_received(uow, ids, request.form.get("name", ""), _number("analyzer_id"))
     return redirect_to(f"/edge/onboard/{row.id}")
 

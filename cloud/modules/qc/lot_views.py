@@ -39,7 +39,7 @@ def lot(uow: UnitOfWork, material_id: int) -> Any:
 def propose(uow: UnitOfWork, material_id: int) -> Any:
     """Propose the targets of the ticked tests."""
     found = lots.change(uow, own.material(uow, material_id), own.plans(uow))
-    wanted = {int(i) for i in request.form.getlist("plan") if i.isdecimal()}
+    wanted = set(request.form.getlist("plan", type=int))
     for plan_id in sorted(wanted):
         own.require_plan(uow, plan_id)
     lots.propose(uow, found, wanted, request.form.get("reason", ""))

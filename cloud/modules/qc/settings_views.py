@@ -270,7 +270,7 @@ def draft_month(uow: UnitOfWork) -> Any:
 def sign_month(uow: UnitOfWork) -> Any:
     """The leader signs the ticked summaries."""
     asked = charts.Asked.of(request.form.get("month", ""), "", uow.now)
-    ids = [int(i) for i in request.form.getlist("id") if i.isdecimal()]
+    ids = request.form.getlist("id", type=int)
     if not ids:
         raise Invalid("请先勾选要签名的月总结。", "id")
     for plan_id in months.plans_of(uow, ids):

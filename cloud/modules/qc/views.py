@@ -221,7 +221,7 @@ def verify(uow: UnitOfWork, ooc_id: int) -> Any:
 def decide(uow: UnitOfWork, ooc_id: int) -> Any:
     """Ticked patients' results may be used, or are measured again."""
     own.require_ooc(uow, ooc_id)
-    ooc.decide(uow, ooc_id, [int(i) for i in request.form.getlist("id") if i.isdecimal()], request.form.get("decision", ""))
+    ooc.decide(uow, ooc_id, request.form.getlist("id", type=int), request.form.get("decision", ""))
     return _again(uow, ooc_id)
 
 

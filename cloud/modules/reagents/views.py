@@ -47,7 +47,7 @@ def add_lot(uow: UnitOfWork) -> Any:
         expiry = date.fromisoformat(form.get("expiry", ""))
     except ValueError as error:
         raise Invalid("请填写效期。", "expiry") from error
-    items = [int(i) for i in form.getlist("items") if i.isdecimal()]
+    items = form.getlist("items", type=int)
     service.add_lot(uow, form.get("product", ""), form.get("lot_no", ""), expiry, form.get("open_days", 0, type=int), items)
     return redirect_to("/rg/open")
 

@@ -181,7 +181,7 @@ def _may_verify(uow: UnitOfWork, section_id: int, detail: bench_queries.Detail |
 def release(uow: UnitOfWork, code: str) -> Any:
     """Sign and release the ticked reports, all or none."""
     section = _section(uow, code)
-    chosen = [int(i) for i in request.form.getlist("id") if i.isdecimal()]
+    chosen = request.form.getlist("id", type=int)
     if not chosen:
         raise Invalid(say("请先勾选要发布的报告。"), "id")
     if not principal().may(glass.Perm.SENSITIVE):

@@ -146,5 +146,5 @@ def add_on_page(uow: UnitOfWork) -> Any:
 def add_on_save(uow: UnitOfWork) -> Any:
     """Measure the ticked requests from this tube."""
     specimen_id = request.form.get("specimen_id", 0, type=int)
-    add_on.add(uow, specimen_id, [int(i) for i in request.form.getlist("id") if i.isdecimal()])
+    add_on.add(uow, specimen_id, request.form.getlist("id", type=int))
     return redirect_to(f"/sp/tubes/{specimen_id}")

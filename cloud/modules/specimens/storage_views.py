@@ -153,7 +153,7 @@ def decide(uow: UnitOfWork, batch_id: int, act: str) -> Any:
     """keep (some tubes), sign, withdraw, second, cancel."""
     form, version = request.form, _number("version") or 0
     if act == "keep":
-        discard.keep(uow, batch_id, [int(v) for v in form.getlist("line") if v.isdecimal()], form.get("why", ""))
+        discard.keep(uow, batch_id, form.getlist("line", type=int), form.get("why", ""))
     elif act == "sign":
         discard.sign_first(uow, batch_id, version, form.get("method", ""), form.get("autoclave", ""))
     elif act == "withdraw":

@@ -76,7 +76,7 @@ def labels(uow: UnitOfWork) -> Any:
 @VIEWS.post("/sp/labels/print", Perm.LABEL)
 def print_labels(uow: UnitOfWork) -> Any:
     """Two identifiers checked: make the tubes and print."""
-    items = [int(each) for each in request.form.getlist("item") if each.isascii() and each.isdecimal()]
+    items = request.form.getlist("item", type=int)
     made, job = service.print_labels(uow, _number("patient_id"), items, request.form.getlist("identifier"))
     uow.s.flush()
     patients = queries.waiting_patients(uow, principal().wards)  # who was just printed leaves the list beside it
