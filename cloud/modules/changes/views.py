@@ -341,7 +341,7 @@ def load_wst886(uow: UnitOfWork) -> Any:
 def propose_wst886(uow: UnitOfWork) -> Any:
     """Propose the ticked codes as one change, to be tested and approved like any other."""
     form, known = request.form, md.catalog(uow)
-    ticked = [int(i) for i in form.getlist("item") if i.isdecimal() and int(i) in known.items]
+    ticked = [i for i in form.getlist("item", type=int) if i in known.items]
     rows: list[tuple[int | None, dict[str, Any] | None]] = []
     for item_id in ticked:
         values, code = catalog.present(uow, catalog.KINDS["item"], item_id), form.get(f"code-{item_id}", "").strip().upper()

@@ -129,7 +129,7 @@ def collect_scan(uow: UnitOfWork) -> Any:
     """One field for both: a ticket, card or number names the patient, a tube is closed for that patient."""
     code, answer = request.form.get("code", ""), None
     scan = service.recognise(uow, code)
-    patient_id = int(request.form["patient_id"]) if request.form.get("patient_id", "").isdecimal() else None
+    patient_id = request.form.get("patient_id", type=int)
     if patient_id is not None and service.is_tube_scan(scan):
         answer = service.collect(uow, code, patient_id)
         person = service.person(uow, patient_id)
